@@ -1,0 +1,210 @@
+"""`Atlas`: charts that cover M, their partition of unity, and how to draw points of M."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InvalidArgument
+from .box import Array
+from .chart import BallChart, Chart
+from .partition import PartitionOfUnity
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """N points of M, each with the parametrising chart and the intrinsic coordinates it was made from."""
+
+    chart: NDArray[np.intp]
+    """(N,) index into `Atlas.parametrising`."""
+    intrinsic: Array
+    """(N, d)."""
+    base: Array
+    """(N, k) in the coordinates that targets and charts are written in."""
+    ambient: Array
+    """(N, D) after the embedding: what the network reads."""
+
+    def __len__(self) -> int:
+        return len(self.chart)
+
+    def __getitem__(self, index: Any) -> Points:
+        return Points(self.chart[index], self.intrinsic[index], self.base[index], self.ambient[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Charts (U_i, φ_i), i = 1..E, that cover a compact d-dimensional M ⊂ R^k, optionally embedded isometrically in R^D.
+
+    All charts are of one kind. A ball atlas names in `cover` the charts whose boxes parametrise M; any other atlas
+    parametrises itself. `recipe` is the `[manifold]` table of the spec that made it, if a library manifold did.
+    """
+
+    coordinates: tuple[str, ...]
+    """The k names of the ambient coordinates before embedding."""
+    charts: tuple[Chart, ...] | tuple[BallChart, ...]
+    partition: PartitionOfUnity = PartitionOfUnity()
+    cover: tuple[Chart, ...] = ()
+    embedding: Array | None = None
+    """(D, k) with orthonormal columns Q: x = Q·y. None: D = k."""
+    recipe: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.charts:
+            raise InvalidArgument("an atlas needs at least one chart")
+        if isinstance(self.charts[0], BallChart) and not self.cover:
+            raise InvalidArgument("a ball atlas needs the charts that parametrise its manifold (cover)")
+        names = [chart.name for chart in self.charts]
+        if len(set(names)) != len(names):
+            raise InvalidArgument(f"chart names must be distinct, got {names}")
+        if len({chart.dimension for chart in (*self.charts, *self.cover)}) != 1:
+            raise InvalidArgument("all charts of an atlas must have the same dimension")
+        if {chart.inverse.outputs for chart in self.parametrising} != {len(self.coordinates)}:
+            raise InvalidArgument(f"every inverse must have the {len(self.coordinates)} ambient components {self.coordinates}")
+        if self.embedding is not None and self.embedding.shape[1] != len(self.coordinates):
+            raise InvalidArgument(f"the embedding has {self.embedding.shape[1]} columns for {len(self.coordinates)} ambient coordinates")
+
+    def __len__(self) -> int:
+        """E, the number of charts."""
+        return len(self.charts)
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return self.charts[0].dimension
+
+    @property
+    def base_dimension(self) -> int:
+        """k, before embedding."""
+        return len(self.coordinates)
+
+    @property
+    def ambient_dimension(self) -> int:
+        """D, what the network reads."""
+        return self.base_dimension if self.embedding is None else self.embedding.shape[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(chart.name for chart in self.charts)
+
+    @cached_property
+    def parametrising(self) -> tuple[Chart, ...]:
+        """The charts whose boxes together parametrise M."""
+        return self.cover or tuple(chart for chart in self.charts if isinstance(chart, Chart))
+
+    def embed(self, base: ArrayLike) -> Array:
+        """x = Q·y; [..., k] to [..., D]."""
+        base = np.asarray(base, float)
+        return base if self.embedding is None else base @ self.embedding.T
+
+    def unembed(self, ambient: ArrayLike) -> Array:
+        """y = Qᵀ·x; [..., D] to [..., k]."""
+        ambient = np.asarray(ambient, float)
+        if ambient.shape[-1:] != (self.ambient_dimension,):
+            raise InvalidArgument(f"points of shape {ambient.shape} do not end in {self.ambient_dimension} ambient coordinates")
+        return ambient if self.embedding is None else ambient @ self.embedding
+
+    def affine(self, chart: int) -> tuple[Array, Array] | None:
+        """(A, b) with φ_chart(x) = A·x + b on R^D if that chart map is affine, else None."""
+        affine = self.charts[chart].affine
+        if affine is None or self.embedding is None:
+            return affine
+        return affine[0] @ self.embedding.T, affine[1]
+
+    def bumps(self, base: ArrayLike) -> Array:
+        """Unnormalised b_i(y); [..., k] to [..., E]."""
+        base = np.asarray(base, float)
+        return np.stack([self.partition.bump(chart, base) for chart in self.charts], axis=-1)
+
+    def rho(self, base: ArrayLike) -> Array:
+        """The partition of unity ρ_i(y); [..., k] to [..., E]. NaN where no chart's bump is positive.
+
+        Charts that give ρ_i itself (`partition`) are taken at their word: `lint` checks that they sum to one.
+        """
+        bumps = self.bumps(base)
+        if all(isinstance(chart, Chart) and chart.partition is not None for chart in self.charts):
+            return bumps
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return bumps / bumps.sum(-1, keepdims=True)
+
+    def contains(self, chart: int, base: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each point y of M lies in U_chart; by its bump's support where the forward map is unknown."""
+        candidate = self.charts[chart]
+        if isinstance(candidate, Chart) and candidate.forward is None:
+            return self.partition.bump(candidate, base) > 0
+        return candidate.contains(base)
+
+    def parametrise(self, chart: ArrayLike, intrinsic: ArrayLike) -> Points:
+        """The points φ⁻¹(u) for parametrising-chart indices (N,) and intrinsic coordinates (N, d)."""
+        intrinsic = np.atleast_2d(np.asarray(intrinsic, float))
+        which = np.broadcast_to(np.asarray(chart, np.intp), (len(intrinsic),))
+        base = np.empty((len(intrinsic), self.base_dimension))
+        for i in np.unique(which):
+            rows = which == i
+            base[rows] = self.parametrising[i].inverse(intrinsic[rows])
+        return Points(which, intrinsic, base, self.embed(base))
+
+    def sample(self, count: int, seed: int, *, low_discrepancy: bool = False) -> Points:
+        """Exactly `count` points of M: chart uniform, then u uniform in its box (region respected).
+
+        Independent and identically distributed; or, with `low_discrepancy`, Sobol points, equally many per chart.
+        """
+        rng = np.random.default_rng(seed)
+        E = len(self.parametrising)
+        share = np.full(E, count // E) + (np.arange(E) < count % E) if low_discrepancy else rng.multinomial(count, np.full(E, 1 / E))
+        parts = []
+        for i, n in enumerate(share):
+            if n:
+                parts.append(self.parametrise(i, _draw(self.parametrising[i], int(n), rng, low_discrepancy)))
+        order = np.arange(count) if low_discrepancy else rng.permutation(count)
+        return concatenate(parts)[order]
+
+    def sample_chart(self, chart: int, count: int, seed: int) -> tuple[Array, Points]:
+        """`count` points of U_chart with their local coordinates φ(y): (count, d) and the points."""
+        rng = np.random.default_rng([seed, chart])
+        target = self.charts[chart]
+        if isinstance(target, Chart):
+            points = self.parametrise(chart, _draw(target, count, rng, True))
+            return points.intrinsic, points
+        kept: list[Points] = []
+        found, tried = 0, 0
+        volumes = np.array([np.prod(piece.box.widths) for piece in target.pieces])
+        while found < count:
+            share = rng.multinomial(4 * count, volumes / volumes.sum())
+            for piece, n in zip(target.pieces, share, strict=True):
+                if n:
+                    intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))
+                    points = self.parametrise(piece.chart, intrinsic)
+                    points = points[self.parametrising[piece.chart].inside(intrinsic) & target.contains(points.base)]
+                    kept.append(points)
+                    found += len(points)
+            tried += 4 * count
+            if found < count * tried / 1e5:
+                raise InvalidArgument(f'chart "{target.name}": only {found} of {tried} points drawn from its pieces lie in its ball')
+        points = concatenate(kept)
+        points = points[rng.permutation(len(points))[:count]]
+        return target.forward(points.base), points
+
+
+def concatenate(parts: list[Points]) -> Points:
+    """Several `Points` as one."""
+    return Points(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("chart", "intrinsic", "base", "ambient")))
+
+
+def _draw(chart: Chart, count: int, rng: np.random.Generator, low_discrepancy: bool) -> Array:
+    """`count` intrinsic points of one chart, by rejection outside its region."""
+    kept: list[Array] = []
+    found, tried = 0, 0
+    while found < count:
+        batch = 2 * count if chart.region is not None else count
+        drawn = chart.domain.low_discrepancy(batch, int(rng.integers(2**31))) if low_discrepancy else chart.domain.uniform(batch, rng)
+        drawn = drawn[chart.inside(drawn)]
+        kept.append(drawn)
+        found, tried = found + len(drawn), tried + batch
+        if found < count and tried > 10_000 and found < 1e-4 * tried:
+            raise InvalidArgument(f'chart "{chart.name}": its region is positive at only {found} of {tried} points of its box')
+    return np.concatenate(kept)[:count]

@@ -1,0 +1,79 @@
+"""`Box`: an axis-parallel box in R^d, the domain of a chart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import qmc
+
+from ..errors import InvalidArgument
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Box:
+    """The closed box [lower₁, upper₁] × … × [lower_d, upper_d].
+
+    Raises `InvalidArgument` unless all bounds are finite and lower < upper in every coordinate.
+    """
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lower", tuple(float(v) for v in self.lower))
+        object.__setattr__(self, "upper", tuple(float(v) for v in self.upper))
+        if not self.lower or len(self.lower) != len(self.upper):
+            raise InvalidArgument(f"a box needs as many lower as upper bounds, at least one; got {self.lower} and {self.upper}")
+        for k, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):
+            if not (np.isfinite(low) and np.isfinite(high) and low < high):
+                raise InvalidArgument(f"box coordinate {k}: need finite lower < upper, got [{low}, {high}]")
+
+    @property
+    def dimension(self) -> int:
+        return len(self.lower)
+
+    @property
+    def center(self) -> Array:
+        return (np.array(self.lower) + np.array(self.upper)) / 2
+
+    @property
+    def widths(self) -> Array:
+        return np.array(self.upper) - np.array(self.lower)
+
+    def to_unit(self, points: ArrayLike) -> Array:
+        """Map the box affinely onto [−1, 1]^d; shapes [..., d] to [..., d]."""
+        return (np.asarray(points, float) - self.center) / (self.widths / 2)
+
+    def from_unit(self, points: ArrayLike) -> Array:
+        """Map [−1, 1]^d affinely onto the box; shapes [..., d] to [..., d]."""
+        return np.clip(self.center + np.asarray(points, float) * (self.widths / 2), self.lower, self.upper)
+
+    def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each point lies in the closed box; shapes [..., d] to [...]. NaN lies in no box."""
+        points = np.asarray(points, float)
+        return np.all((points >= self.lower) & (points <= self.upper), axis=-1)
+
+    def uniform(self, count: int, rng: np.random.Generator) -> Array:
+        """`count` independent uniform points, shape (count, d)."""
+        return rng.uniform(self.lower, self.upper, (count, self.dimension))
+
+    def low_discrepancy(self, count: int, seed: int) -> Array:
+        """The first `count` points of a scrambled Sobol sequence, shape (count, d). Deterministic for a seed."""
+        exponent = max(1, int(np.ceil(np.log2(max(count, 2)))))
+        points = qmc.Sobol(self.dimension, seed=seed).random_base2(exponent)[:count]
+        return self.from_unit(2 * points - 1)
+
+    def corners(self) -> Array:
+        """All 2^d corners, shape (2^d, d)."""
+        grid = np.array(np.meshgrid(*zip(self.lower, self.upper, strict=True), indexing="ij"))
+        return grid.reshape(self.dimension, -1).T
+
+    def on_face(self, axis: int, side: int, points: ArrayLike) -> Array:
+        """The points moved along `axis` onto the lower (`side` 0) or upper (`side` 1) face."""
+        moved = np.array(points, float)
+        moved[..., axis] = (self.lower, self.upper)[side][axis]
+        return moved

@@ -1,0 +1,130 @@
+"""Charts (U, φ) of a manifold M ⊂ R^k.
+
+`Chart` is the general one: an open box of intrinsic coordinates (or the part of it where `region` > 0), the smooth
+inverse φ⁻¹ from the box onto U ⊂ M, and, if known, the forward map φ. `BallChart` is the affine chart of the paper's
+Example 4.6: U = M ∩ B(c, r) and φ(y) = Vᵀ(y − c), with no closed form for φ⁻¹; its points are drawn from the boxes of
+the atlas that it was cut from. Both work in the coordinates of R^k *before* any embedding into a larger R^D.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InvalidArgument
+from .box import Array, Box
+from .functions import ExpressionMap
+
+INVERSE_TOLERANCE = 1e-6
+"""|φ⁻¹(φ(y)) − y| ≤ this · (1 + |y|) is what "y is a point of this chart" means in float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A chart (U, φ) with U = φ⁻¹({u in the open `domain` : region(u) > 0}).
+
+    `boundary[k]` = (lower, upper) says which faces of coordinate k are part of the boundary of M: bumps do not decay
+    there and no other chart has to cover them. `bump` (unnormalised, ≥ 0) or `partition` (ρ itself) replace the
+    default bump; either may be written in intrinsic or in ambient coordinates.
+    """
+
+    name: str
+    domain: Box
+    inverse: ExpressionMap
+    """φ⁻¹ : R^d → R^k."""
+    forward: ExpressionMap | None = None
+    """φ : R^k → R^d; None if unknown (then bumps must be in ambient coordinates)."""
+    boundary: tuple[tuple[bool, bool], ...] = ()
+    region: ExpressionMap | None = None
+    """R^d → R; U is where it is positive. None: the whole open box."""
+    bump: ExpressionMap | None = None
+    partition: ExpressionMap | None = None
+
+    def __post_init__(self) -> None:
+        d = self.domain.dimension
+        if not self.boundary:
+            object.__setattr__(self, "boundary", ((False, False),) * d)
+        if self.inverse.inputs != d or len(self.boundary) != d:
+            raise InvalidArgument(
+                f'chart "{self.name}": domain has {d} coordinates, inverse takes {self.inverse.inputs}, boundary lists {len(self.boundary)}'
+            )
+        if self.forward is not None and (self.forward.outputs != d or self.forward.inputs != self.inverse.outputs):
+            raise InvalidArgument(f'chart "{self.name}": forward must map R^{self.inverse.outputs} to R^{d}')
+        if self.bump is not None and self.partition is not None:
+            raise InvalidArgument(f'chart "{self.name}": give a bump or a partition, not both')
+
+    @property
+    def dimension(self) -> int:
+        return self.domain.dimension
+
+    @property
+    def affine(self) -> tuple[Array, Array] | None:
+        """(A, b) with φ(y) = A·y + b if the chart map is affine ("highly regular"), else None."""
+        return None if self.forward is None else self.forward.affine
+
+    def inside(self, intrinsic: ArrayLike) -> NDArray[np.bool_]:
+        """Whether u lies in the closed box and in the region; [..., d] to [...]."""
+        intrinsic = np.asarray(intrinsic, float)
+        inside = self.domain.contains(intrinsic)
+        return inside if self.region is None else inside & (self.region(intrinsic)[..., 0] > 0)
+
+    def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Whether y ∈ M lies in U: φ(y) is inside and φ⁻¹ takes it back to y. Needs `forward`; [..., k] to [...]."""
+        if self.forward is None:
+            raise InvalidArgument(f'chart "{self.name}" has no forward map, so membership of a point cannot be decided')
+        points = np.asarray(points, float)
+        intrinsic = self.forward(points)
+        back = self.inverse(intrinsic)
+        near = np.abs(back - points).max(-1) <= INVERSE_TOLERANCE * (1 + np.abs(points).max(-1))
+        return self.inside(intrinsic) & near
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A box of intrinsic coordinates of chart number `chart` of the parametrising atlas."""
+
+    chart: int
+    box: Box
+
+
+@dataclass(frozen=True, eq=False)
+class BallChart:
+    """U = M ∩ B(center, radius), φ(y) = frameᵀ(y − center), frame an orthonormal basis (k, d) of the tangent space.
+
+    Source: Example 4.6; injective for radius < (√3 − 1)·reach (B18). The pieces together contain U.
+    """
+
+    name: str
+    center: Array
+    frame: Array
+    radius: float
+    pieces: tuple[Piece, ...]
+
+    @property
+    def dimension(self) -> int:
+        return self.frame.shape[1]
+
+    @property
+    def domain(self) -> Box:
+        """[−r, r]^d, which contains φ(U) because the frame is orthonormal."""
+        return Box((-self.radius,) * self.dimension, (self.radius,) * self.dimension)
+
+    @property
+    def affine(self) -> tuple[Array, Array]:
+        """(A, b) with φ(y) = A·y + b."""
+        return self.frame.T, -self.frame.T @ self.center
+
+    def forward(self, points: ArrayLike) -> Array:
+        """Local coordinates [..., d] of points [..., k]."""
+        return (np.asarray(points, float) - self.center) @ self.frame
+
+    def depth(self, points: ArrayLike) -> Array:
+        """1 − |y − c|²/r²: positive exactly inside the ball, 1 at its centre; [..., k] to [...]."""
+        offset = np.asarray(points, float) - self.center
+        return 1 - np.einsum("...k,...k->...", offset, offset) / self.radius**2
+
+    def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Whether y ∈ M lies in U; [..., k] to [...]."""
+        return self.depth(points) > 0

@@ -1,0 +1,99 @@
+"""`ExpressionMap`: a vector-valued function given by sympy expressions, evaluated on batches of float64 points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy
+from numpy.typing import ArrayLike
+from sympy.printing.numpy import NumPyPrinter
+
+from ..errors import InvalidArgument
+from .box import Array
+
+
+class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
+    """sympy's NumPy printer, with Max and Min that broadcast constants against arrays."""
+
+    def _fold(self, function: str, arguments: Sequence[sympy.Expr]) -> str:
+        printed = [self._print(argument) for argument in arguments]
+        name = self._module_format(f"numpy.{function}")
+        result = printed[0]
+        for argument in printed[1:]:
+            result = f"{name}({result}, {argument})"
+        return result
+
+    def _print_Max(self, expression: sympy.Max) -> str:
+        return self._fold("maximum", expression.args)
+
+    def _print_Min(self, expression: sympy.Min) -> str:
+        return self._fold("minimum", expression.args)
+
+
+@dataclass(frozen=True, eq=False)
+class ExpressionMap:
+    """The map R^a → R^b, point ↦ (e_1(point), …, e_b(point)).
+
+    `variables` are the a input coordinates in order, `expressions` the b components over them. Outside an expression's
+    real domain (the square root of a negative number, division by zero) the value is NaN or ±∞, never an exception.
+    """
+
+    variables: tuple[sympy.Symbol, ...]
+    expressions: tuple[sympy.Expr, ...]
+
+    def __post_init__(self) -> None:
+        unknown = set().union(*(e.free_symbols for e in self.expressions)) - set(self.variables)
+        if unknown:
+            raise InvalidArgument(f"expressions use {sorted(map(str, unknown))}, but only {[str(v) for v in self.variables]} are declared")
+
+    @property
+    def inputs(self) -> int:
+        return len(self.variables)
+
+    @property
+    def outputs(self) -> int:
+        return len(self.expressions)
+
+    @cached_property
+    def _compiled(self) -> Any:
+        printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
+        return sympy.lambdify(self.variables, list(self.expressions), modules="numpy", printer=printer, cse=True)
+
+    def __call__(self, points: ArrayLike) -> Array:
+        """Evaluate at points [..., a]; returns [..., b] float64."""
+        points = np.asarray(points, np.float64)
+        if points.shape[-1:] != (self.inputs,):
+            raise InvalidArgument(
+                f"points of shape {points.shape} do not end in the {self.inputs} coordinates {[str(v) for v in self.variables]}"
+            )
+        result = np.empty((*points.shape[:-1], self.outputs))
+        with np.errstate(all="ignore"):
+            for k, component in enumerate(self._compiled(*np.moveaxis(points, -1, 0))):
+                result[..., k] = component
+        return result
+
+    @cached_property
+    def jacobian(self) -> ExpressionMap:
+        """The b·a partial derivatives ∂e_i/∂v_j, row-major, as one map R^a → R^{b·a}."""
+        return ExpressionMap(self.variables, tuple(sympy.diff(e, v) for e in self.expressions for v in self.variables))
+
+    def jacobian_at(self, points: ArrayLike) -> Array:
+        """Jacobian matrices [..., b, a] at points [..., a]."""
+        points = np.asarray(points, np.float64)
+        return self.jacobian(points).reshape(*points.shape[:-1], self.outputs, self.inputs)
+
+    @cached_property
+    def affine(self) -> tuple[Array, Array] | None:
+        """(A, b) with value A·point + b if every component is affine, else None."""
+        rows, offsets = [], []
+        for expression in self.expressions:
+            gradient = [sympy.diff(expression, v) for v in self.variables]
+            if any(g.free_symbols for g in gradient):
+                return None
+            rows.append([float(g) for g in gradient])
+            offsets.append(float(expression.subs({v: 0 for v in self.variables})))
+        return np.array(rows), np.array(offsets)

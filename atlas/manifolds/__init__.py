@@ -1,0 +1,1 @@
+"""A library of manifolds with ready atlases."""

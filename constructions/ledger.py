@@ -1,0 +1,102 @@
+"""The ledger: every inequality the proof uses, with the budget it was given, the bound reached, and how that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from ..errors import InvalidArgument
+
+
+class Known(StrEnum):
+    """How a bound is known."""
+
+    EXACT = "exact"
+    """By construction: an identity of the weights, or arithmetic on other claims."""
+    FORMULA = "formula"
+    """A closed-form a-priori bound."""
+    PROVED = "proved"
+    """Enclosed with outward rounding at every point."""
+    SAMPLED = "sampled"
+    """Measured on `samples` points: evidence, no proof."""
+    REFUTED = "refuted"
+    """A witness violates it."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`bound sense budget` for one quantity: an error that must stay below, or a margin that must stay above, its budget."""
+
+    name: str
+    """Short and unique in its ledger, e.g. `expert[north].target`."""
+    statement: str
+    """The inequality in words and symbols."""
+    source: str
+    """Its place: "Theorem 4.8 step 3", "B11"."""
+    budget: float
+    bound: float
+    known: Known
+    sense: Literal["<=", ">=", ">"] = "<="
+    samples: int | None = None
+    witness: tuple[float, ...] | None = None
+    """The ambient point where the bound was reached."""
+    children: tuple[Claim, ...] = ()
+    """The claims that this one follows from."""
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the bound meets the budget (NaN never does) and nothing has refuted it."""
+        met = {"<=": self.bound <= self.budget, ">=": self.bound >= self.budget, ">": self.bound > self.budget}[self.sense]
+        return met and self.known is not Known.REFUTED
+
+    @property
+    def slack(self) -> float:
+        """How far the bound stays on the right side of the budget; negative if it does not."""
+        return self.budget - self.bound if self.sense == "<=" else self.bound - self.budget
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Claim]]:
+        """This claim and all below it, depth first, with their depth."""
+        yield depth, self
+        for child in self.children:
+            yield from child.walk(depth + 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        data = {key: getattr(self, key) for key in ("name", "statement", "source", "budget", "bound", "sense", "samples", "note")}
+        witness = None if self.witness is None else list(self.witness)
+        return {**data, "known": str(self.known), "witness": witness, "children": [child.to_dict() for child in self.children]}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Claim:
+        fields = dict(data)
+        fields["known"] = Known(fields["known"])
+        fields["witness"] = None if fields["witness"] is None else tuple(map(float, fields["witness"]))
+        fields["children"] = tuple(Claim.from_dict(child) for child in fields["children"])
+        return Claim(**fields)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A tree of claims; `root` is the theorem's conclusion |f − Ψ| ≤ ε."""
+
+    root: Claim
+
+    def __iter__(self) -> Iterator[Claim]:
+        return (claim for _, claim in self.root.walk())
+
+    def __getitem__(self, name: str) -> Claim:
+        for claim in self:
+            if claim.name == name:
+                return claim
+        raise InvalidArgument(f"no claim {name!r} in the ledger; it has {', '.join(c.name for c in self)}")
+
+    @property
+    def holds(self) -> bool:
+        return all(claim.holds for claim in self)
+
+    def with_root_children(self, *extra: Claim) -> Ledger:
+        """A ledger whose root has `extra` claims appended."""
+        return Ledger(replace(self.root, children=(*self.root.children, *extra)))

@@ -1,0 +1,77 @@
+"""Everything atlasmoe raises on purpose: one hierarchy, rooted in `AtlasMoEError`.
+
+A message names the chart, expression or field at fault, the offending value, a witness point where there is one, and a
+remedy. The command line prints the message alone and exits with `exit_code`: 1 when a claim does not hold or an ε is
+out of reach, 2 when the input is at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a finding matters: `compile` refuses on ERROR and carries a WARNING into the ledger."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong with a task: where it is, what it is, a point that shows it, and what to do about it."""
+
+    severity: Severity
+    where: str
+    """The chart, expression or field at fault, e.g. `chart "north": inverse[2]`."""
+    problem: str
+    remedy: str
+    witness: tuple[float, ...] | None = None
+    """A point at which the problem shows, in the coordinates that `problem` speaks of; None if it is no pointwise problem."""
+
+    def __str__(self) -> str:
+        at = "" if self.witness is None else f" at ({', '.join(f'{v:.6g}' for v in self.witness)})"
+        return f"{self.where}: {self.problem}{at}; {self.remedy}"
+
+
+class AtlasMoEError(Exception):
+    """Root of every error atlasmoe raises on purpose."""
+
+    exit_code = 2
+
+
+class SpecError(AtlasMoEError):
+    """A specification cannot be read. Carries every finding, not only the first."""
+
+    def __init__(self, findings: Sequence[Finding], source: str = "spec") -> None:
+        self.findings = tuple(findings)
+        self.source = source
+        super().__init__("\n".join(f"{source}: {finding}" for finding in self.findings))
+
+
+class LintError(AtlasMoEError):
+    """A task breaks an assumption of the theorems; `findings` holds all of them."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+class InvalidArgument(AtlasMoEError, ValueError):
+    """An argument of a public function is out of its domain (wrong shape, non-finite, unknown name)."""
+
+
+class EpsilonNotReached(AtlasMoEError):
+    """No width within the limit meets the error budget; `reached` is the best error and `width` the width that gave it."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, budget: float, reached: float, width: int, remedy: str) -> None:
+        self.what, self.budget, self.reached, self.width, self.remedy = what, budget, reached, width, remedy
+        super().__init__(f"{what}: error {reached:.3g} at width {width}, but the budget is {budget:.3g}; {remedy}")
+
+
+class FolderError(AtlasMoEError):
+    """A model folder is missing, incomplete, of another schema version, or does not match its hashes."""

@@ -1,0 +1,1 @@
+"""Out to other tools: PyTorch modules and folders of safetensors and JSON."""

@@ -1,0 +1,1 @@
+"""What a person looks at: the ledger as a tree, figures."""

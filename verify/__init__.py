@@ -1,0 +1,1 @@
+"""Samples every claim of the ledger on the weights as they are."""
