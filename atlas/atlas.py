@@ -131,6 +131,18 @@ class Atlas:
         with np.errstate(invalid="ignore", divide="ignore"):
             return bumps / bumps.sum(-1, keepdims=True)
 
+    def plateau(self, base: ArrayLike, level: float) -> Array:
+        """Plateau bumps min(1, depth_i(y)/level) of B12; [..., k] to [..., E].
+
+        They vanish off U_i, and one of them is 1 at every y whose deepest chart is at least `level` deep. depth_i is
+        the default bump without its power (1 − |y − c_i|²/r² on balls), or the bump itself where the user gave one.
+        """
+        bumps = self.bumps(base)
+        if self.partition.profile == "polynomial":
+            plain = [isinstance(chart, BallChart) or (chart.bump is None and chart.partition is None) for chart in self.charts]
+            bumps = np.where(plain, bumps ** (1 / self.partition.power), bumps)
+        return np.minimum(bumps / level, 1)
+
     def contains(self, chart: int, base: ArrayLike) -> NDArray[np.bool_]:
         """Whether each point y of M lies in U_chart; by its bump's support where the forward map is unknown."""
         candidate = self.charts[chart]

@@ -95,5 +95,5 @@ class ExpressionMap:
             if any(g.free_symbols for g in gradient):
                 return None
             rows.append([float(g) for g in gradient])
-            offsets.append(float(expression.subs({v: 0 for v in self.variables})))
+            offsets.append(float(expression.subs(dict.fromkeys(self.variables, 0))))
         return np.array(rows), np.array(offsets)
