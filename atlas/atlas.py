@@ -15,6 +15,8 @@ from .box import Array
 from .chart import BallChart, Chart
 from .partition import PartitionOfUnity
 
+DEFAULT_PARTITION = PartitionOfUnity()
+
 
 @dataclass(frozen=True, eq=False)
 class Points:
@@ -47,7 +49,7 @@ class Atlas:
     coordinates: tuple[str, ...]
     """The k names of the ambient coordinates before embedding."""
     charts: tuple[Chart, ...] | tuple[BallChart, ...]
-    partition: PartitionOfUnity = PartitionOfUnity()
+    partition: PartitionOfUnity = DEFAULT_PARTITION
     cover: tuple[Chart, ...] = ()
     embedding: Array | None = None
     """(D, k) with orthonormal columns Q: x = Q·y. None: D = k."""

@@ -128,9 +128,8 @@ class MoELayer:
         reads = self.gate.weight.shape[1] if self.reads is None else len(self.reads)
         for net in self.experts:
             if net.affines[0].weight.shape[1] != reads or net.affines[-1].weight.shape[0] != len(self.channels):
-                raise InvalidArgument(
-                    f"an expert maps R^{net.affines[0].weight.shape[1]} to R^{net.affines[-1].weight.shape[0]}, the layer reads {reads} and writes {len(self.channels)} channels"
-                )
+                maps = f"R^{net.affines[0].weight.shape[1]} to R^{net.affines[-1].weight.shape[0]}"
+                raise InvalidArgument(f"an expert maps {maps}, the layer reads {reads} and writes {len(self.channels)} channels")
 
     def __len__(self) -> int:
         """E, the number of experts the gate chooses from."""
