@@ -1,0 +1,137 @@
+"""Layer 1 and the gate of layer 2: scores τ whose argmax is a chart that contains x (Theorem 4.8 steps 1–3, B11, B12).
+
+The reference scores s are the partition of unity ρ, or plateau bumps b. If ‖s − τ‖ ≤ δ, the winner i = argmax τ(x) has
+s_i(x) ≥ max_k s_k(x) − 2δ, so it is valid as soon as 2δ < min_x max_k s_k(x):
+
+=============== ======== ===================== =============================== ======================
+routing         scores s budget δ              because                         then
+=============== ======== ===================== =============================== ======================
+"theorem"       ρ        1/(4E)                max ρ ≥ 1/E                     ρ_i ≥ 1/(2E)
+"multiplicity"  ρ        1/(4N), B11           at most N charts meet: ≥ 1/N    ρ_i ≥ 1/(2N)
+"plateau"       b        1/4, B12              some b_k is 1 everywhere        b_i ≥ 1/2
+=============== ======== ===================== =============================== ======================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..atlas import Array, Atlas, BallChart
+from ..errors import EpsilonNotReached, InvalidArgument
+from .relu import Fit, Hint, Target, fit, fit_to
+
+ROUTINGS = ("theorem", "multiplicity", "plateau")
+HELD_OUT_SAFETY = 1.5
+"""A largest held-out error understates the true sup by up to 1.4 (measured); leaves are built to budget / this."""
+COVER_SAMPLES = 1 << 14
+PLATEAU_SAFETY = 0.8
+"""The plateau level is this times the smallest depth seen: the cover {depth ≥ level} then has a margin of a fifth."""
+
+
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """Reference scores, the budget they leave for τ, and the τ that meets it."""
+
+    kind: str
+    scores: Callable[[Array], Array]
+    """Base coordinates [N, k] to reference scores [N, E]."""
+    delta: float
+    """Budget of ‖s − τ‖."""
+    cover: Cover
+    level: float | None
+    """Plateau level; None for ρ."""
+    tau: Fit
+
+    @property
+    def reached(self) -> float:
+        """The δ that holds with the safety factor: what the routed cells are computed with."""
+        return min(self.delta, HELD_OUT_SAFETY * self.tau.error)
+
+    def routed(self, chart: int, base: Array) -> Array:
+        """Whether the gate may send y to `chart`: s_chart(y) ≥ max s(y) − 2δ (R4); [N, k] to [N]."""
+        scores = self.scores(base)
+        return scores[:, chart] >= scores.max(1) - 2 * self.reached
+
+
+@dataclass(frozen=True)
+class Cover:
+    """What the partition of unity looks like on sampled points."""
+
+    mu: float
+    """min_x max_i ρ_i(x)."""
+    multiplicity: int
+    """N = max_x #{i : ρ_i(x) > 0}."""
+    depth: float
+    """min_x max_i of the plateau depths (level 1)."""
+    samples: int
+
+
+def measure_cover(atlas: Atlas, seed: int = 0) -> Cover:
+    """μ, N and the least depth on `COVER_SAMPLES` points of M."""
+    base = atlas.sample(max(COVER_SAMPLES, 8 * len(atlas.parametrising)), seed, low_discrepancy=True).base
+    rho = atlas.rho(base)
+    depth = atlas.plateau(base, 1.0).max(1).min()
+    return Cover(float(rho.max(1).min()), int((rho > 0).sum(1).max()), float(depth), len(base))
+
+
+def build(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int, cover: Cover) -> Routing:
+    """τ for one kind of routing: of hidden width `width`, or as narrow as the budget allows up to `limit`.
+
+    Raises `EpsilonNotReached` when the budget is out of reach.
+    """
+    level = PLATEAU_SAFETY * cover.depth if kind == "plateau" else None
+    scores: Callable[[Array], Array] = atlas.rho if level is None else lambda base: atlas.plateau(base, level)
+    delta = {"theorem": 1 / (4 * len(atlas)), "multiplicity": 1 / (4 * cover.multiplicity), "plateau": 1 / 4}[kind]
+
+    def draw(count: int, draw_seed: int) -> tuple[Array, Array]:
+        points = atlas.sample(max(count, 16 * len(atlas)), draw_seed, low_discrepancy=draw_seed % 2 == 0)
+        return points.ambient, scores(points.base)
+
+    origin = "scores of Theorem 4.8 step 1" if level is None else "plateau scores (B12)"
+    target = Target(draw, "tau", origin, _hints(atlas, level))
+    remedy = 'use routing="plateau", fewer or more strongly overlapping charts, or a larger max_width'
+    if width is None:
+        tau = fit_to(target, delta / HELD_OUT_SAFETY, start=64, limit=limit, seed=seed, remedy=remedy)
+    else:
+        tau = fit(target, width, seed=seed)
+        if HELD_OUT_SAFETY * tau.error > delta:
+            raise EpsilonNotReached("tau", budget=delta / HELD_OUT_SAFETY, reached=tau.error, width=width, remedy=remedy)
+    return Routing(kind, scores, delta, cover, level, tau)
+
+
+def choose(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int) -> Routing:
+    """`build` for the routing asked for; "auto" takes the first of ROUTINGS whose budget is within reach."""
+    if kind != "auto" and kind not in ROUTINGS:
+        raise InvalidArgument(f"routing {kind!r} is not one of auto, {', '.join(ROUTINGS)}")
+    cover = measure_cover(atlas, seed)
+    misses: list[EpsilonNotReached] = []
+    for candidate in ROUTINGS if kind == "auto" else (kind,):
+        try:
+            return build(atlas, candidate, width=width, limit=limit, seed=seed, cover=cover)
+        except EpsilonNotReached as miss:
+            misses.append(miss)
+    raise misses[-1]
+
+
+def _hints(atlas: Atlas, level: float | None) -> tuple[Hint, ...]:
+    """Plateaus of balls bend where |y − c|² is r² and r²(1 − level).
+
+    |y|² is constant on circles, spheres, tori and rotation groups; there |y − c|² = |y|² + |c|² − 2c·y makes these
+    places hyperplanes c·y = t and τ exact with two neurons a chart. Elsewhere they are only approximately flat.
+    """
+    if level is None or not isinstance(atlas.charts[0], BallChart):
+        return ()
+    square = float(np.mean(np.sum(atlas.sample(1024, 0).base ** 2, axis=1)))
+    hints = []
+    for chart in atlas.charts:
+        assert isinstance(chart, BallChart)
+        length = float(np.linalg.norm(chart.center))
+        if length == 0:
+            continue
+        reference = (square + length**2) / 2
+        knots = (reference - chart.radius**2 / 2, reference - chart.radius**2 * (1 - level) / 2)
+        hints.append(Hint(atlas.embed(chart.center / length), tuple(k / length for k in knots)))
+    return tuple(hints)
