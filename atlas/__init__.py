@@ -1,13 +1,16 @@
 """What the user gives: charts, partitions of unity, targets; as sympy objects or a TOML file."""
 
 from .atlas import Atlas, Points, concatenate
+from .ball import ball_atlas
 from .box import Array, Box
 from .chart import BallChart, Chart, Piece
 from .functions import ExpressionMap
+from .manifolds import LIBRARY, Entry, builtin, embed, product
 from .partition import PartitionOfUnity
 from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 
 __all__ = [
+    "LIBRARY",
     "Array",
     "Atlas",
     "BallChart",
@@ -15,6 +18,7 @@ __all__ = [
     "CallableTarget",
     "Chart",
     "ChartTarget",
+    "Entry",
     "ExpressionMap",
     "ExpressionTarget",
     "ManifoldTask",
@@ -22,5 +26,9 @@ __all__ = [
     "Piece",
     "Points",
     "Target",
+    "ball_atlas",
+    "builtin",
     "concatenate",
+    "embed",
+    "product",
 ]

@@ -1,0 +1,70 @@
+"""Reading arguments that users write: every value checked, every message naming the option and what it accepts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidArgument
+
+MAX_CHARTS = 4096
+"""The most charts an atlas made by the library has; more is taken for a slip of the pen."""
+
+MAX_DIMENSION = 64
+"""The largest intrinsic dimension of a library manifold."""
+
+
+def unknown(kind: str, given: object, accepted: Iterable[str]) -> InvalidArgument:
+    """The error for a name that is not one of `accepted`, with the nearest of them as a suggestion."""
+    accepted = list(accepted)
+    near = difflib.get_close_matches(str(given), accepted, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return InvalidArgument(f"unknown {kind} {given!r}{hint} (accepted: {', '.join(accepted) or 'none'})")
+
+
+def integer(name: str, value: Any, lowest: int, highest: int) -> int:
+    """`value` as an integer in [lowest, highest]."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lowest <= value <= highest:
+        raise InvalidArgument(f"{name} must be an integer from {lowest} to {highest}, got {value!r}")
+    return int(value)
+
+
+def number(name: str, value: Any, above: float, below: float = np.inf) -> float:
+    """`value` as a finite number in the open interval (above, below)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not above < value < below:
+        raise InvalidArgument(f"{name} must be a number between {above:g} and {below:g}, both excluded, got {value!r}")
+    return float(value)
+
+
+def numbers(name: str, value: Any, above: float, below: float = np.inf) -> tuple[float, ...]:
+    """`value` as a non-empty tuple of finite numbers in the open interval (above, below)."""
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or not 1 <= len(value) <= MAX_DIMENSION + 1:
+        raise InvalidArgument(f"{name} must be a list of 1 to {MAX_DIMENSION + 1} numbers, got {value!r}")
+    return tuple(number(f"{name}[{i}]", entry, above, below) for i, entry in enumerate(value))
+
+
+def choice(name: str, value: Any, accepted: Sequence[str]) -> str:
+    """`value` if it is one of the accepted words."""
+    if value not in accepted:
+        raise unknown(name, value, accepted)
+    return str(value)
+
+
+def intervals(name: str, value: Any, dimension: int) -> tuple[tuple[float, float], ...]:
+    """`value` as `dimension` pairs (lower, upper) with lower < upper; a single pair may be given for one dimension."""
+    if dimension == 1 and isinstance(value, Sequence) and len(value) == 2 and not isinstance(value[0], Sequence):
+        value = [value]
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != dimension:
+        raise InvalidArgument(f"{name} must be a list of {dimension} pairs [lower, upper], got {value!r}")
+    pairs = []
+    for i, pair in enumerate(value):
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise InvalidArgument(f"{name}[{i}] must be a pair [lower, upper], got {pair!r}")
+        lower, upper = (number(f"{name}[{i}]", end, -np.inf) for end in pair)
+        if not lower < upper:
+            raise InvalidArgument(f"{name}[{i}]: need lower < upper, got [{lower:g}, {upper:g}]")
+        pairs.append((lower, upper))
+    return tuple(pairs)

@@ -1,0 +1,210 @@
+"""`ball_atlas`: the atlas of the paper's Example 4.6, of any manifold that has charts.
+
+Centres c_i on M, U_i = M ∩ B(c_i, r), φ_i(y) = V_iᵀ(y − c_i) with V_i an orthonormal basis of the tangent space at c_i.
+The chart maps are affine, so the atlas is highly regular (Corollary 4.9). It works in the coordinates before any embedding;
+an isometry changes nothing in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ..errors import InvalidArgument
+from . import arguments
+from .atlas import Atlas, Points, concatenate
+from .box import Array, Box
+from .chart import BallChart, Piece
+from .covering import covering_radius, farthest_points, relaxed
+
+OVERLAP = 1.3
+"""r / covering radius when the number of charts is given. Every point of M then has depth 1 − |y − c|²/r² ≥ 0.4 in some ball."""
+
+LEAST_OVERLAP = 1.15
+"""r / covering radius at least, when the radius is given: depth ≥ 0.24 everywhere."""
+
+LEAST_STRETCH = 0.2
+"""|φ_i(y) − φ_i(z)| ≥ this · |y − z| on every U_i, or the tangent chart counts as degenerate. 1 would be flat."""
+
+SAMPLES_PER_BALL = 150
+LEAST_SAMPLES, MOST_SAMPLES = 20_000, 200_000
+CHECKED_PER_BALL = 96
+PIECE_REACH = 1.2
+"""Pieces are boxes around the samples in this multiple of the ball, a little enlarged, so that they contain the ball itself."""
+
+
+def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any = 0) -> Atlas:
+    """E balls of one radius that cover the manifold of `atlas`, each with its affine tangent chart.
+
+    Give `charts` = E (the radius is then 1.3 times the covering radius of E well-spread centres), or `radius` (then there
+    are as many centres as it takes to cover M with balls of radius/1.15), or neither: the smallest E = 2^j(d+1) will
+    do for which all tangent charts are injective. Deterministic for a seed. The covering and the injectivity are
+    measured on dense samples and local search, not proved.
+
+    Raises `InvalidArgument` if a tangent chart degenerates in its ball (B18: r must stay below the reach), or
+    if the radius asks for more than 4096 balls.
+    """
+    if radius is not None and charts is not None:
+        raise InvalidArgument("give the ball atlas a radius or a number of charts, not both")
+    seed = arguments.integer("seed", seed, 0, 2**63 - 1)
+    manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
+    if radius is not None:
+        radius = arguments.number("radius", radius, 0)
+        balls = _with_radius(manifold, radius, seed)
+    elif charts is not None:
+        charts = arguments.integer("charts", charts, 1, arguments.MAX_CHARTS)
+        balls = _with_count(manifold, charts, seed)
+    else:
+        balls, charts = _smallest(manifold, seed)
+    recipe = None
+    if atlas.recipe is not None and not {"atlas", "charts", "radius", "seed"} & set(atlas.recipe):
+        size = {"charts": charts} if radius is None else {"radius": radius}
+        recipe = {**atlas.recipe, "atlas": "ball", **size, "seed": seed}
+    return dataclasses.replace(atlas, charts=balls, cover=atlas.parametrising, recipe=recipe)
+
+
+def _smallest(manifold: Atlas, seed: int) -> tuple[tuple[BallChart, ...], int]:
+    count = manifold.dimension + 1
+    while True:
+        try:
+            return _with_count(manifold, count, seed), count
+        except InvalidArgument:
+            if 2 * count > arguments.MAX_CHARTS:
+                raise
+        count *= 2
+
+
+def _with_count(manifold: Atlas, count: int, seed: int) -> tuple[BallChart, ...]:
+    """`count` balls of radius `OVERLAP` times the covering radius of their centres."""
+    dense, fresh = _samples(manifold, count, seed)
+    centers = dense[relaxed(dense.base, farthest_points(dense.base, 0, limit=count))]
+    if len(centers) < count:
+        raise InvalidArgument(f"charts = {count}, but the manifold has only {len(centers)} distinct sample points")
+    cover, _ = covering_radius(manifold, centers.base, fresh, seed)
+    return _balls(manifold, centers, OVERLAP * cover, dense, fresh)
+
+
+def _with_radius(manifold: Atlas, radius: float, seed: int) -> tuple[BallChart, ...]:
+    """As many balls of this radius as it takes to cover M with `LEAST_OVERLAP` to spare."""
+    count = 0
+    while True:
+        dense, fresh = _samples(manifold, count, seed)
+        limit = arguments.MAX_CHARTS + 1
+        chosen = farthest_points(dense.base, 0, limit=limit, radius=radius / (1.05 * LEAST_OVERLAP))
+        if len(chosen) == limit:
+            raise InvalidArgument(f"radius = {radius:g} needs more than {arguments.MAX_CHARTS} balls; use a larger radius")
+        if len(chosen) * SAMPLES_PER_BALL <= len(dense) or len(dense) >= MOST_SAMPLES:
+            break
+        count = 2 * len(chosen)  # too few samples to see the gaps between so many balls
+    centers = dense[chosen]
+    cover, worst = covering_radius(manifold, centers.base, fresh, seed)
+    while cover * LEAST_OVERLAP > radius:
+        centers = concatenate([centers, worst])
+        cover, worst = covering_radius(manifold, centers.base, fresh, seed)
+    return _balls(manifold, centers, radius, dense, fresh)
+
+
+def _samples(manifold: Atlas, count: int, seed: int) -> tuple[Points, Points]:
+    """Points to choose `count` centres from, and twice as many others to measure the covering on."""
+    N = int(np.clip(SAMPLES_PER_BALL * count, LEAST_SAMPLES, MOST_SAMPLES))
+    first, second = np.random.SeedSequence(seed).generate_state(2)
+    return manifold.sample(N, int(first), low_discrepancy=True), manifold.sample(2 * N, int(second), low_discrepancy=True)
+
+
+def _balls(manifold: Atlas, centers: Points, radius: float, dense: Points, fresh: Points) -> tuple[BallChart, ...]:
+    """The balls of one radius around these centres; refuses those whose tangent chart is not injective."""
+    frames = tangent_frames(manifold, centers)
+    _require_injective(manifold, centers, frames, radius, dense)
+    pieces = _pieces(manifold, centers.base, PIECE_REACH * radius, concatenate([dense, fresh]))
+    return tuple(BallChart(f"ball{i}", centers.base[i], frames[i], radius, pieces[i]) for i in range(len(centers)))
+
+
+def tangent_frames(manifold: Atlas, points: Points) -> Array:
+    """Orthonormal bases (N, k, d) of the tangent spaces, from the Jacobians of the parametrising charts by QR.
+
+    Raises `InvalidArgument` where a Jacobian has not full rank.
+    """
+    jacobian = np.empty((len(points), manifold.base_dimension, manifold.dimension))
+    for i in np.unique(points.chart):
+        rows = points.chart == i
+        jacobian[rows] = manifold.parametrising[i].inverse.jacobian_at(points.intrinsic[rows])
+    finite: NDArray[np.bool_] = np.isfinite(jacobian).all((1, 2))
+    Q, R = np.linalg.qr(np.where(finite[:, None, None], jacobian, 0.0))
+    diagonal = np.diagonal(R, axis1=1, axis2=2)
+    degenerate = np.flatnonzero(~finite | (np.abs(diagonal).min(1) <= 1e-10 * np.abs(R).max((1, 2))))
+    if len(degenerate):
+        n = int(degenerate[0])
+        name = manifold.parametrising[points.chart[n]].name
+        at = ", ".join(f"{v:.6g}" for v in points.intrinsic[n])
+        raise InvalidArgument(f'chart "{name}": the Jacobian of its inverse has not full rank at ({at}), so it has no tangent space there')
+    return Q * np.where(diagonal < 0, -1.0, 1.0)[:, None, :]
+
+
+def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: float, dense: Points) -> None:
+    """Check |φ_i(y) − φ_i(z)| ≥ `LEAST_STRETCH`·|y − z| for sampled pairs of each ball, and the same for tangent vectors.
+
+    The pairs find other sheets of M that pass through the ball; the tangent vectors find where M turns away from V_i.
+    """
+    tree = cKDTree(dense.base)
+    tangents = tangent_frames(manifold, dense)
+    for i, members in enumerate(tree.query_ball_point(centers.base, radius, return_sorted=True)):
+        some = np.array(members, np.intp)[:: max(1, len(members) // CHECKED_PER_BALL)]
+        tangent_stretch = np.linalg.svd(frames[i].T @ tangents[some], compute_uv=False)[:, -1]
+        y = dense.base[some]
+        v = y @ frames[i]
+        ambient, local = (np.linalg.norm(p[:, None] - p[None], axis=-1) for p in (y, v))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            pair_stretch = np.where(ambient > 1e-9 * radius, local / ambient, 1.0)
+        stretch = min(tangent_stretch.min(initial=1.0), pair_stretch.min(initial=1.0))
+        if stretch < LEAST_STRETCH:
+            at = ", ".join(f"{c:.4g}" for c in centers.base[i])
+            raise InvalidArgument(
+                f"the tangent chart at ({at}) is not injective on its ball of radius {radius:.4g}: it shrinks some distance "
+                f"to {stretch:.2g} of its length ({LEAST_STRETCH} is the least allowed); use more charts or a smaller radius"
+            )
+
+
+def _pieces(manifold: Atlas, centers: Array, reach: float, sample: Points) -> list[tuple[Piece, ...]]:
+    """For each centre, boxes of the parametrising charts that together contain its ball.
+
+    One piece where one chart contains every sample within `reach`, else one for every chart that has such samples.
+    """
+    charts = manifold.parametrising
+    intrinsic: list[Array] = []
+    inside: list[NDArray[np.bool_]] = []
+    for p, chart in enumerate(charts):
+        own = sample.chart == p
+        if chart.forward is None:
+            intrinsic.append(np.where(own[:, None], sample.intrinsic, np.nan))
+            inside.append(own)
+        else:
+            inside.append(own | chart.contains(sample.base))
+            intrinsic.append(np.where(own[:, None], sample.intrinsic, chart.forward(sample.base)))
+    tree = cKDTree(sample.base)
+    result = []
+    for members in tree.query_ball_point(centers, reach):
+        near = np.array(members, np.intp)
+        candidates = np.unique(sample.chart[near])
+        sole = _sole_chart(manifold, [int(p) for p in candidates if inside[p][near].all()], intrinsic, near)
+        pieces = []
+        for p in candidates if sole is None else [sole]:
+            u = intrinsic[p][near[inside[p][near]]]
+            domain = charts[p].domain
+            pad = 0.05 * (u.max(0) - u.min(0)) + 1e-6 * domain.widths
+            pieces.append(
+                Piece(int(p), Box(tuple(np.maximum(u.min(0) - pad, domain.lower)), tuple(np.minimum(u.max(0) + pad, domain.upper))))
+            )
+        result.append(tuple(pieces))
+    return result
+
+
+def _sole_chart(manifold: Atlas, charts: Sequence[int], intrinsic: list[Array], near: NDArray[np.intp]) -> int | None:
+    """Of the charts that contain all `near` samples, the one in which they lie farthest inside the box; None if there is none."""
+    if not charts:
+        return None
+    return min(charts, key=lambda p: float(np.abs(manifold.parametrising[p].domain.to_unit(intrinsic[p][near])).max()))

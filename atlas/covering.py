@@ -1,0 +1,122 @@
+"""Covering a manifold by balls: where to put the centres, and how large the balls must be.
+
+Farthest-point sampling is within a factor two of the best covering radius for any manifold; relaxing every centre to the
+middle of its Voronoi cell gains most of the rest. The covering radius is then measured on points the centres were not
+chosen from, and driven up by local search from the worst of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from .atlas import Atlas, Points, concatenate
+from .box import Array
+from .chart import Chart
+
+RELAXATION_ROUNDS = 8
+ENCLOSING_STEPS = 20
+CANDIDATES = 256
+REFINEMENT_ROUNDS = 12
+PROPOSALS = 8
+
+SAFETY = 1.01
+"""The measured covering radius is multiplied by this: local search from samples finds the maximum only nearly."""
+
+
+def farthest_points(points: Array, first: int, *, limit: int, radius: float = 0.0) -> NDArray[np.intp]:
+    """Indices of centres among `points` (N, k), each the point farthest from all before it; at most `limit` of them.
+
+    Stops early once every point is within `radius` of a centre.
+    """
+    squares = np.einsum("nk,nk->n", points, points)
+    nearest = np.full(len(points), np.inf)
+    chosen = [first]
+    while len(chosen) < limit:
+        c = points[chosen[-1]]
+        np.minimum(nearest, squares - 2 * (points @ c) + c @ c, out=nearest)
+        farthest = int(nearest.argmax())
+        if nearest[farthest] <= radius**2:
+            break
+        chosen.append(farthest)
+    return np.array(chosen, np.intp)
+
+
+def relaxed(points: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The centres after Lloyd's iteration for the sup norm: each moves to the middle of the ball that encloses its cell.
+
+    Centres stay among `points`, so they stay on M. Returns the round with the smallest covering radius of `points`.
+    """
+    tree = cKDTree(points)
+    best, best_radius = chosen, np.inf
+    for _ in range(RELAXATION_ROUNDS):
+        distance, cell = cKDTree(points[chosen]).query(points)
+        if distance.max() >= best_radius:
+            break
+        best, best_radius = chosen, distance.max()
+        moved = np.unique(tree.query(_enclosing_centers(points, cell, points[chosen]))[1])
+        if len(moved) < len(chosen):  # two centres fell together
+            break
+        chosen = moved
+    return best
+
+
+def _enclosing_centers(points: Array, cell: NDArray[np.intp], centers: Array) -> Array:
+    """Near-optimal centres of the smallest balls around each cell's points, (E, k), by Bădoiu and Clarkson's steps.
+
+    Step t moves the centre 1/(t+1) of the way to the cell's farthest point; after T steps the radius is within a factor
+    1 + O(1/√T) of the smallest.
+    """
+    order = np.argsort(cell, kind="stable")
+    sorted_points, sorted_cell = points[order], cell[order]
+    occupied, starts = np.unique(sorted_cell, return_index=True)
+    row = np.repeat(np.arange(len(occupied)), np.diff(np.append(starts, len(points))))
+    middle = np.add.reduceat(sorted_points, starts) / np.bincount(row)[:, None]
+    for t in range(1, ENCLOSING_STEPS + 1):
+        square = ((sorted_points - middle[row]) ** 2).sum(1)
+        largest = np.maximum.reduceat(square, starts)
+        hits = np.flatnonzero(square == largest[row])
+        farthest = hits[np.unique(row[hits], return_index=True)[1]]
+        middle += (sorted_points[farthest] - middle) / (t + 1)
+    moved = centers.copy()
+    moved[occupied] = middle
+    return moved
+
+
+def covering_radius(manifold: Atlas, centers: Array, fresh: Points, seed: int) -> tuple[float, Points]:
+    """max over y ∈ M of the distance to the nearest centre, times `SAFETY`, and the worst point found (a batch of one).
+
+    `fresh` are points of M; the worst of them start a random local search in the intrinsic coordinates of their charts.
+    """
+    rng = np.random.default_rng(seed)
+    tree = cKDTree(centers)
+    distance = tree.query(fresh.base)[0]
+    start = np.argsort(distance, kind="stable")[-CANDIDATES:]
+    best, best_distance = fresh[start], distance[start]
+    step = (len(fresh) / len(manifold.parametrising)) ** (-1 / manifold.dimension)  # about the spacing of the samples
+    for _ in range(REFINEMENT_ROUNDS):
+        for _ in range(PROPOSALS):
+            moved = _perturbed(manifold, best, step, rng)
+            distance = tree.query(moved.base)[0]
+            better = np.flatnonzero(distance > best_distance)
+            best_distance[better] = distance[better]
+            keep = np.setdiff1d(np.arange(len(best)), better)
+            origin = np.argsort(np.concatenate([keep, better]), kind="stable")
+            best = concatenate([best[keep], moved[better]])[origin]
+        step *= 0.7
+    worst = int(best_distance.argmax())
+    return float(best_distance[worst]) * SAFETY, best[[worst]]
+
+
+def _perturbed(manifold: Atlas, points: Points, step: float, rng: np.random.Generator) -> Points:
+    """Points moved by `step` times a normal vector, in units of their chart's box; unmoved where that leaves the chart."""
+    intrinsic = points.intrinsic.copy()
+    normal = rng.standard_normal(intrinsic.shape)
+    for i in np.unique(points.chart):
+        chart: Chart = manifold.parametrising[i]
+        rows = np.flatnonzero(points.chart == i)
+        moved = np.clip(intrinsic[rows] + step * chart.domain.widths * normal[rows], chart.domain.lower, chart.domain.upper)
+        allowed = chart.inside(moved)
+        intrinsic[rows[allowed]] = moved[allowed]
+    return manifold.parametrise(points.chart, intrinsic)

@@ -1,0 +1,139 @@
+"""`builtin(name, **options)`: the manifold of a spec's `[manifold]` table, and `LIBRARY`, the list of those there are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ...errors import InvalidArgument
+from .. import arguments
+from ..atlas import Atlas
+from ..ball import ball_atlas
+from ..partition import PROFILES, PartitionOfUnity
+from . import circle, interval, sphere, torus
+from .embedding import embed
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One manifold of the library."""
+
+    name: str
+    summary: str
+    build: Callable[..., Atlas]
+    """Keyword options to the atlas in default partition; raises `InvalidArgument` on a bad value."""
+    options: Mapping[str, str]
+    """What `build` accepts, with a description of each."""
+    atlases: tuple[str, ...]
+    """The values of the option `atlas`, the default first. "ball" is there for every manifold."""
+
+
+COMMON_OPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "atlas": "which atlas",
+        "partition": f"profile of the default bumps: {' or '.join(PROFILES)}",
+        "partition_power": "power of the polynomial bump",
+        "embed": "{ dimension = D, seed = 0 }: a random isometry into R^D",
+    }
+)
+"""Options of every manifold."""
+
+BALL_OPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "charts": "number of balls",
+        "radius": "radius of the balls (instead of their number)",
+        "seed": "seed of the centres",
+    }
+)
+"""Options of every manifold with `atlas = "ball"`; `charts` then no longer counts the charts that parametrise it."""
+
+
+def _entry(name: str, summary: str, build: Callable[..., Atlas], atlases: tuple[str, ...], **described: str) -> Entry:
+    return Entry(name, summary, build, MappingProxyType(described), (*atlases, "ball"))
+
+
+_DIMENSION = "intrinsic dimension"
+
+LIBRARY: Mapping[str, Entry] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            _entry("interval", "[a, b] in R", interval.interval, ("boxes",), domain="[a, b]", charts="overlapping pieces"),
+            _entry(
+                "box",
+                "a box in R^d",
+                interval.box,
+                ("boxes",),
+                dimension=_DIMENSION,
+                domain="[[a1, b1], …]",
+                charts="overlapping pieces per axis",
+            ),
+            _entry(
+                "circle", "the unit circle in R^2", circle.circle, ("arcs", "stereographic", "graph"), charts="number of overlapping arcs"
+            ),
+            _entry("sphere", "the unit sphere S^n in R^{n+1}", sphere.sphere, ("stereographic", "graph"), dimension=_DIMENSION),
+            _entry(
+                "ellipsoid", "an ellipsoid in R^{n+1}", sphere.ellipsoid, ("stereographic", "graph"), axes="[a1, …, a_{n+1}], half-axes"
+            ),
+            _entry("torus", "the flat torus T^n in R^{2n}", torus.torus, ("arcs",), dimension=_DIMENSION, charts="arcs per circle"),
+            _entry(
+                "cylinder", "circle times interval in R^3", torus.cylinder, ("arcs",), height="length of the axis", charts="number of arcs"
+            ),
+        )
+    }
+)
+
+
+def builtin(name: str, **given: Any) -> Atlas:
+    """The library manifold `name` with the options of a `[manifold]` table; its `recipe` is that table.
+
+    Raises `InvalidArgument` naming the manifold, option or value that is not accepted, and those that are.
+    """
+    if name not in LIBRARY:
+        raise arguments.unknown("manifold", name, LIBRARY)
+    entry = LIBRARY[name]
+    try:
+        atlas = _build(entry, given)
+    except InvalidArgument as error:
+        raise InvalidArgument(f'manifold "{name}": {error}') from None
+    return dataclasses.replace(atlas, recipe={"builtin": name, **given})
+
+
+def _build(entry: Entry, given: Mapping[str, Any]) -> Atlas:
+    kind = arguments.choice("atlas", given.get("atlas", entry.atlases[0]), entry.atlases)
+    balls = kind == "ball"
+    accepted = {**entry.options, **COMMON_OPTIONS, **(BALL_OPTIONS if balls else {})}
+    for option in given:
+        if option not in accepted:
+            if option in BALL_OPTIONS:
+                raise InvalidArgument(f'the option {option!r} needs atlas = "ball" here; without it the options are {", ".join(accepted)}')
+            raise arguments.unknown("option", option, accepted)
+    rest = {k: v for k, v in given.items() if k not in COMMON_OPTIONS and not (balls and k in BALL_OPTIONS)}
+    if len(entry.atlases) > 2 and not balls:
+        rest["atlas"] = kind
+    atlas = dataclasses.replace(entry.build(**rest), partition=_partition(given))
+    if balls:
+        atlas = ball_atlas(atlas, **{k: given[k] for k in BALL_OPTIONS if k in given})
+    if "embed" in given:
+        atlas = _embed(atlas, given["embed"])
+    return atlas
+
+
+def _partition(given: Mapping[str, Any]) -> PartitionOfUnity:
+    default = PartitionOfUnity()
+    return PartitionOfUnity(
+        arguments.choice("partition", given.get("partition", default.profile), PROFILES),
+        arguments.integer("partition_power", given.get("partition_power", default.power), 1, 64),
+    )
+
+
+def _embed(atlas: Atlas, table: Any) -> Atlas:
+    if not isinstance(table, Mapping) or "dimension" not in table:
+        raise InvalidArgument(f"embed must be a table with a dimension, e.g. {{ dimension = 100, seed = 0 }}, got {table!r}")
+    for key in table:
+        if key not in ("dimension", "seed"):
+            raise arguments.unknown("embed option", key, ("dimension", "seed"))
+    return embed(atlas, table["dimension"], table.get("seed", 0))

@@ -1,0 +1,104 @@
+"""The product M_1 × M_2: charts are pairs of charts, coordinates are renumbered x1, x2, … and u1, u2, …."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import sympy
+from scipy.linalg import block_diag
+
+from ...errors import InvalidArgument
+from ..arguments import MAX_CHARTS
+from ..atlas import Atlas
+from ..box import Box
+from ..chart import Chart
+from ..functions import ExpressionMap
+from .overlap import ambient_symbols, intrinsic_symbols
+
+Symbols = tuple[sympy.Symbol, ...]
+
+
+def product(a: Atlas, b: Atlas) -> Atlas:
+    """The atlas {U_i × V_j} of M_a × M_b, with the default bump of each pair the product of the two default bumps.
+
+    The coordinates of M_a come first. An embedding of a factor stays an embedding of that factor.
+    Raises `InvalidArgument` for ball atlases (take the product first, `ball_atlas` of it then), for different
+    partitions, and where only some charts bring a bump or partition of their own.
+    """
+    charts_a, charts_b = a.charts, b.charts
+    if a.cover or b.cover:
+        raise InvalidArgument("the product of ball atlases is not a ball atlas: take product(…) first, then ball_atlas(…)")
+    if a.partition != b.partition:
+        raise InvalidArgument(f"the factors have different partitions of unity, {a.partition} and {b.partition}; give both the same")
+    if len(a) * len(b) > MAX_CHARTS:
+        raise InvalidArgument(f"the product has {len(a)}·{len(b)} charts, more than {MAX_CHARTS}; use fewer charts per factor")
+    embedding = None
+    if a.embedding is not None or b.embedding is not None:
+        embedding = block_diag(*(np.eye(f.base_dimension) if f.embedding is None else f.embedding for f in (a, b)))
+    pairs = tuple(_pair(p, q) for p in charts_a for q in charts_b if isinstance(p, Chart) and isinstance(q, Chart))
+    x = ambient_symbols(a.base_dimension + b.base_dimension)
+    return Atlas(tuple(map(str, x)), pairs, a.partition, embedding=embedding)
+
+
+def _pair(p: Chart, q: Chart) -> Chart:
+    """The chart (U × V, (φ, ψ))."""
+    name = f"{p.name}*{q.name}"
+    u = intrinsic_symbols(p.dimension + q.dimension)
+    x = ambient_symbols(p.inverse.outputs + q.inverse.outputs)
+    u_p, u_q, x_p, x_q = u[: p.dimension], u[p.dimension :], x[: p.inverse.outputs], x[p.inverse.outputs :]
+    forward = None
+    if p.forward is not None and q.forward is not None:
+        forward = ExpressionMap(x, _renamed(p.forward, x_p) + _renamed(q.forward, x_q))
+    region = None
+    if p.region is not None or q.region is not None:
+        region = ExpressionMap(u, (_depth(p, u_p) * _depth(q, u_q),))
+    return Chart(
+        name,
+        Box(p.domain.lower + q.domain.lower, p.domain.upper + q.domain.upper),
+        ExpressionMap(u, _renamed(p.inverse, u_p) + _renamed(q.inverse, u_q)),
+        forward,
+        p.boundary + q.boundary,
+        region,
+        _given(name, "bump", p, q, (u, u_p, u_q), (x, x_p, x_q)),
+        _given(name, "partition", p, q, (u, u_p, u_q), (x, x_p, x_q)),
+    )
+
+
+def _renamed(function: ExpressionMap, symbols: Symbols) -> tuple[sympy.Expr, ...]:
+    """The components of a map in other variables."""
+    names = dict(zip(function.variables, symbols, strict=True))
+    return tuple(e.xreplace(names) for e in function.expressions)
+
+
+def _depth(chart: Chart, u: Symbols) -> sympy.Expr:
+    """The depth of u in the chart as `PartitionOfUnity` defines it, cut off at 0: positive exactly inside.
+
+    Cutting off matters in a product: two negative factors must not make a positive one.
+    """
+    if chart.region is not None:
+        middle = float(chart.region(chart.domain.center)[0])
+        return sympy.Max(_renamed(chart.region, u)[0] / middle, 0)
+    depth = sympy.Integer(1)
+    for v, low, high, (lower, upper) in zip(u, chart.domain.lower, chart.domain.upper, chart.boundary, strict=True):
+        if lower and upper:
+            continue
+        t = (2 * v - (low + high)) / (high - low)
+        if lower or upper:
+            t = (t + 1) / 2 if lower else (t - 1) / 2
+        depth *= sympy.Max(1 - t**2, 0)
+    return depth
+
+
+def _given(name: str, which: str, p: Chart, q: Chart, u: Sequence[Symbols], x: Sequence[Symbols]) -> ExpressionMap | None:
+    """The product of the bumps (or partitions) that the charts bring themselves; None if neither does."""
+    one, other = getattr(p, which), getattr(q, which)
+    if one is None and other is None:
+        return None
+    if one is None or other is None:
+        raise InvalidArgument(f'chart "{name}": only one factor brings its own {which}; give both factors one, or neither')
+    intrinsic = [given.variables == chart.inverse.variables for given, chart in ((one, p), (other, q))]
+    if intrinsic[0] != intrinsic[1]:
+        raise InvalidArgument(f"chart \"{name}\": one factor's {which} is in intrinsic, the other's in ambient coordinates; use one kind")
+    everything, first, second = u if intrinsic[0] else x
+    return ExpressionMap(everything, (_renamed(one, first)[0] * _renamed(other, second)[0],))
