@@ -35,7 +35,14 @@ class Affine:
             array.flags.writeable = False
 
     def __call__(self, x: Floats) -> Floats:
-        return x @ self.weight.T + self.bias
+        out = x @ self.weight.T
+        out += self.bias
+        return out
+
+    def rectified(self, x: Floats) -> Floats:
+        """σ(W·x + b)."""
+        out = self(x)
+        return np.maximum(out, 0, out=out)
 
     def after(self, inner: Affine) -> Affine:
         """The composition self ∘ inner, as one affine map."""
@@ -81,7 +88,7 @@ class ReLUNet:
     def __call__(self, x: Floats) -> Floats:
         """[N, in] to [N, out], in the dtype of the weights."""
         for affine in self.affines[:-1]:
-            x = np.maximum(affine(x), 0)
+            x = affine.rectified(x)
         return self.affines[-1](x)
 
     def then(self, outer: ReLUNet) -> ReLUNet:

@@ -91,7 +91,7 @@ def build(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int, 
         return points.ambient, scores(points.base)
 
     origin = "scores of Theorem 4.8 step 1" if level is None else "plateau scores (B12)"
-    target = Target(draw, "tau", origin, _hints(atlas, level))
+    target = Target(draw, "tau", origin, _hints(atlas, level), _towards(atlas, scores, seed))
     remedy = 'use routing="plateau", fewer or more strongly overlapping charts, or a larger max_width'
     if width is None:
         tau = fit_to(target, delta / HELD_OUT_SAFETY, start=64, limit=limit, seed=seed, remedy=remedy)
@@ -114,6 +114,14 @@ def choose(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int)
         except EpsilonNotReached as miss:
             misses.append(miss)
     raise misses[-1]
+
+
+def _towards(atlas: Atlas, scores: Callable[[Array], Array], seed: int) -> tuple[Array, ...]:
+    """From the middle of M to the middle of each score's mass: a bump varies along this direction first of all."""
+    points = atlas.sample(max(COVER_SAMPLES, 64 * len(atlas)), seed + 1)
+    weights = scores(points.base)
+    middles = (weights.T @ points.ambient) / weights.sum(0)[:, None]
+    return tuple(middles - points.ambient.mean(0))
 
 
 def _hints(atlas: Atlas, level: float | None) -> tuple[Hint, ...]:

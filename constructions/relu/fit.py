@@ -26,7 +26,9 @@ SAMPLES_PER_NEURON = 10
 MINIMUM_SAMPLES = 2048
 HELD_OUT = 8192
 """Points the error is measured on; none of them is fitted to."""
-DIRECTION_COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+CHOOSING = 2048
+"""Held-out points that decide between numbers of directions."""
+DIRECTION_COUNTS = (0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 NARROWEST = 8
 
 Sampler = Callable[[int, int], tuple[Array, Array]]
@@ -41,6 +43,8 @@ class Target:
     name: str
     origin: str
     hints: tuple[Hint, ...] = ()
+    directions: tuple[Array, ...] = ()
+    """Directions in input space along which the target is expected to vary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,41 +89,83 @@ def _measure(target: Target, hidden: Affine, output: Affine, data: _Data, count:
     return Fit(net, float(error[worst]), data.held_inputs[worst], len(error), count)
 
 
-def _with_directions(target: Target, data: _Data, coordinates: Coordinates, width: int, count: int) -> Fit:
-    """Least squares over `count` generic directions beside the hinted ones, `width` neurons in all (at most)."""
-    z = coordinates(data.inputs)
-    known = sum(len(hint.knots) for hint in target.hints)
-    hinted = hinted_dictionary(target.hints) if 0 < known <= width // 2 else None
-    room = width - coordinates.rank - (0 if hinted is None else len(hinted.bias))
-    generic = ridge_dictionary(z, directions(count, coordinates.rank), max(1, room // count)).after(coordinates.affine)
-    hidden = generic
-    if hinted is not None:
-        hidden = Affine(np.concatenate([generic.weight, hinted.weight]), np.concatenate([generic.bias, hinted.bias]))
-    weight, bias = solve(np.maximum(hidden(data.inputs), 0), data.values)
-    return _measure(target, hidden, Affine(weight, bias), data, count)
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """One target, its data and normalised coordinates, at one width."""
+
+    target: Target
+    data: _Data
+    coordinates: Coordinates
+    width: int
+
+    def known_directions(self) -> Array:
+        """The target's own directions as unit vectors of the normalised coordinates, without repeated lines."""
+        kept: list[Array] = []
+        for direction in self.target.directions:
+            # a·x varies like (s ∘ Bᵀa)·z up to a constant.
+            z = (direction @ self.coordinates.basis) * self.coordinates.scale
+            length = np.linalg.norm(z)
+            if length > 0 and all(abs(z @ other) < (1 - 1e-6) * length for other in kept):
+                kept.append(z / length)
+        return np.array(kept).reshape(-1, self.coordinates.rank)
+
+    def hidden(self, count: int) -> Affine:
+        """The dictionary of `count` generic directions beside the known ones and the hints; at most `width` neurons."""
+        known = self.known_directions()
+        generic = directions(count, self.coordinates.rank) if count else np.zeros((0, self.coordinates.rank))
+        lines = np.concatenate([known, generic])
+        hints = sum(len(hint.knots) for hint in self.target.hints)
+        hinted = hinted_dictionary(self.target.hints) if 0 < hints <= self.width // 2 else None
+        room = self.width - self.coordinates.rank - (0 if hinted is None else hints)
+        ridges = ridge_dictionary(self.coordinates(self.data.inputs), lines, max(1, room // len(lines))).after(self.coordinates.affine)
+        if hinted is None:
+            return ridges
+        return Affine(np.concatenate([ridges.weight, hinted.weight]), np.concatenate([ridges.bias, hinted.bias]))
+
+    def solve(self, count: int) -> tuple[Affine, Affine]:
+        hidden = self.hidden(count)
+        return hidden, Affine(*solve(hidden.rectified(self.data.inputs), self.data.values))
+
+    def error(self, hidden: Affine, output: Affine) -> float:
+        """The sup error on the points that decide."""
+        values = output(hidden.rectified(self.data.held_inputs[:CHOOSING]))
+        return float(np.abs(values - self.data.held_values[:CHOOSING]).max())
+
+    def allowed(self) -> list[int]:
+        """Numbers of generic directions worth trying: with the known ones they must span, and leave two knots each."""
+        known = len(self.known_directions())
+        counts = [
+            c for c in DIRECTION_COUNTS if c + known >= self.coordinates.rank and 2 * (c + known) <= self.width - self.coordinates.rank
+        ]
+        return counts or [max(1, self.coordinates.rank - known)]
+
+    def climb(self, start: int | None) -> Fit:
+        """Uphill on the ladder of direction counts from a guess until both neighbours are worse."""
+        ladder = self.allowed()
+        # Few directions for smooth functions: about m^{1/3} in two dimensions, m^{1/2} from three on.
+        guess = start if start is not None else self.width ** (1 / 3 if self.coordinates.rank == 2 else 1 / 2)
+        here = int(np.argmin([abs(np.log((c + 1) / (guess + 1))) for c in ladder]))
+        found: dict[int, tuple[float, tuple[Affine, Affine]]] = {}
+
+        def visit(step: int) -> None:
+            if 0 <= step < len(ladder) and step not in found:
+                maps = self.solve(ladder[step])
+                found[step] = (self.error(*maps), maps)
+
+        visit(here)
+        while True:
+            visit(here + 1)
+            visit(here - 1)
+            best = min(found, key=lambda step: found[step][0])
+            if best == here:
+                return _measure(self.target, *found[here][1], self.data, ladder[here])
+            here = best
 
 
 def _hints_alone(target: Target, data: _Data) -> Fit:
     hidden = hinted_dictionary(target.hints)
-    weight, bias = solve(np.maximum(hidden(data.inputs), 0), data.values)
-    return _measure(target, hidden, Affine(weight, bias), data, 0)
-
-
-def _climb(target: Target, data: _Data, coordinates: Coordinates, width: int, start: int | None) -> Fit:
-    """The best number of directions: uphill on the ladder `DIRECTION_COUNTS` from a guess until both neighbours are worse."""
-    allowed = [c for c in DIRECTION_COUNTS if c >= coordinates.rank and 2 * c <= width] or [coordinates.rank]
-    # Few directions for smooth functions: about m^{1/3} in two dimensions, m^{1/2} from three on.
-    guess = start or width ** (1 / 3 if coordinates.rank == 2 else 1 / 2)
-    here = int(np.argmin([abs(np.log(c / guess)) for c in allowed]))
-    fits = {here: _with_directions(target, data, coordinates, width, allowed[here])}
-    while True:
-        for step in (here + 1, here - 1):
-            if 0 <= step < len(allowed) and step not in fits:
-                fits[step] = _with_directions(target, data, coordinates, width, allowed[step])
-        best = min(fits, key=lambda k: fits[k].error)
-        if best == here:
-            return fits[best]
-        here = best
+    output = Affine(*solve(hidden.rectified(data.inputs), data.values))
+    return _measure(target, hidden, output, data, 0)
 
 
 def fit(target: Target, width: int, *, seed: int = 0, direction_count: int | None = None, search: bool = True) -> Fit:
@@ -135,9 +181,10 @@ def fit(target: Target, width: int, *, seed: int = 0, direction_count: int | Non
     if coordinates.rank == 1:
         hidden, output = fit_spline(coordinates(data.inputs)[:, 0], data.values, width)
         return _measure(target, hidden.after(coordinates.affine), output, data, 1)
-    if direction_count and not search:
-        return _with_directions(target, data, coordinates, width, direction_count)
-    return _climb(target, data, coordinates, width, direction_count)
+    attempt = _Search(target, data, coordinates, width)
+    if direction_count is not None and not search:
+        return _measure(target, *attempt.solve(direction_count), data, direction_count)
+    return attempt.climb(direction_count)
 
 
 def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int = 0, direction_count: int | None = None, remedy: str) -> Fit:
@@ -169,5 +216,5 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
         if width >= limit or wanted > 8 * limit:
             raise EpsilonNotReached(target.name, budget=budget, reached=best.error, width=best.width, remedy=remedy)
         factor = float(np.clip(1.1 * wanted / width, 1.25, 4.0))
-        count = None if attempt.direction_count == 0 else round(attempt.direction_count * factor ** (1 / 3))
+        count = round(attempt.direction_count * factor ** (1 / 3))
         width = min(limit, 8 * round(width * factor / 8))
