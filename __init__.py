@@ -1,3 +1,106 @@
-"""atlasmoe: compile an atlas into a mixture of experts, with a proof that it works."""
+"""atlasmoe: compile an atlas into a mixture of experts, with a proof that it works.
+
+    task  = atlasmoe.load_task("sphere.toml")            # what you give: charts, bumps, a target
+    model = atlasmoe.compile(task, epsilon=1e-3)         # the proof as a program: weights and a ledger of claims
+    report = atlasmoe.verify(model, samples=200_000)     # every claim sampled on the weights as they are
+    atlasmoe.save(model, "sphere")                       # safetensors, JSON and a model card
+    module = atlasmoe.to_torch(model)                    # a torch.nn.Module
+
+This file is the map of the library. Names are imported on first use: `import atlasmoe` alone loads neither torch nor sympy.
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        # what the user gives
+        "atlas": [
+            "Atlas",
+            "BallChart",
+            "Box",
+            "CallableTarget",
+            "Chart",
+            "ChartTarget",
+            "ExpressionMap",
+            "ExpressionTarget",
+            "ManifoldTask",
+            "PartitionOfUnity",
+            "Points",
+        ],
+        "atlas.manifolds": ["ball_atlas", "builtin", "embed", "product"],
+        "atlas.spec": ["load_task"],
+        "atlas.lint": ["lint"],
+        # the proofs as code
+        "constructions": ["Affine", "Claim", "Known", "Ledger", "MoELayer", "Model", "Network", "NeuronGroup", "ReLUNet"],
+        "constructions.compile": ["compile"],
+        "constructions.explain": ["Explanation", "NeuronOrigin"],
+        # does it hold?
+        "verify": ["Report", "verify"],
+        # out to other tools
+        "export.folder": ["load", "save"],
+        "export.torch_module": ["to_torch"],
+        # what a person looks at
+        "report.figures": ["figure"],
+        # what can go wrong
+        "errors": [
+            "AtlasMoEError",
+            "EpsilonNotReached",
+            "Finding",
+            "FolderError",
+            "InvalidArgument",
+            "LintError",
+            "Severity",
+            "SpecError",
+        ],
+    },
+)
+
+if TYPE_CHECKING:  # the same map for editors and type checkers
+    from .atlas import Atlas as Atlas
+    from .atlas import BallChart as BallChart
+    from .atlas import Box as Box
+    from .atlas import CallableTarget as CallableTarget
+    from .atlas import Chart as Chart
+    from .atlas import ChartTarget as ChartTarget
+    from .atlas import ExpressionMap as ExpressionMap
+    from .atlas import ExpressionTarget as ExpressionTarget
+    from .atlas import ManifoldTask as ManifoldTask
+    from .atlas import PartitionOfUnity as PartitionOfUnity
+    from .atlas import Points as Points
+    from .atlas.lint import lint as lint
+    from .atlas.manifolds import ball_atlas as ball_atlas
+    from .atlas.manifolds import builtin as builtin
+    from .atlas.manifolds import embed as embed
+    from .atlas.manifolds import product as product
+    from .atlas.spec import load_task as load_task
+    from .constructions import Affine as Affine
+    from .constructions import Claim as Claim
+    from .constructions import Known as Known
+    from .constructions import Ledger as Ledger
+    from .constructions import Model as Model
+    from .constructions import MoELayer as MoELayer
+    from .constructions import Network as Network
+    from .constructions import NeuronGroup as NeuronGroup
+    from .constructions import ReLUNet as ReLUNet
+    from .constructions.compile import compile as compile
+    from .constructions.explain import Explanation as Explanation
+    from .constructions.explain import NeuronOrigin as NeuronOrigin
+    from .errors import AtlasMoEError as AtlasMoEError
+    from .errors import EpsilonNotReached as EpsilonNotReached
+    from .errors import Finding as Finding
+    from .errors import FolderError as FolderError
+    from .errors import InvalidArgument as InvalidArgument
+    from .errors import LintError as LintError
+    from .errors import Severity as Severity
+    from .errors import SpecError as SpecError
+    from .export.folder import load as load
+    from .export.folder import save as save
+    from .export.torch_module import to_torch as to_torch
+    from .report.figures import figure as figure
+    from .verify import Report as Report
+    from .verify import verify as verify

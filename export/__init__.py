@@ -1,1 +1,1 @@
-"""Out to other tools: PyTorch modules and folders of safetensors and JSON."""
+"""Out to other tools: PyTorch modules (`torch_module`), and folders of safetensors and JSON (`folder`)."""

@@ -1,0 +1,99 @@
+"""Sending rows to their experts: three ways to compute y[n] = f^(expert[n])(x[n]), each row through one expert only.
+
+All take `maps`, the (weight (experts, out, in), bias (experts, out)) of every affine map, rows x [N, in] and the expert
+of every row [N]. Which is fastest depends on the load, the number of rows that an expert gets (`choose_dispatch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Maps = list[tuple[Tensor, Tensor]]
+Dispatch = Callable[[Maps, Tensor, Tensor | None], Tensor]
+
+DIRECT_ROWS = 8
+"""Up to this many rows are not worth sorting."""
+BUCKET_LOAD = 12
+"""Below this many rows per expert, a product per expert costs more in calls than in arithmetic…"""
+BUCKET_NUMBERS = 1 << 16
+"""…if an expert has at most this many weights: buckets copy the weights of the experts they use."""
+CHUNK_BYTES = 1 << 19
+"""Size of a chunk's hidden activations: they are written and read again while still in the second-level cache."""
+
+
+def choose_dispatch(maps: Maps, rows: int, expert: Tensor | None) -> Dispatch:
+    """The way that was fastest in `benchmarks/dispatch.py` for this many rows and experts of this size."""
+    if expert is None:
+        return dense
+    if rows <= DIRECT_ROWS:
+        return direct
+    experts = maps[0][0].shape[0]
+    numbers = sum(weight[0].numel() for weight, _ in maps)
+    small_load = rows < BUCKET_LOAD * min(experts, rows)
+    return bucketed if small_load and numbers <= BUCKET_NUMBERS else segmented
+
+
+def run(maps: Maps, k: int, x: Tensor) -> Tensor:
+    """f^(k)(x), [n, in] to [n, out]."""
+    for weight, bias in maps[:-1]:
+        x = functional.linear(x, weight[k], bias[k]).relu_()
+    weight, bias = maps[-1]
+    return functional.linear(x, weight[k], bias[k])
+
+
+def chunks(maps: Maps, x: Tensor) -> Iterator[Tensor]:
+    """The rows of x, so many at a time that their hidden activations fit the cache."""
+    width = max((bias.shape[1] for _, bias in maps[:-1]), default=1)
+    return iter(torch.split(x, max(16, CHUNK_BYTES // (width * x.element_size()))))
+
+
+def dense(maps: Maps, x: Tensor, expert: Tensor | None = None) -> Tensor:
+    """All rows through the one expert there is."""
+    return torch.cat([run(maps, 0, part) for part in chunks(maps, x)]) if len(x) else run(maps, 0, x)
+
+
+def direct(maps: Maps, x: Tensor, expert: Tensor | None) -> Tensor:
+    """Row by row."""
+    assert expert is not None
+    if not len(x):
+        return run(maps, 0, x)
+    return torch.cat([run(maps, k, x[n : n + 1]) for n, k in enumerate(expert.tolist())])
+
+
+def segmented(maps: Maps, x: Tensor, expert: Tensor | None) -> Tensor:
+    """Sort the rows by expert, gather them once, run each expert on its own contiguous segment, scatter back."""
+    assert expert is not None
+    if not len(x):
+        return run(maps, 0, x)
+    order = expert.argsort(stable=True)
+    counts = expert.bincount(minlength=maps[0][0].shape[0]).tolist()
+    segments = enumerate(torch.split(x[order], counts))
+    y = torch.cat([run(maps, k, part) for k, segment in segments if len(segment) for part in chunks(maps, segment)])
+    return torch.empty_like(y).index_copy_(0, order, y)
+
+
+def bucketed(maps: Maps, x: Tensor, expert: Tensor | None) -> Tensor:
+    """Batched products over the experts with 1, 2, 3–4, 5–8, … rows; a segment is padded by repeating its last row."""
+    assert expert is not None
+    order = expert.argsort(stable=True)
+    counts = expert.bincount(minlength=maps[0][0].shape[0])
+    starts = counts.cumsum(0) - counts
+    most = int(counts.max()) if len(x) else 0
+    rows, parts, length = [order[:0]], [run(maps, 0, x[:0])], 1
+    while length < 2 * most:
+        members = ((2 * counts > length) & (counts <= length)).nonzero()[:, 0]
+        place = torch.arange(length, device=x.device)
+        row = order[starts[members, None] + torch.minimum(place, counts[members, None] - 1)]
+        own = place < counts[members, None]
+        h = x[row]
+        for layer, (weight, bias) in enumerate(maps):
+            h = torch.baddbmm(bias[members, None], h if layer == 0 else h.relu_(), weight[members].mT)
+        rows.append(row[own])
+        parts.append(h[own])
+        length *= 2
+    y = torch.cat(parts)
+    return torch.empty_like(y).index_copy_(0, torch.cat(rows), y)
