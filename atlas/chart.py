@@ -70,12 +70,30 @@ class Chart:
         inside = self.domain.contains(intrinsic)
         return inside if self.region is None else inside & (self.region(intrinsic)[..., 0] > 0)
 
+    def coordinates(self, points: ArrayLike) -> Array:
+        """φ(y), [..., k] to [..., d], with values that rounding has carried past a boundary face put back on it.
+
+        Needs `forward`. Without this, points of ∂M would belong to no chart as often as not.
+        """
+        if self.forward is None:
+            raise InvalidArgument(f'chart "{self.name}" has no forward map, so coordinates of a point are unknown')
+        intrinsic = self.forward(points)
+        for k, (lower, upper) in enumerate(self.boundary):
+            low, high, column = self.domain.lower[k], self.domain.upper[k], intrinsic[..., k]
+            slack = INVERSE_TOLERANCE * (high - low)
+            if lower:
+                column = np.where((column < low) & (column >= low - slack), low, column)
+            if upper:
+                column = np.where((column > high) & (column <= high + slack), high, column)
+            intrinsic[..., k] = column
+        return intrinsic
+
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Whether y ∈ M lies in U: φ(y) is inside and φ⁻¹ takes it back to y. Needs `forward`; [..., k] to [...]."""
         if self.forward is None:
             raise InvalidArgument(f'chart "{self.name}" has no forward map, so membership of a point cannot be decided')
         points = np.asarray(points, float)
-        intrinsic = self.forward(points)
+        intrinsic = self.coordinates(points)
         back = self.inverse(intrinsic)
         near = np.abs(back - points).max(-1) <= INVERSE_TOLERANCE * (1 + np.abs(points).max(-1))
         return self.inside(intrinsic) & near

@@ -69,6 +69,6 @@ class PartitionOfUnity:
         if chart.forward is None:
             raise InvalidArgument(f'chart "{chart.name}" has no forward map: give its bump in ambient coordinates')
         inside = chart.contains(points)
-        intrinsic = np.where(inside[..., None], chart.forward(points), chart.domain.center)
+        intrinsic = np.where(inside[..., None], chart.coordinates(points), chart.domain.center)
         bump = self.intrinsic_bump(chart, intrinsic) if given is None else given(intrinsic)[..., 0]
         return np.where(inside, bump, 0.0)
