@@ -197,7 +197,7 @@ class Atlas:
                     kept.append(points)
                     found += len(points)
             tried += 4 * count
-            if found < count * tried / 1e5:
+            if found < 1e-4 * tried:
                 raise InvalidArgument(f'chart "{target.name}": only {found} of {tried} points drawn from its pieces lie in its ball')
         points = concatenate(kept)
         points = points[rng.permutation(len(points))[:count]]

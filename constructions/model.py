@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from numpy.typing import ArrayLike
 
 from ..atlas import ManifoldTask
 from .ledger import Ledger
 from .network import Floats, Network
+
+if TYPE_CHECKING:
+    from .explain import Explanation, NeuronOrigin
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,3 +29,20 @@ class Model:
     def __call__(self, x: ArrayLike) -> Floats:
         """Ψ(x) for ambient points [N, D]; [N, outputs] in the network's dtype."""
         return self.network(x)
+
+    @overload
+    def explain(self, x: ArrayLike) -> Explanation: ...
+
+    @overload
+    def explain(self, *, layer: int, expert: str | int, neuron: int, hidden: int = 1) -> NeuronOrigin: ...
+
+    def explain(
+        self, x: ArrayLike | None = None, *, layer: int = 0, expert: str | int = 0, neuron: int = 0, hidden: int = 1
+    ) -> Explanation | NeuronOrigin:
+        """Which chart won at the point x [D], by what margin, with what error; or which lemma put a neuron there.
+
+        Layers and hidden layers count from 1, neurons from 0; `expert` is a name or a gate output.
+        """
+        from . import explain as _explain
+
+        return _explain.explain_neuron(self, layer, expert, neuron, hidden) if x is None else _explain.explain(self, x)

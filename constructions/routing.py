@@ -26,6 +26,8 @@ from .relu import Fit, Hint, Target, fit, fit_to
 ROUTINGS = ("theorem", "multiplicity", "plateau")
 HELD_OUT_SAFETY = 1.5
 """A largest held-out error understates the true sup by up to 1.4 (measured); leaves are built to budget / this."""
+AUTO_WIDTH = 1024
+"""routing="auto" moves on to the next budget when τ would have to be wider; a routing asked for by name may use max_width."""
 COVER_SAMPLES = 1 << 14
 PLATEAU_SAFETY = 0.8
 """The plateau level is this times the smallest depth seen: the cover {depth ≥ level} then has a margin of a fifth."""
@@ -77,6 +79,11 @@ def measure_cover(atlas: Atlas, seed: int = 0) -> Cover:
     return Cover(float(rho.max(1).min()), int((rho > 0).sum(1).max()), float(depth), len(base))
 
 
+def budget_of(atlas: Atlas, kind: str, cover: Cover) -> float:
+    """δ of the table above."""
+    return {"theorem": 1 / (4 * len(atlas)), "multiplicity": 1 / (4 * cover.multiplicity), "plateau": 1 / 4}[kind]
+
+
 def build(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int, cover: Cover) -> Routing:
     """τ for one kind of routing: of hidden width `width`, or as narrow as the budget allows up to `limit`.
 
@@ -84,7 +91,7 @@ def build(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int, 
     """
     level = PLATEAU_SAFETY * cover.depth if kind == "plateau" else None
     scores: Callable[[Array], Array] = atlas.rho if level is None else lambda base: atlas.plateau(base, level)
-    delta = {"theorem": 1 / (4 * len(atlas)), "multiplicity": 1 / (4 * cover.multiplicity), "plateau": 1 / 4}[kind]
+    delta = budget_of(atlas, kind, cover)
 
     def draw(count: int, draw_seed: int) -> tuple[Array, Array]:
         points = atlas.sample(max(count, 16 * len(atlas)), draw_seed, low_discrepancy=draw_seed % 2 == 0)
@@ -103,17 +110,21 @@ def build(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int, 
 
 
 def choose(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int) -> Routing:
-    """`build` for the routing asked for; "auto" takes the first of ROUTINGS whose budget is within reach."""
+    """`build` for the routing asked for; "auto" takes the first of ROUTINGS whose budget τ meets within AUTO_WIDTH."""
     if kind != "auto" and kind not in ROUTINGS:
         raise InvalidArgument(f"routing {kind!r} is not one of auto, {', '.join(ROUTINGS)}")
     cover = measure_cover(atlas, seed)
-    misses: list[EpsilonNotReached] = []
-    for candidate in ROUTINGS if kind == "auto" else (kind,):
-        try:
-            return build(atlas, candidate, width=width, limit=limit, seed=seed, cover=cover)
-        except EpsilonNotReached as miss:
-            misses.append(miss)
-    raise misses[-1]
+    if kind != "auto":
+        return build(atlas, kind, width=width, limit=limit, seed=seed, cover=cover)
+    limit = min(limit, AUTO_WIDTH)
+    try:
+        return build(atlas, "theorem", width=width, limit=limit, seed=seed, cover=cover)
+    except EpsilonNotReached as miss:
+        # The same scores with a larger budget: what was reached says whether a second search can succeed.
+        reachable = HELD_OUT_SAFETY * miss.reached <= budget_of(atlas, "multiplicity", cover)
+    if reachable:
+        return build(atlas, "multiplicity", width=width, limit=limit, seed=seed, cover=cover)
+    return build(atlas, "plateau", width=width, limit=limit, seed=seed, cover=cover)
 
 
 def _towards(atlas: Atlas, scores: Callable[[Array], Array], seed: int) -> tuple[Array, ...]:

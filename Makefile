@@ -1,0 +1,30 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+# One thread per process: two BLAS threads on shared cores are slower than one, and tests run in parallel anyway.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check bench clean
+
+demo: .venv/installed
+	$(BIN)/atlasmoe demo --output out/sphere
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n 2
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+bench: .venv/installed
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# constraints.txt pins the tested set of versions; setup.cfg states the ranges that should work.
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv out build dist *.egg-info
