@@ -5,6 +5,7 @@ from .ball import ball_atlas
 from .box import Array, Box
 from .chart import BallChart, Chart, Piece
 from .functions import ExpressionMap
+from .lint import lint
 from .manifolds import LIBRARY, Entry, builtin, embed, product
 from .partition import PartitionOfUnity
 from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
@@ -30,5 +31,6 @@ __all__ = [
     "builtin",
     "concatenate",
     "embed",
+    "lint",
     "product",
 ]

@@ -1,0 +1,1 @@
+"""What `lint` looks at, one assumption of the theorems per file."""

@@ -1,0 +1,69 @@
+"""Which expressions are searched for kinks, and what each kink costs.
+
+Theorem 4.8 asks φ_i for more than (D+3)/2 derivatives ("regular") and gives the rate m^{−min(κ/d, 1/2)} for a target
+with κ derivatives. A kink leaves one derivative: a warning, since every step of the proof still holds with a worse rate.
+A jump (of anything) or an unbounded slope of a chart map breaks a step of the proof: an error. Forward maps are not
+searched: on M they are as smooth as the inverses that they invert, and off M nobody evaluates them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import Finding
+from ..functions import ExpressionMap
+from ..task import ChartTarget, ExpressionTarget, ManifoldTask
+from .bumps import given, is_ambient
+from .kinks import Broken, find_break, report
+from .probe import Probe
+
+RATE = "only one derivative is left, so the error falls like m^(-1/d) at best: smooth it, or let chart edges follow it"
+
+
+def check_charts(probe: Probe) -> list[Finding]:
+    """Inverse maps, regions and bumps of one chart; one finding per map."""
+    chart = probe.chart
+    found = []
+    maps: list[tuple[str, ExpressionMap, bool, bool, str]] = [
+        ("inverse", chart.inverse, False, True, "the atlas is not regular (Theorem 4.8): use a smooth chart map, or split the chart there")
+    ]
+    rough = "the router needs more neurons to follow it: use a smooth one"
+    if chart.region is not None:
+        maps.append(("region", chart.region, False, False, rough))
+    if (own := given(chart)) is not None:
+        maps.append((own[0], own[1], is_ambient(chart, own[1]), False, rough))
+    for name, function, ambient, strict, consequence in maps:
+        breaks = [(b, k) for k in range(function.outputs) if (b := find_break(probe, function, k, ambient)) is not None]
+        if breaks:
+            broken, k = max(breaks, key=lambda entry: (entry[0].kind, round(entry[0].amount, 6), -entry[1]))
+            where = f'chart "{chart.name}": {name}' + (f"[{k}]" if function.outputs > 1 else "")
+            found.append(report(broken, where, probe, steep_is_error=strict, consequence=consequence))
+    return found
+
+
+def check_target(task: ManifoldTask, probes: Sequence[Probe]) -> list[Finding]:
+    """One finding per component of the target (and chart, if it is given chart by chart). Callables cannot be searched."""
+    target = task.target
+    found = []
+    if isinstance(target, ChartTarget):
+        for probe in probes:
+            function = target.functions[probe.index]
+            for k in range(function.outputs):
+                if (broken := find_break(probe, function, k, False)) is not None:
+                    where = f'chart "{probe.chart.name}": target' + (f"[{k}]" if function.outputs > 1 else "")
+                    found.append(report(broken, where, probe, steep_is_error=False, consequence=RATE))
+    elif isinstance(target, ExpressionTarget):
+        for k in range(target.outputs):
+            best: tuple[Broken, Probe] | None = None
+            for probe in probes:
+                broken = find_break(probe, target.function, k, True)
+                if broken is not None and (best is None or _order(broken) > _order(best[0])):
+                    best = broken, probe
+            if best is not None:
+                where = f"target[{k}]" if target.outputs > 1 else "target"
+                found.append(report(best[0], where, best[1], steep_is_error=False, consequence=RATE))
+    return found
+
+
+def _order(broken: Broken) -> tuple[int, float]:
+    return broken.kind, round(broken.amount, 3)

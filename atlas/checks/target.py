@@ -1,0 +1,123 @@
+"""The target: finite on every chart, one value per point of M, and, if it is a callable, a row-wise function of the right shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from ...errors import Finding
+from ..atlas import Points
+from ..box import Array
+from ..functions import ExpressionMap
+from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
+from .locate import locate
+from .maps import check_evaluates, check_finite
+from .probe import Probe, error, many, number, worst
+
+DEFINE = "define the target on all of M: it is compiled in the sup norm"
+DISAGREE = 1e-6
+"""Two charts' targets agree at a point if they differ by at most this fraction of the target's range."""
+ROUNDING = 1e-9
+"""… or of its largest absolute value, for targets that hardly vary."""
+
+
+def check_target(task: ManifoldTask, probes: Sequence[Probe], points: Points, share: int) -> list[Finding]:
+    """`points` are samples of M; `share` points of each chart are compared with every other chart."""
+    target = task.target
+    if isinstance(target, CallableTarget):
+        return _callable(target, points)
+    if isinstance(target, ExpressionTarget):
+        return _expression(target, probes, points)
+    found: list[Finding] = []
+    for probe in probes:
+        where = _where(probe)
+        function = target.functions[probe.index]
+        found += check_evaluates(where, function, probe.closed[:1]) or check_finite(probe, where=where, function=function, remedy=DEFINE)
+    return found or _overlaps(target, probes, share)
+
+
+def _where(probe: Probe) -> str:
+    return f'chart "{probe.chart.name}": target'
+
+
+def _expression(target: ExpressionTarget, probes: Sequence[Probe], points: Points) -> list[Finding]:
+    if found := check_evaluates("target", target.function, points.base[:1]):
+        return found
+    for probe in probes:
+        pulled_back = partial(_compose, target.function, probe.chart.inverse)
+        found += check_finite(probe, where="target", function=pulled_back, of=f' on chart "{probe.chart.name}"', remedy=DEFINE)
+    unique = {finding.where: finding for finding in reversed(found)}
+    return list(unique.values())
+
+
+def _compose(outer: ExpressionMap, inner: ExpressionMap, points: Array) -> Array:
+    return outer(inner(points))
+
+
+def _callable(target: CallableTarget, points: Points) -> list[Finding]:
+    """Shape (N,) or (N, outputs), finite, and the value of a row depends on that row alone."""
+    where = f"target {target.name!r}"
+    N = len(points)
+    try:
+        values = np.asarray(target.function(points.base), float)
+        again = np.asarray(target.function(points.base[::-1]), float)[::-1]
+    except Exception as failure:  # the user's code: whatever it raises is the finding
+        return [
+            error(
+                where,
+                f"raises {type(failure).__name__} for points of shape ({N}, {points.base.shape[1]}): {failure}",
+                "correct the function",
+            )
+        ]
+    shapes = [(N, target.outputs)] if target.outputs > 1 else [(N,), (N, 1)]
+    if values.shape not in shapes:
+        problem = f"returns shape {values.shape} for {N} points, not {' or '.join(map(str, shapes))}"
+        return [error(where, problem, "evaluate row by row, and declare the number of outputs")]
+    values, again = values.reshape(N, -1), again.reshape(N, -1)
+    if (bad := ~np.isfinite(values).all(-1)).any():
+        return [error(where, f"is not finite at {many(bad)} of M", DEFINE, points.base[worst(bad)])]
+    tolerance = max(DISAGREE * float(np.ptp(values)), ROUNDING * float(np.abs(values).max()))
+    gap = np.abs(values - again).max(-1)
+    if gap.max() > tolerance:
+        problem = f"gives another value for the same point in another order: off by up to {number(gap.max())}"
+        return [error(where, problem, "make it deterministic, each row's value a function of that row alone", points.base[worst(gap)])]
+    return []
+
+
+def _overlaps(target: ChartTarget, probes: Sequence[Probe], share: int) -> list[Finding]:
+    """F_i(φ_i(y)) = F_j(φ_j(y)) on U_i ∩ U_j; one finding per chart, with the chart it disagrees with most."""
+    values = [target.functions[p.index](p.closed) for p in probes]
+    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    tolerance = max(DISAGREE * (high - low), ROUNDING * max(abs(low), abs(high)))
+    worst_of: dict[int, tuple[float, int, str, Array]] = {}
+    for probe in probes:
+        u = probe.thin(probe.open, share)
+        base = probe.chart.inverse(u)
+        mine = target.functions[probe.index](u)
+        for other in probes:
+            if other is probe:
+                continue
+            v, member = locate(other, base)
+            if not member.any():
+                continue
+            gap = np.abs(mine[member] - target.functions[other.index](v[member])).max(-1)
+            if not gap.max() <= tolerance:
+                k = worst(gap)
+                i, j = sorted((probe.index, other.index))
+                entry = (float(gap[k]), j, many(~(gap <= tolerance)), base[member][k])
+                if i not in worst_of or entry[0] > worst_of[i][0] * (1 + 1e-6):
+                    worst_of[i] = entry
+    found = []
+    for i, (top, j, share_wrong, y) in sorted(worst_of.items()):
+        a, b = probes[i].chart.name, probes[j].chart.name
+        found.append(
+            error(
+                f'target on charts "{a}" and "{b}"',
+                f"differs by {number(top)} at a point of both charts (wrong at {share_wrong} common to both)",
+                "write both in terms of the same function on M",
+                y,
+            )
+        )
+    return found
