@@ -8,12 +8,11 @@ an isometry changes nothing in it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
 
 from ..errors import InvalidArgument
 from . import arguments
@@ -31,9 +30,11 @@ LEAST_OVERLAP = 1.15
 LEAST_STRETCH = 0.2
 """|φ_i(y) − φ_i(z)| ≥ this · |y − z| on every U_i, or the tangent chart counts as degenerate. 1 would be flat."""
 
-SAMPLES_PER_BALL = 150
-LEAST_SAMPLES, MOST_SAMPLES = 20_000, 200_000
-CHECKED_PER_BALL = 96
+SAMPLES_PER_BALL = 80
+LEAST_SAMPLES, MOST_SAMPLES = 10_000, 150_000
+"""Of the points that centres are chosen from; the least is doubled for every dimension after the first."""
+
+CHECKED_PER_BALL = 64
 PIECE_REACH = 1.2
 """Pieces are boxes around the samples in this multiple of the ball, a little enlarged, so that they contain the ball itself."""
 
@@ -82,7 +83,8 @@ def _smallest(manifold: Atlas, seed: int) -> tuple[tuple[BallChart, ...], int]:
 def _with_count(manifold: Atlas, count: int, seed: int) -> tuple[BallChart, ...]:
     """`count` balls of radius `OVERLAP` times the covering radius of their centres."""
     dense, fresh = _samples(manifold, count, seed)
-    centers = dense[relaxed(dense.base, farthest_points(dense.base, 0, limit=count))]
+    chosen = farthest_points(dense.base, 0, limit=count)
+    centers = dense[relaxed(dense.base, tangent_frames(manifold, dense)[1], chosen)]
     if len(centers) < count:
         raise InvalidArgument(f"charts = {count}, but the manifold has only {len(centers)} distinct sample points")
     cover, _ = covering_radius(manifold, centers.base, fresh, seed)
@@ -111,21 +113,37 @@ def _with_radius(manifold: Atlas, radius: float, seed: int) -> tuple[BallChart, 
 
 def _samples(manifold: Atlas, count: int, seed: int) -> tuple[Points, Points]:
     """Points to choose `count` centres from, and twice as many others to measure the covering on."""
-    N = int(np.clip(SAMPLES_PER_BALL * count, LEAST_SAMPLES, MOST_SAMPLES))
+    least = min(LEAST_SAMPLES * 2 ** (manifold.dimension - 1), MOST_SAMPLES)
+    N = int(np.clip(SAMPLES_PER_BALL * count, least, MOST_SAMPLES))
     first, second = np.random.SeedSequence(seed).generate_state(2)
-    return manifold.sample(N, int(first), low_discrepancy=True), manifold.sample(2 * N, int(second), low_discrepancy=True)
+    return _spread(manifold, N, int(first)), _spread(manifold, 2 * N, int(second))
+
+
+def _spread(manifold: Atlas, count: int, seed: int) -> Points:
+    """About `count` points of M, in random order, nearly uniform in area on each chart.
+
+    Uniform points of a chart's box would crowd where the chart shrinks, and leave gaps where it stretches: four times too
+    many are drawn and kept with probability proportional to √det(JᵀJ).
+    """
+    points = manifold.sample(4 * count, seed, low_discrepancy=True)
+    area = tangent_frames(manifold, points)[1]
+    rng = np.random.default_rng(seed)
+    kept = np.flatnonzero(rng.random(len(points)) * area.sum() <= count * area)
+    return points[rng.permutation(kept)]
 
 
 def _balls(manifold: Atlas, centers: Points, radius: float, dense: Points, fresh: Points) -> tuple[BallChart, ...]:
     """The balls of one radius around these centres; refuses those whose tangent chart is not injective."""
-    frames = tangent_frames(manifold, centers)
+    frames, _ = tangent_frames(manifold, centers)
     _require_injective(manifold, centers, frames, radius, dense)
-    pieces = _pieces(manifold, centers.base, PIECE_REACH * radius, concatenate([dense, fresh]))
+    pieces = _pieces(manifold, centers.base, PIECE_REACH * radius, fresh)
     return tuple(BallChart(f"ball{i}", centers.base[i], frames[i], radius, pieces[i]) for i in range(len(centers)))
 
 
-def tangent_frames(manifold: Atlas, points: Points) -> Array:
-    """Orthonormal bases (N, k, d) of the tangent spaces, from the Jacobians of the parametrising charts by QR.
+def tangent_frames(manifold: Atlas, points: Points) -> tuple[Array, Array]:
+    """Orthonormal bases (N, k, d) of the tangent spaces, and the factors √det(JᵀJ) (N,) by which the charts scale volume.
+
+    From the Jacobians J of the parametrising charts by QR.
 
     Raises `InvalidArgument` where a Jacobian has not full rank.
     """
@@ -133,7 +151,7 @@ def tangent_frames(manifold: Atlas, points: Points) -> Array:
     for i in np.unique(points.chart):
         rows = points.chart == i
         jacobian[rows] = manifold.parametrising[i].inverse.jacobian_at(points.intrinsic[rows])
-    finite: NDArray[np.bool_] = np.isfinite(jacobian).all((1, 2))
+    finite = np.all(np.isfinite(jacobian), axis=(1, 2))
     Q, R = np.linalg.qr(np.where(finite[:, None, None], jacobian, 0.0))
     diagonal = np.diagonal(R, axis1=1, axis2=2)
     degenerate = np.flatnonzero(~finite | (np.abs(diagonal).min(1) <= 1e-10 * np.abs(R).max((1, 2))))
@@ -142,7 +160,7 @@ def tangent_frames(manifold: Atlas, points: Points) -> Array:
         name = manifold.parametrising[points.chart[n]].name
         at = ", ".join(f"{v:.6g}" for v in points.intrinsic[n])
         raise InvalidArgument(f'chart "{name}": the Jacobian of its inverse has not full rank at ({at}), so it has no tangent space there')
-    return Q * np.where(diagonal < 0, -1.0, 1.0)[:, None, :]
+    return Q * np.where(diagonal < 0, -1.0, 1.0)[:, None, :], np.abs(diagonal).prod(1)
 
 
 def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: float, dense: Points) -> None:
@@ -150,23 +168,25 @@ def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: 
 
     The pairs find other sheets of M that pass through the ball; the tangent vectors find where M turns away from V_i.
     """
-    tree = cKDTree(dense.base)
-    tangents = tangent_frames(manifold, dense)
-    for i, members in enumerate(tree.query_ball_point(centers.base, radius, return_sorted=True)):
-        some = np.array(members, np.intp)[:: max(1, len(members) // CHECKED_PER_BALL)]
-        tangent_stretch = np.linalg.svd(frames[i].T @ tangents[some], compute_uv=False)[:, -1]
-        y = dense.base[some]
-        v = y @ frames[i]
-        ambient, local = (np.linalg.norm(p[:, None] - p[None], axis=-1) for p in (y, v))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            pair_stretch = np.where(ambient > 1e-9 * radius, local / ambient, 1.0)
-        stretch = min(tangent_stretch.min(initial=1.0), pair_stretch.min(initial=1.0))
-        if stretch < LEAST_STRETCH:
-            at = ", ".join(f"{c:.4g}" for c in centers.base[i])
-            raise InvalidArgument(
-                f"the tangent chart at ({at}) is not injective on its ball of radius {radius:.4g}: it shrinks some distance "
-                f"to {stretch:.2g} of its length ({LEAST_STRETCH} is the least allowed); use more charts or a smaller radius"
-            )
+    members = cKDTree(dense.base).query_ball_point(centers.base, radius, return_sorted=True)
+    some = [np.array(m, np.intp)[:CHECKED_PER_BALL] for m in members]
+    ball = np.repeat(np.arange(len(some)), [len(m) for m in some])
+    tangents, _ = tangent_frames(manifold, dense)
+    every = np.concatenate(some)
+    stretch = np.ones(len(some))
+    np.minimum.at(stretch, ball, np.linalg.svd(np.swapaxes(frames, 1, 2)[ball] @ tangents[every], compute_uv=False)[:, -1])
+    for i, rows in enumerate(some):
+        ambient = pdist(dense.base[rows])
+        local = pdist(dense.base[rows] @ frames[i])
+        apart = ambient > 1e-9 * radius
+        stretch[i] = min(stretch[i], (local[apart] / ambient[apart]).min(initial=1.0))
+    worst = int(stretch.argmin())
+    if stretch[worst] < LEAST_STRETCH:
+        at = ", ".join(f"{c:.4g}" for c in centers.base[worst])
+        raise InvalidArgument(
+            f"the tangent chart at ({at}) is not injective on its ball of radius {radius:.4g}: it shrinks some distance "
+            f"to {stretch[worst]:.2g} of its length ({LEAST_STRETCH} is the least allowed); use more charts or a smaller radius"
+        )
 
 
 def _pieces(manifold: Atlas, centers: Array, reach: float, sample: Points) -> list[tuple[Piece, ...]]:
@@ -176,35 +196,25 @@ def _pieces(manifold: Atlas, centers: Array, reach: float, sample: Points) -> li
     """
     charts = manifold.parametrising
     intrinsic: list[Array] = []
-    inside: list[NDArray[np.bool_]] = []
+    edge = np.full((len(charts), len(sample)), np.inf)  # how far out in the box of each chart: 1 on its faces, ∞ outside
     for p, chart in enumerate(charts):
-        own = sample.chart == p
-        if chart.forward is None:
-            intrinsic.append(np.where(own[:, None], sample.intrinsic, np.nan))
-            inside.append(own)
-        else:
-            inside.append(own | chart.contains(sample.base))
-            intrinsic.append(np.where(own[:, None], sample.intrinsic, chart.forward(sample.base)))
-    tree = cKDTree(sample.base)
+        u, inside = np.where((sample.chart == p)[:, None], sample.intrinsic, np.nan), sample.chart == p
+        if chart.forward is not None:
+            u = np.where(inside[:, None], u, chart.forward(sample.base))
+            inside = inside | chart.contains(sample.base)
+        intrinsic.append(u)
+        edge[p, inside] = np.abs(chart.domain.to_unit(u[inside])).max(1)
     result = []
-    for members in tree.query_ball_point(centers, reach):
+    for members in cKDTree(sample.base).query_ball_point(centers, reach):
         near = np.array(members, np.intp)
-        candidates = np.unique(sample.chart[near])
-        sole = _sole_chart(manifold, [int(p) for p in candidates if inside[p][near].all()], intrinsic, near)
+        outermost = edge[:, near].max(1)
+        best = int(outermost.argmin())
         pieces = []
-        for p in candidates if sole is None else [sole]:
-            u = intrinsic[p][near[inside[p][near]]]
+        for p in [best] if outermost[best] < np.inf else np.unique(sample.chart[near]):
+            u = intrinsic[p][near[edge[p, near] < np.inf]]
             domain = charts[p].domain
             pad = 0.05 * (u.max(0) - u.min(0)) + 1e-6 * domain.widths
-            pieces.append(
-                Piece(int(p), Box(tuple(np.maximum(u.min(0) - pad, domain.lower)), tuple(np.minimum(u.max(0) + pad, domain.upper))))
-            )
+            lower, upper = np.maximum(u.min(0) - pad, domain.lower), np.minimum(u.max(0) + pad, domain.upper)
+            pieces.append(Piece(int(p), Box(tuple(lower), tuple(upper))))
         result.append(tuple(pieces))
     return result
-
-
-def _sole_chart(manifold: Atlas, charts: Sequence[int], intrinsic: list[Array], near: NDArray[np.intp]) -> int | None:
-    """Of the charts that contain all `near` samples, the one in which they lie farthest inside the box; None if there is none."""
-    if not charts:
-        return None
-    return min(charts, key=lambda p: float(np.abs(manifold.parametrising[p].domain.to_unit(intrinsic[p][near])).max()))

@@ -15,8 +15,12 @@ from .atlas import Atlas, Points, concatenate
 from .box import Array
 from .chart import Chart
 
-RELAXATION_ROUNDS = 8
-ENCLOSING_STEPS = 20
+RELAXATION_POWERS = (2.0, 2.0, 4.0, 8.0, 16.0, np.inf, np.inf)
+ROUNDS_PER_POWER = 3
+ENCLOSING_STEPS = 12
+FEW_CENTERS = 128
+"""Up to so many, comparing with every centre is faster than a tree."""
+
 CANDIDATES = 256
 REFINEMENT_ROUNDS = 12
 PROPOSALS = 8
@@ -32,10 +36,13 @@ def farthest_points(points: Array, first: int, *, limit: int, radius: float = 0.
     """
     squares = np.einsum("nk,nk->n", points, points)
     nearest = np.full(len(points), np.inf)
+    distance = np.empty(len(points))
     chosen = [first]
     while len(chosen) < limit:
         c = points[chosen[-1]]
-        np.minimum(nearest, squares - 2 * (points @ c) + c @ c, out=nearest)
+        np.dot(points, -2 * c, out=distance)
+        distance += squares
+        np.minimum(nearest, distance + c @ c, out=nearest)
         farthest = int(nearest.argmax())
         if nearest[farthest] <= radius**2:
             break
@@ -43,23 +50,43 @@ def farthest_points(points: Array, first: int, *, limit: int, radius: float = 0.
     return np.array(chosen, np.intp)
 
 
-def relaxed(points: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The centres after Lloyd's iteration for the sup norm: each moves to the middle of the ball that encloses its cell.
+def relaxed(points: Array, area: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Better centres among `points`, starting from the indices `chosen`, by Lloyd's iteration for a growing power p.
 
-    Centres stay among `points`, so they stay on M. Returns the round with the smallest covering radius of `points`.
+    A round moves every centre towards the point of least Σ area·|y − c|^p over its Voronoi cell: p = 2 spreads the
+    centres evenly over M, large p and at last p = ∞ (the middle of the smallest enclosing ball) look at the farthest
+    points only. `area` (N,) is the share of M that each point stands for. Returns the best of all stages, snapped back onto M.
     """
     tree = cKDTree(points)
-    best, best_radius = chosen, np.inf
-    for _ in range(RELAXATION_ROUNDS):
-        distance, cell = cKDTree(points[chosen]).query(points)
-        if distance.max() >= best_radius:
-            break
-        best, best_radius = chosen, distance.max()
-        moved = np.unique(tree.query(_enclosing_centers(points, cell, points[chosen]))[1])
-        if len(moved) < len(chosen):  # two centres fell together
-            break
-        chosen = moved
+    best, best_radius = chosen, nearest(points, points[chosen])[0].max()
+    centers = points[chosen]
+    for power in RELAXATION_POWERS:
+        for _ in range(ROUNDS_PER_POWER):
+            distance, cell = nearest(points, centers)
+            if np.isinf(power):
+                centers = _enclosing_centers(points, cell, centers)
+            else:
+                centers = centers + min(1, 3 / power) * (_weighted_means(points, area * distance ** (power - 2), cell, centers) - centers)
+        snapped = np.unique(tree.query(centers)[1])
+        if len(snapped) == len(chosen) and (radius := nearest(points, points[snapped])[0].max()) < best_radius:
+            best, best_radius = snapped, radius
     return best
+
+
+def nearest(points: Array, centers: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Distance (N,) to the nearest of the centres, and its index (N,)."""
+    if len(centers) > FEW_CENTERS:
+        return cKDTree(centers).query(points)
+    shifted = points @ (-2 * centers.T) + np.einsum("ek,ek->e", centers, centers)
+    cell = shifted.argmin(1)
+    return np.linalg.norm(points - centers[cell], axis=1), cell
+
+
+def _weighted_means(points: Array, weights: Array, cell: NDArray[np.intp], centers: Array) -> Array:
+    """The weighted mean of each cell's points, (E, k); the old centre where a cell has no weight."""
+    total = np.bincount(cell, weights, len(centers))
+    sums = np.stack([np.bincount(cell, weights * column, len(centers)) for column in points.T], axis=1)
+    return np.where(total[:, None] > 0, sums / np.where(total > 0, total, 1.0)[:, None], centers)
 
 
 def _enclosing_centers(points: Array, cell: NDArray[np.intp], centers: Array) -> Array:
@@ -90,15 +117,14 @@ def covering_radius(manifold: Atlas, centers: Array, fresh: Points, seed: int) -
     `fresh` are points of M; the worst of them start a random local search in the intrinsic coordinates of their charts.
     """
     rng = np.random.default_rng(seed)
-    tree = cKDTree(centers)
-    distance = tree.query(fresh.base)[0]
+    distance, _ = nearest(fresh.base, centers)
     start = np.argsort(distance, kind="stable")[-CANDIDATES:]
     best, best_distance = fresh[start], distance[start]
     step = (len(fresh) / len(manifold.parametrising)) ** (-1 / manifold.dimension)  # about the spacing of the samples
     for _ in range(REFINEMENT_ROUNDS):
         for _ in range(PROPOSALS):
             moved = _perturbed(manifold, best, step, rng)
-            distance = tree.query(moved.base)[0]
+            distance, _ = nearest(moved.base, centers)
             better = np.flatnonzero(distance > best_distance)
             best_distance[better] = distance[better]
             keep = np.setdiff1d(np.arange(len(best)), better)

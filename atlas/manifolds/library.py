@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
+import sympy
 
 from ...errors import InvalidArgument
 from .. import arguments
 from ..atlas import Atlas
 from ..ball import ball_atlas
 from ..partition import PROFILES, PartitionOfUnity
-from . import circle, interval, sphere, torus
+from . import circle, function_graph, interval, moebius, rotations, sphere, swiss_roll, torus
 from .embedding import embed
+from .product import product
 
 
 @dataclass(frozen=True)
@@ -55,32 +60,62 @@ def _entry(name: str, summary: str, build: Callable[..., Atlas], atlases: tuple[
     return Entry(name, summary, build, MappingProxyType(described), (*atlases, "ball"))
 
 
+def _product(factors: Any = None) -> Atlas:
+    """The product of the library manifolds in a list of tables."""
+    if not isinstance(factors, Sequence) or isinstance(factors, str) or not 2 <= len(factors) <= arguments.MAX_DIMENSION:
+        raise InvalidArgument(f"factors must be a list of at least two tables {{ builtin = …, … }}, got {factors!r}")
+    atlases = []
+    for i, table in enumerate(factors):
+        if not isinstance(table, Mapping) or not isinstance(table.get("builtin"), str) or not all(isinstance(k, str) for k in table):
+            raise InvalidArgument(f"factors[{i}] must be a table {{ builtin = …, … }}, got {table!r}")
+        atlases.append(builtin(table["builtin"], **{k: v for k, v in table.items() if k != "builtin"}))
+    return functools.reduce(product, atlases)
+
+
 _DIMENSION = "intrinsic dimension"
+_SPHERE_ATLASES = ("stereographic", "graph")
 
 LIBRARY: Mapping[str, Entry] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
             _entry("interval", "[a, b] in R", interval.interval, ("boxes",), domain="[a, b]", charts="overlapping pieces"),
+            _entry("box", "a box in R^d", interval.box, ("boxes",), dimension=_DIMENSION, domain="[[a1, b1], …]", charts="pieces per axis"),
+            _entry("circle", "the unit circle in R^2", circle.circle, ("arcs", *_SPHERE_ATLASES), charts="overlapping arcs"),
+            _entry("sphere", "the unit sphere S^n in R^{n+1}", sphere.sphere, _SPHERE_ATLASES, dimension=_DIMENSION),
+            _entry("ellipsoid", "an ellipsoid in R^{n+1}", sphere.ellipsoid, _SPHERE_ATLASES, axes="[a1, …, a_{n+1}], half-axes"),
+            _entry("torus", "the flat torus T^n in R^{2n}", torus.torus, ("arcs",), dimension=_DIMENSION, charts="arcs per circle"),
+            _entry("cylinder", "circle times interval, in R^3", torus.cylinder, ("arcs",), height="of the axis", charts="arcs"),
             _entry(
-                "box",
-                "a box in R^d",
-                interval.box,
+                "swiss_roll",
+                "a rectangle rolled up in R^3",
+                swiss_roll.swiss_roll,
+                ("turns",),
+                turns="how often it goes round",
+                height="width of the rectangle",
+                charts="overlapping pieces along the spiral",
+            ),
+            _entry(
+                "moebius_band",
+                "the Möbius band in R^3",
+                moebius.moebius_band,
+                ("strips",),
+                width="across the strip",
+                charts="strips around",
+            ),
+            _entry("so3", "the rotations SO(3), matrices in R^9 row by row", rotations.rotations, ("quaternion",)),
+            _entry(
+                "graph",
+                "the graph of a function over a box",
+                function_graph.graph,
                 ("boxes",),
+                expression="the function of u1, …, ud, or a list of them",
                 dimension=_DIMENSION,
                 domain="[[a1, b1], …]",
-                charts="overlapping pieces per axis",
+                charts="pieces per axis",
             ),
             _entry(
-                "circle", "the unit circle in R^2", circle.circle, ("arcs", "stereographic", "graph"), charts="number of overlapping arcs"
-            ),
-            _entry("sphere", "the unit sphere S^n in R^{n+1}", sphere.sphere, ("stereographic", "graph"), dimension=_DIMENSION),
-            _entry(
-                "ellipsoid", "an ellipsoid in R^{n+1}", sphere.ellipsoid, ("stereographic", "graph"), axes="[a1, …, a_{n+1}], half-axes"
-            ),
-            _entry("torus", "the flat torus T^n in R^{2n}", torus.torus, ("arcs",), dimension=_DIMENSION, charts="arcs per circle"),
-            _entry(
-                "cylinder", "circle times interval in R^3", torus.cylinder, ("arcs",), height="length of the axis", charts="number of arcs"
+                "product", "the product of other library manifolds", _product, ("product",), factors="list of tables { builtin = …, … }"
             ),
         )
     }
@@ -99,7 +134,22 @@ def builtin(name: str, **given: Any) -> Atlas:
         atlas = _build(entry, given)
     except InvalidArgument as error:
         raise InvalidArgument(f'manifold "{name}": {error}') from None
-    return dataclasses.replace(atlas, recipe={"builtin": name, **given})
+    return dataclasses.replace(atlas, recipe=_plain({"builtin": name, **given}))
+
+
+def _plain(value: Any) -> Any:
+    """The value in the types of a TOML file: expressions as text, arrays as lists."""
+    match value:
+        case Mapping():
+            return {str(k): _plain(v) for k, v in value.items()}
+        case np.ndarray() | np.generic():
+            return _plain(value.tolist())
+        case list() | tuple():
+            return [_plain(v) for v in value]
+        case sympy.Basic():
+            return str(value)
+        case _:
+            return value
 
 
 def _build(entry: Entry, given: Mapping[str, Any]) -> Atlas:
@@ -114,7 +164,9 @@ def _build(entry: Entry, given: Mapping[str, Any]) -> Atlas:
     rest = {k: v for k, v in given.items() if k not in COMMON_OPTIONS and not (balls and k in BALL_OPTIONS)}
     if len(entry.atlases) > 2 and not balls:
         rest["atlas"] = kind
-    atlas = dataclasses.replace(entry.build(**rest), partition=_partition(given))
+    atlas = entry.build(**rest)
+    if "partition" in given or "partition_power" in given:
+        atlas = dataclasses.replace(atlas, partition=_partition(given))
     if balls:
         atlas = ball_atlas(atlas, **{k: given[k] for k in BALL_OPTIONS if k in given})
     if "embed" in given:

@@ -1,0 +1,39 @@
+"""The Swiss roll in R³: a rectangle rolled along an Archimedean spiral, with boundary on all four sides.
+
+The radius of the spiral is proportional to its angle t, so the forward map needs no unwinding:
+t = √(x1² + x3²)·T on the roll, where T is the largest angle and the outermost point has distance 1 from the axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy
+
+from .. import arguments
+from ..atlas import Atlas
+from ..box import Box
+from ..chart import Chart
+from ..functions import ExpressionMap
+from .overlap import ambient_symbols, intrinsic_symbols, stretches
+
+FIRST_ANGLE = sympy.pi * sympy.Rational(3, 2)
+
+
+def swiss_roll(turns: Any = 1.5, height: Any = 1.0, charts: Any = 6) -> Atlas:
+    """(t/T·cos t, h, t/T·sin t) for 3π/2 ≤ t ≤ T = 3π/2 + 2π·turns and |h| ≤ height/2, in `charts` pieces along t."""
+    turns = arguments.number("turns", turns, 0, 100)
+    half = arguments.number("height", height, 0) / 2
+    count = arguments.integer("charts", charts, 1, arguments.MAX_CHARTS)
+    T = FIRST_ANGLE + 2 * sympy.pi * sympy.nsimplify(turns, rational=True)
+    u, x = intrinsic_symbols(2), ambient_symbols(3)
+    t, h = u
+    inverse = ExpressionMap(u, (t / T * sympy.cos(t), h, t / T * sympy.sin(t)))
+    forward = ExpressionMap(x, (T * sympy.sqrt(x[0] ** 2 + x[2] ** 2), x[1]))
+    return Atlas(
+        tuple(map(str, x)),
+        tuple(
+            Chart(f"turn{i}", Box((s.lower, -half), (s.upper, half)), inverse, forward, (s.boundary, (True, True)))
+            for i, s in enumerate(stretches(float(FIRST_ANGLE), float(T), count))
+        ),
+    )
