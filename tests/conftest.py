@@ -65,7 +65,7 @@ def circle_model(dtype: str = "float64") -> Model:
     error = float(np.abs(network(points.ambient) - task.evaluate(points)).max())
     margin = Claim("routing", "max τ > 0", "B16", 0.0, 0.5, Known.FORMULA, sense=">", note="three centres, 120° apart")
     root = Claim("total", "|f − Ψ| ≤ ε", "Theorem 4.8", EPSILON, error, Known.SAMPLED, samples=2000, children=(margin,))
-    facts = {"theorem": "4.8", "routing": "cosine", "epsilon": EPSILON, "m": 40, "true_width": 40, "seed": 0, "seconds": 0.0}
+    facts = {"theorem": "4.8", "routing": "multiplicity", "epsilon": EPSILON, "delta": 0.125, "multiplicity": 2, "m": 40, "seed": 0}
     return Model(network, Ledger(root), task, facts)
 
 

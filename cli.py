@@ -1,0 +1,351 @@
+"""The command line: lint, compile, verify, explain, show, demo.
+
+Exit codes: 0 everything holds, 1 a claim is refuted or ε was missed, 2 the input is at fault, 130 interrupted. Results go
+to stdout, messages and progress to stderr; with --json stdout holds one JSON document and nothing else, errors included.
+Commands import what they need themselves, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from . import __version__
+from .errors import AtlasMoEError, InvalidArgument, LintError, Severity, SpecError
+
+if TYPE_CHECKING:
+    from .atlas import ManifoldTask
+    from .constructions import Model
+    from .errors import Finding
+
+INTERRUPTED = 130
+DEFAULT_EPSILON = "1%"
+DEMO = "examples/sphere.toml"
+RANGE_SAMPLES = 1 << 13
+"""Points of M at which the range of a target is measured for a relative ε."""
+
+
+class FrontDoor(click.Group):
+    """A command group that turns every expected failure into a message and an exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["atlasmoe.json"] = "--json" in args  # also where the arguments turn out to be wrong
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AtlasMoEError as error:
+            _fail(ctx, error, error.exit_code)
+        except click.ClickException as error:
+            if not ctx.meta["atlasmoe.json"]:
+                raise
+            _fail(ctx, error, error.exit_code)
+        except BrokenPipeError:
+            raise
+        except (OSError, MemoryError, RecursionError) as error:
+            _fail(ctx, error, 2)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted; nothing was written", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def _fail(ctx: click.Context, error: Exception, code: int) -> NoReturn:
+    """Report an error on stderr, or as JSON on stdout, and exit."""
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error) or type(error).__name__
+    if ctx.meta["atlasmoe.json"]:
+        document: dict[str, Any] = {"type": type(error).__name__, "message": message, "exit_code": code}
+        if isinstance(error, SpecError | LintError):
+            document["findings"] = [_finding(finding) for finding in error.findings]
+        _print_json({"error": document})
+    else:
+        for line in message.splitlines():
+            click.secho(line, fg="red", err=True)
+    ctx.exit(code)
+
+
+@click.group(cls=FrontDoor, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, package_name="atlasmoe")
+def main() -> None:
+    """Compile an atlas into a mixture of experts, with a proof that it works."""
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, errors included.")
+force_option = click.option("--force", is_flag=True, help="Replace the folder if it holds a model.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Results are the same for the same seed."
+)
+samples_option = click.option(
+    "--samples", type=click.IntRange(1, 10**9), default=200_000, show_default=True, help="Random points to check."
+)
+
+
+def compile_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What `compile` can be told, as options."""
+    options = (
+        click.option(
+            "--epsilon",
+            metavar="E",
+            help="Largest error allowed on M: absolute, or like `1%` of the target's range (largest component) as sampled."
+            f" Default: {DEFAULT_EPSILON}, unless --width is given.",
+        ),
+        click.option("--width", type=int, metavar="M", help="Hidden width to use; ε is then what it reaches."),
+        click.option("--theorem", default="auto", show_default=True, help="4.8, 4.9 (affine charts), or auto."),
+        click.option("--routing", default="auto", show_default=True, help="theorem, multiplicity, plateau, or auto."),
+        click.option("--dtype", default="float64", show_default=True, help="float64 or float32, of the weights as exported."),
+        click.option("--max-width", type=int, metavar="M", help="No hidden layer gets wider than this."),
+        seed_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("spec", type=click.Path())
+@json_option
+def lint(spec: str, as_json: bool) -> None:
+    """Check everything that the theorems assume of SPEC; exit code 2 if an assumption does not hold."""
+    from .atlas.lint import lint as check
+    from .atlas.spec import load_task
+
+    task = load_task(spec)
+    findings = check(task)
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    if as_json:
+        _print_json({"task": task.name, "errors": errors, "findings": [_finding(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            click.secho(f"{finding.severity}: {finding}", fg="red" if finding.severity is Severity.ERROR else "yellow")
+        verdict = f"{errors} error(s), {len(findings) - errors} warning(s)" if findings else "every assumption holds where it was checked"
+        click.secho(f"{task.name}: {verdict}", bold=True)
+    if errors:
+        click.get_current_context().exit(2)
+
+
+@main.command(name="compile")
+@click.argument("spec", type=click.Path())
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the model to.")
+@compile_options
+@force_option
+@json_option
+def compile_command(spec: str, output: Path, force: bool, as_json: bool, **choices: Any) -> None:
+    """Compile SPEC into a model folder: weights, ledger, model card."""
+    from .atlas.spec import load_task
+
+    task = load_task(spec)
+    model, path = _compile(task, output, force, choices)
+    if as_json:
+        _print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})
+    else:
+        _print_model(model, path)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@samples_option
+@seed_option
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw charts, routes and errors into this PNG.")
+@json_option
+def verify(folder: Path, samples: int, seed: int, figure: Path | None, as_json: bool) -> None:
+    """Check every claim of the model in FOLDER on its weights; exit code 1 if one is refuted."""
+    from .export.folder import load
+    from .verify import verify as check
+
+    model = load(folder)
+    report = check(model, samples=samples, seed=seed)
+    if figure is not None:
+        from .report.figures import figure as draw
+
+        draw(model, report=report, path=figure)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        from .report import tables
+
+        _console().print(tables.report(report))
+        if figure is not None:
+            click.echo(f"figure: {figure}")
+    if not report.holds:
+        click.get_current_context().exit(1)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--at", metavar="X", help='A point of M, like "0.6,0,0.8"; before embedding, or the D coordinates after it.')
+@click.option("--layer", type=int, help="Where does a neuron come from? The layer, from 1.")
+@click.option("--expert", help="Name or number of the expert it belongs to.")
+@click.option("--neuron", type=int, help="Its number in its hidden layer, from 0.")
+@click.option("--hidden", type=int, default=1, show_default=True, help="The hidden layer of the expert, from 1.")
+@json_option
+def explain(folder: Path, at: str | None, layer: int | None, expert: str | None, neuron: int | None, hidden: int, as_json: bool) -> None:
+    """Say why the model in FOLDER gives what it gives at a point, or which lemma put a neuron there.
+
+    Exit code 1 if the error at a point of M exceeds ε.
+    """
+    from dataclasses import asdict
+
+    from .export.folder import load
+    from .report import explanation
+
+    neuron_given = [layer is not None, expert is not None, neuron is not None]
+    if (at is None) == (not any(neuron_given)) or any(neuron_given) != all(neuron_given):
+        raise click.UsageError('give either --at "x,y,z", or all of --layer, --expert and --neuron')
+    model = load(folder)
+    if at is None:
+        assert layer is not None and expert is not None and neuron is not None  # noqa: PT018
+        known = {name for moe in model.network.layers for name in moe.names}
+        chosen = int(expert) if expert not in known and expert.isascii() and expert.isdigit() else expert
+        origin = model.explain(layer=layer, expert=chosen, neuron=neuron, hidden=hidden)
+        if as_json:
+            _print_json(asdict(origin))
+        else:
+            _console().print(explanation.neuron(origin))
+        return
+    found = model.explain(_point(at, model))
+    if as_json:
+        _print_json({**asdict(found), "chart": found.chart})
+    else:
+        _console().print(explanation.point(found))
+    if found.error is not None and not found.error <= model.ledger.root.budget:
+        click.get_current_context().exit(1)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def show(folder: Path, as_json: bool) -> None:
+    """Show what the model in FOLDER is, and its ledger."""
+    from .export.folder import load
+
+    model = load(folder)
+    if as_json:
+        _print_json({"folder": str(folder.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict()})
+    else:
+        _print_model(model, folder.absolute())
+
+
+@main.command()
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("out/sphere"), show_default=True, help="Folder for the model."
+)
+@samples_option
+@json_option
+def demo(output: Path, samples: int, as_json: bool) -> None:
+    """Compile the sphere example, verify it, and show the ledger and where the model is."""
+    from importlib.resources import as_file, files
+
+    from .atlas.spec import load_task
+    from .verify import verify as check
+
+    with as_file(files("atlasmoe") / DEMO) as spec:
+        task = load_task(str(spec))
+    model, path = _compile(task, output, True, {"epsilon": None, "width": None})
+    report = check(model, samples=samples)
+    if as_json:
+        _print_json({"folder": str(path), "facts": model.facts, "ledger": model.ledger.root.to_dict(), "report": report.to_dict()})
+    else:
+        from .report import tables
+
+        _print_model(model, path)
+        _console().print(tables.report(report))
+        click.echo(f'Try: atlasmoe explain {output} --at "0.6,0,0.8"')
+    if not report.holds:
+        click.get_current_context().exit(1)
+
+
+def _compile(task: ManifoldTask, output: Path, force: bool, choices: dict[str, Any]) -> tuple[Model, Path]:
+    """Compile and save; what would make saving fail is said before the work is done."""
+    from .constructions.compile import compile
+    from .export.folder import check_output, save
+
+    check_output(output, force)
+    given = {name: value for name, value in choices.items() if value is not None}
+    if "epsilon" in given or "width" not in given:
+        given["epsilon"] = _absolute(given.get("epsilon", DEFAULT_EPSILON), task)
+    model = compile(task, **given)
+    return model, save(model, output, overwrite=force)
+
+
+def _absolute(epsilon: str, task: ManifoldTask) -> float:
+    """ε as a number; a percentage is of max f − min f on M, sampled, of the component where that is largest."""
+    import numpy as np
+
+    try:
+        value = float(epsilon.removesuffix("%"))
+    except ValueError:
+        raise InvalidArgument(f"--epsilon {epsilon!r} is neither a number nor a percentage like 1%") from None
+    if not epsilon.endswith("%"):
+        return value
+    values = task.evaluate(task.atlas.sample(max(RANGE_SAMPLES, 16 * len(task.atlas.parametrising)), 0, low_discrepancy=True))
+    values = values[np.isfinite(values).all(1)]
+    spread = float(np.ptp(values, axis=0).max()) if len(values) else 0.0
+    if not spread > 0:
+        from .atlas.lint import lint as check
+
+        errors = [finding for finding in check(task) if finding.severity is Severity.ERROR]
+        if errors:
+            raise LintError(errors)
+        raise InvalidArgument(f"--epsilon {epsilon}: the target's range is {spread:g}; give an absolute --epsilon like 1e-3")
+    return value / 100 * spread
+
+
+def _point(text: str, model: Model) -> Any:
+    """The ambient point that `--at` names, by its D coordinates or by the k coordinates before embedding."""
+    atlas = model.task.atlas
+    try:
+        numbers = [float(part) for part in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise InvalidArgument(f"--at {text!r}: {error}; give numbers like 0.6,0,0.8") from None
+    if len(numbers) == atlas.base_dimension:
+        return atlas.embed(numbers)
+    if len(numbers) != atlas.ambient_dimension:
+        also = f" (or {atlas.ambient_dimension} after embedding)" if atlas.embedding is not None else ""
+        raise InvalidArgument(f"--at gives {len(numbers)} numbers, but {model.task.name} has {atlas.base_dimension} coordinates{also}")
+    return numbers
+
+
+def _print_model(model: Model, path: Path) -> None:
+    from .report import tables
+
+    console = _console()
+    console.print(tables.ledger(model.ledger))
+    network = model.network
+    sizes = f"E = {len(network.layers[-1])}, {network.parameters:,} parameters, {network.active_parameters:,} of them per input"
+    click.echo(f"{model.task.name}: {sizes}, {network.dtype}")
+    click.echo(f"model: {path}")
+
+
+def _console() -> Any:
+    """Standard output; colours and the terminal's width on a terminal only."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=160, color_system=None)
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "severity": str(finding.severity),
+        "where": finding.where,
+        "problem": finding.problem,
+        "remedy": finding.remedy,
+        "witness": None if finding.witness is None else list(finding.witness),
+    }
+
+
+def _print_json(document: Any) -> None:
+    """One JSON document; NaN and ±∞ are strings."""
+    click.echo(json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(document: Any) -> Any:
+    if isinstance(document, dict) and "error" in document:  # an error needs no numpy
+        return document
+    from .export.typed_json import finite_json
+
+    return finite_json(document)

@@ -1,0 +1,118 @@
+"""The model card: README.md of a model folder, in the form the Hugging Face hub shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ..atlas import CallableTarget, ExpressionTarget, Target
+from ..constructions import Claim, Model
+
+LONGEST_FORMULA = 200
+MOST_CLAIMS = 16
+
+
+def model_card(model: Model) -> str:
+    """Markdown with YAML front matter: what is approximated, by which theorem, how large, how well, and how to load it."""
+    network, facts, atlas = model.network, model.facts, model.task.atlas
+    root = model.ledger.root
+    point = ", ".join(f"{v:.6g}" for v in atlas.sample(1, seed=0).ambient[0][:4]) + (", …" if atlas.ambient_dimension > 4 else "")
+    last = network.layers[-1]
+    widths = " / ".join("×".join(map(str, _widest(layer))) for layer in (la.experts for la in network.layers))
+    sizes = {
+        "theorem": facts.get("theorem", "–"),
+        "routing": facts.get("routing", "–"),
+        "experts E": len(last),
+        "layers": len(network.layers),
+        "m (the theorem's width)": facts.get("m", "–"),
+        "true hidden widths, layer by layer": widths,
+        "parameters stored": f"{network.parameters:,}",
+        "parameters used per input": f"{network.active_parameters:,}",
+        "dtype": network.dtype,
+        "seed": facts.get("seed", "–"),
+    }
+    return f"""---
+library_name: atlasmoe
+model_name: {json.dumps(model.task.name)}
+tags: [mixture-of-experts, function-approximation, manifold, relu, atlasmoe]
+---
+
+# {_inline(model.task.name)}
+
+A mixture of experts, compiled and not trained, for the function {_formula(model.task.target)}
+on a {atlas.dimension}-dimensional manifold in R^{atlas.ambient_dimension} with {len(atlas)} charts.
+Every input runs through one expert per layer.
+
+| | |
+|---|---|
+{_rows(sizes)}
+
+## How good it is
+
+Claimed: {_inline(root.statement)}; {_bound(root)}.
+
+| claim | statement | source | budget | bound | known | holds |
+|---|---|---|---|---|---|---|
+{_claims(root)}
+
+The full tree of {sum(1 for _ in model.ledger)} claims is in `ledger.json`; `atlasmoe verify` checks it on these weights.
+
+## How to load it
+
+```python
+import torch
+import atlasmoe
+model = atlasmoe.load(".")         # checks every hash; numpy
+module = atlasmoe.to_torch(model)  # torch.nn.Module
+y = module(torch.tensor([[{point}]]))
+```
+
+Inputs: {_names(network.inputs)}. Outputs: {_names(network.outputs)}.
+"""
+
+
+def _widest(experts: tuple) -> list[int]:
+    """Per hidden layer, the width of the widest expert."""
+    depth = max(len(net.widths) for net in experts)
+    return [max(net.widths[j] for net in experts if j < len(net.widths)) for j in range(depth)]
+
+
+def _formula(target: Target) -> str:
+    if isinstance(target, CallableTarget):
+        return f"{_inline(target.name)} (a Python function)"
+    if not isinstance(target, ExpressionTarget):
+        return "given chart by chart in `task.toml`"
+    text = ", ".join(map(str, target.function.expressions))
+    return f"`{text}`" if len(text) <= LONGEST_FORMULA and "`" not in text else "given in `task.toml`"
+
+
+def _claims(root: Claim) -> str:
+    lines = []
+    for depth, claim in [(0, root), *((1, child) for child in root.children[:MOST_CLAIMS])]:
+        sense = {"<=": "≤", ">=": "≥", ">": ">"}[claim.sense]
+        name = f"**{_inline(claim.name)}**" if depth == 0 else _inline(claim.name)
+        known = f"{claim.known} ({claim.samples:,} points)" if claim.samples else str(claim.known)
+        cells = (name, _inline(claim.statement), _inline(claim.source), f"{sense} {claim.budget:.4g}", f"{claim.bound:.4g}", known)
+        lines.append(f"| {' | '.join(cells)} | {'yes' if claim.holds else '**no**'} |")
+    if len(root.children) > MOST_CLAIMS:
+        lines.append(f"| … {len(root.children) - MOST_CLAIMS} more | | | | | | |")
+    return "\n".join(lines)
+
+
+def _bound(claim: Claim) -> str:
+    points = f" at {claim.samples:,} points" if claim.samples else ""
+    return f"bound {claim.bound:.4g} for a budget of {claim.budget:.4g}, {claim.known}{points}"
+
+
+def _names(names: tuple[str, ...]) -> str:
+    shown = ", ".join(f"`{_inline(name)}`" for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown}, … ({len(names)} in all)"
+
+
+def _rows(cells: Mapping[str, object]) -> str:
+    return "\n".join(f"| {key} | {_inline(str(value))} |" for key, value in cells.items())
+
+
+def _inline(text: str) -> str:
+    """Text that stays within its table cell: one line, and no bars."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,279 @@
+"""`save` and `load`: a model as a folder of safetensors, TOML and JSON that names, hashes and versions everything in it.
+
+    model.safetensors    the weights, bit for bit: layers.0.gate.weight, layers.0.experts.0.affines.0.weight, …
+    config.json          what every channel, expert and neuron is called; size and SHA-256 of the other files; its own digest
+    task.toml            the task the model was compiled from (and atlas.safetensors, if it holds large arrays)
+    ledger.json          every claim with budget, bound and how it is known
+    README.md            the model card
+
+Nothing is pickled, and nothing is read before its size and hash were checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from ..atlas import CallableTarget, ManifoldTask
+from ..atlas.spec import task_from_spec, task_to_spec
+from ..constructions import Claim, Known, Ledger, Model
+from ..errors import AtlasMoEError, FolderError, InvalidArgument
+from .card import model_card
+from .layout import describe, read_network, tensors
+from .staging import staged
+from .typed_json import MEND, Fields, canonical, finite_json, parse_json
+
+SCHEMA = 1
+"""Version of the folder and of every file in it."""
+CONFIG, WEIGHTS, TASK, ARRAYS, LEDGER, CARD = (
+    "config.json",
+    "model.safetensors",
+    "task.toml",
+    "atlas.safetensors",
+    "ledger.json",
+    "README.md",
+)
+REQUIRED = {WEIGHTS, TASK, LEDGER, CARD}
+ALLOWED = {CONFIG, *REQUIRED, ARRAYS, "certificate.json"}
+TEXT_LIMIT = 64 << 20
+"""Bytes that a JSON, TOML or Markdown file of a folder may have."""
+
+
+def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Write `model` into `folder` and return its absolute path.
+
+    Everything is written to a temporary folder beside it and renamed, so an interrupted save leaves nothing behind and
+    the folder is never half old and half new. An existing folder is refused; with `overwrite` it is replaced if it holds
+    nothing but a model. Raises `FolderError`, or `InvalidArgument` if the model has weights that are not finite.
+    """
+    weights = tensors(model.network)
+    broken = [name for name, array in weights.items() if not np.isfinite(array).all()]
+    if broken:
+        raise InvalidArgument(f"{broken[0]} has weights that are not finite; compile the model again")
+    spec, arrays = task_to_spec(model.task)
+    contents = {
+        WEIGHTS: safetensors.save(weights, metadata={"format": "atlasmoe", "schema": str(SCHEMA)}),
+        TASK: f"# atlasmoe task, schema {SCHEMA}\n{tomli_w.dumps(spec)}".encode(),
+        LEDGER: _readable({"schema": SCHEMA, "root": model.ledger.root.to_dict()}),
+        CARD: model_card(model).encode(),
+    }
+    if arrays:
+        contents[ARRAYS] = safetensors.save(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            metadata={"format": "atlasmoe", "schema": str(SCHEMA)},
+        )
+    from .. import __version__
+
+    config = {
+        "model_type": "atlasmoe",
+        "schema": SCHEMA,
+        "atlasmoe": __version__,
+        "task": model.task.name,
+        "facts": finite_json(model.facts),
+        "network": describe(model.network),
+        "files": {name: {"bytes": len(data), "sha256": _sha256(data), "schema": SCHEMA} for name, data in contents.items()},
+    }
+    _check_facts(Fields(config["facts"], Path(folder) / CONFIG, "facts"))
+    config["digest"] = _digest(config)
+    contents[CONFIG] = _readable(config)
+    with staged(Path(folder), lambda: check_output(folder, overwrite)) as stage:
+        for name, data in contents.items():
+            (stage / name).write_bytes(data)
+    return Path(folder).absolute()
+
+
+def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -> Model:
+    """Read a model that `save` wrote, bit for bit.
+
+    `target` replaces the target of a task whose target was a Python function, which no file can hold. Raises
+    `FolderError`, naming the file and what to do, unless every size, hash, schema version, shape and dtype is right and
+    every weight is finite.
+    """
+    folder = Path(folder)
+    config = _read_config(folder)
+    contents = _read_files(folder, config)
+    network = read_network(config.child("network"), _read_tensors(folder, WEIGHTS, contents[WEIGHTS]))
+    task = _read_task(folder, contents, target)
+    if (task.atlas.ambient_dimension, task.outputs) != (len(network.inputs), len(network.outputs)):
+        raise FolderError(
+            f"{folder / TASK}: a function of {task.atlas.ambient_dimension} coordinates with {task.outputs} components, but the network maps"
+            f" R^{len(network.inputs)} to R^{len(network.outputs)}; the files do not belong together, compile the model again"
+        )
+    _check_facts(config.child("facts"))
+    ledger = Fields.of(parse_json(contents[LEDGER], folder / LEDGER), folder / LEDGER)
+    _check_schema(ledger)
+    return Model(network, Ledger(_read_claim(ledger.child("root"))), task, config.mapping("facts"))
+
+
+def check_output(folder: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise `FolderError` unless a model may be written to `folder`.
+
+    It may if nothing is there, or an empty folder, or, with `overwrite`, a folder with nothing but a model in it.
+    """
+    folder = Path(folder)
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise FolderError(f"{folder}: is a file, not a folder; choose another place")
+    names = {entry.name for entry in folder.iterdir()}
+    if not names:
+        return
+    if not overwrite:
+        raise FolderError(f"{folder}: exists already; choose another place, or replace it with --force (overwrite=True)")
+    strangers = sorted(names - ALLOWED)
+    if strangers:
+        raise FolderError(
+            f"{folder}: is not replaced: it holds {strangers[0]}, which is no part of a model; move it or choose another place"
+        )
+    if not _claims_to_be_ours(folder / CONFIG):
+        raise FolderError(f"{folder}: is not replaced: it is not a model that atlasmoe wrote; choose another place, or remove it yourself")
+
+
+def _claims_to_be_ours(path: Path) -> bool:
+    """Whether a config.json has our model type; a damaged model is still ours to replace."""
+    try:
+        config = parse_json(_read_bounded(path, TEXT_LIMIT), path)
+    except FolderError:
+        return False
+    return isinstance(config, dict) and config.get("model_type") == "atlasmoe"
+
+
+def _read_config(folder: Path) -> Fields:
+    path = folder / CONFIG
+    if not folder.exists():
+        raise FolderError(f"{folder}: there is no such folder; `atlasmoe compile SPEC -o {folder}` makes one")
+    if not folder.is_dir() or not path.is_file():
+        raise FolderError(f"{folder}: no model folder, it has no {CONFIG}; name a folder that `atlasmoe compile` wrote")
+    config = Fields.of(parse_json(_read_bounded(path, TEXT_LIMIT), path), path)
+    if config.get("model_type") != "atlasmoe":
+        raise FolderError(f'{path}: "model_type" is not "atlasmoe"; name a folder that `atlasmoe compile` wrote')
+    _check_schema(config)
+    body = {key: value for key, value in config.items() if key != "digest"}
+    if config.text("digest") != _digest(body):
+        raise FolderError(f"{path}: was changed after it was written (its digest does not match); {MEND}")
+    return config
+
+
+def _read_files(folder: Path, config: Fields) -> dict[str, bytes]:
+    """The bytes of every file that config.json lists, each of the size and SHA-256 given there."""
+    files = config.child("files")
+    missing, unknown = REQUIRED - set(files), set(files) - ALLOWED
+    if missing or unknown:
+        odd = sorted(missing) or sorted(unknown)
+        lists = "lists no" if missing else "lists the unknown file"
+        raise FolderError(f"{folder / CONFIG}: {lists} {odd[0]}; compile the model again with this version")
+    contents = {}
+    for name in files:
+        entry = files.child(name)
+        path, size = folder / name, entry.integer("bytes")
+        if not path.is_file():
+            raise FolderError(f"{path}: is missing; {MEND}")
+        if not name.endswith(".safetensors") and size > TEXT_LIMIT:
+            raise FolderError(f"{path}: has {size} bytes, over the limit of {TEXT_LIMIT}; compile the model again")
+        if path.stat().st_size != size:
+            hint = "git lfs pull, if it is a pointer file, or "
+            raise FolderError(f"{path}: has {path.stat().st_size} bytes, but {CONFIG} says {size}; {hint}{MEND}")
+        contents[name] = _read_bounded(path, size)
+        if _sha256(contents[name]) != entry.text("sha256"):
+            raise FolderError(f"{path}: was changed after it was written (its SHA-256 does not match); {MEND}")
+        _check_schema(entry)
+    return contents
+
+
+def _read_tensors(folder: Path, name: str, data: bytes) -> dict[str, NDArray]:
+    """The arrays of a safetensors file, after its own schema version."""
+    path = folder / name
+    try:
+        arrays = safetensors.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FolderError(f"{path}: is no safetensors file that can be read ({error}); {MEND}") from error
+    _check_schema(Fields.of(header.get("__metadata__", {}), path))
+    return arrays
+
+
+def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarget | None) -> ManifoldTask:
+    path = folder / TASK
+    arrays = _read_tensors(folder, ARRAYS, contents[ARRAYS]) if ARRAYS in contents else {}
+    try:
+        spec = tomllib.loads(contents[TASK].decode())
+        return task_from_spec(spec, source=str(path), arrays=arrays, target=target)
+    except AtlasMoEError as error:
+        raise FolderError(f"{path}: cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FolderError(f"{path}: is not valid TOML ({error}); {MEND}") from error
+
+
+def _check_facts(facts: Fields) -> None:
+    """The facts that `verify` goes by have to be there, and of the right type."""
+    for name in ("theorem", "routing"):
+        facts.text(name)
+    for name in ("epsilon", "delta"):
+        facts.number(name)
+    for name in ("mu", "plateau_level", "multiplicity"):
+        if facts.get(name) is not None:
+            facts.number(name)
+
+
+def _read_claim(data: Fields) -> Claim:
+    known = data.text("known")
+    if known not in set(Known):
+        raise data.error(f'"known" is {known!r}, not one of {", ".join(Known)}')
+    sense = data.text("sense")
+    if sense not in ("<=", ">=", ">"):
+        raise data.error(f'"sense" is {sense!r}, not one of <=, >=, >')
+    return Claim(
+        name=data.text("name"),
+        statement=data.text("statement"),
+        source=data.text("source"),
+        budget=data.number("budget"),
+        bound=data.number("bound"),
+        known=Known(known),
+        sense=sense,  # type: ignore[arg-type]
+        samples=None if data["samples"] is None else data.integer("samples"),
+        witness=None if data["witness"] is None else tuple(data.numbers("witness")),
+        children=tuple(_read_claim(child) for child in data.children("children")),
+        note=data.text("note"),
+    )
+
+
+def _check_schema(data: Fields) -> None:
+    version = data.get("schema")
+    if version not in (SCHEMA, str(SCHEMA)) or isinstance(version, bool):
+        raise FolderError(
+            f"{data.path}: has schema version {version!r}, this version of atlasmoe reads {SCHEMA}; install the one that wrote it"
+        )
+
+
+def _read_bounded(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise FolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if len(data) > limit:
+        raise FolderError(f"{path}: has more than {limit} bytes; {MEND}")
+    return data
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    return _sha256(canonical(config))
+
+
+def _readable(data: Any) -> bytes:
+    return (json.dumps(finite_json(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
