@@ -7,7 +7,9 @@ Commands import what they need themselves, so that --help is quick.
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -37,6 +39,9 @@ class FrontDoor(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal without ≤ or τ is no reason to fail
         try:
             return super().invoke(ctx)
         except AtlasMoEError as error:
@@ -62,10 +67,23 @@ def _fail(ctx: click.Context, error: Exception, code: int) -> NoReturn:
         if isinstance(error, SpecError | LintError):
             document["findings"] = [_finding(finding) for finding in error.findings]
         _print_json({"error": document})
+    elif isinstance(error, SpecError):
+        _print_findings(error)
     else:
         for line in message.splitlines():
             click.secho(line, fg="red", err=True)
     ctx.exit(code)
+
+
+def _print_findings(error: SpecError) -> None:
+    """Each finding on a line; below it the expression with a caret, if one column is at fault."""
+    from .atlas.expressions import caret
+
+    for finding in error.findings:
+        click.secho(f"{error.source}: {finding}", fg="red", err=True)
+        if finding.text is not None and finding.column is not None:
+            for line in caret(finding.text, finding.column).splitlines():
+                click.echo(f"    {line}", err=True)
 
 
 @click.group(cls=FrontDoor, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -167,7 +185,7 @@ def verify(folder: Path, samples: int, seed: int, figure: Path | None, as_json: 
     else:
         from .report import tables
 
-        _console().print(tables.report(report))
+        _console().print(tables.report_table(report))
         if figure is not None:
             click.echo(f"figure: {figure}")
     if not report.holds:
@@ -252,7 +270,7 @@ def demo(output: Path, samples: int, as_json: bool) -> None:
         from .report import tables
 
         _print_model(model, path)
-        _console().print(tables.report(report))
+        _console().print(tables.report_table(report))
         click.echo(f'Try: atlasmoe explain {output} --at "0.6,0,0.8"')
     if not report.holds:
         click.get_current_context().exit(1)
@@ -313,7 +331,7 @@ def _print_model(model: Model, path: Path) -> None:
     from .report import tables
 
     console = _console()
-    console.print(tables.ledger(model.ledger))
+    console.print(tables.ledger_table(model.ledger))
     network = model.network
     sizes = f"E = {len(network.layers[-1])}, {network.parameters:,} parameters, {network.active_parameters:,} of them per input"
     click.echo(f"{model.task.name}: {sizes}, {network.dtype}")
@@ -335,6 +353,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "problem": finding.problem,
         "remedy": finding.remedy,
         "witness": None if finding.witness is None else list(finding.witness),
+        "text": finding.text,
+        "column": finding.column,
     }
 
 

@@ -6,7 +6,7 @@ of every row [N]. Which is fastest depends on the load, the number of rows that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ DIRECT_ROWS = 8
 """Up to this many rows are not worth sorting."""
 BUCKET_LOAD = 12
 """Below this many rows per expert, a product per expert costs more in calls than in arithmetic…"""
-BUCKET_NUMBERS = 1 << 16
+BUCKET_NUMBERS = 1 << 15
 """…if an expert has at most this many weights: buckets copy the weights of the experts they use."""
 CHUNK_BYTES = 1 << 19
 """Size of a chunk's hidden activations: they are written and read again while still in the second-level cache."""
@@ -45,15 +45,15 @@ def run(maps: Maps, k: int, x: Tensor) -> Tensor:
     return functional.linear(x, weight[k], bias[k])
 
 
-def chunks(maps: Maps, x: Tensor) -> Iterator[Tensor]:
-    """The rows of x, so many at a time that their hidden activations fit the cache."""
+def chunk_rows(maps: Maps) -> int:
+    """How many rows at a time have hidden activations that fit the cache."""
     width = max((bias.shape[1] for _, bias in maps[:-1]), default=1)
-    return iter(torch.split(x, max(16, CHUNK_BYTES // (width * x.element_size()))))
+    return max(16, CHUNK_BYTES // (width * maps[0][0].element_size()))
 
 
 def dense(maps: Maps, x: Tensor, expert: Tensor | None = None) -> Tensor:
     """All rows through the one expert there is."""
-    return torch.cat([run(maps, 0, part) for part in chunks(maps, x)]) if len(x) else run(maps, 0, x)
+    return torch.cat([run(maps, 0, part) for part in torch.split(x, chunk_rows(maps))]) if len(x) else run(maps, 0, x)
 
 
 def direct(maps: Maps, x: Tensor, expert: Tensor | None) -> Tensor:
@@ -71,8 +71,13 @@ def segmented(maps: Maps, x: Tensor, expert: Tensor | None) -> Tensor:
         return run(maps, 0, x)
     order = expert.argsort(stable=True)
     counts = expert.bincount(minlength=maps[0][0].shape[0]).tolist()
-    segments = enumerate(torch.split(x[order], counts))
-    y = torch.cat([run(maps, k, part) for k, segment in segments if len(segment) for part in chunks(maps, segment)])
+    parts, step = [], chunk_rows(maps)
+    for k, segment in enumerate(torch.split(x[order], counts)):
+        if counts[k] > step:
+            parts += [run(maps, k, part) for part in torch.split(segment, step)]
+        elif counts[k]:
+            parts.append(run(maps, k, segment))
+    y = torch.cat(parts)
     return torch.empty_like(y).index_copy_(0, order, y)
 
 

@@ -106,10 +106,8 @@ def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -
     network = read_network(config.child("network"), _read_tensors(folder, WEIGHTS, contents[WEIGHTS]))
     task = _read_task(folder, contents, target)
     if (task.atlas.ambient_dimension, task.outputs) != (len(network.inputs), len(network.outputs)):
-        raise FolderError(
-            f"{folder / TASK}: a function of {task.atlas.ambient_dimension} coordinates with {task.outputs} components, but the network maps"
-            f" R^{len(network.inputs)} to R^{len(network.outputs)}; the files do not belong together, compile the model again"
-        )
+        maps = f"R^{task.atlas.ambient_dimension} to R^{task.outputs}, but the network R^{len(network.inputs)} to R^{len(network.outputs)}"
+        raise FolderError(f"{folder / TASK}: maps {maps}; the files do not belong together, compile the model again")
     _check_facts(config.child("facts"))
     ledger = Fields.of(parse_json(contents[LEDGER], folder / LEDGER), folder / LEDGER)
     _check_schema(ledger)
@@ -133,9 +131,8 @@ def check_output(folder: str | os.PathLike[str], overwrite: bool) -> None:
         raise FolderError(f"{folder}: exists already; choose another place, or replace it with --force (overwrite=True)")
     strangers = sorted(names - ALLOWED)
     if strangers:
-        raise FolderError(
-            f"{folder}: is not replaced: it holds {strangers[0]}, which is no part of a model; move it or choose another place"
-        )
+        stranger = f"it holds {strangers[0]}, which is no part of a model"
+        raise FolderError(f"{folder}: is not replaced: {stranger}; move it or choose another place")
     if not _claims_to_be_ours(folder / CONFIG):
         raise FolderError(f"{folder}: is not replaced: it is not a model that atlasmoe wrote; choose another place, or remove it yourself")
 
