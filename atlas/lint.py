@@ -68,7 +68,7 @@ def _chart_maps(probe: Probe) -> list[Finding]:
     where = f'chart "{chart.name}"'
     found = maps.check_region(probe)
     found = found or maps.check_evaluates(f"{where}: inverse", chart.inverse, chart.domain.center)
-    found = found or maps.check_finite(probe, where=f"{where}: inverse", function=chart.inverse)
+    found = found or maps.check_finite(probe, f"{where}: inverse", chart.inverse)
     if not found and chart.forward is not None:
         found = maps.check_evaluates(f"{where}: forward", chart.forward, chart.inverse(chart.domain.center))
     return found or maps.check_inverse(probe)

@@ -21,6 +21,8 @@ float64 derivatives are trusted to about 1e-8, and `descend` closes in on a zero
 POLE = 1e6
 """A map that grows to this many times its median while `descend` still gains a factor 1e3 has a pole."""
 STARTS = 4
+CONDITIONS = 16
+"""Roots and logarithms per map that are followed to the end of their domain."""
 STAY_AWAY = "shrink the chart's domain, or give it a region, so that it stays away"
 
 
@@ -29,7 +31,11 @@ def check_evaluates(where: str, function: ExpressionMap, points: Array) -> list[
     for k, expression in enumerate(function.expressions):
         if expression.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, sympy.S.NegativeInfinity):
             return [
-                error(f"{where}[{k}]", f"`{expression}` is not a real number", "write an expression that is real and finite on the chart")
+                error(
+                    f"{where}[{k}]" if function.outputs > 1 else where,
+                    f"`{expression}` is not a real number",
+                    "write an expression that is real and finite on the chart",
+                )
             ]
     try:
         function(points)
@@ -88,34 +94,53 @@ def check_region(probe: Probe) -> list[Finding]:
     return found
 
 
-def check_finite(probe: Probe, *, where: str, function: Callable[[Array], Array], of: str = "", remedy: str = STAY_AWAY) -> list[Finding]:
-    """A map given in intrinsic coordinates is finite on the closed chart, and has no pole between the sampled points."""
-    chart, points = probe.chart, probe.closed
-    values = function(points)
+def domain_conditions(function: ExpressionMap) -> ExpressionMap:
+    """Expressions that must be ≥ 0 for the function to be real: bases of fractional powers, arguments of log, 1 − a² for asin."""
+    found: dict[sympy.Expr, None] = {}
+    for part in (part for expression in function.expressions for part in sympy.preorder_traversal(expression)):
+        if isinstance(part, sympy.Pow) and part.exp.is_number and not part.exp.is_integer:
+            found[part.base] = None
+        elif isinstance(part, sympy.log):
+            found[part.args[0]] = None
+        elif isinstance(part, sympy.asin | sympy.acos):
+            found[1 - part.args[0] ** 2] = None
+    return ExpressionMap(function.variables, tuple(e for e in found if e.free_symbols)[:CONDITIONS])
+
+
+def _first_component(function: ExpressionMap, through: ExpressionMap | None) -> Callable[[Array], Array]:
+    return lambda u: function(u if through is None else through(u))[..., 0]
+
+
+def check_finite(
+    probe: Probe, where: str, function: ExpressionMap, *, through: ExpressionMap | None = None, of: str = "", remedy: str = STAY_AWAY
+) -> list[Finding]:
+    """A map of intrinsic coordinates, or of ambient ones `through` φ⁻¹, is finite on the closed chart.
+
+    Between the sampled points it is followed to where its roots and logarithms come nearest to the end of their domain,
+    and to where it grows, in search of a pole.
+    """
+
+    def read(u: Array) -> Array:
+        return u if through is None else through(u)
+
+    points = probe.closed
+    for condition in domain_conditions(function).expressions:
+        level = ExpressionMap(function.variables, (condition,))
+        starts = points[np.argsort(level(read(points))[:, 0], kind="stable")[:STARTS]]
+        points = np.concatenate([points, descend(_first_component(level, through), starts, probe.chart, seed=probe.seed)[0]])
+    values = function(read(points))
     bad = ~np.isfinite(values).all(-1)
     if bad.any():
-        k = int(np.argmax(~np.isfinite(values[worst(bad)])))
-        return [
-            error(
-                f"{where}[{k}]",
-                f"is not finite{of} at {many(bad)}",
-                remedy,
-                points[worst(bad)],
-            )
-        ]
+        first = worst(bad)
+        k = int(np.argmax(~np.isfinite(values[first])))
+        name = f"{where}[{k}]" if function.outputs > 1 else where
+        return [error(name, f"is not finite{of} at {many(bad)}", remedy, points[first])]
     size = np.abs(values).max(-1)
     starts = points[np.argsort(-size, kind="stable")[:STARTS]]
-    at, value = descend(lambda u: -np.abs(function(u)).max(-1), starts, chart, seed=probe.seed)
-    top = worst(-value)
-    if -value[top] > POLE * max(float(np.median(size)), 1e-12) and -value[top] > 1e3 * size.max():
-        return [
-            error(
-                where,
-                f"grows without bound{of} (a pole)",
-                remedy,
-                at[top],
-            )
-        ]
+    at, height = descend(lambda u: -np.abs(function(read(u))).max(-1), starts, probe.chart, seed=probe.seed)
+    top = worst(-height)
+    if -height[top] > POLE * max(float(np.median(size)), 1e-12) and -height[top] > 1e3 * size.max():
+        return [error(where, f"grows without bound{of} (a pole)", remedy, at[top])]
     return []
 
 

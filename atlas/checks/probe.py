@@ -194,9 +194,11 @@ def warning(where: str, problem: str, remedy: str, witness: Iterable[float] | No
 
 
 def many(bad: Array | NDArray[np.bool_] | np.bool_) -> str:
-    """`3.1 % of the points`: a share, since counts of sampled points say little."""
+    """`about 3 % of the points`: a share to one digit, since counts of sampled points say little."""
     share = 100 * float(np.mean(bad))
-    return "all points" if share == 100 else f"{min(share, 99):.2g} % of the points"
+    if share >= 95:
+        return "all points" if share == 100 else "nearly all points"
+    return f"about {share:.1g} % of the points"
 
 
 def jacobians(chart: Chart, points: Array) -> Array:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
 from ...errors import Finding
 from ..atlas import Points
 from ..box import Array
-from ..functions import ExpressionMap
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from .locate import locate
 from .maps import check_evaluates, check_finite
@@ -34,7 +32,7 @@ def check_target(task: ManifoldTask, probes: Sequence[Probe], points: Points, sh
     for probe in probes:
         where = _where(probe)
         function = target.functions[probe.index]
-        found += check_evaluates(where, function, probe.closed[:1]) or check_finite(probe, where=where, function=function, remedy=DEFINE)
+        found += check_evaluates(where, function, probe.closed[:1]) or check_finite(probe, where, function, remedy=DEFINE)
     return found or _overlaps(target, probes, share)
 
 
@@ -46,14 +44,10 @@ def _expression(target: ExpressionTarget, probes: Sequence[Probe], points: Point
     if found := check_evaluates("target", target.function, points.base[:1]):
         return found
     for probe in probes:
-        pulled_back = partial(_compose, target.function, probe.chart.inverse)
-        found += check_finite(probe, where="target", function=pulled_back, of=f' on chart "{probe.chart.name}"', remedy=DEFINE)
+        on = f' on chart "{probe.chart.name}"'
+        found += check_finite(probe, "target", target.function, through=probe.chart.inverse, of=on, remedy=DEFINE)
     unique = {finding.where: finding for finding in reversed(found)}
     return list(unique.values())
-
-
-def _compose(outer: ExpressionMap, inner: ExpressionMap, points: Array) -> Array:
-    return outer(inner(points))
 
 
 def _callable(target: CallableTarget, points: Points) -> list[Finding]:

@@ -1,0 +1,446 @@
+"""`lint`: each assumption of the theorems, broken by a minimal task, gives its finding; sound tasks give none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import sympy
+from atlasmoe.atlas import (
+    Atlas,
+    BallChart,
+    Box,
+    CallableTarget,
+    Chart,
+    ChartTarget,
+    ExpressionMap,
+    ExpressionTarget,
+    ManifoldTask,
+    PartitionOfUnity,
+    Target,
+    ball_atlas,
+    builtin,
+    lint,
+)
+from atlasmoe.errors import InvalidArgument, Severity
+from sympy import Abs, Max, Piecewise, Rational, acos, atan2, cos, pi, sign, sin, sqrt
+
+u, v = sympy.symbols("u v", real=True)
+x, y, z = sympy.symbols("x y z", real=True)
+THIRD = 2 * pi / 3
+NEVER = ((False, False), (True, True))
+
+
+def over(variables: tuple[sympy.Symbol, ...], *expressions: object) -> ExpressionMap:
+    return ExpressionMap(variables, tuple(map(sympy.sympify, expressions)))
+
+
+def on_circle(*expressions: object) -> ExpressionMap:
+    return over((x, y), *expressions)
+
+
+def on_sphere(*expressions: object) -> ExpressionMap:
+    return over((x, y, z), *expressions)
+
+
+def arc(name: str, center: object, half: float = 1.4, *, forward: bool = True, **given: ExpressionMap) -> Chart:
+    """The angles center ± half of the unit circle."""
+    c = sympy.sympify(center)
+    back = on_circle(atan2(y * cos(c) - x * sin(c), x * cos(c) + y * sin(c)))
+    return Chart(name, Box((-half,), (half,)), over((u,), cos(u + c), sin(u + c)), back if forward else None, **given)
+
+
+ARCS = (arc("a", 0), arc("b", THIRD), arc("c", -THIRD))
+
+
+def circle(*charts: Chart, target: object = x * y) -> ManifoldTask:
+    f: Target = target if isinstance(target, ChartTarget | CallableTarget) else ExpressionTarget(on_circle(target))
+    return ManifoldTask("circle", Atlas(("x", "y"), charts), f)
+
+
+def cap(name: str, pole: int, half: float = 1.5, **changed: ExpressionMap) -> Chart:
+    """Stereographic coordinates around a pole of the sphere."""
+    square = u**2 + v**2
+    inverse = over((u, v), 2 * u / (1 + square), 2 * v / (1 + square), pole * (1 - square) / (1 + square))
+    maps = {"inverse": inverse, "forward": on_sphere(x / (1 + pole * z), y / (1 + pole * z))} | changed
+    return Chart(name, Box((-half,) * 2, (half,) * 2), **maps)
+
+
+def sphere(*charts: Chart, target: object = x * y) -> ManifoldTask:
+    return ManifoldTask("sphere", Atlas(("x", "y", "z"), charts), ExpressionTarget(on_sphere(target)))
+
+
+def sheet(name: str, center: object, boundary: tuple[tuple[bool, bool], ...] = NEVER) -> Chart:
+    """A third of the cylinder x² + y² = 1, |z| ≤ 1."""
+    c = sympy.sympify(center)
+    inverse = over((u, v), cos(u + c), sin(u + c), v)
+    forward = on_sphere(atan2(y * cos(c) - x * sin(c), x * cos(c) + y * sin(c)), z)
+    return Chart(name, Box((-1.4, -1.0), (1.4, 1.0)), inverse, forward, boundary)
+
+
+def hemispheres(radius_squared: float) -> tuple[Chart, ...]:
+    """The six graph charts ±x_i > 0, cut off at |u|² = radius_squared."""
+    charts = []
+    for i in range(3):
+        for s in (1, -1):
+            lifted: list[sympy.Expr] = [u, v]
+            lifted.insert(i, s * sqrt(1 - u**2 - v**2))
+            others = [x, y, z]
+            del others[i]
+            region = over((u, v), radius_squared - u**2 - v**2)
+            charts.append(
+                Chart(
+                    f"{'+' if s > 0 else '-'}{i + 1}",
+                    Box((-0.9,) * 2, (0.9,) * 2),
+                    over((u, v), *lifted),
+                    on_sphere(*others),
+                    region=region,
+                )
+            )
+    return tuple(charts)
+
+
+def summary(task: ManifoldTask) -> list[str]:
+    return [f"{finding.severity}: {finding}" for finding in lint(task, samples=1024)]
+
+
+def found(task: ManifoldTask, where: str, problem: str, severity: Severity = Severity.ERROR) -> bool:
+    return any(f.where == where and problem in f.problem and f.severity is severity for f in lint(task, samples=1024))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        circle(*ARCS),
+        sphere(cap("north", 1), cap("south", -1)),
+        sphere(*hemispheres(0.8)),
+        sphere(sheet("a", 0), sheet("b", THIRD), sheet("c", -THIRD)),
+        circle(*ARCS, target=Max(x, 0) ** 4),
+        circle(*ARCS, target=3),
+        circle(*ARCS, target=Abs(x + 2) + Max(x, -3)),
+        circle(*ARCS, target=ChartTarget(tuple(over((u,), cos(u + c)) for c in (0, THIRD, -THIRD)))),
+        circle(*ARCS, target=CallableTarget(lambda points: points[:, 0])),
+        circle(*ARCS, target=CallableTarget(lambda points: points, outputs=2)),
+        circle(
+            *(
+                arc(c.name, k, forward=False, bump=on_circle(Max(0, x * cos(k) + y * sin(k) - Rational(1, 5)) ** 4))
+                for c, k in zip(ARCS, (0, THIRD, -THIRD), strict=True)
+            )
+        ),
+    ],
+    ids=[
+        "circle",
+        "stereographic",
+        "graph",
+        "cylinder",
+        "C3 target",
+        "constant",
+        "idle kinks",
+        "chart targets",
+        "callable",
+        "vector callable",
+        "no forward maps",
+    ],
+)
+def test_sound_tasks_have_no_findings(task: ManifoldTask) -> None:
+    assert summary(task) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("interval", {}),
+        ("circle", {}),
+        ("sphere", {}),
+        ("sphere", {"atlas": "graph"}),
+        ("torus", {}),
+        ("cylinder", {}),
+        ("swiss_roll", {}),
+        ("moebius_band", {}),
+        ("ellipsoid", {}),
+    ],
+)
+def test_the_library_is_sound(name: str, options: dict[str, object]) -> None:
+    atlas = builtin(name, **options)
+    symbols = sympy.symbols(atlas.coordinates, real=True)
+    assert summary(ManifoldTask(name, atlas, ExpressionTarget(ExpressionMap(tuple(symbols), (symbols[0],))))) == []
+
+
+def ball_task(atlas: Atlas) -> ManifoldTask:
+    symbols = tuple(sympy.symbols(atlas.coordinates, real=True))
+    return ManifoldTask("balls", atlas, ExpressionTarget(ExpressionMap(symbols, (symbols[0],))))
+
+
+def test_ball_atlases_are_sound() -> None:
+    assert summary(ball_task(ball_atlas(builtin("sphere"), charts=12))) == []
+
+
+POLE = over((u,), 1 / (u - Rational(123, 1000)), sin(u))
+CUBE_ROOT = on_circle(sign(y) * Abs(atan2(y, x)) ** Rational(1, 3))
+BENT = arc("a", 0).inverse.expressions
+STRETCH = u + Abs(u) / 4
+
+CASES: dict[str, tuple[Callable[[], ManifoldTask], str, str]] = {
+    "forward swaps coordinates": (
+        lambda: sphere(cap("north", 1, forward=on_sphere(y / (1 + z), x / (1 + z))), cap("south", -1)),
+        'chart "north": forward',
+        "forward(inverse(u, v)) is not (u, v) at nearly all points: off by up to 1 box widths",
+    ),
+    "image outside the box": (
+        lambda: sphere(cap("north", 1, forward=on_sphere(2 * x / (1 + z), 2 * y / (1 + z))), cap("south", -1)),
+        'chart "north": forward',
+        "forward(inverse(u, v)) leaves the box",
+    ),
+    "angle wraps": (lambda: circle(arc("a", 0, 3.5)), 'chart "a": forward', "forward(inverse(u)) is not u"),
+    "inverse is NaN": (
+        lambda: sphere(
+            Chart("n", Box((-0.8,) * 2, (0.8,) * 2), over((u, v), u, v, sqrt(1 - u**2 - v**2)), on_sphere(x, y)), cap("south", -1)
+        ),
+        'chart "n": inverse[2]',
+        "is not finite at",
+    ),
+    "inverse has a pole": (
+        lambda: circle(*ARCS[:2], Chart("c", Box((-1.4,), (1.4,)), POLE, on_circle(1 / x + Rational(123, 1000)))),
+        'chart "c": inverse',
+        "grows without bound (a pole)",
+    ),
+    "inverse is complex": (
+        lambda: circle(*ARCS, Chart("d", Box((-1.0,), (1.0,)), over((u,), sympy.I, u))),
+        'chart "d": inverse[0]',
+        "`I` is not a real number",
+    ),
+    "region does not end in the box": (
+        lambda: sphere(cap("north", 1, region=over((u, v), 4 - u**2 - v**2)), cap("south", -1)),
+        'chart "north": region',
+        "is still positive (1.8) on the face u = -1.5, where the bump must vanish",
+    ),
+    "region not positive at the centre": (
+        lambda: sphere(cap("north", 1, region=over((u, v), (u**2 + v**2) * (2 - u**2 - v**2))), cap("south", -1)),
+        'chart "north": region',
+        "is 0, not positive, at the centre of the box",
+    ),
+    "region empty": (
+        lambda: sphere(cap("north", 1, region=over((u, v), -1 - u**2)), cap("south", -1)),
+        'chart "north": region',
+        "is positive nowhere on the box",
+    ),
+    "degenerate Jacobian": (
+        lambda: circle(Chart("a", Box((-1.1,), (1.1,)), over((u,), cos(u**3), sin(u**3)), CUBE_ROOT), *ARCS[1:]),
+        'chart "a": inverse',
+        "its Jacobian is degenerate",
+    ),
+    "constant inverse": (
+        lambda: circle(*ARCS, Chart("d", Box((-1.0,), (1.0,)), over((u,), 1, 0), bump=on_circle(0))),
+        'chart "d": inverse',
+        "has a zero derivative everywhere",
+    ),
+    "duplicated chart": (lambda: circle(*ARCS, arc("d", 0)), 'chart "d"', 'same domain and same inverse as chart "a"'),
+    "no chart meets a face": (lambda: circle(*ARCS[:2]), 'chart "a"', "no other chart covers its face u = -1.4"),
+    "touching is not covering": (
+        lambda: circle(arc("a", 0, np.pi / 2), arc("b", pi, np.pi / 2)),
+        'chart "a"',
+        "no other chart covers its faces u = -1.5708, u = 1.5708",
+    ),
+    "undeclared boundary": (
+        lambda: sphere(*(sheet(n, c, ()) for n, c in (("a", 0), ("b", THIRD), ("c", -THIRD)))),
+        'chart "a"',
+        "no other chart covers its faces v = -1, v = 1",
+    ),
+    "hole": (lambda: sphere(cap("north", 1, 0.9), cap("south", -1, 0.9)), 'chart "north"', "no chart covers"),
+    "hole between the samples": (lambda: sphere(*hemispheres(0.6666)), 'chart "+3"', "no chart covers"),
+    "missing forward map": (
+        lambda: circle(arc("a", 0, forward=False), *ARCS[1:]),
+        'chart "a": forward',
+        "is missing, but the default bump needs it",
+    ),
+    "bump needs forward map": (
+        lambda: circle(arc("a", 0, forward=False, bump=over((u,), 1 - (u / 1.4) ** 2)), *ARCS[1:]),
+        'chart "a": forward',
+        "is missing, but a bump in intrinsic coordinates needs it",
+    ),
+    "negative bump": (
+        lambda: circle(arc("a", 0, bump=over((u,), (1 - (u / 1.4) ** 2) * (u - 1))), *ARCS[1:]),
+        'chart "a": bump',
+        "is negative (-1.3)",
+    ),
+    "NaN bump": (
+        lambda: circle(arc("a", 0, bump=on_circle(sqrt(x - Rational(1, 2)))), *ARCS[1:]),
+        'chart "a": bump',
+        "is not finite at about ",
+    ),
+    "empty bump": (lambda: circle(arc("a", 0, bump=on_circle(0)), *ARCS[1:]), 'chart "a": bump', "is positive nowhere on its chart"),
+    "bump at the edge": (
+        lambda: circle(arc("a", 0, bump=over((u,), 2 + cos(u))), *ARCS[1:]),
+        'chart "a": bump',
+        "does not vanish at the edge of its chart: it is 2.2 on the face u = -1.4",
+    ),
+    "leaking bump": (
+        lambda: circle(arc("a", 0, bump=on_circle(Max(0, x - Rational(1, 5)) ** 4 + Max(0, -x - Rational(1, 2)) ** 4)), *ARCS[1:]),
+        'chart "a": bump',
+        "leaks out of its chart: it is 0.06",
+    ),
+    "leaking bump, no forward map": (
+        lambda: circle(
+            arc("a", 0, forward=False, bump=on_circle(Max(0, x - Rational(1, 5)) ** 4 + Max(0, -x - Rational(1, 2)) ** 4)), *ARCS[1:]
+        ),
+        'chart "a": bump',
+        "leaks out of its chart: it is 0.06",
+    ),
+    "partition does not sum to one": (
+        lambda: circle(
+            *(
+                arc(c.name, k, partition=on_circle(Max(0, x * cos(k) + y * sin(k) - Rational(1, 5)) ** 4))
+                for c, k in zip(ARCS, (0, THIRD, -THIRD), strict=True)
+            )
+        ),
+        "partition",
+        "not 1, on chart",
+    ),
+    "partition for one chart only": (
+        lambda: circle(arc("a", 0, partition=on_circle(Max(0, x - Rational(1, 5)) ** 4)), *ARCS[1:]),
+        "partition",
+        'chart "a" gives ρ itself, but chart "b" does not',
+    ),
+    "target is NaN": (lambda: circle(*ARCS, target=sqrt(x)), "target", 'is not finite on chart "'),
+    "target is NaN on a speck": (
+        lambda: sphere(cap("n", 1), cap("s", -1), target=sqrt((x - 0.123) ** 2 + (y - 0.211) ** 2 - 1e-6)),
+        "target",
+        'is not finite on chart "n"',
+    ),
+    "target has a pole": (lambda: circle(*ARCS, target=1 / (x - Rational(1, 10))), "target", "grows without bound on chart"),
+    "target jumps": (lambda: circle(*ARCS, target=sign(y - Rational(1, 3))), "target", "where the branches of `sign(y - 1/3)` meet"),
+    "target's branches do not meet": (lambda: circle(*ARCS, target=Piecewise((x, x < 0), (x**2 + 1, True))), "target", "jumps on chart"),
+    "angle as target": (lambda: circle(*ARCS, target=atan2(y, x)), "target", "jumps on chart"),
+    "targets disagree": (
+        lambda: circle(*ARCS, target=ChartTarget((over((u,), cos(u)), over((u,), cos(u + THIRD)), over((u,), cos(u - THIRD) + u / 100)))),
+        'target on charts "a" and "c"',
+        "differs by 0.014 at a point of both charts (wrong at all points common to both)",
+    ),
+    "chart target is NaN": (
+        lambda: circle(*ARCS, target=ChartTarget((over((u,), sqrt(u)), over((u,), 0), over((u,), 0)))),
+        'chart "a": target',
+        "is not finite at",
+    ),
+    "callable of the wrong shape": (
+        lambda: circle(*ARCS, target=CallableTarget(lambda points: points)),
+        "target 'callable'",
+        "returns shape (1026, 2) for 1026 points, not (1026,) or (1026, 1)",
+    ),
+    "callable raises": (
+        lambda: circle(*ARCS, target=CallableTarget(lambda points: points[:, 3])),
+        "target 'callable'",
+        "raises IndexError for points of shape (1026, 2)",
+    ),
+    "callable is NaN": (
+        lambda: circle(*ARCS, target=CallableTarget(lambda points: np.where(points[:, 0] > 2, 0, np.nan))),
+        "target 'callable'",
+        "is not finite at all points",
+    ),
+    "callable depends on the batch": (
+        lambda: circle(*ARCS, target=CallableTarget(lambda points: points[:, 0] * np.arange(len(points)))),
+        "target 'callable'",
+        "gives another value for the same point in another order",
+    ),
+    "self-intersection": (
+        lambda: circle(Chart("e", Box((-0.5,), (5.0,)), over((u,), sin(u), sin(2 * u)), None, ((True, True),), bump=on_circle(1))),
+        'chart "e": inverse',
+        "is not injective: two points u that are 0.6 box widths apart have the same image",
+    ),
+    "crossing sheets": (
+        lambda: sphere(
+            Chart("flat", Box((-1.0,) * 2, (1.0,) * 2), over((u, v), u, v, 0), on_sphere(x, y), ((True, True),) * 2),
+            Chart("steep", Box((-0.5,) * 2, (0.7,) * 2), over((u, v), u, 0, v), on_sphere(x, z), ((True, True),) * 2),
+        ),
+        'chart "flat": inverse',
+        'crosses chart "steep"',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_each_broken_assumption_is_found(case: str) -> None:
+    make, where, problem = CASES[case]
+    task = make()
+    assert found(task, where, problem), "\n".join(summary(task))
+
+
+@pytest.mark.parametrize(
+    ("task", "where", "problem"),
+    [
+        (circle(*ARCS, target=Abs(x)), "target", "has a kink on chart"),
+        (circle(*ARCS, target=Max(x, y)), "target", "where the branches of `Max(x, y)` meet"),
+        (circle(*ARCS, target=Abs(x) ** Rational(1, 2)), "target", "has an unbounded slope on chart"),
+        (sphere(cap("n", 1), cap("s", -1), target=acos(z)), "target", "where the branches of `acos(z)` meet"),
+        (sphere(cap("n", 1), cap("s", -1), target=sqrt(x**2 + y**2)), "target", "has a kink on chart"),
+        (circle(arc("a", 0, bump=over((u,), Max(0, 1 - Abs(u)))), *ARCS[1:]), 'chart "a": bump', "has a kink"),
+        (
+            circle(
+                Chart(
+                    "a",
+                    Box((-1.1,), (1.1,)),
+                    over((u,), cos(STRETCH), sin(STRETCH)),
+                    on_circle(Piecewise((atan2(y, x) * Rational(4, 5), y > 0), (atan2(y, x) * Rational(4, 3), True))),
+                ),
+                *ARCS[1:],
+            ),
+            'chart "a": inverse[1]',
+            "has a kink, where the branches of `Abs(u)` meet",
+        ),
+    ],
+)
+def test_kinks_are_warnings(task: ManifoldTask, where: str, problem: str) -> None:
+    assert found(task, where, problem, Severity.WARNING), "\n".join(summary(task))
+    assert not any(finding.severity is Severity.ERROR for finding in lint(task, samples=1024))
+
+
+def test_a_polar_edge_that_no_point_is_routed_to_is_a_warning() -> None:
+    longitude = Chart(
+        "long",
+        Box((0.0, -3.0), (3.0, 3.0)),
+        over((u, v), sin(u) * cos(v), sin(u) * sin(v), cos(u)),
+        on_sphere(acos(z), atan2(y, x)),
+    )
+    task = sphere(longitude, cap("n", 1), cap("s", -1))
+    assert found(task, 'chart "long": inverse', "its Jacobian is degenerate", Severity.WARNING), summary(task)
+
+
+def test_low_power_of_the_default_bump_is_one_warning() -> None:
+    atlas = Atlas(("x", "y"), ARCS, PartitionOfUnity(power=2))
+    (finding,) = lint(ManifoldTask("circle", atlas, ExpressionTarget(on_circle(x))), samples=256)
+    assert finding.severity is Severity.WARNING
+    assert finding.problem == "the default bump of power 2 has 2 bounded derivatives; Theorem 4.8 asks more than 2.5"
+
+
+def test_broken_ball_atlases() -> None:
+    atlas = ball_atlas(builtin("circle"), charts=6)
+    balls = [chart for chart in atlas.charts if isinstance(chart, BallChart)]
+    first = balls[0]
+
+    def changed(*charts: BallChart, embedding: np.ndarray | None = None) -> ManifoldTask:
+        return ball_task(Atlas(atlas.coordinates, charts, cover=atlas.cover, embedding=embedding))
+
+    assert any("no chart covers" in f.problem for f in lint(changed(*balls[1:]), samples=256))
+    twin = BallChart("twin", first.center, first.frame, first.radius, first.pieces)
+    assert found(changed(*balls, twin), 'chart "twin"', "is a duplicated chart")
+    wide = BallChart("wide", first.center, first.frame, 1.9, first.pieces)
+    assert found(changed(wide, *balls[1:]), 'chart "wide"', "is not injective on the ball")
+    away = BallChart("away", 5 + first.center, first.frame, 1.0, first.pieces)
+    assert found(changed(*balls, away), 'chart "away"', "holds none of the sampled points")
+    skew = BallChart("skew", first.center, 2 * first.frame, first.radius, first.pieces)
+    assert found(changed(skew, *balls[1:]), 'chart "skew": frame', "not orthonormal")
+    assert found(changed(*balls, embedding=2 * np.eye(2)), "embedding", "not orthonormal")
+
+
+def test_errors_come_first_and_findings_are_deterministic() -> None:
+    task = circle(*ARCS[:2], target=Abs(x))
+    once, twice = lint(task, samples=256), lint(task, samples=256)
+    assert list(map(str, once)) == list(map(str, twice))
+    severities = [finding.severity for finding in once]
+    assert severities == sorted(severities, key=lambda s: s is not Severity.ERROR)
+    assert set(severities) == set(Severity)
+
+
+def test_samples_must_suffice() -> None:
+    with pytest.raises(InvalidArgument, match="samples must be at least 64"):
+        lint(circle(*ARCS), samples=10)
