@@ -44,6 +44,8 @@ CONFIG, WEIGHTS, TASK, ARRAYS, LEDGER, CARD = (
     "ledger.json",
     "README.md",
 )
+METADATA = {"schema": str(SCHEMA)}
+"""Of safetensors files. One key only: safetensors writes several in random order, and equal models should give equal files."""
 REQUIRED = {WEIGHTS, TASK, LEDGER, CARD}
 ALLOWED = {CONFIG, *REQUIRED, ARRAYS, "certificate.json"}
 TEXT_LIMIT = 64 << 20
@@ -63,7 +65,7 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
         raise InvalidArgument(f"{broken[0]} has weights that are not finite; compile the model again")
     spec, arrays = task_to_spec(model.task)
     contents = {
-        WEIGHTS: safetensors.save(weights, metadata={"format": "atlasmoe", "schema": str(SCHEMA)}),
+        WEIGHTS: safetensors.save(weights, metadata=METADATA),
         TASK: f"# atlasmoe task, schema {SCHEMA}\n{tomli_w.dumps(spec)}".encode(),
         LEDGER: _readable({"schema": SCHEMA, "root": model.ledger.root.to_dict()}),
         CARD: model_card(model).encode(),
@@ -71,7 +73,7 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
     if arrays:
         contents[ARRAYS] = safetensors.save(
             {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            metadata={"format": "atlasmoe", "schema": str(SCHEMA)},
+            metadata=METADATA,
         )
     from .. import __version__
 
