@@ -198,7 +198,7 @@ def many(bad: Array | NDArray[np.bool_] | np.bool_) -> str:
     share = 100 * float(np.mean(bad))
     if share >= 95:
         return "all points" if share == 100 else "nearly all points"
-    return f"about {share:.1g} % of the points"
+    return f"about {float(f'{share:.1g}'):g} % of the points"
 
 
 def jacobians(chart: Chart, points: Array) -> Array:
