@@ -309,7 +309,7 @@ def _absolute(epsilon: str, task: ManifoldTask) -> float:
         if errors:
             raise LintError(errors)
         raise InvalidArgument(f"--epsilon {epsilon}: the target's range is {spread:g}; give an absolute --epsilon like 1e-3")
-    return value / 100 * spread
+    return float(f"{value / 100 * spread:.3g}")
 
 
 def _point(text: str, model: Model) -> Any:

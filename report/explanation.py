@@ -43,7 +43,7 @@ def neuron(origin: NeuronOrigin) -> RenderableType:
     _add(facts, "of", f"expert {origin.expert}, layer {origin.layer}")
     _add(facts, "origin", origin.origin)
     _add(facts, "reads", _combination(origin.reads) + f" {'−' if origin.bias < 0 else '+'} {abs(origin.bias):.6g}")
-    _add(facts, "writes", "; ".join(f"{weight:.6g} to {name}" for name, weight in origin.writes.items()) or "nothing")
+    _add(facts, "writes", _shortened([f"{weight:.6g} to {name}" for name, weight in origin.writes.items()]) or "nothing")
     return facts
 
 
@@ -83,4 +83,8 @@ def _margin(expert: str, margin: float, runner_up: str | None, matters: bool) ->
 
 def _combination(weights: Mapping[str, float]) -> str:
     terms = [f"{'−' if weight < 0 else '+'} {abs(weight):.6g}·{name}" for name, weight in weights.items()]
-    return " ".join(terms).removeprefix("+ ") or "0"
+    return _shortened(terms, " ").removeprefix("+ ") or "0"
+
+
+def _shortened(terms: list[str], separator: str = "; ") -> str:
+    return separator.join(terms[:MOST] + (["…"] if len(terms) > MOST else []))
