@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidArgument
+from .expressions import parse_number
 
 MAX_CHARTS = 4096
 """The most charts an atlas made by the library has; more is taken for a slip of the pen."""
@@ -55,7 +56,7 @@ def choice(name: str, value: Any, accepted: Sequence[str]) -> str:
 
 def intervals(name: str, value: Any, dimension: int) -> tuple[tuple[float, float], ...]:
     """`value` as `dimension` pairs (lower, upper) with lower < upper; a single pair may be given for one dimension."""
-    if dimension == 1 and isinstance(value, Sequence) and len(value) == 2 and not isinstance(value[0], Sequence):
+    if dimension == 1 and isinstance(value, list | tuple) and len(value) == 2 and not isinstance(value[0], list | tuple):
         value = [value]
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != dimension:
         raise InvalidArgument(f"{name} must be a list of {dimension} pairs [lower, upper], got {value!r}")
@@ -63,8 +64,13 @@ def intervals(name: str, value: Any, dimension: int) -> tuple[tuple[float, float
     for i, pair in enumerate(value):
         if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
             raise InvalidArgument(f"{name}[{i}] must be a pair [lower, upper], got {pair!r}")
-        lower, upper = (number(f"{name}[{i}]", end, -np.inf) for end in pair)
+        lower, upper = (number(f"{name}[{i}]", _constant(end, f"{name}[{i}]"), -np.inf) for end in pair)
         if not lower < upper:
             raise InvalidArgument(f"{name}[{i}]: need lower < upper, got [{lower:g}, {upper:g}]")
         pairs.append((lower, upper))
     return tuple(pairs)
+
+
+def _constant(value: Any, where: str) -> Any:
+    """The number that a text such as "pi/2" says; anything else as it is."""
+    return parse_number(value, where) if isinstance(value, str) else value

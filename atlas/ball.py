@@ -31,7 +31,7 @@ LEAST_STRETCH = 0.2
 """|φ_i(y) − φ_i(z)| ≥ this · |y − z| on every U_i, or the tangent chart counts as degenerate. 1 would be flat."""
 
 SAMPLES_PER_BALL = 80
-LEAST_SAMPLES, MOST_SAMPLES = 10_000, 150_000
+LEAST_SAMPLES, MOST_SAMPLES = 6_000, 150_000
 """Of the points that centres are chosen from; the least is doubled for every dimension after the first."""
 
 CHECKED_PER_BALL = 64
@@ -84,7 +84,7 @@ def _with_count(manifold: Atlas, count: int, seed: int) -> tuple[BallChart, ...]
     """`count` balls of radius `OVERLAP` times the covering radius of their centres."""
     dense, fresh = _samples(manifold, count, seed)
     chosen = farthest_points(dense.base, 0, limit=count)
-    centers = dense[relaxed(dense.base, tangent_frames(manifold, dense)[1], chosen)]
+    centers = dense[relaxed(dense.base, chosen)]
     if len(centers) < count:
         raise InvalidArgument(f"charts = {count}, but the manifold has only {len(centers)} distinct sample points")
     cover, _ = covering_radius(manifold, centers.base, fresh, seed)
@@ -112,11 +112,11 @@ def _with_radius(manifold: Atlas, radius: float, seed: int) -> tuple[BallChart, 
 
 
 def _samples(manifold: Atlas, count: int, seed: int) -> tuple[Points, Points]:
-    """Points to choose `count` centres from, and twice as many others to measure the covering on."""
+    """Points to choose `count` centres from, and as many others to measure the covering on."""
     least = min(LEAST_SAMPLES * 2 ** (manifold.dimension - 1), MOST_SAMPLES)
     N = int(np.clip(SAMPLES_PER_BALL * count, least, MOST_SAMPLES))
     first, second = np.random.SeedSequence(seed).generate_state(2)
-    return _spread(manifold, N, int(first)), _spread(manifold, 2 * N, int(second))
+    return _spread(manifold, N, int(first)), _spread(manifold, N, int(second))
 
 
 def _spread(manifold: Atlas, count: int, seed: int) -> Points:
@@ -126,7 +126,7 @@ def _spread(manifold: Atlas, count: int, seed: int) -> Points:
     many are drawn and kept with probability proportional to √det(JᵀJ).
     """
     points = manifold.sample(4 * count, seed, low_discrepancy=True)
-    area = tangent_frames(manifold, points)[1]
+    area = _areas(manifold, points)
     rng = np.random.default_rng(seed)
     kept = np.flatnonzero(rng.random(len(points)) * area.sum() <= count * area)
     return points[rng.permutation(kept)]
@@ -134,23 +134,18 @@ def _spread(manifold: Atlas, count: int, seed: int) -> Points:
 
 def _balls(manifold: Atlas, centers: Points, radius: float, dense: Points, fresh: Points) -> tuple[BallChart, ...]:
     """The balls of one radius around these centres; refuses those whose tangent chart is not injective."""
-    frames, _ = tangent_frames(manifold, centers)
+    frames = tangent_frames(manifold, centers)
     _require_injective(manifold, centers, frames, radius, dense)
     pieces = _pieces(manifold, centers.base, PIECE_REACH * radius, fresh)
     return tuple(BallChart(f"ball{i}", centers.base[i], frames[i], radius, pieces[i]) for i in range(len(centers)))
 
 
-def tangent_frames(manifold: Atlas, points: Points) -> tuple[Array, Array]:
-    """Orthonormal bases (N, k, d) of the tangent spaces, and the factors √det(JᵀJ) (N,) by which the charts scale volume.
-
-    From the Jacobians J of the parametrising charts by QR.
+def tangent_frames(manifold: Atlas, points: Points) -> Array:
+    """Orthonormal bases (N, k, d) of the tangent spaces, from the Jacobians of the parametrising charts by QR.
 
     Raises `InvalidArgument` where a Jacobian has not full rank.
     """
-    jacobian = np.empty((len(points), manifold.base_dimension, manifold.dimension))
-    for i in np.unique(points.chart):
-        rows = points.chart == i
-        jacobian[rows] = manifold.parametrising[i].inverse.jacobian_at(points.intrinsic[rows])
+    jacobian = _jacobians(manifold, points)
     finite = np.all(np.isfinite(jacobian), axis=(1, 2))
     Q, R = np.linalg.qr(np.where(finite[:, None, None], jacobian, 0.0))
     diagonal = np.diagonal(R, axis1=1, axis2=2)
@@ -160,7 +155,23 @@ def tangent_frames(manifold: Atlas, points: Points) -> tuple[Array, Array]:
         name = manifold.parametrising[points.chart[n]].name
         at = ", ".join(f"{v:.6g}" for v in points.intrinsic[n])
         raise InvalidArgument(f'chart "{name}": the Jacobian of its inverse has not full rank at ({at}), so it has no tangent space there')
-    return Q * np.where(diagonal < 0, -1.0, 1.0)[:, None, :], np.abs(diagonal).prod(1)
+    return Q * np.where(diagonal < 0, -1.0, 1.0)[:, None, :]
+
+
+def _areas(manifold: Atlas, points: Points) -> Array:
+    """√det(JᵀJ), by which the chart that made each point scales volume there; (N,), 0 where it is not finite."""
+    jacobian = _jacobians(manifold, points)
+    gram = np.swapaxes(jacobian, 1, 2) @ jacobian
+    return np.sqrt(np.maximum(np.nan_to_num(np.linalg.det(gram), nan=0.0, posinf=0.0), 0.0))
+
+
+def _jacobians(manifold: Atlas, points: Points) -> Array:
+    """The Jacobians (N, k, d) of the charts that made the points."""
+    jacobian = np.empty((len(points), manifold.base_dimension, manifold.dimension))
+    for i in np.unique(points.chart):
+        rows = points.chart == i
+        jacobian[rows] = manifold.parametrising[i].inverse.jacobian_at(points.intrinsic[rows])
+    return jacobian
 
 
 def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: float, dense: Points) -> None:
@@ -171,7 +182,7 @@ def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: 
     members = cKDTree(dense.base).query_ball_point(centers.base, radius, return_sorted=True)
     some = [np.array(m, np.intp)[:CHECKED_PER_BALL] for m in members]
     ball = np.repeat(np.arange(len(some)), [len(m) for m in some])
-    tangents, _ = tangent_frames(manifold, dense)
+    tangents = tangent_frames(manifold, dense)
     every = np.concatenate(some)
     stretch = np.ones(len(some))
     np.minimum.at(stretch, ball, np.linalg.svd(np.swapaxes(frames, 1, 2)[ball] @ tangents[every], compute_uv=False)[:, -1])

@@ -50,12 +50,12 @@ def farthest_points(points: Array, first: int, *, limit: int, radius: float = 0.
     return np.array(chosen, np.intp)
 
 
-def relaxed(points: Array, area: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+def relaxed(points: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
     """Better centres among `points`, starting from the indices `chosen`, by Lloyd's iteration for a growing power p.
 
-    A round moves every centre towards the point of least Σ area·|y − c|^p over its Voronoi cell: p = 2 spreads the
+    A round moves every centre towards the point of least Σ |y − c|^p over its Voronoi cell: p = 2 spreads the
     centres evenly over M, large p and at last p = ∞ (the middle of the smallest enclosing ball) look at the farthest
-    points only. `area` (N,) is the share of M that each point stands for. Returns the best of all stages, snapped back onto M.
+    points only. `points` should be uniform in area. Returns the best of all stages, snapped back onto M.
     """
     tree = cKDTree(points)
     best, best_radius = chosen, nearest(points, points[chosen])[0].max()
@@ -66,7 +66,7 @@ def relaxed(points: Array, area: Array, chosen: NDArray[np.intp]) -> NDArray[np.
             if np.isinf(power):
                 centers = _enclosing_centers(points, cell, centers)
             else:
-                centers = centers + min(1, 3 / power) * (_weighted_means(points, area * distance ** (power - 2), cell, centers) - centers)
+                centers = centers + min(1, 3 / power) * (_weighted_means(points, distance ** (power - 2), cell, centers) - centers)
         snapped = np.unique(tree.query(centers)[1])
         if len(snapped) == len(chosen) and (radius := nearest(points, points[snapped])[0].max()) < best_radius:
             best, best_radius = snapped, radius

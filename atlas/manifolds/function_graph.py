@@ -52,7 +52,7 @@ def _expression(given: Any, u: tuple[sympy.Symbol, ...]) -> sympy.Expr:
     if isinstance(given, str):
         from ..expressions import parse_expression
 
-        given = parse_expression(given, {str(v): v for v in u})
+        given = parse_expression(given, [str(v) for v in u])
     if isinstance(given, bool) or not isinstance(given, sympy.Expr | int | float):
         raise InvalidArgument(f"expression must be a sympy expression or its text, got {given!r}")
     given = sympy.sympify(given)  # a number

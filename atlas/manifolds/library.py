@@ -16,6 +16,7 @@ from ...errors import InvalidArgument
 from .. import arguments
 from ..atlas import Atlas
 from ..ball import ball_atlas
+from ..expressions import format_expression
 from ..partition import PROFILES, PartitionOfUnity
 from . import circle, function_graph, interval, moebius, rotations, sphere, swiss_roll, torus
 from .embedding import embed
@@ -127,7 +128,7 @@ def builtin(name: str, **given: Any) -> Atlas:
 
     Raises `InvalidArgument` naming the manifold, option or value that is not accepted, and those that are.
     """
-    if name not in LIBRARY:
+    if not isinstance(name, str) or name not in LIBRARY:
         raise arguments.unknown("manifold", name, LIBRARY)
     entry = LIBRARY[name]
     try:
@@ -147,7 +148,7 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(v) for v in value]
         case sympy.Basic():
-            return str(value)
+            return format_expression(value)
         case _:
             return value
 
