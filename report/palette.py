@@ -1,0 +1,56 @@
+"""Colours and axes that all figures share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEW = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+"""Eight colours that colour-blind readers can tell apart (Okabe and Ito)."""
+INK, FAINT, LIMIT = "#222222", "#bbbbbb", "#c1121f"
+TARGET_MAP, ERROR_MAP = "viridis", "magma"
+FLOOR = 1e-17
+"""Errors below this are drawn as this on logarithmic scales."""
+
+
+def expert_colors(count: int) -> NDArray[np.float64]:
+    """One RGB colour per expert, (count, 3): the eight of FEW, else hues and shades that jump from one to the next."""
+    from matplotlib.colors import hsv_to_rgb, to_rgb
+
+    if count <= len(FEW):
+        return np.array([to_rgb(color) for color in FEW[:count]])
+    i = np.arange(count)
+    golden = i * (np.sqrt(5) - 1) / 2 % 1
+    return np.asarray(hsv_to_rgb(np.stack([golden, np.choose(i % 3, (0.55, 0.85, 0.7)), np.choose(i % 3, (0.95, 0.75, 0.55))], axis=1)))
+
+
+def log_error(error: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log₁₀ of an error, with a floor."""
+    return np.log10(np.maximum(error, FLOOR))
+
+
+def tidy(axes: Axes, title: str = "", **labels: str) -> None:
+    """Thin frame, left-aligned title."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    axes.set_title(title, loc="left", fontsize=9, color=INK)
+    axes.set(**labels)
+    axes.xaxis.label.set_fontsize(8)
+    axes.yaxis.label.set_fontsize(8)
+
+
+def expert_legend(owner: Any, names: tuple[str, ...], **where: Any) -> None:
+    """A legend of the experts' colours if there are few enough, else only how many there are."""
+    from matplotlib.patches import Patch
+
+    colors = expert_colors(len(names))
+    if len(names) <= len(FEW):
+        handles = [Patch(color=color, label=name) for color, name in zip(colors, names, strict=True)]
+    else:
+        handles = [Patch(color="none", label=f"{len(names)} experts, one colour each")]
+    owner.legend(handles=handles, fontsize=8, frameon=False, handlelength=1, handleheight=1, **where)

@@ -1,0 +1,161 @@
+"""Ledgers and reports as rich tables: every claim with its bound, budget, slack and how it is known."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..constructions.ledger import Claim, Known, Ledger
+from ..verify.report import Report, format_point
+
+STYLES = {
+    Known.EXACT: "green",
+    Known.FORMULA: "green",
+    Known.PROVED: "bold green",
+    Known.SAMPLED: "cyan",
+    Known.REFUTED: "bold red",
+    Known.UNKNOWN: "yellow",
+}
+MOST_SIBLINGS = 6
+"""Of more claims `name[…]` of one name under one parent, only those with the least relative slack are shown."""
+Justify = Literal["left", "right", "center"]
+COLUMNS: tuple[tuple[str, Justify], ...] = (
+    ("claim", "left"),
+    ("bound", "right"),
+    ("", "center"),
+    ("budget", "right"),
+    ("used", "right"),
+)
+
+
+def ledger_table(ledger: Ledger, *, statements: bool = True, every: bool = False) -> Table:
+    """The ledger as a tree, one row per claim; long rows of siblings are shortened to the tightest unless `every`."""
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"ledger: {'every claim holds' if ledger.holds else 'NOT every claim holds'}", title_justify="left"
+    )
+    for header, justify in (
+        ("claim", "left"),
+        ("bound", "right"),
+        ("", "center"),
+        ("budget", "right"),
+        ("used", "right"),
+        ("known", "left"),
+    ):
+        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("source", ratio=1)
+    if statements:
+        table.add_column("statement", ratio=4)
+    for guide, claim, hidden in _tree(ledger.root, every):
+        if claim is None:
+            table.add_row(Text(f"{guide}… {hidden}", "dim"))
+            continue
+        row: list[RenderableType] = [Text.assemble((guide, "dim"), _mark(claim), " ", claim.name), *_numbers(claim), _known(claim)]
+        row.append(Text(claim.source, "dim"))
+        if statements:
+            row.append(Text(claim.statement + (f" ({claim.note})" if claim.note else "")))
+        table.add_row(*row)
+    return table
+
+
+def report_table(report: Report) -> Group:
+    """The verification: its claims, the worst points of refuted ones, the violation rate and the routes."""
+    verdict = Text("holds on every sampled point", "bold green") if report.holds else Text("REFUTED", "bold red")
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in report.counts.items())
+    head = Text.assemble(
+        (report.task, "bold"), f" in {report.dtype}: ", verdict, f" — {report.points:,} points in {report.seconds:.1f} s ({counts})"
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    for header, justify in (
+        ("claim", "left"),
+        ("worst", "right"),
+        ("", "center"),
+        ("budget", "right"),
+        ("used", "right"),
+        ("found by", "left"),
+    ):
+        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("statement", ratio=1)
+    for claim in report.claims:
+        worst = report.worst.get(claim.name)
+        found = "batch sizes" if worst is None else worst.kind
+        table.add_row(Text.assemble(_mark(claim), " ", claim.name), *_numbers(claim), Text(found), Text(claim.statement, overflow="fold"))
+    parts: list[RenderableType] = [head, table]
+    for claim in report.claims:
+        worst = report.worst.get(claim.name)
+        if claim.known is Known.REFUTED and worst is not None:
+            where = f"{format_point(worst.ambient)}, {format_point(worst.intrinsic)} in chart {worst.chart}"
+            parts.append(Text(f"{claim.name} fails at {where}, routed to {worst.route}", "red"))
+    parts.append(Text(str(report.rate)))
+    parts.append(Text(_routes(report.routes), "dim"))
+    parts += [Text(f"warning: {warning}", "yellow") for warning in report.warnings]
+    return Group(*parts)
+
+
+def render(renderable: RenderableType, width: int = 120) -> str:
+    """Plain text of a table, for files and model cards."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console.print(renderable)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def _mark(claim: Claim) -> tuple[str, str]:
+    return ("✓", "green") if claim.holds else ("✗", "bold red")
+
+
+def _known(claim: Claim) -> Text:
+    points = "" if claim.samples is None else f" ({claim.samples:,})"
+    return Text(f"{claim.known}{points}", STYLES[claim.known])
+
+
+def _numbers(claim: Claim) -> tuple[Text, Text, Text, Text]:
+    """Bound, sense, budget, and the part of the budget that is used up (of a margin: how much of it is required)."""
+    sense = {"<=": "≤", ">=": "≥", ">": ">"}[claim.sense]
+    inner, outer = (claim.bound, claim.budget) if claim.sense == "<=" else (claim.budget, claim.bound)
+    used = f"{inner / outer:.0%}" if outer > 0 and 0 <= inner / outer < 100 else ""
+    style = "" if claim.holds else "bold red"
+    return Text(f"{claim.bound:.4g}", style), Text(sense, "dim"), Text(f"{claim.budget:.4g}"), Text(used, "dim")
+
+
+def _family(claim: Claim) -> str:
+    return claim.name.split("[")[0] if "[" in claim.name else ""
+
+
+def _tightest(children: Sequence[Claim]) -> list[Claim]:
+    """The children, of each long family only those with the least relative slack, in their own order."""
+
+    def room(claim: Claim) -> float:
+        scale = max(abs(claim.budget), abs(claim.bound))
+        return -1.0 if not claim.holds else claim.slack / scale if scale else 1.0
+
+    hidden: set[int] = set()
+    for family in {_family(child) for child in children} - {""}:
+        members = [k for k, child in enumerate(children) if _family(child) == family and child.holds]
+        hidden.update(sorted(members, key=lambda k: room(children[k]))[MOST_SIBLINGS:])
+    return [child for k, child in enumerate(children) if k not in hidden]
+
+
+def _tree(claim: Claim, every: bool, guide: str = "", stem: str = "") -> Iterator[tuple[str, Claim | None, str]]:
+    """Rows of the tree: the line art before a claim, and the claim; or None and a remark on what was left out."""
+    yield guide, claim, ""
+    shown = list(claim.children) if every else _tightest(claim.children)
+    left_out = len(claim.children) - len(shown)
+    for k, child in enumerate(shown):
+        last = k == len(shown) - 1 and not left_out
+        yield from _tree(child, every, stem + ("└ " if last else "├ "), stem + ("  " if last else "│ "))
+    if left_out:
+        yield stem + "└ ", None, f"{left_out} more with more slack"
+
+
+def _routes(routes: Mapping[str, int], most: int = 12) -> str:
+    total = max(1, sum(routes.values()))
+    ranked = sorted(routes.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {count / total:.1%}" for name, count in ranked[:most])
+    rest = f", and {len(ranked) - most} more with at most {ranked[most][1] / total:.1%} each" if len(ranked) > most else ""
+    return f"routes of the i.i.d. points: {shown}{rest}"

@@ -1,0 +1,164 @@
+"""report/: tables that show every number, figures for every dimension."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy
+from atlasmoe.atlas import Atlas, Box, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
+from atlasmoe.constructions.ledger import Claim, Known, Ledger
+from atlasmoe.constructions.model import Model
+from atlasmoe.constructions.network import Affine, MoELayer, Network
+from atlasmoe.errors import AtlasMoEError
+from atlasmoe.report import figure, ledger_table, render, report_table
+from atlasmoe.report.evaluation import evaluate
+from atlasmoe.verify import Report, verify
+from handmade import circle_model, net, with_expert
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return circle_model()
+
+
+@pytest.fixture(scope="module")
+def report(model: Model) -> Report:
+    return verify(model, samples=1000)
+
+
+def test_the_ledger_is_a_tree_with_every_number() -> None:
+    leaf = Claim("expert[north].target", "|F − g| ≤ ε/2", "Lemma 3.1", 0.5, 0.125, Known.FORMULA)
+    margin = Claim("margin", "max τ ≥ 3/(4E)", "4.8 step 3", 0.375, 0.5, Known.SAMPLED, ">=", samples=1234, note="on a grid")
+    text = render(ledger_table(Ledger(Claim("total", "|f − Ψ| ≤ ε", "Theorem 4.8", 1.0, 0.25, Known.EXACT, children=(leaf, margin)))), 200)
+    lines = text.splitlines()
+    assert "every claim holds" in lines[0]
+    assert " ".join(lines[4].split()) == "✓ total 0.25 ≤ 1 25% exact Theorem 4.8 |f − Ψ| ≤ ε"
+    assert lines[5].split() == [
+        "├",
+        "✓",
+        "expert[north].target",
+        "0.125",
+        "≤",
+        "0.5",
+        "25%",
+        "formula",
+        "Lemma",
+        "3.1",
+        "|F",
+        "−",
+        "g|",
+        "≤",
+        "ε/2",
+    ]
+    assert lines[6].split() == [
+        "└",
+        "✓",
+        "margin",
+        "0.5",
+        "≥",
+        "0.375",
+        "75%",
+        "sampled",
+        "(1,234)",
+        "4.8",
+        "step",
+        "3",
+        "max",
+        "τ",
+        "≥",
+        "3/(4E)",
+        "(on",
+        "a",
+        "grid)",
+    ]
+
+
+def test_long_families_are_shortened_but_nothing_that_fails_is_hidden() -> None:
+    children = [Claim(f"expert[{k}]", "", "", 1.0, k / 100, Known.SAMPLED) for k in range(50)]
+    children[3] = replace(children[3], bound=2.0, known=Known.REFUTED)
+    ledger = Ledger(Claim("total", "", "", 1.0, 0.5, Known.SAMPLED, children=(*children, Claim("carried", "", "", 0.0, 0.0, Known.EXACT))))
+    text = render(ledger_table(ledger), 150)
+    assert "✗ expert[3]" in text
+    assert "NOT every claim holds" in text
+    assert "✓ expert[49]" in text
+    assert "expert[20]" not in text
+    assert "carried" in text
+    assert "43 more with more slack" in text
+    assert "expert[20]" in render(ledger_table(ledger, every=True), 150)
+
+
+def test_the_report_table_names_witness_and_routes(model: Model, report: Report) -> None:
+    text = render(report_table(report), 180)
+    assert all(claim.name in text for claim in report.claims)
+    assert "holds on every sampled point" in text
+    assert "arc0 2" in text  # the share of an expert
+
+    def negate(arrays: list) -> None:
+        arrays[1][0][:] *= -1
+
+    broken = verify(model, samples=300, network=with_expert(model.network, 1, 1, negate))
+    text = render(report_table(broken), 180)
+    assert "REFUTED" in text
+    assert "total fails at (" in text
+    assert "routed to arc1" in text
+
+
+def flat_model(d: int, ambient: int) -> Model:
+    """f = Σu on the graph of ½|u|² over the unit box (its inputs padded or bent into R^ambient), one expert."""
+    u = sympy.symbols(f"u0:{d}")
+    x = sympy.symbols(f"x1:{ambient + 1}")
+    heights = (sum(v**2 for v in u) / 2,) * (ambient - d)
+    chart = Chart("patch", Box((0.0,) * d, (1.0,) * d), ExpressionMap(u, (*u, *heights)), ExpressionMap(x, x[:d]), ((True, True),) * d)
+    task = ManifoldTask(f"graph{d}", Atlas(tuple(map(str, x)), (chart,)), ExpressionTarget(ExpressionMap(x, (sum(x[:d]),))))
+    weight = np.concatenate([np.ones(d), np.zeros(ambient - d)])[None]
+    expert = net((np.concatenate([weight, -weight]), np.zeros(2)), (np.array([[1.0, -1.0]]), np.full(1, 1e-3)))
+    layer = MoELayer(Affine(np.zeros((1, ambient)), np.ones(1)), (expert,), (0,), ("patch",), ("y[0]",))
+    root = Claim("total", "", "", 1e-2, 1e-3, Known.SAMPLED)
+    facts = {"theorem": "4.8", "routing": "theorem", "epsilon": 1e-2, "delta": 0.25, "mu": 1.0, "multiplicity": 1, "plateau_level": None}
+    return Model(Network((layer,), tuple(map(str, x))), Ledger(root), task, facts)
+
+
+@pytest.mark.parametrize(("d", "ambient"), [(1, 1), (2, 2), (2, 3), (3, 4)])
+def test_a_figure_for_every_dimension(d: int, ambient: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    from atlasmoe.report import surfaces
+
+    monkeypatch.setattr(surfaces, "FACES", 400)
+    monkeypatch.setattr(surfaces, "PIXELS", 16)
+    model = flat_model(d, ambient)
+    report = verify(model, samples=200)
+    assert report.holds
+    assert report["total"].bound == pytest.approx(1e-3)
+    path = tmp_path / ("with.svg" if d == 1 else "with.png")
+    drawn = figure(model, report, path)
+    assert path.stat().st_size > 5000
+    title, found = drawn.get_suptitle().splitlines()
+    assert title == f"graph{d}: Theorem 4.8, 1 expert, d = {d} in R^{ambient}, ε = 0.01"
+    assert found.startswith("holds: worst error 0.001 on ")
+    figure(model)  # without a report
+
+
+def test_the_curve_figure_shows_the_functions_themselves(model: Model, report: Report) -> None:
+    pytest.importorskip("matplotlib")
+    axes = figure(model, report).axes
+    u = axes[0].lines[0].get_xdata()
+    seen = evaluate(model, model.task.atlas.parametrise(0, np.asarray(u)[:, None]))
+    assert np.array_equal(axes[0].lines[0].get_ydata(), seen.target[:, 0])
+    assert np.array_equal(axes[0].lines[1].get_ydata(), seen.output[:, 0])
+    assert {line.get_label() for line in axes[4].lines} >= {"ε"}
+
+
+def test_without_matplotlib_the_remedy_is_named(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(AtlasMoEError, match=r"pip install 'atlasmoe\[figures\]'"):
+        figure(model)
+
+
+def test_tables_do_not_load_matplotlib() -> None:
+    code = "import sys, atlasmoe.report; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
