@@ -43,8 +43,8 @@ def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any =
     """E balls of one radius that cover the manifold of `atlas`, each with its affine tangent chart.
 
     Give `charts` = E (the radius is then 1.3 times the covering radius of E well-spread centres), or `radius` (then there
-    are as many centres as it takes to cover M with balls of radius/1.15), or neither: the smallest E = 2^j(d+1) will
-    do for which all tangent charts are injective. Deterministic for a seed. The covering and the injectivity are
+    are as many centres as it takes to cover M with balls of radius/1.15), or neither: then E is the
+    smallest 2^j·(d+1) for which all tangent charts are injective. Deterministic for a seed. The covering and the injectivity are
     measured on dense samples and local search, not proved.
 
     Raises `InvalidArgument` if a tangent chart degenerates in its ball (B18: r must stay below the reach), or
