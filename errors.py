@@ -30,6 +30,10 @@ class Finding:
     remedy: str
     witness: tuple[float, ...] | None = None
     """A point at which the problem shows, in the coordinates that `problem` speaks of; None if it is no pointwise problem."""
+    text: str | None = None
+    """The expression as the user wrote it, if the problem is at one column of it."""
+    column: int | None = None
+    """That column, from 1."""
 
     def __str__(self) -> str:
         at = "" if self.witness is None else f" at ({', '.join(f'{v:.6g}' for v in self.witness)})"

@@ -4,10 +4,12 @@ from .atlas import Atlas, Points, concatenate
 from .ball import ball_atlas
 from .box import Array, Box
 from .chart import BallChart, Chart, Piece
+from .expressions import caret, format_expression, parse_expression
 from .functions import ExpressionMap
 from .lint import lint
 from .manifolds import LIBRARY, Entry, builtin, embed, product
 from .partition import PartitionOfUnity
+from .spec import load_task, task_from_spec, task_to_spec
 from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 
 __all__ = [
@@ -29,8 +31,14 @@ __all__ = [
     "Target",
     "ball_atlas",
     "builtin",
+    "caret",
     "concatenate",
     "embed",
+    "format_expression",
     "lint",
+    "load_task",
+    "parse_expression",
     "product",
+    "task_from_spec",
+    "task_to_spec",
 ]

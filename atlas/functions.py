@@ -17,7 +17,7 @@ from .box import Array
 
 
 class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
-    """sympy's NumPy printer, with Max and Min that broadcast constants against arrays."""
+    """sympy's NumPy printer, with Max and Min that broadcast constants against arrays, and exact floats."""
 
     def _fold(self, function: str, arguments: Sequence[sympy.Expr]) -> str:
         printed = [self._print(argument) for argument in arguments]
@@ -26,6 +26,9 @@ class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
         for argument in printed[1:]:
             result = f"{name}({result}, {argument})"
         return result
+
+    def _print_Float(self, expression: sympy.Float) -> str:
+        return repr(float(expression))  # all 17 digits, where sympy prints 15
 
     def _print_Max(self, expression: sympy.Max) -> str:
         return self._fold("maximum", expression.args)
