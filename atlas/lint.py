@@ -47,7 +47,7 @@ def lint(task: ManifoldTask, *, samples: int = 4096, seed: int = 0) -> list[Find
     for probe in sound:
         if not atlas.cover:
             found += maps.check_immersion(probe, atlas, sound=evaluates)
-        found += smoothness.check_charts(probe)
+        found += smoothness.check_charts(probe, atlas.partition.power)
     found += bumps.check_derivatives(atlas)
     if whole:
         points = _sample(probes, atlas, 64 * len(atlas))

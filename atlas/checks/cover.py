@@ -21,6 +21,9 @@ DEPTH = 1e-6
 """A point is covered if some chart is this deep there (0 on the edge of a chart, 1 in its middle): touching is not covering."""
 FAINT = 1e-12
 """For a bump that the user gave: it covers where it is this fraction of its largest value."""
+SHALLOW = 0.3
+"""A hole that the samples miss has a sample nearby at which all depths together are below this: depths change by about 1
+from the edge of a chart to its middle, and samples are a tenth of that way apart."""
 STARTS = 6
 NEAR_BARE_FACE = 0.02
 
@@ -61,14 +64,20 @@ def _chart(atlas: Atlas, probes: Sequence[Probe], probe: Probe, share: int) -> l
     where = f'chart "{chart.name}"'
 
     def depth(points: Array) -> Array:
-        return depths(atlas, probes, chart.inverse(points)).max(-1)
+        return depths(atlas, probes, chart.inverse(points))
 
-    bare: list[Face] = []
     balls = isinstance(atlas.charts[0], BallChart)
-    for face, points in {} if balls else probe.faces.items():
-        inner = np.abs(np.delete(chart.domain.to_unit(points), face[0], axis=1)).max(-1, initial=0) < 1 - NEAR_BARE_FACE
-        looked = probe.thin(points[inner], max(16, share // 16))
-        if len(looked) and (depth(looked) < DEPTH).all():
+    parts = {face: probe.thin(points, share) for face, points in probe.faces.items()} if not balls else {}
+    looked = np.concatenate([probe.thin(probe.closed, share), probe.thin(probe.rim, share), *parts.values()])
+    values = depth(looked)
+    covered = values.max(-1, initial=0) >= DEPTH
+    bare: list[Face] = []
+    offset = len(looked) - sum(map(len, parts.values()))
+    for face, points in parts.items():
+        here = covered[offset : offset + len(points)]
+        offset += len(points)
+        across = np.abs(np.delete(chart.domain.to_unit(points), face[0], axis=1)).max(-1, initial=0) < 1 - NEAR_BARE_FACE
+        if across.any() and not here[across].any():
             bare.append(face)
     found: list[Finding] = []
     if bare:
@@ -92,26 +101,25 @@ def _chart(atlas: Atlas, probes: Sequence[Probe], probe: Probe, share: int) -> l
             keep &= np.abs(unit[:, k] - (2 * side - 1)) > 2 * NEAR_BARE_FACE
         return keep
 
-    edge = [probe.rim, *(points for face, points in probe.faces.items() if face not in bare)]
-    looked = np.concatenate([probe.thin(probe.closed, share), *(probe.thin(points, share) for points in edge)])
-    looked = looked[away(looked)]
+    keep = away(looked)
+    looked, values, hole = looked[keep], values[keep], ~covered[keep]
     if not len(looked):
         return found
-    values = depths(atlas, probes, chart.inverse(looked))
-    hole = values.max(-1) < DEPTH
     if hole.any():
         inner = np.abs(chart.domain.to_unit(looked)).max(-1)
         k = worst(np.where(hole, 2 - np.round(inner, 6), 0))  # the hole's point nearest to the middle of the chart
         return [*found, _hole(where, f"no chart covers {many(hole)} of it and its edge", looked[k])]
+    if values.sum(-1).min() > SHALLOW:
+        return found
     # A hole between the samples: the sum has slope towards the zero set of all depths, where the maximum is flat along edges.
     starts = looked[np.argsort(np.round(values.sum(-1), 9), kind="stable")[:STARTS]]
 
     def total(points: Array) -> Array:
-        return np.where(away(points), depths(atlas, probes, chart.inverse(points)).sum(-1), np.inf)
+        return np.where(away(points), depth(points).sum(-1), np.inf)
 
     at, value = descend(total, starts, chart, seed=probe.seed)
     k = worst(-value)
-    if np.isfinite(value[k]) and depth(at[k : k + 1])[0] < DEPTH:
+    if np.isfinite(value[k]) and depth(at[k : k + 1]).max() < DEPTH:
         found.append(_hole(where, "no chart covers a small part of it or of its edge", at[k]))
     return found
 

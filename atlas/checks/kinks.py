@@ -75,8 +75,12 @@ def switches(expression: sympy.Expr) -> Iterator[tuple[sympy.Expr, sympy.Expr]]:
             yield part, sympy.sin(sympy.pi * part.args[0])
 
 
-def find_break(probe: Probe, function: ExpressionMap, component: int, ambient: bool) -> Broken | None:
-    """The worst break of one component on one chart, or None. `ambient`: the function reads φ⁻¹(u) instead of u."""
+def find_break(probe: Probe, function: ExpressionMap, component: int, ambient: bool, power: int = 0) -> Broken | None:
+    """The worst break of one component on one chart, or None. `ambient`: the function reads φ⁻¹(u) instead of u.
+
+    With a `power` p > 0 it is max(0, component)^p that is looked at: the default bump of a region, which hides what the
+    region does where it ends.
+    """
     expression = function.expressions[component]
     found = list(itertools.islice(((part, g) for part, g in switches(expression) if g.free_symbols), SWITCHES))
     if not found:
@@ -86,7 +90,11 @@ def find_break(probe: Probe, function: ExpressionMap, component: int, ambient: b
         compiled = ExpressionMap(function.variables, (e,))
         return lambda u: compiled(probe.chart.inverse(u) if ambient else u)[..., 0]
 
-    value = at(expression)
+    plain = at(expression)
+
+    def value(u: Array) -> Array:
+        return np.maximum(plain(u), 0) ** power if power else plain(u)
+
     inner = probe.thin(probe.closed[np.abs(probe.box.to_unit(probe.closed)).max(-1) < 1 - EDGE], 2048)
     if not len(inner):
         return None

@@ -75,7 +75,7 @@ class Probe:
     @cached_property
     def _all_faces(self) -> dict[Face, Array]:
         d = self.box.dimension
-        count = 1 if d == 1 else max(32, self.samples // (2 * d))
+        count = 1 if d == 1 else max(32, self.samples // (4 * d))
         faces = {}
         for k, side in itertools.product(range(d), (0, 1)):
             points = self.box.low_discrepancy(count, self.seed + 1 + 2 * k + side)

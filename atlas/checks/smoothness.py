@@ -20,8 +20,8 @@ from .probe import Probe
 RATE = "only one derivative is left, so the error falls like m^(-1/d) at best: smooth it, or let chart edges follow it"
 
 
-def check_charts(probe: Probe) -> list[Finding]:
-    """Inverse maps, regions and bumps of one chart; one finding per map."""
+def check_charts(probe: Probe, power: int) -> list[Finding]:
+    """Inverse maps, regions and bumps of one chart; one finding per map. `power` is that of the default bump."""
     chart = probe.chart
     found = []
     maps: list[tuple[str, ExpressionMap, bool, bool, str]] = [
@@ -33,7 +33,11 @@ def check_charts(probe: Probe) -> list[Finding]:
     if (own := given(chart)) is not None:
         maps.append((own[0], own[1], is_ambient(chart, own[1]), False, rough))
     for name, function, ambient, strict, consequence in maps:
-        breaks = [(b, k) for k in range(function.outputs) if (b := find_break(probe, function, k, ambient)) is not None]
+        breaks = [
+            (b, k)
+            for k in range(function.outputs)
+            if (b := find_break(probe, function, k, ambient, power if name == "region" else 0)) is not None
+        ]
         if breaks:
             broken, k = max(breaks, key=lambda entry: (entry[0].kind, round(entry[0].amount, 6), -entry[1]))
             where = f'chart "{chart.name}": {name}' + (f"[{k}]" if function.outputs > 1 else "")
