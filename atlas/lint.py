@@ -1,7 +1,7 @@
 """`lint`: everything the theorems assume about a task, checked at sampled points; all findings at once.
 
 What is checked is in `checks/`, one assumption per file. Findings that would only echo another are left out: the cover,
-the partition, overlaps and self-intersections are looked at once every chart map is sound, the target on sound charts.
+the partition, the target and self-intersections are looked at once every chart map is sound, kinks on the sound charts.
 A task without errors is no proof that the assumptions hold, only that no sampled point contradicts them.
 """
 

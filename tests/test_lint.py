@@ -308,6 +308,7 @@ CASES: dict[str, tuple[Callable[[], ManifoldTask], str, str]] = {
         "target",
         'is not finite on chart "n"',
     ),
+    "target is complex": (lambda: circle(*ARCS, target=Abs(x) + sympy.I), "target", "`Abs(x) + I` is not a real number"),
     "target has a pole": (lambda: circle(*ARCS, target=1 / (x - Rational(1, 10))), "target", "grows without bound on chart"),
     "target jumps": (lambda: circle(*ARCS, target=sign(y - Rational(1, 3))), "target", "where the branches of `sign(y - 1/3)` meet"),
     "target's branches do not meet": (lambda: circle(*ARCS, target=Piecewise((x, x < 0), (x**2 + 1, True))), "target", "jumps on chart"),

@@ -98,7 +98,10 @@ def find_break(probe: Probe, function: ExpressionMap, component: int, ambient: b
     inner = probe.thin(probe.closed[np.abs(probe.box.to_unit(probe.closed)).max(-1) < 1 - EDGE], 2048)
     if not len(inner):
         return None
-    seen = value(inner)
+    try:
+        seen = value(inner)
+    except Exception:  # not a real function: the check that it evaluates reports it
+        return None
     seen = seen[np.isfinite(seen)]
     size = max(float(np.ptp(seen)), 1e-9 * float(np.abs(seen).max())) if len(seen) else 0.0
     if size == 0:
