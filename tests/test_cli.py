@@ -1,0 +1,254 @@
+"""The command line: exit codes, clean stdout under --json, messages on stderr, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe.cli import main
+from atlasmoe.constructions import Model, Network
+from atlasmoe.constructions.network import MoELayer
+from click.testing import CliRunner, Result
+
+ROOT = Path(__file__).parent.parent
+BAD_SPECS = sorted((ROOT / "tests" / "bad_specs").glob("*.toml"))
+
+CIRCLE = """
+[task]
+name = "circle"
+kind = "manifold"
+[manifold]
+builtin = "circle"
+[target]
+expression = "x1*x2"
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("spec") / "circle.toml"
+    path.write_text(CIRCLE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(spec: Path) -> Path:
+    """A compiled model, made by the command line."""
+    folder = spec.parent / "model"
+    result = run("compile", spec, "-o", folder, "--epsilon", "5%")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_lint(spec: Path) -> None:
+    result = run("lint", spec)
+    assert result.exit_code == 0, result.output
+    assert "circle" in result.stdout
+    assert json.loads(run("lint", spec, "--json").stdout) == {"task": "circle", "errors": 0, "findings": []}
+
+
+def test_compile_prints_the_ledger_and_where_the_model_is(spec: Path, tmp_path: Path) -> None:
+    result = run("compile", spec, "-o", tmp_path / "m", "--epsilon", "0.1", "--dtype", "float32", "--seed", "3")
+    assert result.exit_code == 0, result.output
+    assert "|f − Ψ|" in result.stdout
+    assert str(tmp_path / "m") in result.stdout
+    assert "\x1b" not in result.stdout, "colour only on a terminal"
+    model = atlasmoe.load(tmp_path / "m")
+    assert model.network.dtype == np.float32
+    assert model.facts["epsilon"] == 0.1
+    assert model.facts["seed"] == 3
+
+
+def test_relative_epsilon(folder: Path) -> None:
+    assert atlasmoe.load(folder).facts["epsilon"] == pytest.approx(0.05, rel=1e-3), "x1*x2 ranges over [−1/2, 1/2]"
+
+
+def test_compile_json_and_force(spec: Path, tmp_path: Path) -> None:
+    arguments = ("compile", spec, "-o", tmp_path / "m", "--epsilon", "0.1", "--json")
+    document = json.loads(run(*arguments).stdout)
+    assert document["holds"] is True
+    assert document["folder"] == str(tmp_path / "m")
+    assert document["ledger"]["name"] == "total"
+    again = run(*arguments)
+    assert again.exit_code == 2
+    assert json.loads(again.stdout)["error"]["type"] == "FolderError"
+    assert run(*arguments, "--force").exit_code == 0
+
+
+def test_unreachable_epsilon_exits_1_and_writes_nothing(spec: Path, tmp_path: Path) -> None:
+    result = run("compile", spec, "-o", tmp_path / "m", "--epsilon", "1e-9", "--max-width", "16")
+    assert result.exit_code == 1
+    assert "the budget is" in result.stderr
+    assert not result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_verify(folder: Path) -> None:
+    result = run("verify", folder, "--samples", "2000")
+    assert result.exit_code == 0, result.output
+    document = json.loads(run("verify", folder, "--samples", "2000", "--json").stdout)
+    assert document["holds"] is True
+    assert document["task"] == "circle"
+
+
+def test_verify_draws_a_figure(folder: Path, tmp_path: Path) -> None:
+    result = run("verify", folder, "--samples", "500", "--json", "--figure", tmp_path / "figure.png")
+    assert result.exit_code == 0, result.output
+    json.loads(result.stdout)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_flipped_sign_is_refuted_or_refused(folder: Path, tmp_path: Path) -> None:
+    model = atlasmoe.load(folder)
+    last = model.network.layers[-1]
+    net = last.experts[0]
+    outer = net.affines[-1]
+    weight = outer.weight.copy()
+    weight[0, np.argmax(np.abs(weight[0]))] *= -1
+    flipped = type(net)((*net.affines[:-1], type(outer)(weight, outer.bias)), net.groups)
+    layer = MoELayer(last.gate, (flipped, *last.experts[1:]), last.serves, last.names, last.channels, last.reads)
+    tampered = Model(Network((*model.network.layers[:-1], layer), model.network.inputs), model.ledger, model.task, model.facts)
+    # with matching hashes: verify refutes it
+    atlasmoe.save(tampered, tmp_path / "resaved")
+    result = run("verify", tmp_path / "resaved", "--samples", "2000", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["holds"] is False
+    # without: load refuses it
+    good = run("verify", folder, "--samples", "100")
+    assert good.exit_code == 0
+    broken = tmp_path / "broken"
+    atlasmoe.save(model, broken)
+    (broken / "model.safetensors").write_bytes((tmp_path / "resaved" / "model.safetensors").read_bytes())
+    result = run("verify", broken)
+    assert result.exit_code == 2
+    assert "SHA-256 does not match" in result.stderr
+
+
+def test_explain_a_point(folder: Path) -> None:
+    result = run("explain", folder, "--at", "0.6, 0.8")
+    assert result.exit_code == 0, result.output
+    for word in ("won by", "τ", "ρ", "0.48", "error"):
+        assert word in result.stdout
+    document = json.loads(run("explain", folder, "--at", "0.6 0.8", "--json").stdout)
+    assert document["on_manifold"] is True
+    assert document["truth"] == [pytest.approx(0.48)]
+    assert document["error"] < 0.05
+    assert document["chart"] == document["scores"][0]["chart"]
+    off = run("explain", folder, "--at", "2,2")
+    assert off.exit_code == 0
+    assert "nothing is claimed here" in off.stdout
+
+
+def test_explain_a_neuron(folder: Path) -> None:
+    model = atlasmoe.load(folder)
+    name = model.network.layers[1].names[0]
+    result = run("explain", folder, "--layer", 2, "--expert", name, "--neuron", 3)
+    assert result.exit_code == 0, result.output
+    assert model.explain(layer=2, expert=name, neuron=3).name in result.stdout
+    assert json.loads(run("explain", folder, "--layer", 1, "--expert", 0, "--neuron", 0, "--json").stdout)["reads"] == {"x[0]": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--at", "0.6,north"], "could not convert"),
+        (["--at", "1,2,3"], "gives 3 numbers, but circle has 2"),
+        (["--at", "nan,1"], "finite numbers"),
+        (["--layer", "9", "--expert", "0", "--neuron", "0"], "there is no layer 9"),
+        (["--layer", "2", "--expert", "atlantis", "--neuron", "0"], "no expert 'atlantis'"),
+        (["--layer", "2", "--expert", "0", "--neuron", "99999"], "there is no neuron 99999"),
+        (["--layer", "2", "--expert", "0", "--neuron", "0", "--hidden", "0"], "there is no hidden layer 0"),
+        (["--layer", "2"], "all of --layer, --expert and --neuron"),
+        ([], "give either --at"),
+    ],
+)
+def test_explain_bad_input(folder: Path, arguments: list[str], message: str) -> None:
+    result = run("explain", folder, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    assert message in json.loads(run("explain", folder, *arguments, "--json").stdout)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["lint", "missing.toml"],
+        ["compile", "missing.toml", "-o", "x"],
+        ["compile", "missing.toml"],
+        ["compile", "--epsilon"],
+        ["verify", "missing"],
+        ["verify", "missing", "--samples", "-4"],
+        ["verify", "missing", "--samples", "many"],
+        ["explain", "missing", "--at", "0"],
+        ["show", "missing"],
+        ["lint", "."],
+    ],
+)
+def test_bad_arguments(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+    as_json = run(*arguments, "--json")
+    assert as_json.exit_code == 2
+    assert not as_json.stderr
+    assert json.loads(as_json.stdout)["error"]["exit_code"] == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("epsilon", ["", "small", "-1", "nan", "0", "%", "-2%", "1e400"])
+def test_bad_epsilon(epsilon: str, spec: Path, tmp_path: Path) -> None:
+    result = run("compile", spec, "-o", tmp_path / "m", f"--epsilon={epsilon}")
+    assert result.exit_code == 2, result.output
+    assert "epsilon" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", BAD_SPECS, ids=lambda path: path.stem)
+def test_bad_specs(path: Path, tmp_path: Path) -> None:
+    result = run("compile", path, "-o", tmp_path / "m", "--epsilon", "0.1")
+    assert isinstance(result.exception, SystemExit), f"traceback: {result.exception!r}"
+    assert (result.exit_code, result.stdout) == (2, "")
+    for line in path.with_suffix(".expected").read_text().splitlines():
+        assert line in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("atlasmoe.export.folder.tensors", interrupted)
+    result = run("compile", spec, "-o", tmp_path / "m", "--epsilon", "0.1")
+    assert result.exit_code == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_show(folder: Path) -> None:
+    assert str(folder) in run("show", folder).stdout
+    assert json.loads(run("show", folder, "--json").stdout)["facts"]["theorem"] == "4.8"
+
+
+def test_as_a_program(folder: Path) -> None:
+    program = [sys.executable, "-c", "from atlasmoe.cli import main; main()"]
+    started = time.perf_counter()
+    subprocess.run([*program, "--help"], check=True, capture_output=True)
+    assert time.perf_counter() - started < 3, "imports belong inside the commands"
+    head = subprocess.run(f"{' '.join(map(repr, program))} show {folder} | head -1", shell=True, capture_output=True, text=True)
+    assert head.stdout
+    assert "Traceback" not in head.stderr
+    bad = subprocess.run([*program, "verify", "/dev/null"], capture_output=True, text=True)
+    assert bad.returncode == 2
+    assert "Traceback" not in bad.stderr
