@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
 
 from ..errors import InvalidArgument
 from .box import Array
@@ -16,6 +17,8 @@ from .chart import BallChart, Chart
 from .partition import PartitionOfUnity
 
 DEFAULT_PARTITION = PartitionOfUnity()
+DEPTH = PartitionOfUnity(power=1)
+"""Bumps that are the depth itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,12 @@ class Atlas:
         """The charts whose boxes together parametrise M."""
         return self.cover or tuple(chart for chart in self.charts if isinstance(chart, Chart))
 
+    @cached_property
+    def _balls(self) -> tuple[Array, Array] | None:
+        """Centres (E, k) and radii (E,) of a ball atlas."""
+        balls = [chart for chart in self.charts if isinstance(chart, BallChart)]
+        return (np.array([ball.center for ball in balls]), np.array([ball.radius for ball in balls])) if balls else None
+
     def embed(self, base: ArrayLike) -> Array:
         """x = Q·y; [..., k] to [..., D]."""
         base = np.asarray(base, float)
@@ -119,8 +128,15 @@ class Atlas:
 
     def bumps(self, base: ArrayLike) -> Array:
         """Unnormalised b_i(y); [..., k] to [..., E]."""
+        return self._bumps(base, self.partition)
+
+    def _bumps(self, base: ArrayLike, partition: PartitionOfUnity) -> Array:
         base = np.asarray(base, float)
-        return np.stack([self.partition.bump(chart, base) for chart in self.charts], axis=-1)
+        if self._balls is not None:
+            centers, radii = self._balls
+            squares = cdist(base.reshape(-1, self.base_dimension), centers, "sqeuclidean").reshape(*base.shape[:-1], len(self))
+            return partition.profile_of(1 - squares / radii**2)
+        return np.stack([partition.bump(chart, base) for chart in self.charts], axis=-1)
 
     def rho(self, base: ArrayLike) -> Array:
         """The partition of unity ρ_i(y); [..., k] to [..., E]. NaN where no chart's bump is positive.
@@ -134,16 +150,13 @@ class Atlas:
             return bumps / bumps.sum(-1, keepdims=True)
 
     def plateau(self, base: ArrayLike, level: float) -> Array:
-        """Plateau bumps min(1, depth_i(y)/level) of B12; [..., k] to [..., E].
+        """Scores b_i(y) = depth_i(y)/level in the sense of B12; [..., k] to [..., E].
 
-        They vanish off U_i, and one of them is 1 at every y whose deepest chart is at least `level` deep. depth_i is
-        the default bump without its power (1 − |y − c_i|²/r² on balls), or the bump itself where the user gave one.
+        They vanish off U_i, and one of them is at least 1 at every y whose deepest chart is at least `level` deep. B12 cuts
+        them off at 1; kept as they are, the deepest chart wins, and cells stay as small as on a Voronoi diagram. depth_i is what
+        the default bump is a power of (1 − |y − c_i|²/r² on balls), or the bump itself where the user gave one.
         """
-        bumps = self.bumps(base)
-        if self.partition.profile == "polynomial":
-            plain = [isinstance(chart, BallChart) or (chart.bump is None and chart.partition is None) for chart in self.charts]
-            bumps = np.where(plain, bumps ** (1 / self.partition.power), bumps)
-        return np.minimum(bumps / level, 1)
+        return self._bumps(base, DEPTH) / level
 
     def contains(self, chart: int, base: ArrayLike) -> NDArray[np.bool_]:
         """Whether each point y of M lies in U_chart; by its bump's support where the forward map is unknown."""

@@ -33,10 +33,11 @@ class PartitionOfUnity:
         if not 1 <= self.power <= 64:
             raise InvalidArgument(f"partition power must be between 1 and 64, got {self.power}")
 
-    def _profile(self, depth: Array) -> Array:
-        depth = np.maximum(np.nan_to_num(depth, nan=0.0), 0)
+    def profile_of(self, depth: Array) -> Array:
+        """The bump at a depth: 0 where the depth is not positive, 1 at depth 1; any shape."""
+        depth = np.fmax(depth, 0)  # NaN counts as outside
         if self.profile == "polynomial":
-            return depth**self.power
+            return depth if self.power == 1 else depth**self.power
         with np.errstate(divide="ignore"):
             return np.where(depth > 0, np.exp(1 - 1 / depth), 0.0)
 
@@ -45,7 +46,7 @@ class PartitionOfUnity:
         intrinsic = np.asarray(intrinsic, float)
         inside = chart.domain.contains(intrinsic)
         if chart.region is not None:
-            bump = self._profile(chart.region(intrinsic)[..., 0] / chart.region(chart.domain.center)[0])
+            bump = self.profile_of(chart.region(intrinsic)[..., 0] / chart.region(chart.domain.center)[0])
         else:
             bump = np.ones(intrinsic.shape[:-1])
             unit = chart.domain.to_unit(intrinsic)
@@ -55,14 +56,14 @@ class PartitionOfUnity:
                     continue
                 if lower or upper:  # from 0 on the boundary face to ±1 on the other
                     t = (t + 1) / 2 if lower else (t - 1) / 2
-                bump = bump * self._profile(1 - t**2)
+                bump = bump * self.profile_of(1 - t**2)
         return np.where(inside, bump, 0.0)
 
     def bump(self, chart: Chart | BallChart, points: ArrayLike) -> Array:
         """b at points of M, [..., k] to [...]: the chart's own bump or partition if it has one, else the default."""
         points = np.asarray(points, float)
         if isinstance(chart, BallChart):
-            return self._profile(chart.depth(points))
+            return self.profile_of(chart.depth(points))
         given = chart.partition or chart.bump
         if given is not None and given.variables != chart.inverse.variables:
             return np.nan_to_num(given(points)[..., 0], nan=0.0)

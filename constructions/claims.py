@@ -12,7 +12,7 @@ from ..atlas import Array, ManifoldTask, Points
 from .experts import Expert
 from .ledger import Claim, Known
 from .network import Network
-from .routing import HELD_OUT_SAFETY, Routing
+from .routing import ROUNDING_SHARE, Routing
 
 MEASURED = 1 << 15
 
@@ -66,13 +66,11 @@ def total(
         0.0,
         Known.EXACT,
     )
-    # What held-out safety leaves of ε after the experts' share is for the numbers' dtype.
-    share = epsilon * (1 - 1 / HELD_OUT_SAFETY)
     rounding = seen.claim(
         "rounding",
-        f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ ε(1 − 1/{HELD_OUT_SAFETY:g})",
+        f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ {ROUNDING_SHARE:g}·ε",
         "R9",
-        share,
+        ROUNDING_SHARE * epsilon,
         seen.rounding,
         "<=",
     )

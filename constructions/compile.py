@@ -12,12 +12,12 @@ from ..atlas.lint import lint
 from ..errors import EpsilonNotReached, InvalidArgument, LintError, Severity
 from . import claims, theorem_4_8
 from . import routing as routing_step
-from .experts import Expert
+from .experts import Expert, Workshop
 from .ledger import Claim, Ledger
 from .model import Model
 from .network import Network
 from .relu import NARROWEST
-from .routing import HELD_OUT_SAFETY, Routing
+from .routing import ROUNDING_SHARE, Routing
 
 THEOREMS = ("4.8", "4.9")
 DTYPES = ("float64", "float32")
@@ -58,12 +58,13 @@ def compile(
         raise InvalidArgument(f"theorem 4.9 needs affine charts, but {', '.join(curved[:5])} are not; use theorem 4.8 or a ball atlas")
 
     routed = routing_step.choose(task.atlas, routing, width=width, limit=max_width, seed=seed)
-    experts = theorem_4_8.build_experts(task, routed, epsilon=epsilon, width=width, affine=theorem == "4.9", limit=max_width, seed=seed)
+    workshop = Workshop(task, routed, epsilon, width, theorem == "4.9", max_width, seed)
+    experts = theorem_4_8.build_experts(workshop)
     exact = theorem_4_8.assemble(task, routed, experts, np.float64)
     network = exact.astype(dtype)
 
     if epsilon is None:
-        epsilon = _round_up(HELD_OUT_SAFETY * max(expert.claim.bound for expert in experts))
+        epsilon = _round_up(max(expert.claim.budget for expert in experts) / (1 - ROUNDING_SHARE))
     root = claims.total(task, network, exact, routed, experts, epsilon, seed)
     _refuse_missed(root, dtype, max(max(layer.experts[0].widths) for layer in network.layers))
     facts = _facts(network, routed, experts, theorem=theorem, epsilon=epsilon, requested="width" if width else "epsilon", seed=seed)
@@ -104,7 +105,7 @@ def _refuse_missed(root: Claim, dtype: str, width: int) -> None:
         return
     remedy = "raise max_width or use a finer atlas"
     if missed.name == "rounding":
-        remedy = f"use dtype float64, or an epsilon of at least {_round_up(missed.bound / (1 - 1 / HELD_OUT_SAFETY)):g} for {dtype}"
+        remedy = f"use dtype float64, or an epsilon of at least {_round_up(missed.bound / ROUNDING_SHARE):g} for {dtype}"
     raise EpsilonNotReached(f"{missed.name} ({missed.statement})", budget=missed.budget, reached=missed.bound, width=width, remedy=remedy)
 
 

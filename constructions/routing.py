@@ -1,6 +1,7 @@
 """Layer 1 and the gate of layer 2: scores τ whose argmax is a chart that contains x (Theorem 4.8 steps 1–3, B11, B12).
 
-The reference scores s are the partition of unity ρ, or plateau bumps b. If ‖s − τ‖ ≤ δ, the winner i = argmax τ(x) has
+The reference scores s are the partition of unity ρ, or the depths b of x in the charts, in units of a level that
+some depth reaches everywhere. If ‖s − τ‖ ≤ δ, the winner i = argmax τ(x) has
 s_i(x) ≥ max_k s_k(x) − 2δ, so it is valid as soon as 2δ < min_x max_k s_k(x):
 
 =============== ======== ===================== =============================== ======================
@@ -8,7 +9,7 @@ routing         scores s budget δ              because                         
 =============== ======== ===================== =============================== ======================
 "theorem"       ρ        1/(4E)                max ρ ≥ 1/E                     ρ_i ≥ 1/(2E)
 "multiplicity"  ρ        1/(4N), B11           at most N charts meet: ≥ 1/N    ρ_i ≥ 1/(2N)
-"plateau"       b        1/4, B12              some b_k is 1 everywhere        b_i ≥ 1/2
+"plateau"       b        1/4, B12              some b_k ≥ 1 everywhere         b_i ≥ 1/2
 =============== ======== ===================== =============================== ======================
 """
 
@@ -28,6 +29,8 @@ HELD_OUT_SAFETY = 1.5
 """A largest held-out error understates the true sup by up to 1.4 (measured); leaves are built to budget / this."""
 AUTO_WIDTH = 1024
 """routing="auto" moves on to the next budget when τ would have to be wider; a routing asked for by name may use max_width."""
+ROUNDING_SHARE = 1 / 16
+"""The part of ε kept for the arithmetic of the exported dtype."""
 COVER_SAMPLES = 1 << 14
 PLATEAU_SAFETY = 0.8
 """The plateau level is this times the smallest depth seen: the cover {depth ≥ level} then has a margin of a fifth."""
@@ -51,11 +54,6 @@ class Routing:
     def reached(self) -> float:
         """The δ that holds with the safety factor: what the routed cells are computed with."""
         return min(self.delta, HELD_OUT_SAFETY * self.tau.error)
-
-    def routed(self, chart: int, base: Array) -> Array:
-        """Whether the gate may send y to `chart`: s_chart(y) ≥ max s(y) − 2δ (R4); [N, k] to [N]."""
-        scores = self.scores(base)
-        return scores[:, chart] >= scores.max(1) - 2 * self.reached
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,8 @@ def build(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int, 
     scores: Callable[[Array], Array] = atlas.rho if level is None else lambda base: atlas.plateau(base, level)
     delta = budget_of(atlas, kind, cover)
 
-    def draw(count: int, draw_seed: int) -> tuple[Array, Array]:
-        points = atlas.sample(max(count, 16 * len(atlas)), draw_seed, low_discrepancy=draw_seed % 2 == 0)
+    def draw(count: int, draw_seed: int, held_out: bool) -> tuple[Array, Array]:
+        points = atlas.sample(max(count, 16 * len(atlas)), draw_seed, low_discrepancy=not held_out)
         return points.ambient, scores(points.base)
 
     origin = "scores of Theorem 4.8 step 1" if level is None else "plateau scores (B12)"
@@ -136,10 +134,10 @@ def _towards(atlas: Atlas, scores: Callable[[Array], Array], seed: int) -> tuple
 
 
 def _hints(atlas: Atlas, level: float | None) -> tuple[Hint, ...]:
-    """Plateaus of balls bend where |y − c|² is r² and r²(1 − level).
+    """Depths in balls bend where |y − c|² = r².
 
     |y|² is constant on circles, spheres, tori and rotation groups; there |y − c|² = |y|² + |c|² − 2c·y makes these
-    places hyperplanes c·y = t and τ exact with two neurons a chart. Elsewhere they are only approximately flat.
+    places hyperplanes c·y = t and τ exact with one neuron a chart. Elsewhere they are only approximately flat.
     """
     if level is None or not isinstance(atlas.charts[0], BallChart):
         return ()
@@ -148,9 +146,7 @@ def _hints(atlas: Atlas, level: float | None) -> tuple[Hint, ...]:
     for chart in atlas.charts:
         assert isinstance(chart, BallChart)
         length = float(np.linalg.norm(chart.center))
-        if length == 0:
-            continue
-        reference = (square + length**2) / 2
-        knots = (reference - chart.radius**2 / 2, reference - chart.radius**2 * (1 - level) / 2)
-        hints.append(Hint(atlas.embed(chart.center / length), tuple(k / length for k in knots)))
+        if length > 0:
+            knot = (square + length**2 - chart.radius**2) / (2 * length)
+            hints.append(Hint(atlas.embed(chart.center / length), (knot,)))
     return tuple(hints)

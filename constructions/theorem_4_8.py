@@ -13,8 +13,8 @@ from numpy.typing import DTypeLike
 
 from ..atlas import ManifoldTask
 from ..progress import track
-from . import experts as expert_step
-from .experts import Expert
+from .cells import find_cells
+from .experts import Expert, Workshop, passthrough
 from .network import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from .routing import Routing
 
@@ -22,7 +22,7 @@ from .routing import Routing
 def scores_layer(task: ManifoldTask, routing: Routing) -> MoELayer:
     """Step 2, layer 1: E equal experts x ↦ (x, τ(x)), stored once; its gate is arbitrary, so 0."""
     D, E = task.atlas.ambient_dimension, len(task.atlas)
-    carry, carried = expert_step.passthrough(D)
+    carry, carried = passthrough(D)
     tau = routing.tau.net
     hidden = Affine(np.concatenate([carry.weight, tau.affines[0].weight]), np.concatenate([carry.bias, tau.affines[0].bias]))
     out = np.zeros((D + E, len(hidden.bias)))
@@ -44,17 +44,12 @@ def chart_layer(task: ManifoldTask, experts: list[Expert]) -> MoELayer:
     return MoELayer(gate, nets, tuple(range(E)), task.atlas.names, outputs, reads=tuple(range(D)))
 
 
-def build_experts(
-    task: ManifoldTask, routing: Routing, *, epsilon: float | None, width: int | None, affine: bool, limit: int, seed: int
-) -> list[Expert]:
+def build_experts(workshop: Workshop) -> list[Expert]:
     """Step 4 for every chart: the first as a pilot for the search, the others beside each other through joblib."""
-
-    def one(chart: int, pilot: Expert | None) -> Expert:
-        return expert_step.build(task, routing, chart, epsilon=epsilon, width=width, affine=affine, limit=limit, seed=seed, pilot=pilot)
-
-    pilot = one(0, None)
-    rest = Parallel(prefer="threads", return_as="generator")(delayed(one)(chart, pilot) for chart in range(1, len(task.atlas)))
-    return [pilot, *track(rest, "experts", total=len(task.atlas) - 1)]
+    cells = find_cells(workshop.task.atlas, workshop.routing, workshop.seed)
+    pilot = workshop.build(cells[0])
+    rest = Parallel(prefer="threads", return_as="generator")(delayed(workshop.build)(cell, pilot) for cell in cells[1:])
+    return [pilot, *track(rest, "experts", total=len(cells) - 1)]
 
 
 def assemble(task: ManifoldTask, routing: Routing, experts: list[Expert], dtype: DTypeLike) -> Network:

@@ -31,8 +31,9 @@ CHOOSING = 2048
 DIRECTION_COUNTS = (0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 NARROWEST = 8
 
-Sampler = Callable[[int, int], tuple[Array, Array]]
-"""(count, seed) ↦ inputs (count, n) and values (count, q) of the function to be fitted."""
+Sampler = Callable[[int, int, bool], tuple[Array, Array]]
+"""(count, seed, held_out) ↦ inputs (count, n) and values (count, q) of the function to be fitted. Points to be held out come
+from the domain that counts; points to be fitted may come from a little around it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +74,8 @@ class _Data:
 
 
 def _draw(target: Target, width: int, seed: int) -> _Data:
-    inputs, values = target.draw(max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width), 2 * seed)
-    held_inputs, held_values = target.draw(HELD_OUT, 2 * seed + 1)
+    inputs, values = target.draw(max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width), 2 * seed, False)
+    held_inputs, held_values = target.draw(HELD_OUT, 2 * seed + 1, True)
     for x, v in ((inputs, values), (held_inputs, held_values)):
         bad = ~(np.isfinite(x).all(1) & np.isfinite(v).all(1))
         if bad.any():
@@ -140,11 +141,10 @@ class _Search:
         return counts or [max(1, self.coordinates.rank - known)]
 
     def climb(self, start: int | None) -> Fit:
-        """Uphill on the ladder of direction counts from a guess until both neighbours are worse."""
+        """Uphill on the ladder of direction counts until both neighbours are worse, from the better of `start` and a rule of thumb."""
         ladder = self.allowed()
         # Few directions for smooth functions: about m^{1/3} in two dimensions, m^{1/2} from three on.
-        guess = start if start is not None else self.width ** (1 / 3 if self.coordinates.rank == 2 else 1 / 2)
-        here = int(np.argmin([abs(np.log((c + 1) / (guess + 1))) for c in ladder]))
+        guesses = [self.width ** (1 / 3 if self.coordinates.rank == 2 else 1 / 2), *([] if start is None else [start])]
         found: dict[int, tuple[float, tuple[Affine, Affine]]] = {}
 
         def visit(step: int) -> None:
@@ -152,14 +152,14 @@ class _Search:
                 maps = self.solve(ladder[step])
                 found[step] = (self.error(*maps), maps)
 
-        visit(here)
+        for guess in guesses:
+            visit(int(np.argmin([abs(np.log((count + 1) / (guess + 1))) for count in ladder])))
         while True:
+            here = min(found, key=lambda step: found[step][0])
             visit(here + 1)
             visit(here - 1)
-            best = min(found, key=lambda step: found[step][0])
-            if best == here:
+            if here == min(found, key=lambda step: found[step][0]):
                 return _measure(self.target, *found[here][1], self.data, ladder[here])
-            here = best
 
 
 def _hints_alone(target: Target, data: _Data) -> Fit:
@@ -190,8 +190,9 @@ def fit(target: Target, width: int, *, seed: int = 0, direction_count: int | Non
 def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int = 0, direction_count: int | None = None, remedy: str) -> Fit:
     """The narrowest width tried, from `start` up to `limit`, whose held-out error is at most `budget`.
 
-    Hints alone are tried first. Widths then grow by the slope of the errors seen so far. Raises `EpsilonNotReached` with the best
-    error, its width and `remedy` when `limit` does not suffice, or when the slope says that it cannot.
+    Hints alone are tried first, then `direction_count` as it is. Widths then grow by the slope of the errors seen so
+    far. Raises `EpsilonNotReached` with the best error, its width and `remedy` when `limit` does not suffice, or when
+    the slope says that it cannot.
     """
     if target.hints:
         hinted = _hints_alone(target, _draw(target, sum(len(h.knots) for h in target.hints), seed))
@@ -200,6 +201,10 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
     width = max(min(start, limit), NARROWEST)
     best: Fit | None = None
     count = direction_count
+    if count is not None:
+        attempt = fit(target, width, seed=seed, direction_count=count, search=False)
+        if attempt.error <= budget:
+            return attempt
     while True:
         attempt = fit(target, width, seed=seed, direction_count=count)
         if attempt.error <= budget:
@@ -207,11 +212,10 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
         # log error falls like −slope·log width; the paper's generic rate 1/2 is the most pessimistic slope worth following.
         slope = 1.0
         if best is not None and attempt.width > best.width:
-            slope = np.log(best.error / attempt.error) / np.log(attempt.width / best.width)
+            slope = float(np.clip(np.log(best.error / attempt.error) / np.log(attempt.width / best.width), 0.5, 2.0))
         if best is None or attempt.error < best.error:
             best = attempt
-        slope = float(np.clip(slope, 0.5, 2.0))
-        wanted = width * (attempt.error / budget) ** (1 / slope)
+        wanted = best.width * (best.error / budget) ** (1 / slope)
         # Extrapolations over more than a factor of 8 beyond the limit have never come true.
         if width >= limit or wanted > 8 * limit:
             raise EpsilonNotReached(target.name, budget=budget, reached=best.error, width=best.width, remedy=remedy)
