@@ -19,6 +19,7 @@ import sympy
 from ...errors import Finding
 from ..box import Array
 from ..functions import ExpressionMap
+from .maps import check_evaluates
 from .probe import Probe, descend, error, warning
 
 EDGE = 5e-3
@@ -83,7 +84,7 @@ def find_break(probe: Probe, function: ExpressionMap, component: int, ambient: b
     """
     expression = function.expressions[component]
     found = list(itertools.islice(((part, g) for part, g in switches(expression) if g.free_symbols), SWITCHES))
-    if not found:
+    if not found or check_evaluates("", function, np.zeros((1, function.inputs))):  # reported where values are checked
         return None
 
     def at(e: sympy.Expr) -> Callable[[Array], Array]:
@@ -98,10 +99,7 @@ def find_break(probe: Probe, function: ExpressionMap, component: int, ambient: b
     inner = probe.thin(probe.closed[np.abs(probe.box.to_unit(probe.closed)).max(-1) < 1 - EDGE], 2048)
     if not len(inner):
         return None
-    try:
-        seen = value(inner)
-    except Exception:  # not a real function: the check that it evaluates reports it
-        return None
+    seen = value(inner)
     seen = seen[np.isfinite(seen)]
     size = max(float(np.ptp(seen)), 1e-9 * float(np.abs(seen).max())) if len(seen) else 0.0
     if size == 0:
