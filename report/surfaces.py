@@ -36,14 +36,14 @@ class _Layer:
     scale: Any = None
 
 
-def _layers(model: Model, seen: Evaluation) -> list[_Layer]:
+def _layers(model: Model, seen: Evaluation, error: Array | None = None) -> list[_Layer]:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     outputs = seen.target.shape[1]
     f = seen.target[:, 0]
     target = ScalarMappable(Normalize(float(np.nanmin(f)), float(np.nanmax(f))), TARGET_MAP)
-    error = log_error(seen.error)
+    error = log_error(seen.error if error is None else error)
     top = float(np.nanmax(error))
     wrong = ScalarMappable(Normalize(top - DECADES, max(top, float(np.log10(model.facts["epsilon"])))), ERROR_MAP)
     title = "target f" if outputs == 1 else f"target f, component 1 of {outputs}"
@@ -58,8 +58,9 @@ def draw_in_space(model: Model, report: Report | None) -> Figure:
     """The surface in R³, seen from the front and from the back; columns: target, routes, log₁₀ error."""
     from matplotlib.figure import Figure
 
-    corners, centers = _quadrilaterals(model)
-    layers = _layers(model, evaluate(model, centers))
+    corners, centers, quarters = _quadrilaterals(model)
+    largest = evaluate(model, quarters).error.reshape(-1, 4).max(1)
+    layers = _layers(model, evaluate(model, centers), largest)
     normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
     length = np.linalg.norm(normal, axis=1)
     shade = 0.72 + 0.28 * np.abs(normal @ LIGHT) / np.where(length > 0, length, 1)
@@ -90,11 +91,14 @@ def _finish_bar(bar: Any, model: Model, column: int) -> None:
         bar.ax.annotate("ε", (level, 1), xycoords=("data", "axes fraction"), fontsize=8, color=LIMIT, ha="center", va="bottom")
 
 
-def _quadrilaterals(model: Model) -> tuple[Array, Points]:
-    """Corners (N, 4, 3) and centres of small quadrilaterals that cover M, from the chart in which each lies deepest."""
+def _quadrilaterals(model: Model) -> tuple[Array, Points, Points]:
+    """Corners (N, 4, 3), centres (N) and the centres of the quarters (4·N) of small quadrilaterals that cover M.
+
+    Each is drawn in the chart, or the few charts, in which it lies deepest.
+    """
     atlas = model.task.atlas
     side = int(np.clip(np.sqrt(FACES / len(atlas.parametrising)), 12, 120))
-    corners, centers = [], []
+    corners, centers, quarters = [], [], []
     for i, chart in enumerate(atlas.parametrising):
         lines = [np.linspace(low, high, side + 1) for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
         u = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
@@ -108,7 +112,11 @@ def _quadrilaterals(model: Model) -> tuple[Array, Points]:
         kept = (bumps[:, i] >= 0.6 * bumps.max(1)) & np.isfinite(quads).all((1, 2)) & chart.inside(middle)
         corners.append(quads[kept])
         centers.append(points[kept])
-    return np.concatenate(corners), concatenate(centers)
+        offsets = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]) * chart.domain.widths / (4 * side)
+        fine = middle[kept, None] + offsets
+        fine = np.where(chart.inside(fine)[..., None], fine, middle[kept, None])
+        quarters.append(atlas.parametrise(i, fine.reshape(-1, 2)))
+    return np.concatenate(corners), concatenate(centers), concatenate(quarters)
 
 
 def _surface(axes: Any, corners: Array, colors: Array, view: tuple[float, float]) -> None:

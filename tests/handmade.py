@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import sympy
 from atlasmoe.atlas import Atlas, Box, CallableTarget, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
 from atlasmoe.constructions import Affine, Claim, Known, Ledger, Model, MoELayer, Network, NeuronGroup, ReLUNet
+
+Arrays = list[tuple[np.ndarray, np.ndarray]]
+"""Weight and bias of each affine map of an expert."""
 
 X1, X2, T = sympy.symbols("x1 x2 t")
 
@@ -90,12 +94,12 @@ def circle_model(
     return Model(Network((first, second), inputs), Ledger(root), task, facts)
 
 
-def with_target(model: Model, function) -> Model:
+def with_target(model: Model, function: Callable[[np.ndarray], np.ndarray]) -> Model:
     """The same network for another target, a function of (N, 2) arrays."""
     return replace(model, task=replace(model.task, target=CallableTarget(function)))
 
 
-def with_expert(network: Network, layer: int, expert: int, change) -> Network:
+def with_expert(network: Network, layer: int, expert: int, change: Callable[[Arrays], None]) -> Network:
     """The network with one expert's list of (weight, bias) arrays changed in place by `change`."""
     old = network.layers[layer]
     arrays = [(a.weight.copy(), a.bias.copy()) for a in old.experts[expert].affines]

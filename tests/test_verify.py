@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from atlasmoe.constructions.ledger import Known
+from atlasmoe.constructions import Affine, Known, Model, Network, NeuronGroup, ReLUNet
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.verify import Report, ScorePromise, clopper_pearson, sample, survey, verify, verify_network
-from handmade import circle_model, with_expert, with_gate, with_target
+from handmade import Arrays, circle_model, with_expert, with_gate, with_target
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
@@ -34,12 +36,12 @@ NAMES = {
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> Model:
     return circle_model()
 
 
 @pytest.fixture(scope="module")
-def report(model) -> Report:
+def report(model: Model) -> Report:
     return verify(model, samples=SAMPLES, seed=1)
 
 
@@ -56,7 +58,7 @@ def test_a_right_model_holds_and_nothing_is_called_proved(report: Report) -> Non
         report["nonsense"]
 
 
-def test_worst_values_agree_with_a_dense_grid(model, report: Report) -> None:
+def test_worst_values_agree_with_a_dense_grid(model: Model, report: Report) -> None:
     """On the circle brute force is cheap: no grid point may be worse than what was found, and the two nearly agree."""
     angles = np.linspace(0, 2 * np.pi, 200_001)[:-1]
     x = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -76,27 +78,27 @@ def test_worst_values_agree_with_a_dense_grid(model, report: Report) -> None:
     assert report["routing.sharp"].budget == pytest.approx(report.measured["mu"] / 2)
 
 
-def test_the_total_error_agrees_with_a_dense_grid(model) -> None:
+def test_the_total_error_agrees_with_a_dense_grid(model: Model) -> None:
     off = with_target(model, lambda y: 1.5 * y[:, 0] - 0.5 * y[:, 1] + 1e-7 * np.sin(7 * np.arctan2(y[:, 1], y[:, 0])))
     report = verify(off, samples=2000)
     assert report.holds
     assert report["total"].bound == pytest.approx(1e-7, rel=1e-6)
 
 
-def test_same_seed_same_report(model, report: Report) -> None:
+def test_same_seed_same_report(model: Model, report: Report) -> None:
     again = verify(model, samples=SAMPLES, seed=1)
     assert replace(again, seconds=0.0) == replace(report, seconds=0.0)
     assert verify(model, samples=SAMPLES, seed=2).worst != report.worst
 
 
-def test_chunks_do_not_change_what_is_found(model, report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_what_is_found(model: Model, report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "CHUNK_NUMBERS", 512)
     small = verify(model, samples=SAMPLES, seed=1)
     assert small.counts["uniform"] == SAMPLES
     assert small["routing.tau"].bound == pytest.approx(report["routing.tau"].bound, rel=1e-5)
 
 
-def test_float32_weights_are_judged_as_float32(model) -> None:
+def test_float32_weights_are_judged_as_float32(model: Model) -> None:
     report = verify(model, samples=2000, network=model.network.astype("float32"))
     assert report.holds
     assert report.dtype == "float32"
@@ -104,7 +106,7 @@ def test_float32_weights_are_judged_as_float32(model) -> None:
     assert report["passthrough"].bound == 0
 
 
-def test_an_embedded_circle(model) -> None:
+def test_an_embedded_circle(model: Model) -> None:
     Q = np.linalg.qr(np.random.default_rng(0).standard_normal((7, 2)))[0]
     report = verify(circle_model(embedding=Q), samples=1000)
     assert report.holds
@@ -112,11 +114,11 @@ def test_an_embedded_circle(model) -> None:
     assert len(report.worst["total"].intrinsic) == 1
 
 
-def negate_expert(arrays) -> None:
+def negate_expert(arrays: Arrays) -> None:
     arrays[1][0][:] *= -1
 
 
-def test_a_sign_flip_in_one_expert_is_refuted_with_a_witness(model) -> None:
+def test_a_sign_flip_in_one_expert_is_refuted_with_a_witness(model: Model) -> None:
     broken = with_expert(model.network, 1, 2, negate_expert)
     report = verify(model, samples=1000, network=broken)
     claim = report["total"]
@@ -134,7 +136,7 @@ def test_a_sign_flip_in_one_expert_is_refuted_with_a_witness(model) -> None:
     assert "routed to arc2" in str(report)
 
 
-def test_swapped_gate_rows_are_refuted_with_a_witness(model) -> None:
+def test_swapped_gate_rows_are_refuted_with_a_witness(model: Model) -> None:
     weight = model.network.layers[1].gate.weight[[2, 1, 0, 3]]
     broken = with_gate(model.network, weight)
     report = verify(model, samples=1000, network=broken)
@@ -147,7 +149,7 @@ def test_swapped_gate_rows_are_refuted_with_a_witness(model) -> None:
     assert not model.task.atlas.contains(chosen, x)[0]
 
 
-def test_scaled_scores_break_the_budget_but_not_the_routing(model) -> None:
+def test_scaled_scores_break_the_budget_but_not_the_routing(model: Model) -> None:
     report = verify(model, samples=1000, network=with_gate(model.network, 0.5 * model.network.layers[1].gate.weight))
     refuted = {claim.name for claim in report.claims if claim.known is Known.REFUTED}
     assert {"routing.tau", "routing.sharp"} <= refuted
@@ -156,8 +158,8 @@ def test_scaled_scores_break_the_budget_but_not_the_routing(model) -> None:
 
 @pytest.mark.parametrize("where", [(0, 0), (1, 3)])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_nonfinite_weight_is_refuted(model, where: tuple[int, int], value: float) -> None:
-    def poison(arrays) -> None:
+def test_a_nonfinite_weight_is_refuted(model: Model, where: tuple[int, int], value: float) -> None:
+    def poison(arrays: Arrays) -> None:
         arrays[-1][0][-1, 0] = value
 
     report = verify(model, samples=500, network=with_expert(model.network, *where, poison))
@@ -166,8 +168,8 @@ def test_a_nonfinite_weight_is_refuted(model, where: tuple[int, int], value: flo
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-def test_an_input_that_is_not_carried_exactly_is_refuted(model) -> None:
-    def nudge(arrays) -> None:
+def test_an_input_that_is_not_carried_exactly_is_refuted(model: Model) -> None:
+    def nudge(arrays: Arrays) -> None:
         arrays[1][0][0, 0] = np.nextafter(1, 2)
 
     report = verify(model, samples=500, network=with_expert(model.network, 0, 0, nudge))
@@ -175,7 +177,7 @@ def test_an_input_that_is_not_carried_exactly_is_refuted(model) -> None:
     assert report["passthrough"].bound == pytest.approx(np.finfo(float).eps)
 
 
-def test_an_expert_wrong_only_beyond_its_cell_is_caught_at_the_tie(model) -> None:
+def test_an_expert_wrong_only_beyond_its_cell_is_caught_at_the_tie(model: Model) -> None:
     """Expert 0 breaks right behind the edge of its cell: no point routed to it shows that, but a tied runner-up does."""
     network = model.network.astype("float32")
     low, high = 0.0, np.pi / 2
@@ -184,7 +186,7 @@ def test_an_expert_wrong_only_beyond_its_cell_is_caught_at_the_tie(model) -> Non
         chosen = network.trace([[np.cos(middle), np.sin(middle)]]).routes[-1][0]
         low, high = (middle, high) if chosen == 0 else (low, middle)
 
-    def kink(arrays) -> None:
+    def kink(arrays: Arrays) -> None:
         direction = np.zeros((1, arrays[0][0].shape[1]))
         direction[0, :2] = -np.sin(low), np.cos(low)  # positive beyond the tie
         arrays[0] = np.concatenate([arrays[0][0], direction]), np.append(arrays[0][1], -1.5e-6)
@@ -196,10 +198,8 @@ def test_an_expert_wrong_only_beyond_its_cell_is_caught_at_the_tie(model) -> Non
     assert 1e-5 < report["routing.ties"].bound < 1e-3
 
 
-def _grown(network, change):
+def _grown(network: Network, change: Callable[[Arrays], None]) -> Network:
     """Like `with_expert` for expert 0 of layer 2, for changes that add neurons."""
-    from atlasmoe.constructions import Affine, Network, NeuronGroup, ReLUNet
-
     last = network.layers[1]
     arrays = [(a.weight.copy(), a.bias.copy()) for a in last.experts[0].affines]
     change(arrays)
@@ -208,7 +208,7 @@ def _grown(network, change):
     return Network((network.layers[0], replace(last, experts=(grown, *last.experts[1:]))), network.inputs)
 
 
-def test_search_finds_a_narrow_error_that_uniform_points_miss(model) -> None:
+def test_search_finds_a_narrow_error_that_uniform_points_miss(model: Model) -> None:
     """An error of height 1e-3 and width 1e-3 on a gentle slope: 300 points see the slope, ascent climbs to the top."""
 
     def bumpy(y: np.ndarray) -> np.ndarray:
@@ -217,7 +217,7 @@ def test_search_finds_a_narrow_error_that_uniform_points_miss(model) -> None:
 
     off = with_target(model, bumpy)
     promise = ScorePromise.from_facts(model.facts, 4)
-    arguments = {"epsilon": 1e-4, "promise": promise, "samples": 300, "seed": 3}
+    arguments: dict[str, Any] = {"epsilon": 1e-4, "promise": promise, "samples": 300, "seed": 3}
     uniform = verify_network(off.network, off.task, adversarial=False, **arguments)
     searched = verify_network(off.network, off.task, **arguments)
     assert uniform["total"].holds
@@ -228,12 +228,12 @@ def test_search_finds_a_narrow_error_that_uniform_points_miss(model) -> None:
     assert searched.rate == uniform.rate  # only i.i.d. points count
 
 
-def test_without_a_promise_only_what_every_router_owes(model) -> None:
+def test_without_a_promise_only_what_every_router_owes(model: Model) -> None:
     report = verify_network(model.network, model.task, epsilon=1e-6, samples=500)
     assert {c.name for c in report.claims} == {"total", "finite", "passthrough", "routing.valid", "routing.separation", "routing.ties"}
 
 
-def test_experts_that_are_never_chosen_are_named(model) -> None:
+def test_experts_that_are_never_chosen_are_named(model: Model) -> None:
     weight = model.network.layers[1].gate.weight.copy()
     weight[3] *= -1
     report = verify(model, samples=500, network=with_gate(model.network, weight))
@@ -245,12 +245,12 @@ def test_experts_that_are_never_chosen_are_named(model) -> None:
     ("change", "message"),
     [({"samples": 0}, "samples must be at least 1"), ({"epsilon": 0.0}, "epsilon must be positive"), ({"epsilon": np.nan}, "epsilon")],
 )
-def test_arguments_out_of_their_domain(model, change: dict, message: str) -> None:
+def test_arguments_out_of_their_domain(model: Model, change: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         verify_network(model.network, model.task, **{"epsilon": 1.0, **change})
 
 
-def test_a_network_for_another_task_is_refused(model) -> None:
+def test_a_network_for_another_task_is_refused(model: Model) -> None:
     with pytest.raises(InvalidArgument, match="chooses from 4 experts"):
         verify_network(model.network, circle_model(5).task, epsilon=1.0)
 
@@ -270,9 +270,9 @@ def test_clopper_pearson_closed_forms() -> None:
     assert clopper_pearson(0, 1000) == pytest.approx(1 - 0.01 ** (1 / 1000), rel=1e-12)
     assert clopper_pearson(7, 7) == 1.0
     assert clopper_pearson(6, 7) == pytest.approx(0.99 ** (1 / 7))
-    for bad in ((1, 0), (0, 0), (-1, 5), (6, 5)):
+    for violations, trials in ((1, 0), (0, 0), (-1, 5), (6, 5)):
         with pytest.raises(InvalidArgument):
-            clopper_pearson(*bad)
+            clopper_pearson(violations, trials)
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))), st.floats(0.5, 0.9999))
