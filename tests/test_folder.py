@@ -244,7 +244,7 @@ def mutations(document: Any, path: tuple[str | int, ...] = ()) -> list[tuple[tup
     found: list[tuple[tuple[str | int, ...], Any]] = []
     items = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     for key, value in items:
-        wrong = (None, True, -1, 10**30, "?", [], [[0]], {}) if not isinstance(value, str) else (None, 0, [], {})
+        wrong: tuple[Any, ...] = (None, True, -1, 10**30, "?", [], [[0]], {}) if not isinstance(value, str) else (None, 0, [], {})
         found += [((*path, key), bad) for bad in wrong]
         found += mutations(value, (*path, key))
     return found

@@ -112,10 +112,10 @@ def test_only_the_chosen_expert_matters() -> None:
             chosen = module(x[:1], return_routes=True).routes[1].item()
             x = x[:1].expand(count, -1)
             spoiled = atlasmoe.to_torch(random_network(60))
-            for affine in spoiled.stack[1].experts:
-                kept = affine.weight[chosen].clone()
-                affine.weight.fill_(torch.nan)
-                affine.weight[chosen] = kept
+            for weight, _ in spoiled.stack[1].experts.maps:
+                kept = weight[chosen].clone()
+                weight.fill_(torch.nan)
+                weight[chosen] = kept
             torch.testing.assert_close(spoiled(x), before.expand(count, -1), rtol=0, atol=1e-12)
 
 
@@ -149,7 +149,7 @@ def test_gradients_flow_through_the_chosen_expert(count: int) -> None:
         change = (module(x + step) - module(x - step)).sum() / 2
     assert abs(change - (x.grad * step).sum()) < 1e-4 * step.abs().sum()
     used = module(x, return_routes=True).routes[1].unique()
-    grad = module.stack[1].experts[-1].bias.grad
+    grad = module.stack[1].experts.maps[-1][1].grad
     assert grad is not None
     assert (grad.abs().sum(1).nonzero()[:, 0] == used).all()
 
@@ -162,11 +162,11 @@ def test_state_dict_and_conversion(circle: atlasmoe.Model) -> None:
         "layers.1.serves",
         "layers.1.reads",
     }
-    assert module.stack[0].experts[0].weight.shape == (1, 4, 2), "equal experts are stored once"
-    assert module.stack[1].experts[0].weight.shape == (3, 40, 2), "narrower experts are padded"
+    assert module.stack[0].experts.maps[0][0].shape == (1, 4, 2), "equal experts are stored once"
+    assert module.stack[1].experts.maps[0][0].shape == (3, 40, 2), "narrower experts are padded"
     other = atlasmoe.to_torch(circle)
     with torch.no_grad():
-        other.stack[1].experts[0].weight.zero_()
+        other.stack[1].experts.maps[0][0].zero_()
     other.load_state_dict(module.state_dict())
     x = torch.tensor(circle.task.atlas.sample(50, seed=0).ambient)
     assert torch.equal(other(x), module(x))
