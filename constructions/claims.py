@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..atlas import Array, ManifoldTask, Points
 from .experts import Expert
@@ -24,7 +25,7 @@ class _Measured:
     points: Points
     scores: Array
     tau: Array
-    routes: Array
+    routes: NDArray[np.intp]
     error: Array
     rounding: Array
 

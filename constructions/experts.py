@@ -13,7 +13,7 @@ from .network import Affine, NeuronGroup, ReLUNet
 from .relu import Fit, Target, fit, fit_to
 from .routing import HELD_OUT_SAFETY, ROUNDING_SHARE, Routing
 
-MEASURED = 8192
+MEASURED = 4096
 """Fresh points of the cell that the finished expert is measured on."""
 FIRST_WIDTH = {1: 32, 2: 64}
 """Where the search for a width starts, by intrinsic dimension; 64 from two on."""
@@ -77,7 +77,7 @@ class Workshop:
     def _attempt(self, cell: Cell, pilot: Expert | None, budget: float | None, allowed: float | None) -> Expert:
         name = self.task.atlas.names[cell.chart]
         if self.affine:
-            g = self._reach(self._local_target(cell), budget, pilot and pilot.target_fit)
+            g = self._reach(self._local_target(cell), budget, pilot.target_fit if pilot else None)
             affine = self.task.atlas.affine(cell.chart)
             assert affine is not None
             outer = g.net.affines
@@ -85,10 +85,10 @@ class Workshop:
             return Expert(net, self._claim(cell, net, (_target_claim(name, g, budget),), allowed), g, None)
         # |f − g∘ψ| ≤ |F − g| + Lip(g)·|φ − ψ| (B15): half of the budget each.
         half = None if budget is None else budget / 2
-        g = self._reach(self._local_target(cell), half, pilot and pilot.target_fit)
-        slope = lipschitz(g.net, cell.draw(self.task.atlas, self.routing, MEASURED // 2, self.seed)[0])
+        g = self._reach(self._local_target(cell), half, pilot.target_fit if pilot else None)
+        slope = lipschitz(g.net, cell.draw(self.task.atlas, self.routing, MEASURED, self.seed)[0])
         chart_budget = None if half is None else half / max(slope, np.finfo(float).tiny)
-        psi = self._reach(self._chart_target(cell), chart_budget, pilot and pilot.chart_fit)
+        psi = self._reach(self._chart_target(cell), chart_budget, pilot.chart_fit if pilot else None)
         net = psi.net.then(g.net)
         leaves = (_target_claim(name, g, half), _chart_claim(name, psi, chart_budget, slope))
         return Expert(net, self._claim(cell, net, leaves, allowed), g, psi)

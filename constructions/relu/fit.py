@@ -24,7 +24,7 @@ from .spline import fit_spline
 SAMPLES_PER_NEURON = 10
 """Fitted points per neuron: from about 8 on, the held-out error stops depending on it."""
 MINIMUM_SAMPLES = 2048
-HELD_OUT = 8192
+HELD_OUT = 4096
 """Points the error is measured on; none of them is fitted to."""
 CHOOSING = 2048
 """Held-out points that decide between numbers of directions."""
@@ -73,14 +73,27 @@ class _Data:
     held_values: Array
 
 
-def _draw(target: Target, width: int, seed: int) -> _Data:
-    inputs, values = target.draw(max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width), 2 * seed, False)
-    held_inputs, held_values = target.draw(HELD_OUT, 2 * seed + 1, True)
-    for x, v in ((inputs, values), (held_inputs, held_values)):
-        bad = ~(np.isfinite(x).all(1) & np.isfinite(v).all(1))
+class Samples:
+    """The samples of one target: drawn once, and again only when a wider net asks for more. Deterministic for a seed."""
+
+    def __init__(self, target: Target, seed: int) -> None:
+        self.target, self.seed = target, seed
+        self._held = self._draw(HELD_OUT, True)
+        self._fitted = self._held[0][:0], self._held[1][:0]
+
+    def _draw(self, count: int, held_out: bool) -> tuple[Array, Array]:
+        inputs, values = self.target.draw(count, 2 * self.seed + held_out, held_out)
+        bad = ~(np.isfinite(inputs).all(1) & np.isfinite(values).all(1))
         if bad.any():
-            raise InvalidArgument(f"{target.name}: not finite at {tuple(np.round(x[bad][0], 6))}; run lint on the task")
-    return _Data(inputs, values, held_inputs, held_values)
+            raise InvalidArgument(f"{self.target.name}: not finite at {tuple(np.round(inputs[bad][0], 6))}; run lint on the task")
+        return inputs, values
+
+    def for_width(self, width: int) -> _Data:
+        """SAMPLES_PER_NEURON·width points to fit to, and the held-out ones."""
+        count = max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width)
+        if len(self._fitted[0]) < count:
+            self._fitted = self._draw(count, False)
+        return _Data(self._fitted[0][:count], self._fitted[1][:count], *self._held)
 
 
 def _measure(target: Target, hidden: Affine, output: Affine, data: _Data, count: int) -> Fit:
@@ -125,7 +138,7 @@ class _Search:
 
     def solve(self, count: int) -> tuple[Affine, Affine]:
         hidden = self.hidden(count)
-        return hidden, Affine(*solve(hidden.rectified(self.data.inputs), self.data.values))
+        return hidden, Affine(*solve(np.asarray(hidden.rectified(self.data.inputs), float), self.data.values))
 
     def error(self, hidden: Affine, output: Affine) -> float:
         """The sup error on the points that decide."""
@@ -164,19 +177,22 @@ class _Search:
 
 def _hints_alone(target: Target, data: _Data) -> Fit:
     hidden = hinted_dictionary(target.hints)
-    output = Affine(*solve(hidden.rectified(data.inputs), data.values))
+    output = Affine(*solve(np.asarray(hidden.rectified(data.inputs), float), data.values))
     return _measure(target, hidden, output, data, 0)
 
 
-def fit(target: Target, width: int, *, seed: int = 0, direction_count: int | None = None, search: bool = True) -> Fit:
-    """The best two-layer net of `width` hidden neurons found for `target`.
+def fit(
+    target: Target, width: int, *, seed: int = 0, direction_count: int | None = None, search: bool = True, samples: Samples | None = None
+) -> Fit:
+    """The best two-layer net of at most `width` hidden neurons found for `target`.
 
     `direction_count` is where the search for the number of directions starts; with `search=False` it is used as it is.
-    Deterministic for a seed. Raises `InvalidArgument` if the target is not finite or the width below NARROWEST.
+    `samples` saves drawing them again. Deterministic for a seed. Raises `InvalidArgument` if the target is not finite
+    or the width below NARROWEST.
     """
     if width < NARROWEST:
         raise InvalidArgument(f"{target.name}: width {width} is too small, the least is {NARROWEST}")
-    data = _draw(target, width, seed)
+    data = (samples or Samples(target, seed)).for_width(width)
     coordinates = Coordinates.of(data.inputs)
     if coordinates.rank == 1:
         hidden, output = fit_spline(coordinates(data.inputs)[:, 0], data.values, width)
@@ -194,19 +210,20 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
     far. Raises `EpsilonNotReached` with the best error, its width and `remedy` when `limit` does not suffice, or when
     the slope says that it cannot.
     """
+    samples = Samples(target, seed)
     if target.hints:
-        hinted = _hints_alone(target, _draw(target, sum(len(h.knots) for h in target.hints), seed))
+        hinted = _hints_alone(target, samples.for_width(sum(len(h.knots) for h in target.hints)))
         if hinted.error <= budget:
             return hinted
     width = max(min(start, limit), NARROWEST)
     best: Fit | None = None
     count = direction_count
     if count is not None:
-        attempt = fit(target, width, seed=seed, direction_count=count, search=False)
+        attempt = fit(target, width, direction_count=count, search=False, samples=samples)
         if attempt.error <= budget:
             return attempt
     while True:
-        attempt = fit(target, width, seed=seed, direction_count=count)
+        attempt = fit(target, width, direction_count=count, samples=samples)
         if attempt.error <= budget:
             return attempt
         # log error falls like −slope·log width; the paper's generic rate 1/2 is the most pessimistic slope worth following.
