@@ -26,7 +26,7 @@ def point(found: Explanation) -> RenderableType:
     _add(facts, "output", ", ".join(f"{name} = {value:.8g}" for name, value in list(found.output.items())[:MOST]))
     if found.truth is not None:
         _add(facts, "truth", _vector(found.truth, 8))
-        _add(facts, "error", f"{found.error:.3g} here; on all of M at most {found.bound:.3g} ({found.known})")
+        _add(facts, "error", f"{found.error:.3g} here; over all of M the ledger says {found.bound:.3g} ({found.known})")
     if not found.scores:
         return facts
     scores = Table("chart", "ρ", "τ", box=None, header_style="bold", title="best charts", title_justify="left")

@@ -252,3 +252,14 @@ def test_as_a_program(folder: Path) -> None:
     bad = subprocess.run([*program, "verify", "/dev/null"], capture_output=True, text=True)
     assert bad.returncode == 2
     assert "Traceback" not in bad.stderr
+
+
+def test_demo(tmp_path: Path) -> None:
+    result = run("demo", "-o", tmp_path / "sphere", "--samples", "2000")
+    assert result.exit_code == 0, result.output
+    assert "every claim holds" in result.stdout
+    assert str(tmp_path / "sphere") in result.stdout
+    example = atlasmoe.load_task(ROOT / "examples" / "sphere.toml")
+    points = example.atlas.sample(2000, seed=1)
+    model = atlasmoe.load(tmp_path / "sphere")
+    assert np.abs(model(points.ambient) - example.evaluate(points)).max() <= model.facts["epsilon"]

@@ -298,3 +298,41 @@ def test_files_outside_the_folder_cannot_be_listed(saved: Path) -> None:
     resign(saved, lambda config: config["files"].update({"../secret": {"bytes": 1, "sha256": "", "schema": 1}}))
     with pytest.raises(FolderError, match=r"unknown file \.\./secret"):
         atlasmoe.load(saved)
+
+
+def test_large_arrays_of_the_task_go_into_a_file_of_their_own(circle: Model, tmp_path: Path) -> None:
+    """An embedding into R⁵, given as a matrix, comes back bit for bit, and is guarded like the weights."""
+    Q = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 2)))[0]
+    task = replace(circle.task, atlas=replace(circle.task.atlas, embedding=Q))
+    unembed = Affine(Q.T.copy(), np.zeros(2))
+    first, last = circle.network.layers
+    nets = tuple(type(net)((net.affines[0].after(unembed), *net.affines[1:]), net.groups) for net in first.experts)
+    layer = MoELayer(first.gate.after(unembed), nets, first.serves, first.names, first.channels)
+    model = replace(circle, task=task, network=Network((layer, last), tuple(f"x[{k}]" for k in range(5))))
+    folder = atlasmoe.save(model, tmp_path / "m")
+    assert {path.name for path in folder.iterdir()} == {*FILES, "atlas.safetensors"}
+    again = atlasmoe.load(folder)
+    assert again.task.atlas.embedding is not None
+    assert again.task.atlas.embedding.tobytes() == Q.tobytes()
+    x = task.atlas.sample(50, seed=0).ambient
+    np.testing.assert_array_equal(again(x), model(x))
+    np.testing.assert_allclose(again(x), task(x), atol=0.02)
+    path = folder / "atlas.safetensors"
+    good = path.read_bytes()
+    for bad in (good[:-1], good[:-1] + bytes([good[-1] ^ 1]), b""):
+        path.write_bytes(bad)
+        with pytest.raises(FolderError, match=r"atlas\.safetensors"):
+            atlasmoe.load(folder)
+        resign(folder)
+        if bad != good[:-1] + bytes([good[-1] ^ 1]):  # a signed flip of the last bit is another isometry, nearly
+            with pytest.raises(FolderError, match=r"atlas\.safetensors"):
+                atlasmoe.load(folder)
+
+
+def test_a_python_target_is_given_again_on_load(circle: Model, tmp_path: Path) -> None:
+    target = atlasmoe.CallableTarget(lambda points: points[:, :1] * points[:, 1:], 1, "product")
+    folder = atlasmoe.save(replace(circle, task=replace(circle.task, target=target)), tmp_path / "m")
+    with pytest.raises(FolderError, match="product"):
+        atlasmoe.load(folder)
+    points = circle.task.atlas.sample(20, seed=0)
+    np.testing.assert_array_equal(atlasmoe.load(folder, target=target).task(points.ambient), circle.task(points.ambient))
