@@ -144,7 +144,8 @@ def _read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> W
         try:
             atlas = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
         except AtlasMoEError as error:
-            fields.failure("manifold", error, "correct the [manifold] table")
+            name = table["builtin"]
+            fields.failure(f'manifold "{name}"' if isinstance(name, str) else "manifold", error, "correct the [manifold] table")
             return Written(None, None)
         written = Written(atlas, atlas.coordinates)
         recipe = {key: value for key, value in table.items() if key != "arrays"}
@@ -256,7 +257,11 @@ def _chart_targets(fields: Fields, tables: Mapping[str, Any], written: Written) 
     first = len(read[0]) if read else 0
     for label, target in written.targets:
         if target is not None and len(target) != first:
-            fields.error(f"{label}: target", f"has {len(target)} components, the first target has {first}", "give all the same number")
+            fields.error(
+                f"{label}: target",
+                f"the number of components is {len(target)}, that of the first target {first}",
+                "give all the same number",
+            )
     if fields.findings or written.atlas is None:
         return None
     parametrising = written.atlas.parametrising
@@ -267,7 +272,7 @@ def _listed_targets(fields: Fields, value: Any, atlas: Atlas | None) -> Target |
     """F_i for the charts of a builtin manifold, in their order, in the intrinsic names u1, u2, …."""
     if atlas is None:
         return None
-    entries = fields.sequence(value, "target: charts", len(atlas.parametrising), "targets")
+    entries = fields.sequence(value, "target: charts", len(atlas.parametrising), "targets", "chart")
     if entries is None:
         return None
     functions = []

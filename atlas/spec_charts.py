@@ -162,7 +162,7 @@ def _domain(fields: Fields, value: Any, where: str, d: int | None) -> Box | None
         return None
     bounds: list[tuple[float, float]] = []
     for k, pair in enumerate(pairs):
-        ends = fields.sequence(pair, f"{where}[{k}]", 2, "numbers")
+        ends = fields.sequence(pair, f"{where}[{k}]", 2, "two numbers", "end")
         if ends is None:
             continue
         read = [fields.number(end, f"{where}[{k}][{side}]") for side, end in enumerate(ends)]

@@ -28,7 +28,7 @@ class Fields:
         if isinstance(error, SpecError):
             self.findings.extend(error.findings)
         else:
-            self.error(where, " ".join(str(error).split()), remedy)
+            self.error(where, " ".join(str(error).removeprefix(f"{where}: ").split()), remedy)
 
     def table(self, value: Any, where: str, accepted: Iterable[str]) -> Mapping[str, Any]:
         """A table, its unknown keys reported; the empty table if it is none."""
@@ -41,12 +41,12 @@ class Fields:
                 self.error(where, f"unknown key {shown(key)}", f"{suggestion(str(key), accepted)}the keys are {', '.join(accepted)}")
         return value
 
-    def sequence(self, value: Any, where: str, length: int | None, what: str) -> Sequence[Any] | None:
-        """A list, of `length` entries unless that is None."""
+    def sequence(self, value: Any, where: str, length: int | None, what: str, each: str = "coordinate") -> Sequence[Any] | None:
+        """A list, of `length` entries (one for each `each`) unless that is None."""
         if not isinstance(value, list | tuple):
             self.error(where, f"expected a list of {what}, got {shown(value)}", "write it in brackets: [..., ...]")
         elif length is not None and len(value) != length:
-            self.error(where, f"expected {length} {what}, got {len(value)}", "give one for each coordinate")
+            self.error(where, f"expected {length} {_plural('entry', length)}, got {len(value)}", f"give {what}, one for each {each}")
         else:
             return value
         return None
@@ -102,6 +102,10 @@ class Fields:
             return self.expressions(value, where, symbols, None)
         one = self.expression(value, where, symbols)
         return None if one is None else (one,)
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else noun.removesuffix("y") + "ies"
 
 
 def shown(value: Any) -> str:
