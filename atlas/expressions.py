@@ -185,7 +185,8 @@ def _check_result(expression: sympy.Expr) -> None:
     """The limits on the finished expression. They hold again for every text that `format_expression` makes of it."""
     found = survey(expression)
     if found.problem:
-        raise Refused(1, found.problem, "write it so that every part is a finite real number where the chart needs it")
+        remedy = "write it in smaller terms" if found.problem.startswith("contains") else "every part must be a finite real number"
+        raise Refused(1, found.problem, remedy)
     if found.depth > MAX_DEPTH or found.nodes > MAX_NODES:
         raise Refused(
             1,
