@@ -1,9 +1,8 @@
-"""Ridge dictionaries: the hidden layer of a two-layer net, as few directions with many knots each.
+"""Ridge dictionaries: which directions, and where their knots go.
 
-A direction a and a knot t give the neuron σ(±(a·z − t)). Neurons face outward from the middle of their direction's data,
-so that a point activates only the neurons between the middle and itself: this keeps the sums, and with them
-the rounding of float32 inference, small. As a span nothing changes: σ(s) = s + σ(−s), and the linear functions are kept by
-giving a basis of the directions both neurons at their middle knot.
+Neurons face outward from the middle of their direction's data, so that a point activates only the neurons between the
+middle and itself: this keeps the sums, and with them the rounding of float32 inference, small. As a span nothing
+changes: σ(s) = s + σ(−s), and the linear functions are kept by giving a basis of the directions both neurons at their middle knot.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from scipy.linalg import qr
 
 from ...atlas import Array
-from ..network import Affine
+from ..ridge import Dictionary
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,24 +29,18 @@ class Coordinates:
 
     @staticmethod
     def of(inputs: Array) -> Coordinates:
-        """Of data (N, n). The hull is cut at singular values below 1e-9 of the largest: an isometric embedding drops out."""
-        low, high = inputs.min(0), inputs.max(0)
-        center = (low + high) / 2
-        centred = inputs - center
-        n = inputs.shape[1]
-        gram = centred.T @ centred
-        values, vectors = np.linalg.eigh(gram)
-        keep = values > 1e-16 * values[-1]
-        basis = np.eye(n) if keep.all() else vectors[:, keep][:, ::-1]
-        return Coordinates.along(center, basis, inputs)
+        """Of data (N, n). The hull is cut where the spread falls below 1e-6 of the largest: an isometric embedding drops out.
 
-    @staticmethod
-    def along(center: Array, basis: Array, inputs: Array) -> Coordinates:
-        """With a given basis; centre and scale are fitted to the data."""
-        projected = (inputs - center) @ basis
+        Squared, that is 1e-12: far above the rounding of the Gram matrix, so that no direction of pure noise survives.
+        """
+        center = (inputs.min(0) + inputs.max(0)) / 2
+        centred = inputs - center
+        values, vectors = np.linalg.eigh(centred.T @ centred)
+        keep = values > 1e-12 * values[-1]
+        basis = np.eye(inputs.shape[1]) if keep.all() else vectors[:, keep][:, ::-1]
+        projected = centred @ basis
         low, high = projected.min(0), projected.max(0)
-        center = center + basis @ ((low + high) / 2)
-        return Coordinates(center, basis, np.maximum((high - low) / 2, 1e-12))
+        return Coordinates(center + basis @ ((low + high) / 2), basis, np.maximum((high - low) / 2, np.finfo(float).tiny))
 
     @property
     def rank(self) -> int:
@@ -56,10 +49,16 @@ class Coordinates:
     def __call__(self, inputs: Array) -> Array:
         return ((inputs - self.center) @ self.basis) / self.scale
 
-    @property
-    def affine(self) -> Affine:
-        weight = (self.basis / self.scale).T
-        return Affine(weight, -weight @ self.center)
+    def to_input(self, directions: Array) -> Array:
+        """Unit directions (K, n) of input space along which a·z varies, for directions a (K, r) of z."""
+        rows = (directions / self.scale) @ self.basis.T
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def from_input(self, directions: Array) -> Array:
+        """Unit directions (K, r) of z along which a·x varies on the hull, for directions a (K, n); constant ones are left out."""
+        rows = (directions @ self.basis) * self.scale
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        return (rows / np.maximum(lengths, np.finfo(float).tiny))[lengths[:, 0] > 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,32 +69,33 @@ class Hint:
     knots: tuple[float, ...]
 
 
-def ridge_dictionary(z: Array, directions: Array, knots_per_direction: int) -> Affine:
-    """The neurons of the given unit directions (k, r), `knots_per_direction` each, fitted to data z (N, r).
+def ridge_dictionary(inputs: Array, directions: Array, knots_per_direction: int, independent: int) -> Dictionary:
+    """The neurons of unit directions (K, n) of input space, `knots_per_direction` each, fitted to data (N, n).
 
     Knots lie halfway between equispaced points of the data's range and quantiles of the data along the direction.
-    Row order: by direction, knots ascending, then the opposite-facing middle neurons of r independent directions.
+    `independent` of the directions, chosen to span as well as possible, get a second neuron at their middle knot that
+    faces the other way.
     """
-    projected = z @ directions.T
-    rows, biases = [], []
+    projected = inputs @ directions.T
+    pivots = set(qr(directions.T, mode="r", pivoting=True)[1][: min(independent, len(directions))].tolist())
     fractions = (np.arange(knots_per_direction) + 0.5) / knots_per_direction
-    middle_knot = np.empty(len(directions))
-    for k, direction in enumerate(directions):
-        t = np.sort(projected[:, k])
-        even = t[0] + (t[-1] - t[0]) * fractions
-        knots = np.sort((even + np.quantile(t, fractions)) / 2)
-        middle = knots[len(knots) // 2]
-        middle_knot[k] = middle
-        facing = np.where(knots >= middle, 1.0, -1.0)
-        rows.append(facing[:, None] * direction)
-        biases.append(-facing * knots)
-    independent = qr(directions.T, mode="r", pivoting=True)[1][: min(z.shape[1], len(directions))]
-    rows.append(-directions[independent])
-    biases.append(middle_knot[independent])
-    return Affine(np.concatenate(rows), np.concatenate(biases))
+    knots, facing, counts = [], [], []
+    for k in range(len(directions)):
+        t = projected[:, k]
+        low, high = t.min(), t.max()
+        along = np.sort((low + (high - low) * fractions + np.quantile(t, fractions)) / 2)
+        middle = along[len(along) // 2]
+        sides = np.where(along >= middle, 1.0, -1.0)
+        if k in pivots:
+            along, sides = np.append(along, middle), np.append(sides, -1.0)
+        knots.append(along)
+        facing.append(sides)
+        counts.append(len(along))
+    return Dictionary(directions, tuple(counts), np.concatenate(knots), np.concatenate(facing))
 
 
-def hinted_dictionary(hints: Sequence[Hint]) -> Affine:
-    """One right-facing neuron σ(a·x − t) per hinted knot, in input space."""
-    rows = np.concatenate([np.tile(hint.direction, (len(hint.knots), 1)) for hint in hints])
-    return Affine(rows, -np.concatenate([np.asarray(hint.knots, float) for hint in hints]))
+def hinted_dictionary(hints: Sequence[Hint]) -> Dictionary:
+    """One right-facing neuron σ(a·x − t) per hinted knot."""
+    knots = np.concatenate([np.asarray(hint.knots, float) for hint in hints])
+    directions = np.array([hint.direction for hint in hints])
+    return Dictionary(directions, tuple(len(hint.knots) for hint in hints), knots, np.ones(len(knots)))

@@ -15,7 +15,8 @@ import numpy as np
 
 from ...atlas import Array
 from ...errors import EpsilonNotReached, InvalidArgument
-from ..network import Affine, NeuronGroup, ReLUNet
+from ..network import ReLUNet
+from ..ridge import Dictionary, Ridge
 from .dictionary import Coordinates, Hint, hinted_dictionary, ridge_dictionary
 from .directions import directions
 from .least_squares import solve
@@ -52,7 +53,9 @@ class Target:
 class Fit:
     """A two-layer net with its held-out sup error (largest component) and the held-out input where that occurs."""
 
+    ridge: Ridge
     net: ReLUNet
+    """The plain weights of `ridge`."""
     error: float
     witness: Array
     samples: int
@@ -96,11 +99,15 @@ class Samples:
         return _Data(self._fitted[0][:count], self._fitted[1][:count], *self._held)
 
 
-def _measure(target: Target, hidden: Affine, output: Affine, data: _Data, count: int) -> Fit:
-    net = ReLUNet((hidden, output), ((NeuronGroup(target.name, len(hidden.bias), target.origin),),))
+def _measure(target: Target, ridge: Ridge, data: _Data, count: int) -> Fit:
+    net = ridge.to_relu(target.name, target.origin)
     error = np.abs(net(data.held_inputs) - data.held_values).max(1)
     worst = int(np.argmax(error))
-    return Fit(net, float(error[worst]), data.held_inputs[worst], len(error), count)
+    return Fit(ridge, net, float(error[worst]), data.held_inputs[worst], len(error), count)
+
+
+def _least_squares(dictionary: Dictionary, data: _Data) -> Ridge:
+    return Ridge(dictionary, *solve(dictionary.features(data.inputs), data.values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,36 +120,27 @@ class _Search:
     width: int
 
     def known_directions(self) -> Array:
-        """The target's own directions as unit vectors of the normalised coordinates, without repeated lines."""
+        """The target's own directions in normalised coordinates, without repeated lines."""
         kept: list[Array] = []
-        for direction in self.target.directions:
-            # a·x varies like (s ∘ Bᵀa)·z up to a constant.
-            z = (direction @ self.coordinates.basis) * self.coordinates.scale
-            length = np.linalg.norm(z)
-            if length > 0 and all(abs(z @ other) < (1 - 1e-6) * length for other in kept):
-                kept.append(z / length)
+        for z in self.coordinates.from_input(np.array(self.target.directions).reshape(-1, len(self.coordinates.center))):
+            if all(abs(z @ other) < 1 - 1e-6 for other in kept):
+                kept.append(z)
         return np.array(kept).reshape(-1, self.coordinates.rank)
 
-    def hidden(self, count: int) -> Affine:
-        """The dictionary of `count` generic directions beside the known ones and the hints; at most `width` neurons."""
-        known = self.known_directions()
-        generic = directions(count, self.coordinates.rank) if count else np.zeros((0, self.coordinates.rank))
-        lines = np.concatenate([known, generic])
+    def solve(self, count: int) -> Ridge:
+        """Least squares over `count` generic directions beside the known ones and the hints; at most `width` neurons."""
+        rank = self.coordinates.rank
+        generic = directions(count, rank) if count else np.zeros((0, rank))
+        lines = self.coordinates.to_input(np.concatenate([self.known_directions(), generic]))
         hints = sum(len(hint.knots) for hint in self.target.hints)
         hinted = hinted_dictionary(self.target.hints) if 0 < hints <= self.width // 2 else None
-        room = self.width - self.coordinates.rank - (0 if hinted is None else hints)
-        ridges = ridge_dictionary(self.coordinates(self.data.inputs), lines, max(1, room // len(lines))).after(self.coordinates.affine)
-        if hinted is None:
-            return ridges
-        return Affine(np.concatenate([ridges.weight, hinted.weight]), np.concatenate([ridges.bias, hinted.bias]))
+        room = self.width - rank - (0 if hinted is None else hints)
+        dictionary = ridge_dictionary(self.data.inputs, lines, max(1, room // len(lines)), rank)
+        return _least_squares(dictionary if hinted is None else dictionary + hinted, self.data)
 
-    def solve(self, count: int) -> tuple[Affine, Affine]:
-        hidden = self.hidden(count)
-        return hidden, Affine(*solve(np.asarray(hidden.rectified(self.data.inputs), float), self.data.values))
-
-    def error(self, hidden: Affine, output: Affine) -> float:
+    def error(self, ridge: Ridge) -> float:
         """The sup error on the points that decide."""
-        values = output(hidden.rectified(self.data.held_inputs[:CHOOSING]))
+        values = ridge.dictionary.features(self.data.held_inputs[:CHOOSING]) @ ridge.weights.T + ridge.constant
         return float(np.abs(values - self.data.held_values[:CHOOSING]).max())
 
     def allowed(self) -> list[int]:
@@ -158,12 +156,12 @@ class _Search:
         ladder = self.allowed()
         # Few directions for smooth functions: about m^{1/3} in two dimensions, m^{1/2} from three on.
         guesses = [self.width ** (1 / 3 if self.coordinates.rank == 2 else 1 / 2), *([] if start is None else [start])]
-        found: dict[int, tuple[float, tuple[Affine, Affine]]] = {}
+        found: dict[int, tuple[float, Ridge]] = {}
 
         def visit(step: int) -> None:
             if 0 <= step < len(ladder) and step not in found:
-                maps = self.solve(ladder[step])
-                found[step] = (self.error(*maps), maps)
+                ridge = self.solve(ladder[step])
+                found[step] = (self.error(ridge), ridge)
 
         for guess in guesses:
             visit(int(np.argmin([abs(np.log((count + 1) / (guess + 1))) for count in ladder])))
@@ -172,13 +170,19 @@ class _Search:
             visit(here + 1)
             visit(here - 1)
             if here == min(found, key=lambda step: found[step][0]):
-                return _measure(self.target, *found[here][1], self.data, ladder[here])
+                return _measure(self.target, found[here][1], self.data, ladder[here])
 
 
 def _hints_alone(target: Target, data: _Data) -> Fit:
-    hidden = hinted_dictionary(target.hints)
-    output = Affine(*solve(np.asarray(hidden.rectified(data.inputs), float), data.values))
-    return _measure(target, hidden, output, data, 0)
+    return _measure(target, _least_squares(hinted_dictionary(target.hints), data), data, 0)
+
+
+def _spline(target: Target, data: _Data, coordinates: Coordinates, width: int) -> Fit:
+    """Data on a line: a free-knot spline along it."""
+    line = coordinates.to_input(np.ones((1, 1)))
+    dictionary, weights, constant = fit_spline(data.inputs @ line[0], data.values, width)
+    along = Dictionary(line, dictionary.counts, dictionary.knots, dictionary.facing)
+    return _measure(target, Ridge(along, weights, constant), data, 1)
 
 
 def fit(
@@ -195,11 +199,10 @@ def fit(
     data = (samples or Samples(target, seed)).for_width(width)
     coordinates = Coordinates.of(data.inputs)
     if coordinates.rank == 1:
-        hidden, output = fit_spline(coordinates(data.inputs)[:, 0], data.values, width)
-        return _measure(target, hidden.after(coordinates.affine), output, data, 1)
+        return _spline(target, data, coordinates, width)
     attempt = _Search(target, data, coordinates, width)
     if direction_count is not None and not search:
-        return _measure(target, *attempt.solve(direction_count), data, direction_count)
+        return _measure(target, attempt.solve(direction_count), data, direction_count)
     return attempt.climb(direction_count)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.interpolate import make_lsq_spline
 
 from ...atlas import Array
-from ..network import Affine
+from ..ridge import Dictionary
 
 
 def equidistributed_knots(t: Array, values: Array, pieces: int) -> Array:
@@ -30,12 +30,11 @@ def equidistributed_knots(t: Array, values: Array, pieces: int) -> Array:
     return knots
 
 
-def fit_spline(t: Array, values: Array, width: int) -> tuple[Affine, Affine]:
-    """Hidden and output map of a two-layer net R → R^q of `width` neurons, least squares over t (N,), values (N, q).
+def fit_spline(t: Array, values: Array, width: int) -> tuple[Dictionary, Array, Array]:
+    """A linear spline as at most `width` neurons along one direction: dictionary on R, output weights (q, m), constant (q,).
 
-    A linear spline with width − 1 inner pieces' knots: neurons left of the middle knot face left, the others right, plus
-    one for the slope at the middle. Outside the data it continues linearly. Raises numpy's LinAlgError never: pieces without
-    data are merged by lowering their number.
+    Least squares over t (N,), values (N, q). Neurons left of the middle knot face left, the others right. Outside
+    the data the spline continues linearly. Pieces without data of their own are merged with a neighbour.
     """
     order = np.argsort(t, kind="stable")
     t, values = t[order], values[order]
@@ -43,27 +42,24 @@ def fit_spline(t: Array, values: Array, width: int) -> tuple[Affine, Affine]:
     t, values = t[distinct], values[distinct]
     knots = equidistributed_knots(t, values, max(1, width - 1))
     counts = np.histogram(t, knots)[0]
-    # Every piece needs data of its own (Schoenberg–Whitney); drop the left knot of any piece with fewer than two samples.
-    keep = np.concatenate([[True], counts[1:] >= 2, [True]])
-    knots = knots[keep]
-    if len(knots) > 2 and np.histogram(t, knots)[0].min() < 1:
+    # Every piece needs data of its own (Schoenberg–Whitney).
+    knots = knots[np.concatenate([[True], counts[1:] >= 2, [True]])]
+    if np.histogram(t, knots)[0].min() < 1:
         knots = np.array([t[0], t[-1]])
     spline = make_lsq_spline(t, values, np.concatenate([[knots[0]], knots, [knots[-1]]]), k=1)
-    return _relu_form(knots, spline(knots), width)
+    return relu_form(knots, spline(knots))
 
 
-def _relu_form(knots: Array, levels: Array, width: int) -> tuple[Affine, Affine]:
-    """The piecewise-linear function with values `levels` (n, q) at `knots` (n,), as outward-facing ReLUs around a middle knot."""
+def relu_form(knots: Array, levels: Array) -> tuple[Dictionary, Array, Array]:
+    """The piecewise-linear function with values `levels` (n, q) at ascending `knots` (n,), as n ReLUs facing outward from the middle."""
     slopes = np.diff(levels, axis=0) / np.diff(knots)[:, None]
     middle = (len(knots) - 1) // 2
     right = np.arange(middle, len(knots) - 1)
     left = np.arange(middle, 0, -1)
     bends = np.diff(slopes, axis=0)
-    right_weights = np.concatenate([slopes[middle : middle + 1], bends[middle : len(knots) - 2]])
-    left_weights = np.concatenate([-slopes[middle - 1 : middle], bends[: middle - 1][::-1]]) if middle else np.zeros((0, levels.shape[1]))
-    hidden_rows = np.concatenate([np.ones(len(right)), -np.ones(len(left))])
-    hidden_bias = np.concatenate([-knots[right], knots[left]])
-    weights = np.concatenate([right_weights, left_weights])
-    idle = width - len(hidden_rows)
-    hidden = Affine(np.pad(hidden_rows, (0, idle))[:, None], np.pad(hidden_bias, (0, idle)))
-    return hidden, Affine(np.pad(weights, ((0, idle), (0, 0))).T, levels[middle].copy())
+    weights = [slopes[middle : middle + 1], bends[middle : len(knots) - 2]]
+    if middle:
+        weights += [-slopes[middle - 1 : middle], bends[: middle - 1][::-1]]
+    facing = np.concatenate([np.ones(len(right)), -np.ones(len(left))])
+    dictionary = Dictionary(np.ones((1, 1)), (len(facing),), knots[np.concatenate([right, left])], facing)
+    return dictionary, np.concatenate(weights).T, levels[middle].copy()
