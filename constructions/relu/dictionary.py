@@ -33,7 +33,8 @@ class Coordinates:
 
         Squared, that is 1e-12: far above the rounding of the Gram matrix, so that no direction of pure noise survives.
         """
-        center = (inputs.min(0) + inputs.max(0)) / 2
+        # The mean lies in the hull; the middle of the bounding box need not, and would add a dimension.
+        center = inputs.mean(0)
         centred = inputs - center
         values, vectors = np.linalg.eigh(centred.T @ centred)
         keep = values > 1e-12 * values[-1]
