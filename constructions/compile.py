@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ..atlas import ManifoldTask
+from ..atlas import Atlas, ManifoldTask
 from ..atlas.lint import lint
 from ..errors import EpsilonNotReached, InvalidArgument, LintError, Severity
-from . import claims, theorem_4_8
+from . import affine_claims, affine_router, claims, theorem_4_8
 from . import routing as routing_step
+from .cells import find_cells
 from .experts import Expert, Workshop
 from .ledger import Claim, Ledger
 from .model import Model
 from .network import Network
 from .relu import NARROWEST
 from .routing import ROUNDING_SHARE, Routing
+from .theorem_4_8 import build_experts
 
-THEOREMS = ("4.8", "4.9")
+THEOREMS = ("4.8", "4.9", "affine")
 DTYPES = ("float64", "float32")
 MAX_WIDTH = 16384
 """Beyond this the Gram matrix of a single fit would not fit into 2 GiB."""
@@ -40,7 +42,8 @@ def compile(
 
     Give `epsilon` (absolute; widths are then chosen to meet it) or `width` (hidden width of τ, ψ and g; ε is then what they
     reach). `theorem`: "4.8" approximates the chart maps and has three-layer experts; "4.9" needs affine charts and has
-    two-layer ones; "auto" takes 4.9 where it applies. `routing`: which scores the gate compares and how well τ must follow
+    two-layer ones; "affine" needs a ball atlas and has one layer, whose gate finds the nearest centre (B1, B16). "auto" takes the
+    last of the three that applies. `routing`, for 4.8 and 4.9: which scores the gate compares and how well τ must follow
     them, see `constructions.routing`. `dtype`: of the weights as exported. No width exceeds `max_width`.
     Deterministic for a `seed`.
 
@@ -50,24 +53,30 @@ def compile(
     _check_arguments(task, epsilon, width, theorem, dtype, max_width)
     warnings = _check_task(task)
     started = time.perf_counter()
-    affine = all(task.atlas.affine(chart) is not None for chart in range(len(task.atlas)))
-    if theorem == "auto":
-        theorem = "4.9" if affine else "4.8"
-    if theorem == "4.9" and not affine:
-        curved = [name for chart, name in enumerate(task.atlas.names) if task.atlas.affine(chart) is None]
-        raise InvalidArgument(f"theorem 4.9 needs affine charts, but {', '.join(curved[:5])} are not; use theorem 4.8 or a ball atlas")
-
-    routed = routing_step.choose(task.atlas, routing, width=width, limit=max_width, seed=seed)
-    workshop = Workshop(task, routed, epsilon, width, theorem == "4.9", max_width, seed)
-    experts = theorem_4_8.build_experts(workshop)
-    exact = theorem_4_8.assemble(task, routed, experts, np.float64)
+    theorem, why = _choose_theorem(task.atlas, theorem, routing)
+    if theorem == "affine":
+        affine = affine_router.route(task.atlas, dtype, seed)
+        affine_claims.require_margin(affine, dtype)
+        experts = build_experts(Workshop(task, affine, epsilon, width, True, max_width, seed), affine_router.cells(affine, seed))
+        exact = affine_router.assemble(task, affine, experts)
+    else:
+        routed = routing_step.choose(task.atlas, routing, width=width, limit=max_width, seed=seed)
+        cells = find_cells(task.atlas, routed, seed)
+        experts = build_experts(Workshop(task, routed, epsilon, width, theorem == "4.9", max_width, seed), cells)
+        exact = theorem_4_8.assemble(task, routed, experts, np.float64)
     network = exact.astype(dtype)
 
     if epsilon is None:
         epsilon = _round_up(max(expert.claim.budget for expert in experts) / (1 - ROUNDING_SHARE))
-    root = claims.total(task, network, exact, routed, experts, epsilon, seed)
+    if theorem == "affine":
+        root = affine_claims.total(task, network, exact, affine, experts, epsilon, seed)
+        facts = affine_claims.facts(affine)
+    else:
+        root = claims.total(task, network, exact, routed, experts, epsilon, seed)
+        facts = _routing_facts(routed)
     _refuse_missed(root, dtype, max(max(layer.experts[0].widths) for layer in network.layers))
-    facts = _facts(network, routed, experts, theorem=theorem, epsilon=epsilon, requested="width" if width else "epsilon", seed=seed)
+    facts |= {"theorem": theorem, "why": why, "epsilon": epsilon, "requested": "width" if width else "epsilon", "seed": seed}
+    facts |= _sizes(network, experts, facts.pop("m"))
     facts |= {"warnings": warnings, "seconds": round(time.perf_counter() - started, 3)}
     return Model(network, Ledger(root), task, facts)
 
@@ -89,6 +98,23 @@ def _check_arguments(task: object, epsilon: float | None, width: int | None, the
         raise InvalidArgument(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
 
 
+def _choose_theorem(atlas: Atlas, theorem: str, routing: str) -> tuple[str, str]:
+    """The theorem to use, and why, in words."""
+    if theorem == "affine" and routing not in ("auto", "affine", "power"):
+        raise InvalidArgument(f'theorem "affine" routes by its gate alone; routing {routing!r} belongs to theorems 4.8 and 4.9')
+    curved = [name for chart, name in enumerate(atlas.names) if atlas.affine(chart) is None]
+    if theorem == "4.9" and curved:
+        raise InvalidArgument(f"theorem 4.9 needs affine charts, but {', '.join(curved[:5])} are not; use theorem 4.8 or a ball atlas")
+    if theorem != "auto":
+        return theorem, "asked for"
+    if atlas.balls is not None and routing == "auto":
+        return "affine", "the charts are balls: the nearest centre routes exactly, with one layer and no τ (B1, B16)"
+    if curved:
+        return "4.8", "the chart maps are curved, so experts approximate them"
+    reason = "the chart maps are affine, so experts use them exactly"
+    return "4.9", reason if atlas.balls is None else f"{reason}; routing {routing} was asked for"
+
+
 def _check_task(task: ManifoldTask) -> list[str]:
     """Refuse on lint errors; the warnings, in words."""
     findings = lint(task)
@@ -100,35 +126,38 @@ def _check_task(task: ManifoldTask) -> list[str]:
 
 def _refuse_missed(root: Claim, dtype: str, width: int) -> None:
     """The ledger of a finished model holds line by line, or there is no model."""
-    missed = next((claim for _, claim in root.walk() if not claim.holds), None)
-    if missed is None:
+    misses = [claim for _, claim in root.walk() if not claim.holds]
+    if not misses:
         return
+    # The cause, not its consequences: a claim that fails although everything it follows from holds.
+    missed = next(claim for claim in misses if all(child.holds for child in claim.children))
     remedy = "raise max_width or use a finer atlas"
     if missed.name == "rounding":
         remedy = f"use dtype float64, or an epsilon of at least {_round_up(missed.bound / ROUNDING_SHARE):g} for {dtype}"
     raise EpsilonNotReached(f"{missed.name} ({missed.statement})", budget=missed.budget, reached=missed.bound, width=width, remedy=remedy)
 
 
-def _facts(
-    network: Network, routed: Routing, experts: list[Expert], *, theorem: str, epsilon: float, requested: str, seed: int
-) -> dict[str, Any]:
-    """What the model card and the verifier need to know, as JSON."""
-    fits = [fit for expert in experts for fit in (expert.target_fit, expert.chart_fit) if fit is not None]
+def _routing_facts(routed: Routing) -> dict[str, Any]:
+    """What the model card and the verifier need to know of the scores, as JSON; m is the width of τ."""
     return {
-        "theorem": theorem,
         "routing": routed.kind,
-        "epsilon": epsilon,
-        "requested": requested,
         "delta": routed.delta,
         "mu": routed.cover.mu,
         "multiplicity": routed.cover.multiplicity,
         "plateau_level": routed.level,
+        "m": routed.tau.width,
+    }
+
+
+def _sizes(network: Network, experts: list[Expert], width: int) -> dict[str, Any]:
+    """Widths and numbers of parameters; m is the theorem's width: the widest of all two-layer nets, one of which is `width` wide."""
+    fits = [fit for expert in experts for fit in (expert.target_fit, expert.chart_fit) if fit is not None]
+    return {
         "experts": len(experts),
-        "m": max(routed.tau.width, *(fit.width for fit in fits)),
+        "m": max(width, *(fit.width for fit in fits)),
         "true_width": max(width for layer in network.layers for net in layer.experts for width in net.widths),
         "parameters": network.parameters,
         "active_parameters": network.active_parameters,
-        "seed": seed,
     }
 
 
