@@ -112,7 +112,7 @@ def compile_options(command: Callable[..., None]) -> Callable[..., None]:
             f" Default: {DEFAULT_EPSILON}, unless --width is given.",
         ),
         click.option("--width", type=int, metavar="M", help="Hidden width to use; ε is then what it reaches."),
-        click.option("--theorem", default="auto", show_default=True, help="4.8, 4.9 (affine charts), or auto."),
+        click.option("--theorem", default="auto", show_default=True, help="4.8, 4.9 (affine charts), affine (balls; one layer), or auto."),
         click.option("--routing", default="auto", show_default=True, help="theorem, multiplicity, plateau, or auto."),
         click.option("--dtype", default="float64", show_default=True, help="float64 or float32, of the weights as exported."),
         click.option("--max-width", type=int, metavar="M", help="No hidden layer gets wider than this."),
@@ -335,6 +335,8 @@ def _print_model(model: Model, path: Path) -> None:
     network = model.network
     sizes = f"E = {len(network.layers[-1])}, {network.parameters:,} parameters, {network.active_parameters:,} of them per input"
     click.echo(f"{model.task.name}: {sizes}, {network.dtype}")
+    if "why" in model.facts:
+        click.echo(f"theorem {model.facts['theorem']}: {model.facts['why']}")
     click.echo(f"model: {path}")
 
 

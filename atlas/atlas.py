@@ -102,7 +102,7 @@ class Atlas:
         return self.cover or tuple(chart for chart in self.charts if isinstance(chart, Chart))
 
     @cached_property
-    def _balls(self) -> tuple[Array, Array] | None:
+    def balls(self) -> tuple[Array, Array] | None:
         """Centres (E, k) and radii (E,) of a ball atlas."""
         balls = [chart for chart in self.charts if isinstance(chart, BallChart)]
         return (np.array([ball.center for ball in balls]), np.array([ball.radius for ball in balls])) if balls else None
@@ -132,11 +132,21 @@ class Atlas:
 
     def _bumps(self, base: ArrayLike, partition: PartitionOfUnity) -> Array:
         base = np.asarray(base, float)
-        if self._balls is not None:
-            centers, radii = self._balls
-            squares = cdist(base.reshape(-1, self.base_dimension), centers, "sqeuclidean").reshape(*base.shape[:-1], len(self))
-            return partition.profile_of(1 - squares / radii**2)
+        if self.balls is not None:
+            return partition.profile_of(self.powers(base) / self.balls[1] ** 2)
         return np.stack([partition.bump(chart, base) for chart in self.charts], axis=-1)
+
+    def powers(self, base: ArrayLike) -> Array:
+        """r_i² − |y − c_i|² for every ball of a ball atlas, [..., k] to [..., E]: positive exactly inside the ball.
+
+        Raises `InvalidArgument` for other atlases.
+        """
+        if self.balls is None:
+            raise InvalidArgument("only a ball atlas has powers")
+        centers, radii = self.balls
+        base = np.asarray(base, float)
+        squares = cdist(base.reshape(-1, self.base_dimension), centers, "sqeuclidean").reshape(*base.shape[:-1], len(self))
+        return radii**2 - squares
 
     def rho(self, base: ArrayLike) -> Array:
         """The partition of unity ρ_i(y); [..., k] to [..., E]. NaN where no chart's bump is positive.

@@ -7,6 +7,8 @@ chosen from, and driven up by local search from the worst of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -111,28 +113,53 @@ def _enclosing_centers(points: Array, cell: NDArray[np.intp], centers: Array) ->
     return moved
 
 
+def nearest_ball(points: Array, centers: Array, radii: Array) -> tuple[Array, NDArray[np.intp]]:
+    """min_i |x − c_i|² − r_i², (N,), and the ball where it is reached: a nearest-centre search one dimension up.
+
+    The centre (c_i, √(R² − r_i²)), R the largest radius, is |x − c_i|² − r_i² + R² away, squared, from (x, 0).
+    """
+    height = np.sqrt(np.maximum(radii.max() ** 2 - radii**2, 0))
+    if height.any():
+        _, ball = nearest(np.pad(points, ((0, 0), (0, 1))), np.column_stack([centers, height]))
+    else:
+        _, ball = nearest(points, centers)
+    return ((points - centers[ball]) ** 2).sum(1) - radii[ball] ** 2, ball
+
+
 def covering_radius(manifold: Atlas, centers: Array, fresh: Points, seed: int) -> tuple[float, Points]:
     """max over y ∈ M of the distance to the nearest centre, times `SAFETY`, and the worst point found (a batch of one).
 
     `fresh` are points of M; the worst of them start a random local search in the intrinsic coordinates of their charts.
     """
+    largest, worst = climb(manifold, fresh, lambda points: nearest(points.base, centers)[0], seed)
+    return largest * SAFETY, worst
+
+
+def covering_margin(manifold: Atlas, centers: Array, radii: Array, fresh: Points, seed: int) -> tuple[float, Points]:
+    """min over y ∈ M of max_i (r_i² − |y − c_i|²), as found like a `covering_radius`, and the point (a batch of one)."""
+    largest, worst = climb(manifold, fresh, lambda points: nearest_ball(points.base, centers, radii)[0], seed)
+    return -largest, worst
+
+
+def climb(manifold: Atlas, fresh: Points, value: Callable[[Points], Array], seed: int) -> tuple[float, Points]:
+    """The largest value found on M, and where (a batch of one): random local search from the best of the `fresh` points."""
     rng = np.random.default_rng(seed)
-    distance, _ = nearest(fresh.base, centers)
-    start = np.argsort(distance, kind="stable")[-CANDIDATES:]
-    best, best_distance = fresh[start], distance[start]
+    values = value(fresh)
+    start = np.argsort(values, kind="stable")[-CANDIDATES:]
+    best, best_value = fresh[start], values[start]
     step = (len(fresh) / len(manifold.parametrising)) ** (-1 / manifold.dimension)  # about the spacing of the samples
     for _ in range(REFINEMENT_ROUNDS):
         for _ in range(PROPOSALS):
             moved = _perturbed(manifold, best, step, rng)
-            distance, _ = nearest(moved.base, centers)
-            better = np.flatnonzero(distance > best_distance)
-            best_distance[better] = distance[better]
+            values = value(moved)
+            better = np.flatnonzero(values > best_value)
+            best_value[better] = values[better]
             keep = np.setdiff1d(np.arange(len(best)), better)
             origin = np.argsort(np.concatenate([keep, better]), kind="stable")
             best = concatenate([best[keep], moved[better]])[origin]
         step *= 0.7
-    worst = int(best_distance.argmax())
-    return float(best_distance[worst]) * SAFETY, best[[worst]]
+    worst = int(best_value.argmax())
+    return float(best_value[worst]), best[[worst]]
 
 
 def _perturbed(manifold: Atlas, points: Points, step: float, rng: np.random.Generator) -> Points:

@@ -8,6 +8,7 @@ are drawn from boxes of intrinsic coordinates that hold the cell, and kept if th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +23,14 @@ FEWEST = 64
 """A cell with fewer of the searched points counts as (almost) empty."""
 
 
+class Scores(Protocol):
+    """What a gate compares, as far as its cells depend on it."""
+
+    def lead(self, base: Array, chart: int) -> Array:
+        """s_chart − max s at points of M, (N, k) to (N,); −∞ where s_chart is not positive, that is, off its chart."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Cell:
     """The routed cell of one chart: boxes that hold it, and the least s_i − max s of its points."""
@@ -34,7 +43,7 @@ class Cell:
     collar: float
     """A lower threshold with COLLAR times as many points: experts are fitted up to it, the cell's edge is no edge of the data."""
 
-    def draw(self, atlas: Atlas, routing: Routing, count: int, seed: int, *, collar: bool = False) -> tuple[Array, Points]:
+    def draw(self, atlas: Atlas, routing: Scores, count: int, seed: int, *, collar: bool = False) -> tuple[Array, Points]:
         """`count` points of the cell, or of the cell with its collar, and their local coordinates (count, d). Deterministic for a seed.
 
         Raises `InvalidArgument` if fewer than one in 10^4 drawn points lie in the cell.
@@ -50,8 +59,7 @@ class Cell:
                     intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))
                     inside = atlas.parametrising[piece.chart].inside(intrinsic)
                     points = atlas.parametrise(piece.chart, intrinsic[inside])
-                    scores = routing.scores(points.base)
-                    parts.append(points[(scores[:, self.chart] > 0) & (lead(scores, self.chart) >= threshold)])
+                    parts.append(points[routing.lead(points.base, self.chart) >= threshold])
                     found += len(parts[-1])
             tried += batch
             if found < count and found < 1e-4 * tried:
@@ -60,11 +68,6 @@ class Cell:
         points = points[rng.permutation(len(points))[:count]]
         chart = atlas.charts[self.chart]
         return (chart.forward(points.base) if isinstance(chart, BallChart) else points.intrinsic), points
-
-
-def lead(scores: Array, chart: int) -> Array:
-    """s_chart − max s; (N, E) to (N,)."""
-    return scores[:, chart] - scores.max(1)
 
 
 def find_cells(atlas: Atlas, routing: Routing, seed: int) -> list[Cell]:

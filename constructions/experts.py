@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..atlas import Array, ManifoldTask
-from .cells import Cell
+from .cells import Cell, Scores
 from .ledger import Claim, Known
 from .network import Affine, NeuronGroup, ReLUNet
 from .relu import Fit, Target, fit, fit_to
-from .routing import HELD_OUT_SAFETY, ROUNDING_SHARE, Routing
+from .routing import HELD_OUT_SAFETY, ROUNDING_SHARE
 
 MEASURED = 4096
 """Fresh points of the cell that the finished expert is measured on."""
@@ -49,7 +49,7 @@ class Workshop:
     """Builds the experts of one task: |f − expert| ≤ (1 − ROUNDING_SHARE)·ε on each routed cell, or experts of a given width."""
 
     task: ManifoldTask
-    routing: Routing
+    routing: Scores
     epsilon: float | None
     width: int | None
     affine: bool

@@ -55,6 +55,11 @@ class Routing:
         """The δ that holds with the safety factor: what the routed cells are computed with."""
         return min(self.delta, HELD_OUT_SAFETY * self.tau.error)
 
+    def lead(self, base: Array, chart: int) -> Array:
+        """s_chart − max s, (N, k) to (N,); −∞ where s_chart is not positive."""
+        scores = self.scores(base)
+        return np.where(scores[:, chart] > 0, scores[:, chart] - scores.max(1), -np.inf)
+
 
 @dataclass(frozen=True)
 class Cover:

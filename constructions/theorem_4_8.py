@@ -7,13 +7,15 @@ Corollary 4.9 (affine charts): ψ_i = φ_i exactly, the second term vanishes and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import DTypeLike
 
 from ..atlas import ManifoldTask
 from ..progress import track
-from .cells import find_cells
+from .cells import Cell
 from .experts import Expert, Workshop, passthrough
 from .network import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from .routing import Routing
@@ -44,9 +46,8 @@ def chart_layer(task: ManifoldTask, experts: list[Expert]) -> MoELayer:
     return MoELayer(gate, nets, tuple(range(E)), task.atlas.names, outputs, reads=tuple(range(D)))
 
 
-def build_experts(workshop: Workshop) -> list[Expert]:
+def build_experts(workshop: Workshop, cells: Sequence[Cell]) -> list[Expert]:
     """Step 4 for every chart: the first as a pilot for the search, the others beside each other through joblib."""
-    cells = find_cells(workshop.task.atlas, workshop.routing, workshop.seed)
     pilot = workshop.build(cells[0])
     rest = Parallel(prefer="threads", return_as="generator")(delayed(workshop.build)(cell, pilot) for cell in cells[1:])
     return [pilot, *track(rest, "experts", total=len(cells) - 1)]

@@ -48,7 +48,8 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
 def headline(model: Model, report: Report | None) -> str:
     """Name, construction, ε and, given a report, what was found."""
     atlas, facts = model.task.atlas, model.facts
-    text = f"{model.task.name}: Theorem {facts['theorem']}, {len(atlas)} expert{'s'[: len(atlas) > 1]}, "
+    theorem = "affine router" if facts["theorem"] == "affine" else f"Theorem {facts['theorem']}"
+    text = f"{model.task.name}: {theorem}, {len(atlas)} expert{'s'[: len(atlas) > 1]}, "
     text += f"d = {atlas.dimension} in R^{atlas.ambient_dimension}"
     text += f", ε = {facts['epsilon']:.3g}"
     if report is None:

@@ -138,7 +138,10 @@ def test_width_is_reported_with_what_carrying_x_costs(stereographic):
     tau = network.layers[0].experts[0].groups[0][1].count
     assert network.layers[0].experts[0].widths == (6 + tau,)
     assert facts["parameters"] == sum(
-        a.weight.size + a.bias.size for layer in network.layers for part in ([layer.gate], *(n.affines for n in layer.experts)) for a in part
+        a.weight.size + a.bias.size
+        for layer in network.layers
+        for part in ([layer.gate], *(n.affines for n in layer.experts))
+        for a in part
     )
 
 
@@ -184,7 +187,7 @@ def test_plateau_routing_on_balls_of_a_sphere_is_exact_with_a_neuron_a_chart():
 
 
 def test_auto_falls_back_from_the_papers_budget_where_that_is_out_of_reach():
-    model = compile(task_on(ball_atlas(builtin("sphere", dimension=2), charts=40), saddle), epsilon=0.05)
+    model = compile(task_on(ball_atlas(builtin("sphere", dimension=2), charts=40), saddle), epsilon=0.05, theorem="4.9")
     assert model.facts["routing"] == "plateau"
     assert verify(model, samples=5000).holds
 

@@ -34,7 +34,8 @@ def claims(survey: Survey, ties: Ties, retried: Points) -> Iterator[tuple[Claim,
     yield claim("finite", "nonfinite", "every logit, state and output is a finite number (0: yes, 1: no)", "R9", "<=", 0.0)
     if "carried" in survey.worst:
         yield claim("passthrough", "carried", "layer 1 carries x̂ unchanged, as numbers: max |x₁ − x̂| = 0", "R1", "<=", 0.0)
-    yield claim("routing.valid", "outside", "x ∈ U_i for the chosen i (0: always, 1: not)", f"4.8 step 3, layer {layers}", "<=", 0.0)
+    step = f"4.8 step 3, layer {layers}" if layers > 1 else "B1"
+    yield claim("routing.valid", "outside", "x ∈ U_i for the chosen i (0: always, 1: not)", step, "<=", 0.0)
     if survey.value("separation") != np.inf:  # +∞: every chart contains every point, there is nothing to separate
         statement = "max over charts that contain x of τ − max over charts that do not > g"
         note = f"g = {ties.tolerance:.3g}: what another batch size or other hardware may change a score by"
@@ -60,16 +61,18 @@ def _ties(survey: Survey, ties: Ties, retried: Points) -> tuple[Claim, str | Non
 
 def _score_claims(promise: ScorePromise, mu: float) -> Iterator[tuple[str, str, str, str, Sense, float]]:
     t, plateau = promise.symbol, promise.plateau_level is not None
-    step = "B12" if plateau else "4.8 step 1"
-    yield "routing.tau", "tau_error", f"max_i |{t}_i(x) − τ_i(x̂)| ≤ δ", step, "<=", promise.delta
+    step = "B1" if promise.balls else "B12" if plateau else "4.8 step 1"
+    common = ", up to a summand common to all i" if promise.balls else ""
+    yield "routing.tau", "tau_error", f"max_i |{t}_i(x) − τ_i(x̂)| ≤ δ{common}", step, "<=", promise.delta
     sharp = f"max_i |{t}_i(x) − τ_i(x̂)| < μ/2 with μ = min_x max_i {t}_i(x) = {mu:.6g}, both measured here"
     yield "routing.sharp", "tau_error", sharp, "B11", "<=", float(np.nextafter(mu / 2, -np.inf))  # strictly below μ/2
-    step = "B12" if plateau else "4.8 step 3"
+    step = "B1" if promise.balls else "B12" if plateau else "4.8 step 3"
     statement = f"max_i {t}_i(x) ≥ {promise.floor:.6g}"
     # One part in 10^12 of room: the quotients b_i/Σb_j are themselves rounded.
     yield "routing.max_score", "max_t", statement, step, ">=", promise.floor * (1 - 1e-12)
     low, winner = promise.floor - promise.delta, promise.floor - 2 * promise.delta
-    yield "routing.max_tau", "max_tau", f"max_i τ_i(x̂) ≥ {low:.6g}", step, ">=", low
+    if not promise.balls:
+        yield "routing.max_tau", "max_tau", f"max_i τ_i(x̂) ≥ {low:.6g}", step, ">=", low
     yield "routing.chosen_rho", "chosen_t", f"{t}_i(x) ≥ {winner:.6g} > 0 for the chosen i", step, ">=", winner
 
 

@@ -48,6 +48,8 @@ class Observation:
 
 def membership(atlas: Atlas, points: Points) -> NDArray[np.bool_]:
     """(N, E): whether each point lies in each U_i. A point lies in the chart that it was parametrised by."""
+    if atlas.balls is not None:
+        return atlas.powers(points.base) > 0
     inside = np.stack([atlas.contains(i, points.base) for i in range(len(atlas))], axis=-1)
     if not atlas.cover:
         for i in np.unique(points.chart):
@@ -130,7 +132,7 @@ def observe(
             values["carried"] = np.abs(trace.states[0][:, : rounded.shape[1]].astype(float) - rounded.astype(float)).max(-1)
         if promise is not None:
             t = promise.reference(task.atlas, points.base)
-            values["tau_error"] = np.abs(t - logits).max(-1)
+            values["tau_error"] = promise.deviation(t, logits)
             values["max_t"], values["max_tau"] = t.max(-1), logits.max(-1)
             values["chosen_t"] = t[rows, chosen]
     return Observation(values, chosen, int(inside.sum(-1).max(initial=0)))
