@@ -1,57 +1,135 @@
-"""Lemma 3.1 for d = 1: free-knot linear splines."""
+"""Lemma 3.1 for d = 1: free-knot linear splines, nearly optimal in the sup norm, from samples or from a function.
+
+Nothing is proved about the error between samples here; see `spline_a_priori` for splines with a bound.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
-from scipy.interpolate import make_lsq_spline
 
 from ...atlas import Array
+from ...errors import InvalidArgument
 from ..ridge import Dictionary
+from .spline_curve import Curve
+from .spline_kinks import Kinks, find_kinks
+from .spline_knots import Gaps, equalise
+
+SAMPLES_PER_PIECE = 8
+"""At n samples a piece the largest error is seen up to a part of 1/n² of it."""
+LEAST_SAMPLES = 1024
+ZOOM, ZOOMS = 64, 5
+"""Samples around a kink are ZOOM times as dense in each of ZOOMS − 1 rounds: 1/1024 becomes 10^-10."""
 
 
-def equidistributed_knots(t: Array, values: Array, pieces: int) -> Array:
-    """`pieces` + 1 knots that share ∫ √|F″| evenly: the density of the best linear spline, asymptotically.
+@dataclass(frozen=True, eq=False)
+class Spline:
+    """The continuous function that is linear between ascending knots (n + 1,), with `levels` (n + 1, q) there."""
 
-    t (N,) ascending, values (N, q) samples of F; |F″| is the largest component, from second divided differences on a
-    grid of at least 4 cells a piece, floored at 1e-3 of its mean so that straight stretches keep some knots.
-    """
-    cells = min(len(t) - 1, max(4 * pieces, 256))
-    grid = np.linspace(t[0], t[-1], cells + 1)
-    on_grid = np.stack([np.interp(grid, t, column) for column in values.T], axis=1)
-    bend = np.abs(np.diff(on_grid, 2, axis=0)).max(1) / (grid[1] - grid[0]) ** 2
-    bend = np.concatenate([bend[:1], bend, bend[-1:]])
-    density = np.sqrt(np.maximum(bend, 0))
-    # The larger of neighbouring densities: divided differences of interpolated samples are noisy.
-    density = np.maximum(density, np.maximum(np.roll(density, 1), np.roll(density, -1)))
-    density = np.maximum(density, 1e-3 * density.mean() + 1e-300)
-    mass = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    knots = np.interp(np.linspace(0, mass[-1], pieces + 1), mass, grid)
-    knots[0], knots[-1] = t[0], t[-1]
-    return knots
+    knots: Array
+    levels: Array
+    bound: float | None = None
+    """A proved bound of |F − spline| in real arithmetic, largest component; None if nothing is known beyond samples."""
+
+    @property
+    def pieces(self) -> int:
+        return len(self.knots) - 1
+
+    def __call__(self, t: Array) -> Array:
+        """Values (N, q) at t (N,); continued linearly outside."""
+        k = np.clip(np.searchsorted(self.knots, t, side="right") - 1, 0, self.pieces - 1)
+        fraction = ((t - self.knots[k]) / np.diff(self.knots)[k])[:, None]
+        return self.levels[k] * (1 - fraction) + self.levels[k + 1] * fraction
+
+    def to_relu(self) -> tuple[Dictionary, Array, Array]:
+        """As `pieces` neurons along one direction, see `relu_form`."""
+        return relu_form(self.knots, self.levels)
 
 
 def fit_spline(t: Array, values: Array, width: int) -> tuple[Dictionary, Array, Array]:
     """A linear spline as at most `width` neurons along one direction: dictionary on R, output weights (q, m), constant (q,).
 
-    Least squares over t (N,), values (N, q). Neurons left of the middle knot face left, the others right. Outside
-    the data the spline continues linearly. Pieces without data of their own are merged with a neighbour.
+    Nearly optimal in the sup norm for the smooth curve through the samples t (N,), values (N, q), in any order. A kink that
+    stands out from the samples costs one knot. Neurons left of the middle knot face left, the others right. Outside the data
+    the spline continues linearly.
     """
-    order = np.argsort(t, kind="stable")
-    t, values = t[order], values[order]
-    distinct = np.concatenate([[True], np.diff(t) > 0])
-    t, values = t[distinct], values[distinct]
-    knots = equidistributed_knots(t, values, max(1, width - 1))
-    counts = np.histogram(t, knots)[0]
-    # Every piece needs data of its own (Schoenberg–Whitney).
-    knots = knots[np.concatenate([[True], counts[1:] >= 2, [True]])]
-    if np.histogram(t, knots)[0].min() < 1:
-        knots = np.array([t[0], t[-1]])
-    spline = make_lsq_spline(t, values, np.concatenate([[knots[0]], knots, [knots[-1]]]), k=1)
-    return relu_form(knots, spline(knots))
+    t, first = np.unique(t, return_index=True)
+    curve = Curve.through(t, values[first], find_kinks(t, values[first], (width - 1) // 2))
+    # More than one knot for two samples would fit what is not known.
+    return _fitted(curve, curve.t, curve.values, curve.breaks, min(width, max(1, len(t) // 2))).to_relu()
+
+
+def free_knot_spline(function: Callable[[Array], Array], lower: float, upper: float, width: int) -> Spline:
+    """A spline of at most `width` pieces for F : [lower, upper] → R^q, nearly optimal in the sup norm.
+
+    `function` takes t (N,) to (N, q). Kinks are found on a grid and zoomed in on. `bound` is None: no number of samples proves anything.
+    Raises `InvalidArgument` if the interval or the width is empty or a value is not finite.
+    """
+    if not (lower < upper and width >= 1):
+        raise InvalidArgument(f"a spline needs lower < upper and width ≥ 1, got [{lower}, {upper}] and {width}")
+
+    def at(t: Array) -> Array:
+        values = np.asarray(function(t), float).reshape(len(t), -1)
+        if not np.isfinite(values).all():
+            raise InvalidArgument(f"the function is not finite at {t[~np.isfinite(values).all(1)][0]:.6g}")
+        return values
+
+    t = np.linspace(lower, upper, max(LEAST_SAMPLES, SAMPLES_PER_PIECE * width) + 1)
+    values = at(t)
+    found = _zoomed(at, find_kinks(t, values, (width - 1) // 2), t)
+    breaks = np.concatenate([t[:1], found.at, t[-1:]])
+    return _fitted(at, t, values, breaks, width)
+
+
+def _zoomed(at: Callable[[Array], Array], found: Kinks, t: Array) -> Kinks:
+    """The kinks found on an equispaced grid t, as exactly as samples can tell; those that turn out smooth are left out."""
+    spacing = (t[-1] - t[0]) / (len(t) - 1)
+    for zoom in range(1, ZOOMS):
+        close = []
+        for kink in found.at:
+            near = np.unique(np.clip(kink + spacing / ZOOM**zoom * np.arange(-1.5 * ZOOM, 1.5 * ZOOM + 1), t[0], t[-1]))
+            kinks = find_kinks(near, at(near), 4)
+            close.append(kinks[np.argsort(np.abs(kinks.at - kink), kind="stable")[:1]])
+        found = Kinks.merge(close) if close else found
+    return found
+
+
+def _fitted(at: Callable[[Array], Array], t: Array, values: Array, breaks: Array, width: int) -> Spline:
+    """The spline of at most `width` pieces for the function `at`; t and values are samples of it, all breaks become knots."""
+    fractions = (np.arange(SAMPLES_PER_PIECE) / SAMPLES_PER_PIECE)[:, None]
+
+    def measure(knots: Array) -> Gaps:
+        inside = knots[:-1, None] + np.diff(knots)[:, None] * fractions[:, 0]
+        found = at(np.append(inside.ravel(), knots[-1]))
+        seen = found[:-1].reshape(len(inside), len(fractions), -1)
+        ends = np.concatenate([seen[:, 0], found[-1:]])
+        gap = ends[:-1, None] + np.diff(ends, axis=0)[:, None] * fractions - seen
+
+        def gaps(left: Array, right: Array) -> tuple[Array, Array]:
+            error = gap + left[:, None] + (right - left)[:, None] * fractions
+            return np.maximum(error.max(1), right), np.minimum(error.min(1), right)
+
+        return gaps
+
+    knots, shifts = equalise(measure, values.shape[1], t, _bends(t, values, breaks), breaks, width)
+    return Spline(knots, at(knots) + shifts)
+
+
+def _bends(t: Array, values: Array, breaks: Array) -> Array:
+    """√|F″| between the samples, (N − 1,), from divided differences within each part; the largest component."""
+    if len(t) < 3:
+        return np.ones(len(t) - 1)
+    slopes = np.diff(values, axis=0) / np.diff(t)[:, None]
+    bend = np.abs(np.diff(slopes, axis=0)).max(1) / ((t[2:] - t[:-2]) / 2)
+    bend[np.isin(t[1:-1], breaks)] = 0
+    bend = np.sqrt(np.concatenate([bend[:1], bend, bend[-1:]]))
+    return np.maximum(bend[1:], bend[:-1])
 
 
 def relu_form(knots: Array, levels: Array) -> tuple[Dictionary, Array, Array]:
-    """The piecewise-linear function with values `levels` (n, q) at ascending `knots` (n,), as n ReLUs facing outward from the middle."""
+    """The piecewise-linear function with `levels` (n, q) at ascending `knots` (n,), as n − 1 ReLUs facing outward from the middle."""
     slopes = np.diff(levels, axis=0) / np.diff(knots)[:, None]
     middle = (len(knots) - 1) // 2
     right = np.arange(middle, len(knots) - 1)
