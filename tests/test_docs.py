@@ -1,0 +1,122 @@
+"""docs/: every spec in it loads and lints, every message is the one it shows, every table names what the code has."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from atlasmoe.atlas import LIBRARY, lint, load_task
+from atlasmoe.atlas import spec as spec_module
+from atlasmoe.atlas.arguments import MAX_CHARTS, MAX_DIMENSION
+from atlasmoe.atlas.expressions import parse_expression
+from atlasmoe.atlas.grammar import CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_LENGTH, MAX_NODES
+from atlasmoe.atlas.manifolds.embedding import MAX_AMBIENT
+from atlasmoe.atlas.manifolds.library import BALL_OPTIONS, COMMON_OPTIONS
+from atlasmoe.atlas.partition import PROFILES
+from atlasmoe.atlas.spec_charts import CHART_KEYS, MANIFOLD_KEYS, MAX_COORDINATES
+from atlasmoe.cli import main
+from atlasmoe.errors import Severity
+from click.testing import CliRunner
+
+DOCS = Path(__file__).parent.parent / "docs"
+SPEC = (DOCS / "spec.md").read_text(encoding="utf-8")
+
+Row = tuple[str, ...]
+
+
+def blocks(info: str) -> list[str]:
+    """The fenced blocks of docs/ whose opening line is ```info."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))]
+    return [match for text in texts for match in re.findall(rf"^```{info}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+
+
+def tables(heading: str) -> list[list[Row]]:
+    """The tables of the section under `heading` of spec.md: rows of cells, the header first, code marks left out."""
+    (section,) = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", SPEC, re.MULTILINE | re.DOTALL)
+    found: list[list[Row]] = []
+    before = ""
+    for line in section.splitlines():
+        if line.startswith("|"):
+            if not before.startswith("|"):
+                found.append([])
+            row = tuple(cell.strip() for cell in re.split(r"(?<!`)\|(?!`)", line)[1:-1])
+            if not set("".join(row)) <= set("-"):
+                found[-1].append(row)
+        before = line
+    return found
+
+
+def first(table: list[Row]) -> list[str]:
+    return [row[0].strip("`") for row in table[1:]]
+
+
+COMPLETE = blocks("toml complete")
+
+
+@pytest.mark.parametrize("text", COMPLETE, ids=lambda text: tomllib.loads(text)["task"]["name"])
+def test_complete_specs_have_no_findings_that_matter(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_text(text, encoding="utf-8")
+    assert [str(finding) for finding in lint(load_task(path)) if finding.severity is Severity.ERROR] == []
+
+
+def test_there_are_examples_and_every_block_is_toml() -> None:
+    assert len(COMPLETE) >= 4
+    for text in blocks("toml"):
+        tomllib.loads(text)
+    assert len(re.findall("^```toml", SPEC, re.MULTILINE)) == len(COMPLETE) + len(blocks("toml")) + len(blocks("toml broken"))
+
+
+def test_broken_specs_give_the_messages_shown(tmp_path: Path) -> None:
+    (broken,), (message,) = blocks("toml broken"), blocks("text")
+    path = tmp_path / "broken.toml"
+    path.write_text(broken, encoding="utf-8")
+    result = CliRunner().invoke(main, ["lint", str(path)])
+    assert (result.exit_code, result.stderr) == (2, message)
+
+
+def test_keys_of_tables() -> None:
+    assert first(tables("`[manifold]` with your own charts")[0]) == list(MANIFOLD_KEYS)
+    assert first(tables("`[[chart]]`")[0]) == list(CHART_KEYS)
+    source = inspect.getsource(spec_module)
+    for heading, name in (("`[task]`", "task"), ("`[target]`", "target")):
+        (accepted,) = re.findall(rf'fields\.table\(tables\["{name}"\], "{name}", (\(.*?\))\)', source)
+        assert first(tables(heading)[0]) == list(ast.literal_eval(accepted))
+
+
+def test_library_manifolds() -> None:
+    overview, options, common = tables("`[manifold]` from the library")
+    assert first(overview) == list(LIBRARY)
+    for row in overview[1:]:
+        assert tuple(re.findall(r"`(\w+)`", row[2])) == LIBRARY[row[0].strip("`")].atlases
+    documented = [tuple(cell.strip("`") for cell in row) for row in options[1:]]
+    assert [row[:2] for row in documented] == [(name, option) for name, entry in LIBRARY.items() for option in entry.options]
+    for name, option, default, _ in documented:
+        value = inspect.signature(LIBRARY[name].build).parameters[option].default
+        if value is None:
+            assert default in ("none", "4", "[0, 1]` per axis", "[-1, 1]` per axis")
+        else:
+            assert ast.literal_eval(default) == (list(value) if isinstance(value, tuple) else value), (name, option)
+    assert first(common) == list(COMMON_OPTIONS)
+    assert first(tables("Ball atlases")[0]) == list(BALL_OPTIONS)
+    assert first(tables("Partition of unity")[0]) == list(PROFILES)
+
+
+def test_grammar() -> None:
+    language, limits = tables("Expressions")
+    cells = {row[0]: re.findall(r"`(\w+)`", row[1]) for row in language}
+    arities = {(1, 1): "functions of 1 argument", (2, 2): "functions of 2 arguments", (2, None): "functions of 2 or more arguments"}
+    for arity, label in arities.items():
+        assert cells[label] == [name for name, function in FUNCTIONS.items() if (function.least, function.most) == arity]
+    assert {(function.least, function.most) for function in FUNCTIONS.values()} == set(arities)
+    assert cells["constants"] == list(CONSTANTS)
+    assert parse_expression("2**3**2 - x**2", ["x"]) == parse_expression("512 + -x**2", ["x"])
+    values = [int(re.findall(r"\d+", row[1])[0]) for row in limits[1:]]
+    assert values == [
+        *(spec_module.MAX_BYTES, MAX_LENGTH, MAX_DEPTH, MAX_NODES, MAX_BITS, MAX_EXPONENT, MAX_DEGREE, MAX_CHARTS),
+        *(MAX_COORDINATES, MAX_DIMENSION, MAX_AMBIENT, spec_module.MAX_OUTPUTS),
+    ]
