@@ -19,7 +19,7 @@ import sympy
 from ..errors import Finding, Severity, SpecError
 from .expression_builder import Builder, Refused, excerpt, survey
 from .expression_text import format_expression
-from .grammar import GRAMMAR, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
+from .grammar import FUNCTIONS, GRAMMAR, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
 
 __all__ = ["caret", "format_expression", "parse_expression", "parse_number", "real_symbols", "wrong_name"]
 
@@ -159,16 +159,21 @@ def _hint(text: str, column: int, token: str) -> str:
     before = text[: column - 1].rstrip()
     if token == "^":
         return "write ** for powers"
+    if token in ("<", ">", "<=", ">=") and re.search(r"Piecewise.*,[^,]*[<>][^,]*$", before):
+        return "comparisons are not chained: write 0 < x and x < 1"
     if token in ("<", ">", "<=", ">=", "&", "|", "and", "or", "True"):
         return "comparisons belong in the conditions of Piecewise((value, condition), ..., (value, True)), joined by and, or"
     if token in (".", "_"):
         return LANGUAGE
     if token in ("=", "!", "~"):
         return "the comparisons are < <= > >="
-    if token == "Piecewise" or (token == "," and "Piecewise" in before):
+    if token in ("Piecewise", "if", "else") or (token == "," and "Piecewise" in before):
         return "write Piecewise((value, condition), ..., (value, True))"
     if token == ")" and before.count("(") <= before.count(")"):
         return "this parenthesis was not opened"
+    called = re.search(r"(?<![A-Za-z_0-9])[A-Za-z]\w*$", before)
+    if called and called[0] in FUNCTIONS:
+        return f"write {called[0]}(...)"
     if (token == "(" or re.match(r"[A-Za-z_0-9.]", token)) and before and (before[-1].isalnum() or before[-1] in "_)."):
         return "is a * missing before it?"
     return LANGUAGE
