@@ -48,6 +48,8 @@ METADATA = {"schema": str(SCHEMA)}
 """Of safetensors files. One key only: safetensors writes several in random order, and equal models should give equal files."""
 REQUIRED = {WEIGHTS, TASK, LEDGER, CARD}
 ALLOWED = {CONFIG, *REQUIRED, ARRAYS, "certificate.json"}
+LFS_POINTER = b"version https://git-lfs"
+"""How the file begins that git checks out where git lfs is not installed."""
 TEXT_LIMIT = 64 << 20
 """Bytes that a JSON, TOML or Markdown file of a folder may have."""
 
@@ -129,14 +131,15 @@ def check_output(folder: str | os.PathLike[str], overwrite: bool) -> None:
     names = {entry.name for entry in folder.iterdir()}
     if not names:
         return
-    if not overwrite:
-        raise FolderError(f"{folder}: exists already; choose another place, or replace it with --force (overwrite=True)")
+    refused = "is not replaced" if overwrite else "exists already"
     strangers = sorted(names - ALLOWED)
     if strangers:
         stranger = f"it holds {strangers[0]}, which is no part of a model"
-        raise FolderError(f"{folder}: is not replaced: {stranger}; move it or choose another place")
+        raise FolderError(f"{folder}: {refused}: {stranger}; move it or choose another place")
     if not _claims_to_be_ours(folder / CONFIG):
-        raise FolderError(f"{folder}: is not replaced: it is not a model that atlasmoe wrote; choose another place, or remove it yourself")
+        raise FolderError(f"{folder}: {refused}: it is not a model that atlasmoe wrote; choose another place, or remove it yourself")
+    if not overwrite:
+        raise FolderError(f"{folder}: exists already; choose another place, or replace it with --force (overwrite=True)")
 
 
 def _claims_to_be_ours(path: Path) -> bool:
@@ -181,13 +184,21 @@ def _read_files(folder: Path, config: Fields) -> dict[str, bytes]:
         if not name.endswith(".safetensors") and size > TEXT_LIMIT:
             raise FolderError(f"{path}: has {size} bytes, over the limit of {TEXT_LIMIT}; compile the model again")
         if path.stat().st_size != size:
-            hint = "git lfs pull, if it is a pointer file, or "
-            raise FolderError(f"{path}: has {path.stat().st_size} bytes, but {CONFIG} says {size}; {hint}{MEND}")
+            hint = "it is a pointer of git lfs: run git lfs pull" if _is_lfs_pointer(path) else MEND
+            raise FolderError(f"{path}: has {path.stat().st_size} bytes, but {CONFIG} says {size}; {hint}")
         contents[name] = _read_bounded(path, size)
         if _sha256(contents[name]) != entry.text("sha256"):
             raise FolderError(f"{path}: was changed after it was written (its SHA-256 does not match); {MEND}")
         _check_schema(entry)
     return contents
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError:
+        return False
 
 
 def _read_tensors(folder: Path, name: str, data: bytes) -> dict[str, NDArray]:

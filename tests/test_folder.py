@@ -106,6 +106,24 @@ def test_existing_folder_is_refused_and_replaced_on_request(saved: Path, circle3
     assert [path.name for path in saved.parent.iterdir()] == ["circle"]
 
 
+def test_force_is_offered_only_where_it_would_do(circle: Model, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    with pytest.raises(FolderError, match=r"exists already: it holds a\.txt") as caught:
+        atlasmoe.save(circle, tmp_path / "notes")
+    assert "--force" not in str(caught.value)
+
+
+def test_git_lfs_is_mentioned_where_it_is_the_cause(saved: Path) -> None:
+    weights = saved / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(FolderError, match="restore it or compile"):
+        atlasmoe.load(saved)
+    weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
+    with pytest.raises(FolderError, match="run git lfs pull"):
+        atlasmoe.load(saved)
+
+
 def test_strangers_are_never_replaced(circle: Model, saved: Path, tmp_path: Path) -> None:
     (saved / "thesis.tex").write_text("years of work")
     with pytest.raises(FolderError, match=r"holds thesis\.tex"):
