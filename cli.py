@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     from .atlas import ManifoldTask
     from .constructions import Model
     from .errors import Finding
+    from .verify import Report
 
 INTERRUPTED = 130
 DEFAULT_EPSILON = "1%"
 DEMO = "examples/sphere.toml"
+STATEMENT_COLUMNS = 120
+"""Columns that a terminal must have for the statements of claims to be readable in a table."""
+FILE_COLUMNS = 160
+"""Width of tables where standard output is no terminal."""
 RANGE_SAMPLES = 1 << 13
 """Points of M at which the range of a target is measured for a relative ε."""
 
@@ -61,7 +67,7 @@ class FrontDoor(click.Group):
 
 def _fail(ctx: click.Context, error: Exception, code: int) -> NoReturn:
     """Report an error on stderr, or as JSON on stdout, and exit."""
-    message = error.format_message() if isinstance(error, click.ClickException) else str(error) or type(error).__name__
+    message = _message(error)
     if ctx.meta["atlasmoe.json"]:
         document: dict[str, Any] = {"type": type(error).__name__, "message": message, "exit_code": code}
         if isinstance(error, SpecError | LintError):
@@ -73,6 +79,15 @@ def _fail(ctx: click.Context, error: Exception, code: int) -> NoReturn:
         for line in message.splitlines():
             click.secho(line, fg="red", err=True)
     ctx.exit(code)
+
+
+def _message(error: Exception) -> str:
+    """What is said of an error."""
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _print_findings(error: SpecError) -> None:
@@ -95,10 +110,10 @@ def main() -> None:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, errors included.")
 force_option = click.option("--force", is_flag=True, help="Replace the folder if it holds a model.")
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Results are the same for the same seed."
+    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
 )
 samples_option = click.option(
-    "--samples", type=click.IntRange(1, 10**9), default=200_000, show_default=True, help="Random points to check."
+    "--samples", type=click.IntRange(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
 )
 
 
@@ -112,9 +127,17 @@ def compile_options(command: Callable[..., None]) -> Callable[..., None]:
             f" Default: {DEFAULT_EPSILON}, unless --width is given.",
         ),
         click.option("--width", type=int, metavar="M", help="Hidden width to use; ε is then what it reaches."),
-        click.option("--theorem", default="auto", show_default=True, help="4.8, 4.9 (affine charts), affine (balls; one layer), or auto."),
-        click.option("--routing", default="auto", show_default=True, help="theorem, multiplicity, plateau, or auto."),
-        click.option("--dtype", default="float64", show_default=True, help="float64 or float32, of the weights as exported."),
+        click.option(
+            "--theorem",
+            metavar="NAME",
+            default="auto",
+            show_default=True,
+            help="4.8, 4.9 (affine charts), affine (balls; one layer), or auto.",
+        ),
+        click.option("--routing", metavar="NAME", default="auto", show_default=True, help="theorem, multiplicity, plateau, or auto."),
+        click.option(
+            "--dtype", metavar="NAME", default="float64", show_default=True, help="float64 or float32, of the weights as exported."
+        ),
         click.option("--max-width", type=int, metavar="M", help="No hidden layer gets wider than this."),
         seed_option,
     )
@@ -123,7 +146,7 @@ def compile_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@main.command()
+@main.command(short_help="Check everything that the theorems assume of SPEC.")
 @click.argument("spec", type=click.Path())
 @json_option
 def lint(spec: str, as_json: bool) -> None:
@@ -163,7 +186,7 @@ def compile_command(spec: str, output: Path, force: bool, as_json: bool, **choic
         _print_model(model, path)
 
 
-@main.command()
+@main.command(short_help="Check every claim of the model on its weights.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @samples_option
 @seed_option
@@ -175,6 +198,8 @@ def verify(folder: Path, samples: int, seed: int, figure: Path | None, as_json: 
     from .verify import verify as check
 
     model = load(folder)
+    if figure is not None and not figure.absolute().parent.is_dir():
+        raise InvalidArgument(f"--figure {figure}: there is no folder {figure.absolute().parent}; make it, or choose another place")
     report = check(model, samples=samples, seed=seed)
     if figure is not None:
         from .report.figures import figure as draw
@@ -183,16 +208,14 @@ def verify(folder: Path, samples: int, seed: int, figure: Path | None, as_json: 
     if as_json:
         _print_json(report.to_dict())
     else:
-        from .report import tables
-
-        _console().print(tables.report_table(report))
+        _print_report(report)
         if figure is not None:
             click.echo(f"figure: {figure}")
     if not report.holds:
         click.get_current_context().exit(1)
 
 
-@main.command()
+@main.command(short_help="Explain a value, or where a neuron comes from.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--at", metavar="X", help='A point of M, like "0.6,0,0.8"; before embedding, or the D coordinates after it.')
 @click.option("--layer", type=int, help="Where does a neuron come from? The layer, from 1.")
@@ -222,13 +245,13 @@ def explain(folder: Path, at: str | None, layer: int | None, expert: str | None,
         if as_json:
             _print_json(asdict(origin))
         else:
-            _console().print(explanation.neuron(origin))
+            _print(explanation.neuron(origin))
         return
     found = model.explain(_point(at, model))
     if as_json:
         _print_json({**asdict(found), "chart": found.chart})
     else:
-        _console().print(explanation.point(found))
+        _print(explanation.point(found))
     if found.error is not None and not found.error <= model.ledger.root.budget:
         click.get_current_context().exit(1)
 
@@ -247,7 +270,7 @@ def show(folder: Path, as_json: bool) -> None:
         _print_model(model, folder.absolute())
 
 
-@main.command()
+@main.command(short_help="Compile and verify the sphere example.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("out/sphere"), show_default=True, help="Folder for the model."
 )
@@ -267,10 +290,8 @@ def demo(output: Path, samples: int, as_json: bool) -> None:
     if as_json:
         _print_json({"folder": str(path), "facts": model.facts, "ledger": model.ledger.root.to_dict(), "report": report.to_dict()})
     else:
-        from .report import tables
-
         _print_model(model, path)
-        _console().print(tables.report_table(report))
+        _print_report(report)
         click.echo(f'Try: atlasmoe explain {output} --at "0.6,0,0.8"')
     if not report.holds:
         click.get_current_context().exit(1)
@@ -315,10 +336,14 @@ def _absolute(epsilon: str, task: ManifoldTask) -> float:
 def _point(text: str, model: Model) -> Any:
     """The ambient point that `--at` names, by its D coordinates or by the k coordinates before embedding."""
     atlas = model.task.atlas
-    try:
-        numbers = [float(part) for part in text.replace(",", " ").split()]
-    except ValueError as error:
-        raise InvalidArgument(f"--at {text!r}: {error}; give numbers like 0.6,0,0.8") from None
+    numbers = []
+    for part in text.replace(",", " ").split():
+        try:
+            numbers.append(float(part))
+        except ValueError:
+            numbers.append(math.nan)
+        if not math.isfinite(numbers[-1]):
+            raise InvalidArgument(f"--at {text!r}: {part!r} is not a finite number; give numbers like 0.6,0,0.8")
     if len(numbers) == atlas.base_dimension:
         return atlas.embed(numbers)
     if len(numbers) != atlas.ambient_dimension:
@@ -330,8 +355,7 @@ def _point(text: str, model: Model) -> Any:
 def _print_model(model: Model, path: Path) -> None:
     from .report import tables
 
-    console = _console()
-    console.print(tables.ledger_table(model.ledger))
+    _print(tables.ledger_table(model.ledger, statements=_wide()))
     network = model.network
     sizes = f"E = {len(network.layers[-1])}, {network.parameters:,} parameters, {network.active_parameters:,} of them per input"
     click.echo(f"{model.task.name}: {sizes}, {network.dtype}")
@@ -340,12 +364,31 @@ def _print_model(model: Model, path: Path) -> None:
     click.echo(f"model: {path}")
 
 
-def _console() -> Any:
-    """Standard output; colours and the terminal's width on a terminal only."""
+def _print_report(report: Report) -> None:
+    from .report import tables
+
+    _print(tables.report_table(report, statements=_wide()))
+
+
+def _print(renderable: Any) -> None:
+    """Onto standard output; colours and the terminal's width on a terminal only."""
     from rich.console import Console
 
     console = Console()
-    return console if console.is_terminal else Console(width=160, color_system=None)
+    if console.is_terminal:
+        console.print(renderable)
+    else:
+        from .report.tables import render
+
+        click.echo(render(renderable, FILE_COLUMNS))
+
+
+def _wide() -> bool:
+    """Whether there is room for the statements of claims beside their numbers."""
+    from rich.console import Console
+
+    console = Console()
+    return not console.is_terminal or console.width >= STATEMENT_COLUMNS
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -371,3 +414,7 @@ def _finite(document: Any) -> Any:
     from .export.typed_json import finite_json
 
     return finite_json(document)
+
+
+if __name__ == "__main__":
+    main()

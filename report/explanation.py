@@ -42,7 +42,7 @@ def neuron(origin: NeuronOrigin) -> RenderableType:
     _add(facts, "neuron", f"{origin.name}, number {origin.index} of hidden layer {origin.hidden}")
     _add(facts, "of", f"expert {origin.expert}, layer {origin.layer}")
     _add(facts, "origin", origin.origin)
-    _add(facts, "reads", _combination(origin.reads) + f" {'−' if origin.bias < 0 else '+'} {abs(origin.bias):.6g}")
+    _add(facts, "reads", _combination(origin.reads, origin.bias))
     _add(facts, "writes", _shortened([f"{weight:.6g} to {name}" for name, weight in origin.writes.items()]) or "nothing")
     return facts
 
@@ -81,9 +81,16 @@ def _margin(expert: str, margin: float, runner_up: str | None, matters: bool) ->
     return f"{expert} won by {margin:.6g} before {runner_up}" if margin > 0 else f"{expert}, tied with {runner_up}: the first wins"
 
 
-def _combination(weights: Mapping[str, float]) -> str:
-    terms = [f"{'−' if weight < 0 else '+'} {abs(weight):.6g}·{name}" for name, weight in weights.items()]
-    return _shortened(terms, " ").removeprefix("+ ") or "0"
+def _combination(weights: Mapping[str, float], bias: float) -> str:
+    """Σ weight·name + bias, as one would write it."""
+
+    def term(value: float, name: str) -> str:
+        size = name if name and abs(value) == 1 else f"{abs(value):.6g}" + (f"·{name}" if name else "")
+        return f"{'−' if value < 0 else '+'} {size}"
+
+    shown = _shortened([term(weight, name) for name, weight in weights.items()], " ")
+    everything = " ".join(part for part in (shown, term(bias, "") if bias else "") if part) or "0"
+    return "−" + everything[2:] if everything.startswith("− ") else everything.removeprefix("+ ")
 
 
 def _shortened(terms: list[str], separator: str = "; ") -> str:

@@ -35,7 +35,10 @@ COLUMNS: tuple[tuple[str, Justify], ...] = (
 
 
 def ledger_table(ledger: Ledger, *, statements: bool = True, every: bool = False) -> Table:
-    """The ledger as a tree, one row per claim; long rows of siblings are shortened to the tightest unless `every`."""
+    """The ledger as a tree, one row per claim; long rows of siblings are shortened to the tightest unless `every`.
+
+    Without `statements` it has numbers only, and fits a narrow terminal.
+    """
     table = Table(
         box=box.SIMPLE_HEAD, title=f"ledger: {'every claim holds' if ledger.holds else 'NOT every claim holds'}", title_justify="left"
     )
@@ -48,23 +51,27 @@ def ledger_table(ledger: Ledger, *, statements: bool = True, every: bool = False
         ("known", "left"),
     ):
         table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("source", ratio=1)
     if statements:
+        table.add_column("source", ratio=1)
         table.add_column("statement", ratio=4)
     for guide, claim, hidden in _tree(ledger.root, every):
         if claim is None:
             table.add_row(Text(f"{guide}… {hidden}", "dim"))
             continue
-        row: list[RenderableType] = [Text.assemble((guide, "dim"), _mark(claim), " ", claim.name), *_numbers(claim), _known(claim)]
-        row.append(Text(claim.source, "dim"))
+        row: list[RenderableType] = [Text.assemble((guide, "dim"), _mark(claim), " ", claim.name), *_numbers(claim)]
+        row.append(_known(claim, counted=statements))
         if statements:
+            row.append(Text(claim.source, "dim"))
             row.append(Text(claim.statement + (f" ({claim.note})" if claim.note else "")))
         table.add_row(*row)
     return table
 
 
-def report_table(report: Report) -> Group:
-    """The verification: its claims, the worst points of refuted ones, the violation rate and the routes."""
+def report_table(report: Report, *, statements: bool = True) -> Group:
+    """The verification: its claims, the worst points of refuted ones, the violation rate and the routes.
+
+    Without `statements` it fits a narrow terminal.
+    """
     verdict = Text("holds on every sampled point", "bold green") if report.holds else Text("REFUTED", "bold red")
     counts = ", ".join(f"{count:,} {kind}" for kind, count in report.counts.items())
     head = Text.assemble(
@@ -80,11 +87,13 @@ def report_table(report: Report) -> Group:
         ("found by", "left"),
     ):
         table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("statement", ratio=1)
+    if statements:
+        table.add_column("statement", ratio=1)
     for claim in report.claims:
         worst = report.worst.get(claim.name)
         found = "batch sizes" if worst is None else worst.kind
-        table.add_row(Text.assemble(_mark(claim), " ", claim.name), *_numbers(claim), Text(found), Text(claim.statement, overflow="fold"))
+        row: list[RenderableType] = [Text.assemble(_mark(claim), " ", claim.name), *_numbers(claim), Text(found)]
+        table.add_row(*row, *([Text(claim.statement, overflow="fold")] if statements else []))
     parts: list[RenderableType] = [head, table]
     for claim in report.claims:
         worst = report.worst.get(claim.name)
@@ -109,8 +118,8 @@ def _mark(claim: Claim) -> tuple[str, str]:
     return ("✓", "green") if claim.holds else ("✗", "bold red")
 
 
-def _known(claim: Claim) -> Text:
-    points = "" if claim.samples is None else f" ({claim.samples:,})"
+def _known(claim: Claim, counted: bool) -> Text:
+    points = "" if claim.samples is None or not counted else f" ({claim.samples:,})"
     return Text(f"{claim.known}{points}", STYLES[claim.known])
 
 

@@ -109,6 +109,26 @@ def test_verify_draws_a_figure(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_figure_that_cannot_be_written_is_refused_before_the_work(folder: Path, tmp_path: Path) -> None:
+    result = run("verify", folder, "--samples", 10**9, "--figure", tmp_path / "no" / "figure.png")
+    assert result.exit_code == 2
+    assert f"there is no folder {tmp_path / 'no'}" in result.stderr
+
+
+def test_an_error_of_the_system_names_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", "/mnt/figure.png")
+
+    monkeypatch.setattr("atlasmoe.export.folder.load", fails)
+    assert run("show", folder).stderr == "/mnt/figure.png: No space left on device\n"
+
+
+def test_files_get_no_trailing_spaces(folder: Path) -> None:
+    for arguments in (("show",), ("verify", "--samples", "100"), ("explain", "--at", "0.6,0.8")):
+        lines = run(arguments[0], folder, *arguments[1:]).stdout.splitlines()
+        assert lines == [line.rstrip() for line in lines]
+
+
 def test_a_flipped_sign_is_refuted_or_refused(folder: Path, tmp_path: Path) -> None:
     model = atlasmoe.load(folder)
     last = model.network.layers[-1]
@@ -162,9 +182,10 @@ def test_explain_a_neuron(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--at", "0.6,north"], "could not convert"),
+        (["--at", "0.6,north"], "'north' is not a finite number"),
         (["--at", "1,2,3"], "gives 3 numbers, but circle has 2"),
-        (["--at", "nan,1"], "finite numbers"),
+        (["--at", "nan,1"], "'nan' is not a finite number"),
+        (["--at", "1e999,1"], "'1e999' is not a finite number"),
         (["--layer", "9", "--expert", "0", "--neuron", "0"], "there is no layer 9"),
         (["--layer", "2", "--expert", "atlantis", "--neuron", "0"], "no expert 'atlantis'"),
         (["--layer", "2", "--expert", "0", "--neuron", "99999"], "there is no neuron 99999"),
@@ -241,8 +262,14 @@ def test_show(folder: Path) -> None:
     assert json.loads(run("show", folder, "--json").stdout)["facts"]["theorem"] == "4.8"
 
 
+def test_help_fits_a_terminal() -> None:
+    text = run("--help").stdout
+    assert "..." not in text.split("Commands:")[1], "no command's summary is cut off"
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
 def test_as_a_program(folder: Path) -> None:
-    program = [sys.executable, "-c", "from atlasmoe.cli import main; main()"]
+    program = [sys.executable, "-m", "atlasmoe"]
     started = time.perf_counter()
     subprocess.run([*program, "--help"], check=True, capture_output=True)
     assert time.perf_counter() - started < 3, "imports belong inside the commands"

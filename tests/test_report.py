@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import Atlas, Box, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
+from atlasmoe.constructions.explain import NeuronOrigin
 from atlasmoe.constructions.ledger import Claim, Known, Ledger
 from atlasmoe.constructions.model import Model
 from atlasmoe.constructions.network import Affine, MoELayer, Network
 from atlasmoe.errors import AtlasMoEError
-from atlasmoe.report import figure, ledger_table, render, report_table
+from atlasmoe.report import explanation, figure, ledger_table, render, report_table
 from atlasmoe.report.evaluation import evaluate
 from atlasmoe.verify import Report, verify
 from handmade import Arrays, circle_model, net, with_expert
@@ -40,6 +41,27 @@ def test_the_ledger_is_a_tree_with_every_number() -> None:
     assert " ".join(lines[4].split()) == "✓ total 0.25 ≤ 1 25% exact Theorem 4.8 |f − Ψ| ≤ ε"
     assert " ".join(lines[5].split()) == "├ ✓ expert[north].target 0.125 ≤ 0.5 25% formula Lemma 3.1 |F − g| ≤ ε/2"
     assert " ".join(lines[6].split()) == "└ ✓ margin 0.5 ≥ 0.375 75% sampled (1,234) 4.8 step 3 max τ ≥ 3/(4E) (on a grid)"
+
+
+def test_without_statements_tables_fit_a_narrow_terminal(report: Report) -> None:
+    leaf = Claim("expert[north].target", "|F − g| ≤ ε/2", "Lemma 3.1", 0.0125, 0.00098761, Known.SAMPLED, samples=32_768)
+    ledger = Ledger(Claim("total", "|f − Ψ| ≤ ε", "Theorem 4.8", 1.0, 0.25, Known.EXACT, children=(leaf,)))
+    text = render(ledger_table(ledger, statements=False), 80)
+    assert " ".join(text.splitlines()[-1].split()) == "└ ✓ expert[north].target 0.0009876 ≤ 0.0125 8% sampled"
+    text = render(report_table(report, statements=False), 80)
+    assert "…" not in text
+    assert len(text.splitlines()) < 2 * len(report.claims) + 8, "one line per claim"
+
+
+def test_what_a_neuron_reads_is_written_as_a_sum() -> None:
+    def reads(weights: dict[str, float], bias: float) -> str:
+        text = render(explanation.neuron(NeuronOrigin(2, "north", 1, 0, "n", "Lemma 3.1", weights, bias, {})))
+        return next(line for line in text.splitlines() if line.startswith("reads")).removeprefix("reads").strip()
+
+    assert reads({"x": -1.0}, 0.0) == "−x"
+    assert reads({"x": 1.0, "y": -0.25}, -2.0) == "x − 0.25·y − 2"
+    assert reads({}, 0.5) == "0.5"
+    assert reads({}, 0.0) == "0"
 
 
 def test_long_families_are_shortened_but_nothing_that_fails_is_hidden() -> None:
