@@ -19,12 +19,12 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from ..atlas import Array, Atlas, BallChart, ManifoldTask, Points
+from ..atlas import Array, Atlas, BallChart, Box, ManifoldTask, Piece, Points
 from ..atlas.covering import covering_margin, nearest_ball
 from ..errors import InvalidArgument
-from .cells import COLLAR, FEWEST, Cell
+from .cells import COLLAR, FEWEST, SEARCHED, Cell
 from .experts import Expert
-from .network import Affine, MoELayer, Network
+from .network import Affine, MoELayer, Network, ReLUNet
 from .proved_cover import CoverProof, prove_cover
 from .routing import COVER_SAMPLES
 from .theorem_4_8 import input_names
@@ -34,6 +34,7 @@ CLAIMED = 0.5
 PRODUCTS = 1 + 2.0**-20
 """Covers the products of two rounding errors and the rounding of a bound's own formula."""
 PROBED = 1024
+SEARCHED_PER_BALL = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0) -> AffineRouting:
         raise InvalidArgument('theorem "affine" routes between balls, but this atlas has other charts; use ball_atlas (atlas = "ball")')
     centers, radii = atlas.balls
     fresh = atlas.sample(max(COVER_SAMPLES, 16 * len(atlas)), seed + 5, low_discrepancy=True)
-    found, witness = covering_margin(Atlas(atlas.coordinates, atlas.parametrising), centers, radii, fresh, seed)
+    found, witness = covering_margin(atlas, centers, radii, fresh, seed)
     if found <= 0:
         _refuse(witness.base[0], centers, radii)
     gate = exact_gate(atlas, centers, radii)
@@ -107,7 +108,7 @@ def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0) -> AffineRouting:
     tree = cKDTree(centers)
     meeting = tree.query_ball_point(centers, radii + radii.max(), return_sorted=True)
     near = tuple(np.array(some, np.intp) for some in meeting)
-    return AffineRouting(atlas, centers, radii, gate, stored, eta, found, atlas.parametrise(witness.chart, witness.intrinsic), proof, near)
+    return AffineRouting(atlas, centers, radii, gate, stored, eta, found, witness, proof, near)
 
 
 def _refuse(point: Array, centers: Array, radii: Array) -> None:
@@ -161,26 +162,70 @@ def _gamma(n: int, u: float) -> float:
 
 
 def cells(routing: AffineRouting, seed: int) -> list[Cell]:
-    """The routed cell {s_i ≥ max s − 2η} of every ball: its Voronoi (or power) cell, drawn from the ball's own pieces.
+    """The routed cell {s_i ≥ max s − 2η} of every ball: its Voronoi (or power) cell, in boxes of intrinsic coordinates.
 
     Its collar moves every face outwards until the cell has about COLLAR times its volume: the face towards a ball at distance h
     moves by t/h where s_i ≥ max s − t.
     """
-    atlas, centers = routing.atlas, routing.centers
-    sample = atlas.sample(max(COVER_SAMPLES, 16 * len(atlas)), seed + 2, low_discrepancy=True)
-    chosen = np.bincount(nearest_ball(sample.base, centers, routing.radii)[1], minlength=len(atlas))
-    apart = cKDTree(centers).query(centers, k=2)[0][:, 1] if len(atlas) > 1 else np.array([np.inf])
-    widening = COLLAR ** (1 / atlas.dimension) - 1
+    atlas, E = routing.atlas, len(routing.atlas)
+    apart = cKDTree(routing.centers).query(routing.centers, k=2)[0][:, 1] if E > 1 else np.array([np.inf])
+    collars = np.minimum(-2 * routing.eta, -(COLLAR ** (1 / atlas.dimension) - 1) * apart**2 / 2)
+    searched = atlas.sample(int(np.clip(SEARCHED_PER_BALL * E, *SEARCHED)), seed + 2, low_discrepancy=True)
+    owner, leads = _leading(routing, searched.base)
+    chosen = np.bincount(owner[:, 0], minlength=E)
+    point, rank = np.nonzero(leads >= collars[owner])
+    order = np.argsort(owner[point, rank], kind="stable")
+    boxes = _boxes(atlas, searched[point[order]], owner[point, rank][order])
     result = []
     for i, ball in enumerate(atlas.charts):
         assert isinstance(ball, BallChart)
-        volumes = np.array([np.prod(piece.box.widths) for piece in ball.pieces])
-        threshold = -2 * routing.eta
-        if chosen[i] == 0:
-            threshold = min(threshold, _closest(routing, i, seed))
-        collar = min(threshold, -widening * apart[i] ** 2 / 2)
-        result.append(Cell(i, ball.pieces, volumes / volumes.sum(), threshold, collar))
+        threshold = -2 * routing.eta if chosen[i] else min(-2 * routing.eta, _closest(routing, i, seed))
+        pieces = boxes.get(i, ball.pieces)
+        volumes = np.array([np.prod(piece.box.widths) for piece in pieces])
+        result.append(Cell(i, pieces, volumes / volumes.sum(), threshold, min(threshold, collars[i])))
     return result
+
+
+def _boxes(atlas: Atlas, points: Points, cell: NDArray[np.intp]) -> dict[int, tuple[Piece, ...]]:
+    """For cells, given by their points in order of the cell: a box in the one chart that holds all of them, else in all that hold some.
+
+    Cells with fewer than FEWEST points are missing.
+    """
+    found, starts, counts = np.unique(cell, return_index=True, return_counts=True)
+    least = np.full(len(found), np.inf)
+    single: dict[int, Piece] = {}
+    several: dict[int, list[Piece]] = {int(i): [] for i in found[counts >= FEWEST]}
+    for p, chart in enumerate(atlas.parametrising):
+        inside = points.chart == p
+        u = np.where(inside[:, None], points.intrinsic, np.nan)
+        if chart.forward is not None:
+            also = ~inside & chart.contains(points.base)
+            u[also] = chart.coordinates(points.base[also])
+            inside |= also
+        outermost = np.maximum.reduceat(np.where(inside, np.abs(chart.domain.to_unit(u)).max(1), np.inf), starts)
+        low, high, held = np.fmin.reduceat(u, starts), np.fmax.reduceat(u, starts), np.add.reduceat(inside.astype(int), starts)
+        # n uniform points miss a cell's extent by about its n^{-1/d}-th part.
+        margin = (high - low + 1e-3 * chart.domain.widths) * (np.maximum(held, 1) ** (-1 / atlas.dimension))[:, None]
+        low, high = np.maximum(low - margin, chart.domain.lower), np.minimum(high + margin, chart.domain.upper)
+        for k in np.flatnonzero((held > 0) & (counts >= FEWEST)):
+            piece = Piece(p, Box(tuple(low[k]), tuple(high[k])))
+            several[int(found[k])].append(piece)
+            if outermost[k] < least[k]:
+                least[k] = outermost[k]
+                single[int(found[k])] = piece
+    return {i: (single[i],) if i in single else tuple(pieces) for i, pieces in several.items()}
+
+
+def _leading(routing: AffineRouting, base: Array) -> tuple[NDArray[np.intp], Array]:
+    """For points of M the balls in which they lie deepest, deepest first, and their s_i − max s: (N, K) each.
+
+    A cell and its collar meet few other cells: 2^(d+1) + 1 balls hold all that matter but in corners of collars.
+    """
+    height = np.sqrt(np.maximum(routing.radii.max() ** 2 - routing.radii**2, 0))
+    most = min(2 ** (routing.atlas.dimension + 1) + 1, len(routing.radii))
+    tree = cKDTree(np.column_stack([routing.centers, height]))
+    squares, balls = tree.query(np.pad(base, ((0, 0), (0, 1))), k=range(1, most + 1))
+    return balls, (squares[:, :1] ** 2 - squares**2) / 2
 
 
 def _closest(routing: AffineRouting, chart: int, seed: int) -> float:
@@ -195,3 +240,11 @@ def assemble(task: ManifoldTask, routing: AffineRouting, experts: Sequence[Exper
     nets = tuple(expert.net for expert in experts)
     layer = MoELayer(routing.gate, nets, tuple(range(len(nets))), task.atlas.names, outputs)
     return Network((layer,), input_names(task))
+
+
+def gate_only(routing: AffineRouting) -> Network:
+    """The stored gate with experts that are 0: what its logits and routes are can be asked before any expert is built."""
+    D, E = routing.atlas.ambient_dimension, len(routing.atlas)
+    dtype = routing.stored.weight.dtype
+    zero = ReLUNet((Affine(np.zeros((1, D), dtype), np.zeros(1, dtype)),), ())
+    return Network((MoELayer(routing.stored, (zero,), (0,) * E, routing.atlas.names, ("y[0]",)),), tuple(f"x[{k}]" for k in range(D)))

@@ -53,7 +53,7 @@ class Cell:
         parts: list[Points] = []
         found, tried = 0, 0
         while found < count:
-            batch = int(1.5 * count) + 64
+            batch = int(1.5 * (count - found) / max(found / tried if tried else 1, 0.05)) + 64
             for piece, n in zip(self.pieces, rng.multinomial(batch, self.shares), strict=True):
                 if n:
                     intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))

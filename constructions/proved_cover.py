@@ -62,13 +62,13 @@ class _Enclosed:
         meets = np.ones(len(lower), bool)
         if self.region is not None:
             meets = ~(self.region(sides)[0].high < 0)
-        images = self.inverse([point(middle[:, j]) for j in range(d)])
-        center = np.stack([image.middle for image in images], axis=1)
-        blur = np.stack([image.high - image.low for image in images], axis=1)
-        half = np.nextafter(np.maximum(upper - middle, middle - lower), np.inf)
-        slopes = np.stack([entry.magnitude for entry in self.jacobian(sides)], axis=1).reshape(len(lower), -1, d)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
+            images = self.inverse([point(middle[:, j]) for j in range(d)])
+            center = np.stack([image.middle for image in images], axis=1)
+            blur = np.stack([image.high - image.low for image in images], axis=1)
             # Mean value: |φ⁻¹(u) − φ⁻¹(u_a)| ≤ Σ_j sup|∂_jφ⁻¹|·half_j, componentwise.
+            half = np.nextafter(np.maximum(upper - middle, middle - lower), np.inf)
+            slopes = np.stack([entry.magnitude for entry in self.jacobian(sides)], axis=1).reshape(len(lower), -1, d)
             parts = np.where(half[:, None, :] > 0, slopes * half[:, None, :], 0.0)
             reach = np.linalg.norm(parts.sum(2) + blur, axis=1)
             # Directly: how far the image's own enclosure reaches from c.
