@@ -32,7 +32,7 @@ PAPER = {16: 3.40e-4, 32: 3.38e-4, 64: 3.17e-4, 128: 3.42e-4}
 """Dimension: test error of the paper's 1-4-MoE."""
 DIMENSIONS = (*PAPER, 1024)
 EXPERTS, WIDTH = 4, 10
-QUADRATURE = 240
+QUADRATURE = 360
 """Midpoints on one expert's quarter of the circle."""
 DIRECTIONS, THRESHOLDS = 144, 96
 """Of the grid of neurons."""
@@ -215,7 +215,7 @@ def main() -> None:
     experts, centers = build()
     seconds = time.perf_counter() - started
     theta = np.random.default_rng(0).uniform(-np.pi, np.pi, arguments.points)
-    table = Table(title="Experiment I: mean squared test error of a 1-4-MoE, experts of width 10")
+    table = Table(title="Experiment I: mean squared test error, 1-4-MoE of width 10")
     for column in ("D", "paper, trained", "constructed", "ratio", "constructed, float32"):
         table.add_column(column, justify="right")
     for dimension in DIMENSIONS:

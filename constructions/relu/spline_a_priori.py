@@ -223,8 +223,10 @@ def _brackets(local: Local) -> tuple[Array, Array]:
     left, right = edges[:-1], edges[1:]
     finest = 8 * np.spacing(max(abs(local.lower), abs(local.upper)))
     while True:
-        found = local.undecided(left, right)
-        left, right = left[found], right[found]
+        # A kink at an edge is inside neither cell: both are taken a float wider.
+        wider = np.maximum(np.nextafter(left, -np.inf), local.lower), np.minimum(np.nextafter(right, np.inf), local.upper)
+        found = local.undecided(*wider)
+        left, right = wider[0][found], wider[1][found]
         if not len(left) or (right - left).max() <= finest:
             break
         if len(left) > MOST_CELLS // SPLIT:

@@ -125,7 +125,7 @@ def _tanh(x: Interval) -> tuple[Interval, ...]:
 
 def _atan(x: Interval) -> tuple[Interval, ...]:
     r = (ONE + x.power(2)).inverse()
-    return x.monotone(np.arctan), r, (x * r.power(2)).times(-2), r.power(3) * (x.power(2).times(6) - ONE)
+    return x.monotone(np.arctan), r, (x * r.power(2)).times(-2), r.power(3) * (x.power(2).times(6) - ONE.times(2))
 
 
 def _asin(x: Interval) -> tuple[Interval, ...]:

@@ -60,6 +60,9 @@ class Local:
     def derivatives(self, left: Array, right: Array) -> tuple[Interval, Interval, Interval]:
         """F, dF/ds and d²F/ds² on [left, right], each (P, q); [−∞, ∞] where nothing can be said.
 
+        For intervals within which no branch changes. Which branch it is may remain undecided: then these are hulls over the
+        branches, and the mean value form holds for each of them.
+
         The naive enclosure and the mean value form F″(c) + F‴·(u − c) both hold; the better of the two is taken.
         """
         middle = left + (right - left) / 2
