@@ -237,7 +237,7 @@ def _python_target(fields: Fields, given: PythonTarget | None, name: Any, table:
         return None
     if given is None:
         problem = f"is the Python function {shown(name)}, which a spec cannot hold"
-        fields.error("target", problem, "pass it when loading: target=CallableTarget(function, outputs, name)")
+        fields.error("target", problem, "pass it in Python when loading: target=CallableTarget(function, outputs, name)")
         return None
     if isinstance(given, CallableTarget):
         if outputs is not None and outputs != given.outputs:

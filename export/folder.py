@@ -28,7 +28,7 @@ from safetensors import numpy as safetensors
 from ..atlas import CallableTarget, ManifoldTask
 from ..atlas.spec import task_from_spec, task_to_spec
 from ..constructions import Claim, Known, Ledger, Model
-from ..errors import AtlasMoEError, FolderError, InvalidArgument
+from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
 from .card import model_card
 from .layout import describe, read_network, tensors
 from .staging import staged
@@ -219,6 +219,8 @@ def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarg
     try:
         spec = tomllib.loads(contents[TASK].decode())
         return task_from_spec(spec, source=str(path), arrays=arrays, target=target)
+    except SpecError as error:
+        raise FolderError(f"{path}: {'; '.join(map(str, error.findings))}") from error
     except AtlasMoEError as error:
         raise FolderError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
