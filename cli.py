@@ -134,7 +134,9 @@ def compile_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="4.8, 4.9 (affine charts), affine (balls; one layer), or auto.",
         ),
-        click.option("--routing", metavar="NAME", default="auto", show_default=True, help="theorem, multiplicity, plateau, or auto."),
+        click.option(
+            "--routing", metavar="NAME", default="auto", show_default=True, help="theorem, multiplicity, plateau, hinge, or auto."
+        ),
         click.option(
             "--dtype", metavar="NAME", default="float64", show_default=True, help="float64 or float32, of the weights as exported."
         ),

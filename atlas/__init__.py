@@ -9,6 +9,7 @@ from .functions import ExpressionMap
 from .lint import lint
 from .manifolds import LIBRARY, Entry, builtin, embed, product
 from .partition import PartitionOfUnity
+from .power import power_atlas
 from .spec import load_task, task_from_spec, task_to_spec
 from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 
@@ -38,6 +39,7 @@ __all__ = [
     "lint",
     "load_task",
     "parse_expression",
+    "power_atlas",
     "product",
     "task_from_spec",
     "task_to_spec",

@@ -116,10 +116,10 @@ def _samples(manifold: Atlas, count: int, seed: int) -> tuple[Points, Points]:
     least = min(LEAST_SAMPLES * 2 ** (manifold.dimension - 1), MOST_SAMPLES)
     N = int(np.clip(SAMPLES_PER_BALL * count, least, MOST_SAMPLES))
     first, second = np.random.SeedSequence(seed).generate_state(2)
-    return _spread(manifold, N, int(first)), _spread(manifold, N, int(second))
+    return spread(manifold, N, int(first)), spread(manifold, N, int(second))
 
 
-def _spread(manifold: Atlas, count: int, seed: int) -> Points:
+def spread(manifold: Atlas, count: int, seed: int) -> Points:
     """About `count` points of M, in random order, nearly uniform in area on each chart.
 
     Uniform points of a chart's box would crowd where the chart shrinks, and leave gaps where it stretches: four times too
@@ -136,7 +136,7 @@ def _balls(manifold: Atlas, centers: Points, radius: float, dense: Points, fresh
     """The balls of one radius around these centres; refuses those whose tangent chart is not injective."""
     frames = tangent_frames(manifold, centers)
     _require_injective(manifold, centers, frames, radius, dense)
-    pieces = _pieces(manifold, centers.base, PIECE_REACH * radius, fresh)
+    pieces = pieces_of(manifold, centers.base, PIECE_REACH * radius, fresh)
     return tuple(BallChart(f"ball{i}", centers.base[i], frames[i], radius, pieces[i]) for i in range(len(centers)))
 
 
@@ -200,7 +200,7 @@ def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: 
         )
 
 
-def _pieces(manifold: Atlas, centers: Array, reach: float, sample: Points) -> list[tuple[Piece, ...]]:
+def pieces_of(manifold: Atlas, centers: Array, reach: float, sample: Points) -> list[tuple[Piece, ...]]:
     """For each centre, boxes of the parametrising charts that together contain its ball.
 
     One piece where one chart contains every sample within `reach`, else one for every chart that has such samples.

@@ -94,9 +94,11 @@ def _routing(seen: _Measured, routing: Routing, E: int) -> Claim:
         "theorem": ("ρ", "1/E"),
         "multiplicity": ("ρ", "1/N"),
         "plateau": ("b", "1"),
+        "hinge": ("s", "η"),
     }[routing.kind]
-    floor = 4 * d  # 1/E, 1/N or 1, as delta is a quarter of it
-    source = {"theorem": "Theorem 4.8 steps 1–3", "multiplicity": "B11", "plateau": "B12"}[routing.kind]
+    floor = 4 * d  # 1/E, 1/N, 1 or η, as delta is a quarter of it
+    source = {"theorem": "Theorem 4.8 steps 1–3", "multiplicity": "B11", "plateau": "B12", "hinge": "B14"}[routing.kind]
+    quarter = {"theorem": "1/(4E)", "multiplicity": "1/(4N)", "plateau": "1/4", "hinge": f"η/4, η = {floor:.4g}"}[routing.kind]
     cover = routing.cover
     # One part in 10^12 of room: the quotients b_i/Σb_j are themselves rounded.
     top = Claim(
@@ -104,7 +106,7 @@ def _routing(seen: _Measured, routing: Routing, E: int) -> Claim:
     )
     tau = seen.claim(
         "routing.tau",
-        f"‖{symbol} − τ‖ ≤ δ = {least[:-1]}(4{least[-1]})" if least != "1" else "‖b − τ‖ ≤ δ = 1/4",
+        f"‖{symbol} − τ‖ ≤ δ = {quarter}",
         source,
         d,
         deviation,
@@ -126,8 +128,8 @@ def _routing(seen: _Measured, routing: Routing, E: int) -> Claim:
         parts[2] = Claim(top.name, top.statement, source, top.budget, top.bound, Known.EXACT, ">=", None, None, (), note)
     else:
         parts.append(_witness_partition(routing, E))
-    if routing.kind != "plateau":
-        parts[1:1] = [_paper_budget(seen, E, deviation)] if routing.kind == "multiplicity" and deviation.max() <= 1 / (4 * E) else []
+    if routing.kind == "multiplicity" and deviation.max() <= 1 / (4 * E):
+        parts[1:1] = [_paper_budget(seen, E, deviation)]
     statement = (
         f"{symbol} > 0 at the chart chosen for x, so x ∈ U_i (N = {cover.multiplicity} charts meet at most, min max ρ = {cover.mu:.3g})"
     )

@@ -14,6 +14,7 @@ from . import affine_claims, affine_router, claims, theorem_4_8
 from . import routing as routing_step
 from .cells import find_cells
 from .experts import Expert, Workshop
+from .hinge import HalfSpaces
 from .ledger import Claim, Ledger
 from .model import Model
 from .network import Network
@@ -33,7 +34,7 @@ def compile(
     epsilon: float | None = None,
     width: int | None = None,
     theorem: str = "auto",
-    routing: str = "auto",
+    routing: str | HalfSpaces = "auto",
     dtype: str = "float64",
     max_width: int = 2048,
     seed: int = 0,
@@ -44,7 +45,8 @@ def compile(
     reach). `theorem`: "4.8" approximates the chart maps and has three-layer experts; "4.9" needs affine charts and has
     two-layer ones; "affine" needs a ball atlas and has one layer, whose gate finds the nearest centre (B1, B16). "auto" takes the
     last of the three that applies. `routing`, for 4.8 and 4.9: which scores the gate compares and how well τ must follow
-    them, see `constructions.routing`. `dtype`: of the weights as exported. No width exceeds `max_width`.
+    them, see `constructions.routing`; or the `HalfSpaces` that cut the charts out of M (B14). `dtype`: of the weights as exported.
+    No width exceeds `max_width`.
     Deterministic for a `seed`.
 
     Raises `LintError` if the task breaks an assumption of the theorem, `InvalidArgument` for arguments out of their domain, and
@@ -98,10 +100,10 @@ def _check_arguments(task: object, epsilon: float | None, width: int | None, the
         raise InvalidArgument(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
 
 
-def _choose_theorem(atlas: Atlas, theorem: str, routing: str) -> tuple[str, str]:
+def _choose_theorem(atlas: Atlas, theorem: str, routing: str | HalfSpaces) -> tuple[str, str]:
     """The theorem to use, and why, in words."""
     if theorem == "affine" and routing not in ("auto", "affine", "power"):
-        raise InvalidArgument(f'theorem "affine" routes by its gate alone; routing {routing!r} belongs to theorems 4.8 and 4.9')
+        raise InvalidArgument(f'theorem "affine" routes by its gate alone; routing {_name(routing)!r} belongs to theorems 4.8 and 4.9')
     curved = [name for chart, name in enumerate(atlas.names) if atlas.affine(chart) is None]
     if theorem == "4.9" and curved:
         raise InvalidArgument(f"theorem 4.9 needs affine charts, but {', '.join(curved[:5])} are not; use theorem 4.8 or a ball atlas")
@@ -112,7 +114,11 @@ def _choose_theorem(atlas: Atlas, theorem: str, routing: str) -> tuple[str, str]
     if curved:
         return "4.8", "the chart maps are curved, so experts approximate them"
     reason = "the chart maps are affine, so experts use them exactly"
-    return "4.9", reason if atlas.balls is None else f"{reason}; routing {routing} was asked for"
+    return "4.9", reason if atlas.balls is None else f"{reason}; routing {_name(routing)} was asked for"
+
+
+def _name(routing: str | HalfSpaces) -> str:
+    return routing if isinstance(routing, str) else "hinge"
 
 
 def _check_task(task: ManifoldTask) -> list[str]:

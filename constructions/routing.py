@@ -22,9 +22,12 @@ import numpy as np
 
 from ..atlas import Array, Atlas, BallChart
 from ..errors import EpsilonNotReached, InvalidArgument
+from . import hinge
+from .hinge import HalfSpaces
 from .relu import Fit, Hint, Target, fit, fit_to
+from .ridge import Ridge
 
-ROUTINGS = ("theorem", "multiplicity", "plateau")
+ROUTINGS = ("theorem", "multiplicity", "plateau", "hinge")
 HELD_OUT_SAFETY = 1.5
 """A largest held-out error understates the true sup by up to 1.4 (measured); leaves are built to budget / this."""
 AUTO_WIDTH = 1024
@@ -112,11 +115,32 @@ def build(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int, 
     return Routing(kind, scores, delta, cover, level, tau)
 
 
-def choose(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int) -> Routing:
-    """`build` for the routing asked for; "auto" takes the first of ROUTINGS whose budget τ meets within AUTO_WIDTH."""
-    if kind != "auto" and kind not in ROUTINGS:
+def build_hinge(atlas: Atlas, half_spaces: HalfSpaces, *, seed: int, cover: Cover) -> Routing:
+    """Scores that are a two-layer net by themselves (B14): τ differs from them by rounding alone, bounded for float32 here.
+
+    Raises `InvalidArgument` if the half-spaces do not fit the atlas.
+    """
+    eta = hinge.margin(atlas, half_spaces, seed)
+    net = half_spaces.net(atlas, eta)
+    faces = max(len(b) for b in half_spaces.offsets)
+    reach = float(np.linalg.norm(atlas.sample(COVER_SAMPLES, seed).base, axis=1).max())
+    largest = reach + float(np.abs(np.concatenate(half_spaces.offsets)).max()) + eta
+    # Weights, inputs, the D + 1 terms of a neuron and the sum over a chart's faces, each term at most `largest`.
+    rounding = (atlas.ambient_dimension + 4 + len(net.affines[0].bias)) * faces * largest * float(np.finfo(np.float32).eps)
+    tau = Fit(Ridge.of(net), net, rounding, np.zeros(atlas.ambient_dimension), 0, len(net.affines[0].bias))
+    return Routing("hinge", lambda base: half_spaces.scores(base, eta), eta / 4, cover, None, tau)
+
+
+def choose(atlas: Atlas, kind: str | HalfSpaces, *, width: int | None, limit: int, seed: int) -> Routing:
+    """`build` for the routing asked for; half-spaces are routed by B14.
+
+    "auto" takes the first of "theorem", "multiplicity", "plateau" whose budget τ meets within AUTO_WIDTH.
+    """
+    if isinstance(kind, str) and kind not in ("auto", *ROUTINGS):
         raise InvalidArgument(f"routing {kind!r} is not one of auto, {', '.join(ROUTINGS)}")
     cover = measure_cover(atlas, seed)
+    if isinstance(kind, HalfSpaces) or kind == "hinge":
+        return build_hinge(atlas, hinge.detect(atlas, seed) if isinstance(kind, str) else kind, seed=seed, cover=cover)
     if kind != "auto":
         return build(atlas, kind, width=width, limit=limit, seed=seed, cover=cover)
     limit = min(limit, AUTO_WIDTH)

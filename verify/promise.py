@@ -57,8 +57,11 @@ class ScorePromise:
         return (gap.max(-1) - gap.min(-1)) / 2 if self.balls else np.abs(gap).max(-1)
 
     @staticmethod
-    def from_facts(facts: Mapping[str, Any], charts: int) -> ScorePromise:
-        """The promise of a compiled model; the theorem's constants are taken from the theorem, not from the facts."""
+    def from_facts(facts: Mapping[str, Any], charts: int) -> ScorePromise | None:
+        """The promise of a compiled model; the theorem's constants are taken from the theorem, not from the facts.
+
+        None for hinge scores (B14): the half-spaces are known to the weights only, whose routes are checked against the charts.
+        """
         routing, delta = facts["routing"], float(facts["delta"])
         if routing == "theorem":
             return ScorePromise(1 / charts, 1 / (4 * charts))
@@ -70,4 +73,6 @@ class ScorePromise:
             return ScorePromise(by_count if delta < by_count / 2 else float(facts["mu"]), delta)
         if routing in ("affine", "power"):
             return ScorePromise(float(facts["mu"]), delta, balls=True)
-        raise InvalidArgument(f'routing {routing!r} is not one of "theorem", "multiplicity", "plateau", "affine", "power"')
+        if routing == "hinge":
+            return None
+        raise InvalidArgument(f'routing {routing!r} is not one of "theorem", "multiplicity", "plateau", "hinge", "affine", "power"')
