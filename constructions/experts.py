@@ -13,8 +13,9 @@ from .network import Affine, NeuronGroup, ReLUNet
 from .relu import Fit, Target, fit, fit_to
 from .routing import HELD_OUT_SAFETY, ROUNDING_SHARE
 
-MEASURED = 4096
-"""Fresh points of the cell that the finished expert is measured on."""
+MEASURED = (256, 4096)
+"""Fresh points of the cell that a finished expert is measured on, at least and at most: MEASURED_IN_ALL over all experts."""
+MEASURED_IN_ALL = 1 << 17
 FIRST_WIDTH = {1: 32, 2: 64}
 """Where the search for a width starts, by intrinsic dimension; 64 from two on."""
 SHARPENINGS = 3
@@ -57,27 +58,39 @@ class Workshop:
     limit: int
     seed: int
 
-    def build(self, cell: Cell, pilot: Expert | None = None) -> Expert:
-        """The expert of one cell. `pilot` is a finished expert of the same atlas: where the search for widths starts.
+    @property
+    def measured(self) -> int:
+        return int(np.clip(MEASURED_IN_ALL // len(self.task.atlas), *MEASURED))
 
-        Its parts are built to the expert's budget over HELD_OUT_SAFETY; if fresh points find more error than that
-        foresees, again to a lower one. Raises `EpsilonNotReached`.
+    @property
+    def target_budget(self) -> float | None:
+        """What |F − g| may be on held-out points; None if a width is given. Half of the expert's share if ψ takes the other half (B15)."""
+        if self.epsilon is None:
+            return None
+        return (1 - ROUNDING_SHARE) * self.epsilon / HELD_OUT_SAFETY / (1 if self.affine else 2)
+
+    def build(self, cell: Cell, pilot: Expert | None = None, ready: Fit | None = None) -> Expert:
+        """The expert of one cell.
+
+        `pilot` is a finished expert of the same atlas: where the search for widths starts. `ready` is a fit of its local
+        target that already exists, used if it meets the budget. Parts are built to the expert's budget over
+        HELD_OUT_SAFETY; if fresh points find more error than that foresees, again to a lower one. Raises `EpsilonNotReached`.
         """
         if self.epsilon is None:
-            return self._attempt(cell, pilot, None, None)
+            return self._attempt(cell, pilot, ready, None, None)
         allowed = (1 - ROUNDING_SHARE) * self.epsilon
         budget = allowed / HELD_OUT_SAFETY
         for _ in range(SHARPENINGS):
-            expert = self._attempt(cell, pilot, budget, allowed)
+            expert = self._attempt(cell, pilot, ready, budget, allowed)
             if expert.claim.holds:
                 break
             budget *= 0.9 * allowed / expert.claim.bound
         return expert
 
-    def _attempt(self, cell: Cell, pilot: Expert | None, budget: float | None, allowed: float | None) -> Expert:
+    def _attempt(self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None, allowed: float | None) -> Expert:
         name = self.task.atlas.names[cell.chart]
         if self.affine:
-            g = self._reach(self._local_target(cell), budget, pilot.target_fit if pilot else None)
+            g = self._target_fit(cell, pilot, ready, budget)
             affine = self.task.atlas.affine(cell.chart)
             assert affine is not None
             outer = g.net.affines
@@ -85,15 +98,20 @@ class Workshop:
             return Expert(net, self._claim(cell, net, (_target_claim(name, g, budget),), allowed), g, None)
         # |f − g∘ψ| ≤ |F − g| + Lip(g)·|φ − ψ| (B15): half of the budget each.
         half = None if budget is None else budget / 2
-        g = self._reach(self._local_target(cell), half, pilot.target_fit if pilot else None)
-        slope = lipschitz(g.net, cell.draw(self.task.atlas, self.routing, MEASURED, self.seed)[0])
+        g = self._target_fit(cell, pilot, ready, half)
+        slope = lipschitz(g.net, cell.draw(self.task.atlas, self.routing, self.measured, self.seed)[0])
         chart_budget = None if half is None else half / max(slope, np.finfo(float).tiny)
         psi = self._reach(self._chart_target(cell), chart_budget, pilot.chart_fit if pilot else None)
         net = psi.net.then(g.net)
         leaves = (_target_claim(name, g, half), _chart_claim(name, psi, chart_budget, slope))
         return Expert(net, self._claim(cell, net, leaves, allowed), g, psi)
 
-    def _local_target(self, cell: Cell) -> Target:
+    def _target_fit(self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None) -> Fit:
+        if ready is not None and (budget is None or ready.error <= budget):
+            return ready
+        return self._reach(self.local_target(cell), budget, pilot.target_fit if pilot else None)
+
+    def local_target(self, cell: Cell) -> Target:
         """F = f∘φ⁻¹ on φ(cell)."""
 
         def draw(count: int, seed: int, held_out: bool) -> tuple[Array, Array]:
@@ -124,7 +142,7 @@ class Workshop:
     def _claim(self, cell: Cell, net: ReLUNet, leaves: tuple[Claim, ...], allowed: float | None) -> Claim:
         """|f − expert| on fresh points of the routed cell."""
         # Any seed that no fit uses: fits draw with 2·seed and 2·seed + 1.
-        _, points = cell.draw(self.task.atlas, self.routing, MEASURED, 2 * self.seed + 104729)
+        _, points = cell.draw(self.task.atlas, self.routing, self.measured, 2 * self.seed + 104729)
         error = np.abs(net(points.ambient) - self.task.evaluate(points)).max(1)
         worst = int(np.argmax(error))
         name = self.task.atlas.names[cell.chart]

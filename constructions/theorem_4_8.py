@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from ..atlas import ManifoldTask
 from ..progress import track
+from .batching import shared_targets
 from .cells import Cell
 from .experts import Expert, Workshop, passthrough
 from .network import Affine, MoELayer, Network, NeuronGroup, ReLUNet
@@ -47,9 +48,14 @@ def chart_layer(task: ManifoldTask, experts: list[Expert]) -> MoELayer:
 
 
 def build_experts(workshop: Workshop, cells: Sequence[Cell]) -> list[Expert]:
-    """Step 4 for every chart: the first as a pilot for the search, the others beside each other through joblib."""
-    pilot = workshop.build(cells[0])
-    rest = Parallel(prefer="threads", return_as="generator")(delayed(workshop.build)(cell, pilot) for cell in cells[1:])
+    """Step 4 for every chart: local targets together where they share a dictionary, then experts beside each other through joblib.
+
+    The first expert is the pilot of the search for the others' widths.
+    """
+    ready = shared_targets(workshop, cells)
+    pilot = workshop.build(cells[0], None, ready.get(0))
+    jobs = (delayed(workshop.build)(cell, pilot, ready.get(index)) for index, cell in enumerate(cells) if index)
+    rest = Parallel(prefer="threads", return_as="generator")(jobs)
     return [pilot, *track(rest, "experts", total=len(cells) - 1)]
 
 
