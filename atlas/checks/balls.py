@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ...errors import Finding
 from ..atlas import Atlas, Points
@@ -17,6 +18,8 @@ FLAT = 0.1
 """|φ(y) − φ(y′)| below this fraction of |y − y′| for two sampled points of a ball: the tangent plane cannot tell them apart.
 Below half the reach no pair comes under about 0.7, and beyond (√3 − 1)·reach (B18) the fraction may fall to zero."""
 PER_BALL = 160
+SAME = 1e-12
+"""Two balls count as one if centres and radii differ by less than this times the radius."""
 
 
 def check_orthonormal(atlas: Atlas) -> list[Finding]:
@@ -39,11 +42,17 @@ def _gap(matrix: Array) -> float:
 def check_balls(charts: Sequence[BallChart], points: Points) -> list[Finding]:
     """Every ball holds points of M, φ is injective on them, and no ball is given twice. `points` are samples of M."""
     found: list[Finding] = []
+    if not charts:
+        return found
+    twins = _twins(charts)
+    centers, radii = np.array([chart.center for chart in charts]), np.array([chart.radius for chart in charts])
+    near = cKDTree(points.base).query_ball_point(centers, radii, return_sorted=True)
     for i, chart in enumerate(charts):
         where = f'chart "{chart.name}"'
-        if (twin := _twin(charts, i)) is not None:
-            found.append(error(where, f'is a duplicated chart: same ball as chart "{twin}"', "remove one of the two"))
-        y = points.base[chart.contains(points.base)][:PER_BALL]
+        if i in twins:
+            found.append(error(where, f'is a duplicated chart: same ball as chart "{charts[twins[i]].name}"', "remove one of the two"))
+        y = points.base[np.array(near[i], np.intp)]
+        y = y[chart.contains(y)][:PER_BALL]
         if not len(y):
             found.append(error(where, "its ball holds none of the sampled points of M", "move the centre onto M", chart.center))
             continue
@@ -60,9 +69,12 @@ def check_balls(charts: Sequence[BallChart], points: Points) -> list[Finding]:
     return found
 
 
-def _twin(charts: Sequence[BallChart], i: int) -> str | None:
-    chart = charts[i]
-    for other in charts[:i]:
-        if abs(other.radius - chart.radius) < 1e-12 * chart.radius and np.abs(other.center - chart.center).max() < 1e-12 * chart.radius:
-            return other.name
-    return None
+def _twins(charts: Sequence[BallChart]) -> dict[int, int]:
+    """The first ball that equals each ball that comes again."""
+    balls = np.array([[*chart.center, chart.radius] for chart in charts])
+    pairs = cKDTree(balls).query_pairs(SAME * balls[:, -1].max(), p=np.inf, output_type="ndarray")
+    same = np.abs(balls[pairs[:, 0]] - balls[pairs[:, 1]]).max(1, initial=0) < SAME * balls[pairs[:, 0], -1]
+    twins: dict[int, int] = {}
+    for first, again in sorted(map(tuple, pairs[same].tolist())):
+        twins.setdefault(again, first)
+    return twins
