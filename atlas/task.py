@@ -43,7 +43,8 @@ class CallableTarget:
     Nothing can be *proved* about such a target, only sampled. `name` is what model cards and errors call it.
     """
 
-    function: Callable[[Array], ArrayLike]
+    function: Callable[[Array], ArrayLike] | None
+    """None for a model read from a folder without it: then f cannot be evaluated."""
     outputs: int = 1
     name: str = "callable"
 
@@ -76,6 +77,9 @@ class ManifoldTask:
         if isinstance(self.target, ExpressionTarget):
             return self.target.function(points.base)
         if isinstance(self.target, CallableTarget):
+            if self.target.function is None:
+                problem = f"the target of task {self.name!r} is the Python function {self.target.name!r}, which no file can hold"
+                raise InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function))")
             return np.asarray(self.target.function(points.base), float).reshape(len(points), self.outputs)
         values = np.empty((len(points), self.outputs))
         for i in np.unique(points.chart):

@@ -69,7 +69,7 @@ def total(
     )
     rounding = seen.claim(
         "rounding",
-        f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ {ROUNDING_SHARE:g}·ε",
+        f"|Ψ as exported, in {network.dtype}, − Ψ as built, in float64, along the same routes| ≤ {ROUNDING_SHARE:g}·ε",
         "R9",
         ROUNDING_SHARE * epsilon,
         seen.rounding,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..atlas import BallChart, Chart, ChartTarget, ManifoldTask
+from ..atlas import BallChart, CallableTarget, Chart, ChartTarget, ManifoldTask
 from ..errors import InvalidArgument
 from .model import Model
 from .network import MoELayer
@@ -109,7 +109,7 @@ def explain(model: Model, x: ArrayLike) -> Explanation:
     point = np.asarray(x, float).reshape(-1)
     D = task.atlas.ambient_dimension
     if len(point) != D or not np.isfinite(point).all():
-        raise InvalidArgument(f"a point of R^{D} is {D} finite numbers, got {len(point)}: {point.tolist()[:8]}")
+        raise InvalidArgument(f"explain takes one point of R^{D}, {D} finite numbers; got {point.tolist()[:8]}")
     trace = network.trace(point[None])
     choices = tuple(
         _choice(number, layer, logits[0], int(route[0]))
@@ -206,7 +206,9 @@ def _distance(task: ManifoldTask, base: np.ndarray, point: np.ndarray) -> float 
 
 
 def _truth(task: ManifoldTask, point: np.ndarray) -> tuple[float, ...] | None:
-    """f(x); None where it is not defined, or given chart by chart with no forward map to find the chart by."""
+    """f(x); None where it is not defined, not at hand, or given chart by chart with no forward map to find the chart by."""
+    if isinstance(task.target, CallableTarget) and task.target.function is None:
+        return None
     if isinstance(task.target, ChartTarget) and any(chart.forward is None for chart in task.atlas.parametrising):
         return None
     value = task(point[None])[0]

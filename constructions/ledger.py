@@ -84,6 +84,14 @@ class Ledger:
 
     root: Claim
 
+    def __str__(self) -> str:
+        """One line a claim, indented by what it follows from."""
+        lines = []
+        for depth, claim in self.root.walk():
+            mark = "✓" if claim.holds else "✗"
+            lines.append(f"{'  ' * depth}{mark} {claim.name}: {claim.bound:.4g} {claim.sense} {claim.budget:.4g} ({claim.known})")
+        return "\n".join(lines)
+
     def __iter__(self) -> Iterator[Claim]:
         return (claim for _, claim in self.root.walk())
 

@@ -26,6 +26,12 @@ class Model:
     facts: Mapping[str, Any]
     """JSON-able: theorem, routing, epsilon, delta (the budget of τ), multiplicity, mu, m, true_width, seconds, seed."""
 
+    def __repr__(self) -> str:
+        network, total = self.network, self.ledger.root
+        shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {len(network.layers[-1])} experts"
+        known = f"|f − Ψ| ≤ {total.bound:.3g} ({total.known}), ε = {total.budget:.3g}"
+        return f"Model({self.task.name!r}: {shape}, {network.parameters:,} parameters in {network.dtype}; {known})"
+
     def __call__(self, x: ArrayLike) -> Floats:
         """Ψ(x) for ambient points [N, D]; [N, outputs] in the network's dtype."""
         return self.network(x)

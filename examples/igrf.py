@@ -15,10 +15,9 @@ import argparse
 from datetime import datetime
 from pathlib import Path
 
+import atlasmoe
 import numpy as np
 import ppigrf
-
-import atlasmoe
 
 RADIUS_KM = 6371.2
 DATE = datetime(2025, 1, 1)
@@ -63,7 +62,8 @@ def main() -> None:
     atlasmoe.save(model, options.output, overwrite=True)
     total = report["total"]
     facts = model.facts
-    print(f"theorem {facts['theorem']}, routing {facts['routing']}, E = {facts['experts']}, m = {facts['m']}, built in {facts['seconds']:.1f} s")
+    print(f"theorem {facts['theorem']}, routing {facts['routing']}, E = {facts['experts']}, m = {facts['m']}")
+    print(f"built in {facts['seconds']:.1f} s")
     print(f"{facts['parameters']:,} parameters, {facts['active_parameters']:,} of them per input")
     print(f"largest error of a component: {total.bound:.2f} nT on {total.samples:,} points (asked for: {options.epsilon:g} nT)")
     print(f"every claim holds: {report.holds}; model: {options.output}")

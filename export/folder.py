@@ -100,9 +100,9 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
 def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -> Model:
     """Read a model that `save` wrote, bit for bit.
 
-    `target` replaces the target of a task whose target was a Python function, which no file can hold. Raises
-    `FolderError`, naming the file and what to do, unless every size, hash, schema version, shape and dtype is right and
-    every weight is finite.
+    `target` replaces the target of a task whose target was a Python function, which no file can hold; without it the
+    model loads, but whatever evaluates f raises `InvalidArgument`. Raises `FolderError`, naming the file and what to do,
+    unless every size, hash, schema version, shape and dtype is right and every weight is finite.
     """
     folder = Path(folder)
     config = _read_config(folder)
@@ -218,13 +218,22 @@ def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarg
     arrays = _read_tensors(folder, ARRAYS, contents[ARRAYS]) if ARRAYS in contents else {}
     try:
         spec = tomllib.loads(contents[TASK].decode())
-        return task_from_spec(spec, source=str(path), arrays=arrays, target=target)
+        return task_from_spec(spec, source=str(path), arrays=arrays, target=target or _absent_target(spec))
     except SpecError as error:
         raise FolderError(f"{path}: {'; '.join(map(str, error.findings))}") from error
     except AtlasMoEError as error:
         raise FolderError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise FolderError(f"{path}: is not valid TOML ({error}); {MEND}") from error
+
+
+def _absent_target(spec: Mapping[str, Any]) -> CallableTarget | None:
+    """A Python target that nobody passed, by name alone: the model runs and exports, only what asks for f raises."""
+    table = spec.get("target")
+    if not isinstance(table, dict) or not isinstance(table.get("callable"), str):
+        return None
+    outputs = table.get("outputs", 1)
+    return CallableTarget(None, outputs if isinstance(outputs, int) else 1, table["callable"])
 
 
 def _check_facts(facts: Fields) -> None:

@@ -53,5 +53,5 @@ def test_every_neuron_has_a_name_and_computes_what_is_said(circle: Model) -> Non
 
 @pytest.mark.parametrize("point", [[0.6], [0.6, 0.8, 0.0], [np.nan, 1.0], [np.inf, 0.0]])
 def test_points_of_the_wrong_kind(circle: Model, point: list[float]) -> None:
-    with pytest.raises(InvalidArgument, match=r"a point of R\^2 is 2 finite numbers"):
+    with pytest.raises(InvalidArgument, match=r"explain takes one point of R\^2, 2 finite numbers"):
         circle.explain(point)

@@ -350,7 +350,10 @@ def test_large_arrays_of_the_task_go_into_a_file_of_their_own(circle: Model, tmp
 def test_a_python_target_is_given_again_on_load(circle: Model, tmp_path: Path) -> None:
     target = atlasmoe.CallableTarget(lambda points: points[:, :1] * points[:, 1:], 1, "product")
     folder = atlasmoe.save(replace(circle, task=replace(circle.task, target=target)), tmp_path / "m")
-    with pytest.raises(FolderError, match=r"task\.toml: target: is the Python function .product.*in Python when loading"):
-        atlasmoe.load(folder)
     points = circle.task.atlas.sample(20, seed=0)
+    without = atlasmoe.load(folder)
+    np.testing.assert_array_equal(without(points.ambient), circle(points.ambient))
+    assert without.explain(points.ambient[0]).truth is None
+    with pytest.raises(atlasmoe.InvalidArgument, match=r"the Python function 'product', which no file can hold; pass it when loading"):
+        atlasmoe.verify(without, samples=10)
     np.testing.assert_array_equal(atlasmoe.load(folder, target=target).task(points.ambient), circle.task(points.ambient))

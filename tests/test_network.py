@@ -186,6 +186,6 @@ def test_compiled_experts_have_few_directions():
     import atlasmoe
 
     task = atlasmoe.load_task(Path(__file__).parents[1] / "examples/sphere_graph.toml")
-    model = atlasmoe.compile(task, width=64, routing="plateau")
+    model = atlasmoe.compile(task, width=96, routing="plateau")
     for net in model.network.layers[1].experts:
         assert len(Ridge.of(net).dictionary.counts) <= 16 < net.widths[0]

@@ -54,6 +54,8 @@ def _callable(target: CallableTarget, points: Points) -> list[Finding]:
     """Shape (N,) or (N, outputs), finite, and the value of a row depends on that row alone."""
     where = f"target {target.name!r}"
     N = len(points)
+    if target.function is None:
+        return [error(where, "is known by name only", "pass the function: load(folder, target=CallableTarget(function))")]
     try:
         values = np.asarray(target.function(points.base), float)
         again = np.asarray(target.function(points.base[::-1]), float)[::-1]
