@@ -16,7 +16,7 @@ from ..errors import InvalidArgument
 
 Floats = NDArray[np.floating]
 CHUNK = 1 << 22
-"""Hidden activations evaluated at a time, in numbers: keeps the working set in the cache-to-RAM range of any machine."""
+"""Hidden activations, logits or states evaluated at a time, in numbers: keeps the working set in the cache-to-RAM range of any machine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +156,8 @@ class MoELayer:
         out = np.empty((len(x), len(self.channels)), self.dtype)
         order = np.argsort(stored, kind="stable")
         bounds = np.searchsorted(stored[order], np.arange(len(self.experts) + 1))
-        for k, net in enumerate(self.experts):
-            rows = order[bounds[k] : bounds[k + 1]]
+        for k in np.flatnonzero(np.diff(bounds)):
+            net, rows = self.experts[k], order[bounds[k] : bounds[k + 1]]
             step = max(1, CHUNK // max(net.widths, default=1))
             for start in range(0, len(rows), step):
                 part = rows[start : start + step]
@@ -234,8 +234,12 @@ class Network:
         return Trace(tuple(logits), tuple(chosen), tuple(states))
 
     def __call__(self, x: ArrayLike) -> Floats:
-        """[N, D] to [N, out]."""
-        return self.trace(x).output
+        """[N, D] to [N, out], so many rows at a time that logits and states of many experts stay small."""
+        x = np.atleast_2d(np.asarray(x, self.dtype))
+        step = max(1, CHUNK // max(max(len(layer), len(layer.channels)) for layer in self.layers))
+        if len(x) <= step:
+            return self.trace(x).output
+        return np.concatenate([self.trace(x[start : start + step]).output for start in range(0, len(x), step)])
 
     def astype(self, dtype: DTypeLike) -> Network:
         return Network(tuple(layer.astype(dtype) for layer in self.layers), self.inputs)
