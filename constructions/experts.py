@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..atlas import Array, ManifoldTask
+from .a_priori import a_priori_claim, a_priori_fit, local_expression, spline_of
 from .cells import Cell, Scores
 from .ledger import Claim, Known
 from .network import Affine, NeuronGroup, ReLUNet
@@ -90,26 +91,32 @@ class Workshop:
     def _attempt(self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None, allowed: float | None) -> Expert:
         name = self.task.atlas.names[cell.chart]
         if self.affine:
-            g = self._target_fit(cell, pilot, ready, budget)
+            g, proofs = self._target_fit(cell, pilot, ready, budget)
             affine = self.task.atlas.affine(cell.chart)
             assert affine is not None
             outer = g.net.affines
             net = ReLUNet((outer[0].after(Affine(*affine)), *outer[1:]), g.net.groups)
-            return Expert(net, self._claim(cell, net, (_target_claim(name, g, budget),), allowed), g, None)
+            return Expert(net, self._claim(cell, net, (_target_claim(name, g, budget), *proofs), allowed), g, None)
         # |f − g∘ψ| ≤ |F − g| + Lip(g)·|φ − ψ| (B15): half of the budget each.
         half = None if budget is None else budget / 2
-        g = self._target_fit(cell, pilot, ready, half)
+        g, proofs = self._target_fit(cell, pilot, ready, half)
         slope = lipschitz(g.net, cell.draw(self.task.atlas, self.routing, self.measured, self.seed)[0])
         chart_budget = None if half is None else half / max(slope, np.finfo(float).tiny)
         psi = self._reach(self._chart_target(cell), chart_budget, pilot.chart_fit if pilot else None)
         net = psi.net.then(g.net)
-        leaves = (_target_claim(name, g, half), _chart_claim(name, psi, chart_budget, slope))
+        leaves = (_target_claim(name, g, half), *proofs, _chart_claim(name, psi, chart_budget, slope))
         return Expert(net, self._claim(cell, net, leaves, allowed), g, psi)
 
-    def _target_fit(self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None) -> Fit:
+    def _target_fit(self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None) -> tuple[Fit, tuple[Claim, ...]]:
+        """g, with its a-priori claim if it has one: in one dimension, where F is an expression that can be enclosed."""
         if ready is not None and (budget is None or ready.error <= budget):
-            return ready
-        return self._reach(self.local_target(cell), budget, pilot.target_fit if pilot else None)
+            return ready, ()
+        local = local_expression(self.task, cell.pieces[0], cell.chart) if len(cell.pieces) == 1 else None
+        spline = None if local is None else spline_of(local, width=self.width, epsilon=budget, limit=self.limit)
+        if local is None or spline is None or spline.bound is None:
+            return self._reach(self.local_target(cell), budget, pilot.target_fit if pilot else None), ()
+        claim = a_priori_claim(self.task.atlas.names[cell.chart], spline, local, spline.bound if budget is None else budget)
+        return a_priori_fit(spline, self.local_target(cell), self.measured, self.seed), (claim,)
 
     def local_target(self, cell: Cell) -> Target:
         """F = f∘φ⁻¹ on φ(cell)."""

@@ -239,6 +239,16 @@ def test_embedding_costs_carrying_neurons_and_nothing_else():
         assert verify(model, samples=5000).holds
 
 
+def test_in_one_dimension_the_ledger_has_a_formula_above_what_was_sampled():
+    task = task_on(builtin("interval", charts=2), lambda x: sympy.sin(9 * x) * sympy.exp(x))
+    model = compile(task, epsilon=1e-4)
+    for name in task.atlas.names:
+        formula, sampled = model.ledger[f"expert[{name}].a_priori"], model.ledger[f"expert[{name}].target"]
+        assert formula.known is Known.FORMULA
+        assert sampled.bound <= formula.bound <= formula.budget == sampled.budget
+        assert formula.bound <= 1.2 * sampled.bound
+
+
 def test_vector_targets_meet_epsilon_in_every_component():
     model = compile(task_on(builtin("circle"), lambda x, y: (x * y, sympy.sin(3 * x), x - y)), epsilon=0.02)
     points = model.task.atlas.sample(20_000, 9)

@@ -430,16 +430,15 @@ def test_a_priori_claim_of_circle_experts(balls: bool) -> None:
         assert spline.bound <= 1.1 * error
 
         target = sampled_target(s, task.evaluate(points))
-        sampled = fit(target, 50)
-        better = a_priori_fit(spline, sampled, target, 0)
+        fitted = a_priori_fit(spline, target, 4096, 0)
         claim = a_priori_claim(mapped.name, spline, local, 2 * spline.bound)
         assert claim.name == f"expert[{mapped.name}].a_priori"
         assert claim.known is Known.FORMULA
         assert claim.holds
-        assert better is not None
-        assert better.width <= 50
-        assert better.error <= claim.bound
-        assert a_priori_fit(spline_of(local, width=10, limit=100), sampled, target, 0) is None  # type: ignore[arg-type]
+        assert fitted.width <= 50
+        assert 0 < fitted.error <= claim.bound
+        assert fitted.error <= 1.05 * fit(target, 50).error
+        assert spline_of(local, epsilon=spline.bound / 1000, limit=100) is None
 
 
 def test_local_expressions_of_chart_targets_and_callables() -> None:
