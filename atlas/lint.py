@@ -14,6 +14,8 @@ from .checks import balls, bumps, cover, injective, maps, smoothness, target
 from .checks.probe import Probe
 from .task import ManifoldTask
 
+PER_BALL = 128
+"""Points of M drawn per ball of a ball atlas."""
 EVALUATIONS = 2**17
 """About this many bump values are computed: each chart is compared with every other at EVALUATIONS / E² points of it."""
 
@@ -55,7 +57,9 @@ def lint(task: ManifoldTask, *, samples: int = 4096, seed: int = 0) -> list[Find
             found += cover.check_cover(atlas, probes, share)
             if not atlas.cover:
                 found += bumps.check_partition(atlas, probes, share)
-        found += balls.check_balls([chart for chart in atlas.charts if isinstance(chart, BallChart)], points)
+        if atlas.cover:  # enough points for every ball to see some of them, however many balls there are
+            drawn = concatenate([points, atlas.sample(PER_BALL * len(atlas), seed, low_discrepancy=True)])
+            found += balls.check_balls([chart for chart in atlas.charts if isinstance(chart, BallChart)], drawn)
         found += injective.check_injective(probes)
         found += target.check_target(task, probes, points, share)
     found += smoothness.check_target(task, sound)
