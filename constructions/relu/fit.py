@@ -1,15 +1,15 @@
 """Lemma 3.1 as code: a two-layer ReLU net for a function that can be sampled, of a given width or to a given error.
 
 Statement (paper, Theorem 3.1): on a compact set of dimension d, width m reaches a sup error O(m^{−K/d}) for F ∈ C^K, K < (d+3)/2.
-Here: d = 1 (data that span a line) gets free-knot splines; otherwise a ridge dictionary, whose number of
-directions is chosen on held-out points, and linear least squares for the output weights. No gradient training.
-The error of a fit is the largest on held-out points: measured, not proved.
+Here: d = 1 (data that span a line) gets free-knot splines; otherwise sums of piecewise-linear ridge profiles, whose
+directions and knots are chosen on held-out points and whose output weights are linear least squares. No gradient
+training. The error of a fit is the largest on held-out points: measured, not proved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,36 +17,24 @@ from ...atlas import Array
 from ...errors import EpsilonNotReached, InvalidArgument
 from ..network import ReLUNet
 from ..ridge import Dictionary, Ridge
-from .dictionary import Coordinates, Hint, hinted_dictionary, ridge_dictionary
-from .directions import directions
+from . import lawson
+from .dictionary import Coordinates, hinted_dictionary
 from .least_squares import solve
+from .profiles import Grid
+from .pruning import prune
+from .samples import SAMPLES_PER_NEURON, Data, Samples, Target
+from .search import Model, Search
 from .spline import fit_spline
 
-SAMPLES_PER_NEURON = 10
-"""Fitted points per neuron: from about 8 on, the held-out error stops depending on it."""
-MINIMUM_SAMPLES = 2048
-HELD_OUT = 4096
-"""Points the error is measured on; none of them is fitted to."""
-CHOOSING = 2048
-"""Held-out points that decide between numbers of directions."""
-DIRECTION_COUNTS = (0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 NARROWEST = 8
+PROMISING = 4.0
+"""A quick fit within this factor of its budget is worth the slower ways: they gain about a factor of two."""
+SHRUNK = 0.9
+"""Pruning to a budget stops at this part of it: the fits it chooses from are many, and the best of many looks better than it is."""
+SHRINK_FROM = 1.5
+"""Pruning to a budget starts from a net this many times as wide as the one that met it."""
 
-Sampler = Callable[[int, int, bool], tuple[Array, Array]]
-"""(count, seed, held_out) ↦ inputs (count, n) and values (count, q) of the function to be fitted. Points to be held out come
-from the domain that counts; points to be fitted may come from a little around it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """What is to be fitted: how to sample it, where it is known to bend, and what its neurons will be called."""
-
-    draw: Sampler
-    name: str
-    origin: str
-    hints: tuple[Hint, ...] = ()
-    directions: tuple[Array, ...] = ()
-    """Directions in input space along which the target is expected to vary."""
+Effort = Literal["quick", "thorough"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,123 +49,26 @@ class Fit:
     samples: int
     """Number of held-out points."""
     direction_count: int
-    """Number of ridge directions; 1 for a spline, 0 for a purely hinted dictionary."""
+    """Number of quasi-uniform directions the fit was chosen from; 1 for a spline, 0 for axes or hints alone."""
 
     @property
     def width(self) -> int:
         return self.net.widths[0]
 
 
-@dataclass(frozen=True, eq=False)
-class _Data:
-    inputs: Array
-    values: Array
-    held_inputs: Array
-    held_values: Array
-
-
-class Samples:
-    """The samples of one target: drawn once, and again only when a wider net asks for more. Deterministic for a seed."""
-
-    def __init__(self, target: Target, seed: int) -> None:
-        self.target, self.seed = target, seed
-        self._held = self._draw(HELD_OUT, True)
-        self._fitted = self._held[0][:0], self._held[1][:0]
-
-    def _draw(self, count: int, held_out: bool) -> tuple[Array, Array]:
-        inputs, values = self.target.draw(count, 2 * self.seed + held_out, held_out)
-        bad = ~(np.isfinite(inputs).all(1) & np.isfinite(values).all(1))
-        if bad.any():
-            raise InvalidArgument(f"{self.target.name}: not finite at {tuple(np.round(inputs[bad][0], 6))}; run lint on the task")
-        return inputs, values
-
-    def for_width(self, width: int) -> _Data:
-        """SAMPLES_PER_NEURON·width points to fit to, and the held-out ones."""
-        count = max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width)
-        if len(self._fitted[0]) < count:
-            self._fitted = self._draw(count, False)
-        return _Data(self._fitted[0][:count], self._fitted[1][:count], *self._held)
-
-
-def _measure(target: Target, ridge: Ridge, data: _Data, count: int) -> Fit:
+def _measure(target: Target, ridge: Ridge, data: Data, count: int) -> Fit:
     net = ridge.to_relu(target.name, target.origin)
     error = np.abs(net(data.held_inputs) - data.held_values).max(1)
     worst = int(np.argmax(error))
     return Fit(ridge, net, float(error[worst]), data.held_inputs[worst], len(error), count)
 
 
-def _least_squares(dictionary: Dictionary, data: _Data) -> Ridge:
-    return Ridge(dictionary, *solve(dictionary.features(data.inputs), data.values))
+def _hints_alone(target: Target, data: Data) -> Fit:
+    dictionary = hinted_dictionary(target.hints)
+    return _measure(target, Ridge(dictionary, *solve(dictionary.features(data.inputs), data.values)), data, 0)
 
 
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """One target, its data and normalised coordinates, at one width."""
-
-    target: Target
-    data: _Data
-    coordinates: Coordinates
-    width: int
-
-    def known_directions(self) -> Array:
-        """The target's own directions in normalised coordinates, without repeated lines."""
-        kept: list[Array] = []
-        for z in self.coordinates.from_input(np.array(self.target.directions).reshape(-1, len(self.coordinates.center))):
-            if all(abs(z @ other) < 1 - 1e-6 for other in kept):
-                kept.append(z)
-        return np.array(kept).reshape(-1, self.coordinates.rank)
-
-    def solve(self, count: int) -> Ridge:
-        """Least squares over `count` generic directions beside the known ones and the hints; at most `width` neurons."""
-        rank = self.coordinates.rank
-        generic = directions(count, rank) if count else np.zeros((0, rank))
-        lines = self.coordinates.to_input(np.concatenate([self.known_directions(), generic]))
-        hints = sum(len(hint.knots) for hint in self.target.hints)
-        hinted = hinted_dictionary(self.target.hints) if 0 < hints <= self.width // 2 else None
-        room = self.width - rank - (0 if hinted is None else hints)
-        dictionary = ridge_dictionary(self.data.inputs, lines, max(1, room // len(lines)), rank)
-        return _least_squares(dictionary if hinted is None else dictionary + hinted, self.data)
-
-    def error(self, ridge: Ridge) -> float:
-        """The sup error on the points that decide."""
-        values = ridge.dictionary.features(self.data.held_inputs[:CHOOSING]) @ ridge.weights.T + ridge.constant
-        return float(np.abs(values - self.data.held_values[:CHOOSING]).max())
-
-    def allowed(self) -> list[int]:
-        """Numbers of generic directions worth trying: with the known ones they must span, and leave two knots each."""
-        known = len(self.known_directions())
-        counts = [
-            c for c in DIRECTION_COUNTS if c + known >= self.coordinates.rank and 2 * (c + known) <= self.width - self.coordinates.rank
-        ]
-        return counts or [max(1, self.coordinates.rank - known)]
-
-    def climb(self, start: int | None) -> Fit:
-        """Uphill on the ladder of direction counts until both neighbours are worse, from the better of `start` and a rule of thumb."""
-        ladder = self.allowed()
-        # Few directions for smooth functions: about m^{1/3} in two dimensions, m^{1/2} from three on.
-        guesses = [self.width ** (1 / 3 if self.coordinates.rank == 2 else 1 / 2), *([] if start is None else [start])]
-        found: dict[int, tuple[float, Ridge]] = {}
-
-        def visit(step: int) -> None:
-            if 0 <= step < len(ladder) and step not in found:
-                ridge = self.solve(ladder[step])
-                found[step] = (self.error(ridge), ridge)
-
-        for guess in guesses:
-            visit(int(np.argmin([abs(np.log((count + 1) / (guess + 1))) for count in ladder])))
-        while True:
-            here = min(found, key=lambda step: found[step][0])
-            visit(here + 1)
-            visit(here - 1)
-            if here == min(found, key=lambda step: found[step][0]):
-                return _measure(self.target, found[here][1], self.data, ladder[here])
-
-
-def _hints_alone(target: Target, data: _Data) -> Fit:
-    return _measure(target, _least_squares(hinted_dictionary(target.hints), data), data, 0)
-
-
-def _spline(target: Target, data: _Data, coordinates: Coordinates, width: int) -> Fit:
+def _spline(target: Target, data: Data, coordinates: Coordinates, width: int) -> Fit:
     """Data on a line: a free-knot spline along it."""
     line = coordinates.to_input(np.ones((1, 1)))
     dictionary, weights, constant = fit_spline(data.inputs @ line[0], data.values, width)
@@ -186,32 +77,67 @@ def _spline(target: Target, data: _Data, coordinates: Coordinates, width: int) -
 
 
 def fit(
-    target: Target, width: int, *, seed: int = 0, direction_count: int | None = None, search: bool = True, samples: Samples | None = None
+    target: Target,
+    width: int,
+    *,
+    seed: int = 0,
+    direction_count: int | None = None,
+    search: bool = True,
+    samples: Samples | None = None,
+    effort: Effort = "quick",
 ) -> Fit:
-    """The best two-layer net of at most `width` hidden neurons found for `target`.
+    """The best two-layer net of at most `width` hidden neurons (2r for data of dimension r > width/2) found for `target`.
 
     `direction_count` is where the search for the number of directions starts; with `search=False` it is used as it is.
-    `samples` saves drawing them again. Deterministic for a seed. Raises `InvalidArgument` if the target is not finite
-    or the width below NARROWEST.
+    `effort="thorough"` prunes from too wide nets and reweights towards the sup norm: about half the error in ten times
+    the time. `samples` saves drawing them again. Deterministic for a seed. Raises `InvalidArgument` if the target is
+    not finite or the width below NARROWEST.
     """
     if width < NARROWEST:
         raise InvalidArgument(f"{target.name}: width {width} is too small, the least is {NARROWEST}")
-    data = (samples or Samples(target, seed)).for_width(width)
+    samples = samples or Samples(target, seed)
+    fitted, _, _ = _fit(target, width, direction_count, search, samples, effort)
+    return fitted
+
+
+def _fit(
+    target: Target, width: int, direction_count: int | None, search: bool, samples: Samples, effort: Effort
+) -> tuple[Fit, Search | None, Model | None]:
+    """`fit` with what it was found by, if it is no spline."""
+    data = samples.for_width(width, lawson.SAMPLES_PER_NEURON if effort == "thorough" else SAMPLES_PER_NEURON)
     coordinates = Coordinates.of(data.inputs)
     if coordinates.rank == 1:
-        return _spline(target, data, coordinates, width)
-    attempt = _Search(target, data, coordinates, width)
-    if direction_count is not None and not search:
-        return _measure(target, attempt.solve(direction_count), data, direction_count)
-    return attempt.climb(direction_count)
+        return _spline(target, data, coordinates, width), None, None
+    attempt = Search(target, data, coordinates, samples.kinks(coordinates), width)
+    model = attempt.climb(direction_count) if search or direction_count is None else attempt.solve(direction_count)
+    if effort == "thorough":
+        model = attempt.sharpen(model)
+    return _measure(target, attempt.ridge(model), data, model.count), attempt, model
+
+
+def _shrink(fitted: Fit, attempt: Search, budget: float) -> Fit:
+    """The narrowest net on the way of pruning, from SHRINK_FROM times the width, whose error stays within SHRUNK of the budget."""
+    data, narrowest = attempt.data, fitted
+
+    def goes_on(grid: Grid, levels: Array) -> bool:
+        return attempt.error(grid, levels) <= SHRUNK * budget
+
+    for count in sorted({fitted.direction_count, attempt.finer(fitted.direction_count)}):
+        wide = attempt.grid(count, int(SHRINK_FROM * attempt.room))
+        grid, levels = prune(wide, data.inputs, data.values, 0, goes_on=goes_on)
+        narrow = replace(attempt, width=min(narrowest.width - 1, grid.knots + 2 * attempt.coordinates.rank))
+        if grid.knots <= narrow.room:
+            shrunk = _measure(attempt.target, narrow.ridge(attempt.model(grid, levels, count)), data, count)
+            narrowest = shrunk if shrunk.error <= SHRUNK * budget and shrunk.width < narrowest.width else narrowest
+    return narrowest
 
 
 def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int = 0, direction_count: int | None = None, remedy: str) -> Fit:
-    """The narrowest width tried, from `start` up to `limit`, whose held-out error is at most `budget`.
+    """The narrowest net found, of width at most `limit`, whose held-out error is at most `budget`.
 
-    Hints alone are tried first, then `direction_count` as it is. Widths then grow by the slope of the errors seen so
-    far. Raises `EpsilonNotReached` with the best error, its width and `remedy` when `limit` does not suffice, or when
-    the slope says that it cannot.
+    Hints alone are tried first, then `direction_count` as it is. Widths then grow from `start` by the slope of the
+    errors seen so far, and the net that meets the budget is pruned while it does. Raises `EpsilonNotReached` with the best
+    error, its width and `remedy` when `limit` does not suffice, or when the slope says that it cannot.
     """
     samples = Samples(target, seed)
     if target.hints:
@@ -220,25 +146,26 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
             return hinted
     width = max(min(start, limit), NARROWEST)
     best: Fit | None = None
-    count = direction_count
-    if count is not None:
-        attempt = fit(target, width, direction_count=count, search=False, samples=samples)
-        if attempt.error <= budget:
-            return attempt
+    count, search = direction_count, direction_count is None
     while True:
-        attempt = fit(target, width, direction_count=count, samples=samples)
-        if attempt.error <= budget:
-            return attempt
+        fitted, attempt, model = _fit(target, width, count, search, samples, "quick")
+        if fitted.error > budget and not search:
+            search = True
+            continue
+        if fitted.error > budget and width >= limit and attempt is not None and fitted.error <= PROMISING * budget:
+            fitted, attempt, model = _fit(target, width, fitted.direction_count, True, samples, "thorough")
+        if fitted.error <= budget:
+            return fitted if attempt is None or model is None else _shrink(fitted, attempt, budget)
         # log error falls like −slope·log width; the paper's generic rate 1/2 is the most pessimistic slope worth following.
         slope = 1.0
-        if best is not None and attempt.width > best.width:
-            slope = float(np.clip(np.log(best.error / attempt.error) / np.log(attempt.width / best.width), 0.5, 2.0))
-        if best is None or attempt.error < best.error:
-            best = attempt
+        if best is not None and fitted.width > best.width:
+            slope = float(np.clip(np.log(best.error / fitted.error) / np.log(fitted.width / best.width), 0.5, 2.0))
+        if best is None or fitted.error < best.error:
+            best = fitted
         wanted = best.width * (best.error / budget) ** (1 / slope)
         # Extrapolations over more than a factor of 8 beyond the limit have never come true.
         if width >= limit or wanted > 8 * limit:
             raise EpsilonNotReached(target.name, budget=budget, reached=best.error, width=best.width, remedy=remedy)
         factor = float(np.clip(1.1 * wanted / width, 1.25, 4.0))
-        count = round(attempt.direction_count * factor ** (1 / 3))
+        count = round(fitted.direction_count * factor ** (1 / 3))
         width = min(limit, 8 * round(width * factor / 8))
