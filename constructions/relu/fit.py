@@ -117,19 +117,20 @@ def _fit(
 
 def _shrink(fitted: Fit, attempt: Search, budget: float) -> Fit:
     """The narrowest net on the way of pruning, from SHRINK_FROM times the width, whose error stays within SHRUNK of the budget."""
-    data, narrowest = attempt.data, fitted
+    data = attempt.data
 
     def goes_on(grid: Grid, levels: Array) -> bool:
         return attempt.error(grid, levels) <= SHRUNK * budget
 
-    for count in sorted({fitted.direction_count, attempt.finer(fitted.direction_count)}):
+    for count in sorted({fitted.direction_count, attempt.finer(fitted.direction_count)}, reverse=True):
         wide = attempt.grid(count, int(SHRINK_FROM * attempt.room))
         grid, levels = prune(wide, data.inputs, data.values, 0, goes_on=goes_on)
-        narrow = replace(attempt, width=min(narrowest.width - 1, grid.knots + 2 * attempt.coordinates.rank))
+        narrow = replace(attempt, width=min(fitted.width - 1, grid.knots + 2 * attempt.coordinates.rank))
         if grid.knots <= narrow.room:
             shrunk = _measure(attempt.target, narrow.ridge(attempt.model(grid, levels, count)), data, count)
-            narrowest = shrunk if shrunk.error <= SHRUNK * budget and shrunk.width < narrowest.width else narrowest
-    return narrowest
+            if shrunk.error <= SHRUNK * budget and shrunk.width < fitted.width:
+                return shrunk
+    return fitted
 
 
 def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int = 0, direction_count: int | None = None, remedy: str) -> Fit:
@@ -149,7 +150,8 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
     count, search = direction_count, direction_count is None
     while True:
         fitted, attempt, model = _fit(target, width, count, search, samples, "quick")
-        if fitted.error > budget and not search:
+        # Far from the budget the number of directions is not worth a search.
+        if fitted.error > budget and not search and (fitted.error <= PROMISING * budget or width >= limit):
             search = True
             continue
         if fitted.error > budget and width >= limit and attempt is not None and fitted.error <= PROMISING * budget:
@@ -167,5 +169,5 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
         if width >= limit or wanted > 8 * limit:
             raise EpsilonNotReached(target.name, budget=budget, reached=best.error, width=best.width, remedy=remedy)
         factor = float(np.clip(1.1 * wanted / width, 1.25, 4.0))
-        count = round(fitted.direction_count * factor ** (1 / 3))
+        count, search = round(fitted.direction_count * factor ** (1 / 3)), False
         width = min(limit, 8 * round(width * factor / 8))

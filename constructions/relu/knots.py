@@ -21,9 +21,9 @@ SMOOTHING = 1e-10
 low degree cancel between directions), and the least curved ones need the fewest knots. Weights from 1e-12 to 1e-9 do equally well."""
 PIECES = (8, 40)
 """Cubic pieces per direction, at least and at most. Beyond 40 the knots' places no longer change."""
-PLENTY = 512
+PLENTY = 256
 """In between: one a knot, two as long as there are at most PLENTY pieces in all."""
-SAMPLES_PER_UNKNOWN = 8
+SAMPLES_PER_UNKNOWN = 6
 FLOOR = 0.03
 """Least density of knots, relative to a direction's mean: straight stretches keep some."""
 RESOLUTION = 512

@@ -23,6 +23,7 @@ STIFFNESS = 1e-12
 anywhere else it is far below the error of a piecewise-linear fit."""
 SPARSE_GAIN = 200
 """A multiplication in a sparse product takes about this many times as long as one in a dense product."""
+LIFT = 1 / 12 - 1 / 16
 CHUNK = 4096
 """Rows of a dense product at a time."""
 UNBENT = 1e-3
@@ -80,6 +81,21 @@ class Grid:
         bends = self.bends()
         scale = np.concatenate([np.full(len(x) - 2, (x[-1] - x[0]) ** 3) / ((x[2:] - x[:-2]) / 2) for x in self.nodes])
         return STIFFNESS * (bends.T @ (bends * scale[:, None])).toarray()
+
+    def lifted(self, levels: Array) -> Array:
+        """Levels of least squares (P, q) moved to where the sup norm wants them, for smooth profiles over long pieces.
+
+        On a piece of length h the misfit of least squares is h²p″/12 at the knots and −h²p″/24 between them; LIFT·h·bend
+        makes both h²p″/16, three quarters of that.
+        """
+        moved, first = levels.copy(), 0
+        bends = self.bends() @ levels
+        for start, x in zip(self.starts, self.nodes, strict=True):
+            knots = len(x) - 2
+            h = (x[2:] - x[:-2]) / 2
+            moved[start + 1 : start + 1 + knots] += LIFT * h[:, None] * bends[first : first + knots]
+            first += knots
+        return moved
 
     def coarsened(self, kept: list[np.ndarray]) -> tuple[Grid, sparse.csr_array]:
         """The grid of the nodes that `kept` says, and the levels (P, P′) at all nodes of its hats."""

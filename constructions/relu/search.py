@@ -97,6 +97,10 @@ class Search:
     def model(self, grid: Grid, levels: Array, count: int) -> Model:
         return Model(grid, levels, count, self.error(grid, levels))
 
+    def lifted(self, model: Model) -> Model:
+        """With its levels lifted, if that helps on the held-out points."""
+        return min(model, self.model(model.grid, model.grid.lifted(model.levels), model.count), key=lambda m: m.error)
+
     def solve(self, count: int, *, uniform: bool = False) -> Model:
         """Least squares over `count` generic directions, or the axes, beside the known ones."""
         grid = self.grid(count, self.room, uniform=uniform)
@@ -143,7 +147,7 @@ class Search:
             visit(here - 1)
             if here == min(found, key=lambda step: found[step].error):
                 break
-        return min(found[here], self.solve(ladder[here], uniform=True), key=lambda model: model.error)
+        return self.lifted(min(found[here], self.solve(ladder[here], uniform=True), key=lambda model: model.error))
 
     def pruned(self, count: int, factor: float) -> Model:
         """From `factor` times as many knots as there is room for, those that can be spared are taken out."""
@@ -168,4 +172,4 @@ class Search:
     def reweighted(self, model: Model) -> Model:
         """Towards the sup norm, if that helps on the held-out points."""
         levels = lawson.towards_sup(model.grid, model.levels, self.data.inputs, self.data.values, lambda c: self.error(model.grid, c))
-        return self.model(model.grid, levels, model.count)
+        return self.lifted(self.model(model.grid, levels, model.count))
