@@ -24,7 +24,7 @@ from ..atlas import Array, Atlas, BallChart
 from ..errors import EpsilonNotReached, InvalidArgument
 from . import hinge
 from .hinge import HalfSpaces
-from .relu import Fit, Hint, Target, fit, fit_to
+from .relu import NARROWEST, Fit, Hint, Target, fit, fit_to
 from .ridge import Ridge
 
 ROUTINGS = ("theorem", "multiplicity", "plateau", "hinge")
@@ -34,6 +34,8 @@ AUTO_WIDTH = 1024
 """routing="auto" moves on to the next budget when τ would have to be wider; a routing asked for by name may use max_width."""
 ROUNDING_SHARE = 1 / 16
 """The part of ε kept for the arithmetic of the exported dtype."""
+HOPE = 8.0
+"""Four times the width has been seen to gain up to a factor of 4, and pruning another 2."""
 COVER_SAMPLES = 1 << 14
 PLATEAU_SAFETY = 0.8
 """The plateau level is this times the smallest depth seen: the cover {depth ≥ level} then has a margin of a fifth."""
@@ -144,14 +146,27 @@ def choose(atlas: Atlas, kind: str | HalfSpaces, *, width: int | None, limit: in
     if kind != "auto":
         return build(atlas, kind, width=width, limit=limit, seed=seed, cover=cover)
     limit = min(limit, AUTO_WIDTH)
-    try:
-        return build(atlas, "theorem", width=width, limit=limit, seed=seed, cover=cover)
-    except EpsilonNotReached as miss:
-        # The same scores with a larger budget: what was reached says whether a second search can succeed.
-        reachable = HELD_OUT_SAFETY * miss.reached <= budget_of(atlas, "multiplicity", cover)
-    if reachable:
-        return build(atlas, "multiplicity", width=width, limit=limit, seed=seed, cover=cover)
+    for candidate in ("theorem", "multiplicity"):
+        if width is None and not _within_reach(atlas, budget_of(atlas, candidate, cover), limit, seed):
+            continue
+        try:
+            return build(atlas, candidate, width=width, limit=limit, seed=seed, cover=cover)
+        except EpsilonNotReached as miss:
+            # "multiplicity" asks the same of the same scores, with a larger budget: is that one within what was reached?
+            if HELD_OUT_SAFETY * miss.reached > budget_of(atlas, "multiplicity", cover):
+                break
     return build(atlas, "plateau", width=width, limit=limit, seed=seed, cover=cover)
+
+
+def _within_reach(atlas: Atlas, delta: float, limit: int, seed: int) -> bool:
+    """Whether a quick τ ≈ ρ of a quarter of the width errs by no more than HOPE times what δ allows."""
+
+    def draw(count: int, draw_seed: int, held_out: bool) -> tuple[Array, Array]:
+        points = atlas.sample(count, draw_seed, low_discrepancy=not held_out)
+        return points.ambient, atlas.rho(points.base)
+
+    scout = fit(Target(draw, "tau", "scout"), max(limit // 4, NARROWEST), seed=seed)
+    return scout.error <= HOPE * delta / HELD_OUT_SAFETY
 
 
 def _towards(atlas: Atlas, scores: Callable[[Array], Array], seed: int) -> tuple[Array, ...]:
