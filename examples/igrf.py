@@ -3,7 +3,7 @@
 The target is a function somebody else wrote (the package ppigrf), not an expression: three Cartesian components in
 nanotesla on the sphere of radius 6371.2 km. Run it:
 
-    python examples/igrf.py                      # 48 charts, 64 nT
+    python examples/igrf.py                      # 48 charts, below 64 nT
     python examples/igrf.py --charts 96 --epsilon 10
 
 ppigrf evaluates 195 spherical harmonics a point; the compiled model, a few hundred neurons.
