@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 
 from ..errors import AtlasMoEError, InvalidArgument, SpecError
@@ -107,7 +106,7 @@ def _texts(function: ExpressionMap, names: tuple[str, ...], where: str) -> list[
     texts = []
     for expression in function.expressions:
         try:
-            text = format_expression(sympy.sympify(expression).xreplace(renamed))
+            text = format_expression(expression.xreplace(renamed))
             texts.append(format_expression(parse_expression(text, symbols, where)))
         except SpecError as error:
             raise InvalidArgument(f"{'; '.join(map(str, error.findings))}; such an expression cannot be saved") from None

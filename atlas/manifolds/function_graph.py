@@ -55,7 +55,8 @@ def _expression(given: Any, u: tuple[sympy.Symbol, ...]) -> sympy.Expr:
         given = parse_expression(given, [str(v) for v in u])
     if isinstance(given, bool) or not isinstance(given, sympy.Expr | int | float):
         raise InvalidArgument(f"expression must be a sympy expression or its text, got {given!r}")
-    given = sympy.sympify(given)  # a number
+    if isinstance(given, int | float):
+        given = sympy.Integer(given) if isinstance(given, int) else sympy.Float(given)
     by_name = {str(v): v for v in u}
     unknown = [s for s in given.free_symbols if str(s) not in by_name]
     if unknown:
