@@ -169,5 +169,6 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
         if width >= limit or wanted > 8 * limit:
             raise EpsilonNotReached(target.name, budget=budget, reached=best.error, width=best.width, remedy=remedy)
         factor = float(np.clip(1.1 * wanted / width, 1.25, 4.0))
-        count, search = round(fitted.direction_count * factor ** (1 / 3)), False
+        # Axes win among narrow nets also where wider ones need more directions.
+        count, search = round(fitted.direction_count * factor ** (1 / 3)), fitted.direction_count == 0
         width = min(limit, 8 * round(width * factor / 8))

@@ -20,6 +20,7 @@ HELD_OUT = 4096
 """Points the error is measured on; none of them is fitted to. They also choose between fits: the error on them is a little too
 good to be true (by less than a factor of two where it was tried), and whoever claims anything measures again."""
 
+OVERDRAWN = 4
 HOLLOW = 0.25
 """Share of the points that uniform ones would have in the middle half of their box, below which it counts as empty."""
 FAN = 8
@@ -55,13 +56,17 @@ class Data:
 class Samples:
     """The samples of one target: drawn once, and again only when a wider net asks for more. Deterministic for a seed.
 
-    If the points fill a solid of two or more dimensions, twice as many are drawn as are used and the outermost ones are
-    preferred: near faces and corners few points see the last pieces of the profiles, and that is where errors are largest.
+    If the points fill a solid of two or more dimensions, OVERDRAWN times as many are drawn as are used and up to half of
+    those used are the outermost ones: near faces and corners few points see the last pieces of the profiles, and errors are
+    largest there.
     """
 
     def __init__(self, target: Target, seed: int) -> None:
         self.target, self.seed = target, seed
-        self._held = self._draw(HELD_OUT, True)
+        first = self._draw(HELD_OUT, True)
+        coordinates = Coordinates.of(first[0])
+        self._solid = coordinates.rank >= 2 and _filled(coordinates(first[0]))
+        self._held = self._spread(HELD_OUT, True) if self._solid else first
         self._fitted = self._held[0][:0], self._held[1][:0]
         self._kinks: tuple[Array, tuple[Array, ...]] | None = None
 
@@ -74,14 +79,19 @@ class Samples:
         order = np.random.default_rng([self.seed, held_out]).permutation(len(inputs))
         return inputs[order], values[order]
 
+    def _spread(self, count: int, held_out: bool) -> tuple[Array, Array]:
+        """`count` points and values, the outermost ones preferred where the points fill a solid."""
+        if not self._solid:
+            # A sampler's points may be of low discrepancy, which a part of more points would not be.
+            return self._draw(count, held_out)
+        inputs, values = self._draw(OVERDRAWN * count, held_out)
+        return _outer_first(inputs, values, Coordinates.of(inputs), count)
+
     def for_width(self, width: int, per_neuron: int = SAMPLES_PER_NEURON) -> Data:
         """`per_neuron`·width points to fit to, and the held-out ones."""
         count = max(MINIMUM_SAMPLES, per_neuron * width)
         if len(self._fitted[0]) < count:
-            self._fitted = self._draw(2 * count, False)
-            coordinates = Coordinates.of(self._fitted[0])
-            if coordinates.rank >= 2 and _filled(coordinates(self._fitted[0])):
-                self._fitted = _outer_first(*self._fitted, coordinates)
+            self._fitted = self._spread(count, False)
         return Data(self._fitted[0][:count], self._fitted[1][:count], *self._held)
 
     def kinks(self, coordinates: Coordinates) -> tuple[Array, tuple[Array, ...]]:
@@ -105,21 +115,21 @@ def _filled(z: Array) -> bool:
     return bool((np.abs(z).max(1) < 0.5).mean() > HOLLOW * 0.5 ** z.shape[1])
 
 
-def _outer_first(inputs: Array, values: Array, coordinates: Coordinates) -> tuple[Array, Array]:
-    """Half of the points: as many outermost ones as others, in the order in which they were drawn.
+def _outer_first(inputs: Array, values: Array, coordinates: Coordinates, count: int) -> tuple[Array, Array]:
+    """`count` of the points, up to half of them outermost ones, in the order in which they were drawn.
 
-    Outermost are those that come nearest to the end of the data along some direction: FAN quasi-uniform ones, and the axes.
+    Outermost are those furthest along some direction, equally many for either sense of FAN quasi-uniform directions per
+    dimension beyond the first, and of the axes: oblique ones reach into corners, axes along faces.
     """
     z = coordinates(inputs)
     rank = coordinates.rank
     projected = z @ np.concatenate([directions(FAN * (rank - 1), rank), np.eye(rank)]).T
-    low, high = projected.min(0), projected.max(0)
-    depth = (np.minimum(projected - low, high - projected) / (high - low)).min(1)
-    half = len(inputs) // 2
-    outermost = np.argsort(depth, kind="stable")[: half // 2]
+    each = max(1, count // (4 * projected.shape[1]))
+    order = np.argsort(projected, axis=0, kind="stable")
+    outermost = np.unique(np.concatenate([order[:each], order[-each:]]))
     inner = np.ones(len(inputs), bool)
     inner[outermost] = False
-    chosen = np.concatenate([outermost, np.flatnonzero(inner)[: half - half // 2]])
+    chosen = np.concatenate([outermost, np.flatnonzero(inner)[: count - len(outermost)]])
     # In the drawn order, so that any first part of them is as mixed as all of them.
     chosen = np.sort(chosen)
     return inputs[chosen], values[chosen]

@@ -24,8 +24,7 @@ takes about a tenth of a second, are left out, but for the last."""
 FINALISTS = 2
 """Pruned fits that are reweighted towards the sup norm."""
 PATIENCE = 2
-"""Pruning thrives on more directions than a full dictionary of the same width: steps up the ladder without progress before it stops;
-one where a step takes seconds."""
+"""Pruning thrives on more directions than a full dictionary of the same width: steps up the ladder without progress before it stops."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +128,10 @@ class Search:
         return min((c for c in self.ladder() if c > count > 0), default=count)
 
     def climb(self, start: int | None) -> Model:
-        """Along the ladder of direction counts until both neighbours are worse, from `start` or else axes and two rules of thumb."""
+        """Along the ladder of direction counts until both neighbours are worse, from `start`, or axes, and rules of thumb."""
         ladder = self.ladder()
         # About m^{1/3} directions suit smooth functions in two dimensions, m^{1/2} rough ones and those of three or more variables.
-        guesses = [0.0, self.width ** (1 / 3), self.width ** (1 / 2)] if start is None else [float(start)]
+        guesses = [self.width ** (1 / 2), *([0.0, self.width ** (1 / 3)] if start is None else [float(start)])]
         found: dict[int, Model] = {}
 
         def visit(step: int) -> None:
@@ -158,15 +157,17 @@ class Search:
         """The best of `quick` and fits pruned from too wide ones, with as many and with more directions; then reweighted."""
         factors = [f for f in FACTORS if f * self.width <= AFFORDABLE] or [FACTORS[-1]]
         tried = [quick]
-        counts = [0] if quick.count == 0 else [c for c in DIRECTION_COUNTS if c >= quick.count]
+        # Where a step takes seconds: straight to more directions, and one finalist.
+        slow = self.width > AFFORDABLE // 2
+        counts = [0] if quick.count == 0 else [c for c in DIRECTION_COUNTS if c > quick.count or (c == quick.count and not slow)]
         since = 0
         for count in counts:
             least = min(model.error for model in tried)
             tried += [self.pruned(count, factor) for factor in factors]
             since = 0 if min(model.error for model in tried) < least else since + 1
-            if since == PATIENCE or (since and self.width > AFFORDABLE // 2):
+            if since == PATIENCE:
                 break
-        finalists = FINALISTS if self.width <= AFFORDABLE // 2 else 1
+        finalists = 1 if slow else FINALISTS
         return min(map(self.reweighted, sorted(tried, key=lambda model: model.error)[:finalists]), key=lambda model: model.error)
 
     def reweighted(self, model: Model) -> Model:
