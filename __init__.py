@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "PartitionOfUnity",
             "Points",
         ],
+        "atlas.refine": ["refine"],
         "atlas.manifolds": ["ball_atlas", "builtin", "embed", "product"],
         "atlas.spec": ["load_task"],
         "atlas.lint": ["lint"],
@@ -77,6 +78,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas.manifolds import builtin as builtin
     from .atlas.manifolds import embed as embed
     from .atlas.manifolds import product as product
+    from .atlas.refine import refine as refine
     from .atlas.spec import load_task as load_task
     from .constructions import Affine as Affine
     from .constructions import Claim as Claim
