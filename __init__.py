@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Points",
         ],
         "atlas.refine": ["refine"],
+        "atlas.graph": ["Block", "BoxPiece", "Combine", "Input", "TaskGraph", "Tiling", "Trace"],
         "atlas.manifolds": ["ball_atlas", "builtin", "embed", "product"],
         "atlas.spec": ["load_task"],
         "atlas.lint": ["lint"],
@@ -73,6 +74,13 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas import ManifoldTask as ManifoldTask
     from .atlas import PartitionOfUnity as PartitionOfUnity
     from .atlas import Points as Points
+    from .atlas.graph import Block as Block
+    from .atlas.graph import BoxPiece as BoxPiece
+    from .atlas.graph import Combine as Combine
+    from .atlas.graph import Input as Input
+    from .atlas.graph import TaskGraph as TaskGraph
+    from .atlas.graph import Tiling as Tiling
+    from .atlas.graph import Trace as Trace
     from .atlas.lint import lint as lint
     from .atlas.manifolds import ball_atlas as ball_atlas
     from .atlas.manifolds import builtin as builtin

@@ -6,6 +6,7 @@ from .box import Array, Box
 from .chart import BallChart, Chart, Piece
 from .expressions import caret, format_expression, parse_expression
 from .functions import ExpressionMap
+from .graph import Block, BoxPiece, Combine, Input, TaskGraph, Tiling, Trace
 from .lint import lint
 from .manifolds import LIBRARY, Entry, builtin, embed, product
 from .partition import PartitionOfUnity
@@ -18,18 +19,25 @@ __all__ = [
     "Array",
     "Atlas",
     "BallChart",
+    "Block",
     "Box",
+    "BoxPiece",
     "CallableTarget",
     "Chart",
     "ChartTarget",
+    "Combine",
     "Entry",
     "ExpressionMap",
     "ExpressionTarget",
+    "Input",
     "ManifoldTask",
     "PartitionOfUnity",
     "Piece",
     "Points",
     "Target",
+    "TaskGraph",
+    "Tiling",
+    "Trace",
     "ball_atlas",
     "builtin",
     "caret",

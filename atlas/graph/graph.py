@@ -1,0 +1,212 @@
+"""`TaskGraph`: a function composed of blocks, E^L pieces from L·E subtasks; and its oracle, which needs no network.
+
+M = M_1 × … × M_L is the product of the inputs. A block picks the chart or piece in which the components it reads lie, and
+evaluates the subtask there; a combination is one expression. Blocks may share coordinates and read the values of earlier
+nodes. Theorems 5.2 and 5.3 are the graphs in which every block reads an input of its own and one combination reads all blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import block_diag
+
+from ...errors import InvalidArgument, LintError
+from ..box import Array, Box
+from .nodes import Block, Combine, Input, Node
+from .structure import structure
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a graph does at N points."""
+
+    values: Mapping[str, Array]
+    """Every component by name, (N,) each: coordinates (before embedding), partial outputs, the output."""
+    valid: Mapping[str, NDArray[np.bool_]]
+    """For every block by name: in which charts or pieces the point lies, (N, E_l). One column for pieces, none off the domain."""
+    output: Array
+    """f, (N, outputs). NaN where some block it depends on was left."""
+
+    @property
+    def routes(self) -> NDArray[np.intp]:
+        """One valid chart or piece for every block, the first, (N, L); −1 where there is none."""
+        columns = [np.where(valid.any(1), valid.argmax(1), -1) for valid in self.valid.values()]
+        return np.stack(columns, axis=-1).astype(np.intp)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskGraph:
+    """Inputs, blocks and combinations with one output node, to be approximated in the sup norm (largest component).
+
+    Edges are implied by the names that nodes read. Raises `LintError` with all findings if a name is unknown or given twice, nodes
+    read each other in a circle, some node does not lead to the output, shapes do not match, or pieces leave gaps or overlap.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    output: str
+    """The name of the block or combination whose values are f."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(self.nodes))
+        if findings := structure(self.nodes, self.output):
+            raise LintError(findings)
+
+    @cached_property
+    def graph(self) -> networkx.DiGraph:
+        """The names of the nodes, each with its `Input`, `Block` or `Combine` as `node`; edge (a, b) has what b `reads` of a."""
+        graph = networkx.DiGraph()
+        graph.add_nodes_from((node.name, {"node": node}) for node in self.nodes)
+        for node in self.nodes:
+            for component in node.reads:
+                source = self.sources[component].name
+                before = graph.get_edge_data(source, node.name, {"reads": ()})["reads"]
+                graph.add_edge(source, node.name, reads=(*before, component))
+        return graph
+
+    @cached_property
+    def sources(self) -> Mapping[str, Node]:
+        """The node that offers each component."""
+        return {component: node for node in self.nodes for component in node.components}
+
+    @cached_property
+    def order(self) -> tuple[Node, ...]:
+        """All nodes, every one after those that it reads, else as they were given."""
+        place = {node.name: i for i, node in enumerate(self.nodes)}
+        return tuple(self[name] for name in networkx.lexicographical_topological_sort(self.graph, key=place.__getitem__))
+
+    def __getitem__(self, name: str) -> Node:
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise InvalidArgument(f"graph {self.name!r} has no node {name!r}; it has {', '.join(node.name for node in self.nodes)}")
+
+    @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        """As they were given: the order of their coordinates in points."""
+        return tuple(node for node in self.nodes if isinstance(node, Input))
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The L blocks, in the order of `order`."""
+        return tuple(node for node in self.order if isinstance(node, Block))
+
+    @cached_property
+    def combines(self) -> tuple[Combine, ...]:
+        """In the order of `order`."""
+        return tuple(node for node in self.order if isinstance(node, Combine))
+
+    @property
+    def outputs(self) -> int:
+        """The number of components of f."""
+        return len(self[self.output].components)
+
+    @property
+    def pieces(self) -> int:
+        """∏ E_l, the number of functions among which the routes choose, exactly (B9). Routes that no point takes are counted."""
+        return math.prod(len(block) for block in self.blocks)
+
+    @property
+    def subtasks(self) -> int:
+        """Σ E_l."""
+        return sum(len(block) for block in self.blocks)
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """The names of all coordinates before embedding."""
+        return tuple(name for node in self.inputs for name in node.coordinates)
+
+    @property
+    def ambient_dimension(self) -> int:
+        """D, the number of coordinates of a point as the network reads it."""
+        return sum(node.ambient_dimension for node in self.inputs)
+
+    @cached_property
+    def projection(self) -> Array | None:
+        """The matrix that takes a point as the network reads it to its `coordinates`, (k, D); None for the identity."""
+        parts = [
+            np.eye(node.base_dimension) if isinstance(node.manifold, Box) or node.manifold.embedding is None else node.manifold.embedding.T
+            for node in self.inputs
+        ]
+        whole: Array = block_diag(*parts)
+        return None if whole.shape[0] == whole.shape[1] and np.array_equal(whole, np.eye(len(whole))) else whole
+
+    def unembed(self, points: ArrayLike) -> Array:
+        """The coordinates before embedding: (N, D) to (N, k). Raises `InvalidArgument` for points of another dimension."""
+        x = np.atleast_2d(np.asarray(points, float))
+        if x.ndim != 2 or x.shape[1] != self.ambient_dimension:
+            raise InvalidArgument(
+                f"points of shape {np.shape(points)} do not end in the {self.ambient_dimension} coordinates of {self.name!r}"
+            )
+        ends = np.cumsum([node.ambient_dimension for node in self.inputs])[:-1]
+        parts = np.split(x, ends, axis=1)
+        return np.concatenate([node.unembed(part) for node, part in zip(self.inputs, parts, strict=True)], axis=1)
+
+    def embed(self, base: ArrayLike) -> Array:
+        """The inverse of `unembed` on the product of the inputs: (N, k) to (N, D)."""
+        y = np.atleast_2d(np.asarray(base, float))
+        ends = np.cumsum([node.base_dimension for node in self.inputs])[:-1]
+        return np.concatenate([node.embed(part) for node, part in zip(self.inputs, np.split(y, ends, axis=1), strict=True)], axis=1)
+
+    def evaluate(self, points: ArrayLike) -> Array:
+        """f at points (N, D), (N, outputs): the oracle that every network is compared with. NaN where a block's domain was left."""
+        return self.trace(points).output
+
+    __call__ = evaluate
+
+    def trace(self, points: ArrayLike) -> Trace:
+        """Every component and every valid chart or piece at points (N, D)."""
+        base = self.unembed(points)
+        values: dict[str, Array] = dict(zip(self.coordinates, base.T, strict=True))
+        valid: dict[str, NDArray[np.bool_]] = {}
+        for node in self.order:
+            if isinstance(node, Input):
+                continue
+            read = np.stack([values[name] for name in node.reads], axis=-1)
+            if isinstance(node, Block):
+                valid[node.name] = node.contains(read)
+                result = value_of(node, read, valid[node.name])
+            else:
+                result = node.function(read)
+            values |= zip(node.components, result.T, strict=True)
+        output = np.stack([values[name] for name in self[self.output].components], axis=-1)
+        return Trace(values, valid, output)
+
+    def sample(self, count: int, seed: int, *, low_discrepancy: bool = False) -> Array:
+        """`count` points (count, D) of the product of the inputs; see `sampling.sample`."""
+        from .sampling import sample
+
+        return sample(self, count, seed, low_discrepancy=low_discrepancy)
+
+    def draw_routes(self, count: int, seed: int) -> NDArray[np.intp]:
+        """`count` uniform tuples of charts and pieces, one for each of `blocks`, (count, L)."""
+        rng = np.random.default_rng(seed)
+        return np.stack([rng.integers(len(block), size=count) for block in self.blocks], axis=-1).astype(np.intp)
+
+    def sample_routes(self, routes: ArrayLike, seed: int) -> tuple[Array, NDArray[np.bool_]]:
+        """A point of every given tuple of charts and pieces: (N, L) to (N, D), and for which tuples there is one; see
+        `sampling.sample_routes`."""
+        from .sampling import sample_routes
+
+        return sample_routes(self, np.asarray(routes, np.intp), seed)
+
+
+def value_of(block: Block, read: Array, valid: NDArray[np.bool_]) -> Array:
+    """The values of a block, by the first subtask that is valid at each point; NaN where none is."""
+    result = np.full((len(read), len(block.outputs)), np.nan)
+    if block.uniform:
+        rows = valid.any(1)
+        result[rows] = block.subtask(0, read[rows])
+        return result
+    which = np.where(valid.any(1), valid.argmax(1), -1)
+    for i in np.unique(which[which >= 0]):
+        rows = which == i
+        result[rows] = block.subtask(int(i), read[rows])
+    return result

@@ -1,0 +1,206 @@
+"""The nodes of a task graph: `Input`, `Block` and `Combine`.
+
+A node reads and offers *components*, scalar values with names: the coordinates of an input, the outputs of a block or a
+combination. Expressions are written in the names that their node reads. A node is checked when it becomes part of a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InvalidArgument
+from ..atlas import Atlas
+from ..box import Array, Box
+from ..chart import Chart
+from ..expressions import parse_expression, real_symbols
+from ..functions import ExpressionMap
+from ..task import ChartTarget, ExpressionTarget, ManifoldTask
+from .tiling import Tiling
+
+Texts = str | Sequence[str]
+
+
+def component_names(name: str, count: int) -> tuple[str, ...]:
+    """What the components of a node are called by default: like the node, or name_1, name_2, … if there are several."""
+    return (name,) if count == 1 else tuple(f"{name}_{i + 1}" for i in range(count))
+
+
+def expression_map(reads: Sequence[str], texts: Texts, where: str = "expression") -> ExpressionMap:
+    """The map that one or several expressions in the names `reads` describe. Raises `SpecError` like `parse_expression`."""
+    symbols = real_symbols(reads)
+    listed = [texts] if isinstance(texts, str) else texts
+    return ExpressionMap(tuple(symbols.values()), tuple(parse_expression(text, symbols, where) for text in listed))
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """A named group of coordinates that ranges over a box, or over a manifold M ⊂ R^k that may be embedded in R^D."""
+
+    name: str
+    manifold: Box | Atlas
+    coordinates: tuple[str, ...] = ()
+    """The k names, before any embedding; () for the default (`component_names`)."""
+
+    def __post_init__(self) -> None:
+        if not self.coordinates:
+            object.__setattr__(self, "coordinates", component_names(self.name, self.base_dimension))
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return self.coordinates
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def base_dimension(self) -> int:
+        """k."""
+        return self.manifold.dimension if isinstance(self.manifold, Box) else self.manifold.base_dimension
+
+    @property
+    def ambient_dimension(self) -> int:
+        """D, what the network reads of this input."""
+        return self.manifold.dimension if isinstance(self.manifold, Box) else self.manifold.ambient_dimension
+
+    def embed(self, base: Array) -> Array:
+        """[..., k] to [..., D]."""
+        return base if isinstance(self.manifold, Box) else self.manifold.embed(base)
+
+    def unembed(self, ambient: Array) -> Array:
+        """[..., D] to [..., k]."""
+        return ambient if isinstance(self.manifold, Box) else self.manifold.unembed(ambient)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A function given piece by piece: subtask i on chart i of an atlas, or on piece i of a tiling, i = 1..E.
+
+    The components read, in their order, are the k coordinates of `domain`. A subtask is a map of those (its variables are
+    `reads`), or for a chart of an atlas of its intrinsic coordinates (its variables are those of the chart's inverse).
+    Subtasks of charts agree where charts overlap; those of pieces may disagree where pieces meet (R7).
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    domain: Atlas | Tiling
+    subtasks: tuple[ExpressionMap, ...]
+    outputs: tuple[str, ...] = ()
+    """The names of the values; () for the default (`component_names`)."""
+
+    def __post_init__(self) -> None:
+        if not self.outputs and self.subtasks:
+            object.__setattr__(self, "outputs", component_names(self.name, self.subtasks[0].outputs))
+
+    @classmethod
+    def parse(
+        cls, name: str, reads: Sequence[str], domain: Atlas | Tiling, expressions: str | Sequence[Texts], outputs: Sequence[str] = ()
+    ) -> Block:
+        """The block whose subtasks are texts in the names `reads`: one text for all of it, or an entry for each chart or piece.
+
+        An entry is a text, or a list of texts if the block has several outputs. Raises `SpecError` naming the one at fault.
+        """
+        entries = [expressions] * len(domain) if isinstance(expressions, str) else expressions
+        labels = [f'block "{name}": subtask {i + 1}' for i in range(len(entries))]
+        if isinstance(expressions, str):
+            subtasks = (expression_map(reads, expressions, f'block "{name}": expression'),) * len(domain)
+        else:
+            subtasks = tuple(expression_map(reads, entry, label) for entry, label in zip(entries, labels, strict=True))
+        return cls(name, tuple(reads), domain, subtasks, tuple(outputs))
+
+    def __len__(self) -> int:
+        """E, the number of subtasks."""
+        return len(self.domain)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return self.outputs
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the charts or pieces."""
+        return self.domain.names
+
+    @property
+    def uniform(self) -> bool:
+        """Whether one map of the coordinates read is the subtask everywhere."""
+        first = self.subtasks[0]
+        same = all(f is first or (f.variables, f.expressions) == (first.variables, first.expressions) for f in self.subtasks[1:])
+        return same and not self.is_intrinsic(0)
+
+    def is_intrinsic(self, piece: int) -> bool:
+        """Whether that subtask is written in the intrinsic coordinates of its chart."""
+        return tuple(map(str, self.subtasks[piece].variables)) != self.reads
+
+    def contains(self, values: Array) -> NDArray[np.bool_]:
+        """In which charts or pieces the values read lie: (N, k) to (N, E). At least one column is True in the domain."""
+        if isinstance(self.domain, Tiling):
+            return self.domain.contains(values)
+        return np.stack([self.domain.contains(i, values) for i in range(len(self))], axis=-1)
+
+    def subtask(self, piece: int, values: Array) -> Array:
+        """Subtask `piece` at values read that lie in its chart or piece: (N, k) to (N, outputs)."""
+        function = self.subtasks[piece]
+        if not self.is_intrinsic(piece):
+            return function(values)
+        chart = self._chart(piece)
+        return function(chart.coordinates(values))
+
+    def local(self, piece: int) -> ExpressionMap:
+        """F_i = f_i∘φ_i⁻¹ in intrinsic coordinates; for pieces these are the coordinates read. Not for ball charts."""
+        function = self.subtasks[piece]
+        if isinstance(self.domain, Tiling) or self.is_intrinsic(piece):
+            return function
+        inverse = self._chart(piece).inverse
+        into = dict(zip(function.variables, inverse.expressions, strict=True))
+        return ExpressionMap(inverse.variables, tuple(e.xreplace(into) for e in function.expressions))
+
+    def _chart(self, piece: int) -> Chart:
+        chart = self.domain.charts[piece] if isinstance(self.domain, Atlas) else None
+        if not isinstance(chart, Chart):
+            raise InvalidArgument(f'block "{self.name}": {self.names[piece]} has no intrinsic coordinates that a subtask could use')
+        return chart
+
+    @cached_property
+    def task(self) -> ManifoldTask:
+        """The block alone as a task on its atlas: what Theorem 4.8 compiles and `lint` looks at. Only for atlases."""
+        if not isinstance(self.domain, Atlas):
+            raise InvalidArgument(f'block "{self.name}" is cut into pieces: it is no task on an atlas')
+        if self.uniform:
+            variables = real_symbols(self.domain.coordinates)
+            renamed = dict(zip(self.subtasks[0].variables, variables.values(), strict=True))
+            expressions = tuple(e.xreplace(renamed) for e in self.subtasks[0].expressions)
+            return ManifoldTask(self.name, self.domain, ExpressionTarget(ExpressionMap(tuple(variables.values()), expressions)))
+        return ManifoldTask(self.name, self.domain, ChartTarget(tuple(self.local(i) for i in range(len(self)))))
+
+
+@dataclass(frozen=True, eq=False)
+class Combine:
+    """f_out: one map of components that earlier nodes offer."""
+
+    name: str
+    reads: tuple[str, ...]
+    function: ExpressionMap
+    """Its variables are `reads`."""
+    outputs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.outputs:
+            object.__setattr__(self, "outputs", component_names(self.name, self.function.outputs))
+
+    @classmethod
+    def parse(cls, name: str, reads: Sequence[str], expressions: Texts, outputs: Sequence[str] = ()) -> Combine:
+        """The combination that one or several texts in the names `reads` describe."""
+        return cls(name, tuple(reads), expression_map(reads, expressions, f'combine "{name}": expression'), tuple(outputs))
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return self.outputs
+
+
+Node = Input | Block | Combine

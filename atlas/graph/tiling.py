@@ -1,0 +1,165 @@
+"""`Tiling`: an interval or a box cut into pieces, and which piece every point of an interface belongs to (Theorem 5.3, R3).
+
+Subtasks of neighbouring pieces may disagree where the pieces meet, so an interface point has to belong to exactly one of
+them. A piece says for every face whether the face is its own. What is asked of a tiling (no gap, no overlap, one owner for
+every interface point) is checked in `tiling_checks`, exactly: floats are compared, never added.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import InvalidArgument
+from ..box import Array, Box
+
+Faces = tuple[tuple[bool, bool], ...]
+
+CLOSED = {"lower": (True, False), "upper": (False, True), "both": (True, True), "none": (False, False)}
+"""What a piece may say of its two faces along one axis: [a, b), (a, b], [a, b], (a, b)."""
+
+
+@dataclass(frozen=True)
+class BoxPiece:
+    """One piece of a tiling: a box, and for every axis whether its lower and its upper face are its own.
+
+    `closed` is () for the default: [a, b) along every axis, so that an interface point belongs to the piece above it.
+    Faces on the outside of the whole tiling belong to the piece whatever it says.
+    """
+
+    name: str
+    box: Box
+    closed: Faces = ()
+
+    def __post_init__(self) -> None:
+        if not self.closed:
+            object.__setattr__(self, "closed", (CLOSED["lower"],) * self.box.dimension)
+        if len(self.closed) != self.box.dimension or not all(pair in CLOSED.values() for pair in self.closed):
+            raise InvalidArgument(
+                f'piece "{self.name}": closed must be a pair (lower, upper) of booleans for each of {self.box.dimension} axes'
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Tiling:
+    """Pieces that fill a box of R^k: closed, they cover it, and no two of them share an inner point."""
+
+    pieces: tuple[BoxPiece, ...]
+
+    def __post_init__(self) -> None:
+        if not self.pieces or len({piece.box.dimension for piece in self.pieces}) != 1:
+            raise InvalidArgument("a tiling needs at least one piece, and all of one dimension")
+
+    @classmethod
+    def intervals(cls, knots: Sequence[float], closed: str = "lower", names: Sequence[str] = ()) -> Tiling:
+        """[t_0, t_1), [t_1, t_2), …, [t_{E−1}, t_E] for increasing knots t_0 < … < t_E of any spacing.
+
+        `closed` is "lower", or "upper" for [t_0, t_1], (t_1, t_2], …. Raises `InvalidArgument` for other words or knots.
+        """
+        return cls.grid([knots], closed, names)
+
+    @classmethod
+    def grid(cls, knots: Sequence[Sequence[float]], closed: str = "lower", names: Sequence[str] = ()) -> Tiling:
+        """The boxes between the knots of every axis, the last axis running fastest; `closed` as for `intervals`."""
+        if closed not in ("lower", "upper"):
+            raise InvalidArgument(f'closed must be "lower" or "upper", got {closed!r}')
+        cells = list(itertools.product(*(list(itertools.pairwise(axis)) for axis in knots)))
+        names = names or [f"piece{i + 1}" for i in range(len(cells))]
+        if len(names) != len(cells):
+            raise InvalidArgument(f"{len(names)} names for {len(cells)} pieces")
+        return cls(
+            tuple(
+                BoxPiece(name, Box(tuple(low for low, _ in cell), tuple(high for _, high in cell)), (CLOSED[closed],) * len(cell))
+                for name, cell in zip(names, cells, strict=True)
+            )
+        )
+
+    def __len__(self) -> int:
+        """E, the number of pieces."""
+        return len(self.pieces)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(piece.name for piece in self.pieces)
+
+    @property
+    def dimension(self) -> int:
+        """k."""
+        return self.pieces[0].box.dimension
+
+    @cached_property
+    def lower(self) -> Array:
+        """(E, k)."""
+        return np.array([piece.box.lower for piece in self.pieces])
+
+    @cached_property
+    def upper(self) -> Array:
+        """(E, k)."""
+        return np.array([piece.box.upper for piece in self.pieces])
+
+    @cached_property
+    def domain(self) -> Box:
+        """The box that the pieces fill."""
+        return Box(tuple(self.lower.min(0)), tuple(self.upper.max(0)))
+
+    @cached_property
+    def owned(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which lower and which upper faces belong to their piece, both (E, k); those on the outside always do."""
+        closed = np.array([piece.closed for piece in self.pieces])
+        return closed[..., 0] | (self.lower == self.domain.lower), closed[..., 1] | (self.upper == self.domain.upper)
+
+    @cached_property
+    def knots(self) -> tuple[Array, ...]:
+        """For every axis the increasing places at which pieces begin or end."""
+        return tuple(np.unique(np.concatenate([self.lower[:, k], self.upper[:, k]])) for k in range(self.dimension))
+
+    def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Which piece each point belongs to: [..., k] to [..., E], True once inside `domain` and nowhere outside."""
+        z = np.asarray(points, float)[..., None, :]
+        low, high = self.owned
+        inside: NDArray[np.bool_] = np.where(low, z >= self.lower, z > self.lower) & np.where(high, z <= self.upper, z < self.upper)
+        return np.asarray(inside.all(-1))
+
+    def margin(self, points: ArrayLike) -> Array:
+        """The distance (largest norm) of each point of `domain` to the nearest interface, [..., k] to [...]: the margin of B10."""
+        z = np.asarray(points, float)[..., None, :]
+        depth = np.minimum(
+            np.where(self.lower == self.domain.lower, np.inf, z - self.lower),
+            np.where(self.upper == self.domain.upper, np.inf, self.upper - z),
+        ).min(-1)
+        return np.maximum(depth.max(-1), 0)
+
+    @cached_property
+    def reaches(self) -> NDArray[np.bool_]:
+        """(E, E): whether piece p owns a point that lies in the closed box of another piece q."""
+        E = len(self)
+        found = np.ones((E, E), bool)
+        (low, high), lower, upper = self.owned, self.lower, self.upper
+        for k in range(self.dimension):
+            a = np.maximum(lower[:, None, k], lower[None, :, k])
+            b = np.minimum(upper[:, None, k], upper[None, :, k])
+            own = np.where(a == upper[:, None, k], high[:, None, k], np.where(a == lower[:, None, k], low[:, None, k], True))
+            found &= (a < b) | ((a == b) & own)
+        np.fill_diagonal(found, False)
+        return found
+
+    @cached_property
+    def precedence(self) -> tuple[int, ...] | None:
+        """The pieces in an order in which, of all closed boxes that hold a point, the first is that of its owner.
+
+        So experts in this order, with B10's scores and the first of equal scores winning, route every interface point as
+        the tiling says. None if no order does.
+        """
+        graph = networkx.DiGraph()
+        graph.add_nodes_from(range(len(self)))
+        graph.add_edges_from(np.argwhere(self.reaches).tolist())
+        try:
+            return tuple(networkx.lexicographical_topological_sort(graph))
+        except networkx.NetworkXUnfeasible:
+            return None
