@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..atlas import Array, Atlas, Chart
 from ..atlas.covering import nearest_ball
-from .enclosure import Enclosure, Interval, NotEnclosed, point
+from ..intervals import Interval, NaturalEnclosure, NotEnclosed
 
 BATCH = 1 << 15
 """Patches enclosed at a time."""
@@ -50,9 +50,9 @@ class _Enclosed:
 
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
-        self.inverse = Enclosure(chart.inverse)
-        self.jacobian = Enclosure(chart.inverse.jacobian)
-        self.region = None if chart.region is None else Enclosure(chart.region)
+        self.inverse = NaturalEnclosure(chart.inverse)
+        self.jacobian = NaturalEnclosure(chart.inverse.jacobian)
+        self.region = None if chart.region is None else NaturalEnclosure(chart.region)
 
     def patches(self, lower: Array, upper: Array) -> tuple[NDArray[np.bool_], Array, Array, NDArray[np.intp]]:
         """For boxes (n, d): whether they may meet the chart (n,), c (n, k), e (n,), and the side to halve (n,)."""
@@ -61,11 +61,11 @@ class _Enclosed:
         sides = [Interval(lower[:, j], upper[:, j]) for j in range(d)]
         meets = np.ones(len(lower), bool)
         if self.region is not None:
-            meets = ~(self.region(sides)[0].high < 0)
+            meets = ~(self.region(sides)[0].upper < 0)
         with np.errstate(invalid="ignore", over="ignore"):
-            images = self.inverse([point(middle[:, j]) for j in range(d)])
+            images = self.inverse([Interval.of(middle[:, j]) for j in range(d)])
             center = np.stack([image.middle for image in images], axis=1)
-            blur = np.stack([image.high - image.low for image in images], axis=1)
+            blur = np.stack([image.upper - image.lower for image in images], axis=1)
             # Mean value: |φ⁻¹(u) − φ⁻¹(u_a)| ≤ Σ_j sup|∂_jφ⁻¹|·half_j, componentwise.
             half = np.nextafter(np.maximum(upper - middle, middle - lower), np.inf)
             slopes = np.stack([entry.magnitude for entry in self.jacobian(sides)], axis=1).reshape(len(lower), -1, d)
@@ -73,7 +73,7 @@ class _Enclosed:
             reach = np.linalg.norm(parts.sum(2) + blur, axis=1)
             # Directly: how far the image's own enclosure reaches from c.
             whole = zip(self.inverse(sides), center.T, strict=True)
-            direct = np.stack([np.maximum(image.high - c, c - image.low) for image, c in whole], axis=1)
+            direct = np.stack([np.maximum(image.upper - c, c - image.lower) for image, c in whole], axis=1)
             radius = np.fmin(reach, np.linalg.norm(direct, axis=1))
         radius = np.where(np.isnan(radius), np.inf, radius) * (1 + RELATIVE)
         weight = np.linalg.norm(np.nan_to_num(parts, nan=np.inf, posinf=np.inf), axis=1)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...errors import EpsilonNotReached, InvalidArgument
+from ...intervals import Interval
 from .spline import Spline
-from .spline_intervals import Interval
 from .spline_knots import Gaps, equalise
 from .spline_proof import EPS, Local, ProvedGaps
 

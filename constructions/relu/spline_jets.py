@@ -7,7 +7,7 @@ hulls of the branches, derivatives mean nothing, and the interval is reported as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import comb
 
 import numpy as np
@@ -15,15 +15,13 @@ import sympy
 
 from ...atlas import Array
 from ...errors import InvalidArgument
-from .spline_intervals import Flags, Interval, outward
+from ...intervals import Flags, Interval, enclose_number
+from ...intervals.derivatives import ONE, SMOOTH, ZERO, exponential, logarithm, powers, square_root
 
 Jet = tuple[Interval | None, ...]
 """(value, first derivative, …); None stands for a derivative that is identically 0."""
 
 ORDER = 3
-ZERO = Interval.of(0.0)
-ONE = Interval.of(1.0)
-HALF_PI = outward(np.array(np.pi / 2), np.array(np.pi / 2))
 
 
 def add(a: Interval | None, b: Interval | None) -> Interval | None:
@@ -74,114 +72,6 @@ def value(jet: Jet) -> Interval:
     return ZERO if jet[0] is None else jet[0]
 
 
-def powers(x: Interval, n: int) -> tuple[Interval, ...]:
-    """xⁿ and its derivatives."""
-    factors = (1, n, n * (n - 1), n * (n - 1) * (n - 2))
-    return tuple(x.power(n - k).times(factor) if factor else ZERO for k, factor in enumerate(factors))
-
-
-def _inverse_root(x: Interval) -> Interval:
-    """x^{−1/2} for x > 0."""
-    return x.sqrt().inverse().unknown_where(x.lower <= 0)
-
-
-def _sin(x: Interval) -> tuple[Interval, ...]:
-    return x.sin(), x.cos(), -x.sin(), -x.cos()
-
-
-def _cos(x: Interval) -> tuple[Interval, ...]:
-    return x.cos(), -x.sin(), -x.cos(), x.sin()
-
-
-def _exp(x: Interval) -> tuple[Interval, ...]:
-    return (x.exp(),) * 4
-
-
-def _log(x: Interval) -> tuple[Interval, ...]:
-    r = x.inverse().unknown_where(x.lower <= 0)
-    return x.log(), r, -r.power(2), r.power(3).times(2)
-
-
-def _tan_like(t: Interval, sign: float) -> tuple[Interval, ...]:
-    """Derivatives of t with t′ = 1 + sign·t²: tan for +1; with −1, tanh."""
-    square = t.power(2)
-    first = ONE + square.times(sign)
-    return t, first, (t * first).times(2 * sign), first * (ONE.times(2 * sign) + square.times(6))
-
-
-def _tan(x: Interval) -> tuple[Interval, ...]:
-    return _tan_like(x.tan(), 1)
-
-
-def _cot(x: Interval) -> tuple[Interval, ...]:
-    # cot x = tan(π/2 − x)
-    t = _tan(HALF_PI - x)
-    return t[0], -t[1], t[2], -t[3]
-
-
-def _tanh(x: Interval) -> tuple[Interval, ...]:
-    return _tan_like(x.monotone(np.tanh), -1)
-
-
-def _atan(x: Interval) -> tuple[Interval, ...]:
-    r = (ONE + x.power(2)).inverse()
-    return x.monotone(np.arctan), r, (x * r.power(2)).times(-2), r.power(3) * (x.power(2).times(6) - ONE.times(2))
-
-
-def _asin(x: Interval) -> tuple[Interval, ...]:
-    r = _inverse_root(ONE - x.power(2))
-    return x.monotone(np.arcsin), r, x * r.power(3), (ONE + x.power(2).times(2)) * r.power(5)
-
-
-def _acos(x: Interval) -> tuple[Interval, ...]:
-    asin = _asin(x)
-    return HALF_PI - asin[0], -asin[1], -asin[2], -asin[3]
-
-
-def _sinh(x: Interval) -> tuple[Interval, ...]:
-    sinh, cosh = x.monotone(np.sinh), x.absolute().monotone(np.cosh)
-    return sinh, cosh, sinh, cosh
-
-
-def _cosh(x: Interval) -> tuple[Interval, ...]:
-    sinh, cosh, _, _ = _sinh(x)
-    return cosh, sinh, cosh, sinh
-
-
-def _asinh(x: Interval) -> tuple[Interval, ...]:
-    r = _inverse_root(ONE + x.power(2))
-    return x.monotone(np.arcsinh), r, -(x * r.power(3)), (x.power(2).times(2) - ONE) * r.power(5)
-
-
-def _acosh(x: Interval) -> tuple[Interval, ...]:
-    r = _inverse_root(x.power(2) - ONE)
-    return x.monotone(np.arccosh), r, -(x * r.power(3)), (ONE + x.power(2).times(2)) * r.power(5)
-
-
-def _atanh(x: Interval) -> tuple[Interval, ...]:
-    r = (ONE - x.power(2)).inverse().unknown_where(x.absolute().upper >= 1)
-    return x.monotone(np.arctanh), r, (x * r.power(2)).times(2), (ONE.times(2) + x.power(2).times(6)) * r.power(3)
-
-
-SMOOTH: dict[type, Callable[[Interval], tuple[Interval, ...]]] = {
-    sympy.sin: _sin,
-    sympy.cos: _cos,
-    sympy.tan: _tan,
-    sympy.cot: _cot,
-    sympy.asin: _asin,
-    sympy.acos: _acos,
-    sympy.atan: _atan,
-    sympy.sinh: _sinh,
-    sympy.cosh: _cosh,
-    sympy.tanh: _tanh,
-    sympy.asinh: _asinh,
-    sympy.acosh: _acosh,
-    sympy.atanh: _atanh,
-    sympy.exp: _exp,
-    sympy.log: _log,
-}
-"""(h, h′, h″, h‴) on an interval."""
-
 Decision = tuple[Flags, Flags]
 """(surely true, surely false), elementwise."""
 
@@ -219,9 +109,9 @@ class Jets:
             return total
         if isinstance(e, sympy.Pow):
             return self._power(e.base, e.exp)
-        if type(e) in SMOOTH:
+        if (name := type(e).__name__) in SMOOTH:
             inner = self(e.args[0])
-            return chain(SMOOTH[type(e)](value(inner)), inner)
+            return chain(SMOOTH[name](value(inner)), inner)
         if isinstance(e, sympy.atan2):
             return self._angle(self(e.args[0]), self(e.args[1]))
         if isinstance(e, sympy.Abs | sympy.sign):
@@ -240,22 +130,16 @@ class Jets:
         if exponent.is_Integer:
             return chain(powers(value(inner), int(exponent)), inner)
         if exponent == sympy.S.Half:
-            x, root = value(inner), value(inner).sqrt()
-            r = _inverse_root(x)
-            return chain((root, r.times(0.5), r.power(3).times(-0.25), r.power(5).times(0.375)), inner)
+            return chain(square_root(value(inner)), inner)
         # x^p = exp(p·log x); sympy keeps E**u as a power of E.
-        log = self._constant(ONE) if base == sympy.E else chain(_log(value(inner)), inner)
+        log = self._constant(ONE) if base == sympy.E else chain(logarithm(value(inner)), inner)
         scaled = product(self(exponent), log)
-        return chain(_exp(value(scaled)), scaled)
+        return chain(exponential(value(scaled)), scaled)
 
     def _angle(self, y: Jet, x: Jet) -> Jet:
         """atan2(y, x): its derivative is (x·y′ − y·x′)/(x² + y²)."""
         a, b = value(y), value(x)
-        right = (a / b).monotone(np.arctan)
-        up, down = HALF_PI - (b / a).monotone(np.arctan), -HALF_PI - (b / a).monotone(np.arctan)
-        lower = np.where(b.lower > 0, right.lower, np.where(a.lower > 0, up.lower, np.where(a.upper < 0, down.lower, -4.0)))
-        upper = np.where(b.lower > 0, right.upper, np.where(a.lower > 0, up.upper, np.where(a.upper < 0, down.upper, 4.0)))
-        angle = Interval(lower, upper)
+        angle = a.angle(b)
         # On the negative x-axis the angle jumps by 2π; at the origin nothing is known.
         self._undecided(y, (b.lower <= 0) & a.contains_zero())
         if self.order == 0:
@@ -274,7 +158,7 @@ class Jets:
         x = value(inner)
         if isinstance(e, sympy.sign):
             self._undecided(inner, x.contains_zero())
-            return self._constant(Interval(np.sign(x.lower), np.sign(x.upper)))
+            return self._constant(x.sign())
         self._undecided(inner, (x.lower < 0) & (x.upper > 0))
         sign = Interval(np.where(x.lower >= 0, 1.0, -1.0), np.where(x.upper <= 0, -1.0, 1.0))
         return (x.absolute(), *(multiply(sign, part) for part in inner[1:]))
@@ -352,11 +236,6 @@ def _negated(jet: Jet) -> Jet:
 
 
 def _number(e: sympy.Expr) -> Interval:
-    """An enclosure of a number: exact for what float64 holds."""
     if e in (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
         raise InvalidArgument(f"{e} is not a finite number, so no bound can be proved")
-    nearest = float(e)
-    exact = e.is_Float or e.is_Rational
-    if exact and sympy.Rational(e) == sympy.Rational(nearest):
-        return Interval.of(nearest)
-    return outward(np.array(nearest), np.array(nearest))
+    return enclose_number(e)

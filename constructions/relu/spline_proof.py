@@ -15,7 +15,7 @@ import numpy as np
 import sympy
 
 from ...atlas import Array
-from .spline_intervals import Flags, Interval
+from ...intervals import Flags, Interval
 from .spline_jets import Jet, Jets, quotient, value
 
 PARTS, FEW_PARTS = 4, 256

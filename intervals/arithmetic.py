@@ -1,19 +1,22 @@
 """Intervals of floats that provably contain a real result, over whole arrays at once, with outward rounding.
 
 + − · / and the square root are correctly rounded by IEEE 754: one float outward makes them rigorous. For the other functions this
-trusts numpy's documented accuracy of 4 ulp and goes `LIBRARY_ULPS` outward. Outside a function's real domain the result is
-[−∞, ∞]: nothing is known there.
+trusts numpy's documented accuracy of 4 ulp and goes `LIBRARY_ULPS` outward, which the tests hold against arbitrary precision.
+Unknown is [−∞, ∞]: what NaN becomes, and every function where its real domain is left. At a closed end of a domain the value is the
+limit, log 0 = −∞. There is no empty interval: no operation here produces one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...atlas import Array
+from ..atlas import Array
+from ..errors import InvalidArgument
 
 Flags = NDArray[np.bool_]
 
@@ -34,11 +37,24 @@ class Interval:
 
     @staticmethod
     def of(lower: ArrayLike, upper: ArrayLike | None = None) -> Interval:
+        """[lower, upper], or the points `lower`; NaN is unknown. Raises `InvalidArgument` where lower > upper."""
         low = np.asarray(lower, float)
-        return Interval(low, low if upper is None else np.asarray(upper, float))
+        high = low if upper is None else np.asarray(upper, float)
+        if (reversed_ := low > high).any():
+            at = int(np.argmax(reversed_))
+            low, high = np.broadcast_arrays(low, high)
+            raise InvalidArgument(f"the interval [{low.flat[at]:g}, {high.flat[at]:g}] at {at} is empty; swap its ends")
+        return Interval(low, high).unknown_where(np.zeros((), bool))
+
+    def __getitem__(self, index: Any) -> Interval:
+        return Interval(self.lower[index], self.upper[index])
 
     def __add__(self, other: Interval) -> Interval:
-        return outward(self.lower + other.lower, self.upper + other.upper)
+        with np.errstate(invalid="ignore", over="ignore"):
+            low, high = self.lower + other.lower, self.upper + other.upper
+        # A sum that rounds to 0 is 0: numbers that are known not to be negative stay so.
+        low, high = np.where(low == 0, 0.0, np.nextafter(low, -np.inf)), np.where(high == 0, 0.0, np.nextafter(high, np.inf))
+        return Interval(low, high).unknown_where(np.zeros((), bool))
 
     def __neg__(self) -> Interval:
         return Interval(-self.upper, -self.lower)
@@ -53,7 +69,14 @@ class Interval:
         products = [np.where(np.isnan(p), 0.0, p) for p in products]
         low = np.minimum(np.minimum(products[0], products[1]), np.minimum(products[2], products[3]))
         high = np.maximum(np.maximum(products[0], products[1]), np.maximum(products[2], products[3]))
-        return outward(low, high)
+        # What rounds to 0 may have either sign, but that of a product is known from its factors.
+        up, down = self.lower >= 0, self.upper <= 0
+        same = up & (other.lower >= 0) | down & (other.upper <= 0)
+        opposite = up & (other.upper <= 0) | down & (other.lower >= 0)
+        found = outward(low, high)
+        return Interval(
+            np.where(same, np.maximum(found.lower, 0), found.lower), np.where(opposite, np.minimum(found.upper, 0), found.upper)
+        )
 
     def __truediv__(self, other: Interval) -> Interval:
         return self * other.inverse()
@@ -70,7 +93,25 @@ class Interval:
 
     def column(self, k: int) -> Interval:
         """Component k of intervals (P, q)."""
-        return Interval(self.lower[:, k], self.upper[:, k])
+        return self[:, k]
+
+    @property
+    def middle(self) -> Array:
+        """A float of the interval, near its middle; NaN for an unknown one."""
+        return self.lower + (self.upper - self.lower) / 2
+
+    @property
+    def magnitude(self) -> Array:
+        """The largest |x|."""
+        return np.maximum(np.abs(self.lower), np.abs(self.upper))
+
+    @property
+    def reach(self) -> Array:
+        """At least |x − middle| for every x of the interval; ∞ for one without a middle."""
+        middle = self.middle
+        with np.errstate(invalid="ignore"):
+            reach = np.nextafter(np.maximum(self.upper - middle, middle - self.lower), np.inf)
+        return np.where(np.isfinite(middle), reach, np.inf)
 
     def contains_zero(self) -> Flags:
         return (self.lower <= 0) & (self.upper >= 0)
@@ -88,8 +129,9 @@ class Interval:
         return Interval(np.minimum(self.lower, other.lower), np.maximum(self.upper, other.upper))
 
     def meet(self, other: Interval) -> Interval:
-        """The intersection of two enclosures of the same number."""
-        return Interval(np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper))
+        """The intersection of two enclosures of the same number; unknown where they are disjoint, as then there is no such number."""
+        low, high = np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper)
+        return Interval(low, high).unknown_where(low > high)
 
     def power(self, n: int) -> Interval:
         """xⁿ for any integer n, by squaring and multiplying."""
@@ -105,15 +147,39 @@ class Interval:
         with np.errstate(all="ignore"):
             return outward(function(self.lower), function(self.upper), ulps)
 
+    def within(self, least: float, most: float) -> Interval:
+        """The part in [least, most] of an enclosure of a number that is known to lie there."""
+        return Interval(np.maximum(self.lower, least), np.minimum(self.upper, most))
+
+    def larger(self, other: Interval) -> Interval:
+        """max(x, y)."""
+        return Interval(np.maximum(self.lower, other.lower), np.maximum(self.upper, other.upper))
+
+    def sign(self) -> Interval:
+        return Interval(np.sign(self.lower), np.sign(self.upper))
+
     def sqrt(self) -> Interval:
-        return Interval(np.maximum(self.monotone(np.sqrt, 1).lower, 0), self.monotone(np.sqrt, 1).upper).unknown_where(self.lower < 0)
+        return self.monotone(np.sqrt, 1).within(0, np.inf).unknown_where(self.lower < 0)
 
     def exp(self) -> Interval:
-        found = self.monotone(np.exp)
-        return Interval(np.maximum(found.lower, 0), found.upper)
+        return self.monotone(np.exp).within(0, np.inf)
 
     def log(self) -> Interval:
         return self.monotone(np.log).unknown_where(self.lower < 0)
+
+    def angle(self, x: Interval) -> Interval:
+        """atan2(self, x); [−π, π] for arguments that reach the origin, or the negative x-axis from below."""
+        y, half, whole = self, HALF_PI, HALF_PI + HALF_PI
+        right = (y / x).monotone(np.arctan)
+        steep = (x / y).monotone(np.arctan)
+        result = Interval(-whole.upper, whole.upper)
+        cases = [
+            (x.upper < 0) & (y.upper < 0), (x.upper < 0) & (y.lower >= 0), x.lower > 0, y.lower > 0, y.upper < 0,
+        ]  # fmt: skip
+        values = [right - whole, right + whole, right, half - steep, -half - steep]
+        for case, value in zip(cases, values, strict=True):
+            result = Interval(np.where(case, value.lower, result.lower), np.where(case, value.upper, result.upper))
+        return result
 
     def sin(self) -> Interval:
         return self._wave(np.sin, np.pi / 2)
@@ -173,3 +239,6 @@ def _power(size: Array, n: int, towards: float) -> Array:
 def _signed_power(x: Array, n: int, towards: float) -> Array:
     """xⁿ for odd n, rounded `towards`."""
     return np.where(x >= 0, _power(np.abs(x), n, towards), -_power(np.abs(x), n, -towards))
+
+
+HALF_PI = outward(np.array(np.pi / 2), np.array(np.pi / 2))

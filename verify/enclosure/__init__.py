@@ -1,0 +1,6 @@
+"""Enclosures of targets and networks over boxes: Taylor forms of expressions and of ReLU nets, rounding included."""
+
+from .expression import Enclosed, ExpressionEnclosure
+from .taylor import TaylorForms
+
+__all__ = ["Enclosed", "ExpressionEnclosure", "TaylorForms"]

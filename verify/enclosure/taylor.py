@@ -1,0 +1,282 @@
+"""Taylor forms: quadratics in box coordinates plus a radius, which provably hold a function over a box, for many boxes at once.
+
+Every operation bounds its own rounding: a sum of n products computed in floats in any order is off by at most γ_n = n·u/(1 − n·u)
+times the sum of their absolute values (u = 2^-53), and by 2^-1074 for each that underflows. Radii are themselves computed in floats, as
+sums of non-negative numbers, and then inflated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import isqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...atlas import Array
+from ...errors import InvalidArgument
+from ...intervals import Flags, Interval
+
+EPS = float(np.finfo(float).eps)
+"""2u: n·EPS ≥ γ_n for n < 2^51."""
+INFLATION = 1 + 2.0**-40
+"""A sum of non-negative numbers computed in fewer than 4096 operations is at most this factor below its value."""
+UNDERFLOW = 2.0**-1000
+"""More than 2^50 products lose by underflow. Inside products of three and more factors it is added before the last one."""
+UNKNOWN = np.inf
+LARGEST = 2.0**960
+"""Radii from here on are unknown. As a radius holds at least EPS times the products that were summed, no coefficient can have overflowed
+below it."""
+
+
+@cache
+def pairs(dimension: int) -> tuple[tuple[int, int], ...]:
+    """The quadratic monomials t_i·t_j, i ≤ j, in order: (0, 0), (0, 1), …, (0, d−1), (1, 1), …"""
+    return tuple((i, j) for i in range(dimension) for j in range(i, dimension))
+
+
+@cache
+def _columns(dimension: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The columns of t_i², one per i, and those of t_i·t_j for i < j."""
+    places = [(1 + dimension + k, i == j) for k, (i, j) in enumerate(pairs(dimension))]
+    return np.array([c for c, square in places if square], np.intp), np.array([c for c, square in places if not square], np.intp)
+
+
+@dataclass(frozen=True, eq=False)
+class TaylorForms:
+    """n functions over N boxes: function k on box b lies within Σ_c coefficients[b, c, k]·monomial_c(t) ± radius[b, k].
+
+    For every t ∈ [−1, 1]^d whose point, lower ≤ middle + half·t ≤ upper, lies in the box. Monomials are 1, t_1, …, t_d, then t_i·t_j for
+    i ≤ j in the order of `pairs`. What rounding does is in the radius. An infinite radius says that nothing is known, for example because
+    the function is not defined on all of the box; coefficients are always finite.
+    """
+
+    coefficients: Array
+    """(N, C, n), C = 1 + d + d(d+1)/2."""
+    radius: Array
+    """(N, n), ≥ 0."""
+
+    @staticmethod
+    def variables(lower: ArrayLike, upper: ArrayLike) -> TaylorForms:
+        """The d coordinates themselves on the boxes with these corners, (N, d) each; unknown where a corner is not finite.
+
+        Raises `InvalidArgument` for shapes that differ or lower > upper.
+        """
+        lower, upper = np.asarray(lower, float), np.asarray(upper, float)
+        if lower.ndim != 2 or lower.shape != upper.shape:
+            raise InvalidArgument(f"boxes need corners (N, d), got {lower.shape} and {upper.shape}")
+        if (lower > upper).any():
+            b = int(np.argmax((lower > upper).any(1)))
+            raise InvalidArgument(f"box {b} is empty: its lower corner {lower[b]} is not below its upper one {upper[b]}")
+        N, d = lower.shape
+        with np.errstate(all="ignore"):
+            middle, half = middle_half(lower, upper)
+        coefficients = np.zeros((1 + d + len(pairs(d)), d, N)).transpose(2, 0, 1)
+        coefficients[:, 0] = middle
+        for j in range(d):
+            coefficients[:, 1 + j, j] = half[:, j]
+        return settled(coefficients, np.where(np.isfinite(middle) & np.isfinite(half), 0.0, UNKNOWN))
+
+    @staticmethod
+    def constants(values: Interval, dimension: int) -> TaylorForms:
+        """Numbers enclosed by the intervals (N, n)."""
+        N, n = values.lower.shape
+        coefficients = np.zeros((1 + dimension + len(pairs(dimension)), n, N)).transpose(2, 0, 1)
+        with np.errstate(all="ignore"):
+            coefficients[:, 0] = values.middle
+            radius = np.where(values.lower == values.upper, 0.0, values.reach)
+        return settled(coefficients, radius)
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.coefficients)
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return (isqrt(8 * self.coefficients.shape[1] + 1) - 3) // 2
+
+    @property
+    def functions(self) -> int:
+        """n."""
+        return self.coefficients.shape[2]
+
+    @property
+    def center(self) -> Array:
+        """Values at the middles of the boxes, up to the radius, (N, n)."""
+        return self.coefficients[:, 0]
+
+    @property
+    def linear(self) -> Array:
+        """(N, d, n)."""
+        return self.coefficients[:, 1 : 1 + self.dimension]
+
+    @property
+    def quadratic(self) -> Array:
+        """(N, d(d+1)/2, n), in the order of `pairs`."""
+        return self.coefficients[:, 1 + self.dimension :]
+
+    def __getitem__(self, index: tuple[slice, Any]) -> TaylorForms:
+        """forms[:, k], forms[:, [k, l]] or forms[:, a:b]: some of the functions; still (N, C, ·)."""
+        rows, columns = index
+        if rows != slice(None):
+            raise InvalidArgument("forms[:, k] chooses functions; subset(rows) chooses boxes")
+        columns = [columns] if isinstance(columns, int | np.integer) else columns
+        return TaylorForms(self.coefficients[:, :, columns], self.radius[:, columns])
+
+    def subset(self, rows: Any) -> TaylorForms:
+        """The forms on some of the boxes."""
+        return TaylorForms(self.coefficients[rows], self.radius[rows])
+
+    @staticmethod
+    def concatenate(parts: Sequence[TaylorForms]) -> TaylorForms:
+        """The functions of all parts, beside each other on the same boxes."""
+        return TaylorForms(np.concatenate([p.coefficients for p in parts], axis=2), np.concatenate([p.radius for p in parts], axis=1))
+
+    def __neg__(self) -> TaylorForms:
+        return TaylorForms(-self.coefficients, self.radius)
+
+    def __add__(self, other: TaylorForms) -> TaylorForms:
+        with np.errstate(all="ignore"):
+            coefficients = self.coefficients + other.coefficients
+            # Each sum is right to half a unit in its last place, and exact where it underflows.
+            rounding = EPS * np.abs(coefficients).sum(1)
+            return settled(coefficients, self.radius + other.radius + rounding)
+
+    def __sub__(self, other: TaylorForms) -> TaylorForms:
+        return self + (-other)
+
+    def __mul__(self, other: TaylorForms) -> TaylorForms:
+        """Products function by function; terms of degree 3 and 4 go into the radius."""
+        d, a, b = self.dimension, self.coefficients, other.coefficients
+        with np.errstate(all="ignore"):
+            out = a[:, :1] * b + b[:, :1] * a
+            out[:, 0] = a[:, 0] * b[:, 0]
+            for k, (i, j) in enumerate(pairs(d), 1 + d):
+                out[:, k] += a[:, 1 + i] * b[:, 1 + j]
+                if i != j:
+                    out[:, k] += a[:, 1 + j] * b[:, 1 + i]
+            (a0, al, aq), (b0, bl, bq) = self._sizes(), other._sizes()
+            high = al * bq + aq * bl + aq * bq
+            a_all, b_all = a0 + al + aq, b0 + bl + bq
+            # At most four products and their sum make a coefficient: γ_4 of Σ|a|·Σ|b| in all.
+            rounding = 8 * EPS * (a_all * b_all)
+            radius = a_all * other.radius + b_all * self.radius + self.radius * other.radius
+            return settled(out, radius + high + rounding)
+
+    def _sizes(self) -> tuple[Array, Array, Array]:
+        """|constant|, Σ|linear|, Σ|quadratic|, (N, n) each, computed in floats."""
+        d = self.dimension
+        size = np.abs(self.coefficients)
+        return size[:, 0], size[:, 1 : 1 + d].sum(1), size[:, 1 + d :].sum(1)
+
+    def affine(self, weight: ArrayLike, bias: ArrayLike | None = None) -> TaylorForms:
+        """W·f + b, W (m, n) and b (m,) the numbers that their floats stand for; m functions."""
+        W = np.asarray(weight, float)
+        N, C, n = self.coefficients.shape
+        if W.ndim != 2 or W.shape[1] != n:
+            raise InvalidArgument(f"a matrix {W.shape} does not apply to {n} functions")
+        with np.errstate(all="ignore"):
+            coefficients = (self.coefficients.reshape(N * C, n) @ W.T).reshape(N, C, len(W))
+            # γ_n of Σ|W|·|coefficients| for the products, γ_n again for this bound itself.
+            inner = self.radius * (1 + 2 * n * EPS) + 2 * n * EPS * np.abs(self.coefficients).sum(1)
+            radius = (inner + n * UNDERFLOW) @ np.abs(W).T
+            if bias is not None:
+                coefficients[:, 0] += np.asarray(bias, float)
+                radius = radius + EPS * np.abs(coefficients[:, 0])
+            return settled(coefficients, radius)
+
+    def times(self, factor: ArrayLike) -> TaylorForms:
+        """The product with numbers that broadcast to (N, n)."""
+        factor = np.asarray(factor, float)
+        with np.errstate(all="ignore"):
+            coefficients = self.coefficients * (np.broadcast_to(factor, self.radius.shape)[:, None] if factor.ndim else factor)
+            radius = np.abs(factor) * self.radius
+            return settled(coefficients, radius + EPS * np.abs(coefficients).sum(1))
+
+    def scaled(self, number: Interval) -> TaylorForms:
+        """The product with a number enclosed by one interval."""
+        if number.lower == number.upper:
+            return self.times(number.lower)
+        with np.errstate(all="ignore"):
+            size = np.abs(self.coefficients).sum(1) + self.radius
+            found = self.times(number.middle)
+            return settled(found.coefficients, found.radius + size * number.reach)
+
+    def plus(self, number: Interval) -> TaylorForms:
+        """The sum with a number enclosed by intervals that broadcast to (N, n)."""
+        with np.errstate(all="ignore"):
+            coefficients = self.coefficients.copy(order="K")
+            coefficients[:, 0] += number.middle
+            rounding = np.where(number.middle == 0, 0.0, EPS * np.abs(coefficients[:, 0]))
+            spread = np.where(number.lower == number.upper, 0.0, number.reach)
+            return settled(coefficients, self.radius + spread + rounding)
+
+    def where(self, condition: Flags, other: TaylorForms) -> TaylorForms:
+        """self where the condition (N, n) holds, other elsewhere."""
+        coefficients = np.where(condition[:, None], self.coefficients, other.coefficients)
+        return TaylorForms(coefficients, np.where(condition, self.radius, other.radius))
+
+    def unknown_where(self, condition: Flags) -> TaylorForms:
+        return TaylorForms(self.coefficients, np.where(condition, UNKNOWN, self.radius))
+
+    def range(self) -> Interval:
+        """(N, n), what the functions lie in: exact along every axis, where l·t + q·t² has its extrema, and ±|q| for products t_i·t_j."""
+        d, c = self.dimension, self.coefficients
+        squares, mixed = _columns(d)
+        with np.errstate(all="ignore"):
+            l, q = np.abs(c[:, 1 : 1 + d]), c[:, squares]
+            size = 2 * np.abs(q)
+            # Beyond the vertex −l/(2q) the quadratic is monotone; |q| > 0 where the vertex is inside.
+            vertex = l * (l / size) / 2
+            inside = l < size
+            high = np.where(inside & (q < 0), vertex, l + q).sum(1)
+            low = -np.where(inside & (q > 0), vertex, l - q).sum(1)
+            spread = np.abs(c[:, mixed]).sum(1)
+            total = np.abs(c).sum(1)
+            # Every term above is computed to 4 roundings and at most 2·total; the sums to as many as there are terms.
+            slack = self.radius + spread + EPS * (16 + 2 * c.shape[1]) * total + UNDERFLOW
+            slack = slack * INFLATION
+            lower, upper = np.nextafter(c[:, 0] + low - slack, -np.inf), np.nextafter(c[:, 0] + high + slack, np.inf)
+        return Interval(lower, upper).unknown_where(~(self.radius < UNKNOWN))
+
+    def at(self, t: ArrayLike) -> Interval:
+        """What the functions lie in at the point t (N, d) of each box, (N, n)."""
+        t = np.asarray(t, float)
+        d = self.dimension
+        monomials = [np.ones(len(t)), *(t[:, i] for i in range(d)), *(t[:, i] * t[:, j] for i, j in pairs(d))]
+        with np.errstate(all="ignore"):
+            values = np.einsum("bcn,bc->bn", self.coefficients, np.stack(monomials, axis=1))
+            slack = self.radius + EPS * (4 + 2 * len(monomials)) * np.abs(self.coefficients).sum(1) + UNDERFLOW
+            slack = slack * INFLATION
+            lower, upper = np.nextafter(values - slack, -np.inf), np.nextafter(values + slack, np.inf)
+        return Interval(lower, upper).unknown_where(~(self.radius < UNKNOWN))
+
+
+def middle_half(lower: Array, upper: Array) -> tuple[Array, Array]:
+    """Floats m and h ≥ 0 with [lower, upper] ⊆ [m − h, m + h]; equal to it where floats can say so, as for dyadic boxes."""
+    middle = lower + (upper - lower) / 2
+    right, right_error = _difference(upper, middle)
+    left, left_error = _difference(middle, lower)
+    exact = (right_error == 0) & (left_error == 0)
+    reach = np.maximum(right, left)
+    return middle, np.where(exact, reach, np.nextafter(reach, np.inf))
+
+
+def _difference(a: Array, b: Array) -> tuple[Array, Array]:
+    """a − b in floats, and what that is off by (Knuth's two-sum; NaN on overflow)."""
+    s = a - b
+    back = s - a
+    return s, (a - (s - back)) - (b + back)
+
+
+def settled(coefficients: Array, radius: Array) -> TaylorForms:
+    """The form with its radius rounded up; where the radius is too large or NaN, unknown, with coefficients 0."""
+    radius = radius * INFLATION + UNDERFLOW
+    lost = ~(radius < LARGEST)
+    if lost.any():
+        coefficients, radius = np.where(lost[:, None], 0.0, coefficients), np.where(lost, UNKNOWN, radius)
+    return TaylorForms(coefficients, radius)
