@@ -64,7 +64,10 @@ class ExpressionMap:
     @cached_property
     def _compiled(self) -> Any:
         printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
-        return sympy.lambdify(self.variables, list(self.expressions), modules="numpy", printer=printer, cse=True)
+        function = sympy.lambdify(self.variables, list(self.expressions), modules="numpy", printer=printer, cse=True)
+        # On its way to another process it is asked for its module; without an answer, every module there is would be searched.
+        function.__module__ = __name__
+        return function
 
     def __call__(self, points: ArrayLike) -> Array:
         """Evaluate at points [..., a]; returns [..., b] float64."""
