@@ -55,7 +55,7 @@ class TaylorForms:
     """
 
     coefficients: Array
-    """(N, C, n), C = 1 + d + d(d+1)/2."""
+    """(N, C, n), C = 1 + d + d(d+1)/2. In memory boxes are neighbours, so that every operation runs along them."""
     radius: Array
     """(N, n), ≥ 0."""
 
@@ -129,7 +129,7 @@ class TaylorForms:
 
     def subset(self, rows: Any) -> TaylorForms:
         """The forms on some of the boxes."""
-        return TaylorForms(self.coefficients[rows], self.radius[rows])
+        return TaylorForms(self.coefficients.transpose(1, 2, 0)[:, :, rows].transpose(2, 0, 1), self.radius[rows])
 
     @staticmethod
     def concatenate(parts: Sequence[TaylorForms]) -> TaylorForms:
@@ -176,14 +176,14 @@ class TaylorForms:
     def affine(self, weight: ArrayLike, bias: ArrayLike | None = None) -> TaylorForms:
         """W·f + b, W (m, n) and b (m,) the numbers that their floats stand for; m functions."""
         W = np.asarray(weight, float)
-        N, C, n = self.coefficients.shape
+        n = self.functions
         if W.ndim != 2 or W.shape[1] != n:
             raise InvalidArgument(f"a matrix {W.shape} does not apply to {n} functions")
         with np.errstate(all="ignore"):
-            coefficients = (self.coefficients.reshape(N * C, n) @ W.T).reshape(N, C, len(W))
+            coefficients = np.matmul(W, self.coefficients.transpose(1, 2, 0)).transpose(2, 0, 1)
             # γ_n of Σ|W|·|coefficients| for the products, γ_n again for this bound itself.
             inner = self.radius * (1 + 2 * n * EPS) + 2 * n * EPS * np.abs(self.coefficients).sum(1)
-            radius = (inner + n * UNDERFLOW) @ np.abs(W).T
+            radius = (np.abs(W) @ (inner + n * UNDERFLOW).T).T
             if bias is not None:
                 coefficients[:, 0] += np.asarray(bias, float)
                 radius = radius + EPS * np.abs(coefficients[:, 0])
