@@ -21,7 +21,7 @@ from . import __version__
 from .errors import AtlasMoEError, InvalidArgument, LintError, Severity, SpecError
 
 if TYPE_CHECKING:
-    from .atlas import ManifoldTask
+    from .atlas import ManifoldTask, TaskGraph
     from .constructions import Model
     from .errors import Finding
     from .verify import Report
@@ -299,11 +299,14 @@ def demo(output: Path, samples: int, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _compile(task: ManifoldTask, output: Path, force: bool, choices: dict[str, Any]) -> tuple[Model, Path]:
+def _compile(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices: dict[str, Any]) -> tuple[Model, Path]:
     """Compile and save; what would make saving fail is said before the work is done."""
+    from .atlas import ManifoldTask
     from .constructions.compile import compile
     from .export.folder import check_output, save
 
+    if not isinstance(task, ManifoldTask):
+        raise InvalidArgument(f"{task.name} is a task graph: lint and show understand it, compile takes tasks on one manifold only")
     check_output(output, force)
     given = {name: value for name, value in choices.items() if value is not None}
     if "epsilon" in given or "width" not in given:

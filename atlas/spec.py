@@ -1,13 +1,13 @@
 """Spec files: `load_task` reads one, `task_from_spec` and `task_to_spec` go between tasks and plain tables.
 
-A spec is TOML with the tables `[task]`, `[manifold]`, `[[chart]]` and `[target]`; its numbers may be texts such as
-"pi/2". Reading finds every mistake, not only the first. What cannot be text, the geometry of ball atlases and
-embeddings, travels beside it as arrays, so that a task that was written comes back the same, float by float.
+A spec is TOML: the tables `[task]`, `[manifold]`, `[[chart]]` and `[target]` for a manifold; `[task]`, `[[input]]`, `[[block]]`
+and `[[combine]]` for a graph. Its numbers may be texts such as "pi/2". Reading finds every mistake, not only the first. What
+cannot be text, the geometry of ball atlases and embeddings, travels beside it as arrays, so that a task that was written
+comes back the same, float by float.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -18,15 +18,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AtlasMoEError, Finding, Severity, SpecError
 from .atlas import Atlas
-from .ball import ball_atlas
 from .box import Array
 from .expressions import real_symbols
 from .functions import ExpressionMap
-from .manifolds import builtin, embed
-from .spec_arrays import BALL_ARRAYS, EMBEDDING, Arrays, embedding_matrix, with_balls
-from .spec_charts import MANIFOLD_KEYS, Written, read_charts
+from .graph import TaskGraph
+from .graph.spec import GRAPH_TABLES, read_graph
+from .graph.spec_write import graph_to_spec
+from .spec_charts import Written
 from .spec_fields import Fields, shown
-from .spec_write import task_to_spec
+from .spec_manifold import read_manifold
+from .spec_write import manifold_to_spec
 from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 
 __all__ = ["load_task", "task_from_spec", "task_to_spec"]
@@ -36,15 +37,16 @@ MAX_BYTES = 1_000_000
 MAX_OUTPUTS = 4_096
 """Components of a target."""
 
-BALL_KEYS = ("charts", "radius", "seed")
+TABLES = {"manifold": ("task", "manifold", "chart", "target"), "graph": GRAPH_TABLES}
+"""The kinds of task and the tables of their specs."""
 
 PythonTarget = CallableTarget | Callable[[Array], ArrayLike]
 
 
-def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = None) -> ManifoldTask:
+def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = None) -> ManifoldTask | TaskGraph:
     """The task that a spec file describes.
 
-    `target` is the function to approximate where the spec has none, or only the name of one (`callable`).
+    `target` is the function to approximate where the spec of a manifold has none, or only the name of one (`callable`).
     Raises `SpecError` with all findings; its `source` is the name of the file.
     """
     path = Path(path)
@@ -53,16 +55,24 @@ def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = Non
 
 def task_from_spec(
     spec: Mapping[str, Any], source: str = "spec", arrays: Mapping[str, NDArray] | None = None, target: PythonTarget | None = None
-) -> ManifoldTask:
+) -> ManifoldTask | TaskGraph:
     """The task that the tables of a spec, and the arrays written with them, describe.
 
     `source` is what messages call the spec. Raises `SpecError` with all findings.
     """
     fields = Fields()
-    tables = fields.table(spec, "spec", ("task", "manifold", "chart", "target"))
-    name = _read_task(fields, tables)
+    kind = _kind(spec)
+    tables = fields.table(spec, "spec", TABLES[kind])
+    name, output = _read_task(fields, tables, kind)
+    if kind == "graph":
+        if target is not None:
+            fields.error("target", "a graph has no target that could be passed", "write its blocks as expressions")
+        graph = read_graph(fields, tables, name, output, arrays or {})
+        if fields.findings or graph is None:
+            raise SpecError(list(dict.fromkeys(fields.findings)), source)
+        return graph
     if "manifold" in tables:
-        written = _read_manifold(fields, tables["manifold"], tables.get("chart"), arrays or {})
+        written = read_manifold(fields, tables["manifold"], tables.get("chart"), arrays or {})
     else:
         fields.error("spec", "the table [manifold] is missing", "add it, with ambient and intrinsic names or a builtin")
         written = Written(None, None)
@@ -73,6 +83,16 @@ def task_from_spec(
         except AtlasMoEError as error:
             fields.failure("task", error, "correct the target")
     raise SpecError(list(dict.fromkeys(fields.findings)), source)
+
+
+def task_to_spec(task: ManifoldTask | TaskGraph) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """The tables and arrays from which `task_from_spec` makes the same task: same charts, same floats, same values.
+
+    A library manifold is written as its table if that still makes it, any other atlas chart by chart. Of a `CallableTarget`
+    only the name and the number of outputs are written. Raises `InvalidArgument` if an expression is not one that a spec can
+    hold, or a name not one that it may have.
+    """
+    return graph_to_spec(task) if isinstance(task, TaskGraph) else manifold_to_spec(task)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -104,96 +124,29 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise refuse(f"is not TOML: {problem}", "write key = value lines under [tables]; texts stand in quotes") from None
 
 
-def _read_task(fields: Fields, tables: Mapping[str, Any]) -> str | None:
+def _kind(spec: Any) -> str:
+    """The kind of task that a spec says it is; "manifold" where it says nothing that is known."""
+    task = spec.get("task") if isinstance(spec, Mapping) else None
+    return "graph" if isinstance(task, Mapping) and task.get("kind") == "graph" else "manifold"
+
+
+def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[str | None, str | None]:
+    """The name of the task, and that of the output node of a graph."""
     if "task" not in tables:
         fields.error("spec", "the table [task] is missing", 'add it, with name = "..."')
-        return None
-    table = fields.table(tables["task"], "task", ("name", "kind"))
-    if table.get("kind", "manifold") != "manifold":
-        fields.error("task: kind", f"unknown kind {shown(table['kind'])}", 'the kinds are "manifold"')
+        return None, None
+    table = fields.table(tables["task"], "task", ("name", "kind", "output"))
+    if table.get("kind", kind) != kind:
+        fields.error("task: kind", f"unknown kind {shown(table['kind'])}", f"the kinds are {', '.join(map(shown, TABLES))}")
+    output = fields.text(table["output"], "task: output") if "output" in table else None
+    if kind == "graph" and "output" not in table:
+        fields.error("task", "the key 'output' is missing", "name the block or combination whose values are f")
+    if kind == "manifold" and "output" in table:
+        fields.error("task", "the key 'output' is for graphs only", 'add kind = "graph", or remove it')
     if "name" not in table:
         fields.error("task", "the key 'name' is missing", 'add name = "..."')
-        return None
-    return fields.text(table["name"], "task: name")
-
-
-def _read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Written:
-    """The atlas: read from the charts or taken from the library, then cut into balls, then embedded."""
-    if isinstance(table, Mapping):
-        _check_arrays(fields, table, arrays)
-    if not isinstance(table, Mapping) or "builtin" not in table:
-        table = fields.table(table, "manifold", MANIFOLD_KEYS)
-        written = read_charts(fields, table, charts)
-        kind = table.get("atlas")
-        if kind not in (None, "ball"):
-            fields.error(
-                "manifold: atlas", f"unknown atlas {shown(kind)}", 'write atlas = "ball", or leave it out to use the charts as they are'
-            )
-        for key in BALL_KEYS:
-            if key in table and kind is None:
-                fields.error("manifold", f"the key {key!r} is for balls only", 'add atlas = "ball", or remove it')
-        recipe = None
-    else:
-        if charts is not None:
-            fields.error("chart", f"the builtin manifold {shown(table['builtin'])} brings its own charts", "remove [[chart]], or builtin")
-        if "name" in table:
-            fields.error("manifold", "unknown key 'name'", "the name of the task stands in [task]")
-            return Written(None, None)
-        balls = table.get("atlas") == "ball" and "centers" in arrays
-        left_out = {"builtin", "arrays", *(("atlas", *BALL_KEYS) if balls else ()), *(("embed",) if EMBEDDING in arrays else ())}
-        try:
-            atlas = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
-        except AtlasMoEError as error:
-            name = table["builtin"]
-            fields.failure(f'manifold "{name}"' if isinstance(name, str) else "manifold", error, "correct the [manifold] table")
-            return Written(None, None)
-        written = Written(atlas, atlas.coordinates)
-        recipe = {key: value for key, value in table.items() if key != "arrays"}
-    if written.atlas is None or fields.findings:
-        return dataclasses.replace(written, atlas=None)
-    return dataclasses.replace(written, atlas=_finished(fields, written.atlas, table, recipe, arrays))
-
-
-def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Mapping[str, Any] | None, arrays: Arrays) -> Atlas | None:
-    """The atlas cut into balls and embedded, by the arrays where there are any, else by computation."""
-    done: Atlas | None = atlas
-    try:
-        if table.get("atlas") == "ball" and not atlas.cover:
-            if "centers" in arrays:
-                done = with_balls(fields, atlas, arrays)
-            else:
-                done = ball_atlas(atlas, **{key: table[key] for key in BALL_KEYS if key in table})
-        if done is None:
-            return None
-        if EMBEDDING in arrays:
-            Q = embedding_matrix(fields, done, arrays)
-            done = None if Q is None else dataclasses.replace(done, embedding=Q)
-        elif "embed" in table and recipe is None:
-            options = fields.table(table["embed"], "manifold: embed", ("dimension", "seed"))
-            if "dimension" not in options:
-                fields.error("manifold: embed", "the key 'dimension' is missing", "write embed = { dimension = 100, seed = 0 }")
-                return None
-            done = embed(done, options["dimension"], options.get("seed", 0))
-    except AtlasMoEError as error:
-        fields.failure("manifold", error, "correct the [manifold] table")
-        return None
-    return None if done is None else dataclasses.replace(done, recipe=recipe)
-
-
-def _check_arrays(fields: Fields, table: Mapping[str, Any], arrays: Arrays) -> None:
-    """That the arrays are ones that belong to a spec, and all those are there that this one cannot do without."""
-    for name in arrays:
-        if name not in (*BALL_ARRAYS, EMBEDDING):
-            fields.error("arrays", f"unknown array {shown(name)}", f"the arrays are {', '.join((*BALL_ARRAYS, EMBEDDING))}")
-    listed = table.get("arrays", [])
-    needed = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
-    if set(BALL_ARRAYS) & set(arrays):
-        needed |= set(BALL_ARRAYS)
-    missing = sorted(needed - set(arrays))
-    if missing:
-        fields.error(
-            "manifold: arrays", f"the arrays {', '.join(missing)} are missing", "load the whole folder that this spec was saved in"
-        )
+        return None, output
+    return fields.text(table["name"], "task: name"), output
 
 
 def _read_target(fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None) -> Target | None:

@@ -135,7 +135,7 @@ def _chart(
             fields.error(label, f"the key {key!r} is missing", f"every chart has a name, a domain and an inverse: add {key} = ...")
     name = fields.text(table["name"], f"{label}: name") if "name" in table else None
     d = None if intrinsic is None else len(intrinsic)
-    domain = _domain(fields, table["domain"], f"{label}: domain", d) if "domain" in table else None
+    domain = read_domain(fields, table["domain"], f"{label}: domain", d) if "domain" in table else None
     boundary = _boundary(fields, table["boundary"], f"{label}: boundary", d) if "boundary" in table else ()
     if ambient is None or intrinsic is None:
         return None, None
@@ -155,7 +155,7 @@ def _chart(
         return None, target
 
 
-def _domain(fields: Fields, value: Any, where: str, d: int | None) -> Box | None:
+def read_domain(fields: Fields, value: Any, where: str, d: int | None) -> Box | None:
     """[[lower, upper], …], one pair of numbers for each intrinsic coordinate."""
     pairs = fields.sequence(value, where, d, "pairs [lower, upper]")
     if pairs is None:

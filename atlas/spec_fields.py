@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,12 @@ class Fields:
             self.findings.extend(error.findings)
         else:
             self.error(where, " ".join(str(error).removeprefix(f"{where}: ").split()), remedy)
+
+    def adopt(self, inner: Fields, label: str) -> None:
+        """The findings of a part that was read by itself; each says of which part it is."""
+        for finding in inner.findings:
+            where = finding.where.removeprefix("manifold: ")
+            self.findings.append(dataclasses.replace(finding, where=label if where == "manifold" else f"{label}: {where}"))
 
     def table(self, value: Any, where: str, accepted: Iterable[str]) -> Mapping[str, Any]:
         """A table, its unknown keys reported; the empty table if it is none."""

@@ -1,4 +1,4 @@
-"""From a task back to the tables of a spec: `task_to_spec`."""
+"""From a task on a manifold back to the tables of a spec: `manifold_to_spec`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .spec_arrays import BALL_ARRAYS, EMBEDDING, ball_arrays
 from .task import CallableTarget, ChartTarget, ManifoldTask
 
 
-def task_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDArray]]:
+def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """The tables and arrays from which `task_from_spec` makes the same task: same charts, same floats, same values.
 
     A library manifold is written as its `[manifold]` table if that still makes it, any other atlas chart by chart. The
@@ -26,34 +26,38 @@ def task_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDArray]
     expression is not one that a spec can hold, or a name not one that it may have.
     """
     atlas = task.atlas
-    arrays = ball_arrays(atlas)
-    if atlas.embedding is not None:
-        arrays[EMBEDDING] = np.array(atlas.embedding, float)
-    spec: dict[str, Any] = {"task": {"name": task.name, "kind": "manifold"}}
-    library = _library_table(atlas)
-    if library is not None:
-        spec["manifold"] = library
-    else:
-        spec["manifold"], spec["chart"] = _written_out(atlas)
+    table, charts, arrays = atlas_tables(atlas)
+    spec: dict[str, Any] = {"task": {"name": task.name, "kind": "manifold"}, "manifold": table}
+    if charts is not None:
+        spec["chart"] = charts
     match task.target:
         case CallableTarget(outputs=outputs, name=name):
             spec["target"] = {"callable": name, "outputs": outputs}
         case ChartTarget(functions=functions):
             listed = []
             for chart, function in zip(atlas.parametrising, functions, strict=True):
-                names = _names(chart.inverse) if library is not None else _names(atlas.parametrising[0].inverse)
-                listed.append(_texts(function, names, f'chart "{chart.name}": target'))
-            if library is not None:
+                names = _names(chart.inverse) if charts is None else _names(atlas.parametrising[0].inverse)
+                listed.append(texts_of(function, names, f'chart "{chart.name}": target'))
+            if charts is None:
                 spec["target"] = {"charts": listed}
             else:
-                for table, texts in zip(spec["chart"], listed, strict=True):
-                    table["target"] = texts
+                for chart_table, texts in zip(charts, listed, strict=True):
+                    chart_table["target"] = texts
         case expression:
-            spec["target"] = {"expression": _texts(expression.function, atlas.coordinates, "target: expression")}
+            spec["target"] = {"expression": texts_of(expression.function, atlas.coordinates, "target: expression")}
     return spec, arrays
 
 
-def _written_out(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def atlas_tables(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]] | None, dict[str, NDArray]]:
+    """The `[manifold]` table, the `[[chart]]` tables unless a library manifold brings them, and the arrays of an atlas."""
+    arrays = ball_arrays(atlas)
+    if atlas.embedding is not None:
+        arrays[EMBEDDING] = np.array(atlas.embedding, float)
+    library = library_table(atlas)
+    return (library, None, arrays) if library is not None else (*written_out(atlas), arrays)
+
+
+def written_out(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The `[manifold]` table and the `[[chart]]` tables of an atlas that no recipe makes."""
     intrinsic = _names(atlas.parametrising[0].inverse)
     for name in (*atlas.coordinates, *intrinsic):
@@ -84,20 +88,20 @@ def _chart_table(chart: Chart, u: tuple[str, ...], y: tuple[str, ...]) -> dict[s
     table: dict[str, Any] = {
         "name": chart.name,
         "domain": [[low, high] for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)],
-        "inverse": _texts(chart.inverse, u, f"{label}: inverse"),
+        "inverse": texts_of(chart.inverse, u, f"{label}: inverse"),
     }
     if chart.forward is not None:
-        table["forward"] = _texts(chart.forward, y, f"{label}: forward")
+        table["forward"] = texts_of(chart.forward, y, f"{label}: forward")
     if any(any(faces) for faces in chart.boundary):
         table["boundary"] = [list(faces) for faces in chart.boundary]
     for key, function in (("region", chart.region), ("bump", chart.bump), ("partition", chart.partition)):
         if function is not None:
             names = u if function.variables == chart.inverse.variables else y
-            table[key] = _texts(function, names, f"{label}: {key}")[0]
+            table[key] = texts_of(function, names, f"{label}: {key}")[0]
     return table
 
 
-def _texts(function: ExpressionMap, names: tuple[str, ...], where: str) -> list[str]:
+def texts_of(function: ExpressionMap, names: tuple[str, ...], where: str) -> list[str]:
     """The components as texts, with the variables under `names`; each is read back once, so that it can be read later."""
     if len(names) != function.inputs:
         raise InvalidArgument(f"{where}: is a function of {function.inputs} coordinates, not of {names}")
@@ -119,7 +123,7 @@ def _names(function: ExpressionMap) -> tuple[str, ...]:
     return tuple(str(symbol) for symbol in function.variables)
 
 
-def _library_table(atlas: Atlas) -> dict[str, Any] | None:
+def library_table(atlas: Atlas) -> dict[str, Any] | None:
     """The recipe of an atlas, if it still makes the charts that parametrise it; else None."""
     if atlas.recipe is None or (atlas.cover and atlas.recipe.get("atlas") != "ball"):
         return None

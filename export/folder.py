@@ -218,13 +218,16 @@ def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarg
     arrays = _read_tensors(folder, ARRAYS, contents[ARRAYS]) if ARRAYS in contents else {}
     try:
         spec = tomllib.loads(contents[TASK].decode())
-        return task_from_spec(spec, source=str(path), arrays=arrays, target=target or _absent_target(spec))
+        task = task_from_spec(spec, source=str(path), arrays=arrays, target=target or _absent_target(spec))
     except SpecError as error:
         raise FolderError(f"{path}: {'; '.join(map(str, error.findings))}") from error
     except AtlasMoEError as error:
         raise FolderError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise FolderError(f"{path}: is not valid TOML ({error}); {MEND}") from error
+    if not isinstance(task, ManifoldTask):
+        raise FolderError(f"{path}: is a task graph; models of task graphs cannot be read from folders yet")
+    return task
 
 
 def _absent_target(spec: Mapping[str, Any]) -> CallableTarget | None:

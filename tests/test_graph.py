@@ -196,5 +196,5 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
             "y",
         )
     wheres = [finding.where for finding in caught.value.findings]
-    assert wheres == ['block "a"', 'block "b": pieces', 'block "a": reads', "output"]
-    assert caught.value.findings[1].witness == (1.5,)
+    assert wheres == ['block "a": reads', "output", 'block "a"', 'block "b": pieces']
+    assert caught.value.findings[-1].witness == (1.5,)

@@ -78,8 +78,9 @@ class TaskGraph:
 
     @cached_property
     def order(self) -> tuple[Node, ...]:
-        """All nodes, every one after those that it reads, else as they were given."""
-        place = {node.name: i for i, node in enumerate(self.nodes)}
+        """All nodes, every one after those that it reads; else inputs, blocks and combinations, each as they were given."""
+        kinds = (Input, Block, Combine)
+        place = {node.name: (kinds.index(type(node)), i) for i, node in enumerate(self.nodes)}
         return tuple(self[name] for name in networkx.lexicographical_topological_sort(self.graph, key=place.__getitem__))
 
     def __getitem__(self, name: str) -> Node:

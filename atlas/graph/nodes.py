@@ -6,6 +6,7 @@ combination. Expressions are written in the names that their node reads. A node 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,14 @@ def expression_map(reads: Sequence[str], texts: Texts, where: str = "expression"
     symbols = real_symbols(reads)
     listed = [texts] if isinstance(texts, str) else texts
     return ExpressionMap(tuple(symbols.values()), tuple(parse_expression(text, symbols, where) for text in listed))
+
+
+def before_embedding(atlas: Atlas) -> Atlas:
+    """The same atlas without its embedding: what blocks on an embedded input live on."""
+    if atlas.embedding is None:
+        return atlas
+    recipe = None if atlas.recipe is None else {key: value for key, value in atlas.recipe.items() if key != "embed"}
+    return dataclasses.replace(atlas, embedding=None, recipe=recipe)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,78 @@
+"""Everything the theorems assume about a task on a manifold, checked at sampled points; all findings at once.
+
+What is checked is in the files beside this one, one assumption in each. Findings that would only echo another are left out: the cover,
+the partition, the target and self-intersections are looked at once every chart map is sound, kinks on the sound charts.
+A task without errors is no proof that the assumptions hold, only that no sampled point contradicts them.
+"""
+
+from __future__ import annotations
+
+from ...errors import Finding, Severity
+from ..atlas import Atlas, Points, concatenate
+from ..chart import BallChart
+from ..task import ManifoldTask
+from . import balls, bumps, cover, injective, maps, smoothness, target
+from .probe import Probe
+
+PER_BALL = 128
+"""Points of M drawn per ball of a ball atlas."""
+EVALUATIONS = 2**17
+"""About this many bump values are computed: each chart is compared with every other at EVALUATIONS / E² points of it."""
+
+
+def check_manifold(task: ManifoldTask, samples: int, seed: int) -> list[Finding]:
+    """All findings, errors first, at most one per chart and kind, each with its worst witness."""
+    atlas = task.atlas
+    probes = [Probe(i, chart, samples, seed + 100 * i) for i, chart in enumerate(atlas.parametrising)]
+    share = max(64, min(samples, EVALUATIONS // (len(atlas) * len(probes))))
+    found = balls.check_orthonormal(atlas)
+    sound = []
+    for probe in probes:
+        broken = _chart_maps(probe)
+        found += broken
+        if not broken:
+            sound.append(probe)
+    whole = len(sound) == len(probes)
+    if not atlas.cover:
+        missing = bumps.check_forward_known(atlas.parametrising)
+        own = [finding for probe in sound for finding in bumps.check_values(probe)]
+        found += [*missing, *own, *maps.check_duplicates(sound)]
+        evaluates = whole and not missing and not own
+    else:
+        evaluates = whole
+    for probe in sound:
+        if not atlas.cover:
+            found += maps.check_immersion(probe, atlas, sound=evaluates)
+        found += smoothness.check_charts(probe, atlas.partition.power)
+    found += bumps.check_derivatives(atlas)
+    if whole:
+        points = _sample(probes, atlas, 64 * len(atlas))
+        if evaluates:
+            found += cover.check_cover(atlas, probes, share)
+            if not atlas.cover:
+                found += bumps.check_partition(atlas, probes, share)
+        if atlas.cover:  # enough points for every ball to see some of them, however many balls there are
+            drawn = concatenate([points, atlas.sample(PER_BALL * len(atlas), seed, low_discrepancy=True)])
+            found += balls.check_balls([chart for chart in atlas.charts if isinstance(chart, BallChart)], drawn)
+        found += injective.check_injective(probes)
+        found += target.check_target(task, probes, points, share)
+    found += smoothness.check_target(task, sound)
+    return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
+
+
+def _chart_maps(probe: Probe) -> list[Finding]:
+    """What makes a chart's maps unusable; the next question is asked only if the last found nothing."""
+    chart = probe.chart
+    where = f'chart "{chart.name}"'
+    found = maps.check_region(probe)
+    found = found or maps.check_evaluates(f"{where}: inverse", chart.inverse, chart.domain.center)
+    found = found or maps.check_finite(probe, f"{where}: inverse", chart.inverse)
+    if not found and chart.forward is not None:
+        found = maps.check_evaluates(f"{where}: forward", chart.forward, chart.inverse(chart.domain.center))
+    return found or maps.check_inverse(probe)
+
+
+def _sample(probes: list[Probe], atlas: Atlas, count: int) -> Points:
+    """At least `count` points of M, and 1024, spread over the charts."""
+    each = max(count, 1024) // len(probes) + 1
+    return concatenate([atlas.parametrise(probe.index, probe.thin(probe.closed, each)) for probe in probes])
