@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,13 +41,15 @@ class ChartTarget:
 class CallableTarget:
     """f as a vectorised function (N, k) → (N,) or (N, outputs) of the coordinates before embedding.
 
-    Nothing can be *proved* about such a target, only sampled. `name` is what model cards and errors call it.
+    Nothing can be *proved* about such a target, only sampled, unless it brings its `enclosure`: a function that takes Taylor
+    forms of the k coordinates (`verify.enclosure.TaylorForms`) to those of the outputs. `name` is what model cards and errors call it.
     """
 
     function: Callable[[Array], ArrayLike] | None
     """None for a model read from a folder without it: then f cannot be evaluated."""
     outputs: int = 1
     name: str = "callable"
+    enclosure: Callable[[Any], Any] | None = None
 
 
 Target = ExpressionTarget | ChartTarget | CallableTarget

@@ -90,7 +90,7 @@ def verify_network(
         ),
         measured=measured,
         seconds=time.perf_counter() - started,
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -152,7 +152,7 @@ def _check(network: Network, task: ManifoldTask, epsilon: float, samples: int) -
         raise InvalidArgument(f"the last gate chooses from {len(network.layers[-1])} experts, but the atlas has {len(atlas)} charts")
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("atlasmoe", "numpy", "scipy", "sympy"):
         with contextlib.suppress(PackageNotFoundError):

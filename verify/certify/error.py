@@ -1,0 +1,166 @@
+"""The judge of |f − Ψ| ≤ ε: what has to hold on a box of chart coordinates, and where to cut it if it does not yet.
+
+On a box of chart p one of these is proved:
+* OUTSIDE: the chart's region is negative, the box is off the chart;
+* ELSEWHERE: ρ_p < 1/E, every point of the box has an image in another chart where this is not so;
+* PROVED: for every expert j that the gate may choose anywhere in the box, with logits known to ±η, x ∈ U_j and |f − expert_j| ≤ bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Array, CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
+from ...errors import InvalidArgument
+from ...intervals import Flags
+from ..enclosure import ExpressionEnclosure, TaylorForms
+from .forward import EnclosedNetwork, Indices
+from .manifold import EnclosedManifold, Place, on_edge
+from .tree import UNSETTLED, Verdicts
+
+OUTSIDE, ELSEWHERE, PROVED = 0, 1, 2
+FINEST_EDGE = 2.0**-12
+"""Boxes on an edge of a chart with a side below this part of the whole are cut no more: another chart had its chance to cover the edge."""
+TAGS = {OUTSIDE: "outside", ELSEWHERE: "elsewhere", PROVED: "proved", UNSETTLED: "unknown"}
+
+
+class EnclosedTarget:
+    """f as Taylor forms over boxes of a parametrising chart."""
+
+    def __init__(self, task: ManifoldTask) -> None:
+        """Raises `InvalidArgument` for a Python function that brings no enclosure."""
+        target = task.target
+        self.whole: ExpressionEnclosure | None = None
+        self.local: tuple[ExpressionEnclosure, ...] = ()
+        if isinstance(target, ExpressionTarget):
+            self.whole = ExpressionEnclosure(target.function)
+        elif isinstance(target, ChartTarget):
+            self.local = tuple(ExpressionEnclosure(function) for function in target.functions)
+        elif isinstance(target, CallableTarget):
+            if target.enclosure is None:
+                raise InvalidArgument(
+                    f"the target of task {task.name!r} is the Python function {target.name!r}, of which nothing can be proved; "
+                    "give an expression, or CallableTarget(…, enclosure=…), which maps Taylor forms of y to those of f(y)"
+                )
+            self.callable = target.enclosure
+
+    def __call__(self, place: Place) -> TaylorForms:
+        if self.whole is not None:
+            return self.whole(place.y)
+        return self.local[place.chart](place.u) if self.local else self.callable(place.y)
+
+
+@dataclass(eq=False)
+class Goal:
+    """When a bound is good enough, and the largest error found so far."""
+
+    epsilon: float
+    """∞ if no error is too large."""
+    tightness: float | None
+    """Bounds up to this times the largest error found are good enough; None: up to ε."""
+    found: float = 0.0
+    """The largest error proved to be reached at some point."""
+    where: tuple[int, Array] | None = None
+    """Its chart and coordinates."""
+    slack: float = 0.0
+    """What rounding may add to a bound; it has to fit below ε too."""
+
+    @property
+    def enough(self) -> float:
+        """The bound that settles a box."""
+        allowed = self.epsilon - self.slack
+        return allowed if self.tightness is None else min(allowed, self.tightness * self.found)
+
+    @property
+    def missed(self) -> bool:
+        return self.found > self.epsilon
+
+
+@dataclass(eq=False)
+class ErrorJudge:
+    """Judges boxes of one parametrising chart."""
+
+    chart: int
+    manifold: EnclosedManifold
+    network: EnclosedNetwork
+    target: EnclosedTarget
+    goal: Goal
+    eta: float
+
+    @property
+    def refuted(self) -> bool:
+        return self.goal.missed
+
+    def __call__(self, lower: Array, upper: Array) -> Verdicts:
+        place = self.manifold.place(self.chart, lower, upper)
+        tag = np.full(len(place), PROVED, np.uint8)
+        tag[self.manifold.elsewhere(place)] = ELSEWHERE
+        tag[self.manifold.outside(place)] = OUTSIDE
+        bound = np.zeros(len(place))
+        settled = tag != PROVED
+        sizes = np.zeros(len(place), np.intp)
+        members = np.empty(0, np.intp)
+        rows = np.flatnonzero(~settled)
+        if len(rows):
+            box, gate, reached, valid = self._paths(place.subset(rows))
+            np.maximum.at(bound, rows[box], reached)
+            invalid = np.zeros(len(place), bool)
+            invalid[rows[box[~valid]]] = True
+            settled[rows] = (bound[rows] <= self.goal.enough) & ~invalid[rows] & ~self._on_coarse_edge(lower[rows], upper[rows])
+            pairs = np.unique(np.stack([rows[box], gate], axis=1), axis=0)
+            sizes, members = np.bincount(pairs[:, 0], minlength=len(place)), pairs[:, 1]
+        bound = np.where(np.isnan(bound), np.inf, bound)
+        return Verdicts(settled, tag, bound, longest_side(place), sizes, members)
+
+    def _paths(self, place: Place) -> tuple[Indices, Indices, Array, Flags]:
+        """For every box and expert that may win there: the box, the gate output, a bound of |f − expert|, whether x ∈ U_j."""
+        truth = self.target(place)
+        state = self.network.before_last(place.y, self.eta)
+        last = self.network.layers[-1]
+        row, gate = last.winners(state, self.eta)
+        inputs = last.inputs(state)
+        reached, valid = np.full(len(row), np.inf), np.zeros(len(row), bool)
+        count = np.bincount(state.box[row], minlength=len(place))
+        alone = count == 1
+        judged = ~self._crowded(place, count)[state.box[row]]
+        for j in np.unique(gate[judged]):
+            mine = np.flatnonzero(judged & (gate == j))
+            boxes = state.box[row[mine]]
+            error = last.expert(int(last.serves[j]))(inputs.subset(row[mine])) - truth.subset(boxes)
+            reached[mine] = error.range().magnitude.max(1)
+            valid[mine] = self.manifold.inside(place.subset(boxes), int(j))
+            self._note(place, error, boxes, alone[boxes])
+        return state.box[row], gate, reached, valid
+
+    def _crowded(self, place: Place, count: Indices) -> Flags:
+        """Boxes that are cut before any expert is looked at: more may win there than meet at a corner of cells in general."""
+        domain = self.manifold.charts[self.chart].chart.domain
+        coarse = ((place.upper - place.lower) / domain.widths).max(1) > FINEST_EDGE
+        return coarse & (count > place.u.dimension + 2)
+
+    def _on_coarse_edge(self, lower: Array, upper: Array) -> Flags:
+        """Boxes on an edge of the chart that are cut further, so that ρ_p < 1/E may yet be proved there."""
+        domain = self.manifold.charts[self.chart].chart.domain
+        coarse = ((upper - lower) / domain.widths).min(1) > FINEST_EDGE
+        return coarse & on_edge(self.manifold, self.chart, lower, upper)
+
+    def _note(self, place: Place, error: TaylorForms, boxes: Indices, alone: Flags) -> None:
+        """Take notice of the largest error at a middle where only one expert may win: a lower bound of the true supremum."""
+        least = np.where(alone[:, None], np.abs(error.center) - error.radius, -np.inf).max(1)
+        worst = int(np.argmax(least))
+        if least[worst] > self.goal.found and self._on_chart(place, boxes[worst]):
+            self.goal.found = float(least[worst])
+            self.goal.where = (self.chart, place.middle[boxes[worst]])
+
+    def _on_chart(self, place: Place, box: int) -> bool:
+        return bool(self.manifold.charts[self.chart].chart.inside(place.middle[box]))
+
+
+def longest_side(place: Place) -> NDArray[np.intp]:
+    """The side along which each box is longest in space: where φ⁻¹ moves most."""
+    lengths = np.linalg.norm(place.y.linear, axis=2)
+    known = (place.y.radius < np.inf).all(1)
+    return np.where(known, lengths.argmax(1), (place.upper - place.lower).argmax(1))
