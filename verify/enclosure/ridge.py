@@ -105,12 +105,12 @@ class Profile:
         width = r - l
         start = before * l + self.offsets[first]
         slope = (after * r + self.offsets[last] - start) / width
-        # n equal kinks at equal distances w/(n+1) interpolate a parabola of curvature (sum of the kinks)·(n+1)/(n·w). A single
-        # kink is best bent the less the farther it is off the middle.
-        place = self.knots[first][:, None]
-        lone = 4 * np.minimum(place - l, r - place) / width
-        factor = np.where(counts[:, None] == 1, lone, 1 + 1 / counts[:, None])
-        bent = Bend(l, r, slope, start - slope * l, (after - before) / width * factor)
+        # n equal kinks at distances h interpolate a parabola of curvature (their sum)/(n·h); w ≤ (n + 1)·h. A single kink is best
+        # bent the less the farther it is off the middle.
+        n, place = counts[:, None], self.knots[first][:, None]
+        apart = np.maximum((self.knots[last - 1][:, None] - place) * (n / np.maximum(n - 1, 1)), width * (n / (n + 1)))
+        lone = width * width / (4 * np.minimum(place - l, r - place))
+        bent = Bend(l, r, slope, start - slope * l, (after - before) / np.where(n == 1, lone, apart))
         plain = Bend(l, r, slope, bent.level, np.zeros_like(slope))
         owner = np.repeat(np.arange(len(l)), counts + 1)
         starts = np.concatenate([[0], np.cumsum(counts + 1)[:-1]])
