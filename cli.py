@@ -7,6 +7,7 @@ Commands import what they need themselves, so that --help is quick.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import math
@@ -37,8 +38,21 @@ RANGE_SAMPLES = 1 << 13
 """Points of M at which the range of a target is measured for a relative ε."""
 
 
+APART = {"certify": ".cli_certify"}
+"""Commands in modules of their own, imported when they are asked for."""
+
+
 class FrontDoor(click.Group):
     """A command group that turns every expected failure into a message and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *APART])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in APART:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(importlib.import_module(APART[cmd_name], __package__), cmd_name)
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["atlasmoe.json"] = "--json" in args  # also where the arguments turn out to be wrong
