@@ -79,3 +79,21 @@ class EpsilonNotReached(AtlasMoEError):
 
 class FolderError(AtlasMoEError):
     """A model folder is missing, incomplete, of another schema version, or does not match its hashes."""
+
+
+class MarginTooSmall(AtlasMoEError):
+    """A block reads a computed value that may fall on the wrong side of an interface at which its pieces jump (B9)."""
+
+    exit_code = 1
+
+    def __init__(self, block: str, reads: str, at: float, jump: float, margin: float, error: float) -> None:
+        self.block, self.margin, self.error = block, margin, error
+        remedy = (
+            "allow a smaller epsilon, or move the interface away from these values"
+            if margin > 0
+            else f"let the pieces agree there, or keep {reads!r} away from it"
+        )
+        super().__init__(
+            f'block "{block}": what it reads as {reads!r} errs by up to {error:.3g}, but its margin at the interface {reads} = {at:.6g}, '
+            f"where its pieces jump by {jump:.3g}, is only {margin:.3g}; {remedy}"
+        )

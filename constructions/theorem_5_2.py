@@ -1,0 +1,98 @@
+"""Theorem 5.2: a block given chart by chart on an atlas of its own, routed and computed as Theorem 4.8 does it for a whole task.
+
+Layer 2l − 1 appends the scores τ^(l)(x_l), layer 2l routes on them and writes y_l beside everything that is still needed (R2). With an
+affine router (B1, B16) a block on a ball atlas needs no scores, and so no layer for them (B2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..atlas import Atlas, Block
+from ..errors import EpsilonNotReached, InvalidArgument
+from . import affine_claims, affine_router, claims, theorem_4_8
+from . import routing as routing_step
+from .cells import find_cells
+from .experts import Expert, Workshop
+from .graph_blocks import BuiltBlock, Reading, prefixed
+from .ledger import Claim, Known
+from .network import Network
+from .piece_nets import Asked
+from .routing import ROUNDING_SHARE
+from .theorem_4_8 import build_experts
+
+
+def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: DTypeLike) -> BuiltBlock:
+    """The block as a model of its own: τ or an affine router, and experts g_i∘ψ_i, or g_i∘φ_i where the charts are affine.
+
+    Raises `InvalidArgument` for a block that reads computed values, which lie on its manifold only nearly, and `EpsilonNotReached`
+    naming block and chart.
+    """
+    atlas = block.domain
+    assert isinstance(atlas, Atlas)
+    if (reading.error > 0).any():
+        name = block.reads[int(np.argmax(reading.error))]
+        raise InvalidArgument(
+            f'block "{block.name}" is given on charts and reads {name!r}, which is computed to {float(reading.error.max()):.3g} '
+            "and may leave the manifold; give it on intervals or boxes ([[block.piece]])"
+        )
+    try:
+        return _build(block, asked, affine, dtype)
+    except EpsilonNotReached as miss:
+        raise EpsilonNotReached(
+            f"block[{block.name}].{miss.what}", budget=miss.budget, reached=miss.reached, width=miss.width, remedy=miss.remedy
+        ) from miss
+
+
+def _build(block: Block, asked: Asked, affine: bool, dtype: DTypeLike) -> BuiltBlock:
+    task, atlas = block.task, block.task.atlas
+    # A workshop keeps back a share of its ε for rounding; here the graph has done so.
+    epsilon = None if asked.budget is None else asked.budget / (1 - ROUNDING_SHARE)
+    if affine and len(atlas) > 1:
+        if atlas.balls is None:
+            raise InvalidArgument(
+                f'block "{block.name}" is on charts that are no balls, between which no affine gate routes; use depth "L+1"'
+            )
+        router = affine_router.route(atlas, dtype, asked.seed)
+        affine_claims.require_margin(router, str(np.dtype(dtype)))
+        shop = Workshop(task, router, epsilon, asked.width, True, asked.limit, asked.seed)
+        experts = build_experts(shop, affine_router.cells(router, asked.seed))
+        network = affine_router.assemble(task, router, experts)
+        root = affine_claims.total(task, network, network, router, experts, _reached(experts, epsilon), asked.seed)
+        return _built(block, experts, root, asked, router.kind, network, None)
+    routed = routing_step.choose(atlas, "auto", width=asked.width, limit=asked.limit, seed=asked.seed)
+    flat = all(atlas.affine(chart) is not None for chart in range(len(atlas)))
+    shop = Workshop(task, routed, epsilon, asked.width, flat, asked.limit, asked.seed)
+    experts = build_experts(shop, find_cells(atlas, routed, asked.seed))
+    network = theorem_4_8.assemble(task, routed, experts, np.float64)
+    root = claims.total(task, network, network, routed, experts, _reached(experts, epsilon), asked.seed)
+    return _built(block, experts, root, asked, routed.kind, network, routed)
+
+
+def _reached(experts: list[Expert], epsilon: float | None) -> float:
+    return epsilon if epsilon is not None else max(expert.claim.budget for expert in experts) / (1 - ROUNDING_SHARE)
+
+
+def _built(
+    block: Block,
+    experts: list[Expert],
+    root: Claim,
+    asked: Asked,
+    routing: str,
+    network: Network,
+    routed: routing_step.Routing | None,
+) -> BuiltBlock:
+    local = max(expert.claim.budget for expert in experts)
+    name = f"block[{block.name}]"
+    kept = tuple(prefixed(child, name) for child in root.children if child.name not in ("rounding", "passthrough"))
+    statement = f"|{block.name} as computed − {block.name}| on its manifold"
+    claim = replace(
+        root, name=name, statement=statement, source=f"Theorem 5.2, {root.source}", children=kept, budget=local, known=Known.SAMPLED
+    )
+    gate = None if routed is not None or len(block) == 1 else network.layers[0].gate
+    scores = None if routed is None or len(block) == 1 else routed.tau.net
+    nets = tuple(expert.net for expert in experts)
+    return BuiltBlock(block, block.names, scores, gate, nets, local, claim, routing, None)

@@ -1,0 +1,134 @@
+"""Values and gradients of expressions enclosed over boxes at once: forward differentiation in interval arithmetic.
+
+Gradients are those of Lipschitz functions: where |·|, max or min may switch, the hull of both sides, so that mean value bounds hold across
+the switch. Where a function may jump (sign, Piecewise), its gradient is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import sympy
+
+from ..atlas import ExpressionMap
+from .arithmetic import Flags, Interval
+from .derivatives import ONE, SMOOTH, ZERO, Derivatives, powers, square_root
+from .natural import enclose_number
+from .program import Decision, Program
+
+
+@dataclass(frozen=True, eq=False)
+class Slope:
+    """A value and its partial derivatives; an absent one is 0."""
+
+    value: Interval
+    partials: dict[int, Interval]
+
+    def scaled(self, value: Interval, factor: Interval) -> Slope:
+        """Of a function of this: its value and its derivative here."""
+        return Slope(value, {k: factor * p for k, p in self.partials.items()})
+
+
+def _combined(value: Interval, *parts: tuple[Slope, Interval]) -> Slope:
+    """value, with Σ factor·∇part as gradient."""
+    partials: dict[int, Interval] = {}
+    for part, factor in parts:
+        for k, p in part.partials.items():
+            term = factor * p
+            partials[k] = partials[k] + term if k in partials else term
+    return Slope(value, partials)
+
+
+def _picked(value: Interval, first: Flags, second: Flags, a: Slope, b: Slope) -> Slope:
+    """∇a where `first`, ∇b where `second`, the hull elsewhere."""
+    partials = {}
+    for k in {*a.partials, *b.partials}:
+        p, q = a.partials.get(k, ZERO), b.partials.get(k, ZERO)
+        hull = p.hull(q)
+        lower = np.where(first, p.lower, np.where(second, q.lower, hull.lower))
+        partials[k] = Interval(lower, np.where(first, p.upper, np.where(second, q.upper, hull.upper)))
+    return Slope(value, partials)
+
+
+class GradientAlgebra:
+    """Expressions over values with gradients, elementwise over boxes."""
+
+    def number(self, value: sympy.Expr) -> Slope:
+        return Slope(enclose_number(value), {})
+
+    def total(self, parts: Sequence[Slope]) -> Slope:
+        return _combined(reduce(Interval.__add__, (part.value for part in parts)), *((part, ONE) for part in parts))
+
+    def multiply(self, a: Slope, b: Slope) -> Slope:
+        return _combined(a.value * b.value, (a, b.value), (b, a.value))
+
+    def power(self, a: Slope, exponent: int) -> Slope:
+        return self._through(a, powers(a.value, exponent))
+
+    def square_root(self, a: Slope) -> Slope:
+        return self._through(a, square_root(a.value))
+
+    def smooth(self, name: str, a: Slope) -> Slope:
+        return self._through(a, SMOOTH[name](a.value))
+
+    def _through(self, a: Slope, found: Derivatives) -> Slope:
+        return a.scaled(found[0], found[1])
+
+    def angle(self, y: Slope, x: Slope) -> Slope:
+        square = (x.value.power(2) + y.value.power(2)).inverse()
+        # Across the negative x-axis the angle jumps.
+        cut = (x.value.lower <= 0) & (y.value.lower <= 0) & (y.value.upper >= 0)
+        found = _combined(y.value.angle(x.value), (y, x.value * square), (x, -(y.value * square)))
+        return Slope(found.value, {k: p.unknown_where(cut) for k, p in found.partials.items()})
+
+    def absolute(self, a: Slope) -> Slope:
+        return a.scaled(a.value.absolute(), a.value.sign())
+
+    def sign(self, a: Slope) -> Slope:
+        return a.scaled(a.value.sign(), ZERO.unknown_where(a.value.contains_zero()))
+
+    def larger(self, a: Slope, b: Slope) -> Slope:
+        return _picked(a.value.larger(b.value), a.value.lower >= b.value.upper, a.value.upper <= b.value.lower, a, b)
+
+    def smaller(self, a: Slope, b: Slope) -> Slope:
+        value = -((-a.value).larger(-b.value))
+        return _picked(value, a.value.upper <= b.value.lower, a.value.lower >= b.value.upper, a, b)
+
+    def compare(self, greater: Slope, less: Slope, strict: bool) -> Decision:
+        if strict:
+            return greater.value.lower > less.value.upper, greater.value.upper <= less.value.lower
+        return greater.value.lower >= less.value.upper, greater.value.upper < less.value.lower
+
+    def choose(self, decision: Decision, a: Slope, b: Slope | None) -> Slope:
+        true, false = decision
+        if b is None:
+            open_ = ~np.asarray(true)
+            return Slope(a.value.unknown_where(open_), {k: p.unknown_where(open_) for k, p in a.partials.items()})
+        hull = a.value.hull(b.value)
+        lower = np.where(true, a.value.lower, np.where(false, b.value.lower, hull.lower))
+        upper = np.where(true, a.value.upper, np.where(false, b.value.upper, hull.upper))
+        found = _picked(Interval(lower, upper), true, false, a, b)
+        return Slope(found.value, {k: p.unknown_where(~(true | false)) for k, p in found.partials.items()})
+
+
+class GradientEnclosure:
+    """Values and Jacobian of an `ExpressionMap` over N boxes at once."""
+
+    def __init__(self, function: ExpressionMap) -> None:
+        """Raises `NotEnclosed` if an expression holds a function without an enclosure."""
+        self._program = Program(function)
+
+    def __call__(self, box: Sequence[Interval]) -> tuple[list[Interval], list[list[Interval]]]:
+        """The components over the boxes whose sides are the intervals, one per variable, and ∂component/∂variable."""
+        shape = np.broadcast_shapes(*(side.lower.shape for side in box))
+        with np.errstate(all="ignore"):
+            parts = self._program(GradientAlgebra(), [Slope(side, {k: ONE}) for k, side in enumerate(box)])
+        values = [_broadcast(part.value, shape) for part in parts]
+        return values, [[_broadcast(part.partials.get(k, ZERO), shape) for k in range(len(box))] for part in parts]
+
+
+def _broadcast(x: Interval, shape: tuple[int, ...]) -> Interval:
+    return Interval(np.broadcast_to(x.lower, shape), np.broadcast_to(x.upper, shape))
