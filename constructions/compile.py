@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..atlas import Atlas, ManifoldTask
+from ..atlas import Atlas, ManifoldTask, TaskGraph
 from ..atlas.lint import lint
 from ..errors import EpsilonNotReached, InvalidArgument, LintError, Severity
-from . import affine_claims, affine_router, claims, theorem_4_8
+from . import affine_claims, affine_router, claims, graph_compile, theorem_4_8
 from . import routing as routing_step
 from .cells import find_cells
 from .experts import Expert, Workshop
@@ -29,14 +30,16 @@ MAX_WIDTH = 16384
 
 
 def compile(
-    task: ManifoldTask,
+    task: ManifoldTask | TaskGraph,
     *,
     epsilon: float | None = None,
     width: int | None = None,
     theorem: str = "auto",
     routing: str | HalfSpaces = "auto",
+    depth: str = "paper",
     dtype: str = "float64",
     max_width: int = 2048,
+    minimise: str | None = None,
     seed: int = 0,
 ) -> Model:
     """A mixture of experts Ψ with |f − Ψ| ≤ ε on M (largest component), and the ledger of why.
@@ -46,15 +49,36 @@ def compile(
     two-layer ones; "affine" needs a ball atlas and has one layer, whose gate finds the nearest centre (B1, B16). "auto" takes the
     last of the three that applies. `routing`, for 4.8 and 4.9: which scores the gate compares and how well τ must follow
     them, see `constructions.routing`; or the `HalfSpaces` that cut the charts out of M (B14). `dtype`: of the weights as exported.
-    No width exceeds `max_width`.
+    No width exceeds `max_width`. `minimise`: "active", "total" (parameters) or "latency"; the charts of `task` are then replaced
+    by as many balls as are cheapest for ε, as `plan` predicts it.
     Deterministic for a `seed`.
+
+    A task graph is compiled by Theorem "5.2" (blocks on charts), "5.3" (on pieces), or both ("auto"), and `depth` is that of L blocks:
+    "paper" for 2L layers, "L+1", or "L" where affine gates will do (B2); see `constructions.graph_compile`.
 
     Raises `LintError` if the task breaks an assumption of the theorem, `InvalidArgument` for arguments out of their domain, and
     `EpsilonNotReached` with the best error if some budget cannot be met.
     """
     _check_arguments(task, epsilon, width, theorem, dtype, max_width)
-    warnings = _check_task(task)
+    if minimise is not None:
+        from .plan import compile_planned
+
+        if epsilon is None or theorem not in ("auto", "affine") or routing not in ("auto", "affine"):
+            raise InvalidArgument("minimise chooses charts and widths for an epsilon, on balls with an affine router; give epsilon alone")
+        if not isinstance(task, ManifoldTask):
+            raise InvalidArgument("minimise chooses the charts of one manifold; those of a task graph's blocks are taken as they are")
+        return compile_planned(task, epsilon, minimise, dtype=dtype, max_width=max_width, seed=seed)
     started = time.perf_counter()
+    warnings = check_task(task)
+    if isinstance(task, TaskGraph):
+        _refuse_routing(routing)
+        model = graph_compile.compile_graph(
+            task, epsilon=epsilon, width=width, theorem=theorem, depth=depth, dtype=dtype, max_width=max_width, seed=seed
+        )
+        _refuse_missed(model.ledger.root, dtype, model.facts["true_width"])
+        return replace(model, facts={**model.facts, "warnings": warnings, "seconds": round(time.perf_counter() - started, 3)})
+    if depth != "paper":
+        raise InvalidArgument(f"depth {depth!r} is a choice for task graphs; for one manifold it follows from the theorem")
     theorem, why = _choose_theorem(task.atlas, theorem, routing)
     if theorem == "affine":
         affine = affine_router.route(task.atlas, dtype, seed)
@@ -84,8 +108,10 @@ def compile(
 
 
 def _check_arguments(task: object, epsilon: float | None, width: int | None, theorem: str, dtype: str, max_width: int) -> None:
-    if not isinstance(task, ManifoldTask):
-        raise InvalidArgument(f"compile takes a ManifoldTask, got {type(task).__name__}; load_task(path) reads one from a spec")
+    if not isinstance(task, ManifoldTask | TaskGraph):
+        raise InvalidArgument(
+            f"compile takes a ManifoldTask or a TaskGraph, got {type(task).__name__}; load_task(path) reads one from a spec"
+        )
     if (epsilon is None) == (width is None):
         raise InvalidArgument("give either epsilon (the error to reach) or width (of the hidden layers), and not both")
     if epsilon is not None and not (np.isfinite(epsilon) and epsilon > 0):
@@ -94,8 +120,9 @@ def _check_arguments(task: object, epsilon: float | None, width: int | None, the
         raise InvalidArgument(f"width must be between {NARROWEST} and {MAX_WIDTH}, got {width}")
     if not NARROWEST <= max_width <= MAX_WIDTH:
         raise InvalidArgument(f"max_width must be between {NARROWEST} and {MAX_WIDTH}, got {max_width}")
-    if theorem not in ("auto", *THEOREMS):
-        raise InvalidArgument(f"theorem {theorem!r} is not one of auto, {', '.join(THEOREMS)}")
+    theorems = graph_compile.THEOREMS if isinstance(task, TaskGraph) else THEOREMS
+    if theorem not in ("auto", *theorems):
+        raise InvalidArgument(f"theorem {theorem!r} is not one of auto, {', '.join(theorems)}")
     if dtype not in DTYPES:
         raise InvalidArgument(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
 
@@ -117,11 +144,16 @@ def _choose_theorem(atlas: Atlas, theorem: str, routing: str | HalfSpaces) -> tu
     return "4.9", reason if atlas.balls is None else f"{reason}; routing {_name(routing)} was asked for"
 
 
+def _refuse_routing(routing: str | HalfSpaces) -> None:
+    if routing != "auto":
+        raise InvalidArgument(f"routing {_name(routing)!r} is a choice for one manifold; every block of a task graph finds its own")
+
+
 def _name(routing: str | HalfSpaces) -> str:
     return routing if isinstance(routing, str) else "hinge"
 
 
-def _check_task(task: ManifoldTask) -> list[str]:
+def check_task(task: ManifoldTask | TaskGraph) -> list[str]:
     """Refuse on lint errors; the warnings, in words."""
     findings = lint(task)
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]

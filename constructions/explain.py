@@ -105,7 +105,7 @@ MOST = 16
 
 def explain(model: Model, x: ArrayLike) -> Explanation:
     """Explain Ψ(x) at one ambient point [D]. Raises `InvalidArgument` unless x is D finite numbers."""
-    network, task = model.network, model.task
+    network, task = model.network, model.manifold_task
     point = np.asarray(x, float).reshape(-1)
     D = task.atlas.ambient_dimension
     if len(point) != D or not np.isfinite(point).all():

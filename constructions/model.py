@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from numpy.typing import ArrayLike
 
-from ..atlas import ManifoldTask
+from ..atlas import ManifoldTask, TaskGraph
+from ..errors import InvalidArgument
 from .ledger import Ledger
 from .network import Floats, Network
 
@@ -22,15 +23,26 @@ class Model:
 
     network: Network
     ledger: Ledger
-    task: ManifoldTask
+    task: ManifoldTask | TaskGraph
     facts: Mapping[str, Any]
-    """JSON-able: theorem, routing, epsilon, delta (the budget of τ), multiplicity, mu, m, true_width, seconds, seed."""
+    """JSON-able: theorem, routing, epsilon, delta (the budget of τ), multiplicity, mu, m, true_width, seconds, seed.
+
+    For a task graph (routing "graph"), beside theorem, epsilon, m, …: depth, pieces (exactly), blocks, and where to find each block in the
+    network: `routes`, `scores`, `slots`; see `graph_compile`.
+    """
 
     def __repr__(self) -> str:
         network, total = self.network, self.ledger.root
         shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {len(network.layers[-1])} experts"
         known = f"|f − Ψ| ≤ {total.bound:.3g} ({total.known}), ε = {total.budget:.3g}"
         return f"Model({self.task.name!r}: {shape}, {network.parameters:,} parameters in {network.dtype}; {known})"
+
+    @property
+    def manifold_task(self) -> ManifoldTask:
+        """The task, for what can only be said of one manifold. Raises `InvalidArgument` for a task graph."""
+        if not isinstance(self.task, ManifoldTask):
+            raise InvalidArgument(f"{self.task.name!r} is a task graph: it has no one atlas; look at its blocks")
+        return self.task
 
     def __call__(self, x: ArrayLike) -> Floats:
         """Ψ(x) for ambient points [N, D]; [N, outputs] in the network's dtype."""

@@ -24,7 +24,7 @@ def draw(model: Model, report: Report | None) -> Figure:
     """Rows: f and Ψ; |f − Ψ| with ε; τ with the chosen expert's colour behind it."""
     from matplotlib.figure import Figure
 
-    atlas = model.task.atlas
+    atlas = model.manifold_task.atlas
     charts = atlas.parametrising[:MOST_CHARTS]
     drawn = Figure(figsize=(max(7.0, 2.6 * len(charts)), 6.6), layout="constrained")
     grid = drawn.subplots(3, len(charts), sharey="row", sharex="col", squeeze=False, height_ratios=(3, 2, 3))

@@ -41,4 +41,6 @@ def evaluate(model: Model, points: Points) -> Evaluation:
     """Task and network at the points, the network in its own dtype."""
     with np.errstate(all="ignore"):
         trace = model.network.trace(points.ambient)
-        return Evaluation(model.task.evaluate(points), trace.output.astype(float), trace.logits[-1].astype(float), trace.routes[-1])
+        return Evaluation(
+            model.manifold_task.evaluate(points), trace.output.astype(float), trace.logits[-1].astype(float), trace.routes[-1]
+        )

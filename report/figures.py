@@ -30,10 +30,10 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
         raise AtlasMoEError("figures need matplotlib: pip install 'atlasmoe[figures]'") from error
     from . import curves, histograms, surfaces
 
-    dimension = model.task.atlas.dimension
+    dimension = model.manifold_task.atlas.dimension
     if dimension == 1:
         drawn = curves.draw(model, report)
-    elif dimension == 2 and model.task.atlas.base_dimension == 3:
+    elif dimension == 2 and model.manifold_task.atlas.base_dimension == 3:
         drawn = surfaces.draw_in_space(model, report)
     elif dimension == 2:
         drawn = surfaces.draw_in_charts(model, report)
@@ -47,7 +47,7 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
 
 def headline(model: Model, report: Report | None) -> str:
     """Name, construction, ε and, given a report, what was found."""
-    atlas, facts = model.task.atlas, model.facts
+    atlas, facts = model.manifold_task.atlas, model.facts
     theorem = "affine router" if facts["theorem"] == "affine" else f"Theorem {facts['theorem']}"
     text = f"{model.task.name}: {theorem}, {len(atlas)} expert{'s'[: len(atlas) > 1]}, "
     text += f"d = {atlas.dimension} in R^{atlas.ambient_dimension}"

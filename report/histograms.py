@@ -23,7 +23,7 @@ def draw(model: Model, report: Report | None) -> Figure:
     """Panels: log₁₀ of the error with ε; the gap between the two largest scores; how often each expert is chosen."""
     from matplotlib.figure import Figure
 
-    seen = evaluate(model, model.task.atlas.sample(POINTS, 0))
+    seen = evaluate(model, model.manifold_task.atlas.sample(POINTS, 0))
     drawn = Figure(figsize=(10.5, 3.6), layout="constrained")
     left, middle, right = drawn.subplots(1, 3)
     _logarithmic(left, seen.error)
@@ -35,7 +35,7 @@ def draw(model: Model, report: Report | None) -> Figure:
     if np.isfinite(seen.gap).all():
         _logarithmic(middle, seen.gap)
     tidy(middle, "lead of the chosen expert", xlabel="largest − second largest τ", ylabel="points")
-    _routes(right, seen.routes, model.task.atlas.names)
+    _routes(right, seen.routes, model.manifold_task.atlas.names)
     return drawn
 
 

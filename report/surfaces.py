@@ -49,7 +49,7 @@ def _layers(model: Model, seen: Evaluation, error: Array | None = None) -> list[
     title = "target f" if outputs == 1 else f"target f, component 1 of {outputs}"
     return [
         _Layer(title, target.to_rgba(f), target),
-        _Layer("routes", expert_colors(len(model.task.atlas))[seen.routes]),
+        _Layer("routes", expert_colors(len(model.manifold_task.atlas))[seen.routes]),
         _Layer("log₁₀ |f − Ψ|", wrong.to_rgba(error), wrong),
     ]
 
@@ -73,12 +73,12 @@ def draw_in_space(model: Model, report: Report | None) -> Figure:
             # Errors are read off their colours, so they are not shaded.
             _surface(axes, corners, layer.colors if column == 2 else layer.colors[:, :3] * shade[:, None], view)
             if worst is not None and column == 2:
-                _mark(axes, model.task.atlas.unembed(np.array(worst.ambient)), corners, view)
+                _mark(axes, model.manifold_task.atlas.unembed(np.array(worst.ambient)), corners, view)
         grid[0, column].set_title(layer.title, fontsize=10, color=INK)
         if layer.scale is not None:
             bar = drawn.colorbar(layer.scale, ax=grid[1, column], location="bottom", shrink=0.75, pad=0.02, aspect=30)
             _finish_bar(bar, model, column)
-    expert_legend(grid[1, 1], model.task.atlas.names, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+    expert_legend(grid[1, 1], model.manifold_task.atlas.names, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
     return drawn
 
 
@@ -96,7 +96,7 @@ def _quadrilaterals(model: Model) -> tuple[Array, Points, Points]:
 
     Each is drawn in the chart, or the few charts, in which it lies deepest.
     """
-    atlas = model.task.atlas
+    atlas = model.manifold_task.atlas
     side = int(np.clip(np.sqrt(FACES / len(atlas.parametrising)), 12, 120))
     corners, centers, quarters = [], [], []
     for i, chart in enumerate(atlas.parametrising):
@@ -145,7 +145,7 @@ def draw_in_charts(model: Model, report: Report | None) -> Figure:
     """One column per chart, in its intrinsic coordinates; rows: target, routes, log₁₀ error."""
     from matplotlib.figure import Figure
 
-    atlas = model.task.atlas
+    atlas = model.manifold_task.atlas
     charts = atlas.parametrising[:MOST_CHARTS]
     pieces, inside = [], []
     for i, chart in enumerate(charts):

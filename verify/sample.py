@@ -35,8 +35,9 @@ def verify(model: Model, *, samples: int = 200_000, seed: int = 0, network: Netw
     `network` verifies these weights in place of the model's, e.g. `model.network.astype("float32")`.
     """
     weights = model.network if network is None else network
-    promise = ScorePromise.from_facts(model.facts, len(model.task.atlas))
-    return verify_network(weights, model.task, epsilon=float(model.facts["epsilon"]), promise=promise, samples=samples, seed=seed)
+    task = model.manifold_task
+    promise = ScorePromise.from_facts(model.facts, len(task.atlas))
+    return verify_network(weights, task, epsilon=float(model.facts["epsilon"]), promise=promise, samples=samples, seed=seed)
 
 
 def verify_network(
