@@ -66,13 +66,17 @@ def random_net(rng: np.random.Generator, n: int, kind: str, dtype: str) -> ReLUN
             return net_of(*scattered(rng, n, 16, 2), dtype=dtype)
         case "mixed":
             return net_of(*mixed(rng, n, 150 if dtype == "float64" else 15), dtype=dtype)
+        case "composed":  # two ridge nets, the affine maps in the middle merged
+            first, (outputs, constant) = ridge(rng, n, 3, 5, 2)
+            (rows, knots), last = ridge(rng, 2, 3, 5, 2)
+            return net_of(first, (rows @ outputs, rows @ constant + knots), last, dtype=dtype)
         case _:
             first, second = scattered(rng, n, 8, 6)
             return net_of(first, second, (rng.normal(size=(2, 6)), rng.normal(size=2)), dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", ["ridge", "scattered", "mixed", "deep"])
+@pytest.mark.parametrize("kind", ["ridge", "scattered", "mixed", "composed", "deep"])
 def test_exact_values_lie_in_the_enclosure(kind: str, dtype: str) -> None:
     rng = np.random.default_rng([len(kind), len(dtype)])
     for number in range(24):
@@ -83,8 +87,8 @@ def test_exact_values_lie_in_the_enclosure(kind: str, dtype: str) -> None:
         inputs = curved if number % 2 else ExpressionMap(variables, tuple(variables))
         net = random_net(rng, inputs.outputs, kind, dtype)
         prepared = prepare(net)
-        assert (prepared.directions > 0) == (kind in ("ridge", "mixed"))
-        assert (prepared.scattered > 0) == (kind in ("scattered", "mixed"))
+        assert (prepared.directions > 0) == (kind in ("ridge", "mixed", "composed"))
+        assert (prepared.scattered > 0) == (kind in ("scattered", "mixed", "deep"))
         lower, upper = random_boxes(rng, 100, d)
         found = prepared(ExpressionEnclosure(inputs).over(lower, upper).forms)
         assert np.isfinite(found.radius).mean() > 0.8  # squares of 1e200 are not

@@ -11,6 +11,7 @@ from ...atlas import Array
 from ...constructions.network import ReLUNet
 from ...errors import InvalidArgument
 from ...intervals import Interval
+from .bend import Places
 from .relu import Neurons, rectify
 from .ridge import Profile, Profiles, canonical
 from .taylor import EPS, TaylorForms
@@ -23,9 +24,9 @@ Part = Callable[[TaylorForms], TaylorForms]
 
 @dataclass(frozen=True, eq=False)
 class NetEnclosure:
-    """A net prepared to be enclosed on many batches of boxes. Two-layer nets only: `parts` add up, to `constant` as well.
+    """A net prepared to be enclosed on many batches of boxes: the sum of `parts` and `constant`.
 
-    `directions` counts those that got a profile, `scattered` the neurons that did not.
+    `directions` counts those that got a profile, over all layers; `scattered` the neurons that did not.
     """
 
     inputs: int
@@ -58,21 +59,48 @@ def enclose(net: ReLUNet, forms: TaylorForms) -> TaylorForms:
 
 
 def prepare(net: ReLUNet) -> NetEnclosure:
-    """Finds the ridge structure in the stored weights of a two-layer net; deeper ones are enclosed layer by layer."""
+    """Finds the ridge structure in the stored weights, of every layer."""
     weights = [(np.asarray(a.weight, float), np.asarray(a.bias, float)) for a in net.affines]
-    inputs, outputs = weights[0][0].shape[1], weights[-1][0].shape[0]
     if not all(np.isfinite(W).all() and np.isfinite(b).all() for W, b in weights):
-        return NetEnclosure(inputs, outputs, (), Interval.of(np.full(outputs, -np.inf), np.full(outputs, np.inf)))
-    if len(weights) == 2:
-        return _two_layers(*weights[0], *weights[1])
-    zero = Interval.of(np.zeros(outputs))
+        return _constant(weights[0][0].shape[1], Interval.of(*np.full((len(weights[-1][1]), 2), [-np.inf, np.inf]).T))
+    return _prepared(weights)
 
-    def layered(forms: TaylorForms) -> TaylorForms:
-        for W, b in weights[:-1]:
-            forms = rectify(forms.affine(W, b))
-        return forms.affine(*weights[-1])
 
-    return NetEnclosure(inputs, outputs, (layered,), zero)
+def _prepared(weights: list[tuple[Array, Array]]) -> NetEnclosure:
+    """Layer by layer from the front.
+
+    A second layer W with few directions factors exactly as W = S·D, every row of S being one ±2^e. The first two layers then need only
+    lead to D·σ(·), a few outputs, and S starts a net with few directions, unit vectors, of its own.
+    """
+    (first, bias), *rest = weights
+    inputs, zero = first.shape[1], Interval.of(np.zeros(len(weights[-1][1])))
+    if not rest:
+        return NetEnclosure(inputs, len(bias), (lambda forms: forms.affine(first, bias),), zero)
+    (second, later), *rest = rest
+    if not rest:
+        return _two_layers(first, bias, second, later)
+    directions, scale = canonical(second)
+    which, kept = _grouped(directions)
+    if SHARED * len(kept) > len(second):
+        outer = _prepared([(second, later), *rest])
+        part: Part = lambda forms: outer(rectify(forms.affine(first, bias)))  # noqa: E731
+        return NetEnclosure(inputs, outer.outputs, (part,), zero, outer.directions, len(bias) + outer.scattered)
+    selection = np.zeros((len(second), len(kept)))
+    selection[np.arange(len(second)), which] = scale
+    inner, outer = _two_layers(first, bias, directions[kept], np.zeros(len(kept))), _prepared([(selection, later), *rest])
+    found = inner.directions + outer.directions, inner.scattered + outer.scattered
+    return NetEnclosure(inputs, outer.outputs, (lambda forms: outer(inner(forms)),), zero, *found)
+
+
+def _constant(inputs: int, value: Interval) -> NetEnclosure:
+    return NetEnclosure(inputs, len(value.lower), (), value)
+
+
+def _grouped(rows: Array) -> tuple[Places, Places]:
+    """Which group of bit-identical rows each row is in, and one row of every group."""
+    raw = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, kept, which = np.unique(raw, return_index=True, return_inverse=True)
+    return which, kept
 
 
 def _two_layers(weight: Array, bias: Array, outputs: Array, constant: Array) -> NetEnclosure:
@@ -81,11 +109,10 @@ def _two_layers(weight: Array, bias: Array, outputs: Array, constant: Array) -> 
     weight, bias, outputs = weight[~idle], bias[~idle], outputs[:, ~idle]
     parts: list[Part] = []
     if not len(bias):
-        return NetEnclosure(weight.shape[1], len(outputs), (), level)
+        return _constant(weight.shape[1], level)
     directions, scale = canonical(weight)
-    rows = np.ascontiguousarray(directions).view(np.dtype((np.void, directions.itemsize * directions.shape[1]))).ravel()
-    _, which, counts = np.unique(rows, return_inverse=True, return_counts=True)
-    shared = counts[which] >= SHARED
+    which, _ = _grouped(directions)
+    shared = np.bincount(which)[which] >= SHARED
     # Knots and steps are exact unless they underflow or overflow, which leaves the neuron to the general path.
     knots, steps = -bias / scale, outputs * scale
     with np.errstate(all="ignore"):
