@@ -41,8 +41,11 @@ def shared_targets(workshop: Workshop, cells: Sequence[Cell]) -> dict[int, Fit]:
     width = workshop.width or FIRST_WIDTH.get(atlas.dimension, FIRST_WIDTH[2])
     previous: tuple[int, float] | None = None
     count: int | None = None
+    samples: SharedSamples | None = None
     while True:
-        samples = _sample(workshop, cells, reference, width)
+        wanted = max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width)
+        if samples is None or len(samples.inputs) < wanted:
+            samples = _sample(workshop, cells, reference, wanted)
         finite = np.isfinite(samples.values).all((0, 2)) & np.isfinite(samples.held_values).all((0, 2))
         usable = np.flatnonzero(finite)
         if len(usable) < FEWEST_EXPERTS:
@@ -58,9 +61,9 @@ def shared_targets(workshop: Workshop, cells: Sequence[Cell]) -> dict[int, Fit]:
         width, count = min(workshop.limit, 8 * round(width * factor / 8)), fitted.direction_count
 
 
-def _sample(workshop: Workshop, cells: Sequence[Cell], reference: Reference, width: int) -> SharedSamples:
-    """f at the same reference points for every cell, to fit and held out."""
-    inputs = reference.sample(max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width), 2 * workshop.seed)
+def _sample(workshop: Workshop, cells: Sequence[Cell], reference: Reference, count: int) -> SharedSamples:
+    """f at the same reference points for every cell: `count` to fit, HELD_OUT held out."""
+    inputs = reference.sample(count, 2 * workshop.seed)
     held = reference.sample(HELD_OUT, 2 * workshop.seed + 1)
     both = np.concatenate([inputs, held])
 

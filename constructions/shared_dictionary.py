@@ -9,19 +9,27 @@ which contains the cell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
 from ..atlas import Array, Atlas, BallChart, Points
 from .cells import Cell, Scores
 from .ridge import Dictionary, Ridge
 
-EXTENT_SAMPLES = 256
+EXTENT_SAMPLES, LEAST_EXTENT_SAMPLES = 1 << 16, 64
+"""Points that show how far cells reach: of all cells of a ball atlas together, and of each of them at least."""
+BOX_SAMPLES = 256
+"""Points that show the box of a single cell."""
 NEWTON_STEPS = 30
+NEWTON_TOLERANCE, MISSED = 1e-13, 1e-10
+"""Residuals, in radii, at which Newton's method stops, and beyond which it has not converged."""
+GUESSES = 6
+"""Per dimension and piece of a ball: where Newton's method may start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +43,18 @@ class Reference:
 
     @staticmethod
     def around(atlas: Atlas, routing: Scores, cells: Sequence[Cell], seed: int) -> Reference:
-        """From `EXTENT_SAMPLES` points of every cell and a margin of what so many points miss."""
-        drawn = [cell.draw(atlas, routing, EXTENT_SAMPLES, seed + 3, collar=True)[0] for cell in cells]
-        margin = 1 + EXTENT_SAMPLES ** (-1 / atlas.dimension)
-        if isinstance(atlas.charts[0], BallChart):
-            # Centres are offsets; one radius for all, so that the domain is the same for all.
+        """From points of every cell with its collar, and a margin of what so many points miss."""
+        ball = isinstance(atlas.charts[0], BallChart)
+        count = max(EXTENT_SAMPLES // len(cells), LEAST_EXTENT_SAMPLES) if ball else BOX_SAMPLES
+        drawn = [cell.draw(atlas, routing, count, seed + 3, collar=True)[0] for cell in cells]
+        if ball:
+            # Centres are offsets; one radius for all, so that the domain is the same for all, and all cells together show how
+            # far they reach. Not much further: beyond the cells the projection onto the tangent plane folds, or M ends.
+            margin = 1 + (count * len(cells)) ** (-1 / atlas.dimension)
             radius = margin * max(float(np.sqrt((u**2).sum(1).max())) for u in drawn)
             zeros = np.zeros((len(cells), atlas.dimension))
             return Reference(zeros, np.full_like(zeros, min(radius, max(chart.radius for chart in atlas.charts))), True)
+        margin = 1 + count ** (-1 / atlas.dimension)
         low = np.array([u.min(0) for u in drawn])
         high = np.array([u.max(0) for u in drawn])
         middle, half = (low + high) / 2, margin * (high - low) / 2
@@ -73,62 +85,79 @@ class Reference:
 
 
 def points_at(atlas: Atlas, chart: int, local: Array) -> Points:
-    """The points of M with local coordinates `local` (N, d) in a chart; NaN where the chart's box does not reach.
+    """The points of M with local coordinates `local` (N, d) in a chart; NaN where the chart's domain does not reach.
 
-    A ball chart has no closed inverse: Newton's method on s ↦ frameᵀ(φ⁻¹(s) − c), in the parametrising chart whose box holds the
-    centre most deeply.
+    A ball chart has no closed inverse, and its points may come from several parametrising charts: Newton's method on
+    s ↦ frameᵀ(φ⁻¹(s) − c), in the chart that holds the centre most deeply, then in every other chart that has a piece of the ball, for
+    the points not found so far.
     """
     target = atlas.charts[chart]
     if not isinstance(target, BallChart):
         points = atlas.parametrise(chart, local)
         return _without(points, ~target.inside(local))
-    which, start = _chart_of_centre(atlas, target)
-    parametrising = atlas.parametrising[which]
-    s = np.tile(start, (len(local), 1))
-    for _ in range(NEWTON_STEPS):
-        residual = target.forward(parametrising.inverse(s)) - local
-        jacobian = target.frame.T @ parametrising.inverse.jacobian_at(s)
-        # Where the projection degenerates there is nothing to converge to: such points stay, and are missed below.
-        lost = ~(np.abs(np.linalg.det(jacobian)) > np.finfo(float).eps) | ~np.isfinite(residual).all(1)
-        jacobian[lost], residual[lost] = np.eye(atlas.dimension), 0
-        s = s - np.linalg.solve(jacobian, residual[..., None])[..., 0]
-        if np.abs(residual).max() <= 1e-13 * target.radius:
+    which = np.zeros(len(local), np.intp)
+    intrinsic = np.full_like(local, np.nan)
+    for p, guesses in _by_depth(atlas, target):
+        missing = np.flatnonzero(np.isnan(intrinsic).any(1))
+        if not len(missing):
             break
-    points = atlas.parametrise(which, s)
-    missed = ~(np.abs(target.forward(points.base) - local).max(1) <= 1e-10 * target.radius)
-    return _without(points, missed | ~_on_manifold(atlas, which, points) | ~target.contains(points.base))
+        s, found = _solved(atlas, target, p, guesses, local[missing])
+        which[missing[found]], intrinsic[missing[found]] = p, s[found]
+    return atlas.parametrise(which, intrinsic)
 
 
-def _on_manifold(atlas: Atlas, which: int, points: Points) -> NDArray[np.bool_]:
+def _by_depth(atlas: Atlas, ball: BallChart) -> Iterator[tuple[int, Array]]:
+    """The charts with a piece of the ball, the deepest around its centre first, each with points s (·, d) to start Newton's method from."""
+    axis = (np.arange(GUESSES) + 0.5) / GUESSES
+    unit = np.stack(np.meshgrid(*[axis] * atlas.dimension, indexing="ij"), axis=-1).reshape(-1, atlas.dimension)
+    ranked: list[tuple[float, int, Array]] = []
+    for piece in ball.pieces:
+        chart = atlas.parametrising[piece.chart]
+        s = np.array(piece.box.lower) + unit * piece.box.widths
+        nearest = np.linalg.norm(chart.inverse(s) - ball.center, axis=1).argmin()
+        # How far out in its chart the point nearest to the centre lies: 1 on a face.
+        ranked.append((float(np.abs(chart.domain.to_unit(s[nearest])).max()), piece.chart, s))
+    for _, p, s in sorted(ranked, key=lambda entry: entry[:2]):
+        yield p, s
+
+
+def _solved(atlas: Atlas, ball: BallChart, which: int, guesses: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """s (N, d) with frameᵀ(φ⁻¹(s) − c) = local, φ⁻¹ of one parametrising chart, and where that is a point of M in the ball.
+
+    Newton's method from the guess that comes closest in local coordinates, of those in the ball; only points that have not converged go on.
+    """
+    chart = atlas.parametrising[which]
+    images = chart.inverse(guesses)
+    within = ball.contains(images)
+    if within.any():
+        guesses, images = guesses[within], images[within]
+    s = guesses[cdist(local, ball.forward(images)).argmin(1)]
+    open_ = np.arange(len(local))
+    for _ in range(NEWTON_STEPS):
+        residual = ball.forward(chart.inverse(s[open_])) - local[open_]
+        jacobian = ball.frame.T @ chart.inverse.jacobian_at(s[open_])
+        # Where the projection degenerates there is nothing to converge to: such points stay, and are missed below.
+        goes_on = np.isfinite(residual).all(1) & np.isfinite(jacobian).all((1, 2))
+        goes_on[goes_on] = np.abs(np.linalg.det(jacobian[goes_on])) > np.finfo(float).eps
+        goes_on &= np.abs(residual).max(1) > NEWTON_TOLERANCE * ball.radius
+        open_ = open_[goes_on]
+        if not len(open_):
+            break
+        s[open_] -= np.linalg.solve(jacobian[goes_on], residual[goes_on][..., None])[..., 0]
+    base = chart.inverse(s)
+    found = np.abs(ball.forward(base) - local).max(1) <= MISSED * ball.radius
+    return s, found & ball.contains(base) & _on_manifold(atlas, which, s, base)
+
+
+def _on_manifold(atlas: Atlas, which: int, s: Array, base: Array) -> NDArray[np.bool_]:
     """Whether each φ⁻¹(s) is a point of M: s lies in its chart's box, or another chart contains the point."""
-    inside = atlas.parametrising[which].inside(points.intrinsic)
+    inside = atlas.parametrising[which].inside(s)
     for chart in atlas.parametrising:
         if inside.all():
             break
         if chart.forward is not None:
-            inside[~inside] = chart.contains(points.base[~inside])
+            inside[~inside] = chart.contains(base[~inside])
     return inside
-
-
-def _chart_of_centre(atlas: Atlas, ball: BallChart) -> tuple[int, Array]:
-    """The parametrising chart that holds the centre most deeply, and the centre's intrinsic coordinates there."""
-    best: tuple[float, int, Array] | None = None
-    for piece in ball.pieces:
-        chart = atlas.parametrising[piece.chart]
-        grid = piece.box.low_discrepancy(64, 0)
-        s = grid[np.argmin(np.linalg.norm(chart.inverse(grid) - ball.center, axis=1))]
-        for _ in range(NEWTON_STEPS):
-            jacobian = chart.inverse.jacobian_at(s)
-            s = np.clip(
-                s - np.linalg.lstsq(jacobian, chart.inverse(s) - ball.center, rcond=None)[0], chart.domain.lower, chart.domain.upper
-            )
-        if np.linalg.norm(chart.inverse(s) - ball.center) <= 1e-9 * ball.radius:
-            edge = float(np.abs(chart.domain.to_unit(s)).max())
-            if best is None or edge < best[0]:
-                best = edge, piece.chart, s
-    if best is None:
-        return ball.pieces[0].chart, np.full(atlas.dimension, np.nan)
-    return best[1], best[2]
 
 
 def _without(points: Points, rows: NDArray[np.bool_]) -> Points:

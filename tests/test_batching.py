@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import sympy
 from atlasmoe import ExpressionMap, ExpressionTarget, ManifoldTask, ball_atlas, builtin, compile
-from atlasmoe.constructions import Ridge
+from atlasmoe.constructions import Ridge, affine_router
+from atlasmoe.constructions.batching import shared_targets
+from atlasmoe.constructions.experts import Workshop
 from atlasmoe.constructions.relu.shared import SharedSamples, fit_shared
 from atlasmoe.constructions.shared_dictionary import Reference, points_at
 
@@ -93,3 +97,41 @@ def test_compiled_experts_share_directions_and_hold_on_their_cells():
     assert len({tuple(sorted(c)) for c in counts}) <= 2
     points = atlas.sample(50_000, 4)
     assert np.abs(model(points.ambient) - model.task.evaluate(points)).max() <= 0.01
+
+
+def without_forward_maps(atlas):
+    return dataclasses.replace(atlas, charts=tuple(dataclasses.replace(chart, forward=None) for chart in atlas.charts), recipe=None)
+
+
+@pytest.mark.parametrize(
+    ("cover", "charts"),
+    [
+        (builtin("torus", dimension=2), 24),
+        # No chart says which points are its own: only the boxes do.
+        (without_forward_maps(builtin("torus", dimension=2)), 24),
+        # Inverses that end where their boxes end: z = √(1 − x² − y²).
+        (builtin("sphere", dimension=2, atlas="graph"), 24),
+    ],
+)
+def test_points_of_a_ball_come_from_several_charts(cover, charts):
+    """Balls that no single parametrising chart holds: every point of M in the ball has its coordinates, and is found from them."""
+    atlas = ball_atlas(cover, charts=charts)
+    several = [i for i, ball in enumerate(atlas.charts) if len(ball.pieces) > 1]
+    assert several
+    for chart in several[:6]:
+        local, points = atlas.sample_chart(chart, 300, 0)
+        found = points_at(atlas, chart, local)
+        assert len(np.unique(points.chart)) > 1
+        np.testing.assert_allclose(found.base, points.base, rtol=0, atol=1e-8)
+
+
+def test_the_reference_ball_of_a_three_torus_is_all_on_the_manifold():
+    """u = sin θ folds at 1, just beyond the cells: the common reference ball must not reach there."""
+    task = task_on(builtin("torus", dimension=3, atlas="ball", charts=216), lambda *x: x[0] * x[2] + x[1] * x[4])
+    routing = affine_router.route(task.atlas, "float64")
+    cells = affine_router.cells(routing, 0)
+    ready = shared_targets(Workshop(task, routing, None, 24, True, 24, 0), cells)
+    assert len(ready) == len(cells)
+    for index in (0, 77):
+        u, points = cells[index].draw(task.atlas, routing, 500, 9)
+        assert np.abs(ready[index].net(u) - task.evaluate(points)).max() <= 1.5 * ready[index].error
