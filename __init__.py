@@ -43,6 +43,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "constructions.explain": ["Explanation", "NeuronOrigin"],
         # does it hold?
         "verify": ["Report", "verify"],
+        "verify.certify": ["Certificate", "certify"],
         # out to other tools
         "export.folder": ["load", "save"],
         "export.torch_module": ["to_torch"],
@@ -114,3 +115,5 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .report.figures import figure as figure
     from .verify import Report as Report
     from .verify import verify as verify
+    from .verify.certify import Certificate as Certificate
+    from .verify.certify import certify as certify

@@ -47,7 +47,7 @@ CONFIG, WEIGHTS, TASK, ARRAYS, LEDGER, CARD = (
 METADATA = {"schema": str(SCHEMA)}
 """Of safetensors files. One key only: safetensors writes several in random order, and equal models should give equal files."""
 REQUIRED = {WEIGHTS, TASK, LEDGER, CARD}
-ALLOWED = {CONFIG, *REQUIRED, ARRAYS, "certificate.json"}
+ALLOWED = {CONFIG, *REQUIRED, ARRAYS, "certificate.json", "certificate.safetensors"}
 LFS_POINTER = b"version https://git-lfs"
 """How the file begins that git checks out where git lfs is not installed."""
 TEXT_LIMIT = 64 << 20

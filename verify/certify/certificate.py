@@ -29,6 +29,8 @@ SCHEMA = 1
 CERTIFICATE, BOXES = "certificate.json", "certificate.safetensors"
 BOUND = ("model.safetensors", "config.json", "task.toml", "atlas.safetensors")
 """Files of a model folder that a certificate is about; the last is there for large atlases only."""
+PRINCIPAL = ("total", "routing.valid", "cover")
+"""The error and the routing of every point of M. Claims about evaluation in floats, and about τ, stand on their own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,8 @@ class Certificate:
     claims: tuple[Claim, ...]
     trees: Mapping[str, Tree] = field(repr=False)
     """Parametrising chart ↦ its boxes."""
+    scores: Mapping[str, Tree] = field(repr=False)
+    """The same for the claims about τ, if there are any."""
     winners: tuple[str, ...] = field(repr=False)
     """Names of the gate outputs that the sets of the boxes number."""
     found: float
@@ -56,8 +60,8 @@ class Certificate:
 
     @property
     def status(self) -> Known:
-        """PROVED if every claim is; REFUTED if one is; else UNKNOWN."""
-        known = {claim.known for claim in self.claims if not claim.name.startswith("total.")}
+        """Of the claims that together are the theorem (`PRINCIPAL`): PROVED if all are; REFUTED if one is; else UNKNOWN."""
+        known = {claim.known for claim in self.claims if claim.name in PRINCIPAL}
         return Known.REFUTED if Known.REFUTED in known else Known.UNKNOWN if Known.UNKNOWN in known else Known.PROVED
 
     def __getitem__(self, name: str) -> Claim:
@@ -102,6 +106,7 @@ class Certificate:
         folder = Path(folder)
         self._require_same(folder)
         arrays = {f"{n}.{key}": array for n, tree in enumerate(self.trees.values()) for key, array in tree_arrays(tree).items()}
+        arrays |= {f"scores.{n}.{key}": array for n, tree in enumerate(self.scores.values()) for key, array in tree_arrays(tree).items()}
         data = safetensors.save(arrays, metadata={"schema": str(SCHEMA)})
         document = self.to_dict()
         hashes = {name: sha256(folder / name) for name in BOUND if (folder / name).is_file()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy as np
 from ...atlas import ManifoldTask
 from ...constructions.ledger import Claim, Known
 from ...constructions.network import Network
+from ..promise import ScorePromise
 from .error import OUTSIDE, PROVED, Goal
 from .manifold import EnclosedManifold, on_edge
 from .rounding import Rounding
+from .scores import ScoresJudge
 from .tree import UNSETTLED, Tree
 
 NAMED = 3
@@ -45,6 +47,37 @@ def claims(
     eta = max(found.logits for found in roundings.values())
     routing = Claim("routing.valid", valid, "Theorem 4.8 step 3, B1", 0.0, float(bool(open_)), known, note=f"η = {eta:.3g}")
     return (total, *_inference(total, epsilon, roundings), routing, _cover(trees, manifold))
+
+
+def score_claims(trees: Mapping[str, Tree], judges: Sequence[ScoresJudge], promise: ScorePromise) -> tuple[Claim, ...]:
+    """|t − τ| ≤ δ, and with it the margin max τ."""
+    bound = max(float(tree.bounds[tree.tags != OUTSIDE].max(initial=0.0)) for tree in trees.values())
+    open_ = [line for name, tree in trees.items() for line in _open_boxes(name, tree)]
+    refuted = next((judge for judge in judges if judge.violated is not None), None)
+    known = Known.UNKNOWN if open_ else Known.PROVED
+    note = f"boxes are open, such as {'; '.join(open_[:NAMED])}" if open_ else f"{sum(map(len, trees.values())):,} boxes"
+    witness = None
+    if refuted is not None and refuted.violated is not None:
+        atlas = refuted.manifold.atlas
+        witness = tuple(map(float, atlas.parametrise(refuted.chart, refuted.violated[0]).ambient[0]))
+        known, bound, note = Known.REFUTED, refuted.violated[1], "proved to be missed at the witness"
+    plateau = promise.plateau_level is not None
+    step = "B12" if plateau else "Theorem 4.8 step 1"
+    statement = f"for every x ∈ M: max_i |{promise.symbol}_i(x) − τ_i(x)| ≤ δ, τ the real-arithmetic function of the stored weights"
+    tau = Claim("routing.tau", statement, step, promise.delta, bound, known, witness=witness, note=note)
+    floor = promise.floor - promise.delta
+    least = min(judge.least for judge in judges)
+    margin = Claim(
+        "routing.max_tau",
+        f"for every x ∈ M: max_i τ_i(x) ≥ {floor:.6g}",
+        "B12" if plateau else "Theorem 4.8 step 3",
+        floor,
+        least if not open_ else -np.inf,
+        Known.UNKNOWN if open_ else Known.PROVED,
+        ">=",
+        note="" if open_ else "the bound is the least that was proved of any box",
+    )
+    return tau, margin
 
 
 def _inference(total: Claim, epsilon: float, roundings: Mapping[str, Rounding]) -> Iterator[Claim]:

@@ -94,6 +94,11 @@ class ErrorJudge:
     def refuted(self) -> bool:
         return self.goal.missed
 
+    @property
+    def remark(self) -> str:
+        """For whoever is waiting."""
+        return f"largest error {self.goal.found:.3g}, accepts {self.goal.enough:.3g}"
+
     def __call__(self, lower: Array, upper: Array) -> Verdicts:
         place = self.manifold.place(self.chart, lower, upper)
         tag = np.full(len(place), PROVED, np.uint8)

@@ -108,7 +108,7 @@ class EnclosedManifold:
         if chart.given is not None and not chart.given_is_intrinsic:
             return np.nan_to_num(np.maximum(chart.given(place.y).range().lower[:, 0], 0.0), nan=0.0)
         least = np.zeros(len(place))
-        for rows, u in self._within(chart, place):
+        for rows, u in self.within(chart, place):
             least[rows] = np.maximum(self._bump(j, place.subset(rows), u).lower, 0.0)
         return least
 
@@ -147,11 +147,11 @@ class EnclosedManifold:
         if enclosed.forward is None:
             return self.least_bump(chart, place) > 0
         inside = np.zeros(len(place), bool)
-        for rows, _ in self._within(enclosed, place):
+        for rows, _ in self.within(enclosed, place):
             inside[rows] = True
         return inside
 
-    def _within(self, chart: EnclosedChart, place: Place) -> Iterator[tuple[NDArray[np.intp], TaylorForms]]:
+    def within(self, chart: EnclosedChart, place: Place) -> Iterator[tuple[NDArray[np.intp], TaylorForms]]:
         """The lemma: boxes whose middle is in the chart and whose forward coordinates, given too, are all in its open domain."""
         if chart.forward is None:
             return

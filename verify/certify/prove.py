@@ -15,16 +15,18 @@ from ...constructions.network import Network
 from ...errors import InvalidArgument
 from ...progress import gauge
 from ..ascent import ascend
+from ..promise import ScorePromise
 from ..sample import versions
 from .certificate import Certificate
 from .checkpoint import Checkpoint
-from .claims import claims
+from .claims import claims, score_claims
 from .error import EnclosedTarget, ErrorJudge, Goal
 from .forward import EnclosedNetwork
 from .manifold import EnclosedManifold
 from .rounding import GENEROUS, Rounding, gamma
 from .rounding import network as network_rounding
-from .tree import Search
+from .scores import EnclosedScores, ScoresJudge
+from .tree import Judge, Search, Tree
 
 BATCH, BATCH_PER_EXPERT = 4096, 256
 """Boxes judged at a time: this many, or this many per expert, so that each expert gets enough of them at once."""
@@ -60,6 +62,7 @@ def certify(
     Raises `InvalidArgument` if network and task do not fit each other, for a target or charts that cannot be enclosed (naming the
     part), or for arguments out of their domain.
     """
+    promise = ScorePromise.from_facts(model.facts, len(model.network.layers[-1])) if isinstance(model, Model) else None
     network, task, epsilon = _arguments(model, task, epsilon, tightness, boxes, seconds)
     started = time.monotonic()
     manifold, target = EnclosedManifold(task.atlas), EnclosedTarget(task)
@@ -73,7 +76,7 @@ def certify(
     saved = Checkpoint(checkpoint, network, {"task": task.name, "epsilon": epsilon, "tightness": tightness})
     searches = saved.searches([(np.array(c.chart.domain.lower), np.array(c.chart.domain.upper)) for c in manifold.charts])
     try:
-        _run(searches, judges, saved, boxes, started + seconds)
+        _run(searches, judges, "proving", boxes, started + seconds, saved)
     except KeyboardInterrupt:
         saved.save(searches, now=True)
         raise
@@ -81,8 +84,16 @@ def certify(
         saved.remove()
     else:
         saved.save(searches, now=True)
-    trees = {chart.chart.name: search.tree() for chart, search in zip(manifold.charts, searches, strict=True)}
+    names = [chart.chart.name for chart in manifold.charts]
+    trees = dict(zip(names, (search.tree() for search in searches), strict=True))
     judged = claims(trees, manifold, network, task, goal, roundings)
+    scores: dict[str, Tree] = {}
+    if promise is not None and not promise.balls and not goal.missed:
+        followed = [ScoresJudge(p, manifold, enclosed, EnclosedScores(manifold, promise), promise, eta) for p in range(len(names))]
+        again = [Search(search.lower, search.upper) for search in searches]
+        _run(again, followed, "proving scores", boxes, started + seconds)
+        scores = dict(zip(names, (search.tree() for search in again), strict=True))
+        judged += score_claims(scores, followed, promise)
     return Certificate(
         task=task.name,
         dtype=str(network.dtype),
@@ -90,6 +101,7 @@ def certify(
         tightness=tightness,
         claims=judged,
         trees=trees,
+        scores=scores,
         winners=network.layers[-1].names,
         found=goal.found,
         eta=eta,
@@ -171,20 +183,27 @@ def seed_goal(goal: Goal, network: Network, task: ManifoldTask, seed: int) -> No
     goal.where = (int(climbed.chart[best]), climbed.intrinsic[best])
 
 
-def _run(searches: Sequence[Search], judges: Sequence[ErrorJudge], saved: Checkpoint, boxes: int, deadline: float) -> None:
+def _run(
+    searches: Sequence[Search],
+    judges: Sequence[ErrorJudge] | Sequence[ScoresJudge],
+    doing: str,
+    boxes: int,
+    deadline: float,
+    saved: Checkpoint | None = None,
+) -> None:
     """All charts, side by side where joblib is told so."""
     manifold = judges[0].manifold
     d, k = manifold.atlas.dimension, manifold.atlas.base_dimension
     limit = MOST_COEFFICIENTS // (k * (1 + d + d * (d + 1) // 2))
     batch = int(np.clip(BATCH_PER_EXPERT * len(manifold.atlas), BATCH, max(limit, BATCH)))
-    with gauge("proving", 1.0) as show:
+    with gauge(doing, 1.0) as show:
 
         def after(_: Search) -> None:
-            goal = judges[0].goal
-            show(sum(search.volume for search in searches) / len(searches), f"largest error {goal.found:.3g}, accepts {goal.enough:.3g}")
-            saved.save(searches)
+            show(sum(search.volume for search in searches) / len(searches), judges[0].remark)
+            if saved is not None:
+                saved.save(searches)
 
-        def one(search: Search, judge: ErrorJudge) -> None:
+        def one(search: Search, judge: Judge) -> None:
             search.run(judge, batch=batch, most=boxes // len(searches), deadline=deadline, after=after)
 
         jobs = (delayed(one)(search, judge) for search, judge in zip(searches, judges, strict=True))
