@@ -16,7 +16,7 @@ class Fickle:
 
     def __call__(self, lower, upper):
         n, d = lower.shape
-        settled = (upper - lower).max(1) < 0.02 + 0.4 * self.rng.random(n)
+        settled = (upper - lower).max(1) < 0.02 + 0.1 * self.rng.random(n)
         sizes = self.rng.integers(0, 3, n)
         members = np.repeat(np.round(1e6 * lower[:, 0]).astype(np.intp), sizes)
         return Verdicts(settled, np.full(n, 2, np.uint8), lower.sum(1), self.rng.integers(0, d, n), sizes, members)
