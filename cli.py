@@ -272,18 +272,54 @@ def explain(folder: Path, at: str | None, layer: int | None, expert: str | None,
         click.get_current_context().exit(1)
 
 
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@main.command(short_help="Show what a model is, or draw the task graph of a spec.")
+@click.argument("source", metavar="FOLDER|SPEC", type=click.Path(path_type=Path))
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the task graph of SPEC into this SVG, PNG or PDF.")
 @json_option
-def show(folder: Path, as_json: bool) -> None:
-    """Show what the model in FOLDER is, and its ledger."""
+def show(source: Path, figure: Path | None, as_json: bool) -> None:
+    """Show the model in FOLDER and its ledger; or the task graph of SPEC as a tree, with the count of its pieces."""
+    if source.is_file():
+        _show_spec(source, figure, as_json)
+        return
     from .export.folder import load
 
-    model = load(folder)
+    if figure is not None:
+        raise InvalidArgument("show draws the task graph of a spec; atlasmoe verify FOLDER --figure draws a model")
+    model = load(source)
     if as_json:
-        _print_json({"folder": str(folder.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict()})
+        _print_json({"folder": str(source.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict()})
     else:
-        _print_model(model, folder.absolute())
+        _print_model(model, source.absolute())
+
+
+def _show_spec(spec: Path, figure: Path | None, as_json: bool) -> None:
+    """The tree and the picture of a task graph; of a task on a manifold one line."""
+    from .atlas import TaskGraph
+    from .atlas.spec import load_task
+    from .report.graph_figure import check_figure, graph_figure
+    from .report.graph_tree import graph_facts, graph_tree
+
+    task = load_task(spec)
+    if not isinstance(task, TaskGraph):
+        atlas = task.atlas
+        if figure is not None:
+            raise InvalidArgument(f"--figure: {task.name} is a task on one manifold; compile it, and let verify --figure draw the model")
+        facts: dict[str, Any] = {"task": task.name, "kind": "manifold", "charts": len(atlas), "dimension": atlas.dimension}
+        facts |= {"ambient_dimension": atlas.ambient_dimension, "outputs": task.outputs}
+        charts = f"{len(atlas)} chart{'s'[: len(atlas) != 1]}, d = {atlas.dimension} in R^{atlas.ambient_dimension}"
+        text: Any = f"{task.name}: {charts}, f with {task.outputs} component{'s'[: task.outputs != 1]}"
+    else:
+        facts, text = graph_facts(task), graph_tree(task)
+        if figure is not None:
+            check_figure(figure)
+            graph_figure(task, figure)
+            facts["figure"] = str(figure)
+    if as_json:
+        _print_json(facts)
+        return
+    _print(text)
+    if figure is not None:
+        click.echo(f"figure: {figure}")
 
 
 @main.command(short_help="Compile and verify the sphere example.")
