@@ -40,6 +40,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         # the proofs as code
         "constructions": ["Affine", "Claim", "Known", "Ledger", "MoELayer", "Model", "Network", "NeuronGroup", "ReLUNet"],
         "constructions.compile": ["compile"],
+        "constructions.plan": ["Frontier", "Plan", "plan"],
         "constructions.explain": ["Explanation", "NeuronOrigin"],
         # does it hold?
         "verify": ["Report", "verify"],
@@ -101,6 +102,9 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .constructions.compile import compile as compile
     from .constructions.explain import Explanation as Explanation
     from .constructions.explain import NeuronOrigin as NeuronOrigin
+    from .constructions.plan import Frontier as Frontier
+    from .constructions.plan import Plan as Plan
+    from .constructions.plan import plan as plan
     from .errors import AtlasMoEError as AtlasMoEError
     from .errors import EpsilonNotReached as EpsilonNotReached
     from .errors import Finding as Finding

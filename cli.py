@@ -1,4 +1,4 @@
-"""The command line: lint, compile, verify, explain, show, demo.
+"""The command line: lint, plan, compile, verify, explain, show, demo.
 
 Exit codes: 0 everything holds, 1 a claim is refuted or ε was missed, 2 the input is at fault, 130 interrupted. Results go
 to stdout, messages and progress to stderr; with --json stdout holds one JSON document and nothing else, errors included.
@@ -126,6 +126,7 @@ force_option = click.option("--force", is_flag=True, help="Replace the folder if
 seed_option = click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
 )
+max_width_option = click.option("--max-width", type=int, metavar="M", help="No hidden layer gets wider than this.")
 samples_option = click.option(
     "--samples", type=click.IntRange(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
 )
@@ -154,7 +155,12 @@ def compile_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--dtype", metavar="NAME", default="float64", show_default=True, help="float64 or float32, of the weights as exported."
         ),
-        click.option("--max-width", type=int, metavar="M", help="No hidden layer gets wider than this."),
+        max_width_option,
+        click.option(
+            "--minimise",
+            metavar="COST",
+            help="active, total or latency: replace the charts by as many balls as `plan` finds cheapest for ε.",
+        ),
         seed_option,
     )
     for option in reversed(options):
@@ -182,6 +188,45 @@ def lint(spec: str, as_json: bool) -> None:
         click.secho(f"{task.name}: {verdict}", bold=True)
     if errors:
         click.get_current_context().exit(2)
+
+
+@main.command(name="plan", short_help="How many experts, how wide? Predicted, for each E, before anything is built.")
+@click.argument("spec", type=click.Path())
+@click.option("--epsilon", metavar="E", default=DEFAULT_EPSILON, show_default=True, help="Largest error allowed, as in compile.")
+@click.option("--experts", metavar="E,E,…", help="Numbers of experts to try. Default: doublings from the least that will do.")
+@max_width_option
+@click.option("--batch", type=int, metavar="N", help="Inputs per call, for the latency.")
+@seed_option
+@click.option("--build", is_flag=True, help="Build every row at its width, and show the error that it reaches.")
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the frontier into this PNG.")
+@json_option
+def plan_command(spec: str, epsilon: str, experts: str | None, build: bool, figure: Path | None, as_json: bool, **choices: Any) -> None:
+    """Predict what reaches ε on the manifold of SPEC: for each number of experts the width, its costs and the error to expect."""
+    from .atlas import ManifoldTask
+    from .atlas.spec import load_task
+    from .constructions.plan import plan
+
+    _check_figure(figure)
+    task = load_task(spec)
+    if not isinstance(task, ManifoldTask):
+        raise InvalidArgument(f"a plan is for one manifold, and {task.name} is a task graph; plan for the manifold of one of its blocks")
+    listed = None if experts is None else _counts(experts)
+    given = {name: value for name, value in choices.items() if value is not None}
+    frontier = plan(task, _absolute(epsilon, task), experts=listed, **given)
+    if build:
+        frontier = frontier.built()
+    if figure is not None:
+        from .report.frontier import draw
+
+        draw(frontier, figure)
+    if as_json:
+        _print_json(frontier.to_dict())
+    else:
+        from .report.tables import frontier_table
+
+        _print(frontier_table(frontier))
+        if figure is not None:
+            click.echo(f"figure: {figure}")
 
 
 @main.command(name="compile")
@@ -214,8 +259,7 @@ def verify(folder: Path, samples: int, seed: int, figure: Path | None, as_json: 
     from .verify import verify as check
 
     model = load(folder)
-    if figure is not None and not figure.absolute().parent.is_dir():
-        raise InvalidArgument(f"--figure {figure}: there is no folder {figure.absolute().parent}; make it, or choose another place")
+    _check_figure(figure)
     report = check(model, samples=samples, seed=seed)
     if figure is not None:
         from .report.figures import figure as draw
@@ -388,9 +432,24 @@ def _absolute(epsilon: str, task: ManifoldTask) -> float:
     return float(f"{value / 100 * spread:.3g}")
 
 
+def _check_figure(figure: Path | None) -> None:
+    """Refuse a figure that could not be written, before the work."""
+    if figure is not None and not figure.absolute().parent.is_dir():
+        raise InvalidArgument(f"--figure {figure}: there is no folder {figure.absolute().parent}; make it, or choose another place")
+
+
+def _counts(text: str) -> list[int]:
+    """The numbers that `--experts` lists."""
+    parts = text.replace(",", " ").split()
+    wrong = [part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 10)]
+    if wrong or not parts:
+        raise InvalidArgument(f"--experts {text!r}: {wrong[0] if wrong else text!r} is no number of experts; give a list like 8,16,32")
+    return [int(part) for part in parts]
+
+
 def _point(text: str, model: Model) -> Any:
     """The ambient point that `--at` names, by its D coordinates or by the k coordinates before embedding."""
-    atlas = model.task.atlas
+    atlas = model.manifold_task.atlas
     numbers = []
     for part in text.replace(",", " ").split():
         try:
@@ -414,6 +473,8 @@ def _print_model(model: Model, path: Path) -> None:
     network = model.network
     sizes = f"E = {len(network.layers[-1])}, {network.parameters:,} parameters, {network.active_parameters:,} of them per input"
     click.echo(f"{model.task.name}: {sizes}, {network.dtype}")
+    if "plan" in model.facts:
+        click.echo(model.ledger.root.note)
     if "why" in model.facts:
         click.echo(f"theorem {model.facts['theorem']}: {model.facts['why']}")
     click.echo(f"model: {path}")

@@ -83,9 +83,10 @@ class AffineRouting:
         return np.where(own > 0, own - scores.max(1), -np.inf)
 
 
-def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0) -> AffineRouting:
+def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0, *, prove: bool = True) -> AffineRouting:
     """The gate for a ball atlas in `dtype`, its margin κ by search, and by proof where the charts can be enclosed (B17).
 
+    With `prove=False` there is only the search: enough to see where the gate sends points.
     Raises `InvalidArgument` for an atlas of other charts, and, with a witness, if the balls leave a point of M uncovered.
     """
     if atlas.balls is None:
@@ -102,7 +103,7 @@ def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0) -> AffineRouting:
     plain = without.astype(dtype)
     if (bare := score_error(atlas, centers, radii, without, plain)) < eta:
         gate, stored, eta = without, plain, bare
-    proof = prove_cover(atlas, centers, radii, CLAIMED * found)
+    proof = prove_cover(atlas, centers, radii, CLAIMED * found) if prove else CoverProof(None, 0, None, "none was asked for")
     if proof.hole is not None:
         _refuse(proof.hole, centers, radii)
     tree = cKDTree(centers)

@@ -63,7 +63,7 @@ def compile(
     if minimise is not None:
         from .plan import compile_planned
 
-        if epsilon is None or theorem not in ("auto", "affine") or routing not in ("auto", "affine"):
+        if epsilon is None or theorem not in ("auto", "affine") or routing not in ("auto", "affine") or depth != "paper":
             raise InvalidArgument("minimise chooses charts and widths for an epsilon, on balls with an affine router; give epsilon alone")
         if not isinstance(task, ManifoldTask):
             raise InvalidArgument("minimise chooses the charts of one manifold; those of a task graph's blocks are taken as they are")

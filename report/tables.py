@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -13,6 +13,9 @@ from rich.text import Text
 
 from ..constructions.ledger import Claim, Known, Ledger
 from ..verify.report import Report, format_point
+
+if TYPE_CHECKING:
+    from ..constructions.plan import Frontier
 
 STYLES = {
     Known.EXACT: "green",
@@ -103,6 +106,37 @@ def report_table(report: Report, *, statements: bool = True) -> Group:
     parts.append(Text(str(report.rate)))
     parts.append(Text(_routes(report.routes), "dim"))
     parts += [Text(f"warning: {warning}", "yellow") for warning in report.warnings]
+    return Group(*parts)
+
+
+def frontier_table(frontier: Frontier) -> Group:
+    """A plan, one row per number of experts; the cheapest in each of the three costs is marked."""
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{frontier.task.name}: experts and widths that reach ε = {frontier.epsilon:.4g}", title_justify="left"
+    )
+    built = any(row.reached is not None for row in frontier)
+    headers = ("E", "m", "active", "total", "latency", "predicted", *(("reached",) if built else ()))
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("m from", no_wrap=True)
+    table.add_column("limited by", no_wrap=True)
+    least = {cost: min((getattr(row, cost) for row in frontier if row.buildable), default=None) for cost in ("active", "total", "latency")}
+    for row in frontier:
+        costs = [
+            Text(f"{getattr(row, cost):,.0f}", "bold green" if getattr(row, cost) == least[cost] else "")
+            + Text(" *" if getattr(row, cost) == least[cost] else "  ")
+            for cost in least
+        ]
+        reached = [Text("–" if row.reached is None else f"{row.reached:.3g}")] if built else []
+        widths = ", ".join(map(str, row.law.widths))
+        source = f"extrapolated, m^-{row.law.slope:.2f} from {widths}" if row.extrapolated else f"measured at {widths}"
+        width = Text(f"{row.width:,}", "" if row.buildable else "bold red")
+        table.add_row(f"{row.experts:,}", width, *costs, f"{row.predicted:.3g}", *reached, source, row.limited_by)
+    parts: list[RenderableType] = [table, Text("* least. Latency: multiplications per input, calls of experts included.", "dim")]
+    wide = [str(row.experts) for row in frontier if not row.buildable]
+    if wide:
+        parts.append(Text(f"E = {', '.join(wide)}: wider than max_width = {frontier.max_width}, not buildable", "yellow"))
+    parts += [Text(f"E = {experts} left out: {why}", "yellow") for experts, why in frontier.skipped]
     return Group(*parts)
 
 

@@ -1,0 +1,161 @@
+"""Pilot cells: what width an atlas needs for ε, from a few experts of its worst cells at two or three widths.
+
+An expert of width m on a cell of radius r ~ E^{−1/d} has an error of the form of B3, C·[(E·m)^{−K/d} + E^{−2/d}·m^{−2}] with K up to
+(d+3)/2: the first term is the target's smoothness, the second its quadratic part on the cell, of size r² and approximated by m pieces.
+Nobody knows C and K of a target beforehand; a pilot measures both on the cells that matter, at widths on either side of
+the one that is looked for where that can be had.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..atlas import Array, ManifoldTask
+from ..errors import InvalidArgument
+from .batching import FEWEST_EXPERTS, shared_targets
+from .cells import Cell, Scores
+from .experts import FIRST_WIDTH, Expert, Workshop
+from .relu import NARROWEST
+
+FEW = 3
+"""Pilots among the cells whose experts are built one by one."""
+SHARING = 2 * FEWEST_EXPERTS
+"""Pilots among the cells whose experts may share a dictionary: enough to share one although some at a boundary cannot."""
+MEASUREMENTS = 4
+"""Widths at most at which pilots are built."""
+WIDEST = 512
+"""Pilots are no wider, whatever the target asks for: up to there one takes well under a second."""
+STEP = 4.0
+"""From one measured width to the next at most this factor, up or down."""
+NEAR = 1.15
+"""A width within this factor of a measured one is as good as measured."""
+POINTS_PER_COEFFICIENT = 12
+SLOWEST = 0.1
+"""Slopes below this count as this: kinks that no direction catches give 1/(2d) or so, noise gives 0."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """error(m): through the measured points on doubly logarithmic axes, beyond the last of them like m^(−slope)."""
+
+    widths: tuple[int, ...]
+    """Increasing."""
+    errors: tuple[float, ...]
+    """The worst pilot's largest error at each, not increasing: a wider net that came out worse counts as the narrower one."""
+    slope: float
+    """Of the extrapolation: the last measured one, but no more than the law at work allows; so also to the left of the first."""
+    quadratic: bool
+    """Whether the quadratic part is the law at work: the widest pilot misses more than the best quadratic on its cell does (B3)."""
+
+    def error(self, width: float) -> float:
+        if self.errors[-1] <= 0:
+            return 0.0
+        x, y = np.log(self.widths), np.log(self.errors)
+        at = math.log(width)
+        if at <= x[0]:
+            return float(np.exp(y[0] + self.slope * (x[0] - at)))
+        if at >= x[-1]:
+            return float(np.exp(y[-1] - self.slope * (at - x[-1])))
+        return float(np.exp(np.interp(at, x, y)))
+
+    def width(self, budget: float) -> int:
+        """The least width ≥ NARROWEST with error(width) ≤ budget; or the next measured one, if it is that near."""
+        if self.errors[-1] <= 0 or self.error(NARROWEST) <= budget:
+            return NARROWEST
+        if budget < self.errors[-1]:
+            return math.ceil(self.widths[-1] * (self.errors[-1] / budget) ** (1 / self.slope))
+        low, high = NARROWEST, self.widths[-1]
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.error(middle) <= budget else (middle, high)
+        # Errors drop suddenly where one more direction is affordable: what was measured is better than a point on the way down.
+        near = min(w for w in self.widths if w >= high)
+        return near if near <= NEAR * high else high
+
+
+def fastest(dimension: int, quadratic: bool) -> float:
+    """The slope that B3 allows in the long run: 2 while the quadratic part limits, else K/d with K = (d+3)/2."""
+    return 2.0 if quadratic else (dimension + 3) / (2 * dimension)
+
+
+def law(task: ManifoldTask, routing: Scores, cells: Sequence[Cell], budget: float, *, limit: int, seed: int) -> Law:
+    """The law of the worst cells of an affine atlas near the width whose error is `budget`.
+
+    The pilots are built like all experts are, by a shared dictionary where it fits their cells, and measured on held-out and
+    on fresh points of them.
+    """
+    pilots, smooth = worst_cells(task, routing, cells, SHARING, seed)
+
+    def error(width: int) -> float:
+        workshop = Workshop(task, routing, None, width, True, limit, seed)
+        ready = shared_targets(workshop, pilots) if len(cells) >= FEWEST_EXPERTS else {}
+        alone = [index for index in range(len(pilots)) if index not in ready][:FEW]
+        experts: list[Expert] = []
+        for index in (*alone, *ready):
+            experts.append(workshop.build(pilots[index], experts[0] if experts else None, ready.get(index)))
+        return max(max(expert.target_fit.error, expert.claim.bound) for expert in experts)
+
+    first = FIRST_WIDTH.get(task.atlas.dimension, FIRST_WIDTH[2])
+    return measured(error, budget, first=min(first, limit), limit=min(limit, WIDEST), dimension=task.atlas.dimension, smooth=smooth)
+
+
+def measured(error: Callable[[int], float], budget: float, *, first: int, limit: int, dimension: int, smooth: float) -> Law:
+    """The law of `error` from at most MEASUREMENTS of its values at widths from NARROWEST to `limit`.
+
+    `smooth` is what the best quadratic misses: the quadratic part is at work while the error is above it.
+    """
+    found: dict[int, float] = {}
+    width = first
+    while True:
+        found[width] = error(width)
+        widths = sorted(found)
+        errors = np.minimum.accumulate([found[w] for w in widths])
+        quadratic = bool(errors[-1] > smooth)
+        slope = fastest(dimension, quadratic)
+        if len(widths) > 1 and errors[-1] > 0:
+            steepness = float(np.log(errors[-2] / errors[-1]) / np.log(widths[-1] / widths[-2]))
+            slope = float(np.clip(steepness, SLOWEST, slope))
+        seen = Law(tuple(widths), tuple(map(float, errors)), slope, quadratic)
+        if len(found) == MEASUREMENTS or seen.errors[-1] <= 0:
+            return seen
+        wanted = float(np.clip(seen.width(budget), widths[0] / STEP, widths[-1] * STEP))
+        width = round(min(max(wanted, NARROWEST), limit))
+        if any(max(width / w, w / width) <= NEAR for w in widths):
+            return seen
+
+
+def worst_cells(task: ManifoldTask, routing: Scores, cells: Sequence[Cell], count: int, seed: int) -> tuple[list[Cell], float]:
+    """The `count` cells on which polynomials of degree two, and of degree one, miss the target most, and the largest miss of degree two.
+
+    Which degree predicts a network's error depends on whether the quadratic part limits it: half of the cells by each.
+    """
+    misses = np.array([polynomial_misses(*_drawn(task, routing, cell, seed)) for cell in cells])
+    ranks = [np.argsort(-misses[:, degree], kind="stable") for degree in (1, 0)]
+    chosen = list(dict.fromkeys(int(i) for pair in zip(*ranks, strict=True) for i in pair))[:count]
+    return [cells[i] for i in chosen], float(misses[:, 1].max())
+
+
+def _drawn(task: ManifoldTask, routing: Scores, cell: Cell, seed: int) -> tuple[Array, Array]:
+    d = task.atlas.dimension
+    count = POINTS_PER_COEFFICIENT * (d + 1) * (d + 2) // 2
+    u, points = cell.draw(task.atlas, routing, count, 2 * seed + 1)
+    values = task.evaluate(points)
+    if not np.isfinite(values).all():
+        raise InvalidArgument(f'chart "{task.atlas.names[cell.chart]}": the target is not finite there; run lint on the task')
+    return u, values
+
+
+def polynomial_misses(u: Array, values: Array) -> tuple[float, float]:
+    """The largest residual of least squares by linear and by quadratic polynomials, points u (N, d) and values (N, q)."""
+    z = (u - u.mean(0)) / np.maximum(np.ptp(u, axis=0), np.finfo(float).tiny)
+    linear = np.column_stack([np.ones(len(z)), z])
+    products = [z[:, i] * z[:, j] for i, j in itertools.combinations_with_replacement(range(z.shape[1]), 2)]
+    quadratic = np.column_stack([linear, *products])
+    residuals = [values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0] for basis in (linear, quadratic)]
+    first, second = (float(np.abs(residual).max()) for residual in residuals)
+    return first, second

@@ -1,0 +1,288 @@
+"""`plan`: how many experts, how wide, for ε — predicted before anything is built.
+
+The law B3: an expert of width m on one of E cells has error C·[(E·m)^{−K/d} + E^{−2/d}·m^{−2}], K up to (d+3)/2. While the first term
+leads, experts and width are interchangeable: m ∝ 1/E reaches the same ε. Where a cell is so small that the target is a quadratic on it
+to within ε, the second term limits: m ∝ E^{−1/d} only, because a two-layer net needs pieces for a quadratic, however small.
+Only m and the gate are paid per input, all E experts are stored. So there is something to choose, and what is
+cheapest depends on what counts.
+
+A plan does not assume C or K. For every E it makes the ball atlas, builds the experts of its worst cells at two or three widths,
+and reads off the width that ε takes (`pilots`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..atlas import ManifoldTask, arguments
+from ..atlas.ball import ball_atlas
+from ..atlas.refine import refine
+from ..errors import EpsilonNotReached, InvalidArgument
+from ..progress import track
+from . import affine_router
+from .compile import MAX_WIDTH, check_task, compile
+from .model import Model
+from .pilots import Law, law
+from .relu import NARROWEST
+from .routing import HELD_OUT_SAFETY, ROUNDING_SHARE
+
+MINIMISED = ("active", "total", "latency")
+MOST_ROWS = 8
+"""Of a ladder of its own making; eight doublings are a factor of 128."""
+WITHIN = 2.0
+"""Reached and predicted error differ by at most this factor (in the tests: on circle, sphere, torus and Swiss roll)."""
+CALL = 100_000
+"""Multiplications in the time that starting one expert's matrix products takes: ten microseconds at 10^10 a second, a few array calls."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One row: E experts of width m, what they cost, and what they should reach."""
+
+    experts: int
+    """E."""
+    width: int
+    """m: the least hidden width with which the worst pilot meets ε's budget."""
+    active: int
+    """Parameters that one input meets: the gate and one expert of width m."""
+    total: int
+    """Parameters in all, every expert as wide as the widest."""
+    latency: float
+    """Cost of one input of a batch, in multiplications; see `latency`."""
+    predicted: float
+    """The largest error expected at width m."""
+    law: Law
+    """What the pilots measured, and how it is extrapolated."""
+    buildable: bool
+    """Whether m is within the limit of the plan."""
+    reached: float | None = None
+    """The largest error found on M once the row is built at width m."""
+
+    @property
+    def limited_by(self) -> str:
+        """The term of B3 that is at work at this E: "quadratic part" E^{−2/d}·m^{−2}, or "smoothness" (E·m)^{−K/d}."""
+        return "quadratic part" if self.law.quadratic else "smoothness"
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether m lies outside the widths that were measured."""
+        return not self.law.widths[0] <= self.width <= self.law.widths[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        names = ("experts", "width", "active", "total", "latency", "predicted", "reached", "buildable", "limited_by", "extrapolated")
+        pilots = {"widths": list(self.law.widths), "errors": list(self.law.errors), "slope": self.law.slope}
+        return {**{name: getattr(self, name) for name in names}, "pilots": pilots}
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """The rows of a plan, by E; and the number of experts that were left out, with why."""
+
+    task: ManifoldTask = field(repr=False)
+    epsilon: float
+    rows: tuple[Plan, ...]
+    skipped: tuple[tuple[int, str], ...]
+    max_width: int
+    batch: int
+    seed: int
+
+    def __iter__(self) -> Iterator[Plan]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Plan:
+        return self.rows[index]
+
+    def ranked(self, minimise: str) -> list[Plan]:
+        """The buildable rows, cheapest first by "active" or "total" parameters or "latency"; at equal cost fewer experts first.
+
+        Raises `EpsilonNotReached` if there are none, with what the best row would reach at the greatest width allowed.
+        """
+        arguments.choice("minimise", minimise, MINIMISED)
+        rows = sorted((row for row in self.rows if row.buildable), key=lambda row: (getattr(row, minimise), row.experts))
+        if not rows:
+            best = min(self.rows, key=lambda row: row.law.error(self.max_width))
+            raise EpsilonNotReached(
+                f"plan: {best.experts} experts, the best of {', '.join(str(row.experts) for row in self.rows)} (predicted)",
+                budget=_budget(self.epsilon),
+                reached=best.law.error(self.max_width),
+                width=self.max_width,
+                remedy=f"raise max_width to {best.width}, plan with more experts, or allow a larger epsilon",
+            )
+        return rows
+
+    def best(self, minimise: str = "active") -> Plan:
+        """The cheapest buildable row; see `ranked`."""
+        return self.ranked(minimise)[0]
+
+    def model(self, row: Plan) -> Model:
+        """The row as a model: E experts of width m. Its claims are budgeted by what it reaches."""
+        return compile(refine(self.task, experts=row.experts, seed=self.seed), width=row.width, theorem="affine", seed=self.seed)
+
+    def built(self) -> Frontier:
+        """With every buildable row built at its width, and the largest error that was found in `reached`."""
+        rows = [
+            dataclasses.replace(row, reached=self.model(row).ledger.root.bound) if row.buildable else row
+            for row in track(self.rows, "building", total=len(self.rows))
+        ]
+        return dataclasses.replace(self, rows=tuple(rows))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "task": self.task.name,
+            "epsilon": self.epsilon,
+            "max_width": self.max_width,
+            "batch": self.batch,
+            "seed": self.seed,
+            "rows": [row.to_dict() for row in self.rows],
+            "skipped": [{"experts": experts, "why": why} for experts, why in self.skipped],
+        }
+
+
+def plan(
+    task: ManifoldTask,
+    epsilon: Any,
+    *,
+    experts: Sequence[int] | None = None,
+    max_width: Any = 2048,
+    batch: Any = 1024,
+    seed: Any = 0,
+) -> Frontier:
+    """What reaches ε on the manifold of `task`: for every E of a ladder the width m, its cost and the error to expect. Builds no model.
+
+    Every row is a ball atlas of E charts (`refine`) with an affine router, whatever charts `task` has. `experts` lists the E to
+    try; by default the least that makes ball charts injective and its doublings, until the gate alone
+    costs more than the best row or experts are as narrow as can be. Widths over `max_width` are predicted, and not buildable.
+    `batch`: inputs per call, for `latency`.
+
+    m is the least width for which pilots, the experts of the worst cells, stay within (1 − 1/16)·ε/1.5, as leaves of
+    `compile(task, epsilon=ε)` do; between measured widths by interpolation, beyond them by the measured slope, but not more
+    than 2 where the quadratic part limits and (d+3)/(2d) elsewhere (B3). `Plan.limited_by` says which. Predictions are no
+    bounds: on circle, sphere, torus and Swiss roll the error reached was within a factor of two of them.
+
+    Raises `LintError` if the task breaks an assumption, and `InvalidArgument` for arguments out of their domain or if no E of the list
+    has injective ball charts.
+    """
+    if not isinstance(task, ManifoldTask):
+        raise InvalidArgument(f"a plan is for one manifold: plan takes a ManifoldTask, got {type(task).__name__}")
+    epsilon = arguments.number("epsilon", epsilon, 0)
+    max_width = arguments.integer("max_width", max_width, NARROWEST, MAX_WIDTH)
+    batch = arguments.integer("batch", batch, 1, 2**31 - 1)
+    seed = arguments.integer("seed", seed, 0, 2**63 - 1)
+    ladder = None if experts is None else _listed(experts)
+    check_task(task)
+    rows: list[Plan] = []
+    skipped: list[tuple[int, str]] = []
+    for count in track(_doublings(task, seed) if ladder is None else ladder, "planning", total=len(ladder or ()) or None):
+        try:
+            finer = refine(task, experts=count, seed=seed)
+        except InvalidArgument as error:
+            skipped.append((count, str(error)))
+            continue
+        rows.append(_row(finer, epsilon, max_width, batch, seed))
+        if ladder is None and _saturated(rows, task):
+            break
+    if not rows:
+        raise InvalidArgument("no number of experts on the list will do:\n" + "\n".join(why for _, why in skipped))
+    return Frontier(task, epsilon, tuple(rows), tuple(skipped), max_width, batch, seed)
+
+
+def _listed(experts: Iterable[Any]) -> list[int]:
+    if isinstance(experts, str) or not isinstance(experts, Iterable):
+        raise InvalidArgument(f"experts must be a list of integers, got {experts!r}")
+    found = sorted({arguments.integer("experts", count, 1, arguments.MAX_CHARTS) for count in experts})
+    if not found:
+        raise InvalidArgument("experts must list at least one number of experts")
+    return found
+
+
+def _doublings(task: ManifoldTask, seed: int) -> Iterator[int]:
+    first = len(ball_atlas(task.atlas, seed=seed))
+    for count in itertools.islice((first * 2**k for k in itertools.count()), MOST_ROWS):
+        if count > arguments.MAX_CHARTS:
+            return
+        yield count
+
+
+def _saturated(rows: Sequence[Plan], task: ManifoldTask) -> bool:
+    """Whether more experts can only cost more: they are as narrow as can be, or the next gate alone exceeds the best row."""
+    narrow = rows[-1].width == NARROWEST
+    return narrow or _gate(task, 2 * rows[-1].experts) >= min(row.active for row in rows)
+
+
+def _gate(task: ManifoldTask, experts: int) -> int:
+    return experts * (task.atlas.ambient_dimension + 1)
+
+
+def _budget(epsilon: float) -> float:
+    """What `compile` allows the experts on held-out points."""
+    return (1 - ROUNDING_SHARE) * epsilon / HELD_OUT_SAFETY
+
+
+def _row(task: ManifoldTask, epsilon: float, max_width: int, batch: int, seed: int) -> Plan:
+    """The row of a task on its ball atlas."""
+    routing = affine_router.route(task.atlas, "float64", seed, prove=False)
+    cells = affine_router.cells(routing, seed)
+    found = law(task, routing, cells, _budget(epsilon), limit=max_width, seed=seed)
+    E, D, q = len(task.atlas), task.atlas.ambient_dimension, task.outputs
+    m = found.width(_budget(epsilon))
+    gate, expert = _gate(task, E), m * (D + 1) + q * (m + 1)
+    cost = latency(E, m, D, q, batch)
+    return Plan(E, m, gate + expert, gate + E * expert, cost, found.error(m), found, m <= max_width)
+
+
+def latency(experts: int, width: int, inputs: int, outputs: int, batch: int) -> float:
+    """What one input of a batch of N costs, counted in multiplications: E·D + m·(D + q) + CALL·min(E, N)/N. No clock is asked.
+
+    The gate scores E centres in R^D; one expert maps R^D to m hidden neurons and those to q outputs; and of the at most
+    min(E, N) experts that a batch calls, each call costs as much as CALL multiplications, shared by the N inputs.
+    """
+    return experts * inputs + width * (inputs + outputs) + CALL * min(experts, batch) / batch
+
+
+def compile_planned(task: ManifoldTask, epsilon: float, minimise: str, *, dtype: str, max_width: int, seed: int) -> Model:
+    """The cheapest row of the plan that in fact reaches ε, compiled to ε: widths are then as small as each expert allows.
+
+    A row whose prediction turns out too good is passed over for the next cheapest, and named in the facts. The facts hold the chosen row
+    beside what was reached; the ledger's root says both in its note. Raises as `plan` and `compile` do.
+    """
+    arguments.choice("minimise", minimise, MINIMISED)
+    frontier = plan(task, epsilon, max_width=max_width, seed=seed)
+    failed: list[int] = []
+    missed: EpsilonNotReached | None = None
+    for row in frontier.ranked(minimise):
+        finer = refine(task, experts=row.experts, seed=seed)
+        try:
+            model = compile(finer, epsilon=epsilon, theorem="affine", dtype=dtype, max_width=max_width, seed=seed)
+        except EpsilonNotReached as error:
+            missed = error
+            failed.append(row.experts)
+            continue
+        return _annotated(model, row, minimise, failed)
+    assert missed is not None
+    raise missed
+
+
+def _annotated(model: Model, row: Plan, minimise: str, failed: list[int]) -> Model:
+    """The model with predicted beside reached."""
+    root, facts = model.ledger.root, model.facts
+    reached = {
+        "width": facts["m"],
+        "active": facts["active_parameters"],
+        "total": facts["parameters"],
+        "error": root.bound,
+    }
+    facts = {**facts, "plan": {"minimise": minimise, **row.to_dict(), "reached": reached, "passed_over": failed}}
+    note = f"planned for least {minimise}: E = {row.experts}; m = {row.width} predicted, {reached['width']} reached; "
+    note += f"active parameters {row.active:,} predicted, {reached['active']:,} reached; "
+    note += f"total {row.total:,} predicted, {reached['total']:,} reached"
+    noted = dataclasses.replace(root, note="; ".join(filter(None, (root.note, note))))
+    return dataclasses.replace(model, ledger=dataclasses.replace(model.ledger, root=noted), facts=facts)
