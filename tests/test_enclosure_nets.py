@@ -11,8 +11,8 @@ from atlasmoe.constructions.ridge import Ridge
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.intervals import Interval
 from atlasmoe.verify.enclosure import Enclosed, ExpressionEnclosure, TaylorForms, enclose, prepare
-from exact_values import evaluate, exact, inside_form, random_boxes, random_point
-from flint import arb, ctx
+from exact_values import exact_function, inside_form, random_boxes, random_points
+from flint import arb, arb_mat, ctx
 
 BITS = 400
 SYMBOLS = sympy.symbols("u v w", real=True)
@@ -25,11 +25,12 @@ def net_of(*layers: tuple[np.ndarray, np.ndarray], dtype: str = "float64") -> Re
 
 def exact_values(net: ReLUNet, x: list[arb]) -> list[arb]:
     """The net in real arithmetic, to BITS bits."""
+    x = arb_mat([[s] for s in x])
     for number, affine in enumerate(net.affines):
-        rows = [[exact(float(w)) for w in row] for row in affine.weight]
-        z = [sum((w * s for w, s in zip(row, x, strict=True)), exact(float(b))) for row, b in zip(rows, affine.bias, strict=True)]
-        x = z if number == len(net.affines) - 1 else [s.max(arb(0)) for s in z]
-    return x
+        x = arb_mat(affine.weight.astype(float).tolist()) * x + arb_mat(affine.bias[:, None].astype(float).tolist())
+        if number < len(net.affines) - 1:
+            x = arb_mat([[s.max(arb(0))] for s in x.entries()])
+    return x.entries()
 
 
 def ridge(rng: np.random.Generator, n: int, directions: int, each: int, outputs: int) -> tuple[list, list]:
@@ -93,13 +94,12 @@ def test_exact_values_lie_in_the_enclosure(kind: str, dtype: str) -> None:
         found = prepared(ExpressionEnclosure(inputs).over(lower, upper).forms)
         assert np.isfinite(found.radius).mean() > 0.8  # squares of 1e200 are not
         spans = found.range()
+        ctx.prec = BITS
+        functions, (t, points) = [exact_function(e, variables) for e in inputs.expressions], random_points(rng, lower, upper)
         for b in range(len(lower)):
-            t, point = random_point(rng, lower[b], upper[b])
-            at = dict(zip(variables, point, strict=True))
-            ctx.prec = BITS
-            values = exact_values(net, [evaluate(e, at) for e in inputs.expressions])
+            values = exact_values(net, [function(points[b]) for function in functions])
             for k, value in enumerate(values):
-                assert inside_form(found, b, k, t, value), (number, lower[b], upper[b], t, k, value)
+                assert inside_form(found, b, k, t[b], value), (number, lower[b], upper[b], t[b], k, value)
                 assert not value < float(spans.lower[b, k])
                 assert not value > float(spans.upper[b, k])
 
