@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from ..atlas import Array, Block
 from .graph_ranges import Values
 from .ledger import Claim
 from .network import Affine, ReLUNet
 from .piece_nets import PieceNet
+from .routing import ROUNDING_SHARE
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +59,7 @@ def leaf(block: str, piece: str, net: PieceNet, budget: float | None, where: str
 
 
 def prefixed(claim: Claim, prefix: str) -> Claim:
-    """A claim and all below it, with names that say whose they are."""
-    return replace(claim, name=f"{prefix}.{claim.name}", children=tuple(prefixed(child, prefix) for child in claim.children))
-
-
-def widest(experts: Sequence[ReLUNet]) -> int:
-    return int(np.max([max(net.widths, default=0) for net in experts]))
+    """A claim and all below it, with names that say whose they are; ε is the whole graph's, here it is the block's share of it."""
+    statement = claim.statement.replace(f"(1 − {ROUNDING_SHARE:g})·ε", "the block's share of ε")
+    children = tuple(prefixed(child, prefix) for child in claim.children)
+    return replace(claim, name=f"{prefix}.{claim.name}", statement=statement, children=children)

@@ -15,9 +15,10 @@ from .network import Network
 from .piece_nets import PieceNet
 from .routing import ROUNDING_SHARE
 
-MEASURED = 1 << 15
-PER_SUBTASK = 8
-"""Points of MEASURED at least, for every subtask: all of them are exercised."""
+MEASURED = 1 << 14
+"""Points spread over the domain."""
+ROUTED, PER_SUBTASK = 1 << 11, 32
+"""Points whose routes are drawn first, so many at least and so many for each subtask of the largest block: all experts are exercised."""
 CHUNK = 1 << 12
 
 
@@ -64,15 +65,16 @@ def propagation(task: TaskGraph, bound: float, epsilon: float, sampled: bool, ow
 
 
 def points_of(task: TaskGraph, dtype: np.dtype, seed: int) -> tuple[Array, Array]:
-    """Points to measure on, half of them spread over the domain, half with routes drawn uniformly.
+    """Points to measure on: most of them spread over the domain, some with routes drawn uniformly.
 
     The first are what the task is evaluated at, the second what the network reads. Coordinates of boxes are numbers of the dtype in
     both; points on manifolds are rounded in the second (R9).
     """
-    count = max(MEASURED, PER_SUBTASK * max(map(len, task.blocks), default=1))
-    spread = task.sample(count // 2, seed + 15485863)
-    routed, found = task.sample_routes(task.draw_routes(count // 2, seed + 32452843), seed + 49979687)
-    points = np.concatenate([spread, routed[found]])
+    points = task.sample(MEASURED, seed + 15485863)
+    if task.blocks:
+        count = max(ROUTED, PER_SUBTASK * max(map(len, task.blocks)))
+        routed, found = task.sample_routes(task.draw_routes(count, seed + 32452843), seed + 49979687)
+        points = np.concatenate([points, routed[found]])
     start = 0
     for node in task.inputs:
         if isinstance(node.manifold, Box):

@@ -108,6 +108,7 @@ class _Works:
     """The error that each node makes itself."""
     lipschitz: dict[str, np.ndarray] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
+    """How far the computed value of each component may be from the task's, rounding included."""
     routes: dict[str, int] = field(default_factory=dict)
     """The layer (from 0) whose gate routes each block."""
     orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -133,16 +134,16 @@ class _Works:
                 self._known(node, 0.0, np.abs(affine[0]))
 
     def _known(self, node: Block | Combine, own: float, lipschitz: np.ndarray) -> None:
-        """What the values of a node err by, once it is built."""
+        """What the values of a node err by, once it is built; what the plan allows for, if there is one."""
         self.own[node.name], self.lipschitz[node.name] = own, lipschitz
         arriving = np.array([self.errors[name] for name in node.reads])
         for j, name in enumerate(node.components):
-            reached = own + float(lipschitz[j] @ arriving)
-            self.errors[name] = reached if self.planned is None else max(reached, self.planned.errors[name])
+            reached = own / (1 - ROUNDING_SHARE) + float(lipschitz[j] @ arriving)
+            self.errors[name] = reached if self.planned is None else self.planned.errors[name]
 
     def reading(self, node: Block | Combine) -> Reading:
-        """What arrives at a node; errors include the share of rounding, which no budget knows."""
-        error = np.array([self.errors[name] for name in node.reads]) / (1 - ROUNDING_SHARE)
+        """What arrives at a node."""
+        error = np.array([self.errors[name] for name in node.reads])
         return Reading(tuple(self.reach[n] for n in node.reads), error, tuple(self.forms[n].channel for n in node.reads))
 
     def asked(self, node: Block | Combine) -> Asked:
@@ -226,7 +227,7 @@ class _Works:
             self.combines[node.name] = made
             errors = {name: float(e) for name, e in zip(node.reads, reading.error, strict=True)}
             parts.append(Part(made.net, tuple(self.forms[name] for name in node.reads), tuple(f"y[{c}]" for c in node.components)))
-            self._known(node, made.bound, slopes(self.task, node, self.reach, errors))
+            self._known(node, made.bound, slopes(node, self.reach, errors))
         written = tuple(name for part in parts for name in part.writes)
         for node, part in zip(nodes, parts, strict=True):
             self.forms |= {name: Form.of(channel) for name, channel in zip(node.components, part.writes, strict=True)}

@@ -18,9 +18,12 @@ from ..errors import EpsilonNotReached
 from .graph_ranges import Values, domains, jump, steepness
 from .routing import ROUNDING_SHARE
 
-WIDER = 1.5
+WIDER = 1.25
 """Ranges are made wider by this times the errors that the last round allowed."""
-ROUNDS = 24
+ROUNDS, SETTLED = 32, 16
+"""Rounds at most, and those after which the widening never shrinks again."""
+MOST_ERROR = 1 / 16
+"""Of the range of a node's values, how much of it the node may err by: beyond, constants on the wider range say little about the range."""
 MARGIN_SHARE = 0.5
 """Of the margin of a jump, how much error what is read there may have."""
 
@@ -78,7 +81,7 @@ class Plan:
     budgets: Mapping[str, float]
     """Of every block and every non-affine combination."""
     errors: Mapping[str, float]
-    """How far the computed value of each component may be from the task's, at most."""
+    """How far the computed value of each component may be from the task's, at most, rounding included."""
     lipschitz: Mapping[str, Array]
     weights: Mapping[str, float]
     """w_n."""
@@ -96,7 +99,7 @@ def inexact(task: TaskGraph) -> set[str]:
     return found
 
 
-def slopes(task: TaskGraph, node: Block | Combine, reach: Mapping[str, Values], errors: Mapping[str, float]) -> Array:
+def slopes(node: Block | Combine, reach: Mapping[str, Values], errors: Mapping[str, float]) -> Array:
     """sup |∂node_j/∂read_k| on the range of what is read, made wider by its errors."""
     wider = np.array([errors.get(name, 0.0) for name in node.reads])
     values = [reach[name] for name in node.reads]
@@ -142,26 +145,27 @@ def plan(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> Plan:
     approximated = inexact(task)
     makers = [node for node in task.order if isinstance(node, Block) or (isinstance(node, Combine) and node.function.affine is None)]
     caps = _caps(task, reach, approximated)
+    most = {node.name: MOST_ERROR * max(reach[name].most - reach[name].least for name in node.components) for node in makers}
+    last = task[task.output].name
     errors: dict[str, float] = {}
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         lipschitz = {}
         for node in task.order:
             if isinstance(node, Input):
                 continue
-            reads = approximated.intersection(node.reads)
-            affine = isinstance(node, Combine) and node.function.affine is not None
-            shape = (len(node.components), len(node.reads))
-            lipschitz[node.name] = slopes(task, node, reach, errors) if reads or affine else np.zeros(shape)
+            # What is read exactly passes no error on.
+            needed = approximated.intersection(node.reads)
+            lipschitz[node.name] = slopes(node, reach, errors) if needed else np.zeros((len(node.components), len(node.reads)))
         weights = sensitivities(task, lipschitz)
         share = (1 - ROUNDING_SHARE) * epsilon / len(makers)
         budgets = {node.name: share / max(weights[node.name], np.finfo(float).tiny) for node in makers}
-        # A node without influence may err as much as the output.
-        budgets = {name: min(budget, max(epsilon, share) * 1e6) for name, budget in budgets.items()}
+        budgets = {name: min(budget, max(most[name], share) if name != last else np.inf) for name, budget in budgets.items()}
         budgets = _within(task, budgets, lipschitz, caps)
         found = propagate(task, budgets, lipschitz)
-        if all(found[name] <= errors.get(name, 0.0) for name in approximated):
+        if all(found[name] <= (1 - ROUNDING_SHARE) * errors.get(name, 0.0) for name in approximated):
             return Plan(budgets, errors, lipschitz, weights)
-        errors = {name: WIDER * max(found[name], errors.get(name, 0.0) / WIDER) for name in found}
+        wider = {name: WIDER * error / (1 - ROUNDING_SHARE) for name, error in found.items()}
+        errors = wider if number < SETTLED else {name: max(error, errors[name]) for name, error in wider.items()}
     worst = max(approximated, key=lambda name: found[name])
     remedy = "f_out is too steep beyond the range of its arguments: allow less error, or restrict the ranges"
     raise EpsilonNotReached(f"error of {worst!r}", budget=epsilon, reached=found[worst], width=0, remedy=remedy)

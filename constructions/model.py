@@ -33,7 +33,8 @@ class Model:
 
     def __repr__(self) -> str:
         network, total = self.network, self.ledger.root
-        shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {len(network.layers[-1])} experts"
+        experts = self.facts["experts"] if isinstance(self.task, TaskGraph) else len(network.layers[-1])
+        shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {experts} experts"
         known = f"|f − Ψ| ≤ {total.bound:.3g} ({total.known}), ε = {total.budget:.3g}"
         return f"Model({self.task.name!r}: {shape}, {network.parameters:,} parameters in {network.dtype}; {known})"
 

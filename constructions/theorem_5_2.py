@@ -90,7 +90,14 @@ def _built(
     kept = tuple(prefixed(child, name) for child in root.children if child.name not in ("rounding", "passthrough"))
     statement = f"|{block.name} as computed − {block.name}| on its manifold"
     claim = replace(
-        root, name=name, statement=statement, source=f"Theorem 5.2, {root.source}", children=kept, budget=local, known=Known.SAMPLED
+        root,
+        name=name,
+        statement=statement,
+        source=f"Theorem 5.2, {root.source}",
+        children=kept,
+        budget=local,
+        bound=max(root.bound, *(expert.claim.bound for expert in experts)),
+        known=Known.SAMPLED,
     )
     gate = None if routed is not None or len(block) == 1 else network.layers[0].gate
     scores = None if routed is None or len(block) == 1 else routed.tau.net

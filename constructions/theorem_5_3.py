@@ -76,10 +76,22 @@ def is_grid(tiling: Tiling) -> bool:
     )
 
 
-def affine_scores(tiling: Tiling, order: Sequence[int]) -> tuple[Affine, float]:
-    """The gate z ↦ Σ_k (j_k·z_k − c_{k,j}), j_k the place of a piece along axis k; and how far its floats are from that, for dtype eps = 1.
+def _affine_gate(block: Block, order: Sequence[int], exact: bool, dtype: DTypeLike) -> tuple[Affine, float]:
+    """The affine gate of a block, and how close to an interface it may confuse the pieces that meet there."""
+    assert isinstance(block.domain, Tiling)
+    try:
+        gate, rounding = affine_scores(block.domain, order, exact, dtype)
+    except InvalidArgument as error:
+        raise InvalidArgument(f'block "{block.name}": {error}; use depth "L+1"') from error
+    # Two scores that differ by |z − t| are compared, each off by this.
+    return gate, 2 * rounding * float(np.finfo(dtype).eps)
 
-    Raises `InvalidArgument` for pieces that are no grid.
+
+def affine_scores(tiling: Tiling, order: Sequence[int], exact: bool, dtype: DTypeLike) -> tuple[Affine, float]:
+    """The gate z ↦ Σ_k (j_k·z_k − c_{k,j}), j_k the place of a piece along axis k; and by how many units of rounding it may be off.
+
+    Up to three intervals have the scores t_1 − z, 0 and z − t_2, whose signs are exact if z arrives `exact`ly; a t that is no number of
+    the dtype is rounded towards the piece that loses the tie. Raises `InvalidArgument` for pieces that are no grid.
     """
     if not is_grid(tiling):
         raise InvalidArgument("the pieces are no grid, so no affine scores tell them apart")
@@ -87,19 +99,32 @@ def affine_scores(tiling: Tiling, order: Sequence[int]) -> tuple[Affine, float]:
     error = 0.0
     for axis, knots in enumerate(tiling.knots):
         inner = knots[1:-1]
+        signs = tiling.dimension == 1 and len(inner) <= 2 and exact
+        if signs:
+            rank = _ranks(tiling, order)
+            # The winner of a tie gets the stored number itself, so that must lie on its side of t, or be t.
+            sides = [-1 if rank[k] < rank[k + 1] else 1 for k in range(len(inner))]
+            inner = np.array([directed(float(t), side, dtype) for t, side in zip(inner, sides, strict=True)])
         middle = len(inner) // 2
         sums = np.concatenate([[0.0], np.cumsum(inner)])
         slopes = np.arange(len(inner) + 1) - middle
         offsets = -(sums - sums[middle])
+        if signs and len(inner) == 2:
+            offsets = np.array([inner[0], 0.0, -inner[1]])
         place = np.searchsorted(knots, tiling.lower[:, axis])
         weight[:, axis] = slopes[place]
         bias += offsets[place]
-        size = float(np.abs(knots[[0, -1]]).max())
-        if len(inner) > 2 or tiling.dimension > 1:
-            # Products, the sum over the axes and the bias, each rounded, and the sums of knots: at most this many times eps.
-            error += (2 + tiling.dimension + len(inner)) * (float(np.abs(slopes).max()) * size + float(np.abs(sums).max()))
+        if not signs:
+            size = float(np.abs(knots[[0, -1]]).max())
+            # What is read, products, their sum over the axes, the bias and the sums of knots, each rounded.
+            error += (4 + tiling.dimension + len(inner)) * (float(np.abs(slopes).max()) * size + float(np.abs(sums).max()))
     rows = list(order)
     return Affine(weight[rows], bias[rows]), error
+
+
+def _ranks(tiling: Tiling, order: Sequence[int]) -> list[int]:
+    """For intervals from left to right, their places among the gate outputs."""
+    return [order.index(piece) for piece in np.argsort(tiling.lower[:, 0]).tolist()]
 
 
 @dataclass(frozen=True)
@@ -137,28 +162,27 @@ def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: 
     order = tiling.precedence
     met = interfaces(block, reading)
     gate, band = None, 0.0
+    exact = [channel is not None and channel.startswith("x[") for channel in reading.channels]
     if affine and len(tiling) > 1:
-        try:
-            gate, rounding = affine_scores(tiling, order)
-        except InvalidArgument as error:
-            raise InvalidArgument(f'block "{block.name}": {error}; use depth "L+1"') from error
-        # Two scores that differ by |z − t| are compared, each off by this.
-        band = 2 * rounding * float(np.finfo(dtype).eps)
-        inexact = any(channel is None for channel in reading.channels)
-        stored = [float(np.asarray(b, dtype)) != b for b in gate.bias]
-        if any(stored) or (inexact and band == 0):
-            band = max(band, float(np.finfo(dtype).eps) * (2 + len(gate.bias)) * float(np.abs(gate.bias).max() + 1))
+        gate, band = _affine_gate(block, order, all(exact), dtype)
+        if band > 0 and (jumping := next((at for at in met if at.jump > ROUNDING_SHARE * (asked.budget or band)), None)):
+            where = f"{block.reads[jumping.axis]} = {jumping.t:.6g}"
+            raise InvalidArgument(
+                f'block "{block.name}": its pieces jump by {jumping.jump:.3g} at {where}, and affine scores of {len(tiling)} pieces '
+                f'tell them apart only to {band:.3g} in {np.dtype(dtype)}; use depth "L+1", which is exact'
+            )
     extra = check_margins(block, reading, met, band, asked.budget)
-    lower, upper = enlarged(tiling, reading.error + band)
-    lipschitz = block_steepness(block, reading) if band > 0 or (reading.error > 0).any() else None
-    if band > 0 and lipschitz is not None:
-        extra += 2 * band * float(lipschitz.sum(1).max())
+    lower, upper = enlarged(tiling, reading.error)
+    lipschitz = block_steepness(block, reading) if (reading.error > 0).any() else None
+    if band > 0:
+        lower, upper = lower - band, upper + band
+        whole = [(function, lower[i], upper[i]) for i, function in enumerate(block.subtasks)]
+        extra += 2 * band * float(steepness(f'block "{block.name}"', whole).sum(1).max())
     share = asked.less(extra)
     nets = [
         piece_net(function, lower[i], upper[i], share, f"block[{block.name}].expert[{tiling.names[i]}]")
         for i, function in enumerate(block.subtasks)
     ]
-    exact = [channel is not None and channel.startswith("x[") for channel in reading.channels]
     scores = None if gate is not None or len(tiling) == 1 else scores_net(tiling, order, exact, dtype)
     names = tuple(tiling.names[i] for i in order)
     local = max(net.bound for net in nets) + extra
@@ -190,7 +214,7 @@ def check_margins(block: Block, reading: Reading, met: Sequence[Interface], band
         reach = float(reading.error[at.axis]) + band
         if reach == 0 or at.margin > reach:
             continue
-        allowed = ROUNDING_SHARE * (budget if budget is not None else max(1e-12, reach))
+        allowed = ROUNDING_SHARE * (reach if budget is None else budget)
         if at.jump > allowed:
             raise MarginTooSmall(block.name, block.reads[at.axis], at.t, at.jump, at.margin, reach)
         extra += at.jump

@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ..atlas import CallableTarget, ExpressionTarget, Target
+from ..atlas import Box, CallableTarget, ExpressionTarget, ManifoldTask, Target, TaskGraph
 from ..constructions import Claim, Model
 
 LONGEST_FORMULA = 200
 MOST_CLAIMS = 16
+MOST_NODES = 8
+MOST_DIGITS = 10**24
+"""Larger counts of pieces are shown by their size."""
 
 
 def model_card(model: Model) -> str:
     """Markdown with YAML front matter: what is approximated, by which theorem, how large, how well, and how to load it."""
-    network, facts, atlas = model.network, model.facts, model.task.atlas
+    network, facts, task = model.network, model.facts, model.task
     root = model.ledger.root
-    point = ", ".join(f"{v:.6g}" for v in atlas.sample(1, seed=0).ambient[0][:4]) + (", …" if atlas.ambient_dimension > 4 else "")
-    last = network.layers[-1]
+    sampled = task.sample(1, seed=0)[0] if isinstance(task, TaskGraph) else task.atlas.sample(1, seed=0).ambient[0]
+    point = ", ".join(f"{v:.6g}" for v in sampled[:4]) + (", …" if len(sampled) > 4 else "")
     widths = " / ".join("×".join(map(str, _widest(layer))) for layer in (la.experts for la in network.layers))
     sizes = {
         "theorem": facts.get("theorem", "–"),
         "routing": facts.get("routing", "–"),
-        "experts E": len(last),
+        **_counts(model),
         "layers": len(network.layers),
         "m (the theorem's width)": facts.get("m", "–"),
         "true hidden widths, layer by layer": widths,
@@ -37,10 +40,9 @@ model_name: {json.dumps(model.task.name)}
 tags: [mixture-of-experts, function-approximation, manifold, relu, atlasmoe]
 ---
 
-# {_inline(model.task.name)}
+# {_inline(task.name)}
 
-A mixture of experts, compiled and not trained, for the function {_formula(model.task.target)}
-on a {atlas.dimension}-dimensional manifold in R^{atlas.ambient_dimension} with {len(atlas)} charts.
+A mixture of experts, compiled and not trained, for {_described_graph(task) if isinstance(task, TaskGraph) else _described(task)}
 Every input runs through one expert per layer.
 
 | | |
@@ -69,6 +71,33 @@ y = module(torch.tensor([[{point}]]))
 
 Inputs: {_names(network.inputs)}. Outputs: {_names(network.outputs)}.
 """
+
+
+def _counts(model: Model) -> dict[str, object]:
+    """How many experts, and for a graph how many pieces they have together."""
+    if not isinstance(model.task, TaskGraph):
+        return {"experts E": len(model.network.layers[-1])}
+    pieces = model.task.pieces
+    return {
+        "blocks L": len(model.task.blocks),
+        "experts, all blocks": model.task.subtasks,
+        "pieces, ∏ E_l": f"{pieces:,}" if pieces < MOST_DIGITS else f"about 10^{len(str(pieces)) - 1}",
+    }
+
+
+def _described(task: ManifoldTask) -> str:
+    atlas = task.atlas
+    manifold = f"a {atlas.dimension}-dimensional manifold in R^{atlas.ambient_dimension} with {len(atlas)} charts"
+    return f"the function {_formula(task.target)}\non {manifold}."
+
+
+def _described_graph(task: TaskGraph) -> str:
+    """Inputs and blocks in a sentence."""
+    inputs = ", ".join(f"`{_inline(i.name)}` ({'box' if isinstance(i.manifold, Box) else 'manifold'})" for i in task.inputs[:MOST_NODES])
+    more = ", …" if len(task.inputs) > MOST_NODES else ""
+    blocks, combines = len(task.blocks), len(task.combines)
+    parts = f"{blocks} block{'s'[: blocks != 1]} and {combines} combination{'s'[: combines != 1]}"
+    return f"a task graph of {parts}\non the product of {inputs}{more} in R^{task.ambient_dimension}; see `task.toml`."
 
 
 def _widest(experts: tuple) -> list[int]:

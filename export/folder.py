@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from ..atlas import CallableTarget, ManifoldTask
+from ..atlas import CallableTarget, ManifoldTask, TaskGraph
 from ..atlas.spec import task_from_spec, task_to_spec
-from ..constructions import Claim, Known, Ledger, Model
+from ..constructions import Claim, Known, Ledger, Model, Network
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
 from .card import model_card
 from .layout import describe, read_network, tensors
@@ -88,7 +88,11 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
         "network": describe(model.network),
         "files": {name: {"bytes": len(data), "sha256": _sha256(data), "schema": SCHEMA} for name, data in contents.items()},
     }
-    _check_facts(Fields(config["facts"], Path(folder) / CONFIG, "facts"))
+    facts = Fields(config["facts"], Path(folder) / CONFIG, "facts")
+    if isinstance(model.task, TaskGraph):
+        _check_graph_facts(facts, model.task, model.network)
+    else:
+        _check_facts(facts)
     config["digest"] = _digest(config)
     contents[CONFIG] = _readable(config)
     with staged(Path(folder), lambda: check_output(folder, overwrite)) as stage:
@@ -109,10 +113,14 @@ def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -
     contents = _read_files(folder, config)
     network = read_network(config.child("network"), _read_tensors(folder, WEIGHTS, contents[WEIGHTS]))
     task = _read_task(folder, contents, target)
-    if (task.atlas.ambient_dimension, task.outputs) != (len(network.inputs), len(network.outputs)):
-        maps = f"R^{task.atlas.ambient_dimension} to R^{task.outputs}, but the network R^{len(network.inputs)} to R^{len(network.outputs)}"
+    dimension = task.ambient_dimension if isinstance(task, TaskGraph) else task.atlas.ambient_dimension
+    if (dimension, task.outputs) != (len(network.inputs), len(network.outputs)):
+        maps = f"R^{dimension} to R^{task.outputs}, but the network R^{len(network.inputs)} to R^{len(network.outputs)}"
         raise FolderError(f"{folder / TASK}: maps {maps}; the files do not belong together, compile the model again")
-    _check_facts(config.child("facts"))
+    if isinstance(task, TaskGraph):
+        _check_graph_facts(config.child("facts"), task, network)
+    else:
+        _check_facts(config.child("facts"))
     ledger = Fields.of(parse_json(contents[LEDGER], folder / LEDGER), folder / LEDGER)
     _check_schema(ledger)
     return Model(network, Ledger(_read_claim(ledger.child("root"))), task, config.mapping("facts"))
@@ -213,7 +221,7 @@ def _read_tensors(folder: Path, name: str, data: bytes) -> dict[str, NDArray]:
     return arrays
 
 
-def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarget | None) -> ManifoldTask:
+def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarget | None) -> ManifoldTask | TaskGraph:
     path = folder / TASK
     arrays = _read_tensors(folder, ARRAYS, contents[ARRAYS]) if ARRAYS in contents else {}
     try:
@@ -225,8 +233,6 @@ def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarg
         raise FolderError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise FolderError(f"{path}: is not valid TOML ({error}); {MEND}") from error
-    if not isinstance(task, ManifoldTask):
-        raise FolderError(f"{path}: is a task graph; models of task graphs cannot be read from folders yet")
     return task
 
 
@@ -248,6 +254,24 @@ def _check_facts(facts: Fields) -> None:
     for name in ("mu", "plateau_level", "multiplicity"):
         if facts.get(name) is not None:
             facts.number(name)
+
+
+def _check_graph_facts(facts: Fields, task: TaskGraph, network: Network) -> None:
+    """A graph's facts say truly where its blocks are: which layer routes each of them, which writes its scores, and its slots."""
+    for name in ("theorem", "routing", "depth_kind"):
+        facts.text(name)
+    facts.number("epsilon")
+    routes, scores, slots = facts.child("routes"), facts.child("scores"), facts.child("slots")
+    for block in task.blocks:
+        number = routes.integer(block.name)
+        if not 1 <= number <= len(network.layers) or set(network.layers[number - 1].names) != set(block.names):
+            raise routes.error(f"layer {number} does not route block {block.name!r}")
+        slots.texts(block.name)
+        if block.name in scores.data:
+            written = scores.integer(block.name)
+            wanted = {f"tau[{block.name}][{name}]" for name in block.names}
+            if not 1 <= written < number or not wanted <= set(network.layers[written - 1].channels):
+                raise scores.error(f"layer {written} does not write the scores of block {block.name!r}")
 
 
 def _read_claim(data: Fields) -> Claim:
