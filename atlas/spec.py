@@ -62,6 +62,9 @@ def task_from_spec(
     """
     fields = Fields()
     kind = _kind(spec)
+    if kind == "manifold" and isinstance(spec, Mapping) and (foreign := [key for key in GRAPH_TABLES[1:] if key in spec]):
+        fields.error("task: kind", f'is "manifold", but there are tables [[{foreign[0]}]]', 'add kind = "graph" to [task]')
+        raise SpecError(fields.findings, source)
     tables = fields.table(spec, "spec", TABLES[kind])
     name, output = _read_task(fields, tables, kind)
     if kind == "graph":

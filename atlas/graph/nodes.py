@@ -38,6 +38,11 @@ def expression_map(reads: Sequence[str], texts: Texts, where: str = "expression"
     return ExpressionMap(tuple(symbols.values()), tuple(parse_expression(text, symbols, where) for text in listed))
 
 
+def base_dimension(manifold: Box | Atlas) -> int:
+    """k, the number of coordinates before any embedding."""
+    return manifold.dimension if isinstance(manifold, Box) else manifold.base_dimension
+
+
 def before_embedding(atlas: Atlas) -> Atlas:
     """The same atlas without its embedding: what blocks on an embedded input live on."""
     if atlas.embedding is None:
@@ -70,7 +75,7 @@ class Input:
     @property
     def base_dimension(self) -> int:
         """k."""
-        return self.manifold.dimension if isinstance(self.manifold, Box) else self.manifold.base_dimension
+        return base_dimension(self.manifold)
 
     @property
     def ambient_dimension(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ from ..functions import ExpressionMap
 from ..spec_arrays import Arrays
 from ..spec_fields import Fields, shown
 from .graph import TaskGraph
-from .nodes import Combine, Input, Node, component_names
-from .spec_blocks import BLOCK_KEYS, read_block
+from .nodes import Combine, Input, Node, base_dimension, component_names
+from .spec_blocks import BLOCK_KEYS, look_at_manifold, read_block
 from .spec_parts import Draft, Reader, Table, label_of, named, names_of, read_atlas, read_box
 from .structure import shapes
 from .wiring import MAX_GRAPH_NODES, Wire, check_wiring
@@ -41,7 +42,14 @@ def read_graph(fields: Fields, tables: Table, name: str | None, output: str | No
     later = [_draft(fields, kind, i, table) for kind in ("block", "combine") for i, table in enumerate(listed[kind])]
     offered = {draft.name: draft.components for draft in (*drafts, *later) if draft.name is not None}
     known = [component for components in offered.values() for component in components]
+    reader.sound |= {component for draft in later for component in draft.components}
+    complete = not reader.nameless
     for draft in later:
+        if any(map(reader.is_lost, draft.reads)):
+            drafts.append(dataclasses.replace(draft, reads=tuple(name for name in draft.reads if not reader.is_lost(name))))
+            if draft.kind == "block":
+                look_at_manifold(reader, draft)
+            continue
         expanded = tuple(part for read in draft.reads for part in (offered.get(read, (read,)) if read not in known else (read,)))
         draft = dataclasses.replace(draft, reads=expanded)
         if draft.kind == "block":
@@ -49,10 +57,11 @@ def read_graph(fields: Fields, tables: Table, name: str | None, output: str | No
         else:
             draft, combine = _combine(reader, draft, known)
             nodes.append(combine)
+            complete = complete and ("reads" in draft.table or combine is not None)
         drafts.append(draft)
     _check_arrays(reader, drafts)
     wires = [Wire(draft.kind, draft.name, draft.reads, draft.components) for draft in drafts if draft.name is not None]
-    fields.findings += check_wiring(wires, output)
+    fields.findings += check_wiring(wires, output, complete=complete)
     fields.findings += [finding for node in nodes if node is not None for finding in shapes(node)]
     if fields.findings or name is None or output is None:
         return None
@@ -74,7 +83,7 @@ def _tables(fields: Fields, tables: Table, kind: str) -> Sequence[Any]:
 def _draft(fields: Fields, kind: str, number: int, value: Any) -> Draft:
     """The names of a block or combination, and how many components it has, by what the table says of it."""
     label = label_of(kind, number, value)
-    table = fields.table(value, kind, BLOCK_KEYS if kind == "block" else COMBINE_KEYS)
+    table = fields.table(value, label, BLOCK_KEYS if kind == "block" else COMBINE_KEYS)
     name = named(fields, table, label)
     reads = names_of(fields, table["reads"], f"{label}: reads") if "reads" in table else None
     if "reads" not in table and kind == "block":
@@ -91,7 +100,7 @@ def _draft(fields: Fields, kind: str, number: int, value: Any) -> Draft:
 
 def _input(reader: Reader, number: int, value: Any) -> tuple[Draft, Input | None]:
     fields, label = reader.fields, label_of("input", number, value)
-    table = fields.table(value, "input", INPUT_KEYS)
+    table = fields.table(value, label, INPUT_KEYS)
     name = named(fields, table, label)
     coordinates = names_of(fields, table["coordinates"], f"{label}: coordinates") if "coordinates" in table else None
     manifold: Box | Atlas | None = None
@@ -104,9 +113,12 @@ def _input(reader: Reader, number: int, value: Any) -> tuple[Draft, Input | None
         manifold = read_box(fields, table["domain"], f"{label}: domain")
     else:
         manifold = read_atlas(reader, label, name, table, coordinates)
+    if coordinates is None and manifold is None and name is not None:
+        reader.nameless.add(name)
+    elif manifold is not None:
+        reader.sound |= set(coordinates or component_names(name or "", base_dimension(manifold)))
     if coordinates is None:
-        k = 1 if manifold is None else manifold.dimension if isinstance(manifold, Box) else manifold.base_dimension
-        coordinates = component_names(name or "", k)
+        coordinates = component_names(name or "", 1 if manifold is None else base_dimension(manifold))
     draft = Draft("input", label, table, name, (), coordinates)
     if manifold is None or name is None:
         return draft, None
@@ -123,7 +135,8 @@ def _combine(reader: Reader, draft: Draft, known: Sequence[str]) -> tuple[Draft,
     if "expression" not in table:
         fields.error(label, "the key 'expression' is missing", "write f_out in the names it reads")
         return draft, None
-    symbols = real_symbols(draft.reads if "reads" in table else known)
+    lost = [name for name in re.findall(r"[A-Za-z_]\w*", str(table["expression"])) if reader.is_lost(name)]
+    symbols = real_symbols(draft.reads if "reads" in table else [*known, *lost])
     read = fields.components(table["expression"], f"{label}: expression", symbols)
     if read is None:
         return draft, None
@@ -131,8 +144,8 @@ def _combine(reader: Reader, draft: Draft, known: Sequence[str]) -> tuple[Draft,
         used = set().union(*(component.free_symbols for component in read))
         symbols = {name: symbol for name, symbol in symbols.items() if symbol in used}
         draft = dataclasses.replace(draft, reads=tuple(symbols))
-    if draft.name is None:
-        return draft, None
+    if draft.name is None or lost:
+        return dataclasses.replace(draft, reads=tuple(name for name in draft.reads if name not in lost)), None
     return draft, Combine(draft.name, draft.reads, ExpressionMap(tuple(symbols.values()), read), draft.components)
 
 

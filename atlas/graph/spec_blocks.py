@@ -49,6 +49,13 @@ def read_block(reader: Reader, draft: Draft) -> Block | None:
     return Block(draft.name, draft.reads, domain, subtasks, draft.components)
 
 
+def look_at_manifold(reader: Reader, draft: Draft) -> None:
+    """What is wrong with the library manifold of a block of which no more can be read."""
+    given = draft.table.get("manifold")
+    if isinstance(given, Mapping) and "builtin" in given:
+        read_atlas(reader, draft.label, draft.name, draft.table, None)
+
+
 def _inherited(reader: Reader, draft: Draft) -> Atlas | Tiling | None:
     """Without a manifold or pieces of its own a block lives on that of its input, or on the whole box it reads."""
     source = reader.inputs.get(draft.reads)
@@ -57,6 +64,8 @@ def _inherited(reader: Reader, draft: Draft) -> Atlas | Tiling | None:
     if all(name in reader.boxes for name in draft.reads):
         lower, upper = zip(*(reader.boxes[name] for name in draft.reads), strict=True)
         return Tiling((BoxPiece("all", Box(lower, upper)),))
+    if not set(draft.reads) <= reader.sound:
+        return None  # what is wrong with these names is said elsewhere
     reader.fields.error(
         draft.label,
         "has neither pieces nor a manifold, and what it reads is not one whole input",
@@ -147,7 +156,7 @@ def _pieces(reader: Reader, draft: Draft, symbols: Symbols) -> Block | None:
     pieces, subtasks = [], []
     for number, table in enumerate(tables):
         here = f"{label}: {label_of('piece', number, table)}"
-        table = fields.table(table, f"{label}: piece", PIECE_KEYS)
+        table = fields.table(table, here, PIECE_KEYS)
         for key in ("domain", "expression"):
             if key not in table:
                 fields.error(here, f"the key {key!r} is missing", "every piece has a domain and an expression")

@@ -41,6 +41,14 @@ class Reader:
         self.inputs: dict[tuple[str, ...], Input] = {}
         self.boxes: dict[str, tuple[float, float]] = {}
         self.subtasks = 0
+        self.nameless: set[str] = set()
+        """Inputs that could not be read, so that the names of their coordinates are unknown."""
+        self.sound: set[str] = set()
+        """Components that some node is known to offer."""
+
+    def is_lost(self, name: str) -> bool:
+        """Whether a name that is read may be one of an input that could not be read: it is not held against the reader."""
+        return any(name == source or name.startswith(f"{source}_") for source in self.nameless)
 
 
 def label_of(kind: str, number: int, table: Any) -> str:

@@ -56,6 +56,8 @@ def shapes(node: Node) -> list[Finding]:
     for name, count in collections.Counter(node.reads).items():
         if count > 1:
             found.append(error(f"{where}: reads", f"reads {name!r} {count} times", "read it once"))
+    if found:
+        return found
     if len(node.components) > MAX_COMPONENTS:
         found.append(error(where, f"has {len(node.components)} outputs", f"a node has at most {MAX_COMPONENTS}"))
     if isinstance(node, Combine):

@@ -38,10 +38,11 @@ def error(where: str, problem: str, remedy: str, witness: Iterable[float] | None
     return Finding(Severity.ERROR, where, problem, remedy, None if witness is None else tuple(float(v) for v in witness))
 
 
-def check_wiring(wires: Sequence[Wire], output: str | None) -> list[Finding]:
+def check_wiring(wires: Sequence[Wire], output: str | None, *, complete: bool = True) -> list[Finding]:
     """All findings, every one an error. Circles and unreachable nodes are looked for once all names are known.
 
-    An `output` of None was found wrong before.
+    An `output` of None was found wrong before. Unless the wires are `complete`, because some node could not be read,
+    nothing is said of nodes that seem to lead nowhere.
     """
     if not 1 <= len(wires) <= MAX_GRAPH_NODES:
         return [error("graph", f"has {len(wires)} nodes", f"a graph has from 1 to {MAX_GRAPH_NODES}")]
@@ -51,7 +52,7 @@ def check_wiring(wires: Sequence[Wire], output: str | None) -> list[Finding]:
     if twice or unknown:
         return found
     graph = _graph(wires)
-    return found + _cycles(wires, graph) + _unreachable(wires, graph, output)
+    return found + _cycles(wires, graph) + (_unreachable(wires, graph, output) if complete else [])
 
 
 def _kinds(wires: Sequence[Wire]) -> list[Finding]:
@@ -108,7 +109,7 @@ def _unknown(wires: Sequence[Wire]) -> list[Finding]:
                 found.append(error(where, f"{name!r} is a node, not one of its components", f"read {parts}"))
             else:
                 listed = ", ".join(known[:LISTED]) + (", …" if len(known) > LISTED else "")
-                found.append(error(where, f"unknown name {name!r}", f"{_suggest(name, known)}the components are {listed}"))
+                found.append(error(where, f"unknown name {name!r}", f"{_suggest(name, [*known, *named])}the components are {listed}"))
     return found
 
 
@@ -157,7 +158,7 @@ def _cycles(wires: Sequence[Wire], graph: networkx.DiGraph) -> list[Finding]:
 
 def _unreachable(wires: Sequence[Wire], graph: networkx.DiGraph, output: str | None) -> list[Finding]:
     """Every block and combination has a way to the output."""
-    if output not in graph:
+    if output is None or _output(wires, output):
         return []
     needed = networkx.ancestors(graph, output) | {output}
     found = []
