@@ -179,19 +179,25 @@ class EnclosedNetwork:
 
 def carried_inputs(layer: MoELayer, carries: Indices) -> Indices:
     """Which input each channel behind the layer carries exactly, whichever expert is taken; −1 for none."""
-    reads = np.arange(len(carries)) if layer.reads is None else np.array(layer.reads, np.intp)
+    source = carried_channels(layer)
+    found = np.where(source >= 0, carries[source], -1)
+    first = np.zeros(len(found), bool)
+    first[np.unique(found, return_index=True)[1]] = True
+    return np.where(first, found, -1)  # a second copy of an input counts as computed
+
+
+def carried_channels(layer: MoELayer) -> Indices:
+    """Which arriving channel each channel behind the layer equals exactly, whichever expert is taken; −1 for none."""
+    reads = np.arange(layer.gate.weight.shape[1]) if layer.reads is None else np.array(layer.reads, np.intp)
     found = None
     for expert in layer.experts:
         parts = split(expert)
         silent = ~parts.rest.affines[-1].weight.any(1) & (parts.rest.affines[-1].bias == 0)
-        unit = (parts.carried == 1).sum(1) == 1
-        unit &= (parts.carried != 0).sum(1) == 1
-        through = np.where(silent & unit, carries[reads[parts.carried.argmax(1)]], -1)
+        unit = ((parts.carried == 1).sum(1) == 1) & ((parts.carried != 0).sum(1) == 1)
+        through = np.where(silent & unit, reads[parts.carried.argmax(1)], -1)
         found = through if found is None else np.where(found == through, through, -1)
     assert found is not None
-    first = np.zeros(len(found), bool)
-    first[np.unique(found, return_index=True)[1]] = True
-    return np.where(first, found, -1)  # a second copy of an input counts as computed
+    return found
 
 
 def _advance(layer: _Layer, carries: Indices, state: State, eta: float) -> State:

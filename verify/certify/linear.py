@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...constructions.network import Affine, NeuronGroup, ReLUNet
@@ -17,8 +18,8 @@ Net = ReLUNet | Affine
 class Split:
     """net(x) = carried·x + rest(x), exactly, where `carried` (out, in) gathers pairs of neurons that are linear together.
 
-    Two hidden neurons with opposite rows and biases are σ(z) and σ(−z); if their output weights are opposite too, they add to a
-    multiple of z. That is how x passes through a layer unchanged (R1).
+    Two neurons that are σ(x_c) and σ(−x_c) in the first hidden layer, passed on unchanged by all others, and read with opposite
+    weights w, −w, add to w·x_c. That is how numbers pass through a layer unchanged (R1).
     """
 
     carried: Array
@@ -26,29 +27,49 @@ class Split:
 
 
 def split(net: ReLUNet) -> Split:
-    """The linear pairs of a two-layer net apart from the rest; a deeper net has no such part. float64, exact."""
-    first, last = net.affines[0], net.affines[-1]
-    carried = np.zeros((last.weight.shape[0], first.weight.shape[1]))
-    if len(net.affines) != 2:
-        return Split(carried, net.astype(float))
-    weight, bias, out = (np.asarray(a, float) for a in (first.weight, first.bias, last.weight))
-    rows = np.concatenate([weight, bias[:, None]], axis=1) + 0.0  # no −0
-    where: dict[bytes, list[int]] = {}
-    kept = np.ones(len(rows), bool)
-    for j, row in enumerate(rows):
-        partner = where.get((-row + 0.0).tobytes(), [])
-        k = next((k for k in partner if np.array_equal(out[:, k], -out[:, j])), None)
-        if k is not None and not bias[j].any():
-            product = out[:, j, None] * row[None, :-1]
-            # Entries 0 and ±1 keep the products exact, and no two products share an entry.
-            if np.isin(np.abs(out[:, j]), (0.0, 1.0)).all() and not ((carried != 0) & (product != 0)).any():
-                carried, kept[[j, k]] = carried + product, False
-                partner.remove(k)
-                continue
-        where.setdefault(row.tobytes(), []).append(j)
-    hidden = Affine(weight[kept], bias[kept])
-    group = NeuronGroup("rest", int(kept.sum()), "neurons that do not add to a linear map")
-    return Split(carried, ReLUNet((hidden, Affine(out[:, kept], np.asarray(last.bias, float))), ((group,),)))
+    """The linear pairs of a net apart from the rest, for every output; neurons that nothing reads any more are left out. float64, exact."""
+    net = net.astype(float)
+    out = np.array(net.affines[-1].weight)
+    carried = np.zeros((len(out), net.affines[0].weight.shape[1]))
+    inputs, signs = _passed_on(net)
+    for c in np.unique(inputs[inputs >= 0]):
+        up, down = (np.flatnonzero((inputs == c) & (signs == sign)) for sign in (1, -1))
+        for p, q in zip(up, down, strict=False):
+            rows = (out[:, p] == -out[:, q]) & (carried[:, c] == 0)
+            carried[rows, c] = out[rows, p]
+            out[np.ix_(rows, [p, q])] = 0
+    last = Affine(out, np.array(net.affines[-1].bias))
+    return Split(carried, pruned(ReLUNet((*net.affines[:-1], last), net.groups)))
+
+
+def _passed_on(net: ReLUNet) -> tuple[NDArray[np.intp], Array]:
+    """For every neuron of the last hidden layer the input c whose σ(±x_c) it is, and the sign; −1 for no input."""
+    first = net.affines[0]
+    inputs, signs = _unit_rows(first)
+    for map_ in net.affines[1:-1]:
+        source, sign = _unit_rows(map_)
+        known = (source >= 0) & (sign == 1)
+        inputs, signs = np.where(known, inputs[source], -1), np.where(known, signs[source], 0)
+    return inputs, signs
+
+
+def _unit_rows(map_: Affine) -> tuple[NDArray[np.intp], Array]:
+    """For rows ±e_c without bias: c and the sign. −1 and 0 for others."""
+    place = np.abs(map_.weight).argmax(1)
+    entry = map_.weight[np.arange(len(place)), place]
+    unit = ((map_.weight != 0).sum(1) == 1) & (np.abs(entry) == 1) & (map_.bias == 0)
+    return np.where(unit, place, -1), np.where(unit, entry, 0.0)
+
+
+def pruned(net: ReLUNet) -> ReLUNet:
+    """The same function without the neurons that no output depends on."""
+    affines = list(net.affines)
+    for j in range(len(affines) - 1, 0, -1):
+        read = (affines[j].weight != 0).any(0)
+        affines[j] = Affine(affines[j].weight[:, read], affines[j].bias)
+        affines[j - 1] = Affine(affines[j - 1].weight[read], affines[j - 1].bias[read])
+    groups = tuple((NeuronGroup("rest", len(map_.bias), "neurons that outputs depend on"),) for map_ in affines[:-1])
+    return ReLUNet(tuple(affines), groups)
 
 
 @dataclass(frozen=True, eq=False)
