@@ -14,6 +14,10 @@ from atlasmoe.atlas import spec as spec_module
 from atlasmoe.atlas.arguments import MAX_CHARTS, MAX_DIMENSION
 from atlasmoe.atlas.expressions import parse_expression
 from atlasmoe.atlas.grammar import CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_LENGTH, MAX_NODES
+from atlasmoe.atlas.graph.spec import COMBINE_KEYS, GRAPH_TABLES, INPUT_KEYS
+from atlasmoe.atlas.graph.spec_blocks import BLOCK_KEYS, PIECE_KEYS
+from atlasmoe.atlas.graph.structure import MAX_COMPONENTS, MAX_READS, MAX_SUBTASKS
+from atlasmoe.atlas.graph.wiring import MAX_GRAPH_NODES
 from atlasmoe.atlas.manifolds.embedding import MAX_AMBIENT
 from atlasmoe.atlas.manifolds.library import BALL_OPTIONS, COMMON_OPTIONS
 from atlasmoe.atlas.partition import PROFILES
@@ -86,6 +90,14 @@ def test_keys_of_tables() -> None:
     for heading, name in (("`[task]`", "task"), ("`[target]`", "target")):
         (accepted,) = re.findall(rf'fields\.table\(tables\["{name}"\], "{name}", (\(.*?\))\)', source)
         assert first(tables(heading)[0]) == list(ast.literal_eval(accepted))
+
+
+def test_keys_of_graphs() -> None:
+    kinds, *keys = tables("Task graphs")
+    assert first(kinds) == [f"[[{table}]]" for table in GRAPH_TABLES[1:]]
+    assert [first(table) for table in keys] == [list(accepted) for accepted in (INPUT_KEYS, BLOCK_KEYS, PIECE_KEYS, COMBINE_KEYS)]
+    limits = re.findall(r"^Limits: (\d+) nodes, (\d+) charts and pieces in all, (\d+) components .*, (\d+) values", SPEC, re.MULTILINE)
+    assert limits == [tuple(map(str, (MAX_GRAPH_NODES, MAX_SUBTASKS, MAX_READS, MAX_COMPONENTS)))]
 
 
 def test_library_manifolds() -> None:
