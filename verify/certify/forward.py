@@ -15,6 +15,7 @@ from ...atlas import Array
 from ...constructions.network import Affine, MoELayer, Network, ReLUNet
 from ...intervals import Interval
 from ..enclosure import TaylorForms, prepare
+from ..enclosure.taylor import EPS
 from .linear import fold, fold_affine, split
 from .rounding import GENEROUS
 
@@ -226,11 +227,14 @@ def possible(logits: TaylorForms, tolerance: float) -> tuple[Indices, Indices]:
 
     Logits are compared with the one that is largest at the box's middle as differences of forms, in which common parts cancel.
     """
-    spread = np.abs(logits.coefficients[:, 1:]).sum(1) + logits.radius
+    spread = GENEROUS * (np.abs(logits.coefficients[:, 1:]).sum(1) + logits.radius)
     best = np.argmax(logits.center, axis=1)
     rows = np.arange(len(best))
-    floor = logits.center[rows, best] - spread[rows, best]
-    row, column = np.nonzero(~(logits.center + GENEROUS * spread < (floor - tolerance - 1e-15 * np.abs(floor))[:, None]))
+    ceiling = logits.center + spread
+    ceiling += EPS * np.abs(ceiling)
+    floor = logits.center[rows, best] - spread[rows, best] - GENEROUS * tolerance
+    floor -= 2 * EPS * (np.abs(logits.center[rows, best]) + spread[rows, best] + tolerance)
+    row, column = np.nonzero(~(ceiling < floor[:, None]))
     own = logits.coefficients[row, :, column]
     top = logits.coefficients[row, :, best[row]]
     one = TaylorForms(own[:, :, None], logits.radius[row, column][:, None]) - TaylorForms(

@@ -101,4 +101,5 @@ def fold_affine(map_: Affine, embedding: Array | None, size: Array) -> tuple[Aff
     directions, which = np.unique(weight * sign[:, None] + 0.0, axis=0, return_inverse=True)
     which = which.reshape(-1)
     error = gamma(weight.shape[1] + 1, float) * (np.abs(directions) @ np.abs(embedding) @ size) * GENEROUS
+    error += weight.shape[1] * float(np.finfo(float).tiny) * size.sum()  # products that underflow
     return Affine(sign[:, None] * (directions @ embedding)[which], bias.copy()), error[which]

@@ -6,9 +6,11 @@ coordinates of chart p:
 * `elsewhere`: ρ_p < 1/E on W, with E the number of parametrising charts. Some ρ_j is ≥ 1/E at every point of M, so each point of φ_p⁻¹(W)
   has an image in another chart where this does not hold, and W need not be looked at. On the faces of a chart's box that are not declared a
   boundary of M it must hold: a chart that ends where no other goes on would go unnoticed otherwise.
-* `inside`: φ_p⁻¹(W) ⊂ U_j, for a chart with a forward map φ_j. Lemma: if φ_j is continuous on the connected set φ_p⁻¹(W) and takes it into
-  the open domain of chart j, and one of its points lies in U_j, then all do. For U_j = {y ∈ M : φ_j⁻¹(φ_j(y)) = y} is closed in the set by
-  continuity, and open in M because it is a chart's image. For a ball it is an inequality.
+* `inside`: φ_p⁻¹(W) ⊂ U_j, for a chart with a forward map φ_j. Lemma: if the enclosure of φ_j over the connected set S = φ_p⁻¹(W) lies in
+  the open domain of chart j, and one point of S lies in U_j, then all do. For else S, being connected, holds a point of the boundary of
+  the open set U_j; points of S ∩ U_j come as near to it as one likes, and there φ_j leaves every compact part of its domain (φ_j⁻¹ is
+  continuous, and a limit inside the domain would put the boundary point into U_j). Off U_j the formula of φ_j may be anything, even
+  discontinuous. That the one point lies in U_j is seen in floats, up to `INVERSE_TOLERANCE`. For a ball it is an inequality.
 """
 
 from __future__ import annotations
@@ -193,5 +195,5 @@ def on_edge(manifold: EnclosedManifold, p: int, lower: Array, upper: Array) -> F
     region = manifold.charts[p].region
     if region is None or not len(lower):
         return edge
-    # With a region the edge of U is where it is 0, and the faces of the box do not matter.
-    return ~(region(TaylorForms.variables(lower, upper)).range().lower[:, 0] > 0)
+    # U also ends where the region does; a face of the box on which the region is still positive is an edge like any other.
+    return edge | ~(region(TaylorForms.variables(lower, upper)).range().lower[:, 0] > 0)

@@ -43,9 +43,9 @@ class Rounding:
 
 
 def gamma(n: int, dtype: DTypeLike) -> float:
-    """γ_n = n·u/(1 − n·u)."""
+    """γ_n = n·u/(1 − n·u); ∞ for more terms than 1/u."""
     u = float(np.finfo(dtype).eps) / 2
-    return n * u / (1 - n * u)
+    return n * u / (1 - n * u) if n * u < 1 else np.inf
 
 
 def affine(map_: Affine, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
@@ -55,7 +55,10 @@ def affine(map_: Affine, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
     size = weight @ x.size + bias
     arriving = weight @ x.error
     tiny = (n + 1) * float(np.finfo(dtype).smallest_subnormal)
-    return Magnitudes(GENEROUS * size, GENEROUS * (arriving + gamma(n + 1, dtype) * (size + arriving) + tiny))
+    error = GENEROUS * (arriving + gamma(n + 1, dtype) * (size + arriving) + tiny)
+    # No product or partial sum is larger than size + error; where that may overflow nothing is known of what follows. Nor for NaN.
+    safe = GENEROUS * (size + error) < float(np.finfo(dtype).max)
+    return Magnitudes(GENEROUS * size, np.where(safe, error, np.inf))
 
 
 def net(expert: ReLUNet, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
@@ -68,7 +71,8 @@ def net(expert: ReLUNet, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
 def network(weights: Network, size: Array, computed: Array, dtype: DTypeLike) -> Rounding:
     """The rounding of a network evaluated in `dtype` at x̂, for |x| ≤ size (D,) and x̂ one rounding off a point within `computed` of x."""
     one = float(np.finfo(dtype).eps) / 2 * (size + computed) + float(np.finfo(dtype).smallest_subnormal)
-    x = Magnitudes(size, GENEROUS * (computed + one))
+    error = GENEROUS * (computed + one)
+    x = Magnitudes(size, np.where(size + error < float(np.finfo(dtype).max), error, np.inf))
     eta = 0.0
     outputs = np.zeros(0)
     for layer in weights.layers:
