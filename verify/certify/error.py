@@ -8,7 +8,7 @@ On a box of chart p one of these is proved:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,14 @@ class ErrorJudge:
     target: EnclosedTarget
     goal: Goal
     eta: float
+    valid: bool = True
+    """Whether x has to lie in the winner's chart."""
+    chosen: int | None = None
+    """The gate output that is known to win on all of this chart; None: what the gate allows."""
+    lowest: Array = field(default_factory=lambda: np.array(np.inf))
+    """f on the settled boxes is at least this, (outputs,)…"""
+    highest: Array = field(default_factory=lambda: np.array(-np.inf))
+    """…and at most this."""
 
     @property
     def refuted(self) -> bool:
@@ -110,22 +118,29 @@ class ErrorJudge:
         members = np.empty(0, np.intp)
         rows = np.flatnonzero(~settled)
         if len(rows):
-            box, gate, reached, valid = self._paths(place.subset(rows))
+            some = place.subset(rows)
+            truth = self.target(some)
+            box, gate, reached, valid = self._paths(some, truth)
             np.maximum.at(bound, rows[box], reached)
             invalid = np.zeros(len(place), bool)
             invalid[rows[box[~valid]]] = True
             settled[rows] = (bound[rows] <= self.goal.enough) & ~invalid[rows] & ~self._on_coarse_edge(lower[rows], upper[rows])
+            done = truth.subset(settled[rows]).range()
+            self.lowest = np.minimum(self.lowest, done.lower.min(0, initial=np.inf))
+            self.highest = np.maximum(self.highest, done.upper.max(0, initial=-np.inf))
             pairs = np.unique(np.stack([rows[box], gate], axis=1), axis=0)
             sizes, members = np.bincount(pairs[:, 0], minlength=len(place)), pairs[:, 1]
         bound = np.where(np.isnan(bound), np.inf, bound)
         return Verdicts(settled, tag, bound, longest_side(place), sizes, members)
 
-    def _paths(self, place: Place) -> tuple[Indices, Indices, Array, Flags]:
+    def _paths(self, place: Place, truth: TaylorForms) -> tuple[Indices, Indices, Array, Flags]:
         """For every box and expert that may win there: the box, the gate output, a bound of |f − expert|, whether x ∈ U_j."""
-        truth = self.target(place)
         state = self.network.before_last(place.y, self.eta)
         last = self.network.layers[-1]
-        row, gate = last.winners(state, self.eta)
+        if self.chosen is None:
+            row, gate = last.winners(state, self.eta)
+        else:
+            row, gate = np.arange(len(state.box)), np.full(len(state.box), self.chosen)
         inputs = last.inputs(state)
         reached, valid = np.full(len(row), np.inf), np.zeros(len(row), bool)
         count = np.bincount(state.box[row], minlength=len(place))
@@ -136,7 +151,7 @@ class ErrorJudge:
             boxes = state.box[row[mine]]
             error = last.expert(int(last.serves[j]))(inputs.subset(row[mine])) - truth.subset(boxes)
             reached[mine] = error.range().magnitude.max(1)
-            valid[mine] = self.manifold.inside(place.subset(boxes), int(j))
+            valid[mine] = self.manifold.inside(place.subset(boxes), int(j)) if self.valid else True
             self._note(place, error, boxes, alone[boxes])
         return state.box[row], gate, reached, valid
 
