@@ -119,6 +119,8 @@ class Interval:
     def unknown_where(self, where: Flags) -> Interval:
         """[−∞, ∞] where the condition holds or a bound is NaN."""
         where = where | np.isnan(self.lower) | np.isnan(self.upper)
+        if not where.any():
+            return self
         return Interval(np.where(where, -np.inf, self.lower), np.where(where, np.inf, self.upper))
 
     def absolute(self) -> Interval:
@@ -225,14 +227,17 @@ def outward(lower: Array, upper: Array, ulps: int = 1) -> Interval:
 
 def _power(size: Array, n: int, towards: float) -> Array:
     """sizeⁿ for size ≥ 0, rounded `towards` at every step."""
-    result, base = np.ones_like(size), size
+    if n == 0:
+        return np.ones_like(size)
+    result, base = None, size
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         while n:
             if n % 2:
-                result = np.maximum(np.nextafter(result * base, towards), 0)
+                result = base if result is None else np.maximum(np.nextafter(result * base, towards), 0)
             n //= 2
             if n:
                 base = np.maximum(np.nextafter(base * base, towards), 0)
+    assert result is not None
     return result
 
 

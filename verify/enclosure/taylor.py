@@ -14,7 +14,7 @@ from math import isqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...atlas import Array
 from ...errors import InvalidArgument
@@ -36,13 +36,6 @@ below it."""
 def pairs(dimension: int) -> tuple[tuple[int, int], ...]:
     """The quadratic monomials t_i·t_j, i ≤ j, in order: (0, 0), (0, 1), …, (0, d−1), (1, 1), …"""
     return tuple((i, j) for i in range(dimension) for j in range(i, dimension))
-
-
-@cache
-def _columns(dimension: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The columns of t_i², one per i, and those of t_i·t_j for i < j."""
-    places = [(1 + dimension + k, i == j) for k, (i, j) in enumerate(pairs(dimension))]
-    return np.array([c for c, square in places if square], np.intp), np.array([c for c, square in places if not square], np.intp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,17 +219,21 @@ class TaylorForms:
     def range(self) -> Interval:
         """(N, n), what the functions lie in: exact along every axis, where l·t + q·t² has its extrema, and ±|q| for products t_i·t_j."""
         d, c = self.dimension, self.coefficients
-        squares, mixed = _columns(d)
+        total = np.abs(c[:, 0])
+        high, low, spread = np.zeros_like(total), np.zeros_like(total), np.zeros_like(total)
         with np.errstate(all="ignore"):
-            l, q = np.abs(c[:, 1 : 1 + d]), c[:, squares]
-            size = 2 * np.abs(q)
-            # Beyond the vertex −l/(2q) the quadratic is monotone; |q| > 0 where the vertex is inside.
-            vertex = l * (l / size) / 2
-            inside = l < size
-            high = np.where(inside & (q < 0), vertex, l + q).sum(1)
-            low = -np.where(inside & (q > 0), vertex, l - q).sum(1)
-            spread = np.abs(c[:, mixed]).sum(1)
-            total = np.abs(c).sum(1)
+            for k, (i, j) in enumerate(pairs(d), 1 + d):
+                q, size = c[:, k], np.abs(c[:, k])
+                total += size
+                if i != j:
+                    spread += size
+                    continue
+                # Beyond the vertex −l/(2q) the quadratic is monotone; |q| > 0 where the vertex is inside.
+                l, size = np.abs(c[:, 1 + i]), 2 * size
+                vertex, inside = l * (l / size) / 2, l < size
+                total += l
+                high += np.where(inside & (q < 0), vertex, l + q)
+                low -= np.where(inside & (q > 0), vertex, l - q)
             # Every term above is computed to 4 roundings and at most 2·total; the sums to as many as there are terms.
             slack = self.radius + spread + EPS * (16 + 2 * c.shape[1]) * total + UNDERFLOW
             slack = slack * INFLATION
