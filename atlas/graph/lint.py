@@ -138,10 +138,8 @@ def _jump(block: Block, tiling: Tiling) -> list[Finding]:
     """The largest jump between neighbouring pieces: no mistake, but rounding of the input may carry a point across."""
     if block.uniform:
         return []
-    first, second = np.nonzero(np.triu(tiling.reaches | tiling.reaches.T, 1))
-    first, second = first[:MOST_PAIRS], second[:MOST_PAIRS]
     top: tuple[float, int, int, Array] | None = None
-    for i, j in zip(first.tolist(), second.tolist(), strict=True):
+    for i, j in tiling.touching(MOST_PAIRS).tolist():
         low, high = np.maximum(tiling.lower[i], tiling.lower[j]), np.minimum(tiling.upper[i], tiling.upper[j])
         points = low + np.array([0.5, 0.25, 0.75])[:, None] * (high - low)
         gap = np.abs(block.subtask(i, points) - block.subtask(j, points)).max(1)

@@ -8,6 +8,7 @@ every interface point) is checked in `tiling_checks`, exactly: floats are compar
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,12 @@ Faces = tuple[tuple[bool, bool], ...]
 
 CLOSED = {"lower": (True, False), "upper": (False, True), "both": (True, True), "none": (False, False)}
 """What a piece may say of its two faces along one axis: [a, b), (a, b], [a, b], (a, b)."""
+
+
+ROWS = 256
+"""Pieces that are compared with all others at a time."""
+MAX_PAIRS = 1 << 18
+"""Pairs of pieces that meet, of a tiling that is no grid; intervals have E − 1."""
 
 
 @dataclass(frozen=True)
@@ -136,29 +143,63 @@ class Tiling:
         return np.maximum(depth.max(-1), 0)
 
     @cached_property
-    def reaches(self) -> NDArray[np.bool_]:
-        """(E, E): whether piece p owns a point that lies in the closed box of another piece q."""
-        E = len(self)
-        found = np.ones((E, E), bool)
-        (low, high), lower, upper = self.owned, self.lower, self.upper
-        for k in range(self.dimension):
-            a = np.maximum(lower[:, None, k], lower[None, :, k])
-            b = np.minimum(upper[:, None, k], upper[None, :, k])
-            own = np.where(a == upper[:, None, k], high[:, None, k], np.where(a == lower[:, None, k], low[:, None, k], True))
-            found &= (a < b) | ((a == b) & own)
-        np.fill_diagonal(found, False)
-        return found
+    def half_open(self) -> tuple[bool, ...] | None:
+        """For every axis whether all pieces own their lower faces (True) or their upper faces; None if pieces differ.
+
+        Then every point z of `domain` has one owner: for small δ > 0 the piece around z + δ·v, with v_k = 1 for lower faces and −1
+        for upper ones, turned round where z lies on the outside.
+        """
+        if len(self) == 1:
+            return (True,) * self.dimension
+        axes = [{piece.closed[k] for piece in self.pieces} for k in range(self.dimension)]
+        if any(axis not in ({CLOSED["lower"]}, {CLOSED["upper"]}) for axis in axes):
+            return None
+        return tuple(axis == {CLOSED["lower"]} for axis in axes)
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether the pieces are all boxes between knots of every axis; the tiling has no gap or overlap."""
+        return len(self) == math.prod(len(knots) - 1 for knots in self.knots)
+
+    def touching(self, most: int) -> NDArray[np.intp]:
+        """Pairs of pieces whose closed boxes have a point in common, (P, 2), the lower index first; at most about `most`."""
+        found, count = [], 0
+        for start in range(0, len(self), ROWS):
+            rows = slice(start, start + ROWS)
+            near = np.arange(len(self)) > np.arange(start, min(start + ROWS, len(self)))[:, None]
+            for k in range(self.dimension):
+                near &= (self.lower[rows, None, k] <= self.upper[None, :, k]) & (self.upper[rows, None, k] >= self.lower[None, :, k])
+            found.append(np.argwhere(near) + np.array([start, 0]))
+            count += len(found[-1])
+            if count > most:
+                break
+        return np.concatenate(found)[:most]
+
+    def reaches(self, p: NDArray[np.intp], q: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether each piece p owns a point of the closed box of another piece q, (P,) and (P,) to (P,)."""
+        low, high = self.owned
+        a, b = np.maximum(self.lower[p], self.lower[q]), np.minimum(self.upper[p], self.upper[q])
+        own = np.where(a == self.upper[p], high[p], np.where(a == self.lower[p], low[p], True))
+        return np.asarray(((a < b) | ((a == b) & own)).all(-1))
 
     @cached_property
     def precedence(self) -> tuple[int, ...] | None:
         """The pieces in an order in which, of all closed boxes that hold a point, the first is that of its owner.
 
         So experts in this order, with B10's scores and the first of equal scores winning, route every interface point as
-        the tiling says. None if no order does.
+        the tiling says. None if no order does, or if more than MAX_PAIRS pairs of pieces meet in a tiling that is no half-open grid.
         """
+        if self.half_open is not None and self.is_grid:
+            # Of the boxes around a point the owner is the last along axes with lower faces, the first along the others.
+            keys = [self.lower[:, k] * (-1 if lower else 1) for k, lower in enumerate(self.half_open)]
+            return tuple(np.lexsort(keys[::-1]).tolist())
+        pairs = self.touching(MAX_PAIRS + 1)
+        if len(pairs) > MAX_PAIRS:
+            return None
+        both = np.concatenate([pairs, pairs[:, ::-1]])
         graph = networkx.DiGraph()
         graph.add_nodes_from(range(len(self)))
-        graph.add_edges_from(np.argwhere(self.reaches).tolist())
+        graph.add_edges_from(both[self.reaches(both[:, 0], both[:, 1])].tolist())
         try:
             return tuple(networkx.lexicographical_topological_sort(graph))
         except networkx.NetworkXUnfeasible:

@@ -1,8 +1,8 @@
 """Is a tiling one? Gaps, overlaps and interface points that belong to no piece or to two, each with a witness.
 
 Gaps and overlaps are found exactly: the domain is split along faces of pieces until every part lies in all the pieces that
-meet it. Owners of interface points are exact for intervals; for boxes they are looked at in the middle and at the corners
-of every common face.
+meet it. If all pieces own the same faces, every interface point has one owner. If not, owners are exact for intervals; for
+boxes they are looked at in the middle and at the corners of common faces.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..box import Array, Box
-from .tiling import Tiling
+from .tiling import MAX_PAIRS, Tiling
 
 MAX_SPLITS = 1 << 17
 """Parts of the domain that are looked at; far more than the pieces of a grid need."""
+MAX_POINTS = 1 << 15
+"""Places of interfaces that are looked at."""
+COMPARISONS = 1 << 23
+"""Comparisons of a coordinate with a face made at a time."""
 CORNER_DIMENSION = 8
 """Common faces up to this dimension have all their corners looked at."""
 
@@ -44,6 +48,8 @@ class Cut:
 def cut(tiling: Tiling) -> Cut:
     """Every gap (in parts, unless the pieces are intervals) and every overlapping pair of pieces."""
     lower, upper = tiling.lower, tiling.upper
+    if _is_grid(tiling):
+        return Cut((), (), False)
     gaps: list[Box] = []
     overlaps: dict[tuple[int, int], Overlap] = {}
     everything = np.arange(len(tiling))
@@ -67,6 +73,17 @@ def cut(tiling: Tiling) -> Cut:
         left[axis] = right[axis] = at
         parts += [(right, high, here), (low, left, here)]
     return Cut(tuple(gaps), tuple(overlaps.values()), True)
+
+
+def _is_grid(tiling: Tiling) -> bool:
+    """Whether the pieces are all the boxes between neighbouring knots, each once."""
+    if not tiling.is_grid:
+        return False
+    places = [
+        (np.searchsorted(knots, tiling.lower[:, k]), np.searchsorted(knots, tiling.upper[:, k])) for k, knots in enumerate(tiling.knots)
+    ]
+    between = all((high == low + 1).all() for low, high in places)
+    return between and len(np.unique(np.stack([low for low, _ in places]), axis=1).T) == len(tiling)
 
 
 def _split(lower: Array, upper: Array, low: Array, high: Array) -> tuple[int, float] | None:
@@ -97,23 +114,20 @@ class Disputed:
 
 def disputed(tiling: Tiling) -> list[Disputed]:
     """Interface points without exactly one owner, one for each set of pieces that meet; the tiling has no gap or overlap."""
-    touching = (tiling.lower[:, None] <= tiling.upper[None]).all(-1) & (tiling.upper[:, None] >= tiling.lower[None]).all(-1)
-    first, second = np.nonzero(np.triu(touching, 1))
-    if not len(first):
+    if tiling.half_open is not None:
         return []
-    low = np.maximum(tiling.lower[first], tiling.lower[second])
-    high = np.minimum(tiling.upper[first], tiling.upper[second])
+    pairs = tiling.touching(MAX_PAIRS)
+    low = np.maximum(tiling.lower[pairs[:, 0]], tiling.lower[pairs[:, 1]])
+    high = np.minimum(tiling.upper[pairs[:, 0]], tiling.upper[pairs[:, 1]])
     points = [(low + high) / 2]
     k = tiling.dimension
     if k <= CORNER_DIMENSION:
-        for corner in range(2**k):
-            upper = np.array([corner >> axis & 1 for axis in range(k)], bool)
-            points.append(np.where(upper, high, low))
+        points += [np.where([bool(corner >> axis & 1) for axis in range(k)], high, low) for corner in range(2**k)]
     found: dict[tuple[int, ...], Disputed] = {}
-    for point in np.unique(np.concatenate(points), axis=0):
-        owners = np.flatnonzero(tiling.contains(point))
-        if len(owners) == 1:
-            continue
-        meeting = tuple(np.flatnonzero(((tiling.lower <= point) & (point <= tiling.upper)).all(-1)).tolist())
-        found.setdefault(meeting, Disputed(point, tuple(owners.tolist()), meeting))
+    places = np.unique(np.concatenate(points)[:MAX_POINTS], axis=0)
+    for part in np.array_split(places, max(1, len(places) * len(tiling) * k // COMPARISONS)):
+        inside = tiling.contains(part)
+        for point, owners in zip(part[inside.sum(1) != 1], inside[inside.sum(1) != 1], strict=True):
+            meeting = tuple(np.flatnonzero(((tiling.lower <= point) & (point <= tiling.upper)).all(-1)).tolist())
+            found.setdefault(meeting, Disputed(point, tuple(np.flatnonzero(owners).tolist()), meeting))
     return list(found.values())
