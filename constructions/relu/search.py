@@ -157,9 +157,11 @@ class Search:
         """The best of `quick` and fits pruned from too wide ones, with as many and with more directions; then reweighted."""
         factors = [f for f in FACTORS if f * self.width <= AFFORDABLE] or [FACTORS[-1]]
         tried = [quick]
-        # Where a step takes seconds: straight to more directions, and one finalist.
+        # Where a step takes seconds: one, to more directions, and one finalist.
         slow = self.width > AFFORDABLE // 2
-        counts = [0] if quick.count == 0 else [c for c in DIRECTION_COUNTS if c > quick.count or (c == quick.count and not slow)]
+        counts = [0] if quick.count == 0 else [c for c in DIRECTION_COUNTS if c >= quick.count]
+        if slow:
+            counts = [self.finer(quick.count)]
         since = 0
         for count in counts:
             least = min(model.error for model in tried)

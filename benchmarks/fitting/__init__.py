@@ -1,0 +1,1 @@
+"""Targets, baselines and refined atlases of `benchmarks/fit.py`."""
