@@ -116,8 +116,8 @@ def solve(
         raise
     saved.finish(searches)
     trees = {c.chart.name: search.tree() for c, search in zip(manifold.charts, searches, strict=True)}
-    lowest = np.broadcast_to(np.min([judge.lowest for judge in judges], axis=0), (task.outputs,))
-    highest = np.broadcast_to(np.max([judge.highest for judge in judges], axis=0), (task.outputs,))
+    lowest = np.min([np.broadcast_to(judge.lowest, (task.outputs,)) for judge in judges], axis=0)
+    highest = np.max([np.broadcast_to(judge.highest, (task.outputs,)) for judge in judges], axis=0)
     return Solution(problem, manifold, enclosed, goal, roundings, trees, Interval(lowest, highest))
 
 
@@ -150,11 +150,11 @@ def _rounding_in(problem: Problem, size: Array, dtype: np.dtype) -> Rounding:
 
 def _seed(goal: Goal, problem: Problem, seed: int) -> None:
     """The largest error found by sampling and climbing: what bounds are compared with from the start."""
-    network, task, blur = problem.network, problem.task, problem.blur
+    network, task, blur = problem.network.astype(float), problem.task, problem.blur  # bounds are about the weights, not about their dtype
     points = task.atlas.sample(max(SEEDS, 16 * len(task.atlas)), seed, low_discrepancy=True)
 
     def error(points: Points, shift: Array | float = 0.0) -> Array:
-        found = np.abs(np.asarray(network((points.ambient + shift).astype(network.dtype)), float) - task.evaluate(points)).max(1)
+        found = np.abs(network(points.ambient + shift) - task.evaluate(points)).max(1)
         return np.where(np.isnan(found), np.inf, found)
 
     found = error(points)
