@@ -182,6 +182,7 @@ def test_nothing_gives_a_traceback(text: str) -> None:
         ('manifold = { intrinsic = ["s"] }', "manifold = {}"),
         ('manifold = { intrinsic = ["s"] }', 'manifold = { intrinsic = ["x"] }'),
         ('name = "left"\nexpression', 'name = "leftt"\nexpression'),
+        ('name = "left"\nexpression', "name = []\nexpression"),
         ('expression = ["x", "y"]', "expression = []"),
         ('expression = ["x", "y"]', 'expression = ["x + s", "y"]'),
         ('outputs = "energy"', 'outputs = ["energy", "more"]'),

@@ -108,8 +108,8 @@ def _placed(fields: Fields, label: str, tables: Any, atlas: Atlas) -> dict[str, 
         here = f"{label}: {label_of('chart', number, table)}"
         fields.table(table, here, (*CHART_KEYS[:-1], "expression"))
         name = table.get("name", atlas.names[number] if number < len(atlas) else None)
-        if name not in atlas.names or name in placed:
-            problem = "is given twice" if name in placed else "is no chart of the manifold"
+        if not isinstance(name, str) or name not in atlas.names or name in placed:
+            problem = "is given twice" if isinstance(name, str) and name in placed else "is no chart of the manifold"
             fields.error(here, problem, f"the charts are {', '.join(atlas.names[:20])}")
         else:
             placed[name] = table
