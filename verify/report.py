@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scipy.stats import beta
@@ -13,6 +13,8 @@ from ..constructions.ledger import Claim, Known
 from ..errors import InvalidArgument
 
 CONFIDENCE = 0.99
+NAMED = 24
+"""Experts that a warning names."""
 
 
 def clopper_pearson(violations: int, trials: int, confidence: float = CONFIDENCE) -> float:
@@ -53,11 +55,33 @@ class WorstPoint:
     ambient: tuple[float, ...]
     intrinsic: tuple[float, ...]
     chart: str
-    """The parametrising chart that `intrinsic` belongs to."""
+    """The parametrising chart that `intrinsic` belongs to; empty for a task graph, whose coordinates before embedding `intrinsic` holds."""
     route: str
-    """The chart chosen by the last gate."""
+    """The chart chosen by the last gate; for a task graph the pieces chosen, block by block."""
     kind: str
-    """How the point was found: "uniform", "low discrepancy", "face", "edge", "tie" or "ascent"."""
+    """How it was found: "uniform", "low discrepancy", "face", "edge", "tie" or "ascent"; of a task graph also "pieces", "interface"."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """How many of a task graph's ∏ E_l pieces were looked at."""
+
+    seen: int
+    """Distinct tuples of charts and pieces that the network took, at points of all kinds."""
+    total: int
+    """∏ E_l."""
+    drawn: int
+    """Tuples that a point was looked for in."""
+    empty: int
+    """Those of them for which none was found: pieces that share coordinates and do not meet, or values that never get there."""
+    every: bool
+    """Whether every tuple was drawn; else strata, in which every piece of a block occurs equally often."""
+
+    def __str__(self) -> str:
+        shown = f"{self.seen:,} of {self.total:,}" if self.total < 10**15 else f"{self.seen:,} of about {self.total:.3g}"
+        drawn = "every piece was drawn" if self.every else f"{self.drawn:,} drawn so that every expert of every layer occurs"
+        missing = f"; for {self.empty:,} of the drawn ones no point was found" if self.empty else ""
+        return f"{shown} distinct pieces seen; {drawn}{missing}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +98,7 @@ class Report:
     worst: Mapping[str, WorstPoint]
     """Claim name ↦ the point that decided it."""
     routes: Mapping[str, int]
-    """Chart name ↦ how many of the i.i.d. points were routed to it."""
+    """Chart name ↦ how many of the i.i.d. points were routed to it. For a task graph see `blocks`."""
     never: tuple[str, ...]
     """Charts that no point of any kind was routed to."""
     rate: ViolationRate
@@ -83,6 +107,10 @@ class Report:
     or low-discrepancy point; noise: largest change of a score between batch sizes; rerouted: points that changed route with it."""
     seconds: float
     versions: Mapping[str, str]
+    blocks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """For a task graph: block ↦ piece ↦ how many of the i.i.d. points took it; `routes` and `never` then name block[piece]."""
+    pieces: Pieces | None = None
+    """For a task graph."""
 
     @property
     def holds(self) -> bool:
@@ -99,7 +127,7 @@ class Report:
         """What does not refute anything but deserves a look."""
         if not self.never:
             return ()
-        names = ", ".join(self.never)
+        names = ", ".join(self.never[:NAMED]) + (f" and {len(self.never) - NAMED} more" if len(self.never) > NAMED else "")
         return (f"no sampled point was routed to {names}: these experts are dead weight, or their cells are tiny",)
 
     def __getitem__(self, name: str) -> Claim:
@@ -128,6 +156,8 @@ class Report:
             "seconds": self.seconds,
             "versions": dict(self.versions),
         }
+        if self.pieces is not None:
+            data |= {"blocks": {name: dict(counts) for name, counts in self.blocks.items()}, "pieces": asdict(self.pieces)}
         return {key: _plain(value) for key, value in data.items()}
 
     def __str__(self) -> str:
@@ -138,8 +168,10 @@ class Report:
             lines.append(f"  {mark} {claim.name}: {claim.bound:.6g} {claim.sense} {claim.budget:.6g}   {claim.statement}")
             if claim.known is Known.REFUTED and claim.name in self.worst:
                 point = self.worst[claim.name]
-                lines.append(f"      at {format_point(point.intrinsic)} of chart {point.chart}, routed to {point.route}")
+                where = f" of chart {point.chart}" if point.chart else ""
+                lines.append(f"      at {format_point(point.intrinsic)}{where}, routed to {point.route}")
         lines.append(f"  {self.rate}")
+        lines += [] if self.pieces is None else [f"  {self.pieces}"]
         lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import platform
 import time
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, ManifoldTask, Points, concatenate
+from ..atlas import Array, ManifoldTask, Points, TaskGraph, concatenate
 from ..constructions.model import Model
 from ..constructions.network import Network
 from ..errors import InvalidArgument
 from ..progress import track
 from .ascent import ascend
 from .claims import claims
+from .graph import GraphPromise, verify_graph
 from .measure import membership, scores
 from .points import edges, faces, jumps
 from .promise import ScorePromise
 from .report import CONFIDENCE, Report, ViolationRate, WorstPoint, clopper_pearson
 from .survey import ASCENDED, Survey
 from .ties import around, retry
+from .versions import versions as versions
 
 MEASURE = "a chart drawn uniformly among {E}, then a uniform point of its box of intrinsic coordinates"
 KINDS = ("uniform", "low discrepancy", "face", "edge", "tie", "ascent")
@@ -32,20 +31,25 @@ def verify(model: Model, *, samples: int = 200_000, seed: int = 0, network: Netw
     """Sample every claim of a compiled model on its weights; what the builder measured is not used.
 
     `samples` i.i.d. points are drawn, a quarter as many low-discrepancy points, and adversarial ones in proportion.
-    `network` verifies these weights in place of the model's, e.g. `model.network.astype("float32")`.
+    `network` verifies these weights in place of the model's, e.g. `model.network.astype("float32")`. For a task graph the pieces
+    come first: all of them, or strata; see `verify_graph`.
     """
     weights = model.network if network is None else network
+    epsilon = float(model.facts["epsilon"])
+    if isinstance(model.task, TaskGraph):
+        said = GraphPromise.from_model(model.facts, model.ledger)
+        return verify_network(weights, model.task, epsilon=epsilon, promise=said, samples=samples, seed=seed)
     task = model.manifold_task
     promise = ScorePromise.from_facts(model.facts, len(task.atlas))
-    return verify_network(weights, task, epsilon=float(model.facts["epsilon"]), promise=promise, samples=samples, seed=seed)
+    return verify_network(weights, task, epsilon=epsilon, promise=promise, samples=samples, seed=seed)
 
 
 def verify_network(
     network: Network,
-    task: ManifoldTask,
+    task: ManifoldTask | TaskGraph,
     *,
     epsilon: float,
-    promise: ScorePromise | None = None,
+    promise: ScorePromise | GraphPromise | None = None,
     samples: int = 200_000,
     seed: int = 0,
     adversarial: bool = True,
@@ -56,8 +60,16 @@ def verify_network(
     points rounded to it; f, ρ and the charts are evaluated at the points themselves in float64. Points that no chart
     contains are violations. Only the i.i.d. points count towards the violation rate. Deterministic for a seed.
 
+    For a task graph the `promise` says which layer routes which block, see `GraphPromise` and `verify_graph`.
+
     Raises `InvalidArgument` if the network does not fit the task or `samples` is not positive.
     """
+    if isinstance(task, TaskGraph):
+        if not isinstance(promise, GraphPromise):
+            raise InvalidArgument("a task graph's network is verified with a GraphPromise, which says which layer routes which block")
+        return verify_graph(network, task, promise, epsilon=epsilon, samples=samples, seed=seed, adversarial=adversarial)
+    if isinstance(promise, GraphPromise):
+        raise InvalidArgument("a GraphPromise is about task graphs; a task on one manifold takes a ScorePromise")
     _check(network, task, epsilon, samples)
     started = time.perf_counter()
     atlas = task.atlas
@@ -151,11 +163,3 @@ def _check(network: Network, task: ManifoldTask, epsilon: float, samples: int) -
         )
     if len(network.layers[-1]) != len(atlas):
         raise InvalidArgument(f"the last gate chooses from {len(network.layers[-1])} experts, but the atlas has {len(atlas)} charts")
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("atlasmoe", "numpy", "scipy", "sympy"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

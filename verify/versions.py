@@ -1,0 +1,16 @@
+"""Which software a report was made with."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("atlasmoe", "numpy", "scipy", "sympy"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
