@@ -61,6 +61,8 @@ class Goal:
     """∞ if no error is too large."""
     tightness: float | None
     """Bounds up to this times the largest error found are good enough; None: up to ε."""
+    floor: float = 0.0
+    """Bounds up to this are good enough whatever was found: where the network is exact, rounding leaves nothing to be close to."""
     found: float = 0.0
     """The largest error proved to be reached at some point."""
     where: tuple[int, Array] | None = None
@@ -72,7 +74,7 @@ class Goal:
     def enough(self) -> float:
         """The bound that settles a box."""
         allowed = self.epsilon - self.slack
-        return allowed if self.tightness is None else min(allowed, self.tightness * self.found)
+        return allowed if self.tightness is None else min(allowed, max(self.tightness * self.found, self.floor))
 
     @property
     def missed(self) -> bool:

@@ -155,16 +155,8 @@ class _Layer:
 class EnclosedNetwork:
     """A network on points y, |y| ≤ size, of which it reads Q·y."""
 
-    def __init__(self, network: Network, embedding: Array | None, size: Array, blur: Array | None = None) -> None:
-        """`blur` (D,): what the network reads may differ by this from Q·y; it then gets an input of its own for every blurred one."""
+    def __init__(self, network: Network, embedding: Array | None, size: Array) -> None:
         D = len(network.inputs)
-        self.blurred = np.flatnonzero(blur) if blur is not None else np.empty(0, np.intp)
-        if blur is not None and len(self.blurred):
-            # Q·y + δ is linear in (y, δ).
-            Q = np.eye(D) if embedding is None else embedding
-            embedding = np.concatenate([Q, np.eye(D)[:, self.blurred]], axis=1)
-            size = np.concatenate([size, blur[self.blurred]])
-            self.blur = blur[self.blurred]
         self.network, self.embedding, self.size = network, embedding, size
         carries: Indices = np.arange(D)
         self.layers: list[_Layer] = []
@@ -176,9 +168,6 @@ class EnclosedNetwork:
 
     def start(self, y: TaylorForms) -> State:
         """What arrives at the first layer."""
-        if len(self.blurred):
-            ends = (np.broadcast_to(end, (len(y), len(self.blurred))) for end in (-self.blur, self.blur))
-            y = TaylorForms.concatenate([y, TaylorForms.constants(Interval(*ends), y.dimension)])
         return State(np.arange(len(y)), y, np.arange(len(self.network.inputs)), None)
 
     def before_last(self, y: TaylorForms, eta: float) -> State:

@@ -5,7 +5,6 @@ A whole model is one problem; a task graph has one for every block and every smo
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,20 +35,18 @@ MOST_COEFFICIENTS = 1 << 24
 """Of the forms of a batch of points."""
 SEEDS, CLIMBS = 1 << 14, 32
 """Points at which an error is looked for before anything is proved, and of how many the worst are climbed from."""
-CORNERS = 16
-"""Of a blur that are tried."""
+NEGLIGIBLE = 2.0**-10
+"""Part of ε below which no bound is sharpened."""
 SIZING = 1 << 12
 """Boxes, in all of a chart, from which the size of its points is bounded."""
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """|f(y) − Ψ(Q·y + δ)| for every point y of the task's manifold, and every |δ| ≤ blur (Q the embedding)."""
+    """|f(y) − Ψ(Q·y)| for every point y of the task's manifold, Q its embedding."""
 
     network: Network
     task: ManifoldTask
-    blur: Array | None = None
-    """(inputs,): how far what the network reads may be from Q·y, each on its own; None for not at all."""
     chosen: tuple[int, ...] | None = None
     """For every parametrising chart the one gate output of the last layer that is known to win on all of it; None: what the gate allows."""
     valid: bool = True
@@ -86,6 +83,7 @@ def solve(
     *,
     epsilon: float | None,
     tightness: float | None,
+    floor: float | None = None,
     boxes: int,
     deadline: float,
     seed: int,
@@ -96,10 +94,12 @@ def solve(
     network, task = problem.network, problem.task
     manifold, target = EnclosedManifold(task.atlas), EnclosedTarget(task)
     size = base_size(manifold)
-    enclosed = EnclosedNetwork(network, task.atlas.embedding, size, problem.blur)
+    enclosed = EnclosedNetwork(network, task.atlas.embedding, size)
     roundings = {str(dtype): _rounding_in(problem, size, dtype) for dtype in {np.dtype(float), network.dtype}}
     eta = max(found.logits for found in roundings.values())
-    goal = Goal(np.inf if epsilon is None else epsilon, tightness, slack=float(roundings["float64"].outputs.max()))
+    if floor is None:
+        floor = 0.0 if epsilon is None else NEGLIGIBLE * epsilon
+    goal = Goal(np.inf if epsilon is None else epsilon, tightness, floor, slack=float(roundings["float64"].outputs.max()))
     _seed(goal, problem, seed)
     judges = [
         ErrorJudge(p, manifold, enclosed, target, goal, eta, problem.valid, None if problem.chosen is None else problem.chosen[p])
@@ -142,34 +142,33 @@ def _rounding_in(problem: Problem, size: Array, dtype: np.dtype) -> Rounding:
     """What evaluation in `dtype` adds, at x̂ = Q·y computed in float64 and rounded to the dtype."""
     Q = problem.task.atlas.embedding
     reach = size if Q is None else np.abs(Q) @ size * GENEROUS
-    if problem.blur is not None:
-        reach = reach + problem.blur
     computed = 0.0 * reach if Q is None else gamma(Q.shape[1], float) * reach
     return network_rounding(problem.network, reach, computed + problem.computed.get(str(dtype), 0.0), dtype)
 
 
 def _seed(goal: Goal, problem: Problem, seed: int) -> None:
-    """The largest error found by sampling and climbing: what bounds are compared with from the start."""
-    network, task, blur = problem.network.astype(float), problem.task, problem.blur  # bounds are about the weights, not about their dtype
-    points = task.atlas.sample(max(SEEDS, 16 * len(task.atlas)), seed, low_discrepancy=True)
+    """The largest error found by sampling: what bounds are compared with from the start, and climbed to where they have to come near it.
 
-    def error(points: Points, shift: Array | float = 0.0) -> Array:
-        found = np.abs(network(points.ambient + shift) - task.evaluate(points)).max(1)
+    A sample that misses ε ends it: there is nothing to prove. The stored weights are evaluated in float64 whatever their dtype, as the
+    bounds are about their real-arithmetic function.
+    """
+    network, task = problem.network.astype(float), problem.task
+
+    def error(points: Points) -> Array:
+        found = np.abs(network(points.ambient) - task.evaluate(points)).max(1)
         return np.where(np.isnan(found), np.inf, found)
 
-    found = error(points)
-    worst = np.argsort(-found, kind="stable")[:CLIMBS]
-    climbed, values = ascend(task.atlas, points[worst], error, seed)
-    best = int(np.argmax(values))
-    goal.found = float(values[best])
-    goal.where = (int(climbed.chart[best]), climbed.intrinsic[best])
-    if blur is not None and blur.any():
-        # Towards which corner of the blur the error grows differs from point to point.
-        corners = itertools.islice(itertools.product((-1.0, 1.0), repeat=int((blur > 0).sum())), CORNERS)
-        for corner in corners:
-            shift = np.zeros(len(blur))
-            shift[blur > 0] = np.array(corner) * blur[blur > 0]
-            goal.found = max(goal.found, float(error(points, shift).max()))
+    def note(points: Points, errors: Array) -> None:
+        best = int(np.argmax(errors))
+        goal.found, goal.where = float(errors[best]), (int(points.chart[best]), points.intrinsic[best])
+
+    points = task.atlas.sample(max(SEEDS, 16 * len(task.atlas)), seed, low_discrepancy=True)
+    errors = error(points)
+    note(points, errors)
+    if goal.missed or goal.tightness is None:
+        return
+    worst = np.argsort(-errors, kind="stable")[:CLIMBS]
+    note(*ascend(task.atlas, points[worst], error, seed))
 
 
 def run(
