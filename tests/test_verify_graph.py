@@ -1,0 +1,403 @@
+"""Verification of task graphs: right networks hold, every kind of wrong one is refuted at a point where it is wrong itself."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling, builtin
+from atlasmoe.constructions import Affine, Known, Model, Network
+from atlasmoe.errors import InvalidArgument
+from atlasmoe.verify import Report, verify, verify_network
+from atlasmoe.verify.graph import ALL_PIECES, GraphPromise
+from atlasmoe.verify.graph_points import Domain, interface_points
+from atlasmoe.verify.graph_survey import Distinct
+from handmade import Arrays, with_expert
+
+SAMPLES = 600
+KNOTS = (0.0, 0.3, 1.0, 2.0)
+"""0.3 is no float32 number, and 0.3 as a float64 is not 3/10."""
+
+
+def jumping(closed: str = "lower") -> TaskGraph:
+    """Two blocks that jump at their interfaces, one that shares a coordinate with the first, and a product."""
+    return TaskGraph(
+        f"jumping {closed}",
+        (
+            Input("x", Box((0, 0), (2, 2)), ("s", "t")),
+            Block.parse("a", ("s",), Tiling.intervals(KNOTS, closed), ["s", "3 + s**2", "1 - s"]),
+            Block.parse("b", ("t",), Tiling.intervals(KNOTS, closed), ["1 + t", "-1", "2*t"]),
+            Combine.parse("f", ("a", "b"), "a*b + 2*a"),
+        ),
+        "f",
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return atlasmoe.compile(jumping(), epsilon=0.1)
+
+
+@pytest.fixture(scope="module")
+def report(model: Model) -> Report:
+    return verify(model, samples=SAMPLES, seed=1)
+
+
+def refuted(report: Report) -> set[str]:
+    return {claim.name for claim in report.claims if claim.known is Known.REFUTED}
+
+
+def wrong_at(network: Network, report: Report, model: Model) -> bool:
+    """Whether the network errs by more than ε at the witness of the total error, by its own output."""
+    claim = report["total"]
+    assert claim.witness is not None
+    x = np.array([claim.witness])
+    assert isinstance(model.task, TaskGraph)
+    return float(np.abs(network(x) - model.task(x)).max()) == pytest.approx(claim.bound) and claim.bound > model.facts["epsilon"]
+
+
+def test_a_right_model_holds(model: Model, report: Report) -> None:
+    assert report.holds, str(report)
+    assert {claim.known for claim in report.claims} == {Known.SAMPLED}
+    names = {"layout", "total", "finite", "passthrough", "slots", "routing.valid", "routing.batches", "block[a]", "block[b]", "combine[f]"}
+    assert {claim.name for claim in report.claims} == names
+    assert report.pieces is not None
+    assert (report.pieces.seen, report.pieces.total, report.pieces.drawn, report.pieces.empty, report.pieces.every) == (9, 9, 9, 0, True)
+    assert {name: sum(counts.values()) for name, counts in report.blocks.items()} == {"a": SAMPLES, "b": SAMPLES}
+    assert report.counts["uniform"] == SAMPLES
+    assert set(report.counts) == {"pieces", "uniform", "low discrepancy", "interface", "face", "edge", "tie", "ascent"}
+    assert report.never == () == report.warnings
+    assert report["total"].samples == report.points
+    document = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert document["pieces"]["seen"] == 9
+    assert "9 of 9 distinct pieces" in str(report)
+
+
+def test_the_total_error_agrees_with_a_dense_grid(model: Model, report: Report) -> None:
+    line = np.linspace(0, 2, 401)
+    x = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    assert isinstance(model.task, TaskGraph)
+    worst = np.abs(model(x) - model.task(x)).max()
+    assert report["total"].bound >= 0.95 * worst
+
+
+def test_same_seed_same_report(model: Model, report: Report) -> None:
+    assert replace(verify(model, samples=SAMPLES, seed=1), seconds=0.0) == replace(report, seconds=0.0)
+
+
+def tampered(model: Model, layer: int, expert: int, change: Callable[[Arrays], None]) -> Network:
+    return with_expert(model.network, layer, expert, change)
+
+
+def with_layer(network: Network, number: int, **changes: object) -> Network:
+    layers = tuple(replace(la, **changes) if k == number else la for k, la in enumerate(network.layers))  # type: ignore[arg-type]
+    return Network(layers, network.inputs)
+
+
+def layer_of(model: Model, block: str) -> int:
+    return int(model.facts["routes"][block]) - 1
+
+
+def test_swapped_experts(model: Model) -> None:
+    number = layer_of(model, "a")
+    first, second, third = model.network.layers[number].experts
+    broken = with_layer(model.network, number, experts=(second, first, third))
+    report = verify(model, samples=SAMPLES, network=broken)
+    assert {"total", "block[a]"} <= refuted(report)
+    assert "block[b]" not in refuted(report)
+    assert wrong_at(broken, report, model)
+    assert report.rate.violations > 0
+    assert "a: piece" in report.worst["total"].route
+
+
+def test_swapped_gate_rows(model: Model) -> None:
+    number = layer_of(model, "b")
+    gate = model.network.layers[number].gate
+    broken = with_layer(model.network, number, gate=Affine(gate.weight[[1, 0, 2]], gate.bias[[1, 0, 2]]))
+    report = verify(model, samples=SAMPLES, network=broken)
+    assert {"total", "routing.valid"} <= refuted(report)
+    assert wrong_at(broken, report, model)
+
+
+@pytest.mark.parametrize("by", [0.05, 1e-9, "one float"])
+def test_a_moved_knot(model: Model, by: float | str) -> None:
+    """Also by one float: then the single interface point at t = 0.3 is wrong, and only a sample that contains it shows that."""
+    number = model.facts["scores"]["a"] - 1
+
+    def move(arrays: Arrays) -> None:
+        bias = arrays[0][1]
+        at = int(np.argmin(np.abs(np.abs(bias) - 0.3)))
+        towards = np.nextafter(bias[at], np.inf * np.sign(bias[at])) if by == "one float" else bias[at] + float(by) * np.sign(bias[at])
+        for k in np.flatnonzero(np.abs(bias) == np.abs(bias[at])):
+            bias[k] = towards if np.sign(bias[k]) == np.sign(bias[at]) else -towards
+
+    broken = tampered(model, number, 0, move)
+    report = verify(model, samples=SAMPLES, network=broken)
+    assert {"routing.valid", "total"} <= refuted(report)
+    claim = report["routing.valid"]
+    assert claim.witness is not None
+    x = np.array([claim.witness])
+    assert isinstance(model.task, TaskGraph)
+    names = broken.layers[layer_of(model, "a")].names
+    taken = names[int(broken.trace(x).routes[layer_of(model, "a")][0])]
+    block = model.task.blocks[0]
+    owner = block.names[int(model.task.trace(x).routes[0, 0])]
+    assert taken != owner
+    assert wrong_at(broken, report, model)
+
+
+def test_an_erased_slot(model: Model) -> None:
+    """R2: what block b's experts do to y[a]."""
+    number = layer_of(model, "b")
+    row = model.network.layers[number].channels.index("y[a]")
+
+    def erase(arrays: Arrays) -> None:
+        arrays[-1][0][row] = 0
+
+    broken = tampered(model, number, 2, erase)
+    report = verify(model, samples=SAMPLES, network=broken)
+    assert {"slots", "total"} <= refuted(report)
+    assert wrong_at(broken, report, model)
+
+
+def test_a_slot_that_is_off_by_a_rounding(model: Model) -> None:
+    number = layer_of(model, "b")
+    row = model.network.layers[number].channels.index("y[a]")
+
+    def nudge(arrays: Arrays) -> None:
+        column = int(np.flatnonzero(arrays[-1][0][row])[0])
+        arrays[-1][0][row, column] = np.nextafter(1, 2)
+
+    report = verify(model, samples=SAMPLES, network=tampered(model, number, 0, nudge))
+    assert refuted(report) == {"slots"}
+    assert 0 < report["slots"].bound < 1e-14
+
+
+def test_an_input_that_is_not_carried(model: Model) -> None:
+    row = model.network.layers[0].channels.index("x[1]")
+
+    def nudge(arrays: Arrays) -> None:
+        column = int(np.flatnonzero(arrays[-1][0][row])[0])
+        arrays[-1][0][row, column] = np.nextafter(1, 2)
+
+    assert "passthrough" in refuted(verify(model, samples=SAMPLES, network=tampered(model, 0, 0, nudge)))
+
+
+@pytest.mark.parametrize("by", [0.2, 1e-10])
+def test_a_changed_gate_bias(model: Model, by: float) -> None:
+    """Also by so little that no random point is routed wrongly: the points next to interfaces are."""
+    number = layer_of(model, "a")
+    gate = model.network.layers[number].gate
+    broken = with_layer(model.network, number, gate=Affine(gate.weight.copy(), gate.bias + by * np.array([1, 0, 0])))
+    report = verify(model, samples=SAMPLES, network=broken)
+    assert {"routing.valid", "total"} <= refuted(report)
+    assert wrong_at(broken, report, model)
+
+
+def test_a_wrong_read_out(model: Model) -> None:
+    def stretch(arrays: Arrays) -> None:
+        arrays[-1][0][:] *= 1.1
+
+    broken = tampered(model, len(model.network.layers) - 1, 0, stretch)
+    report = verify(model, samples=SAMPLES, network=broken)
+    assert refuted(report) == {"total", "combine[f]"}
+    assert wrong_at(broken, report, model)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_no_number(model: Model, value: float) -> None:
+    def poison(arrays: Arrays) -> None:
+        arrays[-1][0][-1, 0] = value
+
+    report = verify(model, samples=SAMPLES, network=tampered(model, layer_of(model, "b"), 0, poison))
+    assert {"finite", "total"} <= refuted(report)
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        {"a": 4, "b": 2},  # each other's
+        {"a": 2},
+        {"a": 2, "b": 2},
+        {"a": 2, "b": 99},
+        {"a": 2, "b": 0},
+        {"a": 2, "b": "four"},
+        {"a": 2, "b": 4.0},
+        {"a": 2, "b": True},
+        {"a": 2, "b": 5},
+        {"a": 2, "b": 4, "c": 3},
+        {},
+    ],
+)
+def test_wrong_entries_are_refuted_and_never_crash(model: Model, routes: dict[str, object]) -> None:
+    assert model.facts["routes"] == {"a": 2, "b": 4}
+    wrong = replace(model, facts={**model.facts, "routes": routes})
+    report = verify(wrong, samples=100)
+    assert refuted(report) & {"layout", "routing.valid"}
+    assert report["total"].holds, "the weights are as they were"
+
+
+def test_facts_without_routes_are_refused(model: Model) -> None:
+    facts = {key: value for key, value in model.facts.items() if key != "routes"}
+    with pytest.raises(InvalidArgument, match="do not say which layer routes which block"):
+        verify(replace(model, facts=facts), samples=10)
+    assert isinstance(model.task, TaskGraph)
+    with pytest.raises(InvalidArgument, match="GraphPromise"):
+        verify_network(model.network, model.task, epsilon=0.1)
+    three = TaskGraph("more", (*model.task.nodes[:3], Combine.parse("f", ("a", "b"), ["a", "b"])), "f")
+    with pytest.raises(InvalidArgument, match=r"R\^2 to R\^1, task graph 'more' needs R\^2 to R\^2"):
+        verify_network(model.network, three, epsilon=0.1, promise=GraphPromise({}))
+
+
+@pytest.mark.parametrize(
+    ("closed", "dtype", "depth"), [("upper", "float32", "L"), ("lower", "float32", "L+1"), ("upper", "float64", "paper")]
+)
+def test_jumps_with_either_closing(closed: str, dtype: str, depth: str) -> None:
+    """An interface point belongs to the side that the spec says; a network for the other closing is wrong at just those points."""
+    model = atlasmoe.compile(jumping(closed), epsilon=0.2, dtype=dtype, depth=depth)
+    report = verify(model, samples=SAMPLES)
+    assert report.holds, str(report)
+    other = replace(model, task=jumping("lower" if closed == "upper" else "upper"))
+    against = verify(other, samples=SAMPLES)
+    assert {"total", "routing.valid"} <= refuted(against)
+    witness = against["routing.valid"].witness
+    assert witness is not None
+    assert set(witness) & {1.0, 0.3}, "only an interface point itself tells them apart"
+    assert against.rate.violations == 0
+
+
+def test_interface_points_lie_on_both_sides_and_on_the_interface() -> None:
+    for dtype in (np.dtype("float64"), np.dtype("float32")):
+        places = interface_points(Domain(jumping(), dtype), 100, 0)
+        s = places.ambient[:, 0]
+        np.testing.assert_array_equal(s.astype(dtype).astype(float), s)
+        one = np.asarray(1, dtype)
+        wanted = {1.0, float(np.nextafter(one, np.asarray(2, dtype))), float(np.nextafter(one, np.asarray(0, dtype)))}
+        assert wanted <= set(s.tolist())
+        assert (np.abs(s - 0.3) < 1e-6).sum() >= 4
+
+
+def test_pieces_that_cannot_be_met_are_counted() -> None:
+    graph = TaskGraph(
+        "shared",
+        (
+            Input("x", Box((0,), (1,))),
+            Block.parse("a", ("x",), Tiling.intervals((0, 0.5, 1)), ["x", "1 - x"]),
+            Block.parse("b", ("x",), Tiling.intervals((0, 0.25, 1)), ["x**2", "x/4"]),
+            Combine.parse("f", ("a", "b"), "a - b"),
+        ),
+        "f",
+    )
+    report = verify(atlasmoe.compile(graph, epsilon=0.05, depth="L"), samples=SAMPLES)
+    assert report.holds, str(report)
+    assert report.pieces is not None
+    assert (report.pieces.seen, report.pieces.total, report.pieces.empty) == (3, 4, 1)
+
+
+def test_four_to_the_sixteen_by_strata() -> None:
+    """4.3 billion pieces: strata exercise every expert of every layer though the sample is small."""
+    L, E = 16, 4
+    inputs = [Input(f"x{l}", Box((0,), (E,))) for l in range(L)]
+    blocks = [
+        Block.parse(f"y{l}", (f"x{l}",), Tiling.intervals(range(E + 1)), [f"{(i * (l + 1)) % 5} - x{l}/{i + 1}" for i in range(E)])
+        for l in range(L)
+    ]
+    last = Combine.parse("f", [f"y{l}" for l in range(L)], "+".join(f"y{l}" for l in range(L)))
+    model = atlasmoe.compile(TaskGraph("many", (*inputs, *blocks, last), "f"), epsilon=1e-3, depth="L+1")
+    report = verify(model, samples=64)
+    assert report.holds, str(report)
+    assert report.pieces is not None
+    assert report.pieces.total == 4**16 > ALL_PIECES
+    assert not report.pieces.every
+    assert report.pieces.empty == 0
+    assert report.never == ()
+    assert report.pieces.drawn <= report.pieces.seen <= report.points
+    # One expert of the sixty-four, wrong in one of its weights.
+    number = int(model.facts["routes"]["y11"]) - 1
+    column = model.network.layers[number].channels.index("y[y11]")
+
+    def bend(arrays: Arrays) -> None:
+        arrays[-1][1][column] += 0.01
+
+    broken = with_expert(model.network, number, 2, bend)
+    against = verify(model, samples=64, network=broken)
+    assert {"total", "block[y11]"} == refuted(against)
+    assert wrong_at(broken, against, model)
+
+
+def test_tuples_are_counted_exactly() -> None:
+    distinct = Distinct([8] * 32)
+    rng = np.random.default_rng(0)
+    routes = rng.integers(8, size=(5000, 32))
+    for part in np.array_split(np.concatenate([routes, routes[:100]]), 7):
+        distinct.add(part)
+    distinct.add(np.where(np.arange(32) == 3, -1, routes[:5]))
+    assert len(distinct) == 5000
+    assert len(distinct.words) > 1
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Model:
+    """A circle on charts, a block that reads its value, and an interval: 2 · 3 · 2 pieces."""
+    circle = builtin("circle", charts=2)
+    graph = TaskGraph(
+        "mixed",
+        (
+            Input("c", circle, ("u", "v")),
+            Input("t", Box((0,), (1,))),
+            Block.parse("a", ("u", "v"), circle, "u*v"),
+            Block.parse("b", ("a",), Tiling.intervals((-0.5, -0.2, 0.1, 0.5)), ["-a", "a + 0.4", "0.5 + (a - 0.1)/2"]),
+            Block.parse("d", ("t",), Tiling.intervals((0, 0.5, 1)), ["t", "2*t"]),
+            Combine.parse("f", ("b", "d", "t"), ["b + d", "d - t"]),
+        ),
+        "f",
+    )
+    return atlasmoe.compile(graph, epsilon=0.2)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_charts_computed_values_and_intervals_together(mixed: Model, dtype: str) -> None:
+    report = verify(mixed, samples=SAMPLES, network=mixed.network.astype(dtype))
+    assert report.holds, str(report)
+    assert {"routing.valid", "routing.read", "routing.ties", "block[a]", "block[b]", "block[d]"} <= {claim.name for claim in report.claims}
+    assert report.worst["routing.valid"].route.startswith("a: arc")
+
+
+def test_a_block_that_misreads_a_computed_value(mixed: Model) -> None:
+    number = int(mixed.facts["scores"]["b"]) - 1
+
+    def move(arrays: Arrays) -> None:
+        arrays[0][1][np.isclose(np.abs(arrays[0][1]), 0.1)] *= 1.5
+
+    broken = with_expert(mixed.network, number, 0, move)
+    report = verify(mixed, samples=SAMPLES, network=broken)
+    assert "routing.read" in refuted(report)
+    assert report["routing.read"].bound > 1e6, "in units of what rounding allows"
+
+
+def test_charts_that_change_places(mixed: Model) -> None:
+    number = int(mixed.facts["routes"]["a"]) - 1
+    gate = mixed.network.layers[number].gate
+    broken = with_layer(mixed.network, number, gate=Affine(gate.weight[::-1].copy(), gate.bias[::-1].copy()))
+    report = verify(mixed, samples=SAMPLES, network=broken)
+    assert "routing.valid" in refuted(report)
+    witness = report["routing.valid"].witness
+    assert witness is not None
+    chosen = int(broken.trace([witness]).routes[number][0])
+    assert isinstance(mixed.task, TaskGraph)
+    assert not mixed.task.trace([witness]).valid["a"][0, chosen]
+
+
+def test_the_verifier_knows_no_builder() -> None:
+    allowed = {"network", "ledger", "model", "ridge"}
+    for path in (Path(atlasmoe.__file__).parent / "verify").glob("graph*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("constructions"):
+                assert node.module.removeprefix("constructions.") in allowed, path.name
