@@ -129,9 +129,9 @@ def test_the_reference_ball_of_a_three_torus_is_all_on_the_manifold():
     """u = sin θ folds at 1, just beyond the cells: the common reference ball must not reach there."""
     task = task_on(builtin("torus", dimension=3, atlas="ball", charts=216), lambda *x: x[0] * x[2] + x[1] * x[4])
     routing = affine_router.route(task.atlas, "float64")
-    cells = affine_router.cells(routing, 0)
+    cells = affine_router.cells(routing, 0)[::9]
     ready = shared_targets(Workshop(task, routing, None, 24, True, 24, 0), cells)
     assert len(ready) == len(cells)
-    for index in (0, 77):
+    for index in (0, 7):
         u, points = cells[index].draw(task.atlas, routing, 500, 9)
         assert np.abs(ready[index].net(u) - task.evaluate(points)).max() <= 1.5 * ready[index].error
