@@ -27,7 +27,6 @@ QUICK = ("Franke, d=2", "straight kink, d=2", "curved kink, d=2", "additive, d=5
 REFINED = "curved kink, d=2"
 METHODS = ("quick", "thorough", "refined", "random features", "SWIM", "trained", "deep")
 TRAINING_FACTOR = 20
-RESULTS = Path("out/fit.json")
 
 Row = dict[str, tuple[float, float]]
 """Error and CPU seconds by method."""
@@ -37,12 +36,12 @@ def constructed(name: str, width: int, effort: str) -> Predictor:
     return fit(Target(lambda count, seed, _: sample(name, count, seed), name, "benchmark"), width, effort=effort).net
 
 
-def row(name: str, width: int, cap: float, known: Row) -> Row:
-    """Error and seconds of every method that is not known yet."""
+def row(name: str, width: int, methods: list[str], cap: float, known: Row) -> Row:
+    """Error and seconds of those of the methods that are not known yet."""
     results = dict(known)
 
     def measure(method: str, make: Callable[[], Predictor]) -> None:
-        if method not in results:
+        if method in methods and method not in results:
             start = time.process_time()
             predict = make()
             seconds = time.process_time() - start
@@ -54,7 +53,7 @@ def row(name: str, width: int, cap: float, known: Row) -> Row:
         measure("refined", lambda: refined(name, width)[0])
     measure("random features", lambda: random_features(name, width))
     measure("SWIM", lambda: swim(name, width))
-    if cap > 0:
+    if cap > 0 and "thorough" in results:
         seconds = min(cap, TRAINING_FACTOR * results["thorough"][1])
         deep = [deep_width(TARGETS[name][0], width)] * DEEP_LAYERS
         measure("trained", lambda: trained(name, [width], width, seconds))
@@ -62,15 +61,15 @@ def row(name: str, width: int, cap: float, known: Row) -> Row:
     return results
 
 
-def load() -> dict[tuple[str, int], Row]:
-    if not RESULTS.exists():
+def load(path: Path) -> dict[tuple[str, int], Row]:
+    if not path.exists():
         return {}
-    return {(name, width): {m: (e, s) for m, (e, s) in row.items()} for name, width, row in json.loads(RESULTS.read_text())}
+    return {(name, width): {m: (e, s) for m, (e, s) in row.items()} for name, width, row in json.loads(path.read_text())}
 
 
-def store(rows: dict[tuple[str, int], Row]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([[name, width, row] for (name, width), row in rows.items()], indent=1))
+def store(rows: dict[tuple[str, int], Row], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([[name, width, row] for (name, width), row in rows.items()], indent=1))
 
 
 def table(rows: dict[tuple[str, int], Row]) -> str:
@@ -124,8 +123,10 @@ def main() -> None:
     size.add_argument("--full", action="store_true", help="all targets at widths 64, 256 and 1024")
     parser.add_argument("--widths", type=int, nargs="+")
     parser.add_argument("--targets", nargs="+", help="parts of their names")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="training needs the time of `thorough`")
     parser.add_argument("--training-cap", type=float, help="most CPU seconds for one trained network; 0: none is trained")
-    parser.add_argument("--keep", action="store_true", help="complete the results of out/fit.json instead of starting over")
+    parser.add_argument("--keep", action="store_true", help="complete the results of an earlier run")
+    parser.add_argument("--results", type=Path, default=Path("out/fit.json"), help="where they are kept (default out/fit.json)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     widths = options.widths or ([64, 256, 1024] if options.full else [64])
@@ -133,14 +134,14 @@ def main() -> None:
         [n for n in TARGETS if any(part in n for part in options.targets)] if options.targets else list(TARGETS if options.full else QUICK)
     )
     cap = options.training_cap if options.training_cap is not None else (120.0 if options.full else 15.0)
-    rows = load() if options.keep else {}
+    rows = load(options.results) if options.keep else {}
     for width in widths:
         for name in names:
-            rows[name, width] = row(name, width, cap, rows.get((name, width), {}))
-            store(rows)
+            rows[name, width] = row(name, width, options.methods, cap, rows.get((name, width), {}))
+            store(rows, options.results)
     print(f"Training is cut off after {cap:g} s.\n" if cap > 0 else "Nothing was trained in this run.\n")
     print(table(rows))
-    figure(rows, Path("out/fit.png"))
+    figure(rows, options.results.with_suffix(".png"))
 
 
 if __name__ == "__main__":
