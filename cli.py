@@ -395,12 +395,9 @@ def demo(output: Path, samples: int, as_json: bool) -> None:
 
 def _compile(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices: dict[str, Any]) -> tuple[Model, Path]:
     """Compile and save; what would make saving fail is said before the work is done."""
-    from .atlas import ManifoldTask
     from .constructions.compile import compile
     from .export.folder import check_output, save
 
-    if not isinstance(task, ManifoldTask):
-        raise InvalidArgument(f"{task.name} is a task graph: lint and show understand it, compile takes tasks on one manifold only")
     check_output(output, force)
     given = {name: value for name, value in choices.items() if value is not None}
     if "epsilon" in given or "width" not in given:
@@ -409,9 +406,11 @@ def _compile(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices:
     return model, save(model, output, overwrite=force)
 
 
-def _absolute(epsilon: str, task: ManifoldTask) -> float:
+def _absolute(epsilon: str, task: ManifoldTask | TaskGraph) -> float:
     """ε as a number; a percentage is of max f − min f on M, sampled, of the component where that is largest."""
     import numpy as np
+
+    from .atlas import TaskGraph
 
     try:
         value = float(epsilon.removesuffix("%"))
@@ -419,7 +418,10 @@ def _absolute(epsilon: str, task: ManifoldTask) -> float:
         raise InvalidArgument(f"--epsilon {epsilon!r} is neither a number nor a percentage like 1%") from None
     if not epsilon.endswith("%"):
         return value
-    values = task.evaluate(task.atlas.sample(max(RANGE_SAMPLES, 16 * len(task.atlas.parametrising)), 0, low_discrepancy=True))
+    if isinstance(task, TaskGraph):
+        values = task.evaluate(task.sample(max(RANGE_SAMPLES, 16 * task.subtasks), 0, low_discrepancy=True))
+    else:
+        values = task.evaluate(task.atlas.sample(max(RANGE_SAMPLES, 16 * len(task.atlas.parametrising)), 0, low_discrepancy=True))
     values = values[np.isfinite(values).all(1)]
     spread = float(np.ptp(values, axis=0).max()) if len(values) else 0.0
     if not spread > 0:
@@ -467,12 +469,18 @@ def _point(text: str, model: Model) -> Any:
 
 
 def _print_model(model: Model, path: Path) -> None:
+    from .atlas import TaskGraph
     from .report import tables
 
     _print(tables.ledger_table(model.ledger, statements=_wide()))
     network = model.network
-    sizes = f"E = {len(network.layers[-1])}, {network.parameters:,} parameters, {network.active_parameters:,} of them per input"
-    click.echo(f"{model.task.name}: {sizes}, {network.dtype}")
+    sizes = f"{network.parameters:,} parameters, {network.active_parameters:,} of them per input, {network.dtype}"
+    if isinstance(model.task, TaskGraph):
+        from .report.graph_tree import summary
+
+        click.echo(f"{summary(model.task)}; {len(network.layers)} layers, {sizes}")
+    else:
+        click.echo(f"{model.task.name}: E = {len(network.layers[-1])}, {sizes}")
     if "plan" in model.facts:
         click.echo(model.ledger.root.note)
     if "why" in model.facts:
