@@ -41,6 +41,38 @@ expression = "a + b**2"
 """
 
 
+FOLD = """
+[task]
+name = "fold"
+kind = "graph"
+output = "f"
+[[input]]
+name = "x"
+domain = [[0, 2], [0, 2]]
+[[block]]
+name = "a"
+reads = ["x_1"]
+[[block.piece]]
+domain = [0, 0.5]
+expression = "sin(x_1)"
+[[block.piece]]
+domain = [0.5, 2]
+expression = "1 + x_1**2"
+[[block]]
+name = "b"
+reads = ["x_2"]
+[[block.piece]]
+domain = [0, 1]
+expression = "x_2"
+[[block.piece]]
+domain = [1, 2]
+expression = "2 - x_2"
+[[combine]]
+name = "f"
+expression = "2*a - b"
+"""
+
+
 def many(L: int) -> TaskGraph:
     inputs = [Input(f"x{l}", Box((0,), (8,))) for l in range(L)]
     names = [f"y{l}" for l in range(L)]
@@ -159,3 +191,16 @@ def test_lint_on_the_command_line(spec: Path) -> None:
     cycle, overlap = result.stderr.splitlines()
     assert "has a cycle: b → f → b" in cycle
     assert "overlaps piece 'piece2' on [0.25, 0.5], where the two subtasks disagree by 0.25" in overlap
+
+
+def test_a_graph_is_compiled_shown_and_verified_on_the_command_line(spec: Path, tmp_path: Path) -> None:
+    """The fold, by percentage of its range: compile writes a folder that show and verify understand."""
+    folder = tmp_path / "model"
+    spec.write_text(FOLD, encoding="utf-8")
+    made = CliRunner().invoke(main, ["compile", str(spec), "-o", str(folder), "--epsilon", "2%"])
+    assert made.exit_code == 0, made.stderr
+    line = "fold: 2^2 = 4 pieces from 4 subtasks in 2 blocks; R^2 → R^1; "
+    assert line in made.stdout
+    assert line in CliRunner().invoke(main, ["show", str(folder)]).stdout
+    checked = CliRunner().invoke(main, ["verify", str(folder), "--samples", "2000"])
+    assert checked.exit_code == 0, checked.stdout
