@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
-from ...atlas import ManifoldTask
+from ...atlas import ManifoldTask, TaskGraph
 from ...constructions.ledger import Claim, Known
 from ...constructions.network import Network
 from ...errors import FolderError
@@ -44,7 +44,7 @@ class Certificate:
     tightness: float | None
     claims: tuple[Claim, ...]
     trees: Mapping[str, Tree] = field(repr=False)
-    """Parametrising chart ↦ its boxes."""
+    """Parametrising chart ↦ its boxes; of a graph, node/chart or node/piece ↦ boxes."""
     scores: Mapping[str, Tree] = field(repr=False)
     """The same for the claims about τ, if there are any."""
     winners: tuple[str, ...] = field(repr=False)
@@ -56,12 +56,13 @@ class Certificate:
     seconds: float
     versions: Mapping[str, str] = field(repr=False)
     network: Network = field(repr=False)
-    problem: ManifoldTask = field(repr=False)
+    problem: ManifoldTask | TaskGraph = field(repr=False)
 
     @property
     def status(self) -> Known:
         """Of the claims that together are the theorem (`PRINCIPAL`): PROVED if all are; REFUTED if one is; else UNKNOWN."""
-        known = {claim.known for claim in self.claims if claim.name in PRINCIPAL}
+        graph = isinstance(self.problem, TaskGraph)
+        known = {claim.known for claim in self.claims if claim.name in PRINCIPAL or (graph and claim.name.endswith(".cover"))}
         return Known.REFUTED if Known.REFUTED in known else Known.UNKNOWN if Known.UNKNOWN in known else Known.PROVED
 
     def __getitem__(self, name: str) -> Claim:
@@ -83,6 +84,7 @@ class Certificate:
         return {
             "schema": SCHEMA,
             "task": self.task,
+            "kind": "graph" if isinstance(self.problem, TaskGraph) else "manifold",
             "dtype": self.dtype,
             "epsilon": _number(self.epsilon),
             "tightness": self.tightness,

@@ -46,7 +46,7 @@ def claims(
     valid = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
     eta = max(found.logits for found in roundings.values())
     routing = Claim("routing.valid", valid, "Theorem 4.8 step 3, B1", 0.0, float(bool(open_)), known, note=f"η = {eta:.3g}")
-    return (total, *_inference(total, epsilon, roundings), routing, _cover(trees, manifold))
+    return (total, *_inference(total, epsilon, roundings), routing, edge_claim(trees, manifold))
 
 
 def score_claims(trees: Mapping[str, Tree], judges: Sequence[ScoresJudge], promise: ScorePromise) -> tuple[Claim, ...]:
@@ -89,7 +89,7 @@ def _inference(total: Claim, epsilon: float, roundings: Mapping[str, Rounding]) 
         yield Claim(f"total.{dtype}", statement, "R9", epsilon, bound, known, note=f"rounding adds at most {added:.3g}")
 
 
-def _cover(trees: Mapping[str, Tree], manifold: EnclosedManifold) -> Claim:
+def edge_claim(trees: Mapping[str, Tree], manifold: EnclosedManifold) -> Claim:
     """No point on an edge of a chart box is left to that chart alone."""
     bare = 0
     witness: tuple[float, ...] | None = None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ...atlas import ManifoldTask
+import numpy as np
+
+from ...atlas import ManifoldTask, TaskGraph
 from ...constructions.model import Model
 from ...constructions.network import Network
 from ...errors import InvalidArgument
@@ -13,6 +15,7 @@ from ..promise import ScorePromise
 from ..sample import versions
 from .certificate import Certificate
 from .claims import claims, score_claims
+from .graph import certify_graph
 from .problem import Problem, run, solve
 from .scores import EnclosedScores, ScoresJudge
 from .tree import Search, Tree
@@ -20,7 +23,7 @@ from .tree import Search, Tree
 
 def certify(
     model: Model | Network,
-    task: ManifoldTask | None = None,
+    task: ManifoldTask | TaskGraph | None = None,
     *,
     epsilon: float | None = None,
     tightness: float | None = 1.1,
@@ -31,22 +34,32 @@ def certify(
 ) -> Certificate:
     """Prove, for every point of M, that the router picks a valid expert and that the error stays below ε.
 
-    For a compiled model, or for any network with one gate output per chart in its last layer (fine-tuned, hand-made) and its task;
-    no ledger is needed. What is proved is about the real-arithmetic function of the stored weights, and, as claims of their own, about
-    evaluating it in float64 and in the dtype of the weights. The search stops when every box is settled: when its bound is ≤ ε and
-    within `tightness` times the largest error found (None: ≤ ε suffices); or at `boxes` boxes or after `seconds`, and then claims are
-    UNKNOWN with the worst boxes named; or at a point that violates ε, which refutes. `epsilon`: that of the model if not given; a
-    network alone may do without, and then the least bound within `tightness` is proved. `checkpoint`: a file to which progress is
-    written and from which an interrupted run goes on (not for a target that is a Python function). Deterministic for a seed, but for the
-    clock.
+    For a compiled model, of a task graph too, or for any network with one gate output per chart in its last layer (fine-tuned,
+    hand-made) and its task; no ledger is needed. What is proved is about the real-arithmetic function of the stored weights, and, as
+    claims of their own, about evaluating it in float64 and in the dtype of the weights. The search stops when every box is settled: when
+    its bound is ≤ ε and within `tightness` times the largest error found (None: ≤ ε suffices); or at `boxes` boxes or after `seconds`,
+    and then claims are UNKNOWN with the worst boxes named; or at a point that violates ε, which refutes. `epsilon`: that of the model if
+    not given; a network alone may do without, and then the least bound within `tightness` is proved. `checkpoint`: a file to which
+    progress is written and from which an interrupted run goes on (not for a target that is a Python function, nor for a graph).
+    Deterministic for a seed, but for the clock.
 
     Raises `InvalidArgument` if network and task do not fit each other, for a target or charts that cannot be enclosed (naming the
     part), or for arguments out of their domain.
     """
-    promise = ScorePromise.from_facts(model.facts, len(model.network.layers[-1])) if isinstance(model, Model) else None
-    network, task, epsilon = _arguments(model, task, epsilon, tightness, boxes, seconds)
+    network, given, epsilon = _arguments(model, task, epsilon, tightness, boxes, seconds)
     started = time.monotonic()
     deadline = started + seconds
+    if isinstance(given, TaskGraph):
+        judged, trees, found, eta = certify_graph(
+            network, given, epsilon=epsilon, tightness=tightness, boxes=boxes, deadline=deadline, seed=seed
+        )
+        bound = np.inf if epsilon is None else epsilon
+        spent = time.monotonic() - started
+        return Certificate(
+            given.name, str(network.dtype), bound, tightness, judged, trees, {}, (), found, eta, spent, versions(), network, given
+        )
+    task = given
+    promise = ScorePromise.from_facts(model.facts, len(network.layers[-1])) if isinstance(model, Model) else None
     solved = solve(
         Problem(network, task),
         epsilon=epsilon,
@@ -56,7 +69,7 @@ def certify(
         seed=seed,
         checkpoint=checkpoint,
     )
-    manifold, goal, trees = solved.manifold, solved.goal, solved.trees
+    manifold, goal, trees = solved.manifold, solved.goal, dict(solved.trees)
     judged = claims(trees, manifold, network, task, goal, solved.roundings)
     scores: dict[str, Tree] = {}
     if promise is not None and not promise.balls and not goal.missed:
@@ -85,8 +98,13 @@ def certify(
 
 
 def _arguments(
-    model: Model | Network, task: ManifoldTask | None, epsilon: float | None, tightness: float | None, boxes: int, seconds: float
-) -> tuple[Network, ManifoldTask, float | None]:
+    model: Model | Network,
+    task: ManifoldTask | TaskGraph | None,
+    epsilon: float | None,
+    tightness: float | None,
+    boxes: int,
+    seconds: float,
+) -> tuple[Network, ManifoldTask | TaskGraph, float | None]:
     if isinstance(model, Model):
         if task is not None:
             raise InvalidArgument("a model has its own task; give certify(model) or certify(network, task)")
@@ -95,9 +113,8 @@ def _arguments(
         epsilon = float(model.facts["epsilon"]) if epsilon is None else epsilon
     else:
         network, given = model, task
-    if not isinstance(given, ManifoldTask):
-        raise InvalidArgument(f"certify(network, task) needs the ManifoldTask to compare with, got {type(given).__name__}")
-    task = given
+    if not isinstance(given, ManifoldTask | TaskGraph):
+        raise InvalidArgument(f"certify(network, task) needs the ManifoldTask or TaskGraph to compare with, got {type(given).__name__}")
     if epsilon is not None and not epsilon > 0:
         raise InvalidArgument(f"epsilon must be positive, got {epsilon}")
     if epsilon is None and tightness is None:
@@ -107,9 +124,11 @@ def _arguments(
     if boxes < 1 or not seconds > 0:
         raise InvalidArgument(f"boxes and seconds must be positive, got {boxes} and {seconds}")
     reads, writes = len(network.inputs), len(network.outputs)
-    if (reads, writes) != (task.atlas.ambient_dimension, task.outputs):
-        needed = f"R^{task.atlas.ambient_dimension} to R^{task.outputs}"
-        raise InvalidArgument(f"the network maps R^{reads} to R^{writes}, task {task.name!r} needs {needed}")
-    if len(network.layers[-1]) != len(task.atlas):
-        raise InvalidArgument(f"the last gate chooses from {len(network.layers[-1])} experts, but the atlas has {len(task.atlas)} charts")
-    return network, task, epsilon
+    dimension = given.ambient_dimension if isinstance(given, TaskGraph) else given.atlas.ambient_dimension
+    if (reads, writes) != (dimension, given.outputs):
+        needed = f"R^{dimension} to R^{given.outputs}"
+        raise InvalidArgument(f"the network maps R^{reads} to R^{writes}, task {given.name!r} needs {needed}")
+    if isinstance(given, ManifoldTask) and len(network.layers[-1]) != len(given.atlas):
+        experts = len(network.layers[-1])
+        raise InvalidArgument(f"the last gate chooses from {experts} experts, but the atlas has {len(given.atlas)} charts")
+    return network, given, epsilon

@@ -1,9 +1,9 @@
 """Slices of a network: the part of it that computes some channels, from the weights alone.
 
 Behind every layer a channel is either an exact copy of an earlier one (`forward.carried_channels`) or computed there. So every number in
-the network has one *origin*: (0, i) for input i, (l, c) for channel c computed by layer l. A slice runs from the last state at which
-everything it needs has a known origin; gates that decide nothing about its channels, and neurons and channels that nothing in it reads,
-are left out. What is proved of a slice holds for every input of the network, whatever the other channels are (B9).
+the network has one *origin*: (0, i) for input i, (l, c) for channel c computed by layer l. A slice computes some channels from numbers of
+known origin, which it carries to wherever they are read; gates that decide nothing about its channels, and neurons and channels that
+nothing in it reads, are left out. What is proved of a slice holds for every input of the network, whatever the other channels are (B9).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
-from ...constructions.network import Affine, MoELayer, Network, ReLUNet
-from ...errors import InvalidArgument
+from ...atlas import Array
+from ...constructions.network import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from .forward import carried_channels
 from .linear import pruned
 
@@ -51,52 +52,83 @@ class Slicer:
         return None
 
     def slice(self, layer: int, channels: Collection[int], known: Collection[Origin]) -> Slice:
-        """The part that computes channels behind layer number `layer` from inputs and numbers of `known` origin.
-
-        Raises `InvalidArgument` if they depend on something else.
-        """
+        """The part that computes channels behind layer number `layer` from inputs and numbers of `known` origin."""
         known = {*known, *((0, i) for i in range(len(self.network.inputs)))}
-        needed = np.array(sorted(channels), np.intp)
+        wanted: Indices = np.array(sorted(channels), np.intp)
+        carried: list[Origin] = []
         layers: list[MoELayer] = []
-        state = layer
-        while not layers or not all(self.origins[state][c] in known for c in needed):
-            if state == 0:
-                raise InvalidArgument(f"channels {sorted(channels)} of layer {layer} depend on channels that no earlier proof is about")
-            part, needed = _restricted(self.network.layers[state - 1], needed)
+        for state in range(layer, 0, -1):
+            part, wanted, carried = _restricted(self.network.layers[state - 1], wanted, carried, self.origins[state - 1], known)
             layers.insert(0, part)
-            state -= 1
-        names = self.network.inputs if state == 0 else self.network.layers[state - 1].channels
-        return Slice(Network(tuple(layers), tuple(names[c] for c in needed)), tuple(self.origins[state][c] for c in needed))
+            if not len(wanted):
+                break
+        return Slice(Network(tuple(layers), tuple(map(self._name, carried))), tuple(carried))
+
+    def _name(self, origin: Origin) -> str:
+        layer, channel = origin
+        return self.network.inputs[channel] if layer == 0 else self.network.layers[layer - 1].channels[channel]
 
 
-def _restricted(layer: MoELayer, channels: Indices) -> tuple[MoELayer, Indices]:
-    """The layer, writing only these channels; and the arriving channels that they depend on."""
-    arriving = layer.gate.weight.shape[1]
-    reads = np.arange(arriving) if layer.reads is None else np.array(layer.reads, np.intp)
-    nets, serves = _distinct([_outputs(layer.experts[k], channels) for k in layer.serves])
-    used = np.zeros(arriving, bool)
+def _restricted(
+    layer: MoELayer, wanted: Indices, carried: list[Origin], arriving: list[Origin], known: Collection[Origin]
+) -> tuple[MoELayer, Indices, list[Origin]]:
+    """The layer, computing the channels `wanted` and carrying numbers of the origins `carried`.
+
+    Its inputs are arriving channels of unknown origin, which are given back, and then numbers to carry to it, given back too.
+    """
+    reads = np.arange(len(arriving)) if layer.reads is None else np.array(layer.reads, np.intp)
+    nets, serves = _distinct([_outputs(layer.experts[k], wanted) for k in layer.serves])
+    used = np.zeros(len(arriving), bool)
     for net in nets:
         used[reads[(net.affines[0].weight != 0).any(0)]] = True
     decides = len(nets) > 1
     if decides:
         used |= (layer.gate.weight != 0).any(0)
-    kept = np.flatnonzero(used)
-    # Experts read all that is kept: a column of zeros where they do not need it.
-    columns = {int(channel): n for n, channel in enumerate(kept)}
-    narrow = []
-    for net in nets:
-        first = net.affines[0]
-        weight = np.zeros((len(first.bias), len(kept)), first.weight.dtype)
-        for k, channel in enumerate(reads.tolist()):
-            if channel in columns:
-                weight[:, columns[channel]] = first.weight[:, k]
-        narrow.append(ReLUNet((Affine(weight, first.bias), *net.affines[1:]), net.groups))
-    gate = Affine(np.ascontiguousarray(layer.gate.weight[:, kept]), layer.gate.bias)
-    if not decides:
-        gate = Affine(np.zeros((1, len(kept)), gate.weight.dtype), np.zeros(1, gate.weight.dtype))
+    below = np.array([c for c in np.flatnonzero(used) if arriving[c] not in known], np.intp)
+    sources, column = list(carried), [-1] * len(carried)
+    for c in np.flatnonzero(used):
+        if arriving[c] not in known:
+            continue
+        # Several channels may be copies of one number; each is an input of its own, so that no weights have to be added.
+        free = [n for n, origin in enumerate(sources) if origin == arriving[c] and column[n] < 0]
+        if free:
+            column[free[0]] = c
+        else:
+            sources, column = [*sources, arriving[c]], [*column, c]
+    # Which arriving channel each input of the slice's layer stands for; none where it is only carried.
+    picks = np.zeros((len(below) + len(sources), len(arriving)))
+    picks[np.arange(len(below)), below] = 1
+    for n, c in enumerate(column, len(below)):
+        if c >= 0:
+            picks[n, c] = 1
+    place = [len(below) + n for n in range(len(carried))]
+    experts = tuple(_beside(net, np.asarray(picks[:, reads]), place) for net in nets)
+    if decides:
+        gate = Affine(np.asarray(layer.gate.weight @ picks.T, layer.dtype), layer.gate.bias)
+    else:
+        gate = Affine(np.zeros((1, len(picks)), layer.dtype), np.zeros(1, layer.dtype))
     names = layer.names if decides else ("all",)
-    written = tuple(layer.channels[c] for c in channels)
-    return MoELayer(gate, tuple(narrow), serves if decides else (0,), names, written), kept
+    written = (*(layer.channels[c] for c in wanted), *(f"carried{origin}" for origin in carried))
+    return MoELayer(gate, experts, serves if decides else (0,), names, written), below, sources
+
+
+def _beside(net: ReLUNet, picks: Array, place: list[int]) -> ReLUNet:
+    """The net behind a choice of inputs, with the inputs at `place` carried beside it, unchanged."""
+    dtype, k = net.affines[0].weight.dtype, len(place)
+    affines = []
+    for j, map_ in enumerate(net.affines):
+        first, last = j == 0, j == len(net.affines) - 1
+        own = map_.weight @ picks.T if first else map_.weight
+        carry = np.zeros((k, len(picks)))
+        carry[np.arange(k), place] = 1
+        if not first:
+            carry = np.eye(2 * k) if not last else np.concatenate([np.eye(k), -np.eye(k)], axis=1)
+        elif not last:
+            carry = np.concatenate([carry, -carry])
+        weight = np.concatenate([own, carry]) if first else block_diag(own, carry)
+        affines.append(Affine(np.asarray(weight, dtype), np.concatenate([map_.bias, np.zeros(len(carry), dtype)])))
+    groups = tuple((NeuronGroup("slice", len(map_.bias), "a slice of a larger network"),) for map_ in affines[:-1])
+    return ReLUNet(tuple(affines), groups)
 
 
 def _outputs(net: ReLUNet, channels: Indices) -> ReLUNet:

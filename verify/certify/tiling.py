@@ -10,7 +10,6 @@ import numpy as np
 
 from ...atlas import Array, Tiling
 from ...constructions.network import Network
-from ...errors import InvalidArgument
 from .linear import split
 from .slices import Slicer
 
@@ -51,10 +50,7 @@ def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bo
 
 def _box(slicer: Slicer, layer: int, channel: int, axes: Array, dimension: int) -> tuple[Array, Array] | None:
     """The box on which a score is 0, off which it is negative; None if its weights do not have the form for that."""
-    try:
-        part = slicer.slice(layer, [channel], ())
-    except InvalidArgument:
-        return None
+    part = slicer.slice(layer, [channel], ())
     if len(part.network.layers) != 1 or len(part.network.layers[0].experts) != 1 or any(origin[0] != 0 for origin in part.reads):
         return None
     moe = part.network.layers[0]
