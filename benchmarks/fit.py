@@ -84,7 +84,7 @@ def table(rows: dict[tuple[str, int], Row]) -> str:
                 cells.append("–")
                 continue
             error, seconds = results[method]
-            mark = "**" if error == least else ""
+            mark = "**" if error == least and len(results) > 1 else ""
             cells.append(f"{mark}{error:.1e}{mark} ({seconds:.1f})")
         lines.append(f"| {name} | {width} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
