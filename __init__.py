@@ -43,7 +43,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "constructions.plan": ["Frontier", "Plan", "plan"],
         "constructions.explain": ["Explanation", "NeuronOrigin"],
         # does it hold?
-        "verify": ["Report", "verify"],
+        "verify": ["CheckReport", "Report", "check", "verify"],
         "verify.certify": ["Certificate", "certify"],
         # out to other tools
         "export.folder": ["load", "save"],
@@ -117,7 +117,9 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .export.folder import save as save
     from .export.torch_module import to_torch as to_torch
     from .report.figures import figure as figure
+    from .verify import CheckReport as CheckReport
     from .verify import Report as Report
+    from .verify import check as check
     from .verify import verify as verify
     from .verify.certify import Certificate as Certificate
     from .verify.certify import certify as certify

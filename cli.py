@@ -38,7 +38,7 @@ RANGE_SAMPLES = 1 << 13
 """Points of M at which the range of a target is measured for a relative ε."""
 
 
-APART = {"certify": ".cli_certify"}
+APART = {"certify": ".cli_certify", "check": ".cli_check"}
 """Commands in modules of their own, imported when they are asked for."""
 
 

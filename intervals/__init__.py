@@ -1,7 +1,19 @@
 """Intervals of floats that provably contain real results: their arithmetic, elementary functions and expressions over them."""
 
 from .arithmetic import Flags, Interval, outward
+from .curvature import CurvatureEnclosure, Jet
 from .natural import NaturalEnclosure, enclose_number
 from .program import Algebra, NotEnclosed, Program
 
-__all__ = ["Algebra", "Flags", "Interval", "NaturalEnclosure", "NotEnclosed", "Program", "enclose_number", "outward"]
+__all__ = [
+    "Algebra",
+    "CurvatureEnclosure",
+    "Flags",
+    "Interval",
+    "Jet",
+    "NaturalEnclosure",
+    "NotEnclosed",
+    "Program",
+    "enclose_number",
+    "outward",
+]

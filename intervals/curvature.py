@@ -1,0 +1,153 @@
+"""Values, gradients and pure second derivatives of expressions enclosed over boxes at once: forward differentiation, twice, in intervals.
+
+First derivatives are those of Lipschitz functions: where |·|, max or min may switch, the hull of both sides; second derivatives are
+unknown there. Where a function may jump (sign, Piecewise), all derivatives are unknown. Mixed derivatives are not computed: the error of
+multilinear interpolation on a box depends on the pure ones only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import sympy
+
+from ..atlas import ExpressionMap
+from .arithmetic import Flags, Interval
+from .derivatives import SMOOTH, ZERO, Derivatives, powers, square_root
+from .natural import enclose_number
+from .program import Decision, Program
+
+TWO = Interval.of(2.0)
+Partials = dict[int, Interval]
+
+
+@dataclass(frozen=True, eq=False)
+class Jet:
+    """A value, its partial derivatives ∂_k and ∂_kk; an absent one is 0."""
+
+    value: Interval
+    first: Partials
+    second: Partials
+
+
+def _sum(*parts: Partials) -> Partials:
+    keys = sorted({k for part in parts for k in part})
+    return {k: reduce(Interval.__add__, [part[k] for part in parts if k in part]) for k in keys}
+
+
+def _scaled(partials: Partials, factor: Interval) -> Partials:
+    return {k: factor * p for k, p in partials.items()}
+
+
+def _products(a: Partials, b: Partials, factor: Interval) -> Partials:
+    """factor·a_k·b_k."""
+    return {k: factor * (a[k] * b[k]) for k in sorted(a.keys() & b.keys())}
+
+
+def _unknown(partials: Partials, where: Flags) -> Partials:
+    return {k: p.unknown_where(where) for k, p in partials.items()}
+
+
+def _selected(first: Flags, second: Flags, a: Interval, b: Interval) -> Interval:
+    """a where `first`, b where `second`, the hull of both elsewhere."""
+    hull = a.hull(b)
+    lower = np.where(first, a.lower, np.where(second, b.lower, hull.lower))
+    return Interval(lower, np.where(first, a.upper, np.where(second, b.upper, hull.upper)))
+
+
+def _picked(value: Interval, first: Flags, second: Flags, a: Jet, b: Jet) -> Jet:
+    """A continuous function that is a where `first`, b where `second`, and may switch between them elsewhere."""
+    keys = sorted({*a.first, *b.first, *a.second, *b.second})
+    slopes = {k: _selected(first, second, a.first.get(k, ZERO), b.first.get(k, ZERO)) for k in keys}
+    bends = {k: _selected(first, second, a.second.get(k, ZERO), b.second.get(k, ZERO)) for k in keys}
+    return Jet(value, slopes, _unknown(bends, ~(first | second)))
+
+
+@dataclass(frozen=True)
+class CurvatureAlgebra:
+    """Expressions over jets, elementwise over boxes."""
+
+    coordinates: int
+    """Of the boxes."""
+
+    def number(self, value: sympy.Expr) -> Jet:
+        return Jet(enclose_number(value), {}, {})
+
+    def total(self, parts: Sequence[Jet]) -> Jet:
+        value = reduce(Interval.__add__, (part.value for part in parts))
+        return Jet(value, _sum(*(part.first for part in parts)), _sum(*(part.second for part in parts)))
+
+    def multiply(self, a: Jet, b: Jet) -> Jet:
+        second = _sum(_scaled(a.second, b.value), _products(a.first, b.first, TWO), _scaled(b.second, a.value))
+        return Jet(a.value * b.value, _sum(_scaled(a.first, b.value), _scaled(b.first, a.value)), second)
+
+    def power(self, a: Jet, exponent: int) -> Jet:
+        return self._through(a, powers(a.value, exponent))
+
+    def square_root(self, a: Jet) -> Jet:
+        return self._through(a, square_root(a.value))
+
+    def smooth(self, name: str, a: Jet) -> Jet:
+        return self._through(a, SMOOTH[name](a.value))
+
+    def _through(self, a: Jet, found: Derivatives) -> Jet:
+        """h(a): h′·a′ and h″·a′² + h′·a″."""
+        bent = {k: found[2] * p.power(2) for k, p in a.first.items()}
+        return Jet(found[0], _scaled(a.first, found[1]), _sum(bent, _scaled(a.second, found[1])))
+
+    def angle(self, y: Jet, x: Jet) -> Jet:
+        """θ′ = (x·y′ − y·x′)/r² and θ″ = (x·y″ − y·x″)/r² − 2θ′·(x·x′ + y·y′)/r²."""
+        inverse = (x.value.power(2) + y.value.power(2)).inverse()
+        along, across = x.value * inverse, y.value * inverse
+        first = _sum(_scaled(y.first, along), _scaled(x.first, -across))
+        radial = _sum(_scaled(x.first, along), _scaled(y.first, across))
+        second = _sum(_scaled(y.second, along), _scaled(x.second, -across), _products(first, radial, -TWO))
+        # Across the negative x-axis the angle jumps.
+        cut = (x.value.lower <= 0) & (y.value.lower <= 0) & (y.value.upper >= 0)
+        return Jet(y.value.angle(x.value), _unknown(first, cut), _unknown(second, cut))
+
+    def absolute(self, a: Jet) -> Jet:
+        negative = Jet(-a.value, {k: -p for k, p in a.first.items()}, {k: -p for k, p in a.second.items()})
+        return _picked(a.value.absolute(), a.value.lower >= 0, a.value.upper <= 0, a, negative)
+
+    def sign(self, a: Jet) -> Jet:
+        jump = {k: ZERO.unknown_where(a.value.contains_zero()) for k in a.first}
+        return Jet(a.value.sign(), jump, jump)
+
+    def larger(self, a: Jet, b: Jet) -> Jet:
+        return _picked(a.value.larger(b.value), a.value.lower >= b.value.upper, a.value.upper <= b.value.lower, a, b)
+
+    def smaller(self, a: Jet, b: Jet) -> Jet:
+        value = -((-a.value).larger(-b.value))
+        return _picked(value, a.value.upper <= b.value.lower, a.value.lower >= b.value.upper, a, b)
+
+    def compare(self, greater: Jet, less: Jet, strict: bool) -> Decision:
+        if strict:
+            return greater.value.lower > less.value.upper, greater.value.upper <= less.value.lower
+        return greater.value.lower >= less.value.upper, greater.value.upper < less.value.lower
+
+    def choose(self, decision: Decision, a: Jet, b: Jet | None) -> Jet:
+        true, false = np.asarray(decision[0]), np.asarray(decision[1])
+        if b is None:
+            return Jet(a.value.unknown_where(~true), _unknown(a.first, ~true), _unknown(a.second, ~true))
+        found = _picked(_selected(true, false, a.value, b.value), true, false, a, b)
+        # The condition may depend on coordinates that neither side does.
+        every = dict.fromkeys(range(self.coordinates), ZERO)
+        jump = ~(true | false)
+        return Jet(found.value, _unknown({**every, **found.first}, jump), _unknown({**every, **found.second}, jump))
+
+
+class CurvatureEnclosure:
+    """Components of an `ExpressionMap`, composed with inner functions of box coordinates, over N boxes at once."""
+
+    def __init__(self, function: ExpressionMap) -> None:
+        """Raises `NotEnclosed` if an expression holds a function without an enclosure."""
+        self._program = Program(function)
+
+    def __call__(self, inputs: Sequence[Jet], coordinates: int) -> list[Jet]:
+        """One jet per component, from one per variable; all over boxes of so many coordinates."""
+        with np.errstate(all="ignore"):
+            return self._program(CurvatureAlgebra(coordinates), inputs)

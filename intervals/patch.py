@@ -1,0 +1,143 @@
+"""Functions on boxes, known at the vertices and by their derivatives: between the vertices they are near their multilinear interpolant.
+
+Theorem. Let h be Lipschitz on the box ∏[l_k, l_k + w_k], τ ∈ [−1, 1]^d its coordinates and I the multilinear interpolant of its values
+at the 2^d vertices. Then −Σ_k down_k·(1 − τ_k²) ≤ h − I ≤ Σ_k up_k·(1 − τ_k²), where up_k is the lesser of w_k²/8·max(−∂_kk h)⁺ and
+w_k/4·(max ∂_k h − min ∂_k h), and down_k likewise with +∂_kk h. For d = 1 that is the error of linear interpolation; and I interpolates
+along one coordinate after the other, each time averaging the errors of the others with weights ≥ 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atlas import Array, ExpressionMap
+from .arithmetic import Interval
+from .curvature import CurvatureEnclosure, Jet
+from .derivatives import ZERO
+from .natural import NaturalEnclosure
+
+GROW = 1 + 2.0**-40
+"""Covers the few roundings of 2^-53 each with which a bound is computed from nonnegative numbers."""
+ULPS = 2.0**-46
+"""The same for sums of either sign, relative to their largest term: up to 2^7 roundings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """c functions on N boxes of d coordinates."""
+
+    lower: Array
+    """(N, d): the boxes."""
+    upper: Array
+    value: Interval
+    """(N, c): all over the box."""
+    at: Interval
+    """(N, 2^d, c): at the vertices."""
+    first: Interval
+    """(N, d, c): ∂_k all over the box."""
+    second: Interval
+    """(N, d, c): ∂_kk."""
+
+    def __len__(self) -> int:
+        return len(self.lower)
+
+    @staticmethod
+    def coordinates(lower: Array, upper: Array) -> Patch:
+        """The coordinates of boxes (N, d) themselves."""
+        N, d = lower.shape
+        vertices = np.where(signs(d)[None] < 0, lower[:, None], upper[:, None])
+        eye = np.broadcast_to(np.eye(d), (N, d, d))
+        return Patch(lower, upper, Interval(lower, upper), Interval.of(vertices), Interval.of(eye), Interval.of(np.zeros((N, d, d))))
+
+    def subset(self, rows: NDArray[np.intp]) -> Patch:
+        return Patch(self.lower[rows], self.upper[rows], self.value[rows], self.at[rows], self.first[rows], self.second[rows])
+
+    @property
+    def deviation(self) -> tuple[Array, Array]:
+        """`down` and `up` of the theorem, (N, d, c)."""
+        return deviation(self.upper - self.lower, self.first, self.second)
+
+    def range(self) -> Interval:
+        """All values on each box, (N, c)."""
+        down, up = self.deviation
+        return self.value.meet(Interval(-highest(-self.at.lower, down), highest(self.at.upper, up)))
+
+
+class PatchMap:
+    """An `ExpressionMap` of patches."""
+
+    def __init__(self, function: ExpressionMap) -> None:
+        """Raises `NotEnclosed` if an expression holds a function without an enclosure."""
+        self._values, self._curvature = NaturalEnclosure(function), CurvatureEnclosure(function)
+
+    def __call__(self, inner: Patch) -> Patch:
+        """The components as functions on the boxes of `inner`, which gives the variables."""
+        (N, vertices, count), d = inner.at.lower.shape, inner.first.lower.shape[1]
+        jets = [
+            Jet(inner.value[:, c], {k: inner.first[:, k, c] for k in range(d)}, {k: inner.second[:, k, c] for k in range(d)})
+            for c in range(count)
+        ]
+        found = self._curvature(jets, d)
+        at = self._values([inner.at[..., c] for c in range(count)])
+        first, second = ([_stack([part.get(k, ZERO) for k in range(d)], N) for part in parts] for parts in _partials(found))
+        patch = Patch(
+            inner.lower, inner.upper, _stack([jet.value for jet in found], N), _stack(at, (N, vertices)), _last(first), _last(second)
+        )
+        return Patch(patch.lower, patch.upper, patch.range(), patch.at, patch.first, patch.second)
+
+
+def deviation(widths: Array, first: Interval, second: Interval) -> tuple[Array, Array]:
+    """`down` and `up` of the theorem, (N, d, c), for boxes of these widths (N, d)."""
+    width = np.nextafter(widths, np.inf)[:, :, None]
+    with np.errstate(all="ignore"):
+        jump = np.fmax(first.upper - first.lower, 0) * width / 4
+        down = np.minimum(np.maximum(second.upper, 0) * width**2 / 8, jump)
+        up = np.minimum(np.maximum(-second.lower, 0) * width**2 / 8, jump)
+    return down * GROW, up * GROW
+
+
+def signs(d: int) -> Array:
+    """τ at the vertices of [−1, 1]^d, (2^d, d)."""
+    return np.array(list(product((-1.0, 1.0), repeat=d)))
+
+
+def highest(at: Array, up: Array) -> Array:
+    """At least I + Σ_k up_k·(1 − τ_k²) everywhere, (N, c), for an interpolant I with these values at the vertices (N, 2^d, c).
+
+    I = m + Σ s_k·τ_k + Σ c_kl·τ_k·τ_l + …, and c_kl·τ_k·τ_l ≤ |c_kl|/2·(τ_k² + τ_l²): a sum of parabolas, each with its own peak.
+    """
+    tau, d = signs(up.shape[1]), up.shape[1]
+    with np.errstate(all="ignore"):
+        coarse = at.max(1) + up.sum(1)
+        middle, slope = at.mean(1), np.einsum("nvc,vk->nkc", at, tau) / len(tau)
+        rest = at - middle[:, None] - np.einsum("nkc,vk->nvc", slope, tau)
+        steep = up.copy()
+        for k, j in combinations(range(d), 2):
+            twist = np.einsum("nvc,v->nc", at, tau[:, k] * tau[:, j]) / len(tau)
+            rest = rest - twist[:, None] * (tau[:, k] * tau[:, j])[:, None]
+            steep[:, k] -= np.abs(twist) / 2
+            steep[:, j] -= np.abs(twist) / 2
+        slope = np.abs(slope)
+        peak = np.where(slope >= 2 * steep, slope - steep, slope**2 / (4 * np.where(steep > 0, steep, 1.0)))
+        fine = middle + (up + peak).sum(1) + rest.max(1)
+        scale = np.abs(at).max(1) + up.sum(1)
+        return np.fmin(coarse, fine) + ULPS * scale
+
+
+def _partials(jets: Sequence[Jet]) -> tuple[list[dict[int, Interval]], list[dict[int, Interval]]]:
+    return [jet.first for jet in jets], [jet.second for jet in jets]
+
+
+def _stack(parts: Sequence[Interval], shape: int | tuple[int, ...]) -> Interval:
+    """Intervals side by side on a new last axis, each broadcast to the shape."""
+    lower, upper = ([np.broadcast_to(side, shape) for side in sides] for sides in zip(*((p.lower, p.upper) for p in parts), strict=True))
+    return Interval(np.stack(lower, axis=-1), np.stack(upper, axis=-1))
+
+
+def _last(parts: Sequence[Interval]) -> Interval:
+    return Interval(np.stack([p.lower for p in parts], axis=-1), np.stack([p.upper for p in parts], axis=-1))

@@ -1,0 +1,135 @@
+"""The reference scores t that the last gate's logits τ follow: the partition of unity ρ, or the depths b of plateau routing, on boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+import sympy
+
+from ...atlas import Array, Chart, ExpressionMap
+from ...intervals import Interval
+from ...intervals.patch import Patch
+from .charts import Charts
+from .networks import Flags
+
+CELLS = 256
+"""Boxes of a chart that together enclose its image."""
+
+
+class Scores:
+    """t_i for all charts i of an atlas of charts with boxes."""
+
+    def __init__(self, charts: Charts, level: float | None) -> None:
+        """`level`: of the plateaus, t_i = depth_i/level; None: t_i = ρ_i."""
+        self.charts, E = charts, len(charts.charts)
+        self.bumps = [_bump(charts, chart, level) for chart in charts.charts]
+        b = sympy.symbols(f"b:{E}", real=True)
+        if level is not None:
+            shares = [part / sympy.Rational(level) for part in b]
+        elif all(chart.partition is not None for chart in charts.charts):
+            shares = list(b)
+        else:
+            shares = [part / sympy.Add(*b) for part in b]
+        self.shares = ExpressionMap(tuple(b), tuple(shares))
+        self.cells = [_image(charts, j) for j in range(E)]
+
+    def __call__(self, p: int, u: Patch, y: Patch) -> Patch:
+        """All t_i on boxes of chart p."""
+        return self.charts.map(self.shares, side_by_side([self._chart(j, p, u, y) for j in range(len(self.bumps))]))
+
+    def _chart(self, j: int, p: int, u: Patch, y: Patch) -> Patch:
+        """b_j. Where it is open whether the box is in the chart it is 0 or what the formula says."""
+        chart, bump = self.charts.charts[j], self.bumps[j]
+        if bump.variables != chart.inverse.variables:
+            return self.charts.map(bump, y)
+        if j == p:
+            return self.charts.map(bump, u)
+        if chart.forward is None:
+            return zero_where(unit(y), self._off(j, y))
+        local = self.charts.map(chart.forward, y)
+        inside, off = self.charts.in_domain(chart, local, p, u)
+        back = self.charts.map(chart.inverse, local).range() - y.range()
+        off = off | self._off(j, y) | ~back.contains_zero().all(1)
+        return zero_where(either_where(self.charts.map(bump, local), ~inside), off & ~inside)
+
+    def _off(self, j: int, y: Patch) -> Flags:
+        """Boxes away from all that encloses the image of chart j."""
+        lower, upper = self.cells[j]
+        where, off = y.range(), np.ones(len(y), bool)
+        for low, high in zip(lower, upper, strict=True):
+            off &= ((where.upper < low) | (where.lower > high)).any(1)
+        return off
+
+
+def side_by_side(parts: list[Patch]) -> Patch:
+    """One component each, on the same boxes, as one patch."""
+    names = ("value", "at", "first", "second")
+    joined = [Interval(*(np.concatenate([getattr(getattr(p, n), end) for p in parts], -1) for end in ("lower", "upper"))) for n in names]
+    return Patch(parts[0].lower, parts[0].upper, *joined)
+
+
+def unit(y: Patch) -> Patch:
+    """Anything in [0, 1]."""
+    shapes = (y.value.lower[:, :1], y.at.lower[..., :1], y.first.lower[..., :1], y.second.lower[..., :1])
+    ends = ((0.0, 1.0), (0.0, 1.0), (-np.inf, np.inf), (-np.inf, np.inf))
+    parts = [Interval(np.full_like(a, low), np.full_like(a, high)) for a, (low, high) in zip(shapes, ends, strict=True)]
+    return Patch(y.lower, y.upper, *parts)
+
+
+def zero_where(patch: Patch, where: Flags) -> Patch:
+    return _replaced(patch, where, lambda part: Interval(np.zeros_like(part.lower), np.zeros_like(part.upper)), slopes=0.0)
+
+
+def either_where(patch: Patch, where: Flags) -> Patch:
+    """There, anything between 0 and what it is; nothing is known of the way between."""
+    return _replaced(patch, where, lambda part: Interval(np.minimum(part.lower, 0), np.maximum(part.upper, 0)), slopes=np.inf)
+
+
+def _replaced(patch: Patch, where: Flags, change, slopes: float) -> Patch:  # type: ignore[no-untyped-def]
+    def chosen(part: Interval, new: Interval) -> Interval:
+        flags = where.reshape(-1, *[1] * (part.lower.ndim - 1))
+        return Interval(np.where(flags, new.lower, part.lower), np.where(flags, new.upper, part.upper))
+
+    def flat(part: Interval) -> Interval:
+        return Interval(np.full_like(part.lower, -slopes), np.full_like(part.upper, slopes))
+
+    ends = [chosen(part, change(part)) for part in (patch.value, patch.at)]
+    return Patch(patch.lower, patch.upper, *ends, *(chosen(part, flat(part)) for part in (patch.first, patch.second)))
+
+
+def _bump(charts: Charts, chart: Chart, level: float | None) -> ExpressionMap:
+    """b as an expression: the chart's own, or the default of `PartitionOfUnity`, of power 1 for plateaus."""
+    given = chart.partition or chart.bump
+    if given is not None:
+        return given
+    u, profile, depths = chart.inverse.variables, charts.atlas.partition, []
+    if chart.region is not None:
+        top = sympy.Rational(float(chart.region(chart.domain.center)[0]))
+        depths.append(chart.region.expressions[0].xreplace(dict(zip(chart.region.variables, u, strict=True))) / top)
+    else:
+        for k, (lower, upper) in enumerate(chart.boundary):
+            low, high = sympy.Rational(chart.domain.lower[k]), sympy.Rational(chart.domain.upper[k])
+            part = (u[k] - low) / (high - low)
+            if not (lower and upper):
+                depths.append(1 - (part if lower else 1 - part if upper else 2 * part - 1) ** 2)
+    total: sympy.Expr = sympy.Integer(1)
+    for depth in depths:
+        if level is not None or profile.profile == "polynomial":
+            total *= sympy.Max(0, depth) ** (1 if level is not None else profile.power)
+        else:
+            total *= sympy.Piecewise((sympy.exp(1 - 1 / depth), depth > 0), (0, True))
+    return ExpressionMap(u, (total,))
+
+
+def _image(charts: Charts, j: int) -> tuple[Array, Array]:
+    """Boxes in space, (cells, k) corners, that together contain the image of chart j."""
+    domain, d = charts.charts[j].domain, charts.atlas.dimension
+    n = max(1, int(CELLS ** (1 / d)))
+    edges = [np.linspace(low, high, n + 1) for low, high in zip(domain.lower, domain.upper, strict=True)]
+    lower, upper = (
+        np.stack(np.meshgrid(*(edge[part] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
+        for part in (slice(-1), slice(1, None))
+    )
+    u, y = charts.points(j, lower, upper)
+    kept = ~charts.outside(j, u, y)[0]
+    where = y.range()
+    return where.lower[kept], where.upper[kept]
