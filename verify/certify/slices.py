@@ -86,7 +86,7 @@ def _restricted(
         used |= (layer.gate.weight != 0).any(0)
     below = np.array([c for c in np.flatnonzero(used) if arriving[c] not in known], np.intp)
     sources, column = list(carried), [-1] * len(carried)
-    for c in np.flatnonzero(used):
+    for c in np.flatnonzero(used).tolist():
         if arriving[c] not in known:
             continue
         # Several channels may be copies of one number; each is an input of its own, so that no weights have to be added.
@@ -98,9 +98,9 @@ def _restricted(
     # Which arriving channel each input of the slice's layer stands for; none where it is only carried.
     picks = np.zeros((len(below) + len(sources), len(arriving)))
     picks[np.arange(len(below)), below] = 1
-    for n, c in enumerate(column, len(below)):
-        if c >= 0:
-            picks[n, c] = 1
+    for n, channel in enumerate(column, len(below)):
+        if channel >= 0:
+            picks[n, channel] = 1
     place = [len(below) + n for n in range(len(carried))]
     experts = tuple(_beside(net, np.asarray(picks[:, reads]), place) for net in nets)
     if decides:

@@ -1,0 +1,180 @@
+"""Certificates of task graphs: few proofs for many pieces, whole, and only where they are right."""
+
+import dataclasses
+import json
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe import Box, builtin
+from atlasmoe.atlas import Block, Combine, Input, TaskGraph, Tiling
+from atlasmoe.constructions import Affine, MoELayer, Network, ReLUNet
+from atlasmoe.verify.certify.slices import Slicer
+from atlasmoe.verify.certify.tiling import tiling_router
+
+
+def product_graph():
+    """Experiment II: two blocks of three pieces, multiplied."""
+    inputs = [Input(name, Box((0.0,), (3.0,))) for name in ("u", "v")]
+    first = Block.parse("a", ("u",), Tiling.intervals([0, 1, 2, 3]), [f"{i}*({i - 1}-u)*(u-{i})" for i in (1, 2, 3)])
+    second = Block.parse("b", ("v",), Tiling.intervals([0, 1, 2, 3]), [f"{i}*({i - 1}-v)**2*(v-{i})**2" for i in (1, 2, 3)])
+    return TaskGraph("product", (*inputs, first, second, Combine.parse("f", ("a", "b"), "a*b")), "f")
+
+
+def sum_graph(blocks, pieces):
+    """Pieces that jump by one where they meet."""
+    inputs = [Input(f"x{k}", Box((0.0,), (float(pieces),))) for k in range(blocks)]
+    tiling = Tiling.intervals(range(pieces + 1))
+    parts = [Block.parse(f"b{k}", (f"x{k}",), tiling, [f"sin({i + 1}*x{k}) + {i}" for i in range(pieces)]) for k in range(blocks)]
+    read_out = Combine.parse("f", [part.name for part in parts], " + ".join(f"{k + 1}*b{k}" for k in range(blocks)) + " - 2")
+    return TaskGraph("sum", (*inputs, *parts, read_out), "f")
+
+
+def chain_graph(jump=False):
+    """A block that reads what an earlier one computed, across a kink or a jump."""
+    first = Block.parse("a", ("u",), Tiling.intervals([0, 1, 2]), ["u**2/2", "u - 1/2"])
+    second = Block.parse("b", ("a",), Tiling.intervals([-1, 0.6, 3]), ["a + 2" if jump else "a", "3/5 + 2*(a - 3/5)"])
+    return TaskGraph("chain", (Input("u", Box((0.0,), (2.0,))), first, second), "b")
+
+
+@pytest.fixture(scope="module")
+def product_model():
+    return atlasmoe.compile(product_graph(), epsilon=2e-2)
+
+
+def worst(model, graph, count=40_000):
+    points = graph.sample(count, 3)
+    return np.abs(model.network(points.astype(model.network.dtype)) - graph.evaluate(points)).max()
+
+
+def test_a_product_of_pieces_is_proved(product_model):
+    graph = product_graph()
+    certificate = atlasmoe.certify(product_model)
+    assert certificate.status == "proved"
+    assert worst(product_model, graph) <= certificate.bound <= 2e-2
+    assert {claim.name for claim in certificate.claims} >= {"total", "block[a].error", "block[a].routing", "combine[f].error"}
+    assert all(claim.known == "proved" for claim in certificate.claims)
+
+
+@pytest.mark.parametrize(("depth", "dtype"), [("paper", "float64"), ("L+1", "float32")])
+def test_jumps_are_proved_at_every_interface_and_read_outs_add_up(depth, dtype):
+    graph = sum_graph(3, 4)
+    model = atlasmoe.compile(graph, epsilon=0.1, depth=depth, dtype=dtype)
+    certificate = atlasmoe.certify(model)
+    assert certificate.status == "proved"
+    assert worst(model, graph) <= certificate.bound <= 0.1
+    assert all(certificate[f"block[b{k}].routing"].known == "proved" for k in range(3))
+
+
+def test_more_pieces_than_anybody_can_count():
+    graph = sum_graph(24, 4)
+    certificate = atlasmoe.certify(atlasmoe.compile(graph, epsilon=2.0), tightness=2.0)
+    assert graph.pieces == 4**24
+    assert certificate.status == "proved"
+    assert certificate.bound <= 2.0
+
+
+def test_a_block_on_earlier_values_is_proved_across_a_kink():
+    graph = chain_graph()
+    model = atlasmoe.compile(graph, epsilon=0.05)
+    certificate = atlasmoe.certify(model)
+    assert certificate.status == "proved"
+    assert worst(model, graph) <= certificate.bound
+    assert certificate["block[b].routing"].known == "unknown"  # next to the kink either piece may be taken
+
+
+def test_manifolds_and_intervals_in_one_graph():
+    circle, point = Input("c", builtin("circle", charts=3)), Input("t", Box((-1.0,), (1.0,)))
+    around = Block.parse("around", circle.coordinates, circle.manifold, "c_1*c_2")
+    along = Block.parse("along", ("t",), Tiling.intervals([-1, 0, 1]), ["-t", "t"])
+    graph = TaskGraph("mixed", (circle, point, around, along, Combine.parse("f", ("around", "along"), "around + along/2")), "f")
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    certificate = atlasmoe.certify(model)
+    assert certificate.status == "proved"
+    assert certificate["block[around].cover"].known == "proved"
+    assert worst(model, graph) <= certificate.bound <= 0.1
+
+
+def changed(network, layer, expert, change):
+    """The network with one expert replaced."""
+    moe = network.layers[layer]
+    experts = list(moe.experts)
+    experts[expert] = change(experts[expert])
+    layers = list(network.layers)
+    layers[layer] = MoELayer(moe.gate, tuple(experts), moe.serves, moe.names, moe.channels, moe.reads)
+    return Network(tuple(layers), network.inputs)
+
+
+def shifted(by):
+    def change(net):
+        last = net.affines[-1]
+        return ReLUNet((*net.affines[:-1], Affine(last.weight, last.bias + by)), net.groups)
+
+    return change
+
+
+def moved_knot(net):
+    first = net.affines[0]
+    bias = first.bias.copy()
+    bias[np.flatnonzero(bias)[0]] += 1e-9
+    return ReLUNet((Affine(first.weight, bias), *net.affines[1:]), net.groups)
+
+
+def test_a_wrong_expert_is_refuted_where_the_network_is_wrong(product_model):
+    network = changed(product_model.network, 3, 1, shifted(0.3))
+    certificate = atlasmoe.certify(network, product_graph(), epsilon=2e-2)
+    assert certificate.status == "refuted"
+    witness = np.array([certificate["total"].witness])
+    assert np.abs(network(witness) - product_graph().evaluate(witness)).max() > 2e-2
+
+
+def test_a_knot_of_the_router_that_is_a_billionth_off_is_not_proved():
+    graph = sum_graph(2, 3)
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    assert atlasmoe.certify(model, tightness=None).status == "proved"
+    spoiled = changed(model.network, 0, 0, moved_knot)
+    certificate = atlasmoe.certify(spoiled, graph, epsilon=0.1, tightness=1.5, boxes=20_000)
+    assert certificate.status != "proved"  # between the knots lies an interval where the wrong piece is taken
+
+
+def test_a_router_is_recognised_only_if_it_is_one():
+    graph = sum_graph(1, 3)
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    tiling, matrix = graph.blocks[0].domain, np.eye(1)
+    assert sorted(tiling_router(model.network, tiling, matrix)) == [0, 1, 2]
+    assert tiling_router(changed(model.network, 0, 0, moved_knot), tiling, matrix) is None
+    upper = Tiling.intervals(range(4), closed="upper")
+    assert tiling_router(model.network, upper, matrix) is None  # the same boxes, other owners of the interfaces
+
+
+def test_a_slice_computes_what_the_network_computes(product_model):
+    network, graph = product_model.network, product_graph()
+    slicer = Slicer(network)
+    points = graph.sample(300, 1)
+    states = network.trace(points).states
+    for name in ("y[a]", "y[b]"):
+        layer, channel = slicer.computed(name)
+        part = slicer.slice(layer, [channel], ())
+        assert len(part.reads) == 1
+        inputs = points[:, [origin[1] for origin in part.reads]]
+        np.testing.assert_allclose(part.network(inputs)[:, 0], states[layer - 1][:, channel], rtol=0, atol=1e-12)
+
+
+def test_what_cannot_be_proved_says_why():
+    circle = Input("c", builtin("circle", charts=3))
+    around = Block.parse("around", circle.coordinates, circle.manifold, "c_1*c_2")
+    graph = TaskGraph("direct", (circle, around, Combine.parse("f", ("around", "c_1"), "around*c_1")), "f")
+    certificate = atlasmoe.certify(atlasmoe.compile(graph, epsilon=0.1))
+    assert certificate.status == "unknown"
+    assert "c_1 is a coordinate of a manifold" in certificate["total"].note
+
+
+def test_written_beside_the_weights(product_model, tmp_path):
+    folder = atlasmoe.save(product_model, tmp_path / "model")
+    certificate = atlasmoe.certify(atlasmoe.load(folder))
+    document = json.loads(certificate.write(folder).read_text())
+    assert (document["kind"], document["status"]) == ("graph", "proved")
+    assert [chart["name"] for chart in document["charts"]][:3] == ["a/piece1", "a/piece2", "a/piece3"]
+    other = dataclasses.replace(certificate, network=changed(product_model.network, 3, 1, shifted(0.3)))
+    with pytest.raises(atlasmoe.FolderError, match="is not what was certified"):
+        other.write(folder)
