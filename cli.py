@@ -147,10 +147,13 @@ def compile_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="NAME",
             default="auto",
             show_default=True,
-            help="4.8, 4.9 (affine charts), affine (balls; one layer), or auto.",
+            help="4.8, 4.9 (affine charts), affine (balls; one layer); 5.2, 5.3 (task graphs); or auto.",
         ),
         click.option(
             "--routing", metavar="NAME", default="auto", show_default=True, help="theorem, multiplicity, plateau, hinge, or auto."
+        ),
+        click.option(
+            "--depth", metavar="NAME", default="paper", show_default=True, help="Of a task graph of L blocks: paper (2L layers), L+1, or L."
         ),
         click.option(
             "--dtype", metavar="NAME", default="float64", show_default=True, help="float64 or float32, of the weights as exported."
@@ -251,14 +254,24 @@ def compile_command(spec: str, output: Path, force: bool, as_json: bool, **choic
 @click.argument("folder", type=click.Path(path_type=Path))
 @samples_option
 @seed_option
-@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw charts, routes and errors into this PNG.")
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw routes and errors into this PNG.")
+@click.option(
+    "--properties",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write pieces of the certificate as ONNX and VNN-LIB files, for other verifiers to confirm.",
+)
 @json_option
-def verify(folder: Path, samples: int, seed: int, figure: Path | None, as_json: bool) -> None:
+def verify(folder: Path, samples: int, seed: int, figure: Path | None, properties: Path | None, as_json: bool) -> None:
     """Check every claim of the model in FOLDER on its weights; exit code 1 if one is refuted."""
     from .export.folder import load
     from .verify import verify as check
 
     model = load(folder)
+    if properties is not None:
+        from .verify.properties import write_properties
+
+        listing = write_properties(model, folder, properties)
     _check_figure(figure)
     report = check(model, samples=samples, seed=seed)
     if figure is not None:
@@ -271,13 +284,15 @@ def verify(folder: Path, samples: int, seed: int, figure: Path | None, as_json: 
         _print_report(report)
         if figure is not None:
             click.echo(f"figure: {figure}")
+        if properties is not None:
+            click.echo(f"properties: {listing}")
     if not report.holds:
         click.get_current_context().exit(1)
 
 
 @main.command(short_help="Explain a value, or where a neuron comes from.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--at", metavar="X", help='A point of M, like "0.6,0,0.8"; before embedding, or the D coordinates after it.')
+@click.option("--at", metavar="X", help='A point, like "0.6,0,0.8"; before embedding, or the D coordinates after it.')
 @click.option("--layer", type=int, help="Where does a neuron come from? The layer, from 1.")
 @click.option("--expert", help="Name or number of the expert it belongs to.")
 @click.option("--neuron", type=int, help="Its number in its hidden layer, from 0.")
@@ -286,12 +301,14 @@ def verify(folder: Path, samples: int, seed: int, figure: Path | None, as_json: 
 def explain(folder: Path, at: str | None, layer: int | None, expert: str | None, neuron: int | None, hidden: int, as_json: bool) -> None:
     """Say why the model in FOLDER gives what it gives at a point, or which lemma put a neuron there.
 
-    Exit code 1 if the error at a point of M exceeds ε.
+    Of a task graph: the route through all layers, the margins, and each partial output. Exit code 1 if the error at a point of M exceeds ε.
     """
     from dataclasses import asdict
 
+    from .constructions.explain import Explanation
     from .export.folder import load
     from .report import explanation
+    from .report.graph_explanation import graph_point
 
     neuron_given = [layer is not None, expert is not None, neuron is not None]
     if (at is None) == (not any(neuron_given)) or any(neuron_given) != all(neuron_given):
@@ -309,9 +326,10 @@ def explain(folder: Path, at: str | None, layer: int | None, expert: str | None,
         return
     found = model.explain(_point(at, model))
     if as_json:
-        _print_json({**asdict(found), "chart": found.chart})
+        whole = {"chart": found.chart} if isinstance(found, Explanation) else {"route": found.route}
+        _print_json({**asdict(found), **whole})
     else:
-        _print(explanation.point(found))
+        _print(explanation.point(found) if isinstance(found, Explanation) else graph_point(found))
     if found.error is not None and not found.error <= model.ledger.root.budget:
         click.get_current_context().exit(1)
 
@@ -451,7 +469,13 @@ def _counts(text: str) -> list[int]:
 
 def _point(text: str, model: Model) -> Any:
     """The ambient point that `--at` names, by its D coordinates or by the k coordinates before embedding."""
-    atlas = model.manifold_task.atlas
+    from .atlas import TaskGraph
+
+    task = model.task
+    if isinstance(task, TaskGraph):
+        base, ambient = len(task.coordinates), task.ambient_dimension
+    else:
+        base, ambient = task.atlas.base_dimension, task.atlas.ambient_dimension
     numbers = []
     for part in text.replace(",", " ").split():
         try:
@@ -460,11 +484,11 @@ def _point(text: str, model: Model) -> Any:
             numbers.append(math.nan)
         if not math.isfinite(numbers[-1]):
             raise InvalidArgument(f"--at {text!r}: {part!r} is not a finite number; give numbers like 0.6,0,0.8")
-    if len(numbers) == atlas.base_dimension:
-        return atlas.embed(numbers)
-    if len(numbers) != atlas.ambient_dimension:
-        also = f" (or {atlas.ambient_dimension} after embedding)" if atlas.embedding is not None else ""
-        raise InvalidArgument(f"--at gives {len(numbers)} numbers, but {model.task.name} has {atlas.base_dimension} coordinates{also}")
+    if len(numbers) == base:
+        return task.embed([numbers])[0] if isinstance(task, TaskGraph) else task.atlas.embed(numbers)
+    if len(numbers) != ambient:
+        also = f" (or {ambient} after embedding)" if ambient != base else ""
+        raise InvalidArgument(f"--at gives {len(numbers)} numbers, but {task.name} has {base} coordinates{also}")
     return numbers
 
 

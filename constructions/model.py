@@ -15,6 +15,7 @@ from .network import Floats, Network
 
 if TYPE_CHECKING:
     from .explain import Explanation, NeuronOrigin
+    from .explain_graph import GraphExplanation
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +51,24 @@ class Model:
         return self.network(x)
 
     @overload
-    def explain(self, x: ArrayLike) -> Explanation: ...
+    def explain(self, x: ArrayLike) -> Explanation | GraphExplanation: ...
 
     @overload
     def explain(self, *, layer: int, expert: str | int, neuron: int, hidden: int = 1) -> NeuronOrigin: ...
 
     def explain(
         self, x: ArrayLike | None = None, *, layer: int = 0, expert: str | int = 0, neuron: int = 0, hidden: int = 1
-    ) -> Explanation | NeuronOrigin:
+    ) -> Explanation | GraphExplanation | NeuronOrigin:
         """Which chart won at the point x [D], by what margin, with what error; or which lemma put a neuron there.
+
+        For a task graph: the route through all layers, with every partial output beside the truth.
 
         Layers and hidden layers count from 1, neurons from 0; `expert` is a name or a gate output.
         """
         from . import explain as _explain
 
+        if x is not None and isinstance(self.task, TaskGraph):
+            from .explain_graph import explain_graph
+
+            return explain_graph(self, x)
         return _explain.explain_neuron(self, layer, expert, neuron, hidden) if x is None else _explain.explain(self, x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..atlas import TaskGraph
 from ..constructions.model import Model
 from ..errors import AtlasMoEError
 from ..verify.report import Report
@@ -20,7 +21,8 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
 
     d = 1: f and Ψ, the error below ε, and the scores τ with the route each point takes, chart by chart. d = 2: target,
     routes and error, on the surface itself if it lies in R³, else in the coordinates of each chart. d ≥ 3: histograms of
-    errors and margins, and route frequencies. A `report` adds its verdict and marks its worst point.
+    errors and margins, and route frequencies. A task graph: maps of f, routes and error on a rectangle, else the error of the output and
+    of every node, and the share of every piece. A `report` adds its verdict and marks its worst point.
 
     Raises `AtlasMoEError` if matplotlib is not installed.
     """
@@ -28,8 +30,14 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise AtlasMoEError("figures need matplotlib: pip install 'atlasmoe[figures]'") from error
-    from . import curves, histograms, surfaces
+    from . import curves, graph_model, histograms, surfaces
 
+    if isinstance(model.task, TaskGraph):
+        drawn = graph_model.draw(model, report)
+        drawn.suptitle(graph_model.headline(model, report), x=0.01, ha="left", fontsize=10)
+        if path is not None:
+            drawn.savefig(path, dpi=DPI)
+        return drawn
     dimension = model.manifold_task.atlas.dimension
     if dimension == 1:
         drawn = curves.draw(model, report)

@@ -27,6 +27,8 @@ STYLES = {
 }
 MOST_SIBLINGS = 6
 """Of more claims `name[…]` of one name under one parent, only those with the least relative slack are shown."""
+MOST_BLOCKS = 16
+"""Blocks of a task graph whose routes are shown."""
 Justify = Literal["left", "right", "center"]
 COLUMNS: tuple[tuple[str, Justify], ...] = (
     ("claim", "left"),
@@ -94,7 +96,7 @@ def report_table(report: Report, *, statements: bool = True) -> Group:
         table.add_column("statement", ratio=1)
     for claim in report.claims:
         worst = report.worst.get(claim.name)
-        found = "batch sizes" if worst is None else worst.kind
+        found = worst.kind if worst is not None else "structure" if claim.name == "layout" else "batch sizes"
         row: list[RenderableType] = [Text.assemble(_mark(claim), " ", claim.name), *_numbers(claim), Text(found)]
         table.add_row(*row, *([Text(claim.statement, overflow="fold")] if statements else []))
     parts: list[RenderableType] = [head, table]
@@ -102,9 +104,16 @@ def report_table(report: Report, *, statements: bool = True) -> Group:
         worst = report.worst.get(claim.name)
         if claim.known is Known.REFUTED and worst is not None:
             where = f"{format_point(worst.ambient)}, {format_point(worst.intrinsic)} in chart {worst.chart}"
+            where = where if worst.chart else format_point(worst.intrinsic)
             parts.append(Text(f"{claim.name} fails at {where}, routed to {worst.route}", "red"))
+        elif claim.known is Known.REFUTED:
+            parts.append(Text(f"{claim.name} fails: {claim.note or claim.statement}", "red"))
     parts.append(Text(str(report.rate)))
-    parts.append(Text(_routes(report.routes), "dim"))
+    if report.pieces is None:
+        parts.append(Text(_routes(report.routes), "dim"))
+    else:
+        parts.append(Text(str(report.pieces)))
+        parts += [Text(line, "dim") for line in _block_routes(report.blocks)]
     parts += [Text(f"warning: {warning}", "yellow") for warning in report.warnings]
     return Group(*parts)
 
@@ -194,6 +203,22 @@ def _tree(claim: Claim, every: bool, guide: str = "", stem: str = "") -> Iterato
         yield from _tree(child, every, stem + ("└ " if last else "├ "), stem + ("  " if last else "│ "))
     if left_out:
         yield stem + "└ ", None, f"{left_out} more with more slack"
+
+
+def _block_routes(blocks: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """For every block, the least and the most frequent of its pieces among the i.i.d. points."""
+    yield "routes of the i.i.d. points:"
+    for name, counts in list(blocks.items())[:MOST_BLOCKS]:
+        total = max(1, sum(counts.values()))
+        if len(counts) <= MOST_SIBLINGS:
+            shown = ", ".join(f"{piece} {count / total:.1%}" for piece, count in counts.items())
+        else:
+            ranked = sorted(counts.items(), key=lambda item: item[1])
+            (least, few), (most, many) = ranked[0], ranked[-1]
+            shown = f"{len(counts)} pieces, from {few / total:.2%} ({least}) to {many / total:.2%} ({most})"
+        yield f"  {name}: {shown}"
+    if len(blocks) > MOST_BLOCKS:
+        yield f"  and {len(blocks) - MOST_BLOCKS} more blocks"
 
 
 def _routes(routes: Mapping[str, int], most: int = 12) -> str:
