@@ -13,7 +13,7 @@ import numpy as np
 import sympy
 
 from ..atlas import Array, Atlas, Block, Box, Combine, ExpressionMap, ExpressionTarget, Input, TaskGraph, Tiling
-from ..errors import EpsilonNotReached
+from ..errors import InvalidArgument
 from ..intervals import Interval, NaturalEnclosure, NotEnclosed
 from ..intervals.gradients import GradientEnclosure
 
@@ -67,6 +67,8 @@ def cells_of(lower: Sequence[float], upper: Sequence[float], count: int = CELLS)
     """The sides of about `count` equal boxes that fill a box, an axis each; an axis of no width is not cut."""
     flat = np.asarray(lower) == np.asarray(upper)
     each = max(1, int(count ** (1 / max(1, int((~flat).sum())))))
+    if each == 1:
+        return [Interval(np.array([low], float), np.array([high], float)) for low, high in zip(lower, upper, strict=True)]
     edges = [np.linspace(a, b, (1 if point else each) + 1) for a, b, point in zip(lower, upper, flat, strict=True)]
     lows = np.meshgrid(*(e[:-1] for e in edges), indexing="ij")
     highs = np.meshgrid(*(e[1:] for e in edges), indexing="ij")
@@ -157,7 +159,7 @@ def _values(where: str, parts: Sequence[tuple[ExpressionMap, Array, Array]]) -> 
 
 
 def steepness(where: str, parts: Sequence[tuple[ExpressionMap, Array, Array]]) -> Array:
-    """sup |∂F_j/∂z_k| over all of the boxes, (outputs, variables): `where` is named if there is no finite bound."""
+    """sup |∂F_j/∂z_k| over all of the boxes, (outputs, variables). Raises `InvalidArgument` naming `where` if there is no finite bound."""
     worst = np.zeros((parts[0][0].outputs, parts[0][0].inputs))
     for function, lower, upper in parts:
         try:
@@ -170,9 +172,9 @@ def steepness(where: str, parts: Sequence[tuple[ExpressionMap, Array, Array]]) -
     return worst
 
 
-def _unbounded(where: str, what: str, why: str) -> EpsilonNotReached:
-    remedy = "keep its domain away from poles and roots of 0, and write jumps as pieces of a block"
-    return EpsilonNotReached(f"{where}: {what} ({why})", budget=float(np.finfo(float).max), reached=np.inf, width=0, remedy=remedy)
+def _unbounded(where: str, what: str, why: str) -> InvalidArgument:
+    remedy = "keep its domain away from poles and from roots of 0, and write jumps as pieces of a block"
+    return InvalidArgument(f"{where}: {what} cannot be bounded ({why}); {remedy}")
 
 
 def jump(block: Block, axis: int, t: float) -> float:
