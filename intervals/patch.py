@@ -109,24 +109,29 @@ def signs(d: int) -> Array:
 def highest(at: Array, up: Array) -> Array:
     """At least I + Σ_k up_k·(1 − τ_k²) everywhere, (N, c), for an interpolant I with these values at the vertices (N, 2^d, c).
 
-    I = m + Σ s_k·τ_k + Σ c_kl·τ_k·τ_l + …, and c_kl·τ_k·τ_l ≤ |c_kl|/2·(τ_k² + τ_l²): a sum of parabolas, each with its own peak.
+    I = m + Σ s_k·τ_k + Σ c_kl·τ_k·τ_l + …. Where |s_k| ≥ Σ_l |c_kl| + 2·up_k the largest value is at τ_k = sign s_k. Among the other
+    coordinates c_kl·τ_k·τ_l ≤ |c_kl|/2·(τ_k² + τ_l²): a sum of parabolas, each with its own peak.
     """
-    tau, d = signs(up.shape[1]), up.shape[1]
+    d = up.shape[1]
+    tau = signs(d)
     with np.errstate(all="ignore"):
         coarse = at.max(1) + up.sum(1)
         middle, slope = at.mean(1), np.einsum("nvc,vk->nkc", at, tau) / len(tau)
         rest = at - middle[:, None] - np.einsum("nkc,vk->nvc", slope, tau)
-        steep = up.copy()
+        twist = np.zeros((len(at), d, d, at.shape[2]))
         for k, j in combinations(range(d), 2):
-            twist = np.einsum("nvc,v->nc", at, tau[:, k] * tau[:, j]) / len(tau)
-            rest = rest - twist[:, None] * (tau[:, k] * tau[:, j])[:, None]
-            steep[:, k] -= np.abs(twist) / 2
-            steep[:, j] -= np.abs(twist) / 2
-        slope = np.abs(slope)
-        peak = np.where(slope >= 2 * steep, slope - steep, slope**2 / (4 * np.where(steep > 0, steep, 1.0)))
-        fine = middle + (up + peak).sum(1) + rest.max(1)
-        scale = np.abs(at).max(1) + up.sum(1)
-        return np.fmin(coarse, fine) + ULPS * scale
+            both = tau[:, k] * tau[:, j]
+            twist[:, k, j] = twist[:, j, k] = np.einsum("nvc,v->nc", at, both) / len(tau)
+            rest = rest - twist[:, k, j][:, None] * both[:, None]
+        end = np.where(np.abs(slope) >= np.abs(twist).sum(2) + 2 * up, np.sign(slope), 0.0)
+        pull = np.einsum("nkjc,njc->nkc", twist, end)
+        free = end == 0
+        height = middle + (end * slope).sum(1) + (end * pull).sum(1) / 2
+        bend = up - (np.abs(twist) * free[:, None]).sum(2) / 2
+        slant = np.abs(slope + pull)
+        peak = np.where(slant >= 2 * bend, slant - bend, slant**2 / (4 * np.where(bend > 0, bend, 1.0)))
+        fine = height + np.where(free, up + peak, 0.0).sum(1) + rest.max(1)
+        return np.fmin(coarse, fine) + ULPS * (np.abs(at).max(1) + up.sum(1))
 
 
 def _partials(jets: Sequence[Jet]) -> tuple[list[dict[int, Interval]], list[dict[int, Interval]]]:

@@ -1,0 +1,156 @@
+"""Functions on boxes between their vertices: no sample is ever outside what `check` goes by, and what it goes by is sharp."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import sympy
+from atlasmoe.atlas import ExpressionMap
+from atlasmoe.atlas.expressions import parse_expression, real_symbols
+from atlasmoe.intervals.patch import Patch, PatchMap, deviation, highest
+from atlasmoe.verify.checking.leaves import difference
+from atlasmoe.verify.checking.networks import Frame, Map, Net, evaluated, with_linear_pairs
+
+TEXTS = [
+    "u**2*v - 3*u*v", "sin(3*u)*cos(v)", "exp(u - v**2)", "1/(2 + u**2 + v**2)", "sqrt(3 + u*v)", "atan2(v + 2, u)", "atan2(u, v)",
+    "abs(u - v/2)", "max(u, v, u*v)", "min(sin(u), v)", "tanh(2*u) + log(3 + v)", "u**3*v**4", "max(0, 1 - u**2)**4*v", "abs(u)*u",
+    "asin(u/3)*acos(v/3)", "(2 + u)**1.5", "sign(u)*v",
+]  # fmt: skip
+"""Of two coordinates in [−1, 1]²; some with kinks and jumps."""
+U = real_symbols(["u", "v"])
+
+
+def boxes(rng: np.random.Generator, count: int, size: float) -> tuple[np.ndarray, np.ndarray]:
+    middle, half = rng.uniform(-1, 1, (count, 2)), rng.uniform(0, size, (count, 2))
+    return np.maximum(middle - half, -1), np.minimum(middle + half, 1)
+
+
+def inside(rng: np.random.Generator, lower: np.ndarray, upper: np.ndarray, count: int) -> np.ndarray:
+    """(count, N, 2): corners, and points of the box."""
+    share = rng.uniform(0, 1, (count, *lower.shape))
+    share[: count // 4] = np.round(share[: count // 4])
+    return np.clip(lower + share * (upper - lower), lower, upper)
+
+
+@pytest.mark.parametrize("size", [1.0, 0.05])
+@pytest.mark.parametrize("text", TEXTS)
+def test_no_value_and_no_derivative_is_outside(text: str, size: float) -> None:
+    rng = np.random.default_rng(len(text))
+    function = ExpressionMap(tuple(U.values()), (parse_expression(text, U),))
+    lower, upper = boxes(rng, 200, size)
+    patch = PatchMap(function)(Patch.coordinates(lower, upper))
+    points = inside(rng, lower, upper, 60)
+    values = function(points)[..., 0]
+    found = patch.range()[:, 0]
+    slack = 1e-12 * (1 + np.abs(values))
+    assert not ((values < found.lower - slack) | (values > found.upper + slack)).any()
+    if not any(word in text for word in ("abs", "max", "min", "sign")):
+        for k, variable in enumerate(U.values()):
+            for order, enclosed in ((1, patch.first), (2, patch.second)):
+                derivative = ExpressionMap(tuple(U.values()), (sympy.diff(function.expressions[0], variable, order),))(points)[..., 0]
+                room = 1e-10 * (1 + np.abs(derivative))
+                known = np.isfinite(derivative)
+                outside = (derivative < enclosed.lower[:, k, 0] - room) | (derivative > enclosed.upper[:, k, 0] + room)
+                assert not (outside & known).any()
+
+
+def test_small_boxes_are_enclosed_to_third_order() -> None:
+    """Halving a box divides what the range adds to the true one by about eight."""
+    function = ExpressionMap(tuple(U.values()), (parse_expression("sin(3*u)*exp(v) - u*v", U),))
+    rng = np.random.default_rng(0)
+    middle = rng.uniform(-0.9, 0.9, (100, 2))
+    excess = []
+    for half in (0.04, 0.01):
+        lower, upper = middle - half, middle + half
+        found = PatchMap(function)(Patch.coordinates(lower, upper)).range()[:, 0]
+        grid = np.stack(np.meshgrid(*[np.linspace(-half, half, 65)] * 2), -1).reshape(-1, 1, 2)
+        values = function(middle + grid)[..., 0]
+        excess.append(np.mean(found.upper - values.max(0)))
+    assert excess[1] < excess[0] / 30
+
+
+def test_interpolants_stay_below_their_highest() -> None:
+    rng = np.random.default_rng(1)
+    for d in (1, 2, 3):
+        at, up = rng.normal(size=(300, 2**d, 1)), rng.exponential(size=(300, d, 1)) * rng.integers(0, 2, (300, 1, 1))
+        t = rng.uniform(-1, 1, (400, d))
+        corners = np.array(np.meshgrid(*[(-1, 1)] * d, indexing="ij")).reshape(d, -1).T
+        weights = np.prod((1 + t[:, None] * corners[None]) / 2, axis=2)
+        values = np.einsum("tv,nvc->tn", weights, at) + np.einsum("tk,nkc->tn", 1 - t**2, up)
+        assert (values.max(0) <= highest(at, up)[:, 0] + 1e-12).all()
+        assert (highest(at, up)[:, 0] <= at.max((1, 2)) + up.sum((1, 2)) + 1e-9).all()
+
+
+def test_a_kink_is_at_most_as_far_as_its_slopes_allow() -> None:
+    patch = PatchMap(ExpressionMap((U["u"],), (parse_expression("abs(u)", U),)))(Patch.coordinates(np.array([[-1.0]]), np.array([[1.0]])))
+    down, _ = deviation(patch.upper - patch.lower, patch.first, patch.second)
+    assert 1 <= down[0, 0, 0] <= 1 + 1e-9  # |u| lies 1 below its chord at 0
+
+
+def random_net(rng: np.random.Generator, widths: tuple[int, ...]) -> Net:
+    maps = [Map(rng.normal(size=(b, a)), rng.normal(size=b) / 2) for a, b in pairwise(widths)]
+    for inner, outer in pairwise(maps):  # two carried pairs in every hidden layer
+        for first, second in ((0, 1), (4, 2)):
+            inner.weight[second], inner.bias[second], outer.weight[:, second] = (
+                -inner.weight[first], -inner.bias[first], -outer.weight[:, first]
+            )  # fmt: skip
+    return with_linear_pairs(maps)
+
+
+def evaluate(maps: tuple[Map, ...], x: np.ndarray) -> np.ndarray:
+    for map_ in maps[:-1]:
+        x = np.maximum(x @ map_.weight.T + map_.bias, 0)
+    return x @ maps[-1].weight.T + maps[-1].bias
+
+
+@pytest.mark.parametrize("size", [1.0, 0.1, 0.01])
+@pytest.mark.parametrize("hidden", [(12,), (12, 9), (8, 8, 8)])
+def test_no_error_of_a_net_is_beyond_its_bound(hidden: tuple[int, ...], size: float) -> None:
+    rng = np.random.default_rng(len(hidden))
+    inverse = ExpressionMap(tuple(U.values()), tuple(parse_expression(t, U) for t in ("sin(u)", "u*v", "cos(v)")))
+    function = ExpressionMap(tuple(U.values()), tuple(parse_expression(t, U) for t in ("u + v**2", "exp(u)")))
+    embedding = np.linalg.qr(rng.normal(size=(5, 3)))[0]
+    lower, upper = boxes(rng, 80, size)
+    u = Patch.coordinates(lower, upper)
+    y, truth = PatchMap(inverse)(u), PatchMap(function)(u)
+    points = inside(rng, lower, upper, 200)
+    for _ in range(5):
+        net = random_net(rng, (5, *hidden, 2))
+        assert [flags.sum() for flags in net.linear] == [2] * len(hidden)
+        frame = Frame(y)
+        bound, attained = difference(truth, frame, frame.net(net, frame.start(embedding)))
+        error = np.abs(function(points) - evaluate(net.stored, inverse(points) @ embedding.T)).max(2)
+        assert (error <= bound * (1 + 1e-12)).all()
+        assert (attained <= bound).all()
+        if size < 0.1:
+            assert np.median(bound / error.max(0)) < 1.2
+
+
+@pytest.mark.parametrize("size", [1.0, 0.1])
+def test_whoever_wins_is_not_said_to_lose(size: float) -> None:
+    rng = np.random.default_rng(5)
+    lower, upper = boxes(rng, 200, size)
+    inverse = ExpressionMap(tuple(U.values()), (parse_expression("sin(3*u)", U), parse_expression("v*u", U)))
+    y = PatchMap(inverse)(Patch.coordinates(lower, upper))
+    gate = Map(rng.normal(size=(6, 2)), rng.normal(size=6) / 2)
+    frame = Frame(y)
+    losing, first = frame.losing(frame.affine(gate, frame.start(None)), 0.01)
+    points = inside(rng, lower, upper, 100)
+    logits = inverse(points) @ gate.weight.T + gate.bias
+    near = logits >= logits.max(-1, keepdims=True) - 0.01
+    assert not (near & losing).any()
+    assert losing.any()
+    assert (near.any(0) >= first).all() or size == 1.0
+    assert not (first & losing).any()
+
+
+def test_rounding_of_an_evaluation_is_within_its_bound() -> None:
+    rng = np.random.default_rng(2)
+    map_ = Map(rng.normal(size=(20, 50)).astype(np.float32).astype(float), rng.normal(size=20).astype(np.float32).astype(float))
+    x = rng.normal(size=(500, 50))
+    rounded = x.astype(np.float32)
+    got = rounded @ map_.weight.astype(np.float32).T + map_.bias.astype(np.float32)
+    _, error = evaluated(map_, np.abs(x).max(0), np.abs(x - rounded).max(0), np.float32)
+    assert (np.abs(got - (x @ map_.weight.T + map_.bias)).max(0) <= error).all()
