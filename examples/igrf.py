@@ -95,7 +95,7 @@ def frontier(folder: Path) -> None:
         values = model(points)
         error = np.abs(values - truth).max(0)
         of_strength = float(np.abs(np.linalg.norm(values, axis=1) - strength).max())
-        rows.append((charts, width, float(error.max()), values))
+        rows.append((charts, model.facts["m"], float(error.max()), values))
         cells = " | ".join(f"{e:.1f}" for e in (*error, of_strength))
         facts = model.facts
         print(
@@ -124,7 +124,9 @@ def figure(rows: list, points: np.ndarray, truth: np.ndarray, table: tuple[float
     left.axhline(table[0], color="black", linestyle=":", label=f"{GRID_DEGREES}° table of |F|")
     left.axhline(10, color="lightgrey", linewidth=1)
     left.set(xlabel="width m of an expert", ylabel="largest error of a component, nT")
-    left.legend(fontsize="small")
+    left.set_xticks(sorted({row[1] for row in rows}), sorted({row[1] for row in rows}))
+    left.minorticks_off()
+    left.legend(fontsize="small", loc="lower left")
     best = min(rows, key=lambda row: row[2])
     error = np.abs(best[3] - truth).max(1)
     order = np.argsort(error)
