@@ -26,8 +26,11 @@ CHECKPOINT = "{name}.certify.safetensors"
 @click.option("--boxes", type=click.IntRange(1), metavar="N", default=4_000_000, show_default=True, help="Boxes to look at, at most.")
 @click.option("--seconds", type=float, metavar="S", default=600.0, show_default=True, help="Time to spend, at most.")
 @click.option("--jobs", type=int, metavar="J", default=1, show_default=True, help="Charts proved at a time.")
+@click.option("--ledger", is_flag=True, help="Show the model's ledger too, with what is proved written into it.")
 @json_option
-def certify(folder: Path, epsilon: float | None, tightness: str, boxes: int, seconds: float, jobs: int, as_json: bool) -> None:
+def certify(
+    folder: Path, epsilon: float | None, tightness: str, boxes: int, seconds: float, jobs: int, ledger: bool, as_json: bool
+) -> None:
     """Prove, for every point of M, that the model in FOLDER routes to a valid chart and that its error stays below ε.
 
     Writes certificate.json and certificate.safetensors into FOLDER; `atlasmoe check FOLDER` re-verifies them. Exit code 1 if a
@@ -52,7 +55,11 @@ def certify(folder: Path, epsilon: float | None, tightness: str, boxes: int, sec
         _print_json({"folder": str(place), "certificate": certificate.to_dict()})
     else:
         from .report.certificate import certificate_table
+        from .report.tables import ledger_table
+        from .verify.certify.ledger import with_proofs
 
+        if ledger:
+            _print(ledger_table(with_proofs(model.ledger, certificate), statements=_wide()))
         _print(certificate_table(certificate, statements=_wide()))
         click.echo(f"certificate: {written}")
     if certificate.status != "proved":
