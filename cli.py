@@ -557,7 +557,7 @@ def _print_json(document: Any) -> None:
 
 
 def _finite(document: Any) -> Any:
-    if isinstance(document, dict) and "error" in document:  # an error needs no numpy
+    if isinstance(document, dict) and isinstance(document.get("error"), dict):  # an error needs no numpy
         return document
     from .export.typed_json import finite_json
 
