@@ -22,6 +22,8 @@ class Reading:
     """How far what arrives may be from that (k,); 0 for inputs, which are carried exactly."""
     channels: tuple[str | None, ...]
     """The channel that the component is, if it is one and no affine form of several."""
+    embedding: Array | None = None
+    """Q (D, k), if what is read is all of an input that lies in R^D, in its order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,8 @@ class BuiltBlock:
     routing: str
     lipschitz: Array | None
     """sup |∂f_j/∂z_k|, where what is read has errors."""
+    embedded: bool = False
+    """Whether all of this is a function of the D channels of the block's input instead."""
 
 
 def leaf(block: str, piece: str, net: PieceNet, budget: float | None, where: str) -> Claim:

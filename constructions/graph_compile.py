@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..atlas import Block, Combine, Input, TaskGraph, Tiling
+from ..atlas import Atlas, Block, Combine, Input, TaskGraph, Tiling
 from ..errors import InvalidArgument
 from ..progress import track
 from . import graph_claims, theorem_5_2, theorem_5_3
 from .graph_blocks import BuiltBlock, Reading
 from .graph_layers import Form, Part, affine_of, beside, combined, layer, read_out
-from .graph_plan import Plan, Stage, plan, propagate, slopes, stages
+from .graph_plan import Plan, Stage, inexact, plan, propagate, slopes, stages
 from .graph_ranges import Values, reachable
 from .ledger import Claim, Known, Ledger
 from .model import Model
@@ -71,12 +71,18 @@ def _check(task: TaskGraph, theorem: str, depth: str) -> None:
         raise InvalidArgument(f"depth {depth!r} is not one of {', '.join(DEPTHS)}")
     if theorem not in ("auto", *THEOREMS):
         raise InvalidArgument(f"theorem {theorem!r} is not one of auto, {', '.join(THEOREMS)} for a task graph")
+    approximated = inexact(task)
     for block in task.blocks:
         pieces = isinstance(block.domain, Tiling)
         if theorem == "5.2" and pieces:
             raise InvalidArgument(f'block "{block.name}" is given on pieces, which is Theorem 5.3; use theorem "auto"')
         if theorem == "5.3" and not pieces:
             raise InvalidArgument(f'block "{block.name}" is given on charts, which is Theorem 5.2; use theorem "auto"')
+        if not pieces and (computed := sorted(approximated.intersection(block.reads))):
+            raise InvalidArgument(
+                f'block "{block.name}" is given on charts and reads {computed[0]!r}, which is approximated and may leave the manifold; '
+                "give it on intervals or boxes ([[block.piece]])"
+            )
 
 
 def _affine(node: object) -> bool:
@@ -142,7 +148,10 @@ class _Works:
     def reading(self, node: Block | Combine) -> Reading:
         """What arrives at a node."""
         error = np.array([self.errors[name] for name in node.reads])
-        return Reading(tuple(self.reach[n] for n in node.reads), error, tuple(self.forms[n].channel for n in node.reads))
+        values, channels = tuple(self.reach[n] for n in node.reads), tuple(self.forms[n].channel for n in node.reads)
+        whole = next((i for i in self.task.inputs if i.coordinates == node.reads), None)
+        embedding = whole.manifold.embedding if whole is not None and isinstance(whole.manifold, Atlas) else None
+        return Reading(values, error, channels, embedding)
 
     def asked(self, node: Block | Combine) -> Asked:
         return Asked(None if self.planned is None else self.planned.budgets[node.name], self.width, self.limit, self.seed)
@@ -177,6 +186,13 @@ class _Works:
             self._route(block, blocks[k + 1 :] if together else ())
 
     def _reads(self, block: Block) -> tuple[Form, ...]:
+        """What the nets of a block are functions of."""
+        if self.built[block.name].embedded:
+            start = 0
+            for node in self.task.inputs:
+                if node.coordinates == block.reads:
+                    return tuple(Form.of(f"x[{start + k}]") for k in range(node.ambient_dimension))
+                start += node.ambient_dimension
         return tuple(self.forms[name] for name in block.reads)
 
     def _score(self, blocks: Sequence[Block], waiting: Sequence[Block]) -> None:

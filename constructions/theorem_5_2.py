@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..atlas import Atlas, Block
+from ..atlas import Block
 from ..errors import EpsilonNotReached, InvalidArgument
 from . import affine_claims, affine_router, claims, theorem_4_8
 from . import routing as routing_step
@@ -28,26 +28,17 @@ from .theorem_4_8 import build_experts
 def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: DTypeLike) -> BuiltBlock:
     """The block as a model of its own: τ or an affine router, and experts g_i∘ψ_i, or g_i∘φ_i where the charts are affine.
 
-    Raises `InvalidArgument` for a block that reads computed values, which lie on its manifold only nearly, and `EpsilonNotReached`
-    naming block and chart.
+    What it reads arrives exactly. Raises `EpsilonNotReached` naming block and chart, `InvalidArgument` where no affine gate routes.
     """
-    atlas = block.domain
-    assert isinstance(atlas, Atlas)
-    if (reading.error > 0).any():
-        name = block.reads[int(np.argmax(reading.error))]
-        raise InvalidArgument(
-            f'block "{block.name}" is given on charts and reads {name!r}, which is computed to {float(reading.error.max()):.3g} '
-            "and may leave the manifold; give it on intervals or boxes ([[block.piece]])"
-        )
     try:
-        return _build(block, asked, affine, dtype)
+        return _build(block, reading, asked, affine, dtype)
     except EpsilonNotReached as miss:
         raise EpsilonNotReached(
             f"block[{block.name}].{miss.what}", budget=miss.budget, reached=miss.reached, width=miss.width, remedy=miss.remedy
         ) from miss
 
 
-def _build(block: Block, asked: Asked, affine: bool, dtype: DTypeLike) -> BuiltBlock:
+def _build(block: Block, reading: Reading, asked: Asked, affine: bool, dtype: DTypeLike) -> BuiltBlock:
     task, atlas = block.task, block.task.atlas
     # A workshop keeps back a share of its ε for rounding; here the graph has done so.
     epsilon = None if asked.budget is None else asked.budget / (1 - ROUNDING_SHARE)
@@ -56,20 +47,23 @@ def _build(block: Block, asked: Asked, affine: bool, dtype: DTypeLike) -> BuiltB
             raise InvalidArgument(
                 f'block "{block.name}" is on charts that are no balls, between which no affine gate routes; use depth "L+1"'
             )
+        # The gate reads an embedded input as it arrives, so that its score error is known.
+        atlas = replace(atlas, embedding=reading.embedding)
+        task = replace(task, atlas=atlas)
         router = affine_router.route(atlas, dtype, asked.seed)
         affine_claims.require_margin(router, str(np.dtype(dtype)))
         shop = Workshop(task, router, epsilon, asked.width, True, asked.limit, asked.seed)
         experts = build_experts(shop, affine_router.cells(router, asked.seed))
         network = affine_router.assemble(task, router, experts)
         root = affine_claims.total(task, network, network, router, experts, _reached(experts, epsilon), asked.seed)
-        return _built(block, experts, root, asked, router.kind, network, None)
+        return replace(_built(block, experts, root, router.kind, network, None), embedded=reading.embedding is not None)
     routed = routing_step.choose(atlas, "auto", width=asked.width, limit=asked.limit, seed=asked.seed)
     flat = all(atlas.affine(chart) is not None for chart in range(len(atlas)))
     shop = Workshop(task, routed, epsilon, asked.width, flat, asked.limit, asked.seed)
     experts = build_experts(shop, find_cells(atlas, routed, asked.seed))
     network = theorem_4_8.assemble(task, routed, experts, np.float64)
     root = claims.total(task, network, network, routed, experts, _reached(experts, epsilon), asked.seed)
-    return _built(block, experts, root, asked, routed.kind, network, routed)
+    return _built(block, experts, root, routed.kind, network, routed)
 
 
 def _reached(experts: list[Expert], epsilon: float | None) -> float:
@@ -80,7 +74,6 @@ def _built(
     block: Block,
     experts: list[Expert],
     root: Claim,
-    asked: Asked,
     routing: str,
     network: Network,
     routed: routing_step.Routing | None,

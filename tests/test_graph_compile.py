@@ -157,15 +157,15 @@ def test_budgets_add_up(overlapping):
 
 
 def test_more_pieces_than_a_64_bit_counter():
-    E, L = 32, 13
+    E, L = 4, 33
     nodes: list = [Input("x", Box((0,) * L, (E,) * L))]
     for l, name in enumerate(nodes[0].components):
-        nodes.append(Block.parse(f"f{l}", (name,), Tiling.intervals(list(range(E + 1))), [f"{7 * i % E} + {name}/{E}" for i in range(E)]))
+        nodes.append(Block.parse(f"f{l}", (name,), Tiling.intervals(list(range(E + 1))), [f"{3 * i % E} + {name}/{E}" for i in range(E)]))
     blocks = tuple(node.name for node in nodes[1:])
     nodes.append(Combine.parse("f", blocks, " + ".join(blocks)))
     graph = TaskGraph("many", tuple(nodes), "f")
     model = compile(graph, epsilon=0.01)
-    assert model.facts["pieces"] == 2**65 == json.loads(json.dumps(model.facts["pieces"]))
+    assert model.facts["pieces"] == 2**66 == json.loads(json.dumps(model.facts["pieces"]))
     assert sum(c.name.startswith("block[") and ".expert[" in c.name for c in model.ledger) == E * L
     # Every other layer is a single expert, stored once.
     assert sum(len(layer.experts) for layer in model.network.layers) == E * L + L
