@@ -35,7 +35,7 @@ class Patch:
     """(N, d): the boxes."""
     upper: Array
     value: Interval
-    """(N, c): all over the box."""
+    """(N, c): all over the box, as sharp as it is known."""
     at: Interval
     """(N, 2^d, c): at the vertices."""
     first: Interval
@@ -63,7 +63,7 @@ class Patch:
         return deviation(self.upper - self.lower, self.first, self.second)
 
     def range(self) -> Interval:
-        """All values on each box, (N, c)."""
+        """What values at the vertices and derivatives say about `value`, (N, c)."""
         down, up = self.deviation
         return self.value.meet(Interval(-highest(-self.at.lower, down), highest(self.at.upper, up)))
 

@@ -35,7 +35,7 @@ class Charts:
         region = self.charts[p].region
         if region is None:
             return np.zeros(len(u), bool), np.ones(len(u), bool)
-        found = self.map(region, u).range()[:, 0]
+        found = self.map(region, u).value[:, 0]
         return found.upper < 0, found.lower >= 0
 
     def beyond_edge(self, p: int, u: Patch) -> Verdict:
@@ -43,7 +43,7 @@ class Charts:
         region = self.charts[p].region
         if region is None:
             return np.zeros(len(u), bool), np.ones(len(u), bool)
-        found = self.map(region, u).range()[:, 0]
+        found = self.map(region, u).value[:, 0]
         return found.upper <= 0, found.lower > 0
 
     def elsewhere(self, p: int, u: Patch, y: Patch) -> Verdict:
@@ -70,7 +70,7 @@ class Charts:
 
     def in_domain(self, chart: Chart, local: Patch, p: int, u: Patch) -> Verdict:
         """The lemma of docs/certificate.md: coordinates in the open domain all over the box, and one point of the box in the chart."""
-        where, inside, off = local.range(), np.ones(len(u), bool), np.zeros(len(u), bool)
+        where, inside, off = local.value, np.ones(len(u), bool), np.zeros(len(u), bool)
         for k, (lower, upper) in enumerate(chart.boundary):
             low, high = chart.domain.lower[k], chart.domain.upper[k]
             slack = INVERSE_TOLERANCE * (high - low)  # M ends at a boundary face: what enclosures add beyond it is no part of M
@@ -78,7 +78,7 @@ class Charts:
             inside &= (where.lower[:, k] > low) & (where.upper[:, k] < high)
             off |= (where.upper[:, k] <= low) | (where.lower[:, k] >= high)
         if chart.region is not None:
-            region = self.map(chart.region, local).range()[:, 0]
+            region = self.map(chart.region, local).value[:, 0]
             inside, off = inside & (region.lower > 0), off | (region.upper <= 0)
         rows = np.flatnonzero(inside)
         if len(rows):
@@ -91,7 +91,7 @@ class Charts:
         chart = self.charts[j]
         given = chart.partition or chart.bump
         if given is not None and given.variables != chart.inverse.variables:
-            found = self.map(given, y).range()[:, 0].unknown_where(np.zeros((), bool))
+            found = self.map(given, y).value[:, 0].unknown_where(np.zeros((), bool))
             return np.maximum(found.lower, 0), np.maximum(found.upper, 0)
         if chart.forward is None:
             return np.zeros(len(u)), np.full(len(u), np.inf)
@@ -105,11 +105,11 @@ class Charts:
         chart, profile = self.charts[j], self.atlas.partition
         given = chart.partition or chart.bump
         if given is not None:
-            return self.map(given, local if given.variables == chart.inverse.variables else y).range()[:, 0]
+            return self.map(given, local if given.variables == chart.inverse.variables else y).value[:, 0]
         if chart.region is not None:
-            depths = [self.map(chart.region, local).range()[:, 0] / Interval.of(float(chart.region(chart.domain.center)[0]))]
+            depths = [self.map(chart.region, local).value[:, 0] / Interval.of(float(chart.region(chart.domain.center)[0]))]
         else:
-            where = local.range()
+            where = local.value
             depths = [_depth(chart, k, where[:, k]) for k in range(chart.dimension) if chart.boundary[k] != (True, True)]
         total = Interval.of(np.ones(len(local)))
         for depth in depths:

@@ -21,7 +21,7 @@ from .scores import Scores
 
 LEAVES = 1024
 """Leaves that are settled before the next ones are looked at."""
-NUMBERS = 1 << 20
+NUMBERS = 1 << 21
 """Numbers of one array of hidden neurons at a time."""
 DEEPEST = 24
 """Cuts below a leaf before it is given up."""
@@ -82,7 +82,7 @@ class Judge:
             attained, size = np.zeros(self.atlas.base_dimension), np.zeros(self.atlas.base_dimension)
             while len(lower):
                 _, y = self.charts.points(p, lower, upper)
-                reach = y.range().magnitude
+                reach = y.value.magnitude
                 attained = np.maximum(attained, np.minimum(np.abs(y.at.lower), np.abs(y.at.upper)).max((0, 1)))
                 enough = attained * (1 + REACHED)
                 again = (reach > enough).any(1) & (left > 0)

@@ -190,10 +190,15 @@ class Frame:
 
 
 def evaluated(map_: Map, size: Array, error: Array, dtype: DTypeLike) -> tuple[Array, Array]:
-    """Bounds of |W·x + b| and of the error of its evaluation, from those of x."""
+    """Bounds of |W·x + b| and of the error of its evaluation, from those of x; ∞ where it may overflow on the way.
+
+    |fl(W·x + b) − (W·x + b)| ≤ γ_{n+1}·(|W|·|x| + |b|) in any order of summation, plus a subnormal number for each operation (R9).
+    """
     weight, n = np.abs(map_.weight), map_.weight.shape[1] + 1
     exact, arriving = weight @ size + np.abs(map_.bias), weight @ error
-    return GROW * exact, GROW * (arriving + gamma(n, dtype) * (exact + arriving) + n * float(np.finfo(dtype).smallest_subnormal))
+    lost = arriving + gamma(n, dtype) * (exact + arriving) + n * float(np.finfo(dtype).smallest_subnormal)
+    within = GROW * (exact + lost) < float(np.finfo(dtype).max)
+    return GROW * exact, np.where(within, GROW * lost, np.inf)
 
 
 def rounding(layers: Sequence[Layer], embedding: Array | None, size: Array, dtype: DTypeLike) -> tuple[float, float]:
@@ -203,6 +208,7 @@ def rounding(layers: Sequence[Layer], embedding: Array | None, size: Array, dtyp
         size = np.abs(embedding) @ size * GROW
         error = gamma(embedding.shape[1]) * size
     error = GROW * (error + gamma(1, dtype) * (size + error) + float(np.finfo(dtype).smallest_subnormal))
+    error = np.where(size + error < float(np.finfo(dtype).max), error, np.inf)
     eta, added = 0.0, 0.0
     for layer in layers:
         eta = max(eta, float(evaluated(layer.gate, size, error, dtype)[1].max()))

@@ -9,7 +9,7 @@ from ...atlas import Array, Chart, ExpressionMap
 from ...intervals import Interval
 from ...intervals.patch import Patch
 from .charts import Charts
-from .networks import Flags
+from .networks import Flags, Indices
 
 CELLS = 256
 """Boxes of a chart that together enclose its image."""
@@ -45,19 +45,26 @@ class Scores:
             return self.charts.map(bump, u)
         if chart.forward is None:
             return zero_where(unit(y), self._off(j, y))
+        off = self._off(j, y)
+        rows = np.flatnonzero(~off)
+        found = zero_where(unit(y), off)
+        return placed(found, rows, self._near(j, p, u.subset(rows), y.subset(rows))) if len(rows) else found
+
+    def _near(self, j: int, p: int, u: Patch, y: Patch) -> Patch:
+        """b_j, j ≠ p, by the chart's coordinates."""
+        chart = self.charts.charts[j]
+        assert chart.forward is not None
         local = self.charts.map(chart.forward, y)
         inside, off = self.charts.in_domain(chart, local, p, u)
-        back = self.charts.map(chart.inverse, local).range() - y.range()
-        off = off | self._off(j, y) | ~back.contains_zero().all(1)
-        return zero_where(either_where(self.charts.map(bump, local), ~inside), off & ~inside)
+        back = self.charts.map(chart.inverse, local).value - y.value
+        off = (off | ~back.contains_zero().all(1)) & ~inside
+        return zero_where(either_where(self.charts.map(self.bumps[j], local), ~inside), off)
 
     def _off(self, j: int, y: Patch) -> Flags:
         """Boxes away from all that encloses the image of chart j."""
         lower, upper = self.cells[j]
-        where, off = y.range(), np.ones(len(y), bool)
-        for low, high in zip(lower, upper, strict=True):
-            off &= ((where.upper < low) | (where.lower > high)).any(1)
-        return off
+        away = (y.value.upper[:, None] < lower) | (y.value.lower[:, None] > upper)
+        return np.all(np.any(away, axis=2), axis=1)
 
 
 def side_by_side(parts: list[Patch]) -> Patch:
@@ -73,6 +80,19 @@ def unit(y: Patch) -> Patch:
     ends = ((0.0, 1.0), (0.0, 1.0), (-np.inf, np.inf), (-np.inf, np.inf))
     parts = [Interval(np.full_like(a, low), np.full_like(a, high)) for a, (low, high) in zip(shapes, ends, strict=True)]
     return Patch(y.lower, y.upper, *parts)
+
+
+def placed(patch: Patch, rows: Indices, part: Patch) -> Patch:
+    """The patch with some of its boxes replaced."""
+    joined = []
+    for name in ("value", "at", "first", "second"):
+        ends = []
+        for end in ("lower", "upper"):
+            whole = np.array(getattr(getattr(patch, name), end))
+            whole[rows] = getattr(getattr(part, name), end)
+            ends.append(whole)
+        joined.append(Interval(*ends))
+    return Patch(patch.lower, patch.upper, *joined)
 
 
 def zero_where(patch: Patch, where: Flags) -> Patch:
@@ -131,5 +151,5 @@ def _image(charts: Charts, j: int) -> tuple[Array, Array]:
     )
     u, y = charts.points(j, lower, upper)
     kept = ~charts.outside(j, u, y)[0]
-    where = y.range()
+    where = y.value
     return where.lower[kept], where.upper[kept]
