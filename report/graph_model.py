@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PIXELS = 360
+PIXELS = 300
 """Of each side of a map."""
 LINE = 2400
 """Points of a curve."""
-POINTS = 20_000
+POINTS = 10_000
 """Random points of a histogram."""
 MOST_ROWS = 24
 """Blocks and combinations that are drawn."""

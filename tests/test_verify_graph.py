@@ -20,7 +20,7 @@ from atlasmoe.verify.graph_points import Domain, interface_points
 from atlasmoe.verify.graph_survey import Distinct
 from handmade import Arrays, with_expert
 
-SAMPLES = 600
+SAMPLES = 400
 KNOTS = (0.0, 0.3, 1.0, 2.0)
 """0.3 is no float32 number, and 0.3 as a float64 is not 3/10."""
 
@@ -79,12 +79,12 @@ def test_a_right_model_holds(model: Model, report: Report) -> None:
     assert "9 of 9 distinct pieces" in str(report)
 
 
-def test_the_total_error_agrees_with_a_dense_grid(model: Model, report: Report) -> None:
+def test_the_total_error_agrees_with_a_dense_grid(model: Model) -> None:
     line = np.linspace(0, 2, 401)
     x = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     assert isinstance(model.task, TaskGraph)
     worst = np.abs(model(x) - model.task(x)).max()
-    assert report["total"].bound >= 0.95 * worst
+    assert verify(model, samples=2000)["total"].bound >= 0.98 * worst
 
 
 def test_same_seed_same_report(model: Model, report: Report) -> None:
@@ -327,7 +327,9 @@ def test_four_to_the_sixteen_by_strata() -> None:
         arrays[-1][1][column] += 0.01
 
     broken = with_expert(model.network, number, 2, bend)
-    against = verify(model, samples=64, network=broken)
+    promise = GraphPromise.from_model(model.facts, model.ledger)
+    assert isinstance(model.task, TaskGraph)
+    against = verify_network(broken, model.task, epsilon=model.facts["epsilon"], promise=promise, samples=64, adversarial=False)
     assert {"total", "block[y11]"} == refuted(against)
     assert wrong_at(broken, against, model)
 

@@ -72,7 +72,7 @@ def verify_graph(
     layout = Layout(network, graph, promise.routes)
     exact = {block.name for block in graph.blocks if not isinstance(block.domain, Tiling) or layout.exact(block)}
     either = promise.either | ({block.name for block in graph.blocks} - exact)
-    survey = GraphSurvey(Gauge(network, graph, layout, either), domain, epsilon, keep=int(np.clip(samples // 6000, 16, 64)))
+    survey = GraphSurvey(Gauge(network, graph, layout, either), domain, epsilon, keep=int(np.clip(samples // 100, 4, 48)))
     seeds = np.random.SeedSequence(seed).generate_state(8).tolist()
     drawn, empty = _survey_pieces(survey, samples, seeds[0])
     _survey_random(survey, samples, seed)
