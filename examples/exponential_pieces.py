@@ -162,7 +162,7 @@ def draw(rows: list[Row], path: Path) -> None:
     left.legend(fontsize=8, frameon=False)
     tidy(left, "What the same number of experts tells apart", xlabel="experts")
     right.semilogy(experts, [r.flat / r.spread for r in fours], "s-", color=FEW[1], label="single layer of as many experts")
-    right.semilogy(experts, [r.error / r.spread for r in fours], "o-", color=FEW[0], label="compiled, 2L layers")
+    right.semilogy(experts, [r.error / r.spread for r in fours], "o-", color=FEW[0], label="compiled, 2L + 1 layers")
     right.axhline(1, color="0.6", linewidth=0.8, linestyle=":")
     right.text(experts[0], 1.07, "the best constant", fontsize=8, color="0.4")
     right.set_xscale("log")

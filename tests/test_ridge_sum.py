@@ -1,0 +1,107 @@
+"""Sums of ridge profiles with a bound, and the gradients that error budgets are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from atlasmoe import EpsilonNotReached, ExpressionMap
+from atlasmoe.atlas.graph import expression_map
+from atlasmoe.constructions.ridge_sum import T, a_priori_sum, profiles
+from atlasmoe.intervals import Interval
+from atlasmoe.intervals.gradients import GradientEnclosure
+
+LOWER, UPPER = np.array([-1.0, 0.2, 3.0, -2.0]), np.array([1.0, 0.7, 5.0, 2.5])
+SUMS = [
+    "a*b",
+    "a*b*c",
+    "a**2*b - 0.1*c + 3",
+    "a*b + sin(a) - exp(c/2)",
+    "cos(2*a - b/3 + 1) + c*d",
+    "(a + b)*(c - d) + pi*a",
+    "sqrt(c)",
+]
+
+
+def sample(count: int) -> np.ndarray:
+    return LOWER + (UPPER - LOWER) * np.random.default_rng(1).random((count, 4))
+
+
+@pytest.mark.parametrize("text", SUMS)
+def test_profiles_add_up_to_the_function(text):
+    function = expression_map("abcd", text)
+    parts = profiles(function, LOWER, UPPER)
+    x = sample(500)
+    v = (x - parts.center) / parts.scale
+    total = v @ parts.linear.T + parts.constant
+    for row, q, reach in zip(parts.directions, parts.functions, parts.reach, strict=True):
+        t = v @ row
+        assert np.abs(t).max() <= reach
+        total = total + ExpressionMap((T,), q)(t[:, None])
+    assert total == pytest.approx(function(x), abs=1e-12 * (1 + np.abs(function(x)).max()))
+
+
+@pytest.mark.parametrize("text", SUMS)
+def test_bounds_hold(text):
+    function = expression_map("abcd", text)
+    made = a_priori_sum(function, LOWER, UPPER, epsilon=0.05, limit=2048)
+    assert made.bound <= 0.05
+    x = np.concatenate([sample(20_000), np.array(np.meshgrid(*zip(LOWER, UPPER, strict=True))).reshape(4, -1).T])
+    error = np.abs(made.ridge.to_relu("f", "test")(x) - function(x)).max()
+    assert error <= made.bound + 1e-12
+    # The bound is no wild guess either.
+    assert error >= made.bound / 8 or made.bound < 1e-9
+
+
+def test_several_outputs_share_directions():
+    function = expression_map("abcd", ["a*b", "2*a*b + c", "a + d"])
+    parts = profiles(function, LOWER, UPPER)
+    assert len(parts.directions) == 2
+    made = a_priori_sum(function, LOWER, UPPER, width=64, limit=2048)
+    assert made.ridge.dictionary.width <= 64
+    x = sample(5000)
+    assert np.abs(made.ridge.to_relu("f", "test")(x) - function(x)).max() <= made.bound + 1e-12
+
+
+def test_what_is_no_sum_is_none():
+    assert profiles(expression_map("abcd", "sin(a*b)"), LOWER, UPPER) is None
+    assert profiles(expression_map("abcd", "exp(a)*b"), LOWER, UPPER) is None
+    assert a_priori_sum(expression_map("abcd", "a*b"), LOWER, UPPER, width=1, limit=64) is None
+    with pytest.raises(EpsilonNotReached):
+        a_priori_sum(expression_map("abcd", "a*b*c*d"), LOWER, UPPER, epsilon=1e-6, limit=64)
+
+
+GRADIENTS = [
+    "a*b + c**3",
+    "sin(a)*exp(b)/c",
+    "Abs(a) + Max(b, a) - Min(c, 2*b)",
+    "sqrt(c) + log(c)*d",
+    "atan2(c, a)",
+    "a**2 - b*Abs(d)",
+    "tanh(a)*c**-2",
+]
+
+
+@pytest.mark.parametrize("text", GRADIENTS)
+def test_gradients_enclose_difference_quotients(text):
+    """Mean value bounds: over a box, f(x) − f(y) lies in Σ ∂_k f·(x_k − y_k)."""
+    function = expression_map("abcd", text)
+    enclosure = GradientEnclosure(function)
+    rng = np.random.default_rng(0)
+    middle, radius = sample(300), 10 ** rng.uniform(-3, -0.7, (300, 1))
+    low, high = middle - radius, middle + radius
+    (value,), (row,) = enclosure([Interval(low[:, k], high[:, k]) for k in range(4)])
+    for _ in range(8):
+        x, y = (low + (high - low) * rng.random(low.shape) for _ in range(2))
+        f, g = function(x)[:, 0], function(y)[:, 0]
+        assert ((value.lower <= f) & (f <= value.upper)).all()
+        most = sum(np.maximum(p.lower * (x - y)[:, k], p.upper * (x - y)[:, k]) for k, p in enumerate(row))
+        assert (f - g <= most + 1e-12).all()
+    assert all(np.isfinite(p.magnitude).all() for p in row)
+
+
+@pytest.mark.parametrize("text", ["sign(a)", "Piecewise((a, a > 0), (1, True))"])
+def test_jumps_have_no_gradient(text):
+    enclosure = GradientEnclosure(expression_map("a", text))
+    _, ((partial,),) = enclosure([Interval(np.array([-1.0, 0.5]), np.array([1.0, 1.0]))])
+    assert np.isinf(partial.magnitude[0])
+    assert np.isfinite(partial.magnitude[1])
