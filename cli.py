@@ -147,7 +147,7 @@ def compile_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="NAME",
             default="auto",
             show_default=True,
-            help="4.8, 4.9 (affine charts), affine (balls; one layer); 5.2, 5.3 (task graphs); or auto.",
+            help="4.8, 4.9 (affine charts), affine (one layer, on balls); 5.2, 5.3 (task graphs); or auto.",
         ),
         click.option(
             "--routing", metavar="NAME", default="auto", show_default=True, help="theorem, multiplicity, plateau, hinge, or auto."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .cli import _print, _print_json, _wide, json_option
+from .cli import _check_figure, _print, _print_json, _wide, json_option
 from .errors import InvalidArgument
 
 CHECKPOINT = "{name}.certify.safetensors"
@@ -26,10 +26,19 @@ CHECKPOINT = "{name}.certify.safetensors"
 @click.option("--boxes", type=click.IntRange(1), metavar="N", default=4_000_000, show_default=True, help="Boxes to look at, at most.")
 @click.option("--seconds", type=float, metavar="S", default=600.0, show_default=True, help="Time to spend, at most.")
 @click.option("--jobs", type=int, metavar="J", default=1, show_default=True, help="Charts proved at a time.")
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the boxes of the proof into this PNG.")
 @click.option("--ledger", is_flag=True, help="Show the model's ledger too, with what is proved written into it.")
 @json_option
 def certify(
-    folder: Path, epsilon: float | None, tightness: str, boxes: int, seconds: float, jobs: int, ledger: bool, as_json: bool
+    folder: Path,
+    epsilon: float | None,
+    tightness: str,
+    boxes: int,
+    seconds: float,
+    jobs: int,
+    figure: Path | None,
+    ledger: bool,
+    as_json: bool,
 ) -> None:
     """Prove, for every point of M, that the model in FOLDER routes to a valid chart and that its error stays below ε.
 
@@ -45,12 +54,17 @@ def certify(
         ratio = None if tightness == "none" else float(tightness)
     except ValueError:
         raise InvalidArgument(f"--tightness {tightness!r} is neither a number above 1 nor `none`") from None
+    _check_figure(figure)
     model = load(folder)
     place = folder.absolute()
     checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))
     with joblib.parallel_config(n_jobs=jobs):
         certificate = prove(model, epsilon=epsilon, tightness=ratio, boxes=boxes, seconds=seconds, checkpoint=checkpoint)
     written = certificate.write(folder)
+    if figure is not None and certificate.trees:
+        from .report.certificate_figure import certificate_figure
+
+        certificate_figure(certificate, figure)
     if as_json:
         _print_json({"folder": str(place), "certificate": certificate.to_dict()})
     else:
@@ -62,5 +76,7 @@ def certify(
             _print(ledger_table(with_proofs(model.ledger, certificate), statements=_wide()))
         _print(certificate_table(certificate, statements=_wide()))
         click.echo(f"certificate: {written}")
+        if figure is not None and certificate.trees:
+            click.echo(f"figure: {figure}")
     if certificate.status != "proved":
         click.get_current_context().exit(1)

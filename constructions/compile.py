@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atlas import Atlas, ManifoldTask, TaskGraph
+from ..atlas import Atlas, ManifoldTask, TaskGraph, ball_atlas
 from ..atlas.lint import lint
 from ..errors import EpsilonNotReached, InvalidArgument, LintError, Severity
 from . import affine_claims, affine_router, claims, graph_compile, theorem_4_8
@@ -46,8 +46,9 @@ def compile(
 
     Give `epsilon` (absolute; widths are then chosen to meet it) or `width` (hidden width of τ, ψ and g; ε is then what they
     reach). `theorem`: "4.8" approximates the chart maps and has three-layer experts; "4.9" needs affine charts and has
-    two-layer ones; "affine" needs a ball atlas and has one layer, whose gate finds the nearest centre (B1, B16). "auto" takes the
-    last of the three that applies. `routing`, for 4.8 and 4.9: which scores the gate compares and how well τ must follow
+    two-layer ones; "affine" has one layer, whose gate finds the nearest centre of a ball atlas (B1, B16): charts of another kind are
+    replaced by balls of the same manifold, whose covering is proved from those charts (B17). "auto" takes the last of the three that
+    fits the charts as they are. `routing`, for 4.8 and 4.9: which scores the gate compares and how well τ must follow
     them, see `constructions.routing`; or the `HalfSpaces` that cut the charts out of M (B14). `dtype`: of the weights as exported.
     No width exceeds `max_width`. `minimise`: "active", "total" (parameters) or "latency"; the charts of `task` are then replaced
     by as many balls as are cheapest for ε, as `plan` predicts it.
@@ -80,6 +81,10 @@ def compile(
     if depth != "paper":
         raise InvalidArgument(f"depth {depth!r} is a choice for task graphs; for one manifold it follows from the theorem")
     theorem, why = _choose_theorem(task.atlas, theorem, routing)
+    if theorem == "affine" and task.atlas.balls is None:
+        given = len(task.atlas)
+        task = replace(task, atlas=ball_atlas(task.atlas, seed=seed))
+        why = f"asked for: {len(task.atlas)} balls of the same manifold take the place of its {given} charts (B17)"
     if theorem == "affine":
         affine = affine_router.route(task.atlas, dtype, seed)
         affine_claims.require_margin(affine, dtype)

@@ -21,7 +21,8 @@ VERDICTS = {
 def certificate_table(certificate: Certificate, *, statements: bool = True) -> Group:
     """The claims with their bounds. Without `statements` it fits a narrow terminal."""
     verdict = Text(VERDICTS[certificate.status], STYLES[certificate.status])
-    ratio = f", {certificate.bound / certificate.found:.3f} times the largest error found" if 0 < certificate.found < certificate.bound else ""
+    beyond = 0 < certificate.found < certificate.bound < float("inf")
+    ratio = f", {certificate.bound / certificate.found:.3f} times the largest error found" if beyond else ""
     head = Text.assemble(
         (certificate.task, "bold"),
         f" in {certificate.dtype}: ",
@@ -34,7 +35,8 @@ def certificate_table(certificate: Certificate, *, statements: bool = True) -> G
     if statements:
         table.add_column("statement", ratio=1)
     for claim in certificate.claims:
-        row: list[RenderableType] = [claim.name, f"{claim.bound:.6g}", f"{claim.sense.replace('<=', '≤').replace('>=', '≥')} {claim.budget:.6g}"]
+        sense = claim.sense.replace("<=", "≤").replace(">=", "≥")
+        row: list[RenderableType] = [claim.name, f"{claim.bound:.6g}", f"{sense} {claim.budget:.6g}"]
         row.append(Text(str(claim.known), STYLES[claim.known]))
         if statements:
             row.append(Text(claim.statement + (f" ({claim.note})" if claim.note else "")))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy
-from atlasmoe import compile, load, save, to_torch, verify
+from atlasmoe import compile, load, load_task, save, to_torch, verify
 from atlasmoe.atlas import Atlas, BallChart, Box, CallableTarget, Chart, ExpressionMap, ManifoldTask, ball_atlas, builtin, embed
 from atlasmoe.atlas.covering import covering_radius, nearest_ball
 from atlasmoe.constructions import Known, Model, affine_router
@@ -236,7 +236,20 @@ def test_which_theorem_is_chosen_and_refused() -> None:
     with pytest.raises(InvalidArgument, match="routes by its gate alone"):
         compile(task_on(atlas), width=16, theorem="affine", routing="plateau")
     with pytest.raises(InvalidArgument, match="use ball_atlas"):
-        compile(task_on(builtin("circle")), width=16, theorem="affine")
+        affine_router.route(builtin("circle"), "float64")
+
+
+def test_charts_that_are_no_balls_are_replaced_by_balls_with_a_proved_cover(tmp_path: Path) -> None:
+    task = load_task(Path(__file__).parents[1] / "examples" / "sphere.toml")
+    model = compile(task, width=32, theorem="affine")
+    assert len(model.network.layers) == 1
+    assert model.task.atlas.balls is not None
+    assert "take the place of its 2 charts" in model.facts["why"]
+    assert model.ledger["routing.cover"].known is Known.PROVED
+    again = load(save(model, tmp_path / "model"))
+    points = task.atlas.sample(2000, 1)  # of the task's own charts
+    assert np.abs(again(points.ambient) - task.evaluate(points)).max() <= model.facts["epsilon"]
+    assert compile(task, width=16).facts["theorem"] == "4.8"
 
 
 def test_embedding_changes_no_route() -> None:

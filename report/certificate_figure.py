@@ -1,0 +1,107 @@
+"""`certificate_figure`: the boxes of a proof, coloured by what was proved on each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..constructions.ledger import Known
+from ..errors import AtlasMoEError
+from ..verify.certify import Certificate
+from ..verify.certify.error import PROVED
+from ..verify.certify.tree import UNSETTLED, Tree
+from .palette import ERROR_MAP, FAINT, INK, LIMIT, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_PANELS = 12
+ELSEWHERE_COLOR = "#eeeeee"
+
+
+def certificate_figure(certificate: Certificate, path: str | Path | None = None) -> Figure:
+    """One panel for each chart (the first twelve): d = 1, the proved bound along it; d = 2, its boxes; d ≥ 3, how bounds are distributed.
+
+    Grey boxes are left to other charts or lie off their own; boxes about which nothing is known are red. Written to `path` if given.
+    Raises `AtlasMoEError` if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure as NewFigure
+    except ImportError as error:
+        raise AtlasMoEError("figures need matplotlib: pip install 'atlasmoe[figures]'") from error
+    trees = list(certificate.trees.items())[:MOST_PANELS]
+    if not trees:
+        raise AtlasMoEError("the certificate has no boxes to draw: it was refuted before any was looked at")
+    columns = min(len(trees), 4 if len(trees) > 6 else 3)
+    rows = -(-len(trees) // columns)
+    drawn = NewFigure(figsize=(1.2 + 3.1 * columns, 0.9 + 2.7 * rows), layout="constrained")
+    bounds = np.concatenate([tree.bounds[tree.tags == PROVED] for _, tree in trees])
+    low, high = (float(bounds.min()), float(bounds.max())) if len(bounds) else (0.0, 1.0)
+    last: Any = None
+    panels = [drawn.add_subplot(rows, columns, n + 1) for n in range(len(trees))]
+    for axes, (name, tree) in zip(panels, trees, strict=True):
+        d = len(tree.lower)
+        if d == 1:
+            _steps(axes, tree, certificate)
+        elif d == 2:
+            last = _boxes(axes, tree, low, high)
+        else:
+            _distribution(axes, tree)
+        tidy(axes, f"{name}: {len(tree):,} boxes")
+    if last is not None:
+        drawn.colorbar(last, ax=panels, shrink=0.8, label="proved bound of |f − Ψ|")
+    drawn.suptitle(_headline(certificate, len(trees)), x=0.01, ha="left", fontsize=10)
+    if path is not None:
+        drawn.savefig(path, dpi=160)
+    return drawn
+
+
+def _headline(certificate: Certificate, shown: int) -> str:
+    more = f", {shown} of {len(certificate.trees)} charts shown" if shown < len(certificate.trees) else ""
+    verdict = {Known.PROVED: "proved for every point", Known.REFUTED: "refuted"}.get(certificate.status, "not proved")
+    found = f"{certificate.boxes:,} boxes, largest error found {certificate.found:.4g}{more}"
+    return f"{certificate.task}: |f − Ψ| ≤ {certificate.bound:.4g}, {verdict} ({found})"
+
+
+def _steps(axes: Axes, tree: Tree, certificate: Certificate) -> None:
+    lower, upper = tree.leaves()
+    order = np.argsort(lower[:, 0])
+    proved = tree.tags[order] == PROVED
+    values = np.where(proved, tree.bounds[order], np.nan)
+    axes.stairs(values, np.append(lower[order, 0], upper[order[-1], 0]), color=INK, linewidth=0.9)
+    for n in order[~proved]:
+        axes.axvspan(lower[n, 0], upper[n, 0], color=LIMIT if tree.tags[n] == UNSETTLED else ELSEWHERE_COLOR, linewidth=0)
+    if np.isfinite(certificate.epsilon) and "/" not in "".join(certificate.trees):
+        axes.axhline(certificate.epsilon, color=LIMIT, linewidth=0.9)
+    axes.set_xlim(float(tree.lower[0]), float(tree.upper[0]))
+    axes.set_ylim(bottom=0)
+
+
+def _boxes(axes: Axes, tree: Tree, low: float, high: float) -> Any:
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import Normalize
+
+    lower, upper = tree.leaves()
+    corners = np.stack([lower, np.stack([upper[:, 0], lower[:, 1]], 1), upper, np.stack([lower[:, 0], upper[:, 1]], 1)], axis=1)
+    proved, open_ = tree.tags == PROVED, tree.tags == UNSETTLED
+    axes.add_collection(PolyCollection(corners[~proved & ~open_], facecolor=ELSEWHERE_COLOR, edgecolor="white", linewidth=0.2))
+    axes.add_collection(PolyCollection(corners[open_], facecolor=LIMIT, edgecolor="none"))
+    shown = PolyCollection(
+        corners[proved], array=tree.bounds[proved], cmap=ERROR_MAP, norm=Normalize(low, high), edgecolor=FAINT, linewidth=0.1
+    )
+    axes.add_collection(shown)
+    axes.set_xlim(float(tree.lower[0]), float(tree.upper[0]))
+    axes.set_ylim(float(tree.lower[1]), float(tree.upper[1]))
+    axes.set_aspect("equal" if 0.2 < np.ptp([tree.lower[0], tree.upper[0]]) / np.ptp([tree.lower[1], tree.upper[1]]) < 5 else "auto")
+    return shown
+
+
+def _distribution(axes: Axes, tree: Tree) -> None:
+    proved = tree.tags == PROVED
+    lower, upper = tree.leaves()
+    axes.hist(tree.bounds[proved], bins=40, weights=(upper - lower).prod(1)[proved], color=INK)
+    axes.set_xlabel("proved bound", fontsize=8)
+    axes.set_ylabel("volume of boxes", fontsize=8)
