@@ -52,8 +52,9 @@ class Reference:
             # far they reach. Not much further: beyond the cells the projection onto the tangent plane folds, or M ends.
             margin = 1 + (count * len(cells)) ** (-1 / atlas.dimension)
             radius = margin * max(float(np.sqrt((u**2).sum(1).max())) for u in drawn)
+            widest = max(chart.radius for chart in atlas.charts if isinstance(chart, BallChart))
             zeros = np.zeros((len(cells), atlas.dimension))
-            return Reference(zeros, np.full_like(zeros, min(radius, max(chart.radius for chart in atlas.charts))), True)
+            return Reference(zeros, np.full_like(zeros, min(radius, widest)), True)
         margin = 1 + count ** (-1 / atlas.dimension)
         low = np.array([u.min(0) for u in drawn])
         high = np.array([u.max(0) for u in drawn])
@@ -137,7 +138,8 @@ def _solved(atlas: Atlas, ball: BallChart, which: int, guesses: Array, local: Ar
         residual = ball.forward(chart.inverse(s[open_])) - local[open_]
         jacobian = ball.frame.T @ chart.inverse.jacobian_at(s[open_])
         # Where the projection degenerates there is nothing to converge to: such points stay, and are missed below.
-        goes_on = np.isfinite(residual).all(1) & np.isfinite(jacobian).all((1, 2))
+        finite = np.isfinite(np.concatenate([residual, jacobian.reshape(len(open_), -1)], axis=1))
+        goes_on: NDArray[np.bool_] = np.logical_and.reduce(finite, axis=1)
         goes_on[goes_on] = np.abs(np.linalg.det(jacobian[goes_on])) > np.finfo(float).eps
         goes_on &= np.abs(residual).max(1) > NEWTON_TOLERANCE * ball.radius
         open_ = open_[goes_on]
