@@ -24,6 +24,8 @@ from .tree import UNSETTLED, Verdicts
 OUTSIDE, ELSEWHERE, PROVED = 0, 1, 2
 FINEST_EDGE = 2.0**-12
 """Boxes on an edge of a chart with a side below this part of the whole are cut no more: another chart had its chance to cover the edge."""
+ORDER, MOST_CUTS = 3, 6
+"""Of enclosures, in the size of boxes; and how often a box is cut between two judgements at most."""
 TAGS = {OUTSIDE: "outside", ELSEWHERE: "elsewhere", PROVED: "proved", UNSETTLED: "unknown"}
 
 
@@ -133,7 +135,24 @@ class ErrorJudge:
             pairs = np.unique(np.stack([rows[box], gate], axis=1), axis=0)
             sizes, members = np.bincount(pairs[:, 0], minlength=len(place)), pairs[:, 1]
         bound = np.where(np.isnan(bound), np.inf, bound)
-        return Verdicts(settled, tag, bound, longest_side(place), sizes, members)
+        side, more = self._sides(place, bound)
+        return Verdicts(settled, tag, bound, side, sizes, members, more)
+
+    def _sides(self, place: Place, bound: Array) -> tuple[Indices, Indices]:
+        """Along which side to cut, and along which ones again at once.
+
+        Enclosures are off by third order at best: halving every side makes a bound smaller by 2^3 at most, one cut by 2^(3/d). Boxes
+        whose bound is too large for one cut to help are spared the judgement between.
+        """
+        lengths, d = side_lengths(place), place.u.dimension
+        with np.errstate(all="ignore"):
+            needed = np.where(np.isfinite(bound), d / ORDER * np.log2(bound / self.goal.enough), 1.0)
+        sides, rows = [], np.arange(len(place))
+        for k in range(MOST_CUTS):
+            side = lengths.argmax(1)
+            sides.append(np.where(needed >= k + 1, side, -1) if k else side)
+            lengths[rows, side] /= 2
+        return sides[0], np.stack(sides[1:], axis=1)
 
     def _paths(self, place: Place, truth: TaylorForms) -> tuple[Indices, Indices, Array, Flags]:
         """For every box and expert that may win there: the box, the gate output, a bound of |f − expert|, whether x ∈ U_j."""
@@ -182,7 +201,11 @@ class ErrorJudge:
 
 
 def longest_side(place: Place) -> NDArray[np.intp]:
-    """The side along which each box is longest in space: where φ⁻¹ moves most."""
-    lengths = np.linalg.norm(place.y.linear, axis=2)
+    """The side along which each box is longest in space."""
+    return side_lengths(place).argmax(1)
+
+
+def side_lengths(place: Place) -> Array:
+    """How far φ⁻¹ moves along each side of a box, (N, d); where that is unknown, the sides themselves."""
     known = (place.y.radius < np.inf).all(1)
-    return np.where(known, lengths.argmax(1), (place.upper - place.lower).argmax(1))
+    return np.where(known[:, None], np.linalg.norm(place.y.linear, axis=2), place.upper - place.lower)

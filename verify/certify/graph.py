@@ -9,8 +9,8 @@ and for evaluation in float64: what float64 adds is part of each e_k.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import sympy
@@ -18,26 +18,15 @@ from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, Chart, ChartTarget, Combine, ExpressionMap, ExpressionTarget, ManifoldTask, TaskGraph, Tiling
 from ...atlas.expressions import real_symbols
-from ...constructions.ledger import Claim, Known
 from ...constructions.network import MoELayer, Network
-from .claims import edge_claim
 from .linear import without_linear
 from .manifold import EnclosedManifold
-from .problem import NEGLIGIBLE, Problem, Solution, base_size, solve
+from .problem import Problem, Solution, base_size, solve
 from .rounding import GENEROUS
 from .rounding import network as network_rounding
 from .slices import Origin, Slice, Slicer
 from .spread import enlarged, spread
 from .tiling import tiling_router
-from .tree import Tree
-
-TOTAL = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, in real arithmetic and evaluated in float64"
-
-
-TIGHTEST = 1.05
-"""Tightness of the parts where none is asked for: errors add up, so none may be wasted."""
-SAMPLED = 1 << 14
-"""Points at which the whole network is compared with the graph before anything is proved."""
 
 
 class NotProvableError(Exception):
@@ -335,70 +324,6 @@ def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:
     dtype = network.dtype
     stripped = MoELayer(last.gate, tuple(net.astype(dtype) for _, net in parts), last.serves, last.names, last.channels, last.reads)
     return weights, Network((*network.layers[:-1], stripped), network.inputs)
-
-
-def certify_graph(
-    network: Network, graph: TaskGraph, *, epsilon: float | None, tightness: float | None, boxes: int, deadline: float, seed: int
-) -> tuple[tuple[Claim, ...], dict[str, Tree], float, float]:
-    """The claims about a task graph, the boxes of all its proofs by node and chart, the largest error found, and η."""
-    found, witness = _sampled(network, graph, seed)
-    floor = NEGLIGIBLE * (found if epsilon is None else epsilon) / len(graph.nodes)
-    proof = GraphProof(network, graph, TIGHTEST if tightness is None else tightness, floor, boxes, deadline, seed)
-    if epsilon is not None and found > epsilon:
-        note = "the network itself misses ε at the witness"
-        return (Claim("total", TOTAL, "Theorem 5.2", epsilon, found, Known.REFUTED, witness=witness, note=note),), {}, found, 0.0
-    try:
-        proof.prove()
-        bound, note = proof.read_out(), f"largest error found {found:.6g}"
-    except NotProvableError as missing:
-        bound, note = np.inf, str(missing)
-    known = Known.PROVED if bound <= (np.inf if epsilon is None else epsilon) and np.isfinite(bound) else Known.UNKNOWN
-    total = Claim("total", TOTAL, "Theorem 5.2, B9, R10", bound if epsilon is None else epsilon, bound, known, note=note)
-    others = [
-        Claim(
-            f"total.{dtype}",
-            f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, where no piece is mistaken for another",
-            "R9",
-            total.budget,
-            bound + extra,
-            total.known if bound + extra <= total.budget else Known.UNKNOWN,
-            note=f"rounding adds at most {extra:.3g}",
-        )
-        for dtype, extra in sorted(proof.extra.items())
-        if dtype != "float64"
-    ]
-    trees = {f"{node}/{chart}": tree for node, solved in proof.solutions.items() for chart, tree in solved.trees.items()}
-    eta = max((solved.eta for solved in proof.solutions.values()), default=0.0)
-    return (total, *others, *_node_claims(proof)), trees, found, eta
-
-
-def _sampled(network: Network, graph: TaskGraph, seed: int) -> tuple[float, tuple[float, ...]]:
-    """The largest error on sampled points, and where."""
-    points = graph.sample(SAMPLED, seed, low_discrepancy=True)
-    error = np.abs(np.asarray(network(points.astype(network.dtype)), float) - graph.evaluate(points)).max(1)
-    error = np.where(np.isnan(error), np.inf, error)
-    worst = int(np.argmax(error))
-    return float(error[worst]), tuple(map(float, points[worst]))
-
-
-def _node_claims(proof: GraphProof) -> Iterator[Claim]:
-    """What was proved of every block and combination."""
-    for name, solved in proof.solutions.items():
-        bound, block = bound_of(solved), isinstance(proof.graph[name], Block)
-        known = Known.PROVED if solved.settled else Known.UNKNOWN
-        where = "everywhere that it may be read" if block else "on all values that it may read"
-        kind = f"block[{name}]" if block else f"combine[{name}]"
-        note = f"{sum(map(len, solved.trees.values())):,} boxes; largest error found {solved.goal.found:.6g}"
-        yield Claim(f"{kind}.error", f"|{name} − its slice of the network| {where}", "Theorem 5.2, B9", bound, bound, known, note=note)
-        if name in proof.routed:
-            routed = proof.routed[name] and solved.settled
-            statement = f"every point gets an expert of {name} whose chart contains it, or whose piece owns it"
-            how = Known.PROVED if routed else Known.UNKNOWN
-            aside = "" if routed else "pieces next to an interface may be mistaken for each other; the error counts that in"
-            yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", 0.0, float(not routed), how, note=aside)
-        if block and isinstance(proof.graph[name].domain, Atlas):  # type: ignore[union-attr]
-            cover = edge_claim(solved.trees, solved.manifold)
-            yield replace(cover, name=f"block[{name}].cover")
 
 
 def bound_of(solution: Solution) -> float:

@@ -29,7 +29,7 @@ from .rounding import network as network_rounding
 from .scores import ScoresJudge
 from .tree import Judge, Search, Tree
 
-BATCH, BATCH_PER_EXPERT = 4096, 256
+BATCH, BATCH_PER_EXPERT = 8192, 1024
 """Boxes judged at a time: this many, or this many per expert, so that each expert gets enough of them at once."""
 MOST_COEFFICIENTS = 1 << 24
 """Of the forms of a batch of points."""

@@ -15,7 +15,7 @@ from ..promise import ScorePromise
 from ..sample import versions
 from .certificate import Certificate
 from .claims import claims, score_claims
-from .graph import certify_graph
+from .graph_claims import certify_graph
 from .problem import Problem, run, solve
 from .scores import EnclosedScores, ScoresJudge
 from .tree import Search, Tree

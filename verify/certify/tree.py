@@ -43,6 +43,8 @@ class Verdicts:
     """(N,): size of the set that names what the bound holds for: the possible winners."""
     members: Indices
     """(sum of sizes,): the sets one after the other."""
+    more: NDArray[np.intp] | None = None
+    """(N, c): sides along which the halves are cut again before anything is judged, one after the other; −1 for no more."""
 
 
 class Judge(Protocol):
@@ -198,11 +200,25 @@ class Search:
         members = found.members[np.repeat(leaf, found.sizes)]
         self.leaves.append((number[leaf], tag[leaf], found.bound[leaf], sizes[leaf], members))
         self.volume += float(widths[found.settled].prod(1).sum())
-        if not leaf.all():
-            self._cut(number[~leaf], depth[~leaf], lower[~leaf], upper[~leaf], side[~leaf])
+        if leaf.all():
+            return
+        cut = np.flatnonzero(~leaf)
+        boxes, origin = self._halves(number[cut], depth[cut], lower[cut], upper[cut], side[cut]), np.repeat(cut, 2)
+        for again in () if found.more is None else found.more.T:
+            side = again[origin]
+            widths = (boxes[3] - boxes[2]) / (self.upper - self.lower)
+            now = (side >= 0) & (widths[np.arange(len(side)), side] > SMALLEST)
+            done, rest = (tuple(part[chosen] for part in boxes) for chosen in (~now, now))
+            self.stack.append(done)  # type: ignore[arg-type]
+            boxes, origin = self._halves(*rest, side[now]), np.repeat(origin[now], 2)  # type: ignore[arg-type]
+        self.stack.append(boxes)
 
     def _cut(self, number: Indices, depth: Indices, lower: Array, upper: Array, side: Indices) -> None:
         """Halve boxes; the halves wait to be judged."""
+        self.stack.append(self._halves(number, depth, lower, upper, side))
+
+    def _halves(self, number: Indices, depth: Indices, lower: Array, upper: Array, side: Indices) -> tuple[Indices, Indices, Array, Array]:
+        """Both halves of every box, as neighbours."""
         rows = np.arange(len(number))
         first: Indices = self.nodes + 2 * rows
         self.nodes += 2 * len(rows)
@@ -213,7 +229,7 @@ class Search:
         halves_upper[::2][rows, side] = middle
         halves_lower[1::2][rows, side] = middle
         both: Indices = np.repeat(first, 2) + np.tile([0, 1], len(first))
-        self.stack.append((both, np.repeat(depth + 1, 2), halves_lower, halves_upper))
+        return both, np.repeat(depth + 1, 2), halves_lower, halves_upper
 
     def tree(self) -> Tree:
         """The tree as it stands; boxes that were never judged are leaves tagged `UNSETTLED`."""
