@@ -44,6 +44,8 @@ class BuiltBlock:
     routing: str
     lipschitz: Array | None
     """sup |∂f_j/∂z_k|, where what is read has errors."""
+    pointwise: bool = True
+    """Whether every point is claimed to go to a piece that holds it: not where neighbouring pieces agree and either will do."""
     embedded: bool = False
     """Whether all of this is a function of the D channels of the block's input instead."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, Block, Box, Combine, TaskGraph, Tiling
+from ..atlas import Array, Box, Combine, TaskGraph, Tiling
 from .graph_blocks import Reading
 from .ledger import Claim, Known
 from .network import Network
@@ -100,10 +100,15 @@ def total(
     parts: Sequence[Claim],
     routes: Mapping[str, int],
     orders: Mapping[str, tuple[int, ...]],
+    pointwise: Set[str],
     epsilon: float,
     seed: int,
 ) -> Claim:
-    """|f − Ψ| ≤ ε on fresh points, with everything it follows from."""
+    """|f − Ψ| ≤ ε on fresh points, with everything it follows from.
+
+    `routes`: the layer, from 0, that routes each block; `orders`: its pieces in the order of that layer's experts; `pointwise`: the
+    blocks whose every route is claimed.
+    """
     points, read = points_of(task, network.dtype, seed)
     errors, rounding, wrong = np.empty(len(points)), np.empty(len(points)), np.zeros(len(points))
     chosen = {name: np.empty(len(points), np.intp) for name in routes}
@@ -117,7 +122,7 @@ def total(
         for block in task.blocks:
             piece = np.array(orders[block.name])[trace.routes[routes[block.name]]]
             chosen[block.name][part] = piece
-            if _checked(parts, block):
+            if block.name in pointwise:
                 wrong[part] += ~truth.valid[block.name][np.arange(len(piece)), piece]
     carried = Claim(
         "passthrough",
@@ -136,14 +141,6 @@ def total(
     whole = _worst("total", "|f − Ψ|∞ ≤ ε on the whole domain", errors, points)
     source = "Theorem 5.2, R10" if any(not isinstance(b.domain, Tiling) for b in task.blocks) else "Theorem 5.3, R10"
     return replace(whole, source=source, budget=epsilon, children=(*parts, routed, carried, rounded))
-
-
-def _checked(parts: Sequence[Claim], block: Block) -> bool:
-    """Whether the block's routes are claimed point by point: not where neighbouring pieces agree and either will do."""
-    if not isinstance(block.domain, Tiling):
-        return True
-    claim = next(claim for part in parts for _, claim in part.walk() if claim.name == f"block[{block.name}].routing")
-    return claim.source not in ("B9", "B2")
 
 
 def seen_routes(chosen: Mapping[str, NDArray[np.intp]]) -> int:

@@ -62,7 +62,8 @@ def compile_graph(
     if epsilon is None:
         epsilon = graph_claims.round_up(works.own_error() / (1 - ROUNDING_SHARE))
     network = exact.astype(dtype)
-    root = graph_claims.total(task, network, exact, works.ledger_parts(epsilon), works.routes, works.orders, epsilon, seed)
+    pointwise = {name for name, made in works.built.items() if made.pointwise}
+    root = graph_claims.total(task, network, exact, works.ledger_parts(epsilon), works.routes, works.orders, pointwise, epsilon, seed)
     return Model(network, Ledger(root), task, works.facts(network, epsilon))
 
 

@@ -144,7 +144,7 @@ def plan(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> Plan:
     """Equal shares of ε for all nodes that make errors, each divided by its weight; less where a jump's margin asks for it."""
     approximated = inexact(task)
     makers = [node for node in task.order if isinstance(node, Block) or (isinstance(node, Combine) and node.function.affine is None)]
-    caps = _caps(task, reach, approximated)
+    caps = _caps(task, reach, approximated, ROUNDING_SHARE * epsilon / len(makers))
     most = {node.name: MOST_ERROR * max(reach[name].most - reach[name].least for name in node.components) for node in makers}
     last = task[task.output].name
     errors: dict[str, float] = {}
@@ -171,8 +171,11 @@ def plan(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> Plan:
     raise EpsilonNotReached(f"error of {worst!r}", budget=epsilon, reached=found[worst], width=0, remedy=remedy)
 
 
-def _caps(task: TaskGraph, reach: Mapping[str, Values], approximated: set[str]) -> dict[str, float]:
-    """How large the error of a component may be, where a block that jumps reads it at some distance from the jump."""
+def _caps(task: TaskGraph, reach: Mapping[str, Values], approximated: set[str], negligible: float) -> dict[str, float]:
+    """How large the error of a component may be, where a block that jumps reads it at some distance from the jump.
+
+    Subtasks that differ by no more than `negligible` agree, as far as ε is concerned.
+    """
     caps: dict[str, float] = {}
     for block in task.blocks:
         if not isinstance(block.domain, Tiling):
@@ -182,7 +185,7 @@ def _caps(task: TaskGraph, reach: Mapping[str, Values], approximated: set[str]) 
                 continue
             for t in block.domain.knots[axis][1:-1]:
                 margin = reach[name].distance(float(t))
-                if margin > 0 and jump(block, axis, float(t)) > 0:
+                if margin > 0 and jump(block, axis, float(t)) > negligible:
                     caps[name] = min(caps.get(name, np.inf), MARGIN_SHARE * margin)
     return caps
 

@@ -199,7 +199,9 @@ def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: 
         children=(routed, *leaves),
     )
     built = tuple(nets[i].net for i in order)
-    return BuiltBlock(block, names, scores, gate, built, local, claim, "affine" if gate is not None else "intervals", lipschitz)
+    pointwise = band == 0 and all(at.margin > reading.error[at.axis] or reading.error[at.axis] == 0 for at in met)
+    routing = "affine" if gate is not None else "intervals"
+    return BuiltBlock(block, names, scores, gate, built, local, claim, routing, lipschitz, pointwise)
 
 
 def block_steepness(block: Block, reading: Reading) -> Array:
