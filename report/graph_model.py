@@ -198,6 +198,9 @@ def _nodes(axes: Axes, model: Model, gauge: Gauge, values: dict[str, Array]) -> 
         if name in budgets:
             axes.plot(budgets[name], row, "|", color=LIMIT, markersize=11, markeredgewidth=2, label="budget" if row == 0 else None)
     axes.set_xscale("log")
+    # Whole decades: between them labels would overlap.
+    low, high = axes.get_xlim()
+    axes.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_ylim(len(names) - 0.5, -0.5 - 0.12 * len(names) - 0.6)

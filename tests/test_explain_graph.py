@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import atlasmoe
 import numpy as np
 import pytest
 from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling
+from atlasmoe.atlas import task_from_spec, task_to_spec
 from atlasmoe.cli import main
 from atlasmoe.constructions import Affine, Model, Network
 from atlasmoe.constructions.explain_graph import GraphExplanation
@@ -228,6 +232,22 @@ def test_show_and_compile_say_what_a_graph_is(folder: Path) -> None:
     bad = run("compile", folder.parent / "stairs.toml", "-o", folder.parent / "other", "--depth", "3")
     assert bad.exit_code == 2
     assert "depth '3' is not one of paper, L+1, L" in bad.stderr
+
+
+def test_the_graph_of_the_documentation() -> None:
+    """The spec and the Python of docs/graphs.md are the same graph, and explain says what it says there."""
+    text = (Path(__file__).parents[1] / "docs" / "graphs.md").read_text(encoding="utf-8")
+    (spec,) = re.findall(r"^```toml complete\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    written, explaining = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(written, names)
+    graph = task_from_spec(tomllib.loads(spec))
+    assert task_to_spec(names["graph"])[0] == task_to_spec(graph)[0]
+    names["model"] = atlasmoe.compile(graph, epsilon=1e-2)
+    exec(explaining, names)
+    found = names["found"]
+    assert found.route == ("piece1", "piece1")
+    assert (found.blocks[0].margin, found.blocks[0].margin_of, found.blocks[0].outputs[0].name) == (0, "interface", "a")
 
 
 @pytest.mark.parametrize("inputs", [1, 3])
