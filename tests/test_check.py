@@ -87,14 +87,22 @@ def test_an_honest_circle_is_confirmed(folder: Path) -> None:
 
 def test_a_sphere_of_balls_is_confirmed(tmp_path: Path) -> None:
     """One layer, an affine router; chart boxes with regions."""
-    task = task_of(atlasmoe.builtin("sphere", atlas="ball", charts=14), "x1*x2")
-    report = check(certified(atlasmoe.compile(task, width=8), tmp_path / "model"))
+    task = task_of(atlasmoe.builtin("sphere", atlas="ball", charts=12), "x1*x2")
+    model = certified(atlasmoe.compile(task, width=8), tmp_path / "model")
+    report = check(model)
     assert (report.verdict, report.undecided) == ("confirmed", 0), why(report)
+
+    def scores(arrays: Arrays) -> None:
+        arrays |= {f"scores.{name}": array for name, array in arrays.items()}
+
+    report = check(tampered(model, tmp_path / "copy", boxes=scores))
+    assert report.verdict == "rejected"
+    assert "balls" in why(report)
 
 
 def test_float32_and_several_outputs_are_confirmed(tmp_path: Path) -> None:
     task = task_of(atlasmoe.builtin("circle", atlas="ball", charts=6), "x1*x2", "x1")
-    report = check(certified(atlasmoe.compile(task, width=16, dtype="float32"), tmp_path / "model"))
+    report = check(certified(atlasmoe.compile(task, width=8, dtype="float32"), tmp_path / "model"))
     assert report.verdict == "confirmed", why(report)
     assert "total.float64" in report.claims
 
@@ -260,11 +268,11 @@ def test_a_file_that_changed_is_rejected(name: str, folder: Path, tmp_path: Path
     assert name in why(report)
 
 
-@pytest.mark.parametrize("tensor", ["layers.1.experts.0.affines.1.weight", "layers.0.experts.0.affines.1.weight", "layers.1.gate.bias"])
-def test_changed_weights_are_rejected_though_every_hash_is_mended(tensor: str, folder: Path, tmp_path: Path) -> None:
-    copy = tampered(folder, tmp_path / "copy")
+def reweighted(folder: Path, copy: Path, change: Callable[[Arrays], object]) -> Path:
+    """A copy with other weights, whose hashes are mended in config.json and in the certificate."""
+    tampered(folder, copy)
     arrays = {name: array.copy() for name, array in safetensors.load_file(copy / WEIGHTS).items()}
-    arrays[tensor].flat[0] += 0.5
+    change(arrays)
     (copy / WEIGHTS).write_bytes(safetensors.save(arrays))
     config = json.loads((copy / "config.json").read_text())
     config["files"][WEIGHTS]["sha256"] = hashlib.sha256((copy / WEIGHTS).read_bytes()).hexdigest()
@@ -272,14 +280,63 @@ def test_changed_weights_are_rejected_though_every_hash_is_mended(tensor: str, f
     data = json.loads((copy / CERTIFICATE).read_text())
     data["sha256"] = {name: hashlib.sha256((copy / name).read_bytes()).hexdigest() for name in data["sha256"]}
     (copy / CERTIFICATE).write_text(json.dumps(data))
-    report = check(copy)
+    return copy
+
+
+@pytest.mark.parametrize("tensor", ["layers.1.experts.0.affines.1.weight", "layers.0.experts.0.affines.1.weight", "layers.1.gate.bias"])
+def test_changed_weights_are_rejected_though_every_hash_is_mended(tensor: str, folder: Path, tmp_path: Path) -> None:
+    def change(arrays: Arrays) -> None:
+        arrays[tensor].flat[0] += 0.5
+
+    report = check(reweighted(folder, tmp_path / "copy", change))
     assert report.verdict == "rejected", why(report)
     assert report.failures[0].box is not None or "η" in why(report) or "rounding" in why(report)
 
 
+def test_no_mutation_that_matters_is_confirmed(folder: Path, tmp_path: Path) -> None:
+    """Single weights changed, flipped or set to 0: what is confirmed holds at every sample."""
+    model = atlasmoe.load(folder)
+    points = model.manifold_task.atlas.sample(4000, 3)
+    truth = model.manifold_task.evaluate(points)
+    rng = np.random.default_rng(0)
+    names = sorted(safetensors.load_file(folder / WEIGHTS))
+    verdicts = []
+    for number in range(5):
+        where = names[rng.integers(len(names))]
+
+        def change(arrays: Arrays, where: str = where, number: int = number) -> None:
+            flat = arrays[where].reshape(-1)
+            flat[rng.integers(flat.size)] *= (0.0, -1.0, 1 + 1e-3, 3.0)[number % 4]
+
+        copy = reweighted(folder, tmp_path / str(number), change)
+        weights = safetensors.load_file(copy / WEIGHTS)
+        report = check(copy)
+        verdicts.append(report.verdict)
+        error = np.abs(evaluated(weights, points.ambient) - truth).max()
+        assert report.verdict != "confirmed" or error <= report.bound, (where, number)
+    assert "rejected" in verdicts
+
+
+def evaluated(weights: Arrays, x: np.ndarray) -> np.ndarray:
+    """The two layers of the circle's network: one expert, then one per chart that reads x."""
+
+    def net(prefix: str, x: np.ndarray) -> np.ndarray:
+        count = sum(name.startswith(prefix) and name.endswith(".bias") for name in weights)
+        for j in range(count):
+            x = x @ weights[f"{prefix}affines.{j}.weight"].T + weights[f"{prefix}affines.{j}.bias"]
+            x = np.maximum(x, 0) if j < count - 1 else x
+        return x
+
+    state = net("layers.0.experts.0.", x)
+    route = np.argmax(state @ weights["layers.1.gate.weight"].T + weights["layers.1.gate.bias"], axis=1)
+    outputs = np.stack([net(f"layers.1.experts.{k}.", state[:, :2]) for k in range(3)])
+    return outputs[route, np.arange(len(x))]
+
+
 def test_an_open_leaf_is_undecided(folder: Path, tmp_path: Path) -> None:
     def opened(arrays: Arrays) -> None:
-        arrays["0.tags"][0], arrays["0.bounds"][0] = 255, np.inf
+        leaf = np.flatnonzero(arrays["0.tags"] == PROVED)[5]
+        arrays["0.tags"][leaf], arrays["0.bounds"][leaf] = 255, np.inf
 
     def said(data: Document) -> None:
         for name in ("total", "total.float64"):
@@ -357,9 +414,9 @@ def test_hostile_boxes_are_rejected(number: int, folder: Path, tmp_path: Path) -
 
 
 def test_the_command(folder: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["check", str(folder)])
+    result = CliRunner().invoke(main, ["check", str(folder), "--json"])
     assert result.exit_code == 0, result.output
-    assert "confirmed" in result.stdout
+    assert json.loads(result.stdout)["verdict"] == "confirmed"
     result = CliRunner().invoke(main, ["check", str(tampered(folder, tmp_path / "copy", edited("bound", 1e-9))), "--json"])
     assert result.exit_code == 1
     document = json.loads(result.stdout)

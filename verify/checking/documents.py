@@ -23,7 +23,7 @@ SCHEMA = 1
 CERTIFICATE, BOXES = "certificate.json", "certificate.safetensors"
 BOUND = WEIGHTS, CONFIG, TASK, ARRAYS_FILE = ("model.safetensors", "config.json", "task.toml", "atlas.safetensors")
 """Files that a certificate is about; the last need not be there."""
-TEXT_LIMIT, TENSOR_LIMIT, NODES = 64 << 20, 4 << 30, 1 << 25
+TEXT_LIMIT, TENSOR_LIMIT, NODES = 64 << 20, 4 << 30, 1 << 24
 """Bytes of a text file and of a file of tensors, and boxes of a tree, that are read at most."""
 OUTSIDE, ELSEWHERE, PROVED, UNSETTLED = 0, 1, 2, 255
 SCORES = "scores."
@@ -73,6 +73,8 @@ def read(folder: Path) -> Documents:
     dtype = config.child("network").text("dtype")
     facts = config.child("facts")
     level = facts.number("plateau_level") if facts.get("routing") == "plateau" else None
+    if level is not None and not 0 < level < np.inf:
+        raise facts.error(f'"plateau_level" is {level}')
     arrays = _tensors(folder / BOXES, data[BOXES])
     scored = any(name.startswith(SCORES) for name in arrays)
     parts = [_trees(arrays, prefix, folder / BOXES, task.atlas, len(layers[-1].names)) for prefix in ("", SCORES)[: 1 + scored]]
@@ -212,7 +214,8 @@ def hash_problems(document: Fields, config: Fields, data: dict[str, bytes]) -> I
     given = document.mapping("sha256")
     for name in sorted(found.keys() | given.keys()):
         if given.get(name) != found.get(name):
-            yield f"{name} is not the file that was certified: its SHA-256 is {found.get(name)}, the certificate's {given.get(name)}"
+            hashes = f"its SHA-256 is {found.get(name)}, the certificate's {str(given.get(name))[:80]}"
+            yield f"{name[:80]} is not the file that was certified: {hashes}"
     files = config.get("files")
     for name, entry in files.items() if isinstance(files, dict) else ():
         if name in found and isinstance(entry, dict) and entry.get("sha256") != found[name]:

@@ -83,7 +83,7 @@ class Judge:
             while len(lower):
                 _, y = self.charts.points(p, lower, upper)
                 reach = y.value.magnitude
-                attained = np.maximum(attained, np.minimum(np.abs(y.at.lower), np.abs(y.at.upper)).max((0, 1)))
+                attained = np.maximum(attained, np.maximum(y.at.lower, -y.at.upper).max((0, 1)))
                 enough = attained * (1 + REACHED)
                 again = (reach > enough).any(1) & (left > 0)
                 size = np.maximum(size, np.max(np.where(again[:, None], 0.0, reach), axis=0))
@@ -163,7 +163,7 @@ class Judge:
             self._ask(notes, p, np.flatnonzero(tags == tag), u, y, test, words)
         proved = tags == PROVED
         if self.covered and self.scores is None:
-            self._edges(notes, p, np.flatnonzero(proved), u, y)
+            self._edges(notes, p, np.flatnonzero(proved | (tags == UNSETTLED)), u, y)
         for j in np.flatnonzero(members[proved].any(0)) if self.scores is None else ():
             words = f'winner "{self.layers[-1].names[j]}": its chart does not contain the box'
             rows = np.flatnonzero(proved & members[:, j])
@@ -288,8 +288,9 @@ def difference(truth: Patch, frame: Frame, found: Rows) -> tuple[Array, Array]:
     # Where f has a jump or a kink its derivatives say little, its range still something.
     least, most = frame.vertex_range(found)
     less, more = frame.deviation(found)
-    above = np.fmin(above, truth.value.upper - (least + less))
-    below = np.fmin(below, (most + more) - truth.value.lower)
+    lost = ULPS * (truth.value.magnitude + np.maximum(np.abs(least), np.abs(most)) + (more - less))
+    above = np.fmin(above, truth.value.upper - (least + less) + lost)
+    below = np.fmin(below, (most + more) - truth.value.lower + lost)
     bound = np.maximum(above, below).max(1)
     attained = np.maximum(values.lower, -values.upper).max((1, 2))
     return np.where(np.isnan(bound), np.inf, bound + ULPS * np.abs(bound)), attained

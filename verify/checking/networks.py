@@ -134,7 +134,7 @@ class Frame:
         rough[:, 1] += g * moved
         rough = rough @ np.abs(map_.weight).T
         rough[:, 0] += g * np.abs(map_.bias)
-        return Rows(rows.box, core, rough * GROW + TINY)
+        return Rows(rows.box, core, rough * (GROW + 2 * g) + TINY)
 
     def net(self, net: Net, rows: Rows) -> Rows:
         for map_, linear in zip(net.maps[:-1], net.linear, strict=True):
@@ -197,15 +197,16 @@ def evaluated(map_: Map, size: Array, error: Array, dtype: DTypeLike) -> tuple[A
     weight, n = np.abs(map_.weight), map_.weight.shape[1] + 1
     exact, arriving = weight @ size + np.abs(map_.bias), weight @ error
     lost = arriving + gamma(n, dtype) * (exact + arriving) + n * float(np.finfo(dtype).smallest_subnormal)
-    within = GROW * (exact + lost) < float(np.finfo(dtype).max)
-    return GROW * exact, np.where(within, GROW * lost, np.inf)
+    grow = GROW + 2 * gamma(n)  # for what is rounded here
+    within = grow * (exact + lost) < float(np.finfo(dtype).max)
+    return grow * exact, np.where(within, grow * lost, np.inf)
 
 
 def rounding(layers: Sequence[Layer], embedding: Array | None, size: Array, dtype: DTypeLike) -> tuple[float, float]:
     """(η, what is added to |f − Ψ|) for evaluation in `dtype` at x = Q·y, computed in float64 and rounded, |y| ≤ size."""
     error = np.zeros(len(size))
     if embedding is not None:
-        size = np.abs(embedding) @ size * GROW
+        size = np.abs(embedding) @ size * (GROW + 2 * gamma(embedding.shape[1]))
         error = gamma(embedding.shape[1]) * size
     error = GROW * (error + gamma(1, dtype) * (size + error) + float(np.finfo(dtype).smallest_subnormal))
     error = np.where(size + error < float(np.finfo(dtype).max), error, np.inf)
