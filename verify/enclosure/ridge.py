@@ -150,12 +150,11 @@ class Profiles:
     def _enclosed(self, forms: TaylorForms) -> TaylorForms:
         N, C, d, q = len(forms), forms.coefficients.shape[1], forms.dimension, len(self.profiles[0].size)
         projected = forms.affine(self.directions)
-        known = projected.radius.max(1) < np.inf
+        known, span = projected.radius.max(1) < np.inf, projected.range()
         total, radius, size = np.zeros((C, N, q)), np.zeros((N, q)), np.zeros((N, q))
         for k, profile in enumerate(self.profiles):
-            single = projected[:, k]
-            span, coefficients, spread = single.range(), single.coefficients[:, :, 0].T, single.radius
-            left, right = np.where(known, span.lower[:, 0], 0.0), np.where(known, span.upper[:, 0], 0.0)
+            coefficients, spread = projected.coefficients[:, :, k].T, projected.radius[:, k : k + 1]
+            left, right = np.where(known, span.lower[:, k], 0.0), np.where(known, span.upper[:, k], 0.0)
             first, crossed, last, noise = profile.lines(left, right)
             slopes, offsets = profile.slopes[first], profile.offsets[first]
             slopes[crossed] = offsets[crossed] = 0
