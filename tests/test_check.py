@@ -247,7 +247,8 @@ EDITS = [
     edited("bound", 1e-9), edited("status", "refuted"), edited("@total/bound", 1e-9), edited("@total/budget", 1e-9),
     edited("@total/statement", "for every x ∈ M and every dtype: |f(x) − Ψ(x)| ≤ ε"), edited("@total/sense", ">="),
     edited("@cover/known", "refuted"), edited("@cover/bound", 1.0), edited("@routing.tau/budget", 1e-9),
-    edited("@routing.max_tau/bound", 0.99), edited("task", "other"), edited("dtype", "float32"), edited("winners", ["a", "b", "c"]),
+    edited("@routing.max_tau/bound", 0.99), edited("task", "other"), edited("kind", "graph"),
+    edited("dtype", "float32"), edited("winners", ["a", "b", "c"]),
     edited("charts", []), edited("tags", {}), edited("sha256/config.json", "0" * 64), edited("sha256/certificate.safetensors", "0" * 64),
 ]  # fmt: skip
 

@@ -31,7 +31,14 @@ def inconsistent(found: Documents) -> Iterator[str]:
     """Whatever the document says that the files or the boxes do not."""
     document, charts = found.certificate, found.task.atlas.parametrising
     boxes = [{"name": chart.name, "boxes": len(tree.tags)} for chart, tree in zip(charts, found.trees, strict=True)]
-    same = {"task": found.task.name, "dtype": found.dtype, "charts": boxes, "tags": TAGS, "winners": list(found.layers[-1].names)}
+    same = {
+        "kind": "manifold",
+        "task": found.task.name,
+        "dtype": found.dtype,
+        "charts": boxes,
+        "tags": TAGS,
+        "winners": list(found.layers[-1].names),
+    }
     for key, value in same.items():
         if document.get(key) != value:
             yield f'"{key}" is {str(document.get(key))[:80]}, but the files say {str(value)[:80]}'
