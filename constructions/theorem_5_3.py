@@ -165,7 +165,8 @@ def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: 
     exact = [channel is not None and channel.startswith("x[") for channel in reading.channels]
     if affine and len(tiling) > 1:
         gate, band = _affine_gate(block, order, all(exact), dtype)
-        if band > 0 and (jumping := next((at for at in met if at.jump > ROUNDING_SHARE * (asked.budget or band)), None)):
+        near = [at for at in met if band > 0 and at.margin <= reading.error[at.axis] + band]
+        if jumping := next((at for at in near if at.jump > ROUNDING_SHARE * (asked.budget or band)), None):
             where = f"{block.reads[jumping.axis]} = {jumping.t:.6g}"
             raise InvalidArgument(
                 f'block "{block.name}": its pieces jump by {jumping.jump:.3g} at {where}, and affine scores of {len(tiling)} pieces '
@@ -234,7 +235,7 @@ def _routing_claim(
         tight = [at for at in met if at.jump > 0 and at.margin > 0 and reading.error[at.axis] > 0]
         smooth = len(met) - len(tight)
         margin = min((at.margin for at in tight), default=np.inf)
-        error = max((float(reading.error[at.axis]) for at in tight), default=0.0)
+        error = max((float(reading.error[at.axis]) + band for at in tight), default=0.0)
         statement = (
             f"what is read errs by at most {float(reading.error.max()):.3g}: less than the distance of its values from the interfaces "
             f"at which pieces jump; across the {smooth} others {block.name} is Lipschitz continuous, and either piece will do"

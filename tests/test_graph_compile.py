@@ -113,6 +113,8 @@ def test_a_jump_far_from_all_values_is_accepted():
     assert 0 < claim.budget < 0.4
     x = np.array([[0.5], [np.nextafter(0.5, 0)]])
     assert np.abs(model(x) - graph(x)).max() <= 2.0
+    # The affine gate of v, which reads u, is off by rounding; that is far less than the margin.
+    check(compile(graph, epsilon=0.1, depth="L", dtype="float32"))
 
 
 def test_a_jump_among_the_values_is_refused():
