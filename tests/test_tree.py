@@ -1,6 +1,7 @@
 """The tree of a search: its leaves cover the root exactly, in the order of its preorder."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,3 +90,27 @@ def test_an_exception_in_a_judge_loses_no_box():
     search.run(Fickle(0), batch=300, most=10**9, deadline=time.monotonic() + 60)
     lower, upper = search.tree().leaves()
     assert (upper - lower).prod(1).sum() == pytest.approx((ROOT[1] - ROOT[0]).prod(), rel=1e-12)
+
+
+class Hasty(Fickle):
+    """Has some boxes cut up to three times at once."""
+
+    def __call__(self, lower, upper):
+        found = super().__call__(lower, upper)
+        again = self.rng.integers(-1, lower.shape[1], (len(lower), 2))
+        again[again[:, 0] < 0] = -1
+        return replace(found, more=again)
+
+
+def test_cuts_without_a_judgement_between_lose_no_box():
+    search = Search(*ROOT)
+    search.run(Hasty(4), batch=300, most=10**9, deadline=time.monotonic() + 60)
+    tree = search.tree()
+    assert search.done
+    assert tree.settled
+    lower, upper = tree.leaves()
+    np.testing.assert_array_equal(lower.sum(1), tree.bounds)
+    assert (upper - lower).prod(1).sum() == pytest.approx((ROOT[1] - ROOT[0]).prod(), rel=1e-12)
+    points = np.random.default_rng(1).uniform(*ROOT, (500, 2))
+    inside = ((points[:, None] >= lower) & (points[:, None] < upper)).all(-1).sum(1)
+    np.testing.assert_array_equal(inside, 1)

@@ -208,8 +208,11 @@ class Search:
             side = again[origin]
             widths = (boxes[3] - boxes[2]) / (self.upper - self.lower)
             now = (side >= 0) & (widths[np.arange(len(side)), side] > SMALLEST)
+            if not now.any():
+                break
             done, rest = (tuple(part[chosen] for part in boxes) for chosen in (~now, now))
-            self.stack.append(done)  # type: ignore[arg-type]
+            if not now.all():
+                self.stack.append(done)  # type: ignore[arg-type]
             boxes, origin = self._halves(*rest, side[now]), np.repeat(origin[now], 2)  # type: ignore[arg-type]
         self.stack.append(boxes)
 
