@@ -179,6 +179,16 @@ def test_a_slot_that_is_off_by_a_rounding(model: Model) -> None:
     assert 0 < report["slots"].bound < 1e-14
 
 
+def test_a_slot_that_is_dropped(model: Model) -> None:
+    """A channel that no longer says that it is y[a]: what reads it there is named."""
+    number = layer_of(model, "b")
+    channels = tuple("spare" if name == "y[a]" else name for name in model.network.layers[number].channels)
+    report = verify(model, samples=100, network=with_layer(model.network, number, channels=channels))
+    assert "layout" in refuted(report)
+    assert report["total"].holds, "the numbers are as they were"
+    assert "'f' reads 'a', but no channel y[a] arrives at layer 5" in report["layout"].note
+
+
 def test_an_input_that_is_not_carried(model: Model) -> None:
     row = model.network.layers[0].channels.index("x[1]")
 
@@ -311,7 +321,9 @@ def test_four_to_the_sixteen_by_strata() -> None:
     ]
     last = Combine.parse("f", [f"y{l}" for l in range(L)], "+".join(f"y{l}" for l in range(L)))
     model = atlasmoe.compile(TaskGraph("many", (*inputs, *blocks, last), "f"), epsilon=1e-3, depth="L+1")
-    report = verify(model, samples=64)
+    assert isinstance(model.task, TaskGraph)
+    promise, epsilon = GraphPromise.from_model(model.facts, model.ledger), model.facts["epsilon"]
+    report = verify_network(model.network, model.task, epsilon=epsilon, promise=promise, samples=64, adversarial=False)
     assert report.holds, str(report)
     assert report.pieces is not None
     assert report.pieces.total == 4**16 > ALL_PIECES
@@ -327,9 +339,7 @@ def test_four_to_the_sixteen_by_strata() -> None:
         arrays[-1][1][column] += 0.01
 
     broken = with_expert(model.network, number, 2, bend)
-    promise = GraphPromise.from_model(model.facts, model.ledger)
-    assert isinstance(model.task, TaskGraph)
-    against = verify_network(broken, model.task, epsilon=model.facts["epsilon"], promise=promise, samples=64, adversarial=False)
+    against = verify_network(broken, model.task, epsilon=epsilon, promise=promise, samples=64, adversarial=False)
     assert {"total", "block[y11]"} == refuted(against)
     assert wrong_at(broken, against, model)
 
