@@ -1,0 +1,127 @@
+"""How long proofs take: every point of seven manifolds, routing and rounding included, to within 1.1 of the largest error found.
+
+    OMP_NUM_THREADS=1 python benchmarks/certify.py [--quick] [--only circle sphere …] [--models FOLDER]
+
+CPU seconds are those of `certify` alone (time.process_time); models are compiled first, and kept in FOLDER if one is given. `boxes` are
+the leaves of the proof. `tuned` is the sphere with every weight changed a little, so that no two neurons share a direction.
+`expert` is one two-layer expert on one box, beside interval and linear bounds (`linear_bounds.py`) of the kind that general verifiers use.
+--quick leaves out what takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import atlasmoe
+import numpy as np
+import sympy
+from atlasmoe.constructions import Affine, Network, ReLUNet
+from atlasmoe.verify.certify import certify
+
+TIGHTNESS = 1.1
+SLOW = ("s3", "so3", "tuned")
+HEADER = f"{'case':12} {'E':>4} {'width':>6} {'found':>9} {'proved':>9} {'ratio':>6} {'boxes':>9} {'CPU s':>7} {'boxes/s':>8}  status"
+
+
+def task(name: str, atlas: atlasmoe.Atlas, text: str) -> atlasmoe.ManifoldTask:
+    symbols = {name: sympy.Symbol(name, real=True) for name in atlas.coordinates}
+    target = sympy.sympify(text, locals=symbols)
+    return atlasmoe.ManifoldTask(name, atlas, atlasmoe.ExpressionTarget(atlasmoe.ExpressionMap(tuple(symbols.values()), (target,))))
+
+
+def circle() -> atlasmoe.Model:
+    return atlasmoe.compile(task("circle", atlasmoe.builtin("circle", charts=4), "cos(3*x2) + sin(5*x1)"), epsilon=1e-5)
+
+
+def sphere() -> atlasmoe.Model:
+    atlas = atlasmoe.builtin("sphere", atlas="ball", charts=6)
+    return atlasmoe.compile(task("sphere", atlas, "sin(2*x1)*x2 + x3**2"), width=2048)
+
+
+def torus() -> atlasmoe.Model:
+    """T² ⊂ R⁴ with 3 × 3 arcs: three-layer experts behind scores (Theorem 4.8)."""
+    return atlasmoe.compile(task("torus", atlasmoe.builtin("torus", charts=3), "x1*x3 + x2*x4/2"), epsilon=3e-3)
+
+
+def swiss_roll() -> atlasmoe.Model:
+    atlas = atlasmoe.embed(atlasmoe.builtin("swiss_roll"), 100)
+    x, _, z = atlas.coordinates
+    return atlasmoe.compile(task("swiss roll", atlas, f"sin({x}/4)*cos({z}/4)"), width=256)
+
+
+def s3() -> atlasmoe.Model:
+    atlas = atlasmoe.builtin("sphere", dimension=3, atlas="ball", charts=64)
+    return atlasmoe.compile(task("s3", atlas, "x1*x2 + x3*x4"), epsilon=1e-3)
+
+
+def so3() -> atlasmoe.Model:
+    return atlasmoe.compile(task("so3", atlasmoe.builtin("so3", atlas="ball", charts=100), "x9 + x1*x5"), epsilon=2.9e-3)
+
+
+def tuned(model: atlasmoe.Model) -> Network:
+    """Every weight of the experts moved by 10⁻⁶ of the largest of its map: generic directions."""
+    rng = np.random.default_rng(0)
+
+    def moved(array: np.ndarray) -> np.ndarray:
+        return array + 1e-6 * np.abs(array).max(initial=0.0) * rng.standard_normal(array.shape)
+
+    last = model.network.layers[-1]
+    experts = tuple(ReLUNet(tuple(Affine(moved(a.weight), moved(a.bias)) for a in net.affines), net.groups) for net in last.experts)
+    return Network((*model.network.layers[:-1], replace(last, experts=experts)), model.network.inputs)
+
+
+CASES: dict[str, Callable[[], atlasmoe.Model]] = {
+    "circle": circle, "sphere": sphere, "torus": torus, "swiss_roll": swiss_roll, "s3": s3, "so3": so3,
+}  # fmt: skip
+
+
+def compiled(name: str, models: Path | None) -> atlasmoe.Model:
+    """The model of a case, from FOLDER if it is there."""
+    if models is not None and (models / name / "config.json").is_file():
+        return atlasmoe.load(models / name)
+    model = CASES[name]()
+    if models is not None:
+        atlasmoe.save(model, models / name)
+    return model
+
+
+def report(name: str, network: Network, given: atlasmoe.ManifoldTask, epsilon: float | None) -> None:
+    started = time.process_time()
+    found = certify(network, given, epsilon=epsilon, tightness=TIGHTNESS, seconds=1800, boxes=20_000_000)
+    cpu = time.process_time() - started
+    last = network.layers[-1]
+    width = max(max(net.widths) for net in last.experts)
+    print(
+        f"{name:12} {len(last):4} {width:6} {found.found:9.2e} {found.bound:9.2e} {found.bound / found.found:6.3f} "
+        f"{found.boxes:9,} {cpu:7.2f} {found.boxes / cpu:8,.0f}  {found.status}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=(*CASES, "tuned", "expert"), default=(*CASES, "tuned", "expert"))
+    parser.add_argument("--models", type=Path)
+    arguments = parser.parse_args()
+    print(HEADER)
+    for name in arguments.only:
+        if arguments.quick and name in SLOW:
+            continue
+        if name == "expert":
+            from linear_bounds import compare
+
+            compare(compiled("sphere", arguments.models))
+        else:
+            model = compiled("sphere" if name == "tuned" else name, arguments.models)
+            report(name, tuned(model) if name == "tuned" else model.network, model.task, None)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:,.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
