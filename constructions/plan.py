@@ -34,7 +34,8 @@ MINIMISED = ("active", "total", "latency")
 MOST_ROWS = 8
 """Of a ladder of its own making; eight doublings are a factor of 128."""
 WITHIN = 2.0
-"""Reached and predicted error differ by at most this factor (in the tests: on circle, sphere, torus and Swiss roll)."""
+"""Reached and predicted error differ by at most this factor where the tests look: on circle, sphere and torus. Where cells differ
+more, as on a Swiss roll, the pilots may miss the worst of them: 48 experts of width 9 reached 2.8 times what was predicted."""
 CALL = 100_000
 """Multiplications in the time that starting one expert's matrix products takes: ten microseconds at 10^10 a second, a few array calls."""
 
@@ -166,7 +167,7 @@ def plan(
     m is the least width for which pilots, the experts of the worst cells, stay within (1 − 1/16)·ε/1.5, as leaves of
     `compile(task, epsilon=ε)` do; between measured widths by interpolation, beyond them by the measured slope, but not more
     than 2 where the quadratic part limits and (d+3)/(2d) elsewhere (B3). `Plan.limited_by` says which. Predictions are no
-    bounds: on circle, sphere, torus and Swiss roll the error reached was within a factor of two of them.
+    bounds: on circle, sphere and torus the error reached was within a factor of two of them, on a Swiss roll it was 2.8 times as large.
 
     Raises `LintError` if the task breaks an assumption, and `InvalidArgument` for arguments out of their domain or if no E of the list
     has injective ball charts.
