@@ -56,6 +56,9 @@ def _picked(value: Interval, first: Flags, second: Flags, a: Slope, b: Slope) ->
 class GradientAlgebra:
     """Expressions over values with gradients, elementwise over boxes."""
 
+    def __init__(self, coordinates: int) -> None:
+        self.coordinates = coordinates
+
     def number(self, value: sympy.Expr) -> Slope:
         return Slope(enclose_number(value), {})
 
@@ -106,12 +109,16 @@ class GradientAlgebra:
         true, false = decision
         if b is None:
             open_ = ~np.asarray(true)
-            return Slope(a.value.unknown_where(open_), {k: p.unknown_where(open_) for k, p in a.partials.items()})
+            return Slope(a.value.unknown_where(open_), self._unknown(a.partials, open_))
         hull = a.value.hull(b.value)
         lower = np.where(true, a.value.lower, np.where(false, b.value.lower, hull.lower))
         upper = np.where(true, a.value.upper, np.where(false, b.value.upper, hull.upper))
         found = _picked(Interval(lower, upper), true, false, a, b)
-        return Slope(found.value, {k: p.unknown_where(~(true | false)) for k, p in found.partials.items()})
+        return Slope(found.value, self._unknown(found.partials, ~(true | false)))
+
+    def _unknown(self, partials: dict[int, Interval], where: Flags) -> dict[int, Interval]:
+        """The partials where the condition holds unknown, also those of coordinates that only the condition depends on."""
+        return {k: partials.get(k, ZERO).unknown_where(where) for k in range(self.coordinates)}
 
 
 class GradientEnclosure:
@@ -125,7 +132,7 @@ class GradientEnclosure:
         """The components over the boxes whose sides are the intervals, one per variable, and ∂component/∂variable."""
         shape = np.broadcast_shapes(*(side.lower.shape for side in box))
         with np.errstate(all="ignore"):
-            parts = self._program(GradientAlgebra(), [Slope(side, {k: ONE}) for k, side in enumerate(box)])
+            parts = self._program(GradientAlgebra(len(box)), [Slope(side, {k: ONE}) for k, side in enumerate(box)])
         values = [_broadcast(part.value, shape) for part in parts]
         return values, [[_broadcast(part.partials.get(k, ZERO), shape) for k in range(len(box))] for part in parts]
 

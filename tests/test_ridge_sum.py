@@ -105,3 +105,9 @@ def test_jumps_have_no_gradient(text):
     _, ((partial,),) = enclosure([Interval(np.array([-1.0, 0.5]), np.array([1.0, 1.0]))])
     assert np.isinf(partial.magnitude[0])
     assert np.isfinite(partial.magnitude[1])
+
+
+def test_the_gradient_is_unknown_where_only_a_condition_depends_on_a_coordinate() -> None:
+    enclosure = GradientEnclosure(expression_map(("a", "b"), "Piecewise((1, a > 0), (0, True))"))
+    _, partials = enclosure([Interval.of(np.array([-1.0, 0.5]), np.array([1.0, 1.0])), Interval.of(np.zeros(2), np.ones(2))])
+    assert np.isinf(partials[0][0].magnitude).tolist() == [True, False]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...atlas import Array, Box, ChartTarget, ManifoldTask, Tiling
+from ...atlas import Array, Box, ChartTarget, ExpressionMap, ManifoldTask, Tiling
 from ...intervals import Interval
+from ...intervals.gradients import GradientEnclosure
 from ..enclosure import ExpressionEnclosure, TaylorForms
 
 BOXES = 1 << 12
@@ -34,22 +35,21 @@ def spread(task: ManifoldTask, errors: Array, tiling: Tiling | None) -> Array:
     assert isinstance(task.target, ChartTarget)
     total = np.zeros(task.outputs)
     for chart, function in zip(task.atlas.parametrising, task.target.functions, strict=True):
-        gradient = ExpressionEnclosure(function.jacobian)
-        slopes = _over(gradient, chart.domain).reshape(task.outputs, -1)
+        slopes = _slopes(function, chart.domain)
         total = np.maximum(total, (slopes * errors).sum(1))
     if tiling is not None and len(tiling) > 1:
         total = total + _crossings(tiling, errors) * _jump(task, tiling, errors)
     return np.where(np.isnan(total), np.inf, total) * (1 + 2.0**-20)
 
 
-def _over(enclosure: ExpressionEnclosure, box: Box) -> Array:
-    """sup |components| over a box, (components,)."""
+def _slopes(function: ExpressionMap, box: Box) -> Array:
+    """sup |∂_k f| over a box, (outputs, d); ∞ where f may jump."""
     per_side = max(1, int(BOXES ** (1 / box.dimension)))
     edges = [np.linspace(low, high, per_side + 1) for low, high in zip(box.lower, box.upper, strict=True)]
     lower = np.stack(np.meshgrid(*(edge[:-1] for edge in edges), indexing="ij"), axis=-1).reshape(-1, box.dimension)
     upper = np.stack(np.meshgrid(*(edge[1:] for edge in edges), indexing="ij"), axis=-1).reshape(-1, box.dimension)
-    found: Interval = enclosure(TaylorForms.variables(lower, upper)).range()
-    return np.asarray(found.magnitude.max(0))
+    _, partials = GradientEnclosure(function)([Interval(low, high) for low, high in zip(lower.T, upper.T, strict=True)])
+    return np.array([[float(partial.magnitude.max()) for partial in row] for row in partials])
 
 
 def _crossings(tiling: Tiling, errors: Array) -> float:
