@@ -7,8 +7,10 @@ only m and the router are paid per input; the frontier shows both. Beside it, th
 
     python examples/igrf.py                           # the frontier, down to below 10 nT, and its figure
     python examples/igrf.py --charts 48 --epsilon 64  # one model to a given error, verified and saved
+    python examples/igrf.py --certify                 # one model, and a proof of 10 nT for every point of the sphere
 
-ppigrf evaluates 195 spherical harmonics a point; the compiled model, one narrow expert.
+ppigrf evaluates 195 spherical harmonics a point; the compiled model, one narrow expert. The proof is about the series that ppigrf sums,
+with its coefficients, see `igrf_enclosure.py`; how closely ppigrf computes it is measured.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import ppigrf
+from igrf_enclosure import FieldEnclosure
 
 RADIUS_KM = 6371.2
 DATE = datetime(2025, 1, 1)
@@ -29,6 +32,8 @@ POLE = 1e-8
 FRONTIER = ((24, 64), (24, 192), (96, 64), (96, 192), (192, 192))
 """(E, m)."""
 CHECKED = 50_000
+CERTIFIED = (96, 256, 10.0)
+"""(E, m, what is to be proved in nT)."""
 GRID_DEGREES = 10
 COMPONENTS = ("x", "y", "z")
 
@@ -52,9 +57,26 @@ def field(points: np.ndarray) -> np.ndarray:
     return out
 
 
-def task_on(charts: int) -> atlasmoe.ManifoldTask:
+def coefficients(date: datetime = DATE) -> dict[tuple[int, int], tuple[float, float]]:
+    """The Gauss coefficients (n, m) ↦ (g, h) in nT at a date, interpolated in time as ppigrf does it: the same floats."""
+    tables = []
+    for table in ppigrf.ppigrf.read_shc():
+        dates = table.index.union([date])
+        tables.append(table.reindex(dates).interpolate(method="time").loc[date])
+    g, h = tables
+    return {key: (float(g[key]), float(h[key])) for key in g.index}
+
+
+def task_on(charts: int, enclosure: FieldEnclosure | None = None) -> atlasmoe.ManifoldTask:
     atlas = atlasmoe.builtin("sphere", dimension=2, atlas="ball", charts=charts)
-    return atlasmoe.ManifoldTask("igrf14", atlas, atlasmoe.CallableTarget(field, outputs=3, name="IGRF-14, 2025-01-01, nT"))
+    target = atlasmoe.CallableTarget(field, outputs=3, name="IGRF-14, 2025-01-01, nT", enclosure=enclosure)
+    return atlasmoe.ManifoldTask("igrf14", atlas, target)
+
+
+def fresh(count: int) -> np.ndarray:
+    """(count, 3) points, uniform on the sphere, that nothing was fitted to."""
+    points = np.random.default_rng(14).normal(size=(count, 3))
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
 def table_error(points: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
@@ -79,9 +101,7 @@ def table_error(points: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarra
 def frontier(folder: Path) -> None:
     """Compile every (E, m) of FRONTIER, print errors on the same fresh points as the table's, and draw them."""
     started = time.process_time()
-    rng = np.random.default_rng(14)
-    points = rng.normal(size=(CHECKED, 3))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    points = fresh(CHECKED)
     truth = field(points)
     strength = np.linalg.norm(truth, axis=1)
     of_table, per_component = table_error(points, truth)
@@ -154,18 +174,45 @@ def single(charts: int, epsilon: float, samples: int, folder: Path) -> None:
     print(f"{time.process_time() - started:.0f} CPU seconds")
 
 
+def certified(charts: int, width: int, epsilon: float, minutes: float) -> None:
+    """One model, and |f − Ψ| ≤ ε proved for every point of the sphere and every component."""
+    series = FieldEnclosure(coefficients())
+    points = fresh(CHECKED)
+    truth = field(points)
+    print(f"the series and ppigrf differ by at most {np.abs(series.values(points) - truth).max():.1e} nT on {len(points):,} points")
+    begun = time.process_time()
+    model = atlasmoe.compile(task_on(charts, series), width=width)
+    built = time.process_time()
+    certificate = atlasmoe.certify(model, epsilon=epsilon, tightness=None, seconds=60 * minutes)
+    proved = time.process_time()
+    print(f"E = {charts}, m = {model.facts['m']}, {model.facts['parameters']:,} parameters; compiled in {built - begun:.0f} CPU seconds\n")
+    print("| component | largest error found, nT | bound, nT |\n|---|---|---|")
+    for name, error in zip(COMPONENTS, np.abs(model(points) - truth).max(0), strict=True):
+        print(f"| {name} | {error:.2f} | {certificate.bound:.2f} |")
+    total = certificate["total"]
+    print(f"\n{total.known}: {total.statement}, ε = {epsilon:g} nT\n{total.note}")
+    print(f"valid routing: {certificate['routing.valid'].known}; no uncovered edge: {certificate['cover'].known}")
+    print(f"{certificate.boxes:,} boxes, {proved - built:.0f} CPU seconds")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--charts", type=int, default=48, help="with --epsilon: number of balls that cover the sphere (default 48)")
+    parser.add_argument("--charts", type=int, help="number of balls that cover the sphere (default 48; with --certify 96)")
     parser.add_argument("--epsilon", type=float, help="one model with at most this error of a component in nT, instead of the frontier")
     parser.add_argument("--samples", type=int, default=200_000, help="with --epsilon: points to verify with (default 200000)")
     parser.add_argument("--output", type=Path, default=Path("out/igrf"), help="folder of the model or the figure (default out/igrf)")
+    parser.add_argument("--certify", action="store_true", help="one model and a proof for every point; --charts and --epsilon may be given")
+    parser.add_argument("--width", type=int, help=f"with --certify: hidden width of the experts (default {CERTIFIED[1]})")
+    parser.add_argument("--minutes", type=float, default=60.0, help="with --certify: give up after so many (default 60)")
     options = parser.parse_args()
     try:
-        if options.epsilon is None:
+        if options.certify:
+            charts, width, epsilon = CERTIFIED
+            certified(options.charts or charts, options.width or width, options.epsilon or epsilon, options.minutes)
+        elif options.epsilon is None:
             frontier(options.output)
         else:
-            single(options.charts, options.epsilon, options.samples, options.output)
+            single(options.charts or 48, options.epsilon, options.samples, options.output)
     except atlasmoe.AtlasMoEError as error:
         raise SystemExit(f"igrf: {error}") from None
 
