@@ -26,8 +26,8 @@ MOST_IN_LAYER = 16
 """Nodes drawn in one layer; the rest stands together in one."""
 SWEEPS = 8
 """How often layers are ordered by the mean place of their neighbours, which removes most crossings."""
-CHARACTER, BOLD, LINE = 0.064, 0.082, 0.155
-"""Width of a character, of one of a name, and height of a line, in inches."""
+CHARACTER, BOLD, LINE, LETTER = 0.064, 0.082, 0.155, 0.1
+"""Width of a character, of one of a name, height of a line, and width of a letter of the heading, in inches."""
 ROW, GAP = 0.22, 0.9
 """Inches between nodes of a layer, and between layers."""
 HEAD = 0.12
@@ -97,11 +97,13 @@ def graph_figure(graph: TaskGraph, path: str | Path | None = None) -> Figure:
         raise AtlasMoEError("figures need matplotlib: pip install 'atlasmoe[figures]'") from error
     drawing = _drawing(graph)
     width, height = _place(drawing)
-    drawn = Figure(figsize=(max(width, 5.0), height + 0.45))
+    heading = summary(graph)
+    width = max(width, 5.0, 0.4 + LETTER * len(heading))
+    drawn = Figure(figsize=(width, height + 0.45))
     axes = drawn.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, max(width, 5.0)), ylim=(-height, 0.45))
+    axes.set(xlim=(0, width), ylim=(-height, 0.45))
     axes.set_axis_off()
-    axes.text(0.2, 0.2, summary(graph), fontsize=10, color=INK, va="center", weight="bold")
+    axes.text(0.2, 0.2, heading, fontsize=10, color=INK, va="center", weight="bold")
     for way, names in drawing.edges.items():
         _edge(axes, [drawing.spots[name] for name in way], names)
     for name, spot in drawing.spots.items():
