@@ -207,5 +207,5 @@ def longest_side(place: Place) -> NDArray[np.intp]:
 
 def side_lengths(place: Place) -> Array:
     """How far φ⁻¹ moves along each side of a box, (N, d); where that is unknown, the sides themselves."""
-    known = (place.y.radius < np.inf).all(1)
-    return np.where(known[:, None], np.linalg.norm(place.y.linear, axis=2), place.upper - place.lower)
+    known = (place.y.radius < np.inf).all(1, keepdims=True)
+    return np.where(known, np.linalg.norm(place.y.linear, axis=2), place.upper - place.lower)

@@ -210,10 +210,10 @@ class Search:
             now = (side >= 0) & (widths[np.arange(len(side)), side] > SMALLEST)
             if not now.any():
                 break
-            done, rest = (tuple(part[chosen] for part in boxes) for chosen in (~now, now))
+            n, deep, low, high = boxes
             if not now.all():
-                self.stack.append(done)  # type: ignore[arg-type]
-            boxes, origin = self._halves(*rest, side[now]), np.repeat(origin[now], 2)  # type: ignore[arg-type]
+                self.stack.append((n[~now], deep[~now], low[~now], high[~now]))
+            boxes, origin = self._halves(n[now], deep[now], low[now], high[now], side[now]), np.repeat(origin[now], 2)
         self.stack.append(boxes)
 
     def _cut(self, number: Indices, depth: Indices, lower: Array, upper: Array, side: Indices) -> None:
