@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import atlasmoe
 import numpy as np
 import ppigrf
+from atlasmoe.constructions import Affine, Network
 from igrf_enclosure import FieldEnclosure
 
 RADIUS_KM = 6371.2
@@ -34,6 +36,8 @@ FRONTIER = ((24, 64), (24, 192), (96, 64), (96, 192), (192, 192))
 CHECKED = 50_000
 CERTIFIED = (96, 256, 10.0)
 """(E, m, what is to be proved in nT)."""
+TIGHTNESS = 1.1
+"""Boxes are cut until bounds are within this factor of the largest error found."""
 GRID_DEGREES = 10
 COMPONENTS = ("x", "y", "z")
 
@@ -67,10 +71,9 @@ def coefficients(date: datetime = DATE) -> dict[tuple[int, int], tuple[float, fl
     return {key: (float(g[key]), float(h[key])) for key in g.index}
 
 
-def task_on(charts: int, enclosure: FieldEnclosure | None = None) -> atlasmoe.ManifoldTask:
+def task_on(charts: int) -> atlasmoe.ManifoldTask:
     atlas = atlasmoe.builtin("sphere", dimension=2, atlas="ball", charts=charts)
-    target = atlasmoe.CallableTarget(field, outputs=3, name="IGRF-14, 2025-01-01, nT", enclosure=enclosure)
-    return atlasmoe.ManifoldTask("igrf14", atlas, target)
+    return atlasmoe.ManifoldTask("igrf14", atlas, atlasmoe.CallableTarget(field, outputs=3, name="IGRF-14, 2025-01-01, nT"))
 
 
 def fresh(count: int) -> np.ndarray:
@@ -174,25 +177,41 @@ def single(charts: int, epsilon: float, samples: int, folder: Path) -> None:
     print(f"{time.process_time() - started:.0f} CPU seconds")
 
 
+def of_component(model: atlasmoe.Model, k: int, series: FieldEnclosure) -> tuple[Network, atlasmoe.ManifoldTask]:
+    """The k-th output of the model, as a network, and what it is to follow."""
+    *before, last = model.network.layers
+    rows = [net.affines[-1] for net in last.experts]
+    experts = tuple(
+        replace(net, affines=(*net.affines[:-1], Affine(row.weight[[k]], row.bias[[k]])))
+        for net, row in zip(last.experts, rows, strict=True)
+    )
+    network = Network((*before, replace(last, experts=experts, channels=(last.channels[k],))), model.network.inputs)
+    target = atlasmoe.CallableTarget(lambda y: field(y)[:, [k]], name=COMPONENTS[k], enclosure=lambda y: series(y)[:, [k]])
+    return network, replace(model.task, target=target)
+
+
 def certified(charts: int, width: int, epsilon: float, minutes: float) -> None:
-    """One model, and |f − Ψ| ≤ ε proved for every point of the sphere and every component."""
+    """One model, and |f − Ψ| ≤ ε proved for every point of the sphere, component by component, as closely as `TIGHTNESS` asks."""
     series = FieldEnclosure(coefficients())
     points = fresh(CHECKED)
-    truth = field(points)
-    print(f"the series and ppigrf differ by at most {np.abs(series.values(points) - truth).max():.1e} nT on {len(points):,} points")
+    print(f"the series and ppigrf differ by at most {np.abs(series.values(points) - field(points)).max():.1e} nT on {CHECKED:,} points")
     begun = time.process_time()
-    model = atlasmoe.compile(task_on(charts, series), width=width)
+    model = atlasmoe.compile(task_on(charts), width=width)
     built = time.process_time()
-    certificate = atlasmoe.certify(model, epsilon=epsilon, tightness=None, seconds=60 * minutes)
-    proved = time.process_time()
     print(f"E = {charts}, m = {model.facts['m']}, {model.facts['parameters']:,} parameters; compiled in {built - begun:.0f} CPU seconds\n")
-    print("| component | largest error found, nT | bound, nT |\n|---|---|---|")
-    for name, error in zip(COMPONENTS, np.abs(model(points) - truth).max(0), strict=True):
-        print(f"| {name} | {error:.2f} | {certificate.bound:.2f} |")
-    total = certificate["total"]
-    print(f"\n{total.known}: {total.statement}, ε = {epsilon:g} nT\n{total.note}")
-    print(f"valid routing: {certificate['routing.valid'].known}; no uncovered edge: {certificate['cover'].known}")
-    print(f"{certificate.boxes:,} boxes, {proved - built:.0f} CPU seconds")
+    print("| component | largest error found, nT | bound, nT | the bound is | routing, cover | boxes |\n|---|---|---|---|---|---|")
+    bounds = []
+    for k, name in enumerate(COMPONENTS):
+        certificate = atlasmoe.certify(*of_component(model, k, series), epsilon=epsilon, tightness=TIGHTNESS, seconds=20 * minutes)
+        total, routing, cover = (certificate[claim].known for claim in ("total", "routing.valid", "cover"))
+        bounds.append(certificate.bound if certificate.status == total == "proved" else np.inf)
+        print(
+            f"| {name} | {certificate.found:.2f} | {certificate.bound:.2f} | {total} | {routing}, {cover} | {certificate.boxes:,} |",
+            flush=True,
+        )
+    worst = max(bounds)
+    said = f"proved for every point of the sphere: every component errs by at most {worst:.2f} nT" if worst <= epsilon else "not proved"
+    print(f"\n{said} (asked for: {epsilon:g} nT); {time.process_time() - built:.0f} CPU seconds")
 
 
 def main() -> None:
