@@ -1,4 +1,4 @@
-"""The command line: lint, plan, compile, verify, explain, show, demo.
+"""The front door on the command line: lint, compile, verify, show, demo; the other commands are in cli_*.py.
 
 Exit codes: 0 everything holds, 1 a claim is refuted or ε was missed, 2 the input is at fault, 130 interrupted. Results go
 to stdout, messages and progress to stderr; with --json stdout holds one JSON document and nothing else, errors included.
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,26 +17,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
+from .cli_output import check_figure_path, finding_fields, print_json, print_model, print_report, print_rich
 from .errors import AtlasMoEError, InvalidArgument, LintError, Severity, SpecError
 
 if TYPE_CHECKING:
     from .atlas import ManifoldTask, TaskGraph
     from .constructions import Model
-    from .errors import Finding
-    from .verify import Report
 
 INTERRUPTED = 130
 DEFAULT_EPSILON = "1%"
 DEMO = "examples/sphere.toml"
-STATEMENT_COLUMNS = 120
-"""Columns that a terminal must have for the statements of claims to be readable in a table."""
-FILE_COLUMNS = 160
-"""Width of tables where standard output is no terminal."""
 RANGE_SAMPLES = 1 << 13
 """Points of M at which the range of a target is measured for a relative ε."""
 
 
-APART = {"certify": ".cli_certify", "check": ".cli_check"}
+APART = {name: f".cli_{name}" for name in ("certify", "check", "explain", "plan")}
 """Commands in modules of their own, imported when they are asked for."""
 
 
@@ -85,8 +78,8 @@ def _fail(ctx: click.Context, error: Exception, code: int) -> NoReturn:
     if ctx.meta["atlasmoe.json"]:
         document: dict[str, Any] = {"type": type(error).__name__, "message": message, "exit_code": code}
         if isinstance(error, SpecError | LintError):
-            document["findings"] = [_finding(finding) for finding in error.findings]
-        _print_json({"error": document})
+            document["findings"] = [finding_fields(finding) for finding in error.findings]
+        print_json({"error": document})
     elif isinstance(error, SpecError):
         _print_findings(error)
     else:
@@ -183,7 +176,7 @@ def lint(spec: str, as_json: bool) -> None:
     findings = check(task)
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     if as_json:
-        _print_json({"task": task.name, "errors": errors, "findings": [_finding(finding) for finding in findings]})
+        print_json({"task": task.name, "errors": errors, "findings": [finding_fields(finding) for finding in findings]})
     else:
         for finding in findings:
             click.secho(f"{finding.severity}: {finding}", fg="red" if finding.severity is Severity.ERROR else "yellow")
@@ -191,45 +184,6 @@ def lint(spec: str, as_json: bool) -> None:
         click.secho(f"{task.name}: {verdict}", bold=True)
     if errors:
         click.get_current_context().exit(2)
-
-
-@main.command(name="plan", short_help="How many experts, how wide? Predicted, for each E, before anything is built.")
-@click.argument("spec", type=click.Path())
-@click.option("--epsilon", metavar="E", default=DEFAULT_EPSILON, show_default=True, help="Largest error allowed, as in compile.")
-@click.option("--experts", metavar="E,E,…", help="Numbers of experts to try. Default: doublings from the least that will do.")
-@max_width_option
-@click.option("--batch", type=int, metavar="N", help="Inputs per call, for the latency.")
-@seed_option
-@click.option("--build", is_flag=True, help="Build every row at its width, and show the error that it reaches.")
-@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the frontier into this PNG.")
-@json_option
-def plan_command(spec: str, epsilon: str, experts: str | None, build: bool, figure: Path | None, as_json: bool, **choices: Any) -> None:
-    """Predict what reaches ε on the manifold of SPEC: for each number of experts the width, its costs and the error to expect."""
-    from .atlas import ManifoldTask
-    from .atlas.spec import load_task
-    from .constructions.plan import plan
-
-    _check_figure(figure)
-    task = load_task(spec)
-    if not isinstance(task, ManifoldTask):
-        raise InvalidArgument(f"a plan is for one manifold, and {task.name} is a task graph; plan for the manifold of one of its blocks")
-    listed = None if experts is None else _counts(experts)
-    given = {name: value for name, value in choices.items() if value is not None}
-    frontier = plan(task, _absolute(epsilon, task), experts=listed, **given)
-    if build:
-        frontier = frontier.built()
-    if figure is not None:
-        from .report.frontier import draw
-
-        draw(frontier, figure)
-    if as_json:
-        _print_json(frontier.to_dict())
-    else:
-        from .report.tables import frontier_table
-
-        _print(frontier_table(frontier))
-        if figure is not None:
-            click.echo(f"figure: {figure}")
 
 
 @main.command(name="compile")
@@ -245,9 +199,9 @@ def compile_command(spec: str, output: Path, force: bool, as_json: bool, **choic
     task = load_task(spec)
     model, path = _compile(task, output, force, choices)
     if as_json:
-        _print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})
+        print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})
     else:
-        _print_model(model, path)
+        print_model(model, path)
 
 
 @main.command(short_help="Check every claim of the model on its weights.")
@@ -272,65 +226,21 @@ def verify(folder: Path, samples: int, seed: int, figure: Path | None, propertie
         from .verify.properties import write_properties
 
         listing = write_properties(model, folder, properties)
-    _check_figure(figure)
+    check_figure_path(figure)
     report = check(model, samples=samples, seed=seed)
     if figure is not None:
         from .report.figures import figure as draw
 
         draw(model, report=report, path=figure)
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
-        _print_report(report)
+        print_report(report)
         if figure is not None:
             click.echo(f"figure: {figure}")
         if properties is not None:
             click.echo(f"properties: {listing}")
     if not report.holds:
-        click.get_current_context().exit(1)
-
-
-@main.command(short_help="Explain a value, or where a neuron comes from.")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--at", metavar="X", help='A point, like "0.6,0,0.8"; before embedding, or the D coordinates after it.')
-@click.option("--layer", type=int, help="Where does a neuron come from? The layer, from 1.")
-@click.option("--expert", help="Name or number of the expert it belongs to.")
-@click.option("--neuron", type=int, help="Its number in its hidden layer, from 0.")
-@click.option("--hidden", type=int, default=1, show_default=True, help="The hidden layer of the expert, from 1.")
-@json_option
-def explain(folder: Path, at: str | None, layer: int | None, expert: str | None, neuron: int | None, hidden: int, as_json: bool) -> None:
-    """Say why the model in FOLDER gives what it gives at a point, or which lemma put a neuron there.
-
-    Of a task graph: the route through all layers, the margins, and each partial output. Exit code 1 if the error at a point of M exceeds ε.
-    """
-    from dataclasses import asdict
-
-    from .constructions.explain import Explanation
-    from .export.folder import load
-    from .report import explanation
-    from .report.graph_explanation import graph_point
-
-    neuron_given = [layer is not None, expert is not None, neuron is not None]
-    if (at is None) == (not any(neuron_given)) or any(neuron_given) != all(neuron_given):
-        raise click.UsageError('give either --at "x,y,z", or all of --layer, --expert and --neuron')
-    model = load(folder)
-    if at is None:
-        assert layer is not None and expert is not None and neuron is not None  # noqa: PT018
-        known = {name for moe in model.network.layers for name in moe.names}
-        chosen = int(expert) if expert not in known and expert.isascii() and expert.isdigit() else expert
-        origin = model.explain(layer=layer, expert=chosen, neuron=neuron, hidden=hidden)
-        if as_json:
-            _print_json(asdict(origin))
-        else:
-            _print(explanation.neuron(origin))
-        return
-    found = model.explain(_point(at, model))
-    if as_json:
-        whole = {"chart": found.chart} if isinstance(found, Explanation) else {"route": found.route}
-        _print_json({**asdict(found), **whole})
-    else:
-        _print(explanation.point(found) if isinstance(found, Explanation) else graph_point(found))
-    if found.error is not None and not found.error <= model.ledger.root.budget:
         click.get_current_context().exit(1)
 
 
@@ -349,9 +259,9 @@ def show(source: Path, figure: Path | None, as_json: bool) -> None:
         raise InvalidArgument("show draws the task graph of a spec; atlasmoe verify FOLDER --figure draws a model")
     model = load(source)
     if as_json:
-        _print_json({"folder": str(source.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict()})
+        print_json({"folder": str(source.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict()})
     else:
-        _print_model(model, source.absolute())
+        print_model(model, source.absolute())
 
 
 def _show_spec(spec: Path, figure: Path | None, as_json: bool) -> None:
@@ -377,9 +287,9 @@ def _show_spec(spec: Path, figure: Path | None, as_json: bool) -> None:
             graph_figure(task, figure)
             facts["figure"] = str(figure)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
-    _print(text)
+    print_rich(text)
     if figure is not None:
         click.echo(f"figure: {figure}")
 
@@ -402,10 +312,10 @@ def demo(output: Path, samples: int, as_json: bool) -> None:
     model, path = _compile(task, output, True, {"epsilon": None, "width": None})
     report = check(model, samples=samples)
     if as_json:
-        _print_json({"folder": str(path), "facts": model.facts, "ledger": model.ledger.root.to_dict(), "report": report.to_dict()})
+        print_json({"folder": str(path), "facts": model.facts, "ledger": model.ledger.root.to_dict(), "report": report.to_dict()})
     else:
-        _print_model(model, path)
-        _print_report(report)
+        print_model(model, path)
+        print_report(report)
         click.echo(f'Try: atlasmoe explain {output} --at "0.6,0,0.8"')
     if not report.holds:
         click.get_current_context().exit(1)
@@ -419,12 +329,12 @@ def _compile(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices:
     check_output(output, force)
     given = {name: value for name, value in choices.items() if value is not None}
     if "epsilon" in given or "width" not in given:
-        given["epsilon"] = _absolute(given.get("epsilon", DEFAULT_EPSILON), task)
+        given["epsilon"] = absolute_epsilon(given.get("epsilon", DEFAULT_EPSILON), task)
     model = compile(task, **given)
     return model, save(model, output, overwrite=force)
 
 
-def _absolute(epsilon: str, task: ManifoldTask | TaskGraph) -> float:
+def absolute_epsilon(epsilon: str, task: ManifoldTask | TaskGraph) -> float:
     """ε as a number; a percentage is of max f − min f on M, sampled, of the component where that is largest."""
     import numpy as np
 
@@ -450,118 +360,6 @@ def _absolute(epsilon: str, task: ManifoldTask | TaskGraph) -> float:
             raise LintError(errors)
         raise InvalidArgument(f"--epsilon {epsilon}: the target's range is {spread:g}; give an absolute --epsilon like 1e-3")
     return float(f"{value / 100 * spread:.3g}")
-
-
-def _check_figure(figure: Path | None) -> None:
-    """Refuse a figure that could not be written, before the work."""
-    if figure is not None and not figure.absolute().parent.is_dir():
-        raise InvalidArgument(f"--figure {figure}: there is no folder {figure.absolute().parent}; make it, or choose another place")
-
-
-def _counts(text: str) -> list[int]:
-    """The numbers that `--experts` lists."""
-    parts = text.replace(",", " ").split()
-    wrong = [part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 10)]
-    if wrong or not parts:
-        raise InvalidArgument(f"--experts {text!r}: {wrong[0] if wrong else text!r} is no number of experts; give a list like 8,16,32")
-    return [int(part) for part in parts]
-
-
-def _point(text: str, model: Model) -> Any:
-    """The ambient point that `--at` names, by its D coordinates or by the k coordinates before embedding."""
-    from .atlas import TaskGraph
-
-    task = model.task
-    if isinstance(task, TaskGraph):
-        base, ambient = len(task.coordinates), task.ambient_dimension
-    else:
-        base, ambient = task.atlas.base_dimension, task.atlas.ambient_dimension
-    numbers = []
-    for part in text.replace(",", " ").split():
-        try:
-            numbers.append(float(part))
-        except ValueError:
-            numbers.append(math.nan)
-        if not math.isfinite(numbers[-1]):
-            raise InvalidArgument(f"--at {text!r}: {part!r} is not a finite number; give numbers like 0.6,0,0.8")
-    if len(numbers) == base:
-        return task.embed([numbers])[0] if isinstance(task, TaskGraph) else task.atlas.embed(numbers)
-    if len(numbers) != ambient:
-        also = f" (or {ambient} after embedding)" if ambient != base else ""
-        raise InvalidArgument(f"--at gives {len(numbers)} numbers, but {task.name} has {base} coordinates{also}")
-    return numbers
-
-
-def _print_model(model: Model, path: Path) -> None:
-    from .atlas import TaskGraph
-    from .report import tables
-
-    _print(tables.ledger_table(model.ledger, statements=_wide()))
-    network = model.network
-    sizes = f"{network.parameters:,} parameters, {network.active_parameters:,} of them per input, {network.dtype}"
-    if isinstance(model.task, TaskGraph):
-        from .report.graph_tree import summary
-
-        click.echo(f"{summary(model.task)}; {len(network.layers)} layers, {sizes}")
-    else:
-        click.echo(f"{model.task.name}: E = {len(network.layers[-1])}, {sizes}")
-    if "plan" in model.facts:
-        click.echo(model.ledger.root.note)
-    if "why" in model.facts:
-        click.echo(f"theorem {model.facts['theorem']}: {model.facts['why']}")
-    click.echo(f"model: {path}")
-
-
-def _print_report(report: Report) -> None:
-    from .report import tables
-
-    _print(tables.report_table(report, statements=_wide()))
-
-
-def _print(renderable: Any) -> None:
-    """Onto standard output; colours and the terminal's width on a terminal only."""
-    from rich.console import Console
-
-    console = Console()
-    if console.is_terminal:
-        console.print(renderable)
-    else:
-        from .report.tables import render
-
-        click.echo(render(renderable, FILE_COLUMNS))
-
-
-def _wide() -> bool:
-    """Whether there is room for the statements of claims beside their numbers."""
-    from rich.console import Console
-
-    console = Console()
-    return not console.is_terminal or console.width >= STATEMENT_COLUMNS
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "severity": str(finding.severity),
-        "where": finding.where,
-        "problem": finding.problem,
-        "remedy": finding.remedy,
-        "witness": None if finding.witness is None else list(finding.witness),
-        "text": finding.text,
-        "column": finding.column,
-    }
-
-
-def _print_json(document: Any) -> None:
-    """One JSON document; NaN and ±∞ are strings."""
-    click.echo(json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False))
-
-
-def _finite(document: Any) -> Any:
-    if isinstance(document, dict) and isinstance(document.get("error"), dict):  # an error needs no numpy
-        return document
-    from .export.typed_json import finite_json
-
-    return finite_json(document)
 
 
 if __name__ == "__main__":

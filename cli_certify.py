@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from .cli import _check_figure, _print, _print_json, _wide, json_option
+from .cli import json_option
+from .cli_output import check_figure_path, is_wide, print_json, print_rich
 from .errors import InvalidArgument
 
 CHECKPOINT = "{name}.certify.safetensors"
@@ -54,7 +55,7 @@ def certify(
         ratio = None if tightness == "none" else float(tightness)
     except ValueError:
         raise InvalidArgument(f"--tightness {tightness!r} is neither a number above 1 nor `none`") from None
-    _check_figure(figure)
+    check_figure_path(figure)
     model = load(folder)
     place = folder.absolute()
     checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))
@@ -66,15 +67,15 @@ def certify(
 
         certificate_figure(certificate, figure)
     if as_json:
-        _print_json({"folder": str(place), "certificate": certificate.to_dict()})
+        print_json({"folder": str(place), "certificate": certificate.to_dict()})
     else:
         from .report.certificate import certificate_table
         from .report.tables import ledger_table
         from .verify.certify.ledger import with_proofs
 
         if ledger:
-            _print(ledger_table(with_proofs(model.ledger, certificate), statements=_wide()))
-        _print(certificate_table(certificate, statements=_wide()))
+            print_rich(ledger_table(with_proofs(model.ledger, certificate), statements=is_wide()))
+        print_rich(certificate_table(certificate, statements=is_wide()))
         click.echo(f"certificate: {written}")
         if figure is not None and certificate.trees:
             click.echo(f"figure: {figure}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from .cli import _print_json, json_option
+from .cli import json_option
+from .cli_output import print_json
 
 COLORS = {"confirmed": "green", "rejected": "red", "undecided": "yellow"}
 
@@ -23,7 +24,7 @@ def check(folder: Path, as_json: bool) -> None:
 
     report = confirm(folder)
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
         for failure in report.failures:
             click.secho(f"{'rejected' if failure.rejected else 'undecided'}: {failure}", fg="red" if failure.rejected else "yellow")
