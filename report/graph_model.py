@@ -12,7 +12,7 @@ from ..constructions.model import Model
 from ..verify.graph_layout import Layout
 from ..verify.graph_measure import Gauge, quantity
 from ..verify.graph_points import Domain, Places
-from ..verify.report import Report
+from ..verify.report import Report, counted
 from .palette import ERROR_MAP, FLOOR, INK, LIMIT, TARGET_MAP, expert_colors, log_error, tidy
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def headline(model: Model, report: Report | None) -> str:
     """Name, construction, ε and, given a report, what was found."""
     task, facts = model.task, model.facts
     assert isinstance(task, TaskGraph)
-    pieces = f"{task.pieces:,}" if task.pieces < 10**15 else f"about {task.pieces:.2g}"
-    text = f"{task.name}: Theorem {facts['theorem']}, {pieces} pieces from {task.subtasks} subtasks in {len(task.blocks)} blocks, "
+    text = f"{task.name}: Theorem {facts['theorem']}, {counted(task.pieces)} pieces from {task.subtasks} subtasks "
+    text += f"in {len(task.blocks)} blocks, "
     text += f"{facts['depth']} layers, R^{task.ambient_dimension} → R^{task.outputs}, ε = {facts['epsilon']:.3g}"
     if report is None:
         return text
@@ -115,7 +115,7 @@ def _maps(model: Model, task: TaskGraph, report: Report | None) -> Figure:
     tuples, which = np.unique(taken, axis=0, return_inverse=True)
     colors = _tuple_colors(task, tuples)
     center.imshow(colors[which.ravel()].reshape(PIXELS, PIXELS, 3), **frame)
-    tidy(center, f"routes: {len(tuples):,} of {task.pieces:,} pieces")
+    tidy(center, f"routes: {len(tuples):,} of {counted(task.pieces)} pieces")
     _label(center, task, tuples, which.reshape(PIXELS, PIXELS), extent)
     epsilon = float(model.facts["epsilon"])
     floor = max(float(np.quantile(error, 0.01)), epsilon * 1e-6, FLOOR)

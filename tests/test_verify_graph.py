@@ -14,7 +14,7 @@ import pytest
 from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling, builtin
 from atlasmoe.constructions import Affine, Known, Model, Network
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.verify import Report, verify, verify_network
+from atlasmoe.verify import Pieces, Report, verify, verify_network
 from atlasmoe.verify.graph import ALL_PIECES, GraphPromise
 from atlasmoe.verify.graph_points import Domain, interface_points
 from atlasmoe.verify.graph_survey import Distinct
@@ -342,6 +342,11 @@ def test_four_to_the_sixteen_by_strata() -> None:
     against = verify_network(broken, model.task, epsilon=epsilon, promise=promise, samples=64, adversarial=False)
     assert {"total", "block[y11]"} == refuted(against)
     assert wrong_at(broken, against, model)
+
+
+def test_counts_too_large_for_a_float_are_shown() -> None:
+    assert str(Pieces(3, 4**600, 3, 0, False)).startswith("3 of about 1.72e361 distinct pieces seen")
+    assert str(Pieces(9, 9, 9, 0, True)) == "9 of 9 distinct pieces seen; every piece was drawn"
 
 
 def test_tuples_are_counted_exactly() -> None:

@@ -62,6 +62,12 @@ class WorstPoint:
     """How it was found: "uniform", "low discrepancy", "face", "edge", "tie" or "ascent"; of a task graph also "pieces", "interface"."""
 
 
+def counted(number: int) -> str:
+    """A count for people, of any size: beyond 10^15 its first three digits, never as a float, which it may be too large for."""
+    digits = str(number)
+    return f"{number:,}" if len(digits) <= 15 else f"about {digits[0]}.{digits[1:3]}e{len(digits) - 1}"
+
+
 @dataclass(frozen=True)
 class Pieces:
     """How many of a task graph's ∏ E_l pieces were looked at."""
@@ -78,7 +84,7 @@ class Pieces:
     """Whether every tuple was drawn; else strata, in which every piece of a block occurs equally often."""
 
     def __str__(self) -> str:
-        shown = f"{self.seen:,} of {self.total:,}" if self.total < 10**15 else f"{self.seen:,} of about {self.total:.3g}"
+        shown = f"{self.seen:,} of {counted(self.total)}"
         drawn = "every piece was drawn" if self.every else f"{self.drawn:,} drawn so that every expert of every layer occurs"
         missing = f"; for {self.empty:,} of the drawn ones no point was found" if self.empty else ""
         return f"{shown} distinct pieces seen; {drawn}{missing}"
