@@ -175,7 +175,7 @@ def draw(planar: atlasmoe.Model, spatial: atlasmoe.Model, path: Path) -> None:
     bars.set(xlabel="error of the tip [mm]", ylabel="of 50 000 random poses", title="both arms")
     for axes in (poses, middle, space, bars):
         axes.title.set_fontsize(10)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
 def compiled(task: TaskGraph, epsilon: float, depth: str, samples: int, table: Table) -> tuple[atlasmoe.Model, bool]:
