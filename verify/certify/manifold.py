@@ -15,7 +15,6 @@ coordinates of chart p:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, BallChart, Chart
 from ...atlas.chart import INVERSE_TOLERANCE
-from ...intervals import Interval
+from ...intervals import Interval, NaturalEnclosure
 from ..enclosure import ExpressionEnclosure, TaylorForms
 
 Flags = NDArray[np.bool_]
@@ -36,9 +35,12 @@ class EnclosedChart:
         self.chart = chart
         self.inverse = ExpressionEnclosure(chart.inverse)
         self.forward = None if chart.forward is None else ExpressionEnclosure(chart.forward)
+        self.coarse_forward = None if chart.forward is None else NaturalEnclosure(chart.forward)
         self.region = None if chart.region is None else ExpressionEnclosure(chart.region)
+        self.coarse_region = None if chart.region is None else NaturalEnclosure(chart.region)
         given = chart.partition or chart.bump
         self.given = None if given is None else ExpressionEnclosure(given)
+        self.coarse_given = None if given is None else NaturalEnclosure(given)
         self.given_is_intrinsic = given is not None and given.variables == chart.inverse.variables
 
 
@@ -92,7 +94,7 @@ class EnclosedManifold:
         rows = np.flatnonzero(self._share(place) < 1 / E)
         if len(rows):
             some = place.subset(rows)
-            own = self._bump(place.chart, some, some.u)
+            own = self._own_bump(some)
             others = Interval.of(np.zeros(len(some)))
             for j in range(E):
                 if j != place.chart:
@@ -110,24 +112,35 @@ class EnclosedManifold:
         if chart.given is not None and not chart.given_is_intrinsic:
             return np.nan_to_num(np.maximum(chart.given(place.y).range().lower[:, 0], 0.0), nan=0.0)
         least = np.zeros(len(place))
-        for rows, u in self.within(chart, place):
-            least[rows] = np.maximum(self._bump(j, place.subset(rows), u).lower, 0.0)
+        rows, where = self.within(chart, place, fine=False)
+        least[rows] = np.maximum(self._bump(chart, where).lower, 0.0)
         return least
 
-    def _bump(self, j: int, place: Place, u: TaylorForms) -> Interval:
-        """b_j where its own coordinates are u, supposing that they lie in its domain; (N,)."""
-        chart = self.charts[j]
+    def _own_bump(self, place: Place) -> Interval:
+        """b_p of the chart that the boxes are of."""
+        chart = self.charts[place.chart]
         if chart.given is not None:
-            return chart.given(u if chart.given_is_intrinsic else place.y).range()[:, 0]
+            return chart.given(place.u if chart.given_is_intrinsic else place.y).range()[:, 0]
+        region = None if chart.region is None else chart.region(place.u).range()[:, 0]
+        return self._profile(chart.chart, Interval(place.lower, place.upper), region)
+
+    def _bump(self, chart: EnclosedChart, u: Interval) -> Interval:
+        """b where the chart's own coordinates lie in the intervals (N, d), supposing that they are in its domain; (N,)."""
+        sides = [u[:, k] for k in range(chart.chart.dimension)]
+        if chart.coarse_given is not None:
+            return chart.coarse_given(sides)[0]
+        return self._profile(chart.chart, u, None if chart.coarse_region is None else chart.coarse_region(sides)[0])
+
+    def _profile(self, chart: Chart, u: Interval, region: Interval | None) -> Interval:
+        """The default bump at coordinates in the intervals (N, d), where the region has these values (N,)."""
         profile = self.atlas.partition
-        if chart.region is not None:
-            top = chart.chart.region(chart.chart.domain.center)[0]  # type: ignore[misc]
-            factors = [chart.region(u).range()[:, 0] / Interval.of(float(top))]
+        if region is not None:
+            assert chart.region is not None
+            factors = [region / Interval.of(float(chart.region(chart.domain.center)[0]))]
         else:
-            factors = [depth for k in range(chart.chart.dimension) if (depth := _depth(chart.chart, k, u)) is not None]
-        total = Interval.of(np.ones(len(place)))
+            factors = [depth for k in range(chart.dimension) if (depth := _depth(chart, k, u)) is not None]
+        total = Interval.of(np.ones(len(u.lower)))
         for depth in factors:
-            depth = depth.meet(Interval.of(np.zeros(len(place)), np.full(len(place), np.inf)))
             depth = Interval(np.maximum(depth.lower, 0), np.maximum(depth.upper, 0))
             if profile.profile == "polynomial":
                 total = total * depth.power(profile.power)
@@ -149,36 +162,51 @@ class EnclosedManifold:
         if enclosed.forward is None:
             return self.least_bump(chart, place) > 0
         inside = np.zeros(len(place), bool)
-        for rows, _ in self.within(enclosed, place):
-            inside[rows] = True
+        inside[self.within(enclosed, place)[0]] = True
         return inside
 
-    def within(self, chart: EnclosedChart, place: Place) -> Iterator[tuple[NDArray[np.intp], TaylorForms]]:
-        """The lemma: boxes whose middle is in the chart and whose forward coordinates, given too, are all in its open domain."""
-        if chart.forward is None:
-            return
+    def within(self, chart: EnclosedChart, place: Place, *, fine: bool = True) -> tuple[NDArray[np.intp], Interval]:
+        """The lemma: boxes whose middle is in the chart and whose forward coordinates are all in its open domain; and those, (rows, d).
+
+        Intervals decide most boxes; with `fine`, Taylor forms those that they do not.
+        """
+        none = np.empty((0, chart.chart.dimension))
+        if chart.forward is None or chart.coarse_forward is None:
+            return np.empty(0, np.intp), Interval(none, none)
         rows = np.flatnonzero(chart.chart.contains(self.charts[place.chart].chart.inverse(place.middle)))
         if not len(rows):
-            return
-        u = chart.forward(place.y.subset(rows))
-        where, domain, inside = u.range(), chart.chart.domain, np.ones(len(rows), bool)
-        for k, (lower, upper) in enumerate(chart.chart.boundary):
-            low, high = domain.lower[k], domain.upper[k]
-            slack = INVERSE_TOLERANCE * (high - low)  # M ends at a boundary face: what enclosures add beyond it is no part of M
-            inside &= (where.lower[:, k] > (low - slack if lower else low)) & (where.upper[:, k] < (high + slack if upper else high))
-        if chart.region is not None:
-            inside &= chart.region(u).range().lower[:, 0] > 0
-        if inside.any():
-            yield rows[inside], u.subset(inside)
+            return rows, Interval(none, none)
+        y = place.y.subset(rows).range()
+        found = chart.coarse_forward([y[:, k] for k in range(place.y.functions)])
+        where = Interval(np.stack([u.lower for u in found], axis=1), np.stack([u.upper for u in found], axis=1))
+        inside = _in_domain(chart, where)
+        if fine and not inside.all():
+            open_ = np.flatnonzero(~inside)
+            sharper = chart.forward(place.y.subset(rows[open_])).range()
+            where.lower[open_], where.upper[open_] = sharper.lower, sharper.upper
+            inside[open_] = _in_domain(chart, sharper)
+        return rows[inside], where[inside]
 
 
-def _depth(chart: Chart, k: int, u: TaylorForms) -> Interval | None:
+def _in_domain(chart: EnclosedChart, where: Interval) -> Flags:
+    """Whether coordinates in the intervals (N, d) are all in the open domain of a chart."""
+    domain, inside = chart.chart.domain, np.ones(len(where.lower), bool)
+    for k, (lower, upper) in enumerate(chart.chart.boundary):
+        low, high = domain.lower[k], domain.upper[k]
+        slack = INVERSE_TOLERANCE * (high - low)  # M ends at a boundary face: what enclosures add beyond it is no part of M
+        inside &= (where.lower[:, k] > (low - slack if lower else low)) & (where.upper[:, k] < (high + slack if upper else high))
+    if chart.coarse_region is not None:
+        inside &= chart.coarse_region([where[:, k] for k in range(chart.chart.dimension)])[0].lower > 0
+    return inside
+
+
+def _depth(chart: Chart, k: int, u: Interval) -> Interval | None:
     """1 − t² along side k of the box, t its coordinate scaled to [−1, 1]; None along a side that is boundary on both faces."""
     lower, upper = chart.boundary[k]
     if lower and upper:
         return None
     low, high = chart.domain.lower[k], chart.domain.upper[k]
-    t = (u[:, k : k + 1].range()[:, 0] - Interval.of(low)) / (Interval.of(high) - Interval.of(low))  # 0 … 1
+    t = (u[:, k] - Interval.of(low)) / (Interval.of(high) - Interval.of(low))  # 0 … 1
     if not lower and not upper:
         return Interval.of(4.0) * t * (Interval.of(1.0) - t)
     away = t if lower else Interval.of(1.0) - t  # 0 on the boundary face

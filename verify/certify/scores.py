@@ -63,8 +63,7 @@ class EnclosedScores:
         some = place.subset(rows)
         bump = self.bumps[j](chart.forward(some.y))
         surely = np.zeros(len(rows), bool)
-        for inside, _ in self.manifold.within(chart, some):
-            surely[inside] = True
+        surely[self.manifold.within(chart, some)[0]] = True
         # Where it is open whether a point is in the chart, b_j is 0 or what the formula says.
         reach = np.clip(np.nan_to_num(bump.range().upper, nan=1.0, posinf=1.0), 0.0, 1.0)
         either = TaylorForms.constants(Interval(np.zeros_like(reach), reach), d)
