@@ -20,8 +20,7 @@ from atlasmoe import (
     refine,
 )
 from atlasmoe.atlas.manifolds import LIBRARY
-from atlasmoe.atlas.spec import task_from_spec
-from atlasmoe.atlas.spec_write import task_to_spec
+from atlasmoe.atlas.spec import task_from_spec, task_to_spec
 
 OPTIONS = {
     "graph": {"expression": "u1*u2"},
