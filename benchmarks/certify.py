@@ -20,6 +20,7 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import sympy
+from atlasmoe.atlas import parse_expression
 from atlasmoe.constructions import Affine, Network, ReLUNet
 from atlasmoe.verify.certify import certify
 
@@ -30,7 +31,7 @@ HEADER = f"{'case':12} {'E':>4} {'width':>6} {'found':>9} {'proved':>9} {'ratio'
 
 def task(name: str, atlas: atlasmoe.Atlas, text: str) -> atlasmoe.ManifoldTask:
     symbols = {name: sympy.Symbol(name, real=True) for name in atlas.coordinates}
-    target = sympy.sympify(text, locals=symbols)
+    target = parse_expression(text, symbols, name)
     return atlasmoe.ManifoldTask(name, atlas, atlasmoe.ExpressionTarget(atlasmoe.ExpressionMap(tuple(symbols.values()), (target,))))
 
 

@@ -60,7 +60,7 @@ def a_priori_spline(
     """
     if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper) or (width is None) == (epsilon is None):
         raise InvalidArgument(f"a spline needs finite lower < upper, got [{lower}, {upper}], and either a width or an epsilon")
-    local = Local(tuple(map(sympy.sympify, expressions)), variable, float(lower), float(upper), along)
+    local = Local(tuple(expressions), variable, float(lower), float(upper), along)
     builder = _Builder(local)
     if width is not None:
         return builder.spline(width)
