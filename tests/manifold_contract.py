@@ -6,6 +6,7 @@ any chart (`draw`); the tests then compare the atlas with that independent descr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
@@ -15,19 +16,19 @@ from atlasmoe.atlas import Array, Atlas, BallChart, Chart, builtin, embed
 COUNT = 1500
 
 
-class ManifoldContract:
+class ManifoldContract(ABC):
     """Tests that hold for every manifold and every kind of atlas. `cases` lists the options of each atlas to test."""
 
     manifold: ClassVar[str]
     cases: ClassVar[list[dict]]
 
+    @abstractmethod
     def residual(self, y: Array, options: dict) -> Array:
         """How far points [N, k] are from M, [N]: zero exactly on M."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator, count: int, options: dict) -> Array:
         """`count` points of all of M, made without charts; [count, k]."""
-        raise NotImplementedError
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("options", self.cases, ids=[name_of(options) for options in self.cases])
