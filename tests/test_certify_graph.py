@@ -6,10 +6,12 @@ import json
 import atlasmoe
 import numpy as np
 import pytest
-from atlasmoe import Box, builtin
-from atlasmoe.atlas import Block, Combine, Input, TaskGraph, Tiling
+from atlasmoe import Box, ManifoldTask, builtin
+from atlasmoe.atlas import Block, ChartTarget, Combine, Input, TaskGraph, Tiling
 from atlasmoe.constructions import Affine, MoELayer, Network, ReLUNet
+from atlasmoe.verify.certify.graph import _box_atlas
 from atlasmoe.verify.certify.slices import Slicer
+from atlasmoe.verify.certify.spread import spread
 from atlasmoe.verify.certify.tiling import tiling_router
 
 
@@ -30,10 +32,10 @@ def sum_graph(blocks, pieces):
     return TaskGraph("sum", (*inputs, *parts, read_out), "f")
 
 
-def chain_graph(jump=False):
-    """A block that reads what an earlier one computed, across a kink or a jump."""
+def chain_graph():
+    """A block that reads what an earlier one computed, across a kink."""
     first = Block.parse("a", ("u",), Tiling.intervals([0, 1, 2]), ["u**2/2", "u - 1/2"])
-    second = Block.parse("b", ("a",), Tiling.intervals([-1, 0.6, 3]), ["a + 2" if jump else "a", "3/5 + 2*(a - 3/5)"])
+    second = Block.parse("b", ("a",), Tiling.intervals([-1, 0.6, 3]), ["a", "3/5 + 2*(a - 3/5)"])
     return TaskGraph("chain", (Input("u", Box((0.0,), (2.0,))), first, second), "b")
 
 
@@ -81,6 +83,22 @@ def test_a_block_on_earlier_values_is_proved_across_a_kink():
     assert certificate.status == "proved"
     assert worst(model, graph) <= certificate.bound
     assert certificate["block[b].routing"].known == "unknown"  # next to the kink either piece may be taken
+
+
+@pytest.mark.parametrize(("first", "jump"), [("a", 0.0), ("a + 2", 2.0), ("Piecewise((a, a > 0), (a - 1, True))", np.inf)])
+def test_what_a_small_move_may_change(first, jump):
+    tiling = Tiling.intervals([-1, 0.6, 3])
+    block = Block.parse("b", ("a",), tiling, [first, "3/5 + 2*(a - 3/5)"])
+    charts = _box_atlas(["a"], [piece.box for piece in tiling.pieces], tiling.names)
+    task = ManifoldTask("b", charts, ChartTarget(tuple(block.local(i) for i in range(2))))
+    (moved,) = spread(task, np.array([1e-6]), tiling)
+    assert jump + 2e-6 <= moved <= (jump + 2e-6) * (1 + 2.0**-19)  # twice the factor that covers its own rounding
+    assert spread(task, np.zeros(1), tiling) == 0
+    # What points within reach of each other really differ by.
+    z = np.linspace(0.6 - 2e-6, 0.6 + 2e-6, 9)
+    values = np.where(z < 0.6, block.subtask(0, z[:, None])[:, 0], block.subtask(1, z[:, None])[:, 0])
+    near = np.abs(z[:, None] - z) <= 1e-6
+    assert np.abs(values[:, None] - values)[near].max() <= moved
 
 
 def test_manifolds_and_intervals_in_one_graph():
