@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -104,7 +104,3 @@ class Ledger:
     @property
     def holds(self) -> bool:
         return all(claim.holds for claim in self)
-
-    def with_root_children(self, *extra: Claim) -> Ledger:
-        """A ledger whose root has `extra` claims appended."""
-        return Ledger(replace(self.root, children=(*self.root.children, *extra)))

@@ -30,13 +30,15 @@ MOST_SIBLINGS = 6
 MOST_BLOCKS = 16
 """Blocks of a task graph whose routes are shown."""
 Justify = Literal["left", "right", "center"]
-COLUMNS: tuple[tuple[str, Justify], ...] = (
+LEFT: Justify = "left"
+NUMBERS: tuple[tuple[str, Justify], ...] = (
     ("claim", "left"),
     ("bound", "right"),
     ("", "center"),
     ("budget", "right"),
     ("used", "right"),
 )
+"""Columns of a claim that every table of claims begins with."""
 
 
 def ledger_table(ledger: Ledger, *, statements: bool = True, every: bool = False) -> Table:
@@ -47,15 +49,8 @@ def ledger_table(ledger: Ledger, *, statements: bool = True, every: bool = False
     table = Table(
         box=box.SIMPLE_HEAD, title=f"ledger: {'every claim holds' if ledger.holds else 'NOT every claim holds'}", title_justify="left"
     )
-    for header, justify in (
-        ("claim", "left"),
-        ("bound", "right"),
-        ("", "center"),
-        ("budget", "right"),
-        ("used", "right"),
-        ("known", "left"),
-    ):
-        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for header, justify in (*NUMBERS, ("known", LEFT)):
+        table.add_column(header, justify=justify, no_wrap=True)
     if statements:
         table.add_column("source", ratio=1)
         table.add_column("statement", ratio=4)
@@ -83,15 +78,8 @@ def report_table(report: Report, *, statements: bool = True) -> Group:
         (report.task, "bold"), f" in {report.dtype}: ", verdict, f" — {report.points:,} points in {report.seconds:.1f} s ({counts})"
     )
     table = Table(box=box.SIMPLE_HEAD)
-    for header, justify in (
-        ("claim", "left"),
-        ("worst", "right"),
-        ("", "center"),
-        ("budget", "right"),
-        ("used", "right"),
-        ("found by", "left"),
-    ):
-        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for header, justify in (*NUMBERS, ("found by", LEFT)):
+        table.add_column("worst" if header == "bound" else header, justify=justify, no_wrap=True)
     if statements:
         table.add_column("statement", ratio=1)
     for claim in report.claims:
