@@ -37,14 +37,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "atlas.manifolds": ["ball_atlas", "builtin", "embed", "product"],
         "atlas.spec": ["load_task"],
         "atlas.lint": ["lint"],
+        # the artefact
+        "moe": ["Affine", "Claim", "Known", "Ledger", "MoELayer", "Model", "Network", "NeuronGroup", "ReLUNet"],
         # the proofs as code
-        "constructions": ["Affine", "Claim", "Known", "Ledger", "MoELayer", "Model", "Network", "NeuronGroup", "ReLUNet"],
         "constructions.compile": ["compile"],
         "constructions.plan": ["Frontier", "Plan", "plan"],
-        "constructions.explain": ["Explanation", "NeuronOrigin"],
+        "explain.point": ["Explanation", "NeuronOrigin"],
         # does it hold?
-        "verify": ["CheckReport", "Report", "check", "verify"],
-        "verify.certify": ["Certificate", "certify"],
+        "verify.check": ["CheckReport", "check"],
+        "verify.prove": ["Certificate", "certify"],
+        "verify.sample": ["Report", "verify"],
         # out to other tools
         "export.folder": ["load", "save"],
         "export.torch_module": ["to_torch"],
@@ -90,18 +92,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas.manifolds import product as product
     from .atlas.refine import refine as refine
     from .atlas.spec import load_task as load_task
-    from .constructions import Affine as Affine
-    from .constructions import Claim as Claim
-    from .constructions import Known as Known
-    from .constructions import Ledger as Ledger
-    from .constructions import Model as Model
-    from .constructions import MoELayer as MoELayer
-    from .constructions import Network as Network
-    from .constructions import NeuronGroup as NeuronGroup
-    from .constructions import ReLUNet as ReLUNet
     from .constructions.compile import compile as compile
-    from .constructions.explain import Explanation as Explanation
-    from .constructions.explain import NeuronOrigin as NeuronOrigin
     from .constructions.plan import Frontier as Frontier
     from .constructions.plan import Plan as Plan
     from .constructions.plan import plan as plan
@@ -113,13 +104,24 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .errors import LintError as LintError
     from .errors import Severity as Severity
     from .errors import SpecError as SpecError
+    from .explain.point import Explanation as Explanation
+    from .explain.point import NeuronOrigin as NeuronOrigin
     from .export.folder import load as load
     from .export.folder import save as save
     from .export.torch_module import to_torch as to_torch
+    from .moe import Affine as Affine
+    from .moe import Claim as Claim
+    from .moe import Known as Known
+    from .moe import Ledger as Ledger
+    from .moe import Model as Model
+    from .moe import MoELayer as MoELayer
+    from .moe import Network as Network
+    from .moe import NeuronGroup as NeuronGroup
+    from .moe import ReLUNet as ReLUNet
     from .report.figures import figure as figure
-    from .verify import CheckReport as CheckReport
-    from .verify import Report as Report
-    from .verify import check as check
-    from .verify import verify as verify
-    from .verify.certify import Certificate as Certificate
-    from .verify.certify import certify as certify
+    from .verify.check import CheckReport as CheckReport
+    from .verify.check import check as check
+    from .verify.prove import Certificate as Certificate
+    from .verify.prove import certify as certify
+    from .verify.sample import Report as Report
+    from .verify.sample import verify as verify

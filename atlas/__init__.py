@@ -1,17 +1,17 @@
 """What the user gives: charts, partitions of unity, targets; as sympy objects or a TOML file."""
 
+from ..expressions.box import Array, Box
+from ..expressions.maps import ExpressionMap
+from ..expressions.parse import caret, format_expression, parse_expression
 from .atlas import Atlas, Points, concatenate
 from .ball import ball_atlas
-from .box import Array, Box
 from .chart import BallChart, Chart, Piece
-from .expressions import caret, format_expression, parse_expression
-from .functions import ExpressionMap
 from .graph import Block, BoxPiece, Combine, Input, TaskGraph, Tiling, Trace
 from .lint import lint
 from .manifolds import LIBRARY, Entry, builtin, embed, product
 from .partition import PartitionOfUnity
 from .power import power_atlas
-from .spec import load_task, task_from_spec, task_to_spec
+from .spec.task import load_task, task_from_spec, task_to_spec
 from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidArgument
-from .expressions import parse_number
+from ..expressions.parse import parse_number
 
 MAX_CHARTS = 4096
 """The most charts an atlas made by the library has; more is taken for a slip of the pen."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from ..errors import InvalidArgument
-from .box import Array
+from ..expressions.box import Array
 from .chart import BallChart, Chart
 from .partition import PartitionOfUnity
 

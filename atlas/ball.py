@@ -15,9 +15,9 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
 from ..errors import InvalidArgument
+from ..expressions.box import Array, Box
 from . import arguments
 from .atlas import Atlas, Points, concatenate
-from .box import Array, Box
 from .chart import BallChart, Piece
 from .covering import covering_radius, farthest_points, relaxed
 

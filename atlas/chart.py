@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
-from .box import Array, Box
-from .functions import ExpressionMap
+from ..expressions.box import Array, Box
+from ..expressions.maps import ExpressionMap
 
 INVERSE_TOLERANCE = 1e-6
 """|φ⁻¹(φ(y)) − y| ≤ this · (1 + |y|) is what "y is a point of this chart" means in float64."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ..expressions.box import Array
 from .atlas import Atlas, Points, concatenate
-from .box import Array
 from .chart import Chart
 
 RELAXATION_POWERS = (2.0, 2.0, 4.0, 8.0, 16.0, np.inf, np.inf)

@@ -7,9 +7,9 @@ task without errors is no proof that the assumptions hold, only that no sampled 
 from __future__ import annotations
 
 from ..errors import Finding, InvalidArgument
+from .checks.graph import check_graph
 from .checks.manifold import check_manifold
 from .graph import TaskGraph
-from .graph.lint import check_graph
 from .task import ManifoldTask
 
 

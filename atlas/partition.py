@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InvalidArgument
-from .box import Array
+from ..expressions.box import Array
 from .chart import BallChart, Chart
 
 PROFILES = ("polynomial", "smooth")

@@ -15,10 +15,10 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
 
 from ..errors import InvalidArgument
+from ..expressions.box import Array
 from . import arguments
 from .atlas import Atlas, Points
 from .ball import LEAST_OVERLAP, LEAST_STRETCH, PIECE_REACH, pieces_of, spread, tangent_frames
-from .box import Array
 from .chart import BallChart
 from .covering import covering_margin
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InvalidArgument
+from ..expressions.box import Array
+from ..expressions.maps import ExpressionMap
 from .atlas import Atlas, Points
-from .box import Array
-from .functions import ExpressionMap
 
 
 @dataclass(frozen=True, eq=False)

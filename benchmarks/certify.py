@@ -20,9 +20,9 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import sympy
-from atlasmoe.atlas import parse_expression
-from atlasmoe.constructions import Affine, Network, ReLUNet
-from atlasmoe.verify.certify import certify
+from atlasmoe.expressions.parse import parse_expression
+from atlasmoe.moe import Affine, Network, ReLUNet
+from atlasmoe.verify.prove import certify
 
 TIGHTNESS = 1.1
 SLOW = ("s3", "so3", "tuned")

@@ -15,9 +15,9 @@ from collections.abc import Callable
 import atlasmoe
 import numpy as np
 import torch
-from atlasmoe.constructions import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.export import dispatch
 from atlasmoe.export.torch_module import TopOneMoE
+from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from torch import Tensor
 
 SIZES = ((16, 64, 16), (64, 256, 64))

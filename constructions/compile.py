@@ -11,16 +11,19 @@ import numpy as np
 from ..atlas import Atlas, ManifoldTask, TaskGraph, ball_atlas
 from ..atlas.lint import lint
 from ..errors import EpsilonNotReached, InvalidArgument, LintError, Severity
-from . import affine_claims, affine_router, claims, graph_compile, theorem_4_8
-from . import routing as routing_step
-from .cells import find_cells
-from .experts import Expert, Workshop
-from .hinge import HalfSpaces
-from .ledger import Claim, Ledger
-from .model import Model
-from .network import Network
+from ..moe.ledger import Claim, Ledger
+from ..moe.model import Model
+from ..moe.network import Network
+from . import graph_compile, theorem_4_8
+from .experts.cells import find_cells
+from .experts.charts import Expert, Workshop
 from .relu import NARROWEST
-from .routing import ROUNDING_SHARE, Routing
+from .routers import affine as affine_router
+from .routers import affine_claims
+from .routers import scores as routing_step
+from .routers import scores_claims as claims
+from .routers.hinge import HalfSpaces
+from .routers.scores import ROUNDING_SHARE, Routing
 from .theorem_4_8 import build_experts
 
 THEOREMS = ("4.8", "4.9", "affine")

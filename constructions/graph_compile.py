@@ -19,17 +19,18 @@ from numpy.typing import DTypeLike
 
 from ..atlas import Atlas, Block, Combine, Input, TaskGraph, Tiling
 from ..errors import InvalidArgument
+from ..moe.ledger import Claim, Known, Ledger
+from ..moe.model import Model
+from ..moe.network import Affine, MoELayer, Network
 from ..progress import track
-from . import graph_claims, theorem_5_2, theorem_5_3
-from .graph_blocks import BuiltBlock, Reading
-from .graph_layers import Form, Part, affine_of, beside, combined, layer, read_out
-from .graph_plan import Plan, Stage, inexact, plan, propagate, slopes, stages
-from .graph_ranges import Values, reachable
-from .ledger import Claim, Known, Ledger
-from .model import Model
-from .network import Affine, MoELayer, Network
-from .piece_nets import Asked, PieceNet, piece_net
-from .routing import ROUNDING_SHARE
+from . import theorem_5_2, theorem_5_3
+from . import totals as graph_claims
+from .budgets import Plan, Stage, inexact, plan, propagate, slopes, stages
+from .built import BuiltBlock, Reading
+from .experts.pieces import Asked, PieceNet, piece_net
+from .lowering import Form, Part, affine_of, beside, combined, layer, read_out
+from .ranges import Values, reachable
+from .routers.scores import ROUNDING_SHARE
 
 DEPTHS = ("paper", "L+1", "L")
 THEOREMS = ("5.2", "5.3")

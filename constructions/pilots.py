@@ -17,9 +17,9 @@ import numpy as np
 
 from ..atlas import Array, ManifoldTask
 from ..errors import InvalidArgument
-from .batching import FEWEST_EXPERTS, shared_targets
-from .cells import Cell, Scores
-from .experts import FIRST_WIDTH, Expert, Workshop
+from .experts.batching import FEWEST_EXPERTS, shared_targets
+from .experts.cells import Cell, Scores
+from .experts.charts import FIRST_WIDTH, Expert, Workshop
 from .relu import NARROWEST
 
 FEW = 3

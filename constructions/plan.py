@@ -22,13 +22,13 @@ from ..atlas import ManifoldTask, arguments
 from ..atlas.ball import ball_atlas
 from ..atlas.refine import refine
 from ..errors import EpsilonNotReached, InvalidArgument
+from ..moe.model import Model
 from ..progress import track
-from . import affine_router
 from .compile import MAX_WIDTH, check_task, compile
-from .model import Model
 from .pilots import Law, law
 from .relu import NARROWEST
-from .routing import HELD_OUT_SAFETY, ROUNDING_SHARE
+from .routers import affine as affine_router
+from .routers.scores import HELD_OUT_SAFETY, ROUNDING_SHARE
 
 MINIMISED = ("active", "total", "latency")
 MOST_ROWS = 8

@@ -14,12 +14,12 @@ from joblib import Parallel, delayed
 from numpy.typing import DTypeLike
 
 from ..atlas import ManifoldTask
+from ..moe.network import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from ..progress import track
-from .batching import shared_targets
-from .cells import Cell
-from .experts import Expert, Workshop, passthrough
-from .network import Affine, MoELayer, Network, NeuronGroup, ReLUNet
-from .routing import Routing
+from .experts.batching import shared_targets
+from .experts.cells import Cell
+from .experts.charts import Expert, Workshop, passthrough
+from .routers.scores import Routing
 
 
 def scores_layer(task: ManifoldTask, routing: Routing) -> MoELayer:

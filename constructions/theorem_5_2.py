@@ -13,15 +13,18 @@ from numpy.typing import DTypeLike
 
 from ..atlas import Block
 from ..errors import EpsilonNotReached, InvalidArgument
-from . import affine_claims, affine_router, claims, theorem_4_8
-from . import routing as routing_step
-from .cells import find_cells
-from .experts import Expert, Workshop
-from .graph_blocks import BuiltBlock, Reading, prefixed
-from .ledger import Claim, Known
-from .network import Network
-from .piece_nets import Asked
-from .routing import ROUNDING_SHARE
+from ..moe.ledger import Claim, Known
+from ..moe.network import Network
+from . import theorem_4_8
+from .built import BuiltBlock, Reading, prefixed
+from .experts.cells import find_cells
+from .experts.charts import Expert, Workshop
+from .experts.pieces import Asked
+from .routers import affine as affine_router
+from .routers import affine_claims
+from .routers import scores as routing_step
+from .routers import scores_claims as claims
+from .routers.scores import ROUNDING_SHARE
 from .theorem_4_8 import build_experts
 
 

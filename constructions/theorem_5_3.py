@@ -24,12 +24,12 @@ from numpy.typing import DTypeLike
 
 from ..atlas import Array, Block, Tiling
 from ..errors import InvalidArgument, MarginTooSmall
-from .graph_blocks import BuiltBlock, Reading, leaf
-from .graph_ranges import domains, enlarged, jump, steepness
-from .ledger import Claim, Known
-from .network import Affine, NeuronGroup, ReLUNet
-from .piece_nets import Asked, piece_net
-from .routing import ROUNDING_SHARE
+from ..moe.ledger import Claim, Known
+from ..moe.network import Affine, NeuronGroup, ReLUNet
+from .built import BuiltBlock, Reading, leaf
+from .experts.pieces import Asked, piece_net
+from .ranges import domains, enlarged, jump, steepness
+from .routers.scores import ROUNDING_SHARE
 
 ORIGIN = "distance beyond a face, Theorem 5.3 (R3, B10)"
 SHOWN = 8

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import atlasmoe
 import numpy as np
-from atlasmoe.constructions import Affine, Model, MoELayer, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe import Affine, Model, MoELayer, Network, NeuronGroup, ReLUNet
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table

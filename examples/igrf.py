@@ -24,7 +24,7 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import ppigrf
-from atlasmoe.constructions import Affine, Network
+from atlasmoe.moe import Affine, Network
 from igrf_enclosure import FieldEnclosure
 
 RADIUS_KM = 6371.2

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from atlasmoe.constructions import Affine, MoELayer, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table

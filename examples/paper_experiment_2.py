@@ -26,8 +26,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from atlasmoe.constructions import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.constructions.relu import Target, fit
+from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table

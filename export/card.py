@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from ..atlas import Box, CallableTarget, ExpressionTarget, ManifoldTask, Target, TaskGraph
-from ..constructions import Claim, Model
+from ..moe import Claim, Model
 
 LONGEST_FORMULA = 200
 MOST_CLAIMS = 16

@@ -27,12 +27,12 @@ from safetensors import numpy as safetensors
 
 from ..atlas import CallableTarget, ManifoldTask, TaskGraph
 from ..atlas.spec import task_from_spec, task_to_spec
-from ..constructions import Claim, Known, Ledger, Model, Network
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
+from ..moe import Claim, Known, Ledger, Model, Network
+from ..moe.layout import describe, read_network, tensors
+from ..moe.typed_json import MEND, Fields, canonical, finite_json, parse_json
 from .card import model_card
-from .layout import describe, read_network, tensors
 from .staging import staged
-from .typed_json import MEND, Fields, canonical, finite_json, parse_json
 
 SCHEMA = 1
 """Version of the folder and of every file in it."""

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..constructions import Affine, Model, MoELayer, Network, ReLUNet
 from ..errors import InvalidArgument
+from ..moe import Affine, Model, MoELayer, Network, ReLUNet
 from .dispatch import Maps, choose_dispatch
 
 ROUTER_NUMBERS = 1 << 18

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..atlas import Array
 from ..errors import InvalidArgument
+from ..expressions import Array
 
 Flags = NDArray[np.bool_]
 

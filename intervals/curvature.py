@@ -14,7 +14,7 @@ from functools import reduce
 import numpy as np
 import sympy
 
-from ..atlas import ExpressionMap
+from ..expressions import ExpressionMap
 from .arithmetic import Flags, Interval
 from .derivatives import SMOOTH, ZERO, Derivatives, powers, square_root
 from .natural import enclose_number

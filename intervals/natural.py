@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 import sympy
 
-from ..atlas import ExpressionMap
+from ..expressions import ExpressionMap
 from .arithmetic import Interval, outward
 from .derivatives import SMOOTH
 from .program import Decision, Program

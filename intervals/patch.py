@@ -15,7 +15,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, ExpressionMap
+from ..expressions import Array, ExpressionMap
 from .arithmetic import Interval
 from .curvature import CurvatureEnclosure, Jet
 from .derivatives import ZERO

@@ -11,8 +11,8 @@ from typing import Protocol, TypeVar
 
 import sympy
 
-from ..atlas import ExpressionMap
 from ..errors import AtlasMoEError
+from ..expressions import ExpressionMap
 from .arithmetic import Flags
 from .derivatives import SMOOTH
 

@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..constructions.ledger import Known
-from ..verify.certify import Certificate
+from ..moe.ledger import Known
+from ..verify.prove import Certificate
 from .tables import STYLES
 
 VERDICTS = {

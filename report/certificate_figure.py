@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..constructions.ledger import Known
 from ..errors import AtlasMoEError
-from ..verify.certify import Certificate
-from ..verify.certify.error import PROVED
-from ..verify.certify.tree import UNSETTLED, Tree
+from ..moe.ledger import Known
+from ..verify.prove import Certificate
+from ..verify.prove.error import PROVED
+from ..verify.prove.tree import UNSETTLED, Tree
 from .palette import ERROR_MAP, FAINT, INK, LIMIT, tidy
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Array, Points
-from ..constructions.model import Model
+from ..moe.model import Model
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..constructions.explain import Explanation, NeuronOrigin
+from ..explain.point import Explanation, NeuronOrigin
 
 MOST = 8
 

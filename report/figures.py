@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..atlas import TaskGraph
-from ..constructions.model import Model
 from ..errors import AtlasMoEError
-from ..verify.report import Report
+from ..moe.model import Model
+from ..verify.sample.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..constructions.explain_graph import BlockChoice, GraphExplanation, Partial
+from ..explain.graph import BlockChoice, GraphExplanation, Partial
 
 MOST = 8
 """Coordinates of a point, or outputs, that are shown."""

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Array, Block, Box, TaskGraph
-from ..constructions.model import Model
-from ..verify.graph_layout import Layout
-from ..verify.graph_measure import Gauge, quantity
-from ..verify.graph_points import Domain, Places
-from ..verify.report import Report, counted
+from ..moe.model import Model
+from ..verify.sample.graph_layout import Layout
+from ..verify.sample.graph_measure import Gauge, quantity
+from ..verify.sample.graph_points import Domain, Places
+from ..verify.sample.report import Report, counted
 from .palette import ERROR_MAP, FLOOR, INK, LIMIT, TARGET_MAP, expert_colors, log_error, tidy
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ..atlas import Atlas, Block, Box, Combine, ExpressionMap, Input, TaskGraph, Tiling
-from ..atlas.expressions import format_expression
 from ..atlas.graph import component_names
+from ..expressions.parse import format_expression
 
 MOST_CHILDREN = 12
 """Nodes listed below one node; the rest is counted."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..constructions.model import Model
-from ..verify.report import Report
+from ..moe.model import Model
+from ..verify.sample.report import Report
 from .evaluation import evaluate
 from .palette import FLOOR, INK, LIMIT, expert_colors, tidy
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..atlas import Array, Points, concatenate
-from ..constructions.model import Model
-from ..verify.report import Report
+from ..moe.model import Model
+from ..verify.sample.report import Report
 from .evaluation import Evaluation, evaluate
 from .palette import ERROR_MAP, INK, LIMIT, TARGET_MAP, expert_colors, expert_legend, log_error, tidy
 

@@ -11,8 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..constructions.ledger import Claim, Known, Ledger
-from ..verify.report import Report, format_point
+from ..moe.ledger import Claim, Known, Ledger
+from ..verify.sample.report import Report, format_point
 
 if TYPE_CHECKING:
     from ..constructions.plan import Frontier

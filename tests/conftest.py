@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import Atlas, Box, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
-from atlasmoe.constructions import Affine, Claim, Known, Ledger, Model, MoELayer, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe import Affine, Claim, Known, Ledger, Model, MoELayer, Network, NeuronGroup, ReLUNet
 
 CHARTS = {"east": 0, "north": 2, "south": -2}
 """Chart name: its centre's angle in units of π/3."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import sympy
 from atlasmoe.atlas import Atlas, Box, CallableTarget, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
-from atlasmoe.constructions import Affine, Claim, Known, Ledger, Model, MoELayer, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe import Affine, Claim, Known, Ledger, Model, MoELayer, Network, NeuronGroup, ReLUNet
 
 Arrays = list[tuple[np.ndarray, np.ndarray]]
 """Weight and bias of each affine map of an expert."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import sympy
-from atlasmoe.atlas.functions import ExpressionMap
+from atlasmoe.expressions.maps import ExpressionMap
 
 t = sympy.Symbol("t", real=True)
 DENSE = np.linspace(0, 1, 100_001)

@@ -12,11 +12,12 @@ import sympy
 from atlasmoe import compile, load, load_task, save, to_torch, verify
 from atlasmoe.atlas import Atlas, BallChart, Box, CallableTarget, Chart, ExpressionMap, ManifoldTask, ball_atlas, builtin, embed
 from atlasmoe.atlas.covering import covering_radius, nearest_ball
-from atlasmoe.constructions import Known, Model, affine_router
-from atlasmoe.constructions.affine_claims import deviation
-from atlasmoe.constructions.proved_cover import prove_cover
+from atlasmoe.constructions.routers import affine as affine_router
+from atlasmoe.constructions.routers.affine_claims import deviation
+from atlasmoe.constructions.routers.proved_cover import prove_cover
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument
 from atlasmoe.intervals import Interval, NaturalEnclosure, NotEnclosed
+from atlasmoe.moe import Known, Model
 
 ATLASES = {
     "circle": ("circle", {}, {"charts": 8}),

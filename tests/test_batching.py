@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe import ExpressionMap, ExpressionTarget, ManifoldTask, ball_atlas, builtin, compile
-from atlasmoe.constructions import Ridge, affine_router
-from atlasmoe.constructions.batching import shared_targets
-from atlasmoe.constructions.experts import Workshop
+from atlasmoe.constructions.experts.batching import shared_targets
+from atlasmoe.constructions.experts.charts import Workshop
+from atlasmoe.constructions.experts.shared_dictionary import Reference, points_at
 from atlasmoe.constructions.relu.shared import SharedSamples, fit_shared
-from atlasmoe.constructions.shared_dictionary import Reference, points_at
+from atlasmoe.constructions.routers import affine as affine_router
+from atlasmoe.moe import Ridge
 
 
 def task_on(atlas, expression) -> ManifoldTask:

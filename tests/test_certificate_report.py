@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from atlasmoe import Box, ManifoldTask, builtin
 from atlasmoe.atlas import ExpressionMap, ExpressionTarget
-from atlasmoe.cli import main
+from atlasmoe.cli.main import main
 from atlasmoe.report.certificate import certificate_table
 from atlasmoe.report.certificate_figure import certificate_figure
-from atlasmoe.verify.certify.ledger import expert_bounds, with_proofs
+from atlasmoe.verify.prove.ledger import expert_bounds, with_proofs
 from click.testing import CliRunner
 from rich.console import Console
 from sympy import symbols

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import Atlas, Box, CallableTarget, Chart, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
-from atlasmoe.cli import main
-from atlasmoe.constructions import Affine, Known, Model, MoELayer, Network
+from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError, InvalidArgument
-from atlasmoe.verify import verify
-from atlasmoe.verify.certify import Certificate, certify
-from atlasmoe.verify.certify.error import PROVED, ErrorJudge
-from atlasmoe.verify.certify.rounding import Magnitudes, affine, gamma
+from atlasmoe.moe import Affine, Known, Model, MoELayer, Network
+from atlasmoe.verify.prove import Certificate, certify
+from atlasmoe.verify.prove.error import PROVED, ErrorJudge
+from atlasmoe.verify.prove.rounding import Magnitudes, affine, gamma
+from atlasmoe.verify.sample import verify
 from click.testing import CliRunner
 from conftest import EPSILON, circle_model, circle_task
 from handmade import with_expert, with_gate

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from atlasmoe import Box, ManifoldTask, builtin
 from atlasmoe.atlas import Block, ChartTarget, Combine, Input, TaskGraph, Tiling
-from atlasmoe.constructions import Affine, MoELayer, Network, ReLUNet
-from atlasmoe.verify.certify.graph import _box_atlas
-from atlasmoe.verify.certify.slices import Slicer
-from atlasmoe.verify.certify.spread import spread
-from atlasmoe.verify.certify.tiling import tiling_router
+from atlasmoe.moe import Affine, MoELayer, Network, ReLUNet
+from atlasmoe.verify.prove.graph import _box_atlas
+from atlasmoe.verify.prove.slices import Slicer
+from atlasmoe.verify.prove.spread import spread
+from atlasmoe.verify.prove.tiling import tiling_router
 
 
 def product_graph():

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import ExpressionMap, ExpressionTarget, ManifoldTask
-from atlasmoe.cli import main
+from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError
-from atlasmoe.verify import CheckReport, check
-from atlasmoe.verify import check as check_function
-from atlasmoe.verify.certify import certify
+from atlasmoe.verify.check import CheckReport, check
+from atlasmoe.verify.check import check as check_function
+from atlasmoe.verify.prove import certify
 from click.testing import CliRunner
 from safetensors import numpy as safetensors
 

@@ -12,9 +12,9 @@ from typing import Any
 import atlasmoe
 import numpy as np
 import pytest
-from atlasmoe.cli import main
-from atlasmoe.constructions import Model, Network
-from atlasmoe.constructions.network import MoELayer
+from atlasmoe.cli.main import main
+from atlasmoe.moe import Model, Network
+from atlasmoe.moe.network import MoELayer
 from click.testing import CliRunner, Result
 
 ROOT = Path(__file__).parent.parent

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 from atlasmoe.atlas import LIBRARY, lint, load_task
-from atlasmoe.atlas import spec as spec_module
 from atlasmoe.atlas.arguments import MAX_CHARTS, MAX_DIMENSION
-from atlasmoe.atlas.expressions import parse_expression
-from atlasmoe.atlas.grammar import CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_LENGTH, MAX_NODES
-from atlasmoe.atlas.graph.spec import COMBINE_KEYS, GRAPH_TABLES, INPUT_KEYS
-from atlasmoe.atlas.graph.spec_blocks import BLOCK_KEYS, PIECE_KEYS
 from atlasmoe.atlas.graph.structure import MAX_COMPONENTS, MAX_READS, MAX_SUBTASKS
 from atlasmoe.atlas.graph.wiring import MAX_GRAPH_NODES
 from atlasmoe.atlas.manifolds.embedding import MAX_AMBIENT
 from atlasmoe.atlas.manifolds.library import BALL_OPTIONS, COMMON_OPTIONS
 from atlasmoe.atlas.partition import PROFILES
-from atlasmoe.atlas.spec_charts import CHART_KEYS, MANIFOLD_KEYS, MAX_COORDINATES
-from atlasmoe.cli import main
+from atlasmoe.atlas.spec import task as spec_module
+from atlasmoe.atlas.spec.blocks import BLOCK_KEYS, PIECE_KEYS
+from atlasmoe.atlas.spec.charts import CHART_KEYS, MANIFOLD_KEYS, MAX_COORDINATES
+from atlasmoe.atlas.spec.graph import COMBINE_KEYS, GRAPH_TABLES, INPUT_KEYS
+from atlasmoe.cli.main import main
 from atlasmoe.errors import Severity
+from atlasmoe.expressions.grammar import CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_LENGTH, MAX_NODES
+from atlasmoe.expressions.parse import parse_expression
 from click.testing import CliRunner
 
 DOCS = Path(__file__).parent.parent / "docs"

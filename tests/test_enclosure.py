@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy
-from atlasmoe.atlas import ExpressionMap, parse_expression
+from atlasmoe.atlas import ExpressionMap
 from atlasmoe.errors import InvalidArgument, SpecError
+from atlasmoe.expressions.parse import parse_expression
 from atlasmoe.intervals import NotEnclosed
 from atlasmoe.intervals.derivatives import SMOOTH
 from atlasmoe.verify.enclosure import Enclosed, ExpressionEnclosure, TaylorForms

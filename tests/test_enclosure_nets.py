@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import ExpressionMap
-from atlasmoe.constructions.network import Affine, NeuronGroup, ReLUNet
-from atlasmoe.constructions.ridge import Ridge
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.intervals import Interval
+from atlasmoe.moe.network import Affine, NeuronGroup, ReLUNet
+from atlasmoe.moe.ridge import Ridge
 from atlasmoe.verify.enclosure import Enclosed, ExpressionEnclosure, TaylorForms, enclose, prepare
 from exact_values import exact_function, inside_form, random_boxes, random_points
 from flint import arb, arb_mat, ctx

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from atlasmoe.constructions import Model
 from atlasmoe.errors import InvalidArgument
+from atlasmoe.moe import Model
 
 
 def test_a_point(circle: Model) -> None:

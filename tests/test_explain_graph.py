@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling
 from atlasmoe.atlas import task_from_spec, task_to_spec
-from atlasmoe.cli import main
-from atlasmoe.constructions import Affine, Model, Network
-from atlasmoe.constructions.explain_graph import GraphExplanation
+from atlasmoe.cli.main import main
 from atlasmoe.errors import InvalidArgument
+from atlasmoe.explain.graph import GraphExplanation
+from atlasmoe.moe import Affine, Model, Network
 from click.testing import CliRunner, Result
 
 SPEC = """

@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 import sympy
-from atlasmoe.atlas import ExpressionMap, caret, format_expression, parse_expression
-from atlasmoe.atlas.expressions import parse_number, real_symbols, wrong_name
-from atlasmoe.atlas.grammar import FUNCTIONS, MAX_LENGTH
+from atlasmoe.atlas import ExpressionMap
 from atlasmoe.errors import InvalidArgument, SpecError
+from atlasmoe.expressions.grammar import FUNCTIONS, MAX_LENGTH
+from atlasmoe.expressions.parse import caret, format_expression, parse_expression, parse_number, real_symbols, wrong_name
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

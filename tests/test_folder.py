@@ -13,10 +13,10 @@ from typing import Any
 import atlasmoe
 import numpy as np
 import pytest
-from atlasmoe.constructions import Affine, Claim, Known, Ledger, Model, MoELayer, Network
 from atlasmoe.errors import FolderError, InvalidArgument
 from atlasmoe.export import folder as folder_module
-from atlasmoe.export.typed_json import canonical
+from atlasmoe.moe import Affine, Claim, Known, Ledger, Model, MoELayer, Network
+from atlasmoe.moe.typed_json import canonical
 
 FILES = {"model.safetensors", "config.json", "task.toml", "ledger.json", "README.md"}
 

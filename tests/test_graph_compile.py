@@ -26,8 +26,8 @@ from atlasmoe import (
     save,
     to_torch,
 )
-from atlasmoe.constructions.graph_plan import inexact, plan, propagate, stages
-from atlasmoe.constructions.graph_ranges import jump, reachable
+from atlasmoe.constructions.budgets import inexact, plan, propagate, stages
+from atlasmoe.constructions.ranges import jump, reachable
 from atlasmoe.errors import MarginTooSmall
 
 

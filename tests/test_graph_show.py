@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling, builtin
-from atlasmoe.cli import main
+from atlasmoe.cli.main import main
 from atlasmoe.report.graph_figure import graph_figure
 from atlasmoe.report.graph_tree import graph_tree, summary
 from atlasmoe.report.tables import render

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from atlasmoe import compile, verify
 from atlasmoe.atlas import CallableTarget, ManifoldTask, ball_atlas, builtin
-from atlasmoe.constructions.hinge import HalfSpaces, detect, margin
+from atlasmoe.constructions.routers.hinge import HalfSpaces, detect, margin
 from atlasmoe.errors import InvalidArgument
 
 ATLASES = {

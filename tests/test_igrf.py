@@ -13,9 +13,9 @@ import atlasmoe
 import numpy as np
 import pytest
 from atlasmoe import CallableTarget, ManifoldTask, builtin
-from atlasmoe.constructions import Known, Model
-from atlasmoe.verify.certify import certify
-from atlasmoe.verify.certify.manifold import EnclosedManifold
+from atlasmoe.moe import Known, Model
+from atlasmoe.verify.prove import certify
+from atlasmoe.verify.prove.manifold import EnclosedManifold
 
 DEGREE = 3
 """Of the field that is compiled and proved."""

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import ExpressionMap, ExpressionTarget, ManifoldTask
-from atlasmoe.constructions import Affine, Known, Network, ReLUNet
-from atlasmoe.verify.certify import certify
+from atlasmoe.moe import Affine, Known, Network, ReLUNet
+from atlasmoe.verify.prove import certify
 from conftest import circle_model
 
 Points = np.ndarray

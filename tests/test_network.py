@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from atlasmoe import Affine, Claim, InvalidArgument, Known, Ledger, MoELayer, Network, NeuronGroup, ReLUNet
-from atlasmoe.constructions import Ridge
-from atlasmoe.constructions.ridge import Dictionary
+from atlasmoe.moe import Ridge
+from atlasmoe.moe.ridge import Dictionary
 
 
 def random_net(rng, *sizes: int) -> ReLUNet:

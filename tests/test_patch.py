@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import ExpressionMap
-from atlasmoe.atlas.expressions import parse_expression, real_symbols
+from atlasmoe.expressions.parse import parse_expression, real_symbols
 from atlasmoe.intervals.patch import Patch, PatchMap, deviation, highest
-from atlasmoe.verify.checking.leaves import difference
-from atlasmoe.verify.checking.networks import Frame, Map, Net, evaluated, with_linear_pairs
+from atlasmoe.verify.check.leaves import difference
+from atlasmoe.verify.check.networks import Frame, Map, Net, evaluated, with_linear_pairs
 
 TEXTS = [
     "u**2*v - 3*u*v", "sin(3*u)*cos(v)", "exp(u - v**2)", "1/(2 + u**2 + v**2)", "sqrt(3 + u*v)", "atan2(v + 2, u)", "atan2(u, v)",

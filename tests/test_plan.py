@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe import EpsilonNotReached, ExpressionMap, ExpressionTarget, Frontier, InvalidArgument, ManifoldTask, builtin, refine
-from atlasmoe.cli import main
+from atlasmoe.cli.main import main
 from atlasmoe.constructions import pilots
 from atlasmoe.constructions import plan as planning
 from atlasmoe.constructions.pilots import NEAR, Law, measured, polynomial_misses

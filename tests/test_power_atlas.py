@@ -11,7 +11,7 @@ from atlasmoe import compile, load, save, verify
 from atlasmoe.atlas import Atlas, Box, CallableTarget, Chart, ExpressionMap, ManifoldTask, ball_atlas, builtin, power_atlas
 from atlasmoe.atlas.ball import LEAST_OVERLAP, LEAST_STRETCH
 from atlasmoe.atlas.covering import nearest_ball
-from atlasmoe.constructions import affine_router
+from atlasmoe.constructions.routers import affine as affine_router
 from atlasmoe.errors import InvalidArgument
 from scipy.spatial.distance import pdist
 

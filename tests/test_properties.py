@@ -9,12 +9,12 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import pytest
-from atlasmoe.cli import main
-from atlasmoe.constructions import Affine, Model, NeuronGroup, ReLUNet
+from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError
-from atlasmoe.verify.certify import certify
+from atlasmoe.export.properties import write_properties
+from atlasmoe.moe import Affine, Model, NeuronGroup, ReLUNet
 from atlasmoe.verify.enclosure import TaylorForms, prepare
-from atlasmoe.verify.properties import write_properties
+from atlasmoe.verify.prove import certify
 from click.testing import CliRunner
 
 onnx = pytest.importorskip("onnx")

@@ -16,8 +16,8 @@ from atlasmoe.constructions.relu.least_squares import solve
 from atlasmoe.constructions.relu.profiles import least_squares
 from atlasmoe.constructions.relu.pruning import prune
 from atlasmoe.constructions.relu.search import Search
-from atlasmoe.constructions.ridge import Ridge
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument
+from atlasmoe.moe.ridge import Ridge
 
 Function = Callable[[Array], Array]
 HONEST = 2.0

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import Atlas, Box, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
-from atlasmoe.constructions.explain import NeuronOrigin
-from atlasmoe.constructions.ledger import Claim, Known, Ledger
-from atlasmoe.constructions.model import Model
-from atlasmoe.constructions.network import Affine, MoELayer, Network
 from atlasmoe.errors import AtlasMoEError
+from atlasmoe.explain.point import NeuronOrigin
+from atlasmoe.moe.ledger import Claim, Known, Ledger
+from atlasmoe.moe.model import Model
+from atlasmoe.moe.network import Affine, MoELayer, Network
 from atlasmoe.report import explanation, figure, ledger_table, render, report_table
 from atlasmoe.report.evaluation import evaluate
-from atlasmoe.verify import Report, verify
+from atlasmoe.verify.sample import Report, verify
 from handmade import Arrays, circle_model, net, with_expert
 
 

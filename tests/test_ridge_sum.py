@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from atlasmoe import EpsilonNotReached, ExpressionMap
 from atlasmoe.atlas.graph import expression_map
-from atlasmoe.constructions.ridge_sum import T, a_priori_sum, profiles
+from atlasmoe.constructions.experts.ridge_sum import T, a_priori_sum, profiles
 from atlasmoe.intervals import Interval
 from atlasmoe.intervals.gradients import GradientEnclosure
 

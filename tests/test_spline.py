@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy
-from atlasmoe.atlas.functions import ExpressionMap
-from atlasmoe.constructions.relu.spline import fit_spline, free_knot_spline, relu_form
-from atlasmoe.constructions.relu.spline_a_priori import a_priori_spline
-from atlasmoe.constructions.relu.spline_knots import allocate
-from atlasmoe.constructions.ridge import Ridge
+from atlasmoe.constructions.relu.spline.a_priori import a_priori_spline
+from atlasmoe.constructions.relu.spline.knots import allocate
+from atlasmoe.constructions.relu.spline.spline import fit_spline, free_knot_spline, relu_form
 from atlasmoe.errors import InvalidArgument
+from atlasmoe.expressions.maps import ExpressionMap
+from atlasmoe.moe.ridge import Ridge
 from spline_targets import DENSE, KINKED_TARGETS, SMOOTH_TARGETS, between, compiled, optimum, t
 
 

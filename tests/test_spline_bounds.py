@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import ManifoldTask, Piece, ball_atlas, builtin
-from atlasmoe.atlas.box import Box
-from atlasmoe.atlas.functions import ExpressionMap
 from atlasmoe.atlas.task import CallableTarget, ChartTarget, ExpressionTarget
-from atlasmoe.constructions import Known
-from atlasmoe.constructions.a_priori import a_priori_claim, a_priori_fit, local_expression, spline_of
+from atlasmoe.constructions.experts.a_priori import a_priori_claim, a_priori_fit, local_expression, spline_of
 from atlasmoe.constructions.relu import Target, fit
-from atlasmoe.constructions.relu.spline import free_knot_spline
-from atlasmoe.constructions.relu.spline_a_priori import _Builder, a_priori_spline, equidistributed_bound
-from atlasmoe.constructions.relu.spline_jets import Jets
-from atlasmoe.constructions.relu.spline_proof import Local
+from atlasmoe.constructions.relu.spline.a_priori import _Builder, a_priori_spline, equidistributed_bound
+from atlasmoe.constructions.relu.spline.jets import Jets
+from atlasmoe.constructions.relu.spline.proof import Local
+from atlasmoe.constructions.relu.spline.spline import free_knot_spline
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument
+from atlasmoe.expressions.box import Box
+from atlasmoe.expressions.maps import ExpressionMap
 from atlasmoe.intervals import Interval
 from atlasmoe.intervals.derivatives import SMOOTH
+from atlasmoe.moe import Known
 from spline_targets import DENSE, SINGULAR_TARGETS, SMOOTH_TARGETS, TARGETS, compiled, optimum, t
 
 

@@ -8,9 +8,9 @@ import atlasmoe
 import numpy as np
 import pytest
 import torch
-from atlasmoe.constructions import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.export import dispatch
+from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 
 
 def random_net(rng: np.random.Generator, sizes: list[int]) -> ReLUNet:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from atlasmoe.verify.certify.tree import UNSETTLED, Search, Verdicts, children_of, leaves_of
+from atlasmoe.verify.prove.tree import UNSETTLED, Search, Verdicts, children_of, leaves_of
 
 
 class Fickle:

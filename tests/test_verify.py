@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from atlasmoe.constructions import Affine, Known, Model, Network, NeuronGroup, ReLUNet
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.verify import Report, ScorePromise, clopper_pearson, sample, survey, verify, verify_network
+from atlasmoe.moe import Affine, Known, Model, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe.promise import ScorePromise
+from atlasmoe.verify.sample import Report, clopper_pearson, sample, survey, verify, verify_network
 from handmade import Arrays, circle_model, with_expert, with_gate, with_target
 from hypothesis import given
 from hypothesis import strategies as st

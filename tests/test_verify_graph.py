@@ -12,12 +12,12 @@ import atlasmoe
 import numpy as np
 import pytest
 from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling, builtin
-from atlasmoe.constructions import Affine, Known, Model, Network
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.verify import Pieces, Report, verify, verify_network
-from atlasmoe.verify.graph import ALL_PIECES, GraphPromise
-from atlasmoe.verify.graph_points import Domain, interface_points
-from atlasmoe.verify.graph_survey import Distinct
+from atlasmoe.moe import Affine, Known, Model, Network
+from atlasmoe.verify.sample import Pieces, Report, verify, verify_network
+from atlasmoe.verify.sample.graph import ALL_PIECES, GraphPromise
+from atlasmoe.verify.sample.graph_points import Domain, interface_points
+from atlasmoe.verify.sample.graph_survey import Distinct
 from handmade import Arrays, with_expert
 
 SAMPLES = 400

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ...errors import Finding
+from ...expressions.box import Array
 from ..atlas import Atlas, Points
-from ..box import Array
 from ..chart import BallChart
 from .probe import error, number, worst
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import Finding
+from ...expressions.box import Array
+from ...expressions.maps import ExpressionMap
 from ..atlas import Atlas
-from ..box import Array
 from ..chart import BallChart, Chart
-from ..functions import ExpressionMap
 from .locate import locate
 from .maps import check_evaluates
 from .probe import Probe, error, face_name, many, number, warning, worst

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import Finding
+from ...expressions.box import Array
 from ..atlas import Atlas
-from ..box import Array
 from ..chart import BallChart, Chart
 from .probe import Face, Probe, descend, error, face_name, many, worst
 

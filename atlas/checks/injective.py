@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ...errors import Finding
-from ..box import Array
+from ...expressions.box import Array
 from .locate import clip
 from .probe import NEAR, Probe, error, jacobians, names, solve_least_squares
 

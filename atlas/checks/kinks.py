@@ -17,8 +17,8 @@ import numpy as np
 import sympy
 
 from ...errors import Finding
-from ..box import Array
-from ..functions import ExpressionMap
+from ...expressions.box import Array
+from ...expressions.maps import ExpressionMap
 from .maps import check_evaluates
 from .probe import Probe, descend, error, warning
 

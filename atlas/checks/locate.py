@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..box import Array
+from ...expressions.box import Array
 from ..chart import INVERSE_TOLERANCE, Chart
 from .probe import Probe, jacobians, solve_least_squares
 

@@ -9,10 +9,10 @@ import sympy
 from numpy.typing import NDArray
 
 from ...errors import Finding
+from ...expressions.box import Array
+from ...expressions.maps import ExpressionMap
 from ..atlas import Atlas
-from ..box import Array
 from ..chart import INVERSE_TOLERANCE, Chart
-from ..functions import ExpressionMap
 from .probe import Probe, descend, error, face_name, jacobians, many, names, number, warning, worst
 
 DEGENERATE = 1e-6

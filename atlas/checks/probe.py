@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import Finding, Severity
-from ..box import Array, Box
+from ...expressions.box import Array, Box
 from ..chart import Chart
 
 LATTICE = 750

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import Finding
-from ..functions import ExpressionMap
+from ...expressions.maps import ExpressionMap
 from ..task import ChartTarget, ExpressionTarget, ManifoldTask
 from .bumps import given, is_ambient
 from .kinks import Broken, find_break, report

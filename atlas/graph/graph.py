@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
 
 from ...errors import InvalidArgument, LintError
-from ..box import Array, Box
+from ...expressions.box import Array, Box
 from .nodes import Block, Combine, Input, Node
 from .structure import structure
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InvalidArgument
+from ...expressions.box import Array, Box
+from ...expressions.maps import ExpressionMap
+from ...expressions.parse import parse_expression, real_symbols
 from ..atlas import Atlas
-from ..box import Array, Box
 from ..chart import Chart
-from ..expressions import parse_expression, real_symbols
-from ..functions import ExpressionMap
 from ..task import ChartTarget, ExpressionTarget, ManifoldTask
 from .tiling import Tiling
 

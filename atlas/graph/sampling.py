@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InvalidArgument
+from ...expressions.box import Array, Box
 from ..atlas import Atlas
-from ..box import Array, Box
 from .nodes import Block, Input
 from .tiling import Tiling
 

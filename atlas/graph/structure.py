@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import Finding
+from ...expressions.box import Box
+from ...expressions.maps import ExpressionMap
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
-from ..box import Box
 from ..chart import BallChart, Chart
-from ..functions import ExpressionMap
 from .nodes import Block, Combine, Input, Node
 from .tiling import Tiling
 from .tiling_checks import cut, disputed

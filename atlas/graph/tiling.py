@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InvalidArgument
-from ..box import Array, Box
+from ...expressions.box import Array, Box
 
 Faces = tuple[tuple[bool, bool], ...]
 

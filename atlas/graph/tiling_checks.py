@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..box import Array, Box
+from ...expressions.box import Array, Box
 from .tiling import MAX_PAIRS, Tiling
 
 MAX_SPLITS = 1 << 17

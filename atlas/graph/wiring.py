@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import networkx
 
 from ...errors import Finding, Severity
-from ..expressions import wrong_name
+from ...expressions.parse import wrong_name
 
 MAX_GRAPH_NODES = 1_024
 """Nodes of a graph."""

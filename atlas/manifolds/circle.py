@@ -6,11 +6,11 @@ from typing import Any
 
 import sympy
 
+from ...expressions.box import Box
+from ...expressions.maps import ExpressionMap
 from .. import arguments
 from ..atlas import Atlas
-from ..box import Box
 from ..chart import Chart
-from ..functions import ExpressionMap
 from .overlap import Arc, ambient_symbols, arcs, intrinsic_symbols
 from .sphere import sphere
 

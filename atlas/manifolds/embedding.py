@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ...expressions.box import Array
 from .. import arguments
 from ..atlas import Atlas
-from ..box import Array
 
 MAX_AMBIENT = 65_536
 """The largest ambient dimension an embedding may have."""

@@ -9,11 +9,11 @@ import numpy as np
 import sympy
 
 from ...errors import InvalidArgument
+from ...expressions.box import Box
+from ...expressions.maps import ExpressionMap
 from .. import arguments
 from ..atlas import Atlas
-from ..box import Box
 from ..chart import Chart
-from ..functions import ExpressionMap
 from .interval import sub_boxes
 from .overlap import ambient_symbols, intrinsic_symbols
 
@@ -50,7 +50,7 @@ def graph(expression: Any = None, dimension: Any = 2, domain: Any = None, charts
 def _expression(given: Any, u: tuple[sympy.Symbol, ...]) -> sympy.Expr:
     """One component of g over the symbols u, from text or from a sympy expression in symbols of the same names."""
     if isinstance(given, str):
-        from ..expressions import parse_expression
+        from ...expressions.parse import parse_expression
 
         given = parse_expression(given, [str(v) for v in u])
     if isinstance(given, bool) or not isinstance(given, sympy.Expr | int | float):

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import InvalidArgument
+from ...expressions.box import Box
+from ...expressions.maps import ExpressionMap
 from .. import arguments
 from ..atlas import Atlas
-from ..box import Box
 from ..chart import Chart
-from ..functions import ExpressionMap
 from .overlap import Stretch, ambient_symbols, intrinsic_symbols, stretches
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import sympy
 
 from ...errors import InvalidArgument
+from ...expressions.parse import format_expression
 from .. import arguments
 from ..atlas import Atlas
 from ..ball import ball_atlas
-from ..expressions import format_expression
 from ..partition import PROFILES, PartitionOfUnity
 from . import circle, function_graph, interval, moebius, rotations, sphere, swiss_roll, torus
 from .embedding import embed

@@ -9,11 +9,11 @@ import sympy
 from scipy.linalg import block_diag
 
 from ...errors import InvalidArgument
+from ...expressions.box import Box
+from ...expressions.maps import ExpressionMap
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
-from ..box import Box
 from ..chart import Chart
-from ..functions import ExpressionMap
 from .overlap import ambient_symbols, intrinsic_symbols
 
 Symbols = tuple[sympy.Symbol, ...]

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import sympy
 
+from ...expressions.box import Box
+from ...expressions.maps import ExpressionMap
 from ..atlas import Atlas
-from ..box import Box
 from ..chart import Chart
-from ..functions import ExpressionMap
 from .overlap import ambient_symbols, intrinsic_symbols
 
 HALF_WIDTH = 1.5

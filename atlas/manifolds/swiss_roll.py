@@ -10,11 +10,11 @@ from typing import Any
 
 import sympy
 
+from ...expressions.box import Box
+from ...expressions.maps import ExpressionMap
 from .. import arguments
 from ..atlas import Atlas
-from ..box import Box
 from ..chart import Chart
-from ..functions import ExpressionMap
 from .overlap import ambient_symbols, intrinsic_symbols, stretches
 
 FIRST_ANGLE = sympy.pi * sympy.Rational(3, 2)

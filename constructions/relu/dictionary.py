@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import qr
 
 from ...atlas import Array
-from ..ridge import Dictionary
+from ...moe.ridge import Dictionary
 
 
 @dataclass(frozen=True, eq=False)

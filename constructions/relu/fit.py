@@ -15,8 +15,8 @@ import numpy as np
 
 from ...atlas import Array
 from ...errors import EpsilonNotReached, InvalidArgument
-from ..network import ReLUNet
-from ..ridge import Dictionary, Ridge
+from ...moe.network import ReLUNet
+from ...moe.ridge import Dictionary, Ridge
 from . import lawson
 from .dictionary import Coordinates, hinted_dictionary
 from .least_squares import solve
@@ -24,7 +24,7 @@ from .profiles import Grid
 from .pruning import prune
 from .samples import SAMPLES_PER_NEURON, Data, Samples, Target
 from .search import Model, Search
-from .spline import fit_spline
+from .spline.spline import fit_spline
 
 NARROWEST = 8
 PROMISING = 4.0

@@ -14,7 +14,7 @@ import scipy.sparse as sparse
 from scipy.linalg import cho_factor, cho_solve, qr
 
 from ...atlas import Array
-from ..ridge import Dictionary, Ridge
+from ...moe.ridge import Dictionary, Ridge
 from .dictionary import Coordinates
 from .least_squares import RELATIVE_RIDGE
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...atlas import Array
-from ..ridge import Ridge
+from ...moe.ridge import Ridge
 from . import lawson
 from .dictionary import Coordinates
 from .directions import directions

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...atlas import Array
-from ..ridge import Dictionary, Ridge
+from ...moe.ridge import Dictionary, Ridge
 from .dictionary import Coordinates, ridge_dictionary
 from .directions import directions
 from .least_squares import solve
-from .spline import fit_spline
+from .spline.spline import fit_spline
 
 LADDER = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Numbers of directions tried."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...atlas import Array
-from ...constructions.network import ReLUNet
 from ...errors import InvalidArgument
 from ...intervals import Interval
+from ...moe.network import ReLUNet
 from .bend import Places
 from .relu import Neurons, rectify
 from .ridge import Profile, Profiles, canonical

@@ -1,0 +1,120 @@
+"""Reading the tables of a spec: every mistake is a finding that names the field, and none of them stops the reading."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sympy
+
+from ...errors import AtlasMoEError, Finding, Severity, SpecError
+from ...expressions.builder import excerpt, suggestion
+from ...expressions.parse import parse_expression, parse_number
+
+Symbols = Mapping[str, sympy.Symbol]
+
+
+class Fields:
+    """Collects the findings of one spec; its methods return None where the field is wrong."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def error(self, where: str, problem: str, remedy: str) -> None:
+        self.findings.append(Finding(Severity.ERROR, where, problem, remedy))
+
+    def failure(self, where: str, error: AtlasMoEError, remedy: str) -> None:
+        """The error that a constructor raised, as a finding; the findings it carries, if it carries any."""
+        if isinstance(error, SpecError):
+            self.findings.extend(error.findings)
+        else:
+            self.error(where, " ".join(str(error).removeprefix(f"{where}: ").split()), remedy)
+
+    def adopt(self, inner: Fields, label: str) -> None:
+        """The findings of a part that was read by itself; each says of which part it is."""
+        for finding in inner.findings:
+            where = finding.where.removeprefix("manifold: ")
+            self.findings.append(dataclasses.replace(finding, where=label if where == "manifold" else f"{label}: {where}"))
+
+    def table(self, value: Any, where: str, accepted: Iterable[str]) -> Mapping[str, Any]:
+        """A table, its unknown keys reported; the empty table if it is none."""
+        if not isinstance(value, Mapping):
+            self.error(where, f"expected a table, got {shown(value)}", f"write [{where}] and its keys below")
+            return {}
+        accepted = list(accepted)
+        for key in value:
+            if key not in accepted:
+                self.error(where, f"unknown key {shown(key)}", f"{suggestion(str(key), accepted)}the keys are {', '.join(accepted)}")
+        return value
+
+    def sequence(self, value: Any, where: str, length: int | None, what: str, each: str = "coordinate") -> Sequence[Any] | None:
+        """A list, of `length` entries (one for each `each`) unless that is None."""
+        if not isinstance(value, list | tuple):
+            self.error(where, f"expected a list of {what}, got {shown(value)}", "write it in brackets: [..., ...]")
+        elif length is not None and len(value) != length:
+            self.error(where, f"expected {length} {_plural('entry', length)}, got {len(value)}", f"give {what}, one for each {each}")
+        else:
+            return value
+        return None
+
+    def text(self, value: Any, where: str, most: int = 100) -> str | None:
+        """A printable text of one line."""
+        if not isinstance(value, str):
+            self.error(where, f"expected a text, got {shown(value)}", "write it in quotes")
+        elif not value.strip() or len(value) > most or not value.isprintable():
+            self.error(where, f"{shown(value)} is empty, longer than {most} characters or not printable", "choose a short plain name")
+        else:
+            return value
+        return None
+
+    def integer(self, value: Any, where: str, lowest: int, highest: int) -> int | None:
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+            self.error(where, f"expected an integer from {lowest} to {highest}, got {shown(value)}", "correct it")
+            return None
+        return value
+
+    def number(self, value: Any, where: str) -> float | None:
+        """A number, or a constant expression as text."""
+        try:
+            return parse_number(value, where)
+        except SpecError as error:
+            self.findings.extend(error.findings)
+            return None
+
+    def expression(self, value: Any, where: str, symbols: Symbols) -> sympy.Expr | None:
+        """An expression as text, or a number."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = repr(value)
+        try:
+            return parse_expression(value, symbols, where)
+        except SpecError as error:
+            self.findings.extend(error.findings)
+            return None
+
+    def expressions(self, value: Any, where: str, symbols: Symbols, length: int | None) -> tuple[sympy.Expr, ...] | None:
+        """A list of expressions, all of them read even if one is wrong."""
+        entries = self.sequence(value, where, length, "expressions")
+        if entries is None:
+            return None
+        if not entries:
+            self.error(where, "is an empty list", "give at least one expression")
+            return None
+        read = [self.expression(entry, f"{where}[{k}]", symbols) for k, entry in enumerate(entries)]
+        return None if any(e is None for e in read) else tuple(read)
+
+    def components(self, value: Any, where: str, symbols: Symbols) -> tuple[sympy.Expr, ...] | None:
+        """One expression, or a list of them."""
+        if isinstance(value, list | tuple):
+            return self.expressions(value, where, symbols, None)
+        one = self.expression(value, where, symbols)
+        return None if one is None else (one,)
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else noun.removesuffix("y") + "ies"
+
+
+def shown(value: Any) -> str:
+    """A value as it may stand in a message: one line, not long."""
+    return excerpt(repr(value), length=40)

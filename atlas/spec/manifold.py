@@ -1,0 +1,96 @@
+"""The `[manifold]` table of a spec: charts of the user's own or a manifold of the library, cut into balls, embedded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import AtlasMoEError
+from ..atlas import Atlas
+from ..ball import ball_atlas
+from ..manifolds import builtin, embed
+from .arrays import BALL_ARRAYS, EMBEDDING, Arrays, embedding_matrix, with_balls
+from .charts import MANIFOLD_KEYS, Written, read_charts
+from .fields import Fields, shown
+
+BALL_KEYS = ("charts", "radius", "seed")
+
+
+def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Written:
+    """The atlas: read from the charts or taken from the library, then cut into balls, then embedded."""
+    if isinstance(table, Mapping):
+        _check_arrays(fields, table, arrays)
+    if not isinstance(table, Mapping) or "builtin" not in table:
+        table = fields.table(table, "manifold", MANIFOLD_KEYS)
+        written = read_charts(fields, table, charts)
+        kind = table.get("atlas")
+        if kind not in (None, "ball"):
+            fields.error(
+                "manifold: atlas", f"unknown atlas {shown(kind)}", 'write atlas = "ball", or leave it out to use the charts as they are'
+            )
+        for key in BALL_KEYS:
+            if key in table and kind is None:
+                fields.error("manifold", f"the key {key!r} is for balls only", 'add atlas = "ball", or remove it')
+        recipe = None
+    else:
+        if charts is not None:
+            fields.error("chart", f"the builtin manifold {shown(table['builtin'])} brings its own charts", "remove [[chart]], or builtin")
+        if "name" in table:
+            fields.error("manifold", "unknown key 'name'", "the name of the task stands in [task]")
+            return Written(None, None)
+        balls = table.get("atlas") == "ball" and "centers" in arrays
+        left_out = {"builtin", "arrays", *(("atlas", *BALL_KEYS) if balls else ()), *(("embed",) if EMBEDDING in arrays else ())}
+        try:
+            atlas = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
+        except AtlasMoEError as error:
+            name = table["builtin"]
+            fields.failure(f'manifold "{name}"' if isinstance(name, str) else "manifold", error, "correct the [manifold] table")
+            return Written(None, None)
+        written = Written(atlas, atlas.coordinates)
+        recipe = {key: value for key, value in table.items() if key != "arrays"}
+    if written.atlas is None or fields.findings:
+        return dataclasses.replace(written, atlas=None)
+    return dataclasses.replace(written, atlas=_finished(fields, written.atlas, table, recipe, arrays))
+
+
+def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Mapping[str, Any] | None, arrays: Arrays) -> Atlas | None:
+    """The atlas cut into balls and embedded, by the arrays where there are any, else by computation."""
+    done: Atlas | None = atlas
+    try:
+        if table.get("atlas") == "ball" and not atlas.cover:
+            if "centers" in arrays:
+                done = with_balls(fields, atlas, arrays)
+            else:
+                done = ball_atlas(atlas, **{key: table[key] for key in BALL_KEYS if key in table})
+        if done is None:
+            return None
+        if EMBEDDING in arrays:
+            Q = embedding_matrix(fields, done, arrays)
+            done = None if Q is None else dataclasses.replace(done, embedding=Q)
+        elif "embed" in table and recipe is None:
+            options = fields.table(table["embed"], "manifold: embed", ("dimension", "seed"))
+            if "dimension" not in options:
+                fields.error("manifold: embed", "the key 'dimension' is missing", "write embed = { dimension = 100, seed = 0 }")
+                return None
+            done = embed(done, options["dimension"], options.get("seed", 0))
+    except AtlasMoEError as error:
+        fields.failure("manifold", error, "correct the [manifold] table")
+        return None
+    return None if done is None else dataclasses.replace(done, recipe=recipe)
+
+
+def _check_arrays(fields: Fields, table: Mapping[str, Any], arrays: Arrays) -> None:
+    """That the arrays are ones that belong to a spec, and all those are there that this one cannot do without."""
+    for name in arrays:
+        if name not in (*BALL_ARRAYS, EMBEDDING):
+            fields.error("arrays", f"unknown array {shown(name)}", f"the arrays are {', '.join((*BALL_ARRAYS, EMBEDDING))}")
+    listed = table.get("arrays", [])
+    needed = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
+    if set(BALL_ARRAYS) & set(arrays):
+        needed |= set(BALL_ARRAYS)
+    missing = sorted(needed - set(arrays))
+    if missing:
+        fields.error(
+            "manifold: arrays", f"the arrays {', '.join(missing)} are missing", "load the whole folder that this spec was saved in"
+        )

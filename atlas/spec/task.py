@@ -1,0 +1,245 @@
+"""Spec files: `load_task` reads one, `task_from_spec` and `task_to_spec` go between tasks and plain tables.
+
+A spec is TOML: the tables `[task]`, `[manifold]`, `[[chart]]` and `[target]` for a manifold; `[task]`, `[[input]]`, `[[block]]`
+and `[[combine]]` for a graph. Its numbers may be texts such as "pi/2". Reading finds every mistake, not only the first. What
+cannot be text, the geometry of ball atlases and embeddings, travels beside it as arrays, so that a task that was written
+comes back the same, float by float.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import AtlasMoEError, Finding, Severity, SpecError
+from ...expressions.box import Array
+from ...expressions.maps import ExpressionMap
+from ...expressions.parse import real_symbols
+from ..atlas import Atlas
+from ..graph import TaskGraph
+from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
+from .charts import Written
+from .fields import Fields, shown
+from .graph import GRAPH_TABLES, read_graph
+from .manifold import read_manifold
+from .write import manifold_to_spec
+from .write_graph import graph_to_spec
+
+__all__ = ["load_task", "task_from_spec", "task_to_spec"]
+
+MAX_BYTES = 1_000_000
+"""Size of a spec file."""
+MAX_OUTPUTS = 4_096
+"""Components of a target."""
+
+TABLES = {"manifold": ("task", "manifold", "chart", "target"), "graph": GRAPH_TABLES}
+"""The kinds of task and the tables of their specs."""
+
+PythonTarget = CallableTarget | Callable[[Array], ArrayLike]
+
+
+def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = None) -> ManifoldTask | TaskGraph:
+    """The task that a spec file describes.
+
+    `target` is the function to approximate where the spec of a manifold has none, or only the name of one (`callable`).
+    Raises `SpecError` with all findings; its `source` is the name of the file.
+    """
+    path = Path(path)
+    return task_from_spec(_read_toml(path), path.name, target=target)
+
+
+def task_from_spec(
+    spec: Mapping[str, Any], source: str = "spec", arrays: Mapping[str, NDArray] | None = None, target: PythonTarget | None = None
+) -> ManifoldTask | TaskGraph:
+    """The task that the tables of a spec, and the arrays written with them, describe.
+
+    `source` is what messages call the spec. Raises `SpecError` with all findings.
+    """
+    fields = Fields()
+    kind = _kind(spec)
+    if kind == "manifold" and isinstance(spec, Mapping) and (foreign := [key for key in GRAPH_TABLES[1:] if key in spec]):
+        fields.error("task: kind", f'is "manifold", but there are tables [[{foreign[0]}]]', 'add kind = "graph" to [task]')
+        raise SpecError(fields.findings, source)
+    tables = fields.table(spec, "spec", TABLES[kind])
+    name, output = _read_task(fields, tables, kind)
+    if kind == "graph":
+        if target is not None:
+            fields.error("target", "a graph has no target that could be passed", "write its blocks as expressions")
+        graph = read_graph(fields, tables, name, output, arrays or {})
+        if fields.findings or graph is None:
+            raise SpecError(list(dict.fromkeys(fields.findings)), source)
+        return graph
+    if "manifold" in tables:
+        written = read_manifold(fields, tables["manifold"], tables.get("chart"), arrays or {})
+    else:
+        fields.error("spec", "the table [manifold] is missing", "add it, with ambient and intrinsic names or a builtin")
+        written = Written(None, None)
+    f = _read_target(fields, tables, written, target)
+    if not fields.findings and name is not None and written.atlas is not None and f is not None:
+        try:
+            return ManifoldTask(name, written.atlas, f)
+        except AtlasMoEError as error:
+            fields.failure("task", error, "correct the target")
+    raise SpecError(list(dict.fromkeys(fields.findings)), source)
+
+
+def task_to_spec(task: ManifoldTask | TaskGraph) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """The tables and arrays from which `task_from_spec` makes the same task: same charts, same floats, same values.
+
+    A library manifold is written as its table if that still makes it, any other atlas chart by chart. Of a `CallableTarget`
+    only the name and the number of outputs are written. Raises `InvalidArgument` if an expression is not one that a spec can
+    hold, or a name not one that it may have.
+    """
+    return graph_to_spec(task) if isinstance(task, TaskGraph) else manifold_to_spec(task)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file of bounded size."""
+
+    def refuse(problem: str, remedy: str) -> SpecError:
+        return SpecError([Finding(Severity.ERROR, "file", problem, remedy)], path.name)
+
+    try:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
+            raise refuse(what, "give the path of a spec file, such as sphere.toml")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise refuse(f"cannot be read: {getattr(error, 'strerror', None) or error}", "check the path and its permissions") from None
+    if len(data) > MAX_BYTES:
+        raise refuse(f"is larger than {MAX_BYTES} bytes", "a spec is a short text; large data belongs in Python")
+    if not data.strip():
+        raise refuse("is empty", "write the tables [task], [manifold], [[chart]] and [target]")
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise refuse(f"is not UTF-8 text (byte {error.start})", "save it as plain UTF-8 text") from None
+    except RecursionError:
+        raise refuse("is no TOML that can be read: nested too deeply", "flatten it") from None
+    except ValueError as error:
+        problem = " ".join(str(error).split())
+        raise refuse(f"is not TOML: {problem}", "write key = value lines under [tables]; texts stand in quotes") from None
+
+
+def _kind(spec: Any) -> str:
+    """The kind of task that a spec says it is; "manifold" where it says nothing that is known."""
+    task = spec.get("task") if isinstance(spec, Mapping) else None
+    return "graph" if isinstance(task, Mapping) and task.get("kind") == "graph" else "manifold"
+
+
+def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[str | None, str | None]:
+    """The name of the task, and that of the output node of a graph."""
+    if "task" not in tables:
+        fields.error("spec", "the table [task] is missing", 'add it, with name = "..."')
+        return None, None
+    table = fields.table(tables["task"], "task", ("name", "kind", "output"))
+    if table.get("kind", kind) != kind:
+        fields.error("task: kind", f"unknown kind {shown(table['kind'])}", f"the kinds are {', '.join(map(shown, TABLES))}")
+    output = fields.text(table["output"], "task: output") if "output" in table else None
+    if kind == "graph" and "output" not in table:
+        fields.error("task", "the key 'output' is missing", "name the block or combination whose values are f")
+    if kind == "manifold" and "output" in table:
+        fields.error("task", "the key 'output' is for graphs only", 'add kind = "graph", or remove it')
+    if "name" not in table:
+        fields.error("task", "the key 'name' is missing", 'add name = "..."')
+        return None, output
+    return fields.text(table["name"], "task: name"), output
+
+
+def _read_target(fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None) -> Target | None:
+    """f: from `[target]`, from the charts, or the function that was passed."""
+    if written.targets:
+        if "target" in tables or given is not None:
+            fields.error("target", "is given both for all of M and chart by chart", "remove [target], or the targets of the charts")
+            return None
+        return _chart_targets(fields, tables, written)
+    if "target" not in tables:
+        if given is not None:
+            return _python_target(fields, given, None, {})
+        fields.error("spec", "the table [target] is missing", 'add it, with expression = "..."')
+        return None
+    table = fields.table(tables["target"], "target", ("expression", "charts", "callable", "outputs"))
+    kinds = [key for key in ("expression", "charts", "callable") if key in table]
+    if len(kinds) != 1:
+        problem = f"has {' and '.join(kinds)}" if kinds else "the key 'expression' is missing"
+        fields.error("target", problem, 'give one of expression = "...", charts = [...] (one per chart), callable = "name"')
+        return None
+    if "outputs" in table and kinds != ["callable"]:
+        fields.error("target", "outputs is for a callable only", "remove it: the number of expressions says it")
+    if kinds == ["callable"]:
+        return _python_target(fields, given, table["callable"], table)
+    if given is not None:
+        fields.error("target", "is given in the spec and once more in Python", "remove one of the two")
+        return None
+    if kinds == ["charts"]:
+        return _listed_targets(fields, table["charts"], written.atlas)
+    if written.coordinates is None:
+        return None
+    symbols = real_symbols(written.coordinates)
+    read = fields.components(table["expression"], "target: expression", symbols)
+    return None if read is None else ExpressionTarget(ExpressionMap(tuple(symbols.values()), read))
+
+
+def _python_target(fields: Fields, given: PythonTarget | None, name: Any, table: Mapping[str, Any]) -> Target | None:
+    """The function that was passed, under the name and with the outputs that the spec tells."""
+    outputs = fields.integer(table["outputs"], "target: outputs", 1, MAX_OUTPUTS) if "outputs" in table else None
+    if name is not None and fields.text(name, "target: callable") is None:
+        return None
+    if given is None:
+        problem = f"is the Python function {shown(name)}, which a spec cannot hold"
+        fields.error("target", problem, "pass it in Python when loading: target=CallableTarget(function, outputs, name)")
+        return None
+    if isinstance(given, CallableTarget):
+        if outputs is not None and outputs != given.outputs:
+            fields.error(
+                "target: outputs", f"the spec says {outputs} outputs, the function has {given.outputs}", "pass the function it was"
+            )
+        return given
+    return CallableTarget(given, outputs or 1, name or getattr(given, "__name__", "callable"))
+
+
+def _chart_targets(fields: Fields, tables: Mapping[str, Any], written: Written) -> Target | None:
+    """F_i = f∘φ_i⁻¹, from the `target` of every chart."""
+    count = len(tables["chart"])
+    if len(written.targets) != count:
+        fields.error("target", f"only {len(written.targets)} of {count} charts have a target", "give every chart one, or none")
+    read = [target for _, target in written.targets if target is not None]
+    first = len(read[0]) if read else 0
+    for label, target in written.targets:
+        if target is not None and len(target) != first:
+            fields.error(
+                f"{label}: target",
+                f"the number of components is {len(target)}, that of the first target {first}",
+                "give all the same number",
+            )
+    if fields.findings or written.atlas is None:
+        return None
+    parametrising = written.atlas.parametrising
+    return ChartTarget(tuple(ExpressionMap(c.inverse.variables, f) for c, f in zip(parametrising, read, strict=True)))
+
+
+def _listed_targets(fields: Fields, value: Any, atlas: Atlas | None) -> Target | None:
+    """F_i for the charts of a builtin manifold, in their order, in the intrinsic names u1, u2, …."""
+    if atlas is None:
+        return None
+    entries = fields.sequence(value, "target: charts", len(atlas.parametrising), "targets", "chart")
+    if entries is None:
+        return None
+    functions = []
+    for k, (entry, chart) in enumerate(zip(entries, atlas.parametrising, strict=True)):
+        u = {str(symbol): symbol for symbol in chart.inverse.variables}
+        read = fields.components(entry, f"target: charts[{k}]", u)
+        if read is not None:
+            functions.append(ExpressionMap(chart.inverse.variables, read))
+    if len(functions) < len(entries):
+        return None
+    if len({f.outputs for f in functions}) > 1:
+        fields.error("target: charts", "the targets have different numbers of components", "give all the same number")
+        return None
+    return ChartTarget(tuple(functions))

@@ -1,0 +1,160 @@
+"""From a task on a manifold back to the tables of a spec: `manifold_to_spec`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import AtlasMoEError, InvalidArgument, SpecError
+from ...expressions.maps import ExpressionMap
+from ...expressions.parse import format_expression, parse_expression, real_symbols, wrong_name
+from ..atlas import Atlas
+from ..chart import Chart
+from ..manifolds import builtin
+from ..partition import PartitionOfUnity
+from ..task import CallableTarget, ChartTarget, ManifoldTask
+from .arrays import BALL_ARRAYS, EMBEDDING, ball_arrays
+
+
+def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """The tables and arrays from which `task_from_spec` makes the same task: same charts, same floats, same values.
+
+    A library manifold is written as its `[manifold]` table if that still makes it, any other atlas chart by chart. The
+    function of a `CallableTarget` is not written, only its name and number of outputs. Raises `InvalidArgument` if an
+    expression is not one that a spec can hold, or a name not one that it may have.
+    """
+    atlas = task.atlas
+    table, charts, arrays = atlas_tables(atlas)
+    spec: dict[str, Any] = {"task": {"name": task.name, "kind": "manifold"}, "manifold": table}
+    if charts is not None:
+        spec["chart"] = charts
+    match task.target:
+        case CallableTarget(outputs=outputs, name=name):
+            spec["target"] = {"callable": name, "outputs": outputs}
+        case ChartTarget(functions=functions):
+            listed = []
+            for chart, function in zip(atlas.parametrising, functions, strict=True):
+                names = _names(chart.inverse) if charts is None else _names(atlas.parametrising[0].inverse)
+                listed.append(texts_of(function, names, f'chart "{chart.name}": target'))
+            if charts is None:
+                spec["target"] = {"charts": listed}
+            else:
+                for chart_table, texts in zip(charts, listed, strict=True):
+                    chart_table["target"] = texts
+        case expression:
+            spec["target"] = {"expression": texts_of(expression.function, atlas.coordinates, "target: expression")}
+    return spec, arrays
+
+
+def atlas_tables(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]] | None, dict[str, NDArray]]:
+    """The `[manifold]` table, the `[[chart]]` tables unless a library manifold brings them, and the arrays of an atlas."""
+    arrays = ball_arrays(atlas)
+    if atlas.embedding is not None:
+        arrays[EMBEDDING] = np.array(atlas.embedding, float)
+    library = library_table(atlas)
+    return (library, None, arrays) if library is not None else (*written_out(atlas), arrays)
+
+
+def written_out(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The `[manifold]` table and the `[[chart]]` tables of an atlas that no recipe makes."""
+    intrinsic = _names(atlas.parametrising[0].inverse)
+    for name in (*atlas.coordinates, *intrinsic):
+        if why := wrong_name(name):
+            raise InvalidArgument(f"the coordinate {name!r} {why}, so it cannot stand in a spec; rename it")
+    if len({*atlas.coordinates, *intrinsic}) < len(atlas.coordinates) + len(intrinsic):
+        raise InvalidArgument(
+            f"the coordinates {atlas.coordinates} and {intrinsic} share a name, so a spec cannot tell them apart; rename them"
+        )
+    table: dict[str, Any] = {"ambient": list(atlas.coordinates), "intrinsic": list(intrinsic)}
+    default = PartitionOfUnity()
+    if atlas.partition != default:
+        table |= {"partition": atlas.partition.profile, "partition_power": atlas.partition.power}
+    needed: list[str] = []
+    if atlas.cover:
+        table |= {"atlas": "ball", "charts": len(atlas)}
+        needed += BALL_ARRAYS
+    if atlas.embedding is not None:
+        table["embed"] = {"dimension": atlas.ambient_dimension}
+        needed.append(EMBEDDING)
+    if needed:
+        table["arrays"] = needed
+    return table, [_chart_table(chart, intrinsic, atlas.coordinates) for chart in atlas.parametrising]
+
+
+def _chart_table(chart: Chart, u: tuple[str, ...], y: tuple[str, ...]) -> dict[str, Any]:
+    label = f'chart "{chart.name}"'
+    table: dict[str, Any] = {
+        "name": chart.name,
+        "domain": [[low, high] for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)],
+        "inverse": texts_of(chart.inverse, u, f"{label}: inverse"),
+    }
+    if chart.forward is not None:
+        table["forward"] = texts_of(chart.forward, y, f"{label}: forward")
+    if any(any(faces) for faces in chart.boundary):
+        table["boundary"] = [list(faces) for faces in chart.boundary]
+    for key, function in (("region", chart.region), ("bump", chart.bump), ("partition", chart.partition)):
+        if function is not None:
+            names = u if function.variables == chart.inverse.variables else y
+            table[key] = texts_of(function, names, f"{label}: {key}")[0]
+    return table
+
+
+def texts_of(function: ExpressionMap, names: tuple[str, ...], where: str) -> list[str]:
+    """The components as texts, with the variables under `names`; each is read back once, so that it can be read later."""
+    if len(names) != function.inputs:
+        raise InvalidArgument(f"{where}: is a function of {function.inputs} coordinates, not of {names}")
+    symbols = real_symbols(names)
+    renamed = dict(zip(function.variables, symbols.values(), strict=True))
+    texts = []
+    for expression in function.expressions:
+        try:
+            text = format_expression(expression.xreplace(renamed))
+            texts.append(format_expression(parse_expression(text, symbols, where)))
+        except SpecError as error:
+            raise InvalidArgument(f"{'; '.join(map(str, error.findings))}; such an expression cannot be saved") from None
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{where}: {error}") from None
+    return texts
+
+
+def _names(function: ExpressionMap) -> tuple[str, ...]:
+    return tuple(str(symbol) for symbol in function.variables)
+
+
+def library_table(atlas: Atlas) -> dict[str, Any] | None:
+    """The recipe of an atlas, if it still makes the charts that parametrise it; else None."""
+    if atlas.recipe is None or (atlas.cover and atlas.recipe.get("atlas") != "ball"):
+        return None
+    table = dict(atlas.recipe)
+    left_out = {"builtin", *(("atlas", "charts", "radius", "seed") if atlas.cover else ())}
+    try:
+        again = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
+    except (AtlasMoEError, KeyError):
+        return None
+    if again.cover or (again.coordinates, again.partition) != (atlas.coordinates, atlas.partition):
+        return None
+    if len(again.charts) != len(atlas.parametrising) or not all(map(_same_chart, again.parametrising, atlas.parametrising)):
+        return None
+    if atlas.embedding is None or again.embedding is None:
+        if again.embedding is not None:
+            return None
+        return table if atlas.embedding is None else {**table, "embed": {"dimension": atlas.ambient_dimension}, "arrays": [EMBEDDING]}
+    if again.embedding.shape != atlas.embedding.shape or not np.allclose(again.embedding, atlas.embedding, rtol=0, atol=1e-9):
+        return {**table, "embed": {"dimension": atlas.ambient_dimension}, "arrays": [EMBEDDING]}
+    return table
+
+
+def _same_chart(a: Chart, b: Chart) -> bool:
+    if (a.name, a.domain, a.boundary) != (b.name, b.domain, b.boundary):
+        return False
+    maps = zip(_maps(a), _maps(b), strict=True)
+    return all(
+        (p is None and q is None) or (p is not None and q is not None and (p.variables, p.expressions) == (q.variables, q.expressions))
+        for p, q in maps
+    )
+
+
+def _maps(chart: Chart) -> tuple[ExpressionMap | None, ...]:
+    return chart.inverse, chart.forward, chart.region, chart.bump, chart.partition

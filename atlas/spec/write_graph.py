@@ -1,0 +1,123 @@
+"""From a task graph back to the tables of a spec."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ...errors import InvalidArgument
+from ...expressions.box import Box
+from ...expressions.maps import ExpressionMap
+from ...expressions.parse import real_symbols
+from ..atlas import Atlas
+from ..chart import Chart
+from ..graph.graph import TaskGraph
+from ..graph.nodes import Block, Combine, Input
+from ..graph.tiling import CLOSED, Tiling
+from ..graph.wiring import Wire
+from .write import atlas_tables, texts_of
+
+Tables = dict[str, Any]
+Arrays = dict[str, NDArray]
+
+
+def graph_to_spec(graph: TaskGraph) -> tuple[Tables, Arrays]:
+    """The tables and arrays from which the same graph can be read. Arrays are called NODE/ARRAY.
+
+    Raises `InvalidArgument` like `task_to_spec`.
+    """
+    spec: Tables = {"task": {"name": graph.name, "kind": "graph", "output": graph.output}}
+    arrays: Arrays = {}
+    for node in graph.nodes:
+        if isinstance(node, Input):
+            spec.setdefault("input", []).append(_input(node, arrays))
+        elif isinstance(node, Block):
+            spec.setdefault("block", []).append(_block(node, arrays))
+        else:
+            spec.setdefault("combine", []).append(_combine(node))
+    return spec, arrays
+
+
+def _input(node: Input, arrays: Arrays) -> Tables:
+    table: Tables = {"name": node.name, "coordinates": list(node.coordinates)}
+    if isinstance(node.manifold, Box):
+        return table | {"domain": _pairs(node.manifold)}
+    return table | _manifold(node.name, renamed(node.manifold, node.coordinates), arrays)
+
+
+def _manifold(name: str, atlas: Atlas, arrays: Arrays) -> Tables:
+    """The keys `manifold` and, unless the library brings them, `chart`."""
+    table, charts, own = atlas_tables(atlas)
+    arrays |= {f"{name}/{key}": array for key, array in own.items()}
+    table.pop("ambient", None)
+    return {"manifold": table} if charts is None else {"manifold": table, "chart": charts}
+
+
+def _block(block: Block, arrays: Arrays) -> Tables:
+    table: Tables = {"name": block.name, "reads": list(block.reads), "outputs": list(block.outputs)}
+    label = Wire("block", block.name, (), ()).label
+    if isinstance(block.domain, Tiling):
+        return table | {"piece": [_piece(block, i, label) for i in range(len(block))]}
+    atlas = renamed(block.domain, block.reads)
+    table |= _manifold(block.name, atlas, arrays)
+    if block.uniform:
+        return table | {"expression": texts_of(block.subtasks[0], block.reads, f"{label}: expression")}
+    if "chart" not in table:
+        table["chart"] = [{"name": name} for name in block.names]
+    # Charts that are written out all get the intrinsic names of the first.
+    first = block.domain.parametrising[0].inverse.variables
+    for i, chart_table in enumerate(table["chart"]):
+        chart = block.domain.charts[i]
+        intrinsic = chart.inverse.variables if isinstance(chart, Chart) and "domain" not in chart_table else first
+        names = tuple(map(str, intrinsic)) if block.is_intrinsic(i) else block.reads
+        if block.is_intrinsic(i) and set(names) & set(block.reads):
+            raise InvalidArgument(f"{label}: the names {names} are both intrinsic and read, so a spec cannot tell them apart; rename them")
+        chart_table["expression"] = texts_of(block.subtasks[i], names, f'{label}: chart "{block.names[i]}"')
+    return table
+
+
+def _piece(block: Block, i: int, label: str) -> Tables:
+    assert isinstance(block.domain, Tiling)
+    piece = block.domain.pieces[i]
+    words = {faces: word for word, faces in CLOSED.items()}
+    return {
+        "name": piece.name,
+        "domain": _pairs(piece.box),
+        "closed": [words[faces] for faces in piece.closed],
+        "expression": texts_of(block.subtasks[i], block.reads, f'{label}: piece "{piece.name}"'),
+    }
+
+
+def _combine(node: Combine) -> Tables:
+    texts = texts_of(node.function, node.reads, f'combine "{node.name}": expression')
+    return {"name": node.name, "reads": list(node.reads), "outputs": list(node.outputs), "expression": texts}
+
+
+def _pairs(box: Box) -> list[list[float]]:
+    return [[low, high] for low, high in zip(box.lower, box.upper, strict=True)]
+
+
+def renamed(atlas: Atlas, names: tuple[str, ...]) -> Atlas:
+    """The atlas with its ambient coordinates called `names`; as it is if a library manifold makes it, whose names stay x1, x2, ….
+
+    The parametrising charts alone: those of a ball atlas are its boxes.
+    """
+    if atlas.coordinates == names or (atlas.recipe is not None and atlas_tables(atlas)[1] is None):
+        return atlas
+    into = dict(zip(real_symbols(atlas.coordinates).values(), real_symbols(names).values(), strict=True))
+
+    def rename(function: ExpressionMap | None, chart: Chart) -> ExpressionMap | None:
+        if function is None or function.variables == chart.inverse.variables:
+            return function
+        return ExpressionMap(tuple(into.get(v, v) for v in function.variables), tuple(e.xreplace(into) for e in function.expressions))
+
+    def chart_of(chart: Chart) -> Chart:
+        forward, bump, partition = (rename(f, chart) for f in (chart.forward, chart.bump, chart.partition))
+        return dataclasses.replace(chart, forward=forward, bump=bump, partition=partition)
+
+    charts = tuple(map(chart_of, atlas.parametrising))
+    if atlas.cover:
+        return dataclasses.replace(atlas, coordinates=names, cover=charts, recipe=None)
+    return dataclasses.replace(atlas, coordinates=names, charts=charts, recipe=None)

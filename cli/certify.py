@@ -1,0 +1,83 @@
+"""`atlasmoe certify`: prove the claims of a model for every point, and leave a certificate in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import InvalidArgument
+from .main import json_option
+from .output import check_figure_path, is_wide, print_json, print_rich
+
+CHECKPOINT = "{name}.certify.safetensors"
+"""Beside the model's folder: where an interrupted proof is kept."""
+
+
+@click.command(short_help="Prove the claims of the model for every point.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--epsilon", type=float, metavar="E", help="Error to prove; default: the model's own ε.")
+@click.option(
+    "--tightness",
+    metavar="T",
+    default="1.1",
+    show_default=True,
+    help="Go on until the bound is within T times the largest error found; `none` stops as soon as ε is proved.",
+)
+@click.option("--boxes", type=click.IntRange(1), metavar="N", default=4_000_000, show_default=True, help="Boxes to look at, at most.")
+@click.option("--seconds", type=float, metavar="S", default=600.0, show_default=True, help="Time to spend, at most.")
+@click.option("--jobs", type=int, metavar="J", default=1, show_default=True, help="Charts proved at a time.")
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the boxes of the proof into this PNG.")
+@click.option("--ledger", is_flag=True, help="Show the model's ledger too, with what is proved written into it.")
+@json_option
+def certify(
+    folder: Path,
+    epsilon: float | None,
+    tightness: str,
+    boxes: int,
+    seconds: float,
+    jobs: int,
+    figure: Path | None,
+    ledger: bool,
+    as_json: bool,
+) -> None:
+    """Prove, for every point of M, that the model in FOLDER routes to a valid chart and that its error stays below ε.
+
+    Writes certificate.json and certificate.safetensors into FOLDER; `atlasmoe check FOLDER` re-verifies them. Exit code 1 if a
+    claim is refuted or not proved within the budget. An interrupted run goes on where it stopped when it is started again.
+    """
+    import joblib
+
+    from ..export.folder import load
+    from ..verify.prove import certify as prove
+
+    try:
+        ratio = None if tightness == "none" else float(tightness)
+    except ValueError:
+        raise InvalidArgument(f"--tightness {tightness!r} is neither a number above 1 nor `none`") from None
+    check_figure_path(figure)
+    model = load(folder)
+    place = folder.absolute()
+    checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))
+    with joblib.parallel_config(n_jobs=jobs):
+        certificate = prove(model, epsilon=epsilon, tightness=ratio, boxes=boxes, seconds=seconds, checkpoint=checkpoint)
+    written = certificate.write(folder)
+    if figure is not None and certificate.trees:
+        from ..report.certificate_figure import certificate_figure
+
+        certificate_figure(certificate, figure)
+    if as_json:
+        print_json({"folder": str(place), "certificate": certificate.to_dict()})
+    else:
+        from ..report.certificate import certificate_table
+        from ..report.tables import ledger_table
+        from ..verify.prove.ledger import with_proofs
+
+        if ledger:
+            print_rich(ledger_table(with_proofs(model.ledger, certificate), statements=is_wide()))
+        print_rich(certificate_table(certificate, statements=is_wide()))
+        click.echo(f"certificate: {written}")
+        if figure is not None and certificate.trees:
+            click.echo(f"figure: {figure}")
+    if certificate.status != "proved":
+        click.get_current_context().exit(1)

@@ -1,0 +1,37 @@
+"""`atlasmoe check`: confirm the certificate in a model's folder by other means than those that found it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .main import json_option
+from .output import print_json
+
+COLORS = {"confirmed": "green", "rejected": "red", "undecided": "yellow"}
+
+
+@click.command(short_help="Re-verify the certificate of the model.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def check(folder: Path, as_json: bool) -> None:
+    """Re-verify the certificate in FOLDER with other enclosures than the proof used, from the files alone.
+
+    Exit code 0 if everything that it says is proved is confirmed; 1 if something is wrong with it, or could not be confirmed.
+    """
+    from ..verify.check.check import check as confirm
+
+    report = confirm(folder)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        for failure in report.failures:
+            click.secho(f"{'rejected' if failure.rejected else 'undecided'}: {failure}", fg="red" if failure.rejected else "yellow")
+        looked = f"{report.confirmed:,} of {report.leaves:,} leaves confirmed on {report.boxes:,} boxes in {report.seconds:.1f} s"
+        click.echo(f"{report.task}: |f − Ψ| ≤ {report.bound} for every point of M; {looked}")
+        if report.claims:
+            click.echo(f"claims: {', '.join(report.claims)}")
+        click.secho(report.verdict, fg=COLORS[report.verdict], bold=True)
+    if not report.holds:
+        click.get_current_context().exit(1)

@@ -1,0 +1,85 @@
+"""`atlasmoe explain`: why a value is what it is, or where a neuron comes from."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import InvalidArgument
+from .main import json_option
+from .output import print_json, print_rich
+
+if TYPE_CHECKING:
+    from ..moe import Model
+
+
+@click.command(short_help="Explain a value, or where a neuron comes from.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--at", metavar="X", help='A point, like "0.6,0,0.8"; before embedding, or the D coordinates after it.')
+@click.option("--layer", type=int, help="Where does a neuron come from? The layer, from 1.")
+@click.option("--expert", help="Name or number of the expert it belongs to.")
+@click.option("--neuron", type=int, help="Its number in its hidden layer, from 0.")
+@click.option("--hidden", type=int, default=1, show_default=True, help="The hidden layer of the expert, from 1.")
+@json_option
+def explain(folder: Path, at: str | None, layer: int | None, expert: str | None, neuron: int | None, hidden: int, as_json: bool) -> None:
+    """Say why the model in FOLDER gives what it gives at a point, or which lemma put a neuron there.
+
+    Of a task graph: the route through all layers, the margins, and each partial output. Exit code 1 if the error at a point of M exceeds ε.
+    """
+    from dataclasses import asdict
+
+    from ..explain.point import Explanation
+    from ..export.folder import load
+    from ..report import explanation
+    from ..report.graph_explanation import graph_point
+
+    neuron_given = [layer is not None, expert is not None, neuron is not None]
+    if (at is None) == (not any(neuron_given)) or any(neuron_given) != all(neuron_given):
+        raise click.UsageError('give either --at "x,y,z", or all of --layer, --expert and --neuron')
+    model = load(folder)
+    if at is None:
+        assert layer is not None and expert is not None and neuron is not None  # noqa: PT018
+        known = {name for moe in model.network.layers for name in moe.names}
+        chosen = int(expert) if expert not in known and expert.isascii() and expert.isdigit() else expert
+        origin = model.explain(layer=layer, expert=chosen, neuron=neuron, hidden=hidden)
+        if as_json:
+            print_json(asdict(origin))
+        else:
+            print_rich(explanation.neuron(origin))
+        return
+    found = model.explain(_point(at, model))
+    if as_json:
+        whole = {"chart": found.chart} if isinstance(found, Explanation) else {"route": found.route}
+        print_json({**asdict(found), **whole})
+    else:
+        print_rich(explanation.point(found) if isinstance(found, Explanation) else graph_point(found))
+    if found.error is not None and not found.error <= model.ledger.root.budget:
+        click.get_current_context().exit(1)
+
+
+def _point(text: str, model: Model) -> Any:
+    """The ambient point that `--at` names, by its D coordinates or by the k coordinates before embedding."""
+    from ..atlas import TaskGraph
+
+    task = model.task
+    if isinstance(task, TaskGraph):
+        base, ambient = len(task.coordinates), task.ambient_dimension
+    else:
+        base, ambient = task.atlas.base_dimension, task.atlas.ambient_dimension
+    numbers = []
+    for part in text.replace(",", " ").split():
+        try:
+            numbers.append(float(part))
+        except ValueError:
+            numbers.append(math.nan)
+        if not math.isfinite(numbers[-1]):
+            raise InvalidArgument(f"--at {text!r}: {part!r} is not a finite number; give numbers like 0.6,0,0.8")
+    if len(numbers) == base:
+        return task.embed([numbers])[0] if isinstance(task, TaskGraph) else task.atlas.embed(numbers)
+    if len(numbers) != ambient:
+        also = f" (or {ambient} after embedding)" if ambient != base else ""
+        raise InvalidArgument(f"--at gives {len(numbers)} numbers, but {task.name} has {base} coordinates{also}")
+    return numbers

@@ -1,0 +1,99 @@
+"""What commands print: tables on a terminal or in a file, JSON, models and reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from ..errors import Finding
+    from ..moe import Model
+    from ..verify.sample import Report
+
+STATEMENT_COLUMNS = 120
+"""Columns that a terminal must have for the statements of claims to be readable in a table."""
+FILE_COLUMNS = 160
+"""Width of tables where standard output is no terminal."""
+
+
+def check_figure_path(figure: Path | None) -> None:
+    """Refuse a figure that could not be written, before the work."""
+    if figure is not None and not figure.absolute().parent.is_dir():
+        raise InvalidArgument(f"--figure {figure}: there is no folder {figure.absolute().parent}; make it, or choose another place")
+
+
+def print_model(model: Model, path: Path) -> None:
+    from ..atlas import TaskGraph
+    from ..report import tables
+
+    print_rich(tables.ledger_table(model.ledger, statements=is_wide()))
+    network = model.network
+    sizes = f"{network.parameters:,} parameters, {network.active_parameters:,} of them per input, {network.dtype}"
+    if isinstance(model.task, TaskGraph):
+        from ..report.graph_tree import summary
+
+        click.echo(f"{summary(model.task)}; {len(network.layers)} layers, {sizes}")
+    else:
+        click.echo(f"{model.task.name}: E = {len(network.layers[-1])}, {sizes}")
+    if "plan" in model.facts:
+        click.echo(model.ledger.root.note)
+    if "why" in model.facts:
+        click.echo(f"theorem {model.facts['theorem']}: {model.facts['why']}")
+    click.echo(f"model: {path}")
+
+
+def print_report(report: Report) -> None:
+    from ..report import tables
+
+    print_rich(tables.report_table(report, statements=is_wide()))
+
+
+def print_rich(renderable: Any) -> None:
+    """Onto standard output; colours and the terminal's width on a terminal only."""
+    from rich.console import Console
+
+    console = Console()
+    if console.is_terminal:
+        console.print(renderable)
+    else:
+        from ..report.tables import render
+
+        click.echo(render(renderable, FILE_COLUMNS))
+
+
+def is_wide() -> bool:
+    """Whether there is room for the statements of claims beside their numbers."""
+    from rich.console import Console
+
+    console = Console()
+    return not console.is_terminal or console.width >= STATEMENT_COLUMNS
+
+
+def finding_fields(finding: Finding) -> dict[str, Any]:
+    return {
+        "severity": str(finding.severity),
+        "where": finding.where,
+        "problem": finding.problem,
+        "remedy": finding.remedy,
+        "witness": None if finding.witness is None else list(finding.witness),
+        "text": finding.text,
+        "column": finding.column,
+    }
+
+
+def print_json(document: Any) -> None:
+    """One JSON document; NaN and ±∞ are strings."""
+    click.echo(json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(document: Any) -> Any:
+    if isinstance(document, dict) and isinstance(document.get("error"), dict):  # an error needs no numpy
+        return document
+    from ..moe.typed_json import finite_json
+
+    return finite_json(document)

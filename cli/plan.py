@@ -1,0 +1,60 @@
+"""`atlasmoe plan`: how many experts, how wide, before anything is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import InvalidArgument
+from .main import DEFAULT_EPSILON, absolute_epsilon, json_option, max_width_option, seed_option
+from .output import check_figure_path, print_json, print_rich
+
+
+@click.command(name="plan", short_help="How many experts, how wide? Predicted, for each E, before anything is built.")
+@click.argument("spec", type=click.Path())
+@click.option("--epsilon", metavar="E", default=DEFAULT_EPSILON, show_default=True, help="Largest error allowed, as in compile.")
+@click.option("--experts", metavar="E,E,…", help="Numbers of experts to try. Default: doublings from the least that will do.")
+@max_width_option
+@click.option("--batch", type=int, metavar="N", help="Inputs per call, for the latency.")
+@seed_option
+@click.option("--build", is_flag=True, help="Build every row at its width, and show the error that it reaches.")
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the frontier into this PNG.")
+@json_option
+def plan(spec: str, epsilon: str, experts: str | None, build: bool, figure: Path | None, as_json: bool, **choices: Any) -> None:
+    """Predict what reaches ε on the manifold of SPEC: for each number of experts the width, its costs and the error to expect."""
+    from ..atlas import ManifoldTask
+    from ..atlas.spec import load_task
+    from ..constructions.plan import plan as predict
+
+    check_figure_path(figure)
+    task = load_task(spec)
+    if not isinstance(task, ManifoldTask):
+        raise InvalidArgument(f"a plan is for one manifold, and {task.name} is a task graph; plan for the manifold of one of its blocks")
+    listed = None if experts is None else _counts(experts)
+    given = {name: value for name, value in choices.items() if value is not None}
+    frontier = predict(task, absolute_epsilon(epsilon, task), experts=listed, **given)
+    if build:
+        frontier = frontier.built()
+    if figure is not None:
+        from ..report.frontier import draw
+
+        draw(frontier, figure)
+    if as_json:
+        print_json(frontier.to_dict())
+    else:
+        from ..report.tables import frontier_table
+
+        print_rich(frontier_table(frontier))
+        if figure is not None:
+            click.echo(f"figure: {figure}")
+
+
+def _counts(text: str) -> list[int]:
+    """The numbers that `--experts` lists."""
+    parts = text.replace(",", " ").split()
+    wrong = [part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 10)]
+    if wrong or not parts:
+        raise InvalidArgument(f"--experts {text!r}: {wrong[0] if wrong else text!r} is no number of experts; give a list like 8,16,32")
+    return [int(part) for part in parts]

@@ -1,0 +1,103 @@
+"""Routed cells: the part of each chart that the gate can send to its expert, and how to draw points from it (R4).
+
+The cell of chart i is {y ∈ M : s_i(y) ≥ max s(y) − 2δ}. With δ ≥ ‖s − τ‖ it contains every point that the gate sends to
+expert i, so it is all that the expert has to get right. Cells are far smaller than charts when charts are many; points
+are drawn from boxes of intrinsic coordinates that hold the cell, and kept if they lie in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ...atlas import Array, Atlas, BallChart, Box, Piece, Points, concatenate
+from ...errors import InvalidArgument
+from ..routers.scores import Routing
+
+SEARCHED = (1 << 16, 1 << 20)
+"""Points of M among which cells are looked for, at least and at most: about 2048 a chart."""
+COLLAR = 1.3
+FEWEST = 64
+"""A cell with fewer of the searched points counts as (almost) empty."""
+
+
+class Scores(Protocol):
+    """What a gate compares, as far as its cells depend on it."""
+
+    def lead(self, base: Array, chart: int) -> Array:
+        """s_chart − max s at points of M, (N, k) to (N,); −∞ where s_chart is not positive, that is, off its chart."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """The routed cell of one chart: boxes that hold it, and the least s_i − max s of its points."""
+
+    chart: int
+    pieces: tuple[Piece, ...]
+    shares: Array
+    """How the searched points of the cell divide over the pieces; sums to 1."""
+    threshold: float
+    collar: float
+    """A lower threshold with COLLAR times as many points: experts are fitted up to it, the cell's edge is no edge of the data."""
+
+    def draw(self, atlas: Atlas, routing: Scores, count: int, seed: int, *, collar: bool = False) -> tuple[Array, Points]:
+        """`count` points of the cell, or of the cell with its collar, and their local coordinates (count, d). Deterministic for a seed.
+
+        Raises `InvalidArgument` if fewer than one in 10^4 drawn points lie in the cell.
+        """
+        rng = np.random.default_rng([seed, self.chart])
+        threshold = self.collar if collar else self.threshold
+        parts: list[Points] = []
+        found, tried = 0, 0
+        while found < count:
+            batch = int(1.5 * (count - found) / max(found / tried if tried else 1, 0.05)) + 64
+            for piece, n in zip(self.pieces, rng.multinomial(batch, self.shares), strict=True):
+                if n:
+                    intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))
+                    inside = atlas.parametrising[piece.chart].inside(intrinsic)
+                    points = atlas.parametrise(piece.chart, intrinsic[inside])
+                    parts.append(points[routing.lead(points.base, self.chart) >= threshold])
+                    found += len(parts[-1])
+            tried += batch
+            if found < count and found < 1e-4 * tried:
+                raise InvalidArgument(f'chart "{atlas.names[self.chart]}": only {found} of {tried} drawn points lie in its routed cell')
+        points = concatenate(parts)
+        points = points[rng.permutation(len(points))[:count]]
+        chart = atlas.charts[self.chart]
+        return (chart.forward(points.base) if isinstance(chart, BallChart) else points.intrinsic), points
+
+
+def find_cells(atlas: Atlas, routing: Routing, seed: int) -> list[Cell]:
+    """The routed cells of all charts."""
+    searched = atlas.sample(int(np.clip(2048 * len(atlas), *SEARCHED)), seed + 2, low_discrepancy=True)
+    scores = routing.scores(searched.base)
+    best = scores.max(1)
+    leads = np.where(scores > 0, scores - best[:, None], -np.inf)
+    return [_cell(atlas, chart, searched, leads[:, chart], -2 * routing.reached) for chart in range(len(atlas))]
+
+
+def _cell(atlas: Atlas, chart: int, searched: Points, leads: Array, threshold: float) -> Cell:
+    # A chart is parametrised by its own box; a ball by every box that reaches into it.
+    own = isinstance(atlas.charts[chart], BallChart) | (searched.chart == chart)
+    candidates = np.flatnonzero(own & np.isfinite(leads))
+    candidates = candidates[np.argsort(-leads[candidates], kind="stable")]
+    count = int((leads[candidates] >= threshold).sum())
+    if count < FEWEST:
+        # Hardly ever chosen: its expert is built where it comes closest to being chosen.
+        count = min(FEWEST, len(candidates))
+        threshold = min(threshold, float(leads[candidates[count - 1]]))
+    rows = candidates[: int(COLLAR * count)]
+    collar = float(leads[rows[-1]])
+    pieces, shares = [], []
+    for which in np.unique(searched.chart[rows]):
+        part = searched.intrinsic[rows[searched.chart[rows] == which]]
+        domain = atlas.parametrising[which].domain
+        # n uniform points miss a cell's extent by about its n^{-1/d}-th part.
+        margin = (part.max(0) - part.min(0) + 1e-3 * domain.widths) * len(part) ** (-1 / part.shape[1])
+        box = Box(tuple(np.maximum(part.min(0) - margin, domain.lower)), tuple(np.minimum(part.max(0) + margin, domain.upper)))
+        pieces.append(Piece(int(which), box))
+        shares.append(len(part))
+    return Cell(chart, tuple(pieces), np.array(shares) / len(rows), threshold, collar)

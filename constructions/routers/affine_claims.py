@@ -1,0 +1,176 @@
+"""The ledger of a mixture with an affine router: total ← routing ← cover and rounding of the scores; experts; rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
+
+from ...atlas import Array, BallChart, ManifoldTask, Points
+from ...errors import EpsilonNotReached
+from ...moe.ledger import Claim, Known
+from ...moe.network import Floats, Network
+from ..experts.charts import Expert
+from .affine import AffineRouting
+from .scores import ROUNDING_SHARE
+from .scores_claims import MEASURED
+
+LOGITS = 1 << 22
+"""Logits evaluated at a time, in numbers."""
+EXTENDED = 1 << 10
+"""Points at which logits are compared with scores in extended precision."""
+PAIRED = 24
+"""Points of a ball that are compared with each other."""
+SOURCES = {"affine": "B1", "power": "B16"}
+
+
+def require_margin(routing: AffineRouting, dtype: str) -> None:
+    """Raise `EpsilonNotReached` unless 4η < κ, before any expert is built."""
+    if 4 * routing.eta < routing.kappa:
+        return
+    remedy = f"use larger balls{', or dtype float64' if dtype != 'float64' else ''}"
+    raise EpsilonNotReached("routing.valid (4η < κ)", budget=routing.kappa, reached=4 * routing.eta, width=0, remedy=remedy)
+
+
+def facts(routing: AffineRouting) -> dict[str, Any]:
+    """What the model card and the verifier need to know, as JSON: scores s_i ≥ κ/2 for some i everywhere, known to ± δ = η."""
+    proof = routing.proof
+    return {
+        "routing": routing.kind,
+        "delta": routing.eta,
+        "mu": routing.kappa / 2,
+        "kappa": routing.kappa,
+        "cover": "proved" if proof.margin is not None else f"sampled; no proof: {proof.why}",
+        "patches": proof.patches,
+        "gate_bias": routing.biased,
+        "multiplicity": None,
+        "plateau_level": None,
+        "m": 0,
+    }
+
+
+def total(
+    task: ManifoldTask, network: Network, exact: Network, routing: AffineRouting, experts: Sequence[Expert], epsilon: float, seed: int
+) -> Claim:
+    """|f − Ψ| ≤ ε with everything it follows from."""
+    points = task.atlas.sample(max(MEASURED, 16 * len(task.atlas)), seed + 15485863)
+    layer, twin = network.layers[0], exact.layers[0]
+    x = points.ambient.astype(network.dtype)
+    routes = _routes(network, x)
+    output = layer.forward(x, routes).astype(float)
+    same_routes = twin.forward(x.astype(float), routes)
+    errors = np.abs(output - task.evaluate(points)).max(1)
+    rounding = _worst(
+        "rounding",
+        f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ {ROUNDING_SHARE:g}·ε",
+        "R9",
+        ROUNDING_SHARE * epsilon,
+        np.abs(output - same_routes).max(1),
+        points,
+    )
+    whole = _worst("total", "|f − Ψ|∞ ≤ ε on M", f"{SOURCES[routing.kind]}, Corollary 4.9", epsilon, errors, points)
+    children = (_valid(routing, network, points, routes), *(expert.claim for expert in experts), rounding)
+    return Claim(**{**whole.__dict__, "children": children})
+
+
+def _routes(network: Network, x: Floats) -> NDArray[np.intp]:
+    step = max(1, LOGITS // len(network.layers[0]))
+    return np.concatenate([network.layers[0].logits(x[start : start + step]).argmax(1) for start in range(0, len(x), step)])
+
+
+def _worst(name: str, statement: str, source: str, budget: float, values: Array, points: Points) -> Claim:
+    worst = int(values.argmax())
+    witness = tuple(map(float, points.ambient[worst]))
+    return Claim(name, statement, source, budget, float(values[worst]), Known.SAMPLED, "<=", len(values), witness)
+
+
+def _valid(routing: AffineRouting, network: Network, points: Points, routes: NDArray[np.intp]) -> Claim:
+    """x ∈ U_i at the chosen i, because κ > 4η."""
+    source = SOURCES[routing.kind]
+    kappa, eta = routing.kappa, routing.eta
+    found = "gate: nearest centre" if routing.kind == "affine" else "gate: power diagram"
+    if routing.proof.margin is None:
+        witness = tuple(map(float, routing.witness.ambient[0]))
+        how, note = Known.SAMPLED, f"by search; no proof: {routing.proof.why}"
+        cover = Claim("routing.cover", "", "B17", kappa, routing.found, how, ">=", None, witness, (), note)
+    else:
+        note = f"{routing.proof.patches:,} patches enclosed; search found {routing.found:.4g}"
+        cover = Claim("routing.cover", "", "B17", kappa, routing.proof.margin, Known.PROVED, ">=", note=note)
+    statement = "max_i (r_i² − |x − c_i|²) ≥ κ everywhere on M"
+    cover = Claim(**{**cover.__dict__, "statement": statement})
+    known = Known.PROVED if cover.known is Known.PROVED else Known.SAMPLED
+    scores = Claim(
+        "routing.eta",
+        f"every logit in {network.dtype} is within η of its score, up to what is common to all; 4η < κ asks η < κ/4",
+        f"{source}, R9",
+        kappa / 4,
+        eta,
+        Known.FORMULA,
+        note="" if routing.biased else "all |c_i|² − r_i² are equal to rounding: no bias (R8)",
+    )
+    centers, radii = routing.centers, routing.radii
+    inside = radii[routes] ** 2 - ((points.base - centers[routes]) ** 2).sum(1)
+    least = int(inside.argmin())
+    chosen = Claim(
+        "routing.chosen",
+        "r_i² − |x − c_i|² ≥ κ − 4η at the expert i that the weights choose for x",
+        source,
+        kappa - 4 * eta,
+        float(inside[least]),
+        Known.SAMPLED,
+        ">=",
+        len(inside),
+        tuple(map(float, points.ambient[least])),
+    )
+    parts = (cover, scores, _observed(routing, network, points), chosen, _injective(routing, points, routes))
+    return Claim(
+        "routing.valid",
+        f"r_i² − |x − c_i|² ≥ κ − 4η > 0 at the expert i chosen for x, so x ∈ U_i ({found})",
+        source,
+        0.0,
+        kappa - 4 * eta,
+        known,
+        ">",
+        children=parts,
+    )
+
+
+def deviation(routing: AffineRouting, network: Network, points: Points) -> Array:
+    """Half the range over i of (logit_i of x̂ − s_i(x)), (N,): how far logits are from scores, up to a common summand.
+
+    The scores are computed in extended precision where the platform has it.
+    """
+    base, centers = points.base.astype(np.longdouble), routing.centers.astype(np.longdouble)
+    scores = base @ centers.T - ((centers**2).sum(1) - routing.radii.astype(np.longdouble) ** 2) / 2
+    gap = network.layers[0].logits(points.ambient.astype(network.dtype)) - scores
+    return np.asarray((gap.max(1) - gap.min(1)) / 2, float)
+
+
+def _observed(routing: AffineRouting, network: Network, points: Points) -> Claim:
+    some = points[:EXTENDED]
+    step = max(1, LOGITS // len(routing.radii))
+    seen = np.concatenate([deviation(routing, network, some[start : start + step]) for start in range(0, len(some), step)])
+    return _worst("routing.logits", "logits observed: within η of their scores", "R9", routing.eta, seen, some)
+
+
+def _injective(routing: AffineRouting, points: Points, routes: NDArray[np.intp]) -> Claim:
+    """How much φ_i shrinks distances between points of one routed cell: positive means injective there."""
+    order = np.argsort(routes, kind="stable")
+    bounds = np.searchsorted(routes[order], np.arange(len(routing.radii) + 1))
+    least, witness, pairs = 1.0, points.ambient[0], 0
+    for i, ball in enumerate(routing.atlas.charts):
+        assert isinstance(ball, BallChart)
+        rows = order[bounds[i] : bounds[i + 1]][:PAIRED]
+        if len(rows) < 2:
+            continue
+        ambient, local = pdist(points.base[rows]), pdist(ball.forward(points.base[rows]))
+        apart = ambient > 1e-9 * ball.radius
+        pairs += int(apart.sum())
+        ratio = float((local[apart] / ambient[apart]).min(initial=1.0))
+        if ratio < least:
+            least, witness = ratio, points.ambient[rows[0]]
+    statement = "|φ_i(x) − φ_i(x′)| / |x − x′| > 0 for points of one cell: tangent charts are injective for r < (√3 − 1)·reach, promised"
+    return Claim("routing.injective", statement, "B18", 0.0, least, Known.SAMPLED, ">", pairs, tuple(map(float, witness)))

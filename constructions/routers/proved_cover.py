@@ -1,0 +1,151 @@
+"""Proved coverings (B17): every point of M lies in a ball, with a margin, by enclosing the charts patch by patch.
+
+The boxes of the parametrising charts are split into patches P_a with centre c_a = φ⁻¹(u_a) and a proved enclosing radius e_a. If
+for every patch some ball b has r_b² − (|c_a − c_b| + e_a)² ≥ κ, then max_b (r_b² − |x − c_b|²) ≥ κ for every x ∈ M; patches for
+which no ball does are halved along the side that contributes most to e_a. A patch whose centre itself is in no ball is a hole,
+and its centre the witness. Patches on which a chart's region is proved negative belong to no chart and are dropped.
+
+What is proved is about M as the union of the images of the closed boxes under the inverses; no forward map and no test of
+membership is needed, because U_b = M ∩ B(c_b, r_b).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Array, Atlas, Chart
+from ...atlas.covering import nearest_ball
+from ...intervals import Interval, NaturalEnclosure, NotEnclosed
+
+BATCH = 1 << 15
+"""Patches enclosed at a time."""
+MOST_PATCHES = 1 << 20
+"""A proof that needs more is given up: about a minute."""
+FIRST_PATCHES = 1 << 10
+"""About so many patches per chart to begin with."""
+SMALLEST = 2.0**-40
+"""Sides, in widths of the chart's box, that are not halved any more."""
+RELATIVE = 1e-12
+"""Float64 rounding in |c_a − c_b|, e_a and their combination, as a part of the numbers that enter: generous."""
+
+
+@dataclass(frozen=True, eq=False)
+class CoverProof:
+    """max_b (r_b² − |x − c_b|²) ≥ margin for every x ∈ M, if `margin` is not None."""
+
+    margin: float | None
+    patches: int
+    """Patches enclosed."""
+    hole: Array | None
+    """A point of M (k,) that no ball holds."""
+    why: str
+    """Why there is no proof; empty if there is one."""
+
+
+class _Enclosed:
+    """Enclosures of one chart: of φ⁻¹, of its Jacobian, and of its region."""
+
+    def __init__(self, chart: Chart) -> None:
+        self.chart = chart
+        self.inverse = NaturalEnclosure(chart.inverse)
+        self.jacobian = NaturalEnclosure(chart.inverse.jacobian)
+        self.region = None if chart.region is None else NaturalEnclosure(chart.region)
+
+    def patches(self, lower: Array, upper: Array) -> tuple[NDArray[np.bool_], Array, Array, NDArray[np.intp]]:
+        """For boxes (n, d): whether they may meet the chart (n,), c (n, k), e (n,), and the side to halve (n,)."""
+        d = lower.shape[1]
+        middle = lower + (upper - lower) / 2
+        sides = [Interval(lower[:, j], upper[:, j]) for j in range(d)]
+        meets = np.ones(len(lower), bool)
+        if self.region is not None:
+            meets = ~(self.region(sides)[0].upper < 0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            images = self.inverse([Interval.of(middle[:, j]) for j in range(d)])
+            center = np.stack([image.middle for image in images], axis=1)
+            blur = np.stack([image.upper - image.lower for image in images], axis=1)
+            # Mean value: |φ⁻¹(u) − φ⁻¹(u_a)| ≤ Σ_j sup|∂_jφ⁻¹|·half_j, componentwise.
+            half = np.nextafter(np.maximum(upper - middle, middle - lower), np.inf)
+            slopes = np.stack([entry.magnitude for entry in self.jacobian(sides)], axis=1).reshape(len(lower), -1, d)
+            parts = np.where(half[:, None, :] > 0, slopes * half[:, None, :], 0.0)
+            reach = np.linalg.norm(parts.sum(2) + blur, axis=1)
+            # Directly: how far the image's own enclosure reaches from c.
+            whole = zip(self.inverse(sides), center.T, strict=True)
+            direct = np.stack([np.maximum(image.upper - c, c - image.lower) for image, c in whole], axis=1)
+            radius = np.fmin(reach, np.linalg.norm(direct, axis=1))
+        radius = np.where(np.isnan(radius), np.inf, radius) * (1 + RELATIVE)
+        weight = np.linalg.norm(np.nan_to_num(parts, nan=np.inf, posinf=np.inf), axis=1)
+        relative = (upper - lower) / self.chart.domain.widths
+        # Where slopes are unbounded the longest side is halved, elsewhere the one that costs most.
+        longest = np.where(np.isfinite(weight).all(1, keepdims=True), weight, relative)
+        return meets, center, radius, longest.argmax(1)
+
+
+def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, most: int = MOST_PATCHES) -> CoverProof:
+    """Prove max_b (r_b² − |x − c_b|²) ≥ kappa > 0 on M for balls with centres (E, k) and radii (E,), or find a hole, or say why neither.
+
+    Centres and radii are the floats as they are; M is before any embedding. At most `most` patches are enclosed.
+    """
+    enclosed = 0
+    margin = np.inf
+    for chart in atlas.parametrising:
+        try:
+            maps = _Enclosed(chart)
+        except NotEnclosed as missing:
+            return CoverProof(None, enclosed, None, f'chart "{chart.name}": {missing}')
+        lower, upper = _grid(chart)
+        while len(lower):
+            enclosed += min(len(lower), BATCH)
+            if enclosed > most:
+                return CoverProof(None, enclosed, None, f"more than {most} patches are needed")
+            meets, center, radius, side = maps.patches(lower[:BATCH], upper[:BATCH])
+            reach, depth = _judge(center, radius, centers, radii)
+            on = chart.inside(lower[:BATCH] + (upper[:BATCH] - lower[:BATCH]) / 2)
+            holes = np.flatnonzero(on & (depth < 0))
+            if len(holes):
+                return CoverProof(None, enclosed, center[holes[0]], "")
+            settled = reach >= kappa
+            thin = np.flatnonzero(~settled & on & (depth < kappa))
+            if len(thin):
+                at = ", ".join(f"{v:.6g}" for v in center[thin[0]])
+                return CoverProof(None, enclosed, None, f"the margin is {depth[thin[0]]:.3g} at ({at}), less than {kappa:.3g}")
+            settled |= ~meets
+            margin = min(margin, float(reach[settled & meets].min(initial=np.inf)))
+            open_ = np.flatnonzero(~settled)
+            split = _halves(lower[open_], upper[open_], side[open_])
+            if (split[1] - split[0] < SMALLEST * chart.domain.widths).any():
+                at = ", ".join(f"{v:.6g}" for v in split[0][0])
+                return CoverProof(None, enclosed, None, f'chart "{chart.name}" cannot be settled near ({at})')
+            lower, upper = np.concatenate([split[0], lower[BATCH:]]), np.concatenate([split[1], upper[BATCH:]])
+    return CoverProof(margin, enclosed, None, "")
+
+
+def _grid(chart: Chart) -> tuple[Array, Array]:
+    """The chart's box as FIRST_PATCHES or fewer boxes, (n, d) lower and upper corners; their union is the box exactly."""
+    d = chart.dimension
+    per_axis = max(1, int(FIRST_PATCHES ** (1 / d)))
+    edges = [np.linspace(low, high, per_axis + 1) for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
+    lower = np.stack(np.meshgrid(*(edge[:-1] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
+    upper = np.stack(np.meshgrid(*(edge[1:] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
+    return lower, upper
+
+
+def _judge(center: Array, radius: Array, centers: Array, radii: Array) -> tuple[Array, Array]:
+    """With b the ball that c_a is deepest in: r_b² − (|c_a − c_b| + e_a)² from below, r_b² − |c_a − c_b|² from above; (n,) each."""
+    finite = np.isfinite(center).all(1) & np.isfinite(radius)
+    center, radius = np.where(finite[:, None], center, 0.0), np.where(finite, radius, np.inf)
+    power, ball = nearest_ball(center, centers, radii)
+    scale = RELATIVE * (np.abs(centers).max() ** 2 * centers.shape[1] + float(radii.max()) ** 2)
+    distance = np.linalg.norm(center - centers[ball], axis=1)
+    return radii[ball] ** 2 - (distance + radius) ** 2 - scale, np.where(finite, scale - power, np.inf)
+
+
+def _halves(lower: Array, upper: Array, side: NDArray[np.intp]) -> tuple[Array, Array]:
+    """The boxes cut in two along one side each: (2n, d) lower and upper corners, halves that share their cut exactly."""
+    rows = np.arange(len(lower))
+    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
+    left_upper, right_lower = upper.copy(), lower.copy()
+    left_upper[rows, side] = right_lower[rows, side] = middle
+    return np.concatenate([lower, right_lower]), np.concatenate([left_upper, upper])

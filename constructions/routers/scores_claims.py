@@ -1,0 +1,154 @@
+"""The top of the ledger: what the assembled network does, measured on fresh points of M."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Array, ManifoldTask, Points
+from ...moe.ledger import Claim, Known
+from ...moe.network import Network
+from ..experts.charts import Expert
+from .scores import ROUNDING_SHARE, Routing
+
+MEASURED = 1 << 15
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """One pass of the network, as exported, over points of M that nothing was fitted to."""
+
+    points: Points
+    scores: Array
+    tau: Array
+    routes: NDArray[np.intp]
+    error: Array
+    rounding: Array
+
+    def claim(
+        self,
+        name: str,
+        statement: str,
+        source: str,
+        budget: float,
+        values: Array,
+        sense: Literal["<=", ">=", ">"],
+        children: tuple[Claim, ...] = (),
+    ) -> Claim:
+        worst = int(np.argmax(values) if sense == "<=" else np.argmin(values))
+        witness = tuple(map(float, self.points.ambient[worst]))
+        return Claim(name, statement, source, budget, float(values[worst]), Known.SAMPLED, sense, len(values), witness, children)
+
+
+def _measure(task: ManifoldTask, network: Network, exact: Network, routing: Routing, seed: int) -> _Measured:
+    points = task.atlas.sample(max(MEASURED, 64 * len(task.atlas)), seed + 15485863)
+    trace = network.trace(points.ambient)
+    same_routes = exact.trace(points.ambient, trace.routes).output
+    error = np.abs(trace.output - task.evaluate(points)).max(1)
+    rounding = np.abs(trace.output - same_routes).max(1)
+    return _Measured(points, routing.scores(points.base), trace.logits[-1].astype(float), trace.routes[-1], error, rounding)
+
+
+def total(
+    task: ManifoldTask, network: Network, exact: Network, routing: Routing, experts: Sequence[Expert], epsilon: float, seed: int
+) -> Claim:
+    """|f − Ψ| ≤ ε with everything it follows from: valid routing, every expert on its routed cell, x carried, rounding."""
+    seen = _measure(task, network, exact, routing, seed)
+    D = task.atlas.ambient_dimension
+    carried = Claim(
+        "passthrough",
+        f"layer 1 carries x unchanged: x = σ(x) − σ(−x), {2 * D} neurons",
+        "Theorem 4.8 step 2, R1",
+        0.0,
+        0.0,
+        Known.EXACT,
+    )
+    rounding = seen.claim(
+        "rounding",
+        f"|Ψ as exported, in {network.dtype}, − Ψ as built, in float64, along the same routes| ≤ {ROUNDING_SHARE:g}·ε",
+        "R9",
+        ROUNDING_SHARE * epsilon,
+        seen.rounding,
+        "<=",
+    )
+    children = (_routing(seen, routing, len(task.atlas)), *(expert.claim for expert in experts), carried, rounding)
+    return seen.claim("total", "|f − Ψ|∞ ≤ ε on M", _SOURCE[len(experts[0].net.affines)], epsilon, seen.error, "<=", children)
+
+
+_SOURCE = {2: "Corollary 4.9, Theorem 4.8 with φ affine", 3: "Theorem 4.8"}
+
+
+def _routing(seen: _Measured, routing: Routing, E: int) -> Claim:
+    """ρ_{i_x}(x) > 0, or b_{i_x}(x) > 0, and the chain of inequalities it follows from."""
+    rows = np.arange(len(seen.routes))
+    chosen = seen.scores[rows, seen.routes]
+    deviation = np.abs(seen.scores - seen.tau).max(1)
+    winning = seen.tau.max(1)
+    best = seen.scores.max(1)
+    d = routing.delta
+    symbol, least = {
+        "theorem": ("ρ", "1/E"),
+        "multiplicity": ("ρ", "1/N"),
+        "plateau": ("b", "1"),
+        "hinge": ("s", "η"),
+    }[routing.kind]
+    floor = 4 * d  # 1/E, 1/N, 1 or η, as delta is a quarter of it
+    source = {"theorem": "Theorem 4.8 steps 1–3", "multiplicity": "B11", "plateau": "B12", "hinge": "B14"}[routing.kind]
+    quarter = {"theorem": "1/(4E)", "multiplicity": "1/(4N)", "plateau": "1/4", "hinge": f"η/4, η = {floor:.4g}"}[routing.kind]
+    cover = routing.cover
+    # One part in 10^12 of room: the quotients b_i/Σb_j are themselves rounded.
+    top = Claim(
+        "routing.max_score", f"max_i {symbol}_i ≥ {least}", source, floor * (1 - 1e-12), float(best.min()), Known.SAMPLED, ">=", len(best)
+    )
+    tau = seen.claim(
+        "routing.tau",
+        f"‖{symbol} − τ‖ ≤ δ = {quarter}",
+        source,
+        d,
+        deviation,
+        "<=",
+    )
+    sharp = seen.claim(
+        "routing.sharp",
+        f"‖{symbol} − τ‖ < μ/2, μ = {best.min():.4g} the smallest max_i {symbol}_i",
+        "B11",
+        float(best.min()) / 2,
+        deviation,
+        "<=",
+    )
+    max_tau = seen.claim("routing.max_tau", f"max_i τ_i ≥ 3/4·{least}", source, 3 * d, winning, ">=")
+    chosen_least = seen.claim("routing.chosen_rho", f"{symbol} at the chosen chart ≥ 1/2·{least}", source, 2 * d, chosen, ">=")
+    parts = [tau, sharp, top, max_tau, chosen_least]
+    if routing.kind == "theorem":
+        note = "exact because Σρ = 1"
+        parts[2] = Claim(top.name, top.statement, source, top.budget, top.bound, Known.EXACT, ">=", None, None, (), note)
+    else:
+        parts.append(_witness_partition(routing, E))
+    if routing.kind == "multiplicity" and deviation.max() <= 1 / (4 * E):
+        parts[1:1] = [_paper_budget(seen, E, deviation)]
+    statement = (
+        f"{symbol} > 0 at the chart chosen for x, so x ∈ U_i (N = {cover.multiplicity} charts meet at most, min max ρ = {cover.mu:.3g})"
+    )
+    return seen.claim("routing.valid", statement, source, 0.0, chosen, ">", tuple(parts))
+
+
+def _paper_budget(seen: _Measured, E: int, deviation: Array) -> Claim:
+    return seen.claim(
+        "routing.paper", "‖ρ − τ‖ ≤ 1/(4E), the paper's budget, holds as well", "Theorem 4.8 step 1", 1 / (4 * E), deviation, "<="
+    )
+
+
+def _witness_partition(routing: Routing, E: int) -> Claim:
+    """B13: scores ≤ α off U_i and max ≥ β > α make ρ̃ = θ(τ)/Σθ(τ) a partition of unity with the same argmax."""
+    alpha, beta = routing.delta, 3 * routing.delta
+    statement = (
+        f"θ(t) = max(0, t − α′)^k, α′ strictly between α = {alpha:.3g} and β = {beta:.3g}, makes ρ̃_i = θ(τ_i)/Σθ(τ_j) a partition of unity "
+        f"subordinate to the charts with ρ̃ ≥ 1/E = {1 / E:.3g} at the chosen one: β − α > 0"
+    )
+    return Claim(
+        "routing.witness", statement, "B13", 0.0, beta - alpha, Known.EXACT, ">", note="follows from routing.tau and routing.max_tau"
+    )

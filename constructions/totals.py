@@ -1,0 +1,168 @@
+"""The ledger of a task graph: total ← propagation, one claim for every block and combination, rounding, routes. Σ E_l leaves, not ∏ E_l."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atlas import Array, Box, Combine, TaskGraph, Tiling
+from ..moe.ledger import Claim, Known
+from ..moe.network import Network
+from .built import Reading
+from .experts.pieces import PieceNet
+from .routers.scores import ROUNDING_SHARE
+
+MEASURED = 1 << 14
+"""Points spread over the domain."""
+ROUTED, PER_SUBTASK = 1 << 11, 32
+"""Points whose routes are drawn first, so many at least and so many for each subtask of the largest block: all experts are exercised."""
+CHUNK = 1 << 12
+
+
+def combine(node: Combine, made: PieceNet, budget: float | None, lipschitz: Array, reading: Reading) -> Claim:
+    """f_out against its network, and the constants by which it passes errors on (R10)."""
+    name = f"combine[{node.name}]"
+    ranges = " × ".join(f"[{v.least - e:.4g}, {v.most + e:.4g}]" for v, e in zip(reading.values[:8], reading.error, strict=False))
+    largest = float(lipschitz.max(initial=0.0))
+    steep = Claim(
+        f"{name}.lipschitz",
+        "sup |∂f_out/∂y_l| on the range of y, made wider by its error, is at most "
+        + ", ".join(f"{float(v):.4g} for {read}" for v, read in zip(lipschitz.max(0)[:8], node.reads, strict=False)),
+        "R10",
+        largest,
+        largest,
+        Known.PROVED,
+    )
+    return Claim(
+        name,
+        f"|f_out − its network| on the range of what it reads, {ranges}{' × …' if len(node.reads) > 8 else ''}: {made.how}",
+        f"R10, {made.source}",
+        made.bound if budget is None else budget,
+        made.bound,
+        made.known,
+        samples=made.samples,
+        witness=made.witness,
+        children=(steep,),
+    )
+
+
+def propagation(task: TaskGraph, bound: float, epsilon: float, sampled: bool, own: Mapping[str, float]) -> Claim:
+    """Σ over nodes of the error a node makes, times the Lipschitz constants on its way to the output."""
+    makers = sum(error > 0 for error in own.values())
+    return Claim(
+        "propagation",
+        f"Σ_n w_n·ε_n ≤ (1 − {ROUNDING_SHARE:g})·ε: the errors of {makers} blocks and combinations as they reach the output, each by its "
+        "Lipschitz constants on ranges made wider by the errors that arrive there",
+        "R10, B9",
+        (1 - ROUNDING_SHARE) * epsilon,
+        bound,
+        Known.SAMPLED if sampled else Known.FORMULA,
+        note=f"{task.subtasks} experts' claims certify {task.pieces} pieces (B9)",
+    )
+
+
+def points_of(task: TaskGraph, dtype: np.dtype, seed: int) -> tuple[Array, Array]:
+    """Points to measure on: most of them spread over the domain, some with routes drawn uniformly.
+
+    The first are what the task is evaluated at, the second what the network reads. Coordinates of boxes are numbers of the dtype in
+    both; points on manifolds are rounded in the second (R9).
+    """
+    points = task.sample(MEASURED, seed + 15485863)
+    if task.blocks:
+        count = max(ROUTED, PER_SUBTASK * max(map(len, task.blocks)))
+        routed, found = task.sample_routes(task.draw_routes(count, seed + 32452843), seed + 49979687)
+        points = np.concatenate([points, routed[found]])
+    start = 0
+    for node in task.inputs:
+        if isinstance(node.manifold, Box):
+            columns = slice(start, start + node.ambient_dimension)
+            points[:, columns] = representable(points[:, columns], node.manifold, dtype)
+        start += node.ambient_dimension
+    return points, points.astype(dtype)
+
+
+def representable(points: Array, box: Box, dtype: np.dtype) -> Array:
+    """Points of a box rounded to the dtype, and back into the box where rounding has left it."""
+    low = np.array(box.lower).astype(dtype)
+    low = np.where(low.astype(float) < box.lower, np.nextafter(low, np.asarray(np.inf, dtype)), low)
+    high = np.array(box.upper).astype(dtype)
+    high = np.where(high.astype(float) > box.upper, np.nextafter(high, np.asarray(-np.inf, dtype)), high)
+    return np.clip(points.astype(dtype), low, high).astype(float)
+
+
+def total(
+    task: TaskGraph,
+    network: Network,
+    exact: Network,
+    parts: Sequence[Claim],
+    routes: Mapping[str, int],
+    orders: Mapping[str, tuple[int, ...]],
+    pointwise: Set[str],
+    epsilon: float,
+    seed: int,
+) -> Claim:
+    """|f − Ψ| ≤ ε on fresh points, with everything it follows from.
+
+    `routes`: the layer, from 0, that routes each block; `orders`: its pieces in the order of that layer's experts; `pointwise`: the
+    blocks whose every route is claimed.
+    """
+    points, read = points_of(task, network.dtype, seed)
+    errors, rounding, wrong = np.empty(len(points)), np.empty(len(points)), np.zeros(len(points))
+    chosen = {name: np.empty(len(points), np.intp) for name in routes}
+    for start in range(0, len(points), CHUNK):
+        part = slice(start, start + CHUNK)
+        trace = network.trace(read[part])
+        same = exact.trace(read[part].astype(float), trace.routes).output
+        truth = task.trace(points[part])
+        errors[part] = np.abs(trace.output - truth.output).max(1)
+        rounding[part] = np.abs(trace.output - same).max(1)
+        for block in task.blocks:
+            piece = np.array(orders[block.name])[trace.routes[routes[block.name]]]
+            chosen[block.name][part] = piece
+            if block.name in pointwise:
+                wrong[part] += ~truth.valid[block.name][np.arange(len(piece)), piece]
+    carried = Claim(
+        "passthrough",
+        "every channel that is needed later passes every layer unchanged: c = σ(c) − σ(−c), whichever expert is chosen",
+        "Theorem 5.2, R1, R2",
+        0.0,
+        0.0,
+        Known.EXACT,
+    )
+    rounded = _worst("rounding", f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ {ROUNDING_SHARE:g}·ε", rounding, points)
+    rounded = replace(rounded, source="R9", budget=ROUNDING_SHARE * epsilon)
+    distinct = seen_routes(chosen)
+    statement = f"blocks of a point that are sent to a piece or chart that does not hold it; {distinct} distinct routes seen"
+    routed = _worst("routing", statement, wrong, points)
+    routed = replace(routed, source="Theorem 5.2, Theorem 5.3", budget=0.0)
+    whole = _worst("total", "|f − Ψ|∞ ≤ ε on the whole domain", errors, points)
+    source = "Theorem 5.2, R10" if any(not isinstance(b.domain, Tiling) for b in task.blocks) else "Theorem 5.3, R10"
+    return replace(whole, source=source, budget=epsilon, children=(*parts, routed, carried, rounded))
+
+
+def seen_routes(chosen: Mapping[str, NDArray[np.intp]]) -> int:
+    """How many different tuples of pieces were taken."""
+    if not chosen:
+        return 1
+    return len(np.unique(np.stack(list(chosen.values()), axis=1), axis=0))
+
+
+def _worst(name: str, statement: str, values: Array, points: Array) -> Claim:
+    values = np.where(np.isnan(values), np.inf, values)
+    worst = int(values.argmax())
+    return Claim(name, statement, "", 0.0, float(values[worst]), Known.SAMPLED, "<=", len(values), tuple(map(float, points[worst])))
+
+
+def round_up(value: float, digits: int = 2) -> float:
+    """The least decimal with `digits` significant digits that is not below a positive `value`."""
+    scale = 10.0 ** (np.floor(np.log10(max(value, np.finfo(float).tiny))) - digits + 1)
+    return float(np.ceil(value / scale) * scale)
+
+
+def nonzero(network: Network) -> int:
+    """Numbers of the network that are not 0: what carries channels is an identity among zeros."""
+    affines = [a for la in network.layers for a in (la.gate, *(affine for net in la.experts for affine in net.affines))]
+    return int(sum(np.count_nonzero(a.weight) + np.count_nonzero(a.bias) for a in affines))

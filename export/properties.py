@@ -1,0 +1,279 @@
+"""Pieces of a proof for other people's verifiers: ONNX networks of Gemm and Relu, and VNN-LIB files of what is to be refuted about them.
+
+A certificate's leaf W says: on the points of W only expert j may win, and |f − expert_j| ≤ its bound. General verifiers know neither charts
+nor f; they decide whether a network can leave a range on a box of its inputs. So for a leaf W of every gate output j with leaves of its
+own, and the smallest box X of network inputs that holds φ⁻¹(W) (rounded outward; before an embedding, see below), two properties are
+exported. Both are proved here first, by Taylor forms over X itself, and follow from the stored weights alone:
+
+* `expert`: −r ≤ expert_j(x) − ℓ(x) ≤ r for every x ∈ X, component by component, ℓ(x) = level + slope·(x − X's lower corner). ℓ is part
+  of the ONNX network: on X, x − lower passes through σ unchanged. The file asks for a point of X where it fails; the answer to be
+  confirmed is "unsat". With |f − ℓ| ≤ s on W, which properties.json gives, it yields |f − Ψ| ≤ r + s + slack there: a piece of the
+  claim `total`, reached without Taylor forms of the network. (r + s is larger than the certificate's bound: there what f and the expert
+  share cancels.)
+* `gate`: logit_j(x) > logit_i(x) for every x ∈ X and i ≠ j. The file asks for a point where another logit is as large; "unsat" again.
+  X also holds points off M; a leaf for which this is not so off M has no such property.
+
+With an embedding x = Q·y the exported networks read y: first maps are multiplied by Q in float64, and `slack` in properties.json bounds
+what that changes. Without one the weights are the stored ones, bit for bit, and slack is 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from ..atlas import Array
+from ..errors import FolderError, InvalidArgument
+from ..intervals import Interval
+from ..moe.model import Model
+from ..moe.network import Affine, NeuronGroup, ReLUNet
+from ..verify.enclosure import TaylorForms, prepare
+from ..verify.prove.certificate import BOUND, BOXES, CERTIFICATE, sha256
+from ..verify.prove.error import PROVED, EnclosedTarget
+from ..verify.prove.forward import EnclosedNetwork
+from ..verify.prove.linear import fold, fold_affine
+from ..verify.prove.manifold import EnclosedManifold
+from ..verify.prove.problem import base_size
+from ..verify.prove.rounding import GENEROUS
+from ..verify.prove.tree import Tree
+
+OPSET, IR = 13, 8
+"""Of ONNX: old enough for every verifier that reads Gemm and Relu."""
+TRIED = 32
+"""Leaves of a gate output that are looked at until one has a gate property too."""
+MOST_INPUTS = 16
+"""Network inputs; forms over a box of X have a coefficient for every pair of them."""
+LISTING = "properties.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Property:
+    """−reach ≤ net(x) ≤ reach on the box, or for a gate: output `winner` is the largest."""
+
+    name: str
+    kind: str
+    lower: Array
+    upper: Array
+    maps: tuple[Affine | None, ...]
+    """Gemm by Gemm; None is a Relu."""
+    reach: Array | None
+    winner: int | None
+    facts: Mapping[str, Any]
+
+    def text(self) -> str:
+        """VNN-LIB: the box, and what is to be refuted."""
+        outputs = len(next(map_ for map_ in reversed(self.maps) if map_ is not None).bias)
+        lines = [f"; {self.name}: unsat confirms the property", *(f"(declare-const X_{k} Real)" for k in range(len(self.lower)))]
+        lines += [f"(declare-const Y_{k} Real)" for k in range(outputs)]
+        for k, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):
+            lines += [f"(assert (>= X_{k} {_decimal(low)}))", f"(assert (<= X_{k} {_decimal(high)}))"]
+        if self.reach is not None:
+            cases = [f"(and ({op} Y_{k} {_decimal(s * r)}))" for k, r in enumerate(self.reach) for op, s in ((">=", 1), ("<=", -1))]
+        else:
+            cases = [f"(and (>= Y_{k} Y_{self.winner}))" for k in range(outputs) if k != self.winner]
+        return "\n".join([*lines, f"(assert (or {' '.join(cases)}))", ""])
+
+
+def write_properties(model: Model, folder: str | os.PathLike[str], out: str | os.PathLike[str], *, seconds: int = 60) -> Path:
+    """Write ONNX and VNN-LIB files for the certificate in the model's folder, properties.json about them, and instances.csv.
+
+    instances.csv lists "network,property,`seconds`" as the VNN competition's tools read it. Raises `FolderError` if the folder holds no
+    certificate of these files, `InvalidArgument` if onnx is not installed or the network has no properties of this kind.
+    """
+    onnx = _onnx()
+    folder, out = Path(folder), Path(out)
+    found = list(properties(model, certified_trees(folder, model)))
+    if not found:
+        raise InvalidArgument("the certificate has no leaf on which a single expert may win, so there is no property to export")
+    out.mkdir(parents=True, exist_ok=True)
+    for item in found:
+        (out / f"{item.name}.onnx").write_bytes(_graph(onnx, item).SerializeToString())
+        (out / f"{item.name}.vnnlib").write_text(item.text())
+    (out / "instances.csv").write_text("".join(f"{item.name}.onnx,{item.name}.vnnlib,{seconds}\n" for item in found))
+    listing = {
+        "schema": 1,
+        "sha256": {name: sha256(folder / name) for name in (*BOUND, CERTIFICATE) if (folder / name).is_file()},
+        "properties": [{"name": item.name, "kind": item.kind, **item.facts} for item in found],
+    }
+    path = out / LISTING
+    path.write_text(json.dumps(listing, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return path
+
+
+def certified_trees(folder: Path, model: Model) -> list[Tree]:
+    """The boxes of the certificate in a folder, chart by chart. Raises `FolderError` if there is none or it is about other files."""
+    try:
+        document = json.loads((folder / CERTIFICATE).read_text())
+        stated = dict(document["sha256"])
+        arrays = safetensors.load_file(folder / BOXES)
+        trees = [
+            Tree(*(arrays[f"{n}.{key}"] for key in ("lower", "upper", "cuts", "tags", "bounds", "offsets", "members")))
+            for n in range(len(model.task.atlas.parametrising))  # type: ignore[union-attr]
+        ]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise FolderError(f"{folder}: holds no certificate ({error}); write one with: atlasmoe certify {folder}") from error
+    for name in (*BOUND, BOXES):
+        if (folder / name).is_file() and stated.get(name) != sha256(folder / name):
+            raise FolderError(f"{folder / name}: is not what the certificate is about; certify again: atlasmoe certify {folder}")
+    return trees
+
+
+def properties(model: Model, trees: Sequence[Tree]) -> Iterator[Property]:
+    """For every gate output the properties of one leaf on which it alone may win: of those tried, the one with the largest bound."""
+    network, task = model.network, model.task
+    atlas = task.atlas  # type: ignore[union-attr]
+    last = network.layers[-1]
+    if atlas.base_dimension > MOST_INPUTS:
+        raise InvalidArgument(f"properties are exported for at most {MOST_INPUTS} coordinates, this task has {atlas.base_dimension}")
+    manifold, target = EnclosedManifold(atlas), EnclosedTarget(task)  # type: ignore[arg-type]
+    size = base_size(manifold)
+    behind = EnclosedNetwork(network, atlas.embedding, size).layers[-1]
+    if len(network.layers) > 2 or not np.array_equal(behind.carries[behind.reads], np.arange(len(network.inputs))):
+        raise InvalidArgument(
+            "properties are exported of networks of one or two layers whose last experts read the inputs and nothing else"
+        )
+    logits, blur = _logits(model, size)
+    for j, name in enumerate(last.names):
+        folded = fold(last.experts[last.serves[j]], atlas.embedding, size)
+        for tried, (p, lower, upper, bound) in enumerate(_leaves(trees, j)):
+            place = manifold.place(p, lower, upper)
+            where = place.y.range()
+            X = TaylorForms.variables(where.lower, where.upper)
+            facts = {
+                "gate output": name,
+                "chart": manifold.charts[p].chart.name,
+                "leaf": {"lower": lower[0].tolist(), "upper": upper[0].tolist()},
+                "box": {"lower": where.lower[0].tolist(), "upper": where.upper[0].tolist()},
+                "certified bound": bound,
+            }
+            gate = None if logits is None else _gate(f"gate-{j}", j, X, where.lower[0], where.upper[0], logits, {**facts, "slack": blur})
+            if logits is not None and gate is None and tried + 1 < TRIED:
+                continue
+            expert, slope, level = _expert(f"expert-{j}", folded.net, X, where.lower[0], where.upper[0], facts)
+            # f − ℓ over the leaf itself, in the coordinates of the chart.
+            line = place.y.plus(Interval.of(-where.lower)).affine(slope).plus(level)
+            s = (target(place) - line).range().magnitude.max()
+            yield replace(expert, facts={**expert.facts, "s": float(s), "slack": float(folded.slack.max())})
+            if gate is not None:
+                yield gate
+            break
+
+
+def _leaves(trees: Sequence[Tree], j: int) -> Iterator[tuple[int, Array, Array, float]]:
+    """Proved leaves whose only possible winner is j: chart, corners (1, d) and bound, the largest bounds first."""
+    listed = []
+    for p, tree in enumerate(trees):
+        alone = (tree.tags == PROVED) & (np.diff(tree.offsets) == 1)
+        rows = np.flatnonzero(alone)
+        rows = rows[tree.members[tree.offsets[rows]] == j]
+        listed += [(-float(tree.bounds[n]), p, int(n)) for n in rows]
+    corners = [tree.leaves() for tree in trees]
+    for bound, p, n in sorted(listed)[:TRIED]:
+        yield p, corners[p][0][n : n + 1], corners[p][1][n : n + 1], -bound
+
+
+def _expert(
+    name: str, net: ReLUNet, X: TaylorForms, lower: Array, upper: Array, facts: Mapping[str, Any]
+) -> tuple[Property, Array, Interval]:
+    """The property of an expert, and slope and level of ℓ: the level is what the exported last bias is off that of the expert."""
+    value = prepare(net)(X)
+    k = len(lower)
+    half = np.where(upper > lower, (upper - lower) / 2, 1.0)
+    slope = value.linear[0].T / half  # the linear part of the form, (outputs, k)
+    level = value.center[0] - slope @ half
+    inner = net.affines[0]
+    # x − lower ≥ 0 on the box passes through every hidden layer as k more neurons.
+    maps = [Affine(np.concatenate([inner.weight, np.eye(k)]), np.concatenate([inner.bias, -lower]))]
+    for map_ in net.affines[1:-1]:
+        corner = np.zeros((len(map_.weight), k)), np.zeros((k, map_.weight.shape[1]))
+        maps.append(Affine(np.block([[map_.weight, corner[0]], [corner[1], np.eye(k)]]), np.concatenate([map_.bias, np.zeros(k)])))
+    outer = net.affines[-1]
+    maps.append(Affine(np.concatenate([outer.weight, -slope], axis=1), outer.bias - level))
+    reach = prepare(ReLUNet(tuple(maps), tuple(_unnamed(map_) for map_ in maps[:-1])))(X).range().magnitude[0]
+    layers: list[Affine | None] = []
+    for map_ in maps:
+        layers += [map_, None]
+    statement = "for every x in the box: |expert(x) − ℓ(x)| ≤ r, ℓ(x) = level + slope·(x − lower)"
+    stated = {**facts, "statement": statement, "r": reach.tolist(), "level": level.tolist(), "slope": slope.tolist()}
+    subtracted = Interval.of(outer.bias) - Interval.of(maps[-1].bias)
+    return Property(name, "expert", lower, upper, tuple(layers[:-1]), reach, None, stated), slope, subtracted
+
+
+def _unnamed(map_: Affine) -> tuple[NeuronGroup, ...]:
+    return (NeuronGroup("exported", len(map_.bias), "an expert and what is subtracted from it"),)
+
+
+def _logits(model: Model, size: Array) -> tuple[tuple[Affine | None, ...] | None, float]:
+    """All logits as maps of the input: the gate, behind the first layer if there are two; None where that has several experts.
+
+    And what folding the embedding in may have changed of them.
+    """
+    network, Q = model.network, model.task.atlas.embedding  # type: ignore[union-attr]
+    gate = network.layers[-1].gate.astype(float)
+    if len(network.layers) == 1:
+        affine, slack = fold_affine(gate, Q, size)
+        return (affine,), float(slack.max())
+    if len(network.layers[0].experts) > 1:
+        return None, 0.0
+    folded = fold(network.layers[0].experts[0], Q, size)
+    layers: list[Affine | None] = []
+    for map_ in folded.net.affines:
+        layers += [map_, None]
+    return (*layers[:-1], gate), float((np.abs(gate.weight) @ folded.slack).max() * GENEROUS)
+
+
+def _gate(
+    name: str, j: int, X: TaylorForms, lower: Array, upper: Array, maps: tuple[Affine | None, ...], facts: Mapping[str, Any]
+) -> Property | None:
+    """The property that output j is the largest on the box, if that is proved."""
+    inner = [map_ for map_ in maps[:-1] if map_ is not None]
+    before = X if not inner else prepare(ReLUNet(tuple(inner), tuple(_unnamed(map_) for map_ in inner[:-1])))(X)
+    gate = maps[-1]
+    assert gate is not None
+    others = [i for i in range(len(gate.bias)) if i != j]
+    gaps = before.affine(gate.weight).plus(Interval.of(gate.bias))
+    least = (gaps[:, [j] * len(others)] - gaps[:, others]).range().lower[0] if others else np.ones(1)
+    if not (least > 0).all():
+        return None
+    stated = {**facts, "statement": f"for every x in the box: output {j} is above all others", "margin": float(least.min())}
+    return Property(name, "gate", lower, upper, maps, None, j, stated)
+
+
+def _decimal(value: float) -> str:
+    """The float, every digit of it, without an exponent: all that some readers of VNN-LIB understand."""
+    return format(Decimal(float(value) + 0.0), "f")
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+    except ImportError as error:
+        raise InvalidArgument("properties need the package onnx: pip install 'atlasmoe[onnx]'") from error
+    return onnx
+
+
+def _graph(onnx: Any, item: Property) -> Any:
+    """An ONNX model of Gemm and Relu nodes, input X (1, k) and output Y (1, outputs), in float64."""
+    helper, number = onnx.helper, onnx.numpy_helper
+    nodes, weights, current = [], [], "X"
+    for n, map_ in enumerate(item.maps):
+        following = "Y" if n == len(item.maps) - 1 else f"h{n}"
+        if map_ is None:
+            nodes.append(helper.make_node("Relu", [current], [following]))
+        else:
+            weights += [number.from_array(np.array(map_.weight, float), f"W{n}"), number.from_array(np.array(map_.bias, float), f"b{n}")]
+            nodes.append(helper.make_node("Gemm", [current, f"W{n}", f"b{n}"], [following], transB=1))
+        current = following
+    outputs = len(next(map_ for map_ in reversed(item.maps) if map_ is not None).bias)
+    ends = [helper.make_tensor_value_info(n, onnx.TensorProto.DOUBLE, [1, k]) for n, k in (("X", len(item.lower)), ("Y", outputs))]
+    graph = helper.make_graph(nodes, item.name, ends[:1], ends[1:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="atlasmoe")

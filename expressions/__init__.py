@@ -1,0 +1,9 @@
+"""What was written: text to sympy and back, maps given by expressions, boxes.
+
+Only `parse` needs a parser, and is imported by whoever reads text.
+"""
+
+from .box import Array, Box
+from .maps import ExpressionMap
+
+__all__ = ["Array", "Box", "ExpressionMap"]

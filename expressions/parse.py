@@ -1,0 +1,210 @@
+"""Text to sympy and back, by a grammar of our own: `parse_expression`, `parse_number`, `format_expression`, `caret`.
+
+No text of a user is ever evaluated as code. And since sympy evaluates what it is given at once (9**9**9**9 would not
+return), every node is bounded before it is built: the value of each constant part is tracked in exact fractions or in
+floats, and so is the degree of nested powers. What `parse_expression` accepts, `format_expression` writes, within the
+same limits, as a text that parses to the same expression.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
+
+import lark
+import sympy
+
+from ..errors import Finding, Severity, SpecError
+from .builder import Builder, Refused, excerpt, survey
+from .grammar import FUNCTIONS, GRAMMAR, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
+from .text import format_expression
+
+__all__ = ["caret", "format_expression", "parse_expression", "parse_number", "real_symbols", "wrong_name"]
+
+MAX_REWRITES = 4
+"""sympy's automatic simplification may need more than one pass until text and expression agree."""
+
+LANGUAGE = "an expression is made of numbers, declared names, + - * / **, parentheses and functions such as sin(x)"
+
+
+def real_symbols(names: Iterable[str]) -> dict[str, sympy.Symbol]:
+    """The real sympy symbols that stand for `names` in every expression of this package."""
+    return {name: sympy.Symbol(name, real=True) for name in names}
+
+
+def wrong_name(name: object) -> str | None:
+    """Why `name` cannot name a coordinate, or None if it can."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z_0-9]{0,39}", name):
+        return "is not a name (a letter, then letters, digits or _, at most 40 in all)"
+    return "is reserved by the expression language" if name in RESERVED else None
+
+
+def parse_expression(text: str, names: Sequence[str] | Mapping[str, sympy.Symbol], where: str = "expression") -> sympy.Expr:
+    """The sympy expression that `text` says, over the declared names only; all symbols are real.
+
+    `where` names the field in messages. Decimal numbers are float64; integers and fractions of integers are exact.
+    Raises `SpecError` with a finding for the first syntax error, or for every name that is not declared; each finding
+    carries the text and the column (from 1).
+    """
+    symbols = dict(names) if isinstance(names, Mapping) else real_symbols(names)
+    text = _one_line(text, where)
+    try:
+        return _stable(_read(text, symbols, where), symbols, where)
+    except Refused as refused:
+        _fail(where, text, refused)
+    except RecursionError:
+        _fail(where, text, Refused(1, "is nested too deeply", "split it into simpler parts"))
+
+
+def _stable(expression: sympy.Expr, symbols: dict[str, sympy.Symbol], where: str) -> sympy.Expr:
+    """The expression as it comes back from its own text: what a saved task will hold."""
+    for _ in range(MAX_REWRITES):
+        text = format_expression(expression)
+        try:
+            again = _read(text, symbols, where)
+        except Refused as refused:
+            raise Refused(1, f"simplifies to a text in which {refused.problem}", refused.remedy) from None
+        if again == expression:
+            return expression
+        expression = again
+    raise Refused(1, "has no stable form", "write it differently")
+
+
+def _read(text: str, symbols: dict[str, sympy.Symbol], where: str) -> sympy.Expr:
+    """One pass from text to sympy, within all limits."""
+    builder = Builder(text, symbols)
+    node = builder.transform(_parse(text))
+    if builder.refused:
+        raise SpecError([_finding(where, text, refused) for refused in builder.refused])
+    _check_result(node.expression)
+    return node.expression
+
+
+def parse_number(value: object, where: str = "number") -> float:
+    """A finite float64 from a TOML number, or from a text that is a constant expression ("pi/2"), computed in float64."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = float("inf")
+        if abs(number) < float("inf"):
+            return number
+        raise SpecError([Finding(Severity.ERROR, where, f"{excerpt(repr(value))} is not finite", "give a finite number")])
+    if not isinstance(value, str):
+        problem = f"expected a number, got {excerpt(repr(value))}"
+        raise SpecError([Finding(Severity.ERROR, where, problem, 'give a number, or a constant as text such as "pi/2"')])
+    text = _one_line(value, where)
+    builder = Builder(text, {})
+    try:
+        node = builder.transform(_parse(text))
+        if not builder.refused and node.value is None:
+            raise Refused(1, "is not a constant", "give a number")
+    except Refused as refused:
+        _fail(where, text, refused)
+    if builder.refused:
+        raise SpecError([_finding(where, text, refused) for refused in builder.refused])
+    return float(node.value or 0)
+
+
+def caret(text: str, column: int, width: int = 100) -> str:
+    """Two lines: `text`, cut to about `width` characters around the column (from 1), and a caret under that column."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    start = max(0, min(column - 1 - width // 2, len(line) - width))
+    shown = line[start : start + width]
+    left, right = "…" if start else "", "…" if start + width < len(line) else ""
+    return f"{left}{shown}{right}\n{' ' * (len(left) + column - 1 - start)}^"
+
+
+@functools.cache
+def _grammar() -> lark.Lark:
+    return lark.Lark(GRAMMAR, parser="lalr", maybe_placeholders=False)
+
+
+def _one_line(text: object, where: str) -> str:
+    """The text with every white space a plain space, so that columns count characters; checked for length and nesting."""
+    if not isinstance(text, str):
+        raise SpecError([Finding(Severity.ERROR, where, f"expected a text, got {excerpt(repr(text))}", 'write it in quotes: "x + 1"')])
+    if len(text) > MAX_LENGTH:
+        _fail(where, text, Refused(MAX_LENGTH + 1, f"is {len(text)} characters long", f"the limit is {MAX_LENGTH}"))
+    text = re.sub(r"\s", " ", text)
+    depth = 0
+    for column, character in enumerate(text, 1):
+        depth += (character == "(") - (character == ")")
+        if depth > MAX_DEPTH:
+            _fail(where, text, Refused(column, f"parentheses are nested more than {MAX_DEPTH} deep", "split it into simpler parts"))
+    return text
+
+
+def _parse(text: str) -> lark.Tree:
+    """The syntax tree of the text; raises `Refused` at the first character or word that the grammar does not expect."""
+    try:
+        return _grammar().parse(text)
+    except lark.exceptions.UnexpectedCharacters as error:
+        column = (error.pos_in_stream or 0) + 1
+        raise Refused(column, f"unexpected character {excerpt(repr(text[column - 1]))}", _hint(text, column, text[column - 1])) from None
+    except lark.exceptions.UnexpectedToken as error:
+        if error.token.type == "$END":
+            end = len(text.rstrip())
+            if not end:
+                raise Refused(1, "is empty", "write an expression") from None
+            raise Refused(end + 1, f"ends after {excerpt(text[:end], tail=True)!r}", _ending(text, error)) from None
+        column = (error.token.start_pos or 0) + 1
+        raise Refused(column, f"unexpected {excerpt(str(error.token))!r}", _hint(text, column, error.token)) from None
+
+
+def _hint(text: str, column: int, token: str) -> str:
+    """What to write instead of an unexpected token or character."""
+    before = text[: column - 1].rstrip()
+    if token == "^":
+        return "write ** for powers"
+    if token in ("<", ">", "<=", ">=") and re.search(r"Piecewise.*,[^,]*[<>][^,]*$", before):
+        return "comparisons are not chained: write 0 < x and x < 1"
+    if token in ("<", ">", "<=", ">=", "&", "|", "and", "or", "True"):
+        return "comparisons belong in the conditions of Piecewise((value, condition), ..., (value, True)), joined by and, or"
+    if token in (".", "_"):
+        return LANGUAGE
+    if token in ("=", "!", "~"):
+        return "the comparisons are < <= > >="
+    if token in ("Piecewise", "if", "else") or (token == "," and "Piecewise" in before):
+        return "write Piecewise((value, condition), ..., (value, True))"
+    if token == ")" and before.count("(") <= before.count(")"):
+        return "this parenthesis was not opened"
+    called = re.search(r"(?<![A-Za-z_0-9])[A-Za-z]\w*$", before)
+    if called and called[0] in FUNCTIONS:
+        return f"write {called[0]}(...)"
+    if (token == "(" or re.match(r"[A-Za-z_0-9.]", token)) and before and (before[-1].isalnum() or before[-1] in "_)."):
+        return "is a * missing before it?"
+    return LANGUAGE
+
+
+def _ending(text: str, error: lark.exceptions.UnexpectedToken) -> str:
+    opened = text.count("(") - text.count(")")
+    if "RPAR" in error.expected and opened > 0:
+        return f"{opened} parenthes{'is is' if opened == 1 else 'es are'} not closed"
+    return "something is missing after it"
+
+
+def _check_result(expression: sympy.Expr) -> None:
+    """The limits on the finished expression. They hold again for every text that `format_expression` makes of it."""
+    found = survey(expression)
+    if found.problem:
+        remedy = "write it in smaller terms" if found.problem.startswith("contains") else "every part must be a finite real number"
+        raise Refused(1, found.problem, remedy)
+    if found.depth > MAX_DEPTH or found.nodes > MAX_NODES:
+        raise Refused(
+            1,
+            f"has {found.nodes} nodes on {found.depth} levels",
+            f"the limits are {MAX_NODES} nodes and {MAX_DEPTH} levels: split it into simpler parts",
+        )
+    if len(format_expression(expression)) > MAX_LENGTH:
+        raise Refused(1, f"is longer than {MAX_LENGTH} characters when written out", "split it into simpler parts")
+
+
+def _finding(where: str, text: str, refused: Refused) -> Finding:
+    return Finding(Severity.ERROR, where, f"column {refused.column}: {refused.problem}", refused.remedy, text=text, column=refused.column)
+
+
+def _fail(where: str, text: str, refused: Refused) -> NoReturn:
+    raise SpecError([_finding(where, text, refused)])

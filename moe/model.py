@@ -1,0 +1,74 @@
+"""`Model`: a compiled network with its ledger and the task it was compiled from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+from numpy.typing import ArrayLike
+
+from ..atlas import ManifoldTask, TaskGraph
+from ..errors import InvalidArgument
+from .ledger import Ledger
+from .network import Floats, Network
+
+if TYPE_CHECKING:
+    from ..explain.graph import GraphExplanation
+    from ..explain.point import Explanation, NeuronOrigin
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What `compile` returns and `save` writes."""
+
+    network: Network
+    ledger: Ledger
+    task: ManifoldTask | TaskGraph
+    facts: Mapping[str, Any]
+    """JSON-able: theorem, routing, epsilon, delta (the budget of τ), multiplicity, mu, m, true_width, seconds, seed.
+
+    For a task graph (routing "graph"), beside theorem, epsilon, m, …: depth, pieces (exactly), blocks, and where to find each block in the
+    network: `routes`, `scores`, `slots`; see `graph_compile`.
+    """
+
+    def __repr__(self) -> str:
+        network, total = self.network, self.ledger.root
+        experts = self.facts["experts"] if isinstance(self.task, TaskGraph) else len(network.layers[-1])
+        shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {experts} experts"
+        known = f"|f − Ψ| ≤ {total.bound:.3g} ({total.known}), ε = {total.budget:.3g}"
+        return f"Model({self.task.name!r}: {shape}, {network.parameters:,} parameters in {network.dtype}; {known})"
+
+    @property
+    def manifold_task(self) -> ManifoldTask:
+        """The task, for what can only be said of one manifold. Raises `InvalidArgument` for a task graph."""
+        if not isinstance(self.task, ManifoldTask):
+            raise InvalidArgument(f"{self.task.name!r} is a task graph: it has no one atlas; look at its blocks")
+        return self.task
+
+    def __call__(self, x: ArrayLike) -> Floats:
+        """Ψ(x) for ambient points [N, D]; [N, outputs] in the network's dtype."""
+        return self.network(x)
+
+    @overload
+    def explain(self, x: ArrayLike) -> Explanation | GraphExplanation: ...
+
+    @overload
+    def explain(self, *, layer: int, expert: str | int, neuron: int, hidden: int = 1) -> NeuronOrigin: ...
+
+    def explain(
+        self, x: ArrayLike | None = None, *, layer: int = 0, expert: str | int = 0, neuron: int = 0, hidden: int = 1
+    ) -> Explanation | GraphExplanation | NeuronOrigin:
+        """Which chart won at the point x [D], by what margin, with what error; or which lemma put a neuron there.
+
+        For a task graph: the route through all layers, with every partial output beside the truth.
+
+        Layers and hidden layers count from 1, neurons from 0; `expert` is a name or a gate output.
+        """
+        from ..explain import point as _explain
+
+        if x is not None and isinstance(self.task, TaskGraph):
+            from ..explain.graph import explain_graph
+
+            return explain_graph(self, x)
+        return _explain.explain_neuron(self, layer, expert, neuron, hidden) if x is None else _explain.explain(self, x)

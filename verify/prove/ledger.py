@@ -1,0 +1,47 @@
+"""A ledger with what a certificate proves written into it: formula ≥ proved ≥ sampled, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ...moe.ledger import Claim, Known, Ledger
+from .certificate import Certificate
+from .error import PROVED
+
+SAME = ("total", "routing.tau", "routing.max_tau")
+"""Claims that say the same in a ledger and in a certificate."""
+
+
+def expert_bounds(certificate: Certificate) -> dict[str, float]:
+    """For every expert what is proved of |f − expert| wherever the gate may choose it; experts that it never may are left out."""
+    worst = np.full(len(certificate.winners), -np.inf)
+    for tree in certificate.trees.values():
+        leaf = np.repeat(np.arange(len(tree)), np.diff(tree.offsets))
+        settled = tree.tags[leaf] == PROVED
+        np.maximum.at(worst, tree.members[settled], tree.bounds[leaf[settled]])
+    return {name: float(bound) for name, bound in zip(certificate.winners, worst, strict=True) if bound >= 0}
+
+
+def with_proofs(ledger: Ledger, certificate: Certificate) -> Ledger:
+    """The ledger in which claims that the certificate proves say so, and every expert has what is proved of it beside what was sampled.
+
+    Bounds of a certificate that was not proved are left out: the ledger then says what it said before.
+    """
+    proved = {claim.name: claim for claim in certificate.claims if claim.known is Known.PROVED}
+    bounds = expert_bounds(certificate) if "total" in proved else {}
+    return Ledger(_with_proofs(ledger.root, proved, bounds))
+
+
+def _with_proofs(claim: Claim, proved: Mapping[str, Claim], bounds: Mapping[str, float]) -> Claim:
+    children = tuple(_with_proofs(child, proved, bounds) for child in claim.children)
+    name = claim.name.removeprefix("expert[").removesuffix("]")
+    if claim.name == f"expert[{name}]" and name in bounds:
+        statement = f"|f − expert {name}| wherever the gate may choose it"
+        children = (*children, Claim(f"{claim.name}.proved", statement, "B8", bounds[name], bounds[name], Known.PROVED))
+    if claim.name in SAME and claim.name in proved:
+        found = proved[claim.name]
+        return replace(claim, bound=found.bound, known=Known.PROVED, samples=None, witness=None, note=found.note, children=children)
+    return replace(claim, children=children)

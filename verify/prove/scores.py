@@ -1,0 +1,190 @@
+"""The judge of |t_i − τ_i| ≤ δ and max τ ≥ floor − δ: the scores that a gate compares follow the reference they were compiled from.
+
+t is the partition of unity ρ, or the plateau depths (B12); see `verify.promise`. These are claims of their own: routing can be valid and
+the error small although they fail, and a network nobody compiled has none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+
+from ...atlas import Array, Chart, ExpressionMap
+from ...intervals import Flags, Interval
+from ...moe.promise import ScorePromise
+from ..enclosure import ExpressionEnclosure, TaylorForms
+from .error import ELSEWHERE, OUTSIDE, PROVED, longest_side
+from .forward import EnclosedNetwork, Indices
+from .manifold import EnclosedManifold, Place
+from .tree import Verdicts
+
+CELLS = 256
+"""Boxes into which a chart is cut to see where its image is not."""
+
+
+class EnclosedScores:
+    """The reference scores t of a promise as Taylor forms, (N, E), for atlases of charts with boxes."""
+
+    def __init__(self, manifold: EnclosedManifold, promise: ScorePromise) -> None:
+        """Raises `NotEnclosed` if a bump holds a function that has no enclosure."""
+        self.manifold = manifold
+        self.level = promise.plateau_level
+        self.bumps = [_bump_expression(chart.chart, manifold, promise.plateau_level) for chart in manifold.charts]
+        s = sympy.Symbol("s", real=True)
+        self.reciprocal = ExpressionEnclosure(ExpressionMap((s,), (1 / s,)))
+        self.cells = [_image(manifold, j) for j in range(len(manifold.charts))]
+
+    def __call__(self, place: Place) -> TaylorForms:
+        bumps = [self._bump(j, place) for j in range(len(self.bumps))]
+        if self.level is not None:
+            return TaylorForms.concatenate(bumps).times(1 / self.level)
+        total = bumps[0]
+        for bump in bumps[1:]:
+            total = total + bump
+        share = self.reciprocal(total)
+        return TaylorForms.concatenate([bump * share for bump in bumps])
+
+    def _bump(self, j: int, place: Place) -> TaylorForms:
+        chart = self.manifold.charts[j]
+        if j == place.chart:
+            return self.bumps[j](place.u if self.intrinsic(j) else place.y)
+        if not self.intrinsic(j):
+            return self.bumps[j](place.y)
+        d = place.u.dimension
+        found = TaylorForms.constants(Interval(np.zeros((len(place), 1)), np.ones((len(place), 1))), d)
+        off = self._off(j, place)
+        nothing = TaylorForms.constants(Interval.of(np.zeros((len(place), 1))), d)
+        found = found.where(~off[:, None], nothing)
+        rows = np.flatnonzero(~off)
+        if chart.forward is None or not len(rows):
+            return found
+        some = place.subset(rows)
+        bump = self.bumps[j](chart.forward(some.y))
+        surely = np.zeros(len(rows), bool)
+        surely[self.manifold.within(chart, some)[0]] = True
+        # Where it is open whether a point is in the chart, b_j is 0 or what the formula says.
+        reach = np.clip(np.nan_to_num(bump.range().upper, nan=1.0, posinf=1.0), 0.0, 1.0)
+        either = TaylorForms.constants(Interval(np.zeros_like(reach), reach), d)
+        bump = bump.where(surely[:, None], either)
+        coefficients, radius = found.coefficients.copy(), found.radius.copy()
+        coefficients[rows], radius[rows] = bump.coefficients, bump.radius
+        return TaylorForms(coefficients, radius)
+
+    def intrinsic(self, j: int) -> bool:
+        """Whether the bump is written in the chart's own coordinates."""
+        chart = self.manifold.charts[j]
+        return chart.given is None or chart.given_is_intrinsic
+
+    def _off(self, j: int, place: Place) -> Flags:
+        """Boxes proved to be off chart j: away from all cells that hold its image."""
+        lower, upper = self.cells[j]
+        where = place.y.range()
+        off = np.ones(len(place), bool)
+        for low, high in zip(lower, upper, strict=True):
+            off &= ((where.upper < low) | (where.lower > high)).any(1)
+        return off
+
+
+def _bump_expression(chart: Chart, manifold: EnclosedManifold, level: float | None) -> ExpressionEnclosure:
+    """b (or its depth, for plateau scores) in the coordinates it is written in."""
+    given = chart.partition or chart.bump
+    if given is not None:
+        return ExpressionEnclosure(given)
+    partition, u = manifold.atlas.partition, chart.inverse.variables
+    if chart.region is not None:
+        factors = [chart.region.expressions[0].xreplace(dict(zip(chart.region.variables, u, strict=True))) / _float(_top(chart))]
+    else:
+        factors = []
+        for k, (lower, upper) in enumerate(chart.boundary):
+            low, high = _float(chart.domain.lower[k]), _float(chart.domain.upper[k])
+            t = (u[k] - low) / (high - low)
+            if not lower and not upper:
+                factors.append(4 * t * (1 - t))
+            elif lower != upper:
+                factors.append(1 - (t if lower else 1 - t) ** 2)
+    product: sympy.Expr = sympy.Integer(1)
+    for factor in factors:
+        depth = sympy.Max(0, factor)
+        if level is not None:
+            product *= depth
+        elif partition.profile == "polynomial":
+            product *= depth**partition.power
+        else:
+            product *= sympy.Piecewise((sympy.exp(1 - 1 / factor), factor > 0), (0, True))
+    return ExpressionEnclosure(ExpressionMap(u, (product,)))
+
+
+def _top(chart: Chart) -> float:
+    assert chart.region is not None
+    return float(chart.region(chart.domain.center)[0])
+
+
+def _float(value: float) -> sympy.Rational:
+    """The number that a float is."""
+    return sympy.Rational(*float(value).as_integer_ratio())
+
+
+def _image(manifold: EnclosedManifold, j: int) -> tuple[Array, Array]:
+    """Boxes in space, (cells, k) corners, that together hold the image of chart j."""
+    domain, d = manifold.charts[j].chart.domain, manifold.atlas.dimension
+    per_side = max(1, int(CELLS ** (1 / d)))
+    edges = [np.linspace(low, high, per_side + 1) for low, high in zip(domain.lower, domain.upper, strict=True)]
+    lower = np.stack(np.meshgrid(*(edge[:-1] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
+    upper = np.stack(np.meshgrid(*(edge[1:] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
+    place = manifold.place(j, lower, upper)
+    kept = ~manifold.outside(place)
+    where = place.y.range()
+    return where.lower[kept], where.upper[kept]
+
+
+@dataclass(eq=False)
+class ScoresJudge:
+    """Judges boxes of one parametrising chart; `bound` of a verdict is sup |t − τ|."""
+
+    chart: int
+    manifold: EnclosedManifold
+    network: EnclosedNetwork
+    reference: EnclosedScores
+    promise: ScorePromise
+    eta: float
+    """The logits of earlier layers are taken to be known to ±η."""
+    least: float = np.inf
+    """max τ is at least this on every box that was settled."""
+    violated: tuple[Array, float] | None = None
+    """Coordinates at which |t − τ| > δ is proved, and by how much."""
+
+    @property
+    def refuted(self) -> bool:
+        return self.violated is not None
+
+    @property
+    def remark(self) -> str:
+        """For whoever is waiting."""
+        return f"|t − τ| ≤ {self.promise.delta:.3g}"
+
+    def __call__(self, lower: Array, upper: Array) -> Verdicts:
+        place = self.manifold.place(self.chart, lower, upper)
+        tag = np.full(len(place), PROVED, np.uint8)
+        tag[self.manifold.elsewhere(place)] = ELSEWHERE
+        tag[self.manifold.outside(place)] = OUTSIDE
+        bound, settled = np.zeros(len(place)), tag != PROVED
+        rows = np.flatnonzero(~settled)
+        if len(rows):
+            some = place.subset(rows)
+            tau = self.network.layers[-1].gate(self.network.before_last(some.y, self.eta))
+            gap = tau - self.reference(some)
+            bound[rows] = gap.range().magnitude.max(1)
+            best = tau.range().lower.max(1)
+            settled[rows] = (bound[rows] <= self.promise.delta) & (best >= self.promise.floor - self.promise.delta)
+            self.least = min(self.least, float(best[settled[rows]].min(initial=np.inf)))
+            self._note(some, gap)
+        none: Indices = np.zeros(len(place), np.intp)
+        return Verdicts(settled, tag, bound, longest_side(place), none, np.empty(0, np.intp))
+
+    def _note(self, place: Place, gap: TaylorForms) -> None:
+        least = (np.abs(gap.center) - gap.radius).max(1)
+        worst = int(np.argmax(np.where(np.isnan(least), -np.inf, least)))
+        if least[worst] > self.promise.delta and self.manifold.charts[self.chart].chart.inside(place.middle[worst]):
+            self.violated = (place.middle[worst], float(least[worst]))
