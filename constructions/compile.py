@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from ..atlas import Atlas, ManifoldTask, TaskGraph, ball_atlas
+from ..atlas.graph import as_graph
 from ..atlas.lint import lint
 from ..errors import EpsilonNotReached, InvalidArgument, LintError, Severity
+from ..moe.channels import Input, Score, Value
+from ..moe.design import Design, Site
 from ..moe.ledger import Claim, Ledger
 from ..moe.model import Model
 from ..moe.network import Network
+from ..moe.promise import ScorePromise
 from . import graph_compile, theorem_4_8
 from .experts.cells import find_cells
 from .experts.charts import Expert, Workshop
@@ -112,7 +116,17 @@ def compile(
     facts |= {"theorem": theorem, "why": why, "epsilon": epsilon, "requested": "width" if width else "epsilon", "seed": seed}
     facts |= _sizes(network, experts, facts.pop("m"))
     facts |= {"warnings": warnings, "seconds": round(time.perf_counter() - started, 3)}
-    return Model(network, Ledger(root), task, facts)
+    return Model(network, Ledger(root), task, facts, _design(task, network, facts))
+
+
+def _design(task: ManifoldTask, network: Network, facts: dict[str, Any]) -> Design:
+    (block,) = as_graph(task).blocks
+    names, last = task.atlas.names, len(network.layers) - 1
+    inputs = tuple(Input(k) for k in range(len(network.inputs)))
+    scored = () if last == 0 else ((*inputs, *(Score(block.name, name) for name in names)),)
+    promise = ScorePromise.from_facts(facts, len(names))
+    site = Site(block.name, last, names, 0 if last else None, facts["routing"], promise, facts["epsilon"], ambient=True)
+    return Design((inputs, *scored, tuple(Value(c) for c in block.components)), (site,), alone=True)
 
 
 def _check_arguments(task: object, epsilon: float | None, width: int | None, theorem: str, dtype: str, max_width: int) -> None:

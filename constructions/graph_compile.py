@@ -19,6 +19,9 @@ from numpy.typing import DTypeLike
 
 from ..atlas import Atlas, Block, Combine, Input, TaskGraph, Tiling
 from ..errors import InvalidArgument
+from ..moe import channels
+from ..moe.channels import Channel, Score, Value
+from ..moe.design import Design, Join, Site
 from ..moe.ledger import Claim, Known, Ledger
 from ..moe.model import Model
 from ..moe.network import Affine, MoELayer, Network
@@ -65,7 +68,7 @@ def compile_graph(
     network = exact.astype(dtype)
     pointwise = {name for name, made in works.built.items() if made.pointwise}
     root = graph_claims.total(task, network, exact, works.ledger_parts(epsilon), works.routes, works.orders, pointwise, epsilon, seed)
-    return Model(network, Ledger(root), task, works.facts(network, epsilon))
+    return Model(network, Ledger(root), task, works.facts(network, epsilon), works.design(network))
 
 
 def _check(task: TaskGraph, theorem: str, depth: str) -> None:
@@ -292,6 +295,29 @@ class _Works:
         sampled = any(claim.known is Known.SAMPLED for claim in claims)
         bound = self.own_error()
         return (graph_claims.propagation(self.task, bound, epsilon, sampled, self.own), *claims)
+
+    def design(self, network: Network) -> Design:
+        """Where everything is; channels are called like what they hold."""
+        score = {f"tau[{b.name}][{piece}]": Score(b.name, piece) for b in self.task.blocks for piece in b.names}
+        value = {f"y[{name}]": Value(name) for node in self.task.nodes for name in node.components}
+        known: dict[str, Channel] = {name: channels.Input(k) for k, name in enumerate(network.inputs)} | score | value
+        states = [tuple(known[name] for name in names) for names in (network.inputs, *(la.channels for la in network.layers))]
+        sites = tuple(self._site(block, states) for block in self.task.blocks)
+        last = len(network.layers) - 1
+        joins = []
+        for node in self.combines:
+            first = f"y[{self.task[node].components[0]}]"
+            layer = next((k for k, la in enumerate(network.layers) if first in la.channels), last)
+            joins.append(Join(node, layer, self.asked(self.task[node]).budget))  # type: ignore[arg-type]
+        return Design(tuple(states), sites, tuple(joins))
+
+    def _site(self, block: Block, states: Sequence[tuple[Channel, ...]]) -> Site:
+        made = self.built[block.name]
+        first = Score(block.name, made.names[0])
+        scored = None if made.scores is None else next(k for k, state in enumerate(states) if first in state) - 1
+        budget = made.claim.budget / (1 - ROUNDING_SHARE)
+        either = made.claim.source == "B2" or any(child.source == "B2" for child in made.claim.children)
+        return Site(block.name, self.routes[block.name], made.names, scored, made.routing, None, budget, either, made.embedded)
 
     def facts(self, network: Network, epsilon: float) -> dict[str, Any]:
         """What a model card and a verifier need to know, as JSON.

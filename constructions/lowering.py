@@ -123,9 +123,9 @@ def layer(gate: Affine, nets: Sequence[ReLUNet], serves: tuple[int, ...], names:
     used = np.flatnonzero(np.any([net.affines[0].weight.any(0) for net in nets], axis=0))
     width = gate.weight.shape[1]
     if len(used) == width or not len(used):
-        return MoELayer(gate, tuple(nets), serves, names, channels)
+        return MoELayer(gate.net, tuple(nets), serves, names, channels)
     narrow = [ReLUNet((Affine(net.affines[0].weight[:, used].copy(), net.affines[0].bias), *net.affines[1:]), net.groups) for net in nets]
-    return MoELayer(gate, tuple(narrow), serves, names, channels, tuple(used.tolist()))
+    return MoELayer(gate.net, tuple(narrow), serves, names, channels, tuple(used.tolist()))
 
 
 def read_out(net: ReLUNet, forms: Sequence[Form], channels: Sequence[str]) -> ReLUNet:

@@ -35,7 +35,7 @@ def scores_layer(task: ManifoldTask, routing: Routing) -> MoELayer:
     net = ReLUNet((hidden, Affine(out, np.concatenate([np.zeros(D), tau.affines[1].bias]))), (groups,))
     channels = (*input_names(task), *(f"tau[{name}]" for name in task.atlas.names))
     gate = Affine(np.zeros((E, D)), np.zeros(E))
-    return MoELayer(gate, (net,), (0,) * E, task.atlas.names, channels)
+    return MoELayer(gate.net, (net,), (0,) * E, task.atlas.names, channels)
 
 
 def chart_layer(task: ManifoldTask, experts: list[Expert]) -> MoELayer:
@@ -44,7 +44,7 @@ def chart_layer(task: ManifoldTask, experts: list[Expert]) -> MoELayer:
     gate = Affine(np.concatenate([np.zeros((E, D)), np.eye(E)], axis=1), np.zeros(E))
     nets = tuple(expert.net for expert in experts)
     outputs = tuple(f"y[{k}]" for k in range(task.outputs))
-    return MoELayer(gate, nets, tuple(range(E)), task.atlas.names, outputs, reads=tuple(range(D)))
+    return MoELayer(gate.net, nets, tuple(range(E)), task.atlas.names, outputs, reads=tuple(range(D)))
 
 
 def build_experts(workshop: Workshop, cells: Sequence[Cell]) -> list[Expert]:

@@ -95,7 +95,7 @@ def _built(
         bound=max(root.bound, *(expert.claim.bound for expert in experts)),
         known=Known.SAMPLED,
     )
-    gate = None if routed is not None or len(block) == 1 else network.layers[0].gate
+    gate = None if routed is not None or len(block) == 1 else network.layers[0].affine_gate
     scores = None if routed is None or len(block) == 1 else routed.tau.net
     nets = tuple(expert.net for expert in experts)
     return BuiltBlock(block, block.names, scores, gate, nets, local, claim, routing, None)

@@ -164,5 +164,5 @@ def round_up(value: float, digits: int = 2) -> float:
 
 def nonzero(network: Network) -> int:
     """Numbers of the network that are not 0: what carries channels is an identity among zeros."""
-    affines = [a for la in network.layers for a in (la.gate, *(affine for net in la.experts for affine in net.affines))]
+    affines = [a for la in network.layers for a in (la.affine_gate, *(affine for net in la.experts for affine in net.affines))]
     return int(sum(np.count_nonzero(a.weight) + np.count_nonzero(a.bias) for a in affines))

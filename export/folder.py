@@ -26,9 +26,13 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from ..atlas import CallableTarget, ManifoldTask, TaskGraph
+from ..atlas.graph import as_graph
 from ..atlas.spec import task_from_spec, task_to_spec
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
 from ..moe import Claim, Known, Ledger, Model, Network
+from ..moe.design import Design
+from ..moe.design_file import describe_design, read_design
+from ..moe.grammar import misfits
 from ..moe.layout import describe, read_network, tensors
 from ..moe.typed_json import MEND, Fields, canonical, finite_json, parse_json
 from .card import model_card
@@ -86,6 +90,7 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
         "task": model.task.name,
         "facts": finite_json(model.facts),
         "network": describe(model.network),
+        "design": describe_design(model.design),
         "files": {name: {"bytes": len(data), "sha256": _sha256(data), "schema": SCHEMA} for name, data in contents.items()},
     }
     facts = Fields(config["facts"], Path(folder) / CONFIG, "facts")
@@ -123,7 +128,20 @@ def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -
         _check_facts(config.child("facts"))
     ledger = Fields.of(parse_json(contents[LEDGER], folder / LEDGER), folder / LEDGER)
     _check_schema(ledger)
-    return Model(network, Ledger(_read_claim(ledger.child("root"))), task, config.mapping("facts"))
+    design = _read_design(config, task, network)
+    return Model(network, Ledger(_read_claim(ledger.child("root"))), task, config.mapping("facts"), design)
+
+
+def _read_design(config: Fields, task: ManifoldTask | TaskGraph, network: Network) -> Design:
+    """The design that config.json holds, held against network and task."""
+    data = config.child("design")
+    design = read_design(data)
+    blocks = [(block.name, set(block.names)) for block in as_graph(task).blocks]
+    if [(site.block, set(site.pieces)) for site in design.sites] != blocks:
+        raise data.error("its sites are not the blocks of the task, each with all its pieces")
+    if found := list(misfits(network, design)):
+        raise data.error(found[0])
+    return design
 
 
 def check_output(folder: str | os.PathLike[str], overwrite: bool) -> None:

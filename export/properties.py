@@ -218,7 +218,7 @@ def _logits(model: Model, size: Array) -> tuple[tuple[Affine | None, ...] | None
     And what folding the embedding in may have changed of them.
     """
     network, Q = model.network, model.task.atlas.embedding  # type: ignore[union-attr]
-    gate = network.layers[-1].gate.astype(float)
+    gate = network.layers[-1].affine_gate.astype(float)
     if len(network.layers) == 1:
         affine, slack = fold_affine(gate, Q, size)
         return (affine,), float(slack.max())

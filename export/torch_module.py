@@ -104,8 +104,8 @@ class TopOneMoE(nn.Module):
 
     def __init__(self, layer: MoELayer) -> None:
         super().__init__()
-        gates, inputs = layer.gate.weight.shape
-        weight, bias = torch.tensor(layer.gate.weight), torch.tensor(layer.gate.bias)
+        gates, inputs = layer.affine_gate.weight.shape
+        weight, bias = torch.tensor(layer.affine_gate.weight), torch.tensor(layer.affine_gate.bias)
         self.router = nn.Linear(inputs, gates, dtype=weight.dtype)
         self.router.load_state_dict({"weight": weight, "bias": bias})
         self.experts = ExpertStack(layer.experts)

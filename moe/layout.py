@@ -19,7 +19,7 @@ def tensors(network: Network) -> dict[str, NDArray]:
     """Every array of the network: layers.{l}.gate.{weight,bias}, layers.{l}.experts.{k}.affines.{j}.{weight,bias}."""
     arrays: dict[str, NDArray] = {}
     for number, layer in enumerate(network.layers):
-        parts = {"gate": layer.gate}
+        parts = {"gate": layer.affine_gate}
         for k, net in enumerate(layer.experts):
             parts |= {f"experts.{k}.affines.{j}": affine for j, affine in enumerate(net.affines)}
         for part, affine in parts.items():
@@ -84,7 +84,7 @@ def read_network(config: Fields, arrays: Mapping[str, NDArray]) -> Network:
             experts.append(ReLUNet(tuple(affine(f"layers.{number}.experts.{k}.affines.{j}") for j in range(len(groups) + 1)), groups))
         reads = None if data["reads"] is None else data.integers("reads")
         return MoELayer(
-            affine(f"layers.{number}.gate"), tuple(experts), data.integers("serves"), data.texts("names"), data.texts("channels"), reads
+            affine(f"layers.{number}.gate").net, tuple(experts), data.integers("serves"), data.texts("names"), data.texts("channels"), reads
         )
 
     try:
@@ -92,7 +92,7 @@ def read_network(config: Fields, arrays: Mapping[str, NDArray]) -> Network:
     except (InvalidArgument, IndexError) as error:
         raise FolderError(f"{config.path}: does not describe the arrays of model.safetensors ({error}); {MEND}") from error
     for number, moe in enumerate(network.layers):
-        inputs = moe.gate.weight.shape[1]
+        inputs = moe.affine_gate.weight.shape[1]
         if moe.reads is not None and not all(0 <= channel < inputs for channel in moe.reads):
             raise config.error(f"layers[{number}].reads names channels beyond the {inputs} that arrive")
     if left:

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any, overload
 from numpy.typing import ArrayLike
 
 from ..atlas import ManifoldTask, TaskGraph
+from ..atlas.graph import as_graph
 from ..errors import InvalidArgument
+from .design import Design, design_of
+from .grammar import check_network
 from .ledger import Ledger
 from .network import Floats, Network
+from .promise import ScorePromise
 
 if TYPE_CHECKING:
     from ..explain.graph import GraphExplanation
@@ -28,9 +32,17 @@ class Model:
     facts: Mapping[str, Any]
     """JSON-able: theorem, routing, epsilon, delta (the budget of τ), multiplicity, mu, m, true_width, seconds, seed.
 
-    For a task graph (routing "graph"), beside theorem, epsilon, m, …: depth, pieces (exactly), blocks, and where to find each block in the
-    network: `routes`, `scores`, `slots`; see `graph_compile`.
+    For a task graph (routing "graph"), beside theorem, epsilon, m, …: depth, pieces (exactly) and blocks.
     """
+    design: Design = None  # type: ignore[assignment]
+    """Where everything is in the network. For a task on one manifold it may be left out: gate output i of the last layer is chart i."""
+
+    def __post_init__(self) -> None:
+        if self.design is None:
+            (block,) = as_graph(self.manifold_task).blocks
+            promise = ScorePromise.from_facts(self.facts, len(block.names))
+            object.__setattr__(self, "design", design_of(self.network, block.name, block.names, block.components, promise))
+        check_network(self.network, self.design)
 
     def __repr__(self) -> str:
         network, total = self.network, self.ledger.root

@@ -96,6 +96,11 @@ class Fields:
     def text(self, key: str) -> str:
         return self._typed(key, str, "a string")
 
+    def flag(self, key: str) -> bool:
+        if not isinstance(self[key], bool):
+            raise self.error(f'"{key}" is not true or false')
+        return self[key]
+
     def integer(self, key: str) -> int:
         value = self._typed(key, int, "an integer")
         if not 0 <= value < 2**63:

@@ -325,8 +325,8 @@ def test_large_arrays_of_the_task_go_into_a_file_of_their_own(circle: Model, tmp
     unembed = Affine(Q.T.copy(), np.zeros(2))
     first, last = circle.network.layers
     nets = tuple(type(net)((net.affines[0].after(unembed), *net.affines[1:]), net.groups) for net in first.experts)
-    layer = MoELayer(first.gate.after(unembed), nets, first.serves, first.names, first.channels)
-    model = replace(circle, task=task, network=Network((layer, last), tuple(f"x[{k}]" for k in range(5))))
+    layer = MoELayer(first.gate.affine.after(unembed), nets, first.serves, first.names, first.channels)
+    model = replace(circle, task=task, network=Network((layer, last), tuple(f"x[{k}]" for k in range(5))), design=None)
     folder = atlasmoe.save(model, tmp_path / "m")
     assert {path.name for path in folder.iterdir()} == {*FILES, "atlas.safetensors"}
     again = atlasmoe.load(folder)

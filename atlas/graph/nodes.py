@@ -106,6 +106,8 @@ class Block:
     subtasks: tuple[ExpressionMap, ...]
     outputs: tuple[str, ...] = ()
     """The names of the values; () for the default (`component_names`)."""
+    given: ManifoldTask | None = None
+    """The task on one manifold that this block is all of (`as_graph`); its atlas may be embedded, and its target of any kind."""
 
     def __post_init__(self) -> None:
         if not self.outputs and self.subtasks:
@@ -183,6 +185,8 @@ class Block:
     @cached_property
     def task(self) -> ManifoldTask:
         """The block alone as a task on its atlas: what Theorem 4.8 compiles and `lint` looks at. Only for atlases."""
+        if self.given is not None:
+            return self.given
         if not isinstance(self.domain, Atlas):
             raise InvalidArgument(f'block "{self.name}" is cut into pieces: it is no task on an atlas')
         if self.uniform:

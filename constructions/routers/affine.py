@@ -239,7 +239,7 @@ def assemble(task: ManifoldTask, routing: AffineRouting, experts: Sequence[Exper
     """Ψ = expert argmax_i (c_i·x + b_i), in float64: one layer, which reads x itself."""
     outputs = tuple(f"y[{k}]" for k in range(task.outputs))
     nets = tuple(expert.net for expert in experts)
-    layer = MoELayer(routing.gate, nets, tuple(range(len(nets))), task.atlas.names, outputs)
+    layer = MoELayer(routing.gate.net, nets, tuple(range(len(nets))), task.atlas.names, outputs)
     return Network((layer,), input_names(task))
 
 
@@ -248,4 +248,4 @@ def gate_only(routing: AffineRouting) -> Network:
     D, E = routing.atlas.ambient_dimension, len(routing.atlas)
     dtype = routing.stored.weight.dtype
     zero = ReLUNet((Affine(np.zeros((1, D), dtype), np.zeros(1, dtype)),), ())
-    return Network((MoELayer(routing.stored, (zero,), (0,) * E, routing.atlas.names, ("y[0]",)),), tuple(f"x[{k}]" for k in range(D)))
+    return Network((MoELayer(routing.stored.net, (zero,), (0,) * E, routing.atlas.names, ("y[0]",)),), tuple(f"x[{k}]" for k in range(D)))

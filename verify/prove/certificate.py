@@ -124,7 +124,7 @@ class Certificate:
         except (OSError, ValueError) as error:
             raise FolderError(f"{folder}: holds no model that this certificate could be about ({error}); save the model first") from error
         for number, layer in enumerate(self.network.layers):
-            maps = {"gate": layer.gate}
+            maps = {"gate": layer.affine_gate}
             for k, net in enumerate(layer.experts):
                 maps |= {f"experts.{k}.affines.{j}": affine for j, affine in enumerate(net.affines)}
             for part, affine in maps.items():

@@ -120,7 +120,7 @@ def _fingerprint(network: Network, task: ManifoldTask, options: Mapping[str, Any
     add(json.dumps(options, sort_keys=True), task.name)
     for layer in network.layers:
         add(layer.serves, layer.reads, len(layer.channels))
-        for affine in (layer.gate, *(affine for net in layer.experts for affine in net.affines)):
+        for affine in (layer.affine_gate, *(affine for net in layer.experts for affine in net.affines)):
             add(affine.weight, affine.bias)
         add([len(net.affines) for net in layer.experts])
     _add_atlas(task.atlas, add)

@@ -94,7 +94,7 @@ class _Layer:
 
     def __init__(self, layer: MoELayer, carries: Indices, embedding: Array | None, size: Array, inputs: int) -> None:
         self.layer, self.embedding, self.size = layer, embedding, size
-        self.gate = _Map(layer.gate, carries, embedding, size, inputs)
+        self.gate = _Map(layer.affine_gate, carries, embedding, size, inputs)
         self.reads = np.arange(len(carries)) if layer.reads is None else np.array(layer.reads, np.intp)
         self.carries = carries
         self.serves = np.array(layer.serves, np.intp)
@@ -189,7 +189,7 @@ def carried_inputs(layer: MoELayer, carries: Indices) -> Indices:
 
 def carried_channels(layer: MoELayer) -> Indices:
     """Which arriving channel each channel behind the layer equals exactly, whichever expert is taken; −1 for none."""
-    reads = np.arange(layer.gate.weight.shape[1]) if layer.reads is None else np.array(layer.reads, np.intp)
+    reads = np.arange(layer.affine_gate.weight.shape[1]) if layer.reads is None else np.array(layer.reads, np.intp)
     found = None
     for expert in layer.experts:
         parts = split(expert)

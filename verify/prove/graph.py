@@ -312,7 +312,7 @@ def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:
     Only what all experts of the last layer share counts; what they do not share stays in the network.
     """
     last = network.layers[-1]
-    reads = range(last.gate.weight.shape[1]) if last.reads is None else last.reads
+    reads = range(last.affine_gate.weight.shape[1]) if last.reads is None else last.reads
     origins = Slicer(network).origins[-2]
     channels = [n for n, channel in enumerate(reads) if origins[channel] == (0, leaf)]
     if len(channels) != 1:

@@ -76,7 +76,7 @@ def network(weights: Network, size: Array, computed: Array, dtype: DTypeLike) ->
     eta = 0.0
     outputs = np.zeros(0)
     for layer in weights.layers:
-        eta = max(eta, float(affine(layer.gate, x, dtype).error.max()))
+        eta = max(eta, float(affine(layer.affine_gate, x, dtype).error.max()))
         inputs = x if layer.reads is None else Magnitudes(x.size[list(layer.reads)], x.error[list(layer.reads)])
         each = [net(expert, inputs, dtype) for expert in layer.experts]
         outputs = np.array([found.error.max() for found in each])

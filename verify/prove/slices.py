@@ -83,7 +83,7 @@ def _restricted(
         used[reads[(net.affines[0].weight != 0).any(0)]] = True
     decides = len(nets) > 1
     if decides:
-        used |= (layer.gate.weight != 0).any(0)
+        used |= (layer.affine_gate.weight != 0).any(0)
     below = np.array([c for c in np.flatnonzero(used) if arriving[c] not in known], np.intp)
     sources, column = list(carried), [-1] * len(carried)
     for c in np.flatnonzero(used).tolist():
@@ -104,12 +104,12 @@ def _restricted(
     place = [len(below) + n for n in range(len(carried))]
     experts = tuple(_beside(net, np.asarray(picks[:, reads]), place) for net in nets)
     if decides:
-        gate = Affine(np.asarray(layer.gate.weight @ picks.T, layer.dtype), layer.gate.bias)
+        gate = Affine(np.asarray(layer.affine_gate.weight @ picks.T, layer.dtype), layer.affine_gate.bias)
     else:
         gate = Affine(np.zeros((1, len(picks)), layer.dtype), np.zeros(1, layer.dtype))
     names = layer.names if decides else ("all",)
     written = (*(layer.channels[c] for c in wanted), *(f"carried{origin}" for origin in carried))
-    return MoELayer(gate, experts, serves if decides else (0,), names, written), below, sources
+    return MoELayer(gate.net, experts, serves if decides else (0,), names, written), below, sources
 
 
 def _beside(net: ReLUNet, picks: Array, place: list[int]) -> ReLUNet:

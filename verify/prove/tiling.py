@@ -28,11 +28,11 @@ def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bo
     axes = matrix.argmax(1)
     slicer = Slicer(network)
     arriving = slicer.origins[-2]
-    unit = ((last.gate.weight == 1).sum(1) == 1) & ((last.gate.weight != 0).sum(1) == 1)
-    if not unit.all() or last.gate.bias.any():
+    unit = ((last.affine_gate.weight == 1).sum(1) == 1) & ((last.affine_gate.weight != 0).sum(1) == 1)
+    if not unit.all() or last.affine_gate.bias.any():
         return None
     pieces = []
-    for row in last.gate.weight:
+    for row in last.affine_gate.weight:
         layer, channel = arriving[int(row.argmax())]
         box = None if layer == 0 else _box(slicer, layer, channel, axes, tiling.dimension)
         if box is None or (piece := _piece(tiling, *box, beyond)) is None:

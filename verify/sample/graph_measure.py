@@ -173,7 +173,7 @@ class Replay:
 
     def rounding(self, layer: int, size: Array) -> Array:
         """g at each point: `UNITS` units of rounding of what a gate adds up, of x̂ or of `size`, whichever is largest, at least of 1."""
-        gate = self.gauge.network.layers[layer].gate
+        gate = self.gauge.network.layers[layer].affine_gate
         terms = np.abs(self.arriving(layer)) @ np.abs(gate.weight.astype(float)).T + np.abs(gate.bias.astype(float))
         scale = np.maximum(np.maximum(terms.max(1), np.abs(self.read).max(1)), np.maximum(size, 1.0))
         return UNITS * float(np.finfo(self.gauge.network.dtype).eps) * scale

@@ -1,0 +1,100 @@
+"""The design inside config.json: every channel, site and join, and back, with every type checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import InvalidArgument
+from .channels import Channel, Input, Score, Value
+from .design import Design, Join, Site
+from .promise import ScorePromise
+from .typed_json import Fields
+
+PROMISED = ("floor", "delta", "plateau_level", "balls")
+
+
+def describe_design(design: Design) -> dict[str, Any]:
+    """The design as JSON."""
+    return {
+        "form": design.form,
+        "alone": design.alone,
+        "states": [[_channel(channel) for channel in state] for state in design.states],
+        "sites": [
+            {
+                "block": site.block,
+                "layer": site.layer,
+                "pieces": list(site.pieces),
+                "scores": site.scores,
+                "router": site.router,
+                "promise": None if site.promise is None else {name: getattr(site.promise, name) for name in PROMISED},
+                "budget": site.budget,
+                "either": site.either,
+                "ambient": site.ambient,
+            }
+            for site in design.sites
+        ],
+        "joins": [{"node": join.node, "layer": join.layer, "budget": join.budget} for join in design.joins],
+    }
+
+
+def _channel(channel: Channel) -> list[Any]:
+    match channel:
+        case Input(index):
+            return ["input", index]
+        case Score(block, piece):
+            return ["score", block, piece]
+        case Value(component):
+            return ["value", component]
+
+
+def read_design(fields: Fields) -> Design:
+    """What `describe_design` wrote. Raises `FolderError` for anything else; whether it fits a network is `check_network`'s to say."""
+    return Design(
+        states=tuple(tuple(_read_channel(fields, entry) for entry in _entries(fields, state)) for state in fields.list("states")),
+        sites=tuple(_site(data) for data in fields.children("sites")),
+        joins=tuple(Join(data.text("node"), data.integer("layer"), _number(data, "budget")) for data in fields.children("joins")),
+        form=fields.text("form"),
+        alone=fields.flag("alone"),
+    )
+
+
+def _entries(fields: Fields, state: object) -> list[object]:
+    if not isinstance(state, list):
+        raise fields.error('"states" is not a list of lists')
+    return state
+
+
+def _read_channel(fields: Fields, entry: object) -> Channel:
+    match entry:
+        case ["input", int(index)] if not isinstance(index, bool) and 0 <= index < 2**31:
+            return Input(index)
+        case ["score", str(block), str(piece)]:
+            return Score(block, piece)
+        case ["value", str(component)]:
+            return Value(component)
+    raise fields.error(f'"states" holds {str(entry)[:80]}, which is no channel')
+
+
+def _site(data: Fields) -> Site:
+    promise = None
+    if data["promise"] is not None:
+        said = data.child("promise")
+        try:
+            promise = ScorePromise(said.number("floor"), said.number("delta"), _number(said, "plateau_level"), said.flag("balls"))
+        except InvalidArgument as error:
+            raise said.error(str(error)) from error
+    return Site(
+        block=data.text("block"),
+        layer=data.integer("layer"),
+        pieces=data.texts("pieces"),
+        scores=None if data["scores"] is None else data.integer("scores"),
+        router=data.text("router"),
+        promise=promise,
+        budget=_number(data, "budget"),
+        either=data.flag("either"),
+        ambient=data.flag("ambient"),
+    )
+
+
+def _number(data: Fields, key: str) -> float | None:
+    return None if data[key] is None else data.number(key)

@@ -1,0 +1,206 @@
+"""`MoELayer`: h ← carry(h) + scatter(Σ_k w_k · expert_k(h[reads]) + shared(h[reads])), the K experts k with the largest logits.
+
+The layer of the paper is the one with an affine gate, K = 1 and nothing carried or shared: then the chosen expert's output is
+the state. Every other part is there to be left out: no gate is a dense layer, a two-layer gate is a nonlinear one (N1), carried
+channels pass beside the experts exactly (N8), a shared expert is added for every input (N3–N7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..errors import InvalidArgument
+from .nets import Affine, Floats, ReLUNet
+
+Indices = NDArray[np.intp]
+CHUNK = 1 << 22
+"""Hidden activations, logits or states evaluated at a time, in numbers: keeps the working set in the cache-to-RAM range of any machine."""
+
+
+class Weighting(StrEnum):
+    """How the outputs of the K chosen experts are weighed, s_k their logits."""
+
+    SOFTMAX = "softmax"
+    """exp(s_k) / Σ exp(s_j) over the chosen; exactly 1 if K = 1."""
+    UNIFORM = "uniform"
+    """1 / K."""
+    RECTIFIED = "rectified"
+    """σ(s_k), not normalised (N18)."""
+
+
+@dataclass(frozen=True, eq=False)
+class MoELayer:
+    """One layer; the module says what it computes. Ties between logits go to the first index.
+
+    Experts that are equal are stored once: gate output i is served by `experts[serves[i]]`. `reads` are the channels that experts
+    (and the shared one) read; None: all that arrive. Raises `InvalidArgument` if the parts do not fit each other.
+    """
+
+    gate: ReLUNet | None
+    """Logits of all arriving channels, affine or two-layer; None: a dense layer of one expert. An `Affine` may be given."""
+    experts: tuple[ReLUNet, ...]
+    serves: tuple[int, ...]
+    names: tuple[str, ...]
+    """One name per gate output; of a dense layer, one for its expert."""
+    channels: tuple[str, ...]
+    """One name per channel that leaves the layer."""
+    reads: tuple[int, ...] | None = None
+    writes: tuple[int, ...] | None = None
+    """Where among `channels` the outputs of the experts go; None: they are all of them."""
+    carries: tuple[int, ...] | None = None
+    """For every channel that leaves the one that arrives and is carried there, −1 for none; None: nothing is carried."""
+    shared: ReLUNet | None = None
+    top_k: int = 1
+    weighting: Weighting = Weighting.SOFTMAX
+
+    def __post_init__(self) -> None:
+        if isinstance(self.gate, Affine):
+            object.__setattr__(self, "gate", self.gate.net)
+        gates = 1 if self.gate is None else self.gate.outputs
+        if len(self.serves) != gates or len(self.names) != gates or set(self.serves) != set(range(len(self.experts))):
+            raise InvalidArgument(
+                f"{gates} gate outputs, {len(self.names)} names, routes to stored experts {sorted(set(self.serves))} of {len(self.experts)}"
+            )
+        if not 1 <= self.top_k <= gates:
+            raise InvalidArgument(f"top_k = {self.top_k}, but there are {gates} gate outputs")
+        reads = self.experts[0].inputs if self.reads is None else len(self.reads)
+        writes = len(self.channels) if self.writes is None else len(self.writes)
+        for net in (*self.experts, *(() if self.shared is None else (self.shared,))):
+            if (net.inputs, net.outputs) != (reads, writes):
+                maps = f"R^{net.inputs} to R^{net.outputs}"
+                raise InvalidArgument(f"an expert maps {maps}, the layer reads {reads} and writes {writes} channels")
+        if self.carries is not None and len(self.carries) != len(self.channels):
+            raise InvalidArgument(f"{len(self.carries)} entries say what is carried to {len(self.channels)} channels")
+        if self.writes is not None and not set(self.writes) <= set(range(len(self.channels))):
+            raise InvalidArgument(f"experts write channels {self.writes} of {len(self.channels)}")
+        if len(set(self.writes or ())) != len(self.writes or ()):
+            raise InvalidArgument(f"experts write a channel twice: {self.writes}")
+
+    def __len__(self) -> int:
+        """E, the number of experts the gate chooses from."""
+        return len(self.names)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.experts[0].dtype
+
+    @property
+    def nets(self) -> tuple[ReLUNet, ...]:
+        """All nets: the gate if there is one, the shared expert if there is one, the stored experts."""
+        return (*(net for net in (self.gate, self.shared) if net is not None), *self.experts)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the chosen expert's output is the state: the layer of the paper."""
+        return self.top_k == 1 and self.shared is None and self.writes is None and self.carries is None and self._unit
+
+    @property
+    def _unit(self) -> bool:
+        """Whether a single chosen expert has weight 1."""
+        return self.top_k == 1 and self.weighting is not Weighting.RECTIFIED
+
+    @property
+    def affine_gate(self) -> Affine:
+        """The gate as one affine map. Raises `InvalidArgument` where there is none, or a nonlinear one."""
+        if self.gate is None:
+            raise InvalidArgument("a dense layer has no gate")
+        return self.gate.affine
+
+    @property
+    def sources(self) -> Indices:
+        """For every channel that leaves the one that is carried there, −1 for none; (channels,)."""
+        return np.full(len(self.channels), -1) if self.carries is None else np.array(self.carries, np.intp)
+
+    @property
+    def targets(self) -> Indices:
+        """Where among the channels the outputs of the experts go."""
+        return np.arange(len(self.channels)) if self.writes is None else np.array(self.writes, np.intp)
+
+    def accepts(self, arriving: int) -> bool:
+        """Whether the layer can read so many channels."""
+        whole = {net.inputs for net in (self.gate, self.experts[0] if self.reads is None else None) if net is not None}
+        touched = [*(self.reads or ()), *(source for source in self.carries or () if source != -1)]
+        return whole <= {arriving} and all(0 <= channel < arriving for channel in touched)
+
+    @property
+    def parameters(self) -> int:
+        """Stored numbers."""
+        return sum(net.parameters for net in self.nets)
+
+    @property
+    def active_parameters(self) -> int:
+        """Numbers that one input meets: the gate, the shared expert, the K largest experts."""
+        largest = sorted((self.experts[k].parameters for k in self.serves), reverse=True)[: self.top_k]
+        return sum(net.parameters for net in (self.gate, self.shared) if net is not None) + sum(largest)
+
+    def read(self, x: Floats) -> Floats:
+        """What experts read of the state."""
+        return x if self.reads is None else x[:, list(self.reads)]
+
+    def logits(self, x: Floats) -> Floats:
+        """[N, arriving] to [N, E]; zeros of a dense layer."""
+        return np.zeros((len(x), 1), self.dtype) if self.gate is None else self.gate(x)
+
+    def choose(self, logits: Floats) -> Indices:
+        """The K gate outputs with the largest logits, [N, K], best first; the first of equal ones."""
+        if self.top_k == 1:
+            return np.argmax(logits, axis=1)[:, None]
+        return np.argsort(-logits, axis=1, kind="stable")[:, : self.top_k]
+
+    def weights(self, chosen: Indices, logits: Floats) -> Floats:
+        """w_k of the chosen experts, [N, K]."""
+        scores = np.take_along_axis(logits, chosen, axis=1)
+        if self.weighting is Weighting.RECTIFIED:
+            return np.maximum(scores, 0)
+        if self.weighting is Weighting.UNIFORM:
+            return np.full_like(scores, 1 / self.top_k)
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def forward(self, x: Floats, chosen: Indices, logits: Floats | None = None) -> Floats:
+        """The state behind the layer; each input runs through its chosen experts only, [N] or [N, K]."""
+        chosen = chosen[:, None] if chosen.ndim == 1 else chosen
+        inputs = self.read(x)
+        out = self._run(inputs, chosen[:, 0])
+        if not self._unit:
+            w = self.weights(chosen, self.logits(x) if logits is None else logits)
+            out = out * w[:, :1]
+            for k in range(1, chosen.shape[1]):
+                out = out + w[:, k : k + 1] * self._run(inputs, chosen[:, k])
+        if self.shared is not None:
+            out = out + self.shared(inputs)
+        return self._placed(x, out)
+
+    def _run(self, inputs: Floats, route: Indices) -> Floats:
+        """One expert's outputs for every row."""
+        stored = np.asarray(self.serves)[route]
+        out = np.empty((len(inputs), self.experts[0].outputs), self.dtype)
+        order = np.argsort(stored, kind="stable")
+        bounds = np.searchsorted(stored[order], np.arange(len(self.experts) + 1))
+        for k in np.flatnonzero(np.diff(bounds)):
+            net, rows = self.experts[k], order[bounds[k] : bounds[k + 1]]
+            step = max(1, CHUNK // max(net.widths, default=1))
+            for start in range(0, len(rows), step):
+                part = rows[start : start + step]
+                out[part] = net(inputs[part])
+        return out
+
+    def _placed(self, x: Floats, written: Floats) -> Floats:
+        """carry(h) + scatter(written)."""
+        if self.writes is None and self.carries is None:
+            return written
+        out = np.zeros((len(x), len(self.channels)), self.dtype)
+        kept = self.sources >= 0
+        out[:, kept] = x[:, self.sources[kept]]
+        out[:, self.targets] += written
+        return out
+
+    def astype(self, dtype: DTypeLike) -> MoELayer:
+        def cast(net: ReLUNet | None) -> ReLUNet | None:
+            return None if net is None else net.astype(dtype)
+
+        return replace(self, gate=cast(self.gate), experts=tuple(net.astype(dtype) for net in self.experts), shared=cast(self.shared))
