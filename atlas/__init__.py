@@ -3,13 +3,15 @@
 from ..expressions.box import Array, Box
 from ..expressions.maps import ExpressionMap
 from ..expressions.parse import caret, format_expression, parse_expression
-from .atlas import Atlas, Points, concatenate
+from .atlas import Atlas
 from .ball import ball_atlas
 from .chart import BallChart, Chart, Piece
+from .domain import Domain
 from .graph import Block, BoxPiece, Combine, Input, TaskGraph, Tiling, Trace
 from .lint import lint
 from .manifolds import LIBRARY, Entry, builtin, embed, product
 from .partition import PartitionOfUnity
+from .points import Points, concatenate
 from .power import power_atlas
 from .spec.task import load_task, task_from_spec, task_to_spec
 from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
@@ -26,6 +28,7 @@ __all__ = [
     "Chart",
     "ChartTarget",
     "Combine",
+    "Domain",
     "Entry",
     "ExpressionMap",
     "ExpressionTarget",

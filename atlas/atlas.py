@@ -12,33 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from ..errors import InvalidArgument
-from ..expressions.box import Array
+from ..expressions.box import Array, Box
 from .chart import BallChart, Chart
+from .domain import first_valid
 from .partition import PartitionOfUnity
+from .points import Points, concatenate
 
 DEFAULT_PARTITION = PartitionOfUnity()
 DEPTH = PartitionOfUnity(power=1)
 """Bumps that are the depth itself."""
-
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """N points of M, each with the parametrising chart and the intrinsic coordinates it was made from."""
-
-    chart: NDArray[np.intp]
-    """(N,) index into `Atlas.parametrising`."""
-    intrinsic: Array
-    """(N, d)."""
-    base: Array
-    """(N, k) in the coordinates that targets and charts are written in."""
-    ambient: Array
-    """(N, D) after the embedding: what the network reads."""
-
-    def __len__(self) -> int:
-        return len(self.chart)
-
-    def __getitem__(self, index: Any) -> Points:
-        return Points(self.chart[index], self.intrinsic[index], self.base[index], self.ambient[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +58,20 @@ class Atlas:
     def __len__(self) -> int:
         """E, the number of charts."""
         return len(self.charts)
+
+    @property
+    def noun(self) -> str:
+        return "chart"
+
+    @property
+    def exclusive(self) -> bool:
+        """False: where charts overlap, subtasks agree."""
+        return False
+
+    @property
+    def box(self) -> Box | None:
+        """None: M is given by its charts."""
+        return None
 
     @property
     def dimension(self) -> int:
@@ -175,6 +171,18 @@ class Atlas:
             return self.partition.bump(candidate, base) > 0
         return candidate.contains(base)
 
+    def membership(self, base: ArrayLike) -> NDArray[np.bool_]:
+        """In which charts each point y of M lies; [..., k] to [..., E]."""
+        return np.stack([self.contains(i, base) for i in range(len(self))], axis=-1)
+
+    def owner(self, base: ArrayLike) -> NDArray[np.intp]:
+        """The first chart that each point lies in; [..., k] to [...], −1 off M."""
+        return first_valid(self.membership(base))
+
+    def margin(self, base: ArrayLike) -> Array:
+        """The depth of the deepest chart at each point; [..., k] to [...]."""
+        return np.asarray(self.plateau(base, 1.0).max(-1))
+
     def parametrise(self, chart: ArrayLike, intrinsic: ArrayLike) -> Points:
         """The points φ⁻¹(u) for parametrising-chart indices (N,) and intrinsic coordinates (N, d)."""
         intrinsic = np.atleast_2d(np.asarray(intrinsic, float))
@@ -196,7 +204,7 @@ class Atlas:
         parts = []
         for i, n in enumerate(share):
             if n:
-                parts.append(self.parametrise(i, _draw(self.parametrising[i], int(n), rng, low_discrepancy)))
+                parts.append(self.parametrise(i, self.parametrising[i].draw(int(n), rng, low_discrepancy=low_discrepancy)))
         order = np.arange(count) if low_discrepancy else rng.permutation(count)
         return concatenate(parts)[order]
 
@@ -205,7 +213,7 @@ class Atlas:
         rng = np.random.default_rng([seed, chart])
         target = self.charts[chart]
         if isinstance(target, Chart):
-            points = self.parametrise(chart, _draw(target, count, rng, True))
+            points = self.parametrise(chart, target.draw(count, rng, low_discrepancy=True))
             return points.intrinsic, points
         kept: list[Points] = []
         found, tried = 0, 0
@@ -225,23 +233,3 @@ class Atlas:
         points = concatenate(kept)
         points = points[rng.permutation(len(points))[:count]]
         return target.forward(points.base), points
-
-
-def concatenate(parts: list[Points]) -> Points:
-    """Several `Points` as one."""
-    return Points(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("chart", "intrinsic", "base", "ambient")))
-
-
-def _draw(chart: Chart, count: int, rng: np.random.Generator, low_discrepancy: bool) -> Array:
-    """`count` intrinsic points of one chart, by rejection outside its region."""
-    kept: list[Array] = []
-    found, tried = 0, 0
-    while found < count:
-        batch = 2 * count if chart.region is not None else count
-        drawn = chart.domain.low_discrepancy(batch, int(rng.integers(2**31))) if low_discrepancy else chart.domain.uniform(batch, rng)
-        drawn = drawn[chart.inside(drawn)]
-        kept.append(drawn)
-        found, tried = found + len(drawn), tried + batch
-        if found < count and tried > 10_000 and found < 1e-4 * tried:
-            raise InvalidArgument(f'chart "{chart.name}": its region is positive at only {found} of {tried} points of its box')
-    return np.concatenate(kept)[:count]

@@ -17,9 +17,10 @@ from scipy.spatial.distance import pdist
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
 from . import arguments
-from .atlas import Atlas, Points, concatenate
+from .atlas import Atlas
 from .chart import BallChart, Piece
 from .covering import covering_radius, farthest_points, relaxed
+from .points import Points, concatenate
 
 OVERLAP = 1.3
 """r / covering radius when the number of charts is given. Every point of M then has depth 1 − |y − c|²/r² ≥ 0.4 in some ball."""

@@ -88,6 +88,20 @@ class Chart:
             intrinsic[..., k] = column
         return intrinsic
 
+    def draw(self, count: int, rng: np.random.Generator, *, low_discrepancy: bool = False) -> Array:
+        """`count` intrinsic points (count, d) in U, uniform or Sobol in the box, by rejection outside the region."""
+        kept: list[Array] = []
+        found, tried = 0, 0
+        while found < count:
+            batch = 2 * count if self.region is not None else count
+            drawn = self.domain.low_discrepancy(batch, int(rng.integers(2**31))) if low_discrepancy else self.domain.uniform(batch, rng)
+            drawn = drawn[self.inside(drawn)]
+            kept.append(drawn)
+            found, tried = found + len(drawn), tried + batch
+            if found < count and tried > 10_000 and found < 1e-4 * tried:
+                raise InvalidArgument(f'chart "{self.name}": its region is positive at only {found} of {tried} points of its box')
+        return np.concatenate(kept)[:count]
+
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Whether y ∈ M lies in U: φ(y) is inside and φ⁻¹ takes it back to y. Needs `forward`; [..., k] to [...]."""
         if self.forward is None:

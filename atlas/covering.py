@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..expressions.box import Array
-from .atlas import Atlas, Points, concatenate
+from .atlas import Atlas
 from .chart import Chart
+from .points import Points, concatenate
 
 RELAXATION_POWERS = (2.0, 2.0, 4.0, 8.0, 16.0, np.inf, np.inf)
 ROUNDS_PER_POWER = 3

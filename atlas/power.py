@@ -17,10 +17,11 @@ from scipy.spatial.distance import pdist, squareform
 from ..errors import InvalidArgument
 from ..expressions.box import Array
 from . import arguments
-from .atlas import Atlas, Points
+from .atlas import Atlas
 from .ball import LEAST_OVERLAP, LEAST_STRETCH, PIECE_REACH, pieces_of, spread, tangent_frames
 from .chart import BallChart
 from .covering import covering_margin
+from .points import Points
 
 CANDIDATES = 512
 COVERED = 1 << 12

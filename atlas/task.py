@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from ..errors import InvalidArgument
 from ..expressions.box import Array
 from ..expressions.maps import ExpressionMap
-from .atlas import Atlas, Points
+from .atlas import Atlas
+from .points import Points
 
 
 @dataclass(frozen=True, eq=False)

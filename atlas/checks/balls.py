@@ -9,8 +9,9 @@ from scipy.spatial import cKDTree
 
 from ...errors import Finding
 from ...expressions.box import Array
-from ..atlas import Atlas, Points
+from ..atlas import Atlas
 from ..chart import BallChart
+from ..points import Points
 from .probe import error, number, worst
 
 ORTHONORMAL = 1e-9

@@ -8,8 +8,9 @@ A task without errors is no proof that the assumptions hold, only that no sample
 from __future__ import annotations
 
 from ...errors import Finding, Severity
-from ..atlas import Atlas, Points, concatenate
+from ..atlas import Atlas
 from ..chart import BallChart
+from ..points import Points, concatenate
 from ..task import ManifoldTask
 from . import balls, bumps, cover, injective, maps, smoothness, target
 from .probe import Probe

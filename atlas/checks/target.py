@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import Finding
 from ...expressions.box import Array
-from ..atlas import Points
+from ..points import Points
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from .locate import locate
 from .maps import check_evaluates, check_finite

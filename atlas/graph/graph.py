@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
 
 from ...errors import InvalidArgument, LintError
-from ...expressions.box import Array, Box
+from ...expressions.box import Array
+from ..domain import first_valid
 from .nodes import Block, Combine, Input, Node
 from .structure import structure
 
@@ -37,8 +38,7 @@ class Trace:
     @property
     def routes(self) -> NDArray[np.intp]:
         """One valid chart or piece for every block, the first, (N, L); −1 where there is none."""
-        columns = [np.where(valid.any(1), valid.argmax(1), -1) for valid in self.valid.values()]
-        return np.stack(columns, axis=-1).astype(np.intp)
+        return np.stack([first_valid(valid) for valid in self.valid.values()], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +132,7 @@ class TaskGraph:
     @cached_property
     def projection(self) -> Array | None:
         """The matrix that takes a point as the network reads it to its `coordinates`, (k, D); None for the identity."""
-        parts = [
-            np.eye(node.base_dimension) if isinstance(node.manifold, Box) or node.manifold.embedding is None else node.manifold.embedding.T
-            for node in self.inputs
-        ]
+        parts = [np.eye(node.base_dimension) if (Q := node.domain.embedding) is None else Q.T for node in self.inputs]
         whole: Array = block_diag(*parts)
         return None if whole.shape[0] == whole.shape[1] and np.array_equal(whole, np.eye(len(whole))) else whole
 
@@ -206,7 +203,7 @@ def value_of(block: Block, read: Array, valid: NDArray[np.bool_]) -> Array:
         rows = valid.any(1)
         result[rows] = block.subtask(0, read[rows])
         return result
-    which = np.where(valid.any(1), valid.argmax(1), -1)
+    which = first_valid(valid)
     for i in np.unique(which[which >= 0]):
         rows = which == i
         result[rows] = block.subtask(int(i), read[rows])

@@ -38,11 +38,6 @@ def expression_map(reads: Sequence[str], texts: Texts, where: str = "expression"
     return ExpressionMap(tuple(symbols.values()), tuple(parse_expression(text, symbols, where) for text in listed))
 
 
-def base_dimension(manifold: Box | Atlas) -> int:
-    """k, the number of coordinates before any embedding."""
-    return manifold.dimension if isinstance(manifold, Box) else manifold.base_dimension
-
-
 def before_embedding(atlas: Atlas) -> Atlas:
     """The same atlas without its embedding: what blocks on an embedded input live on."""
     if atlas.embedding is None:
@@ -62,7 +57,8 @@ class Input:
 
     def __post_init__(self) -> None:
         if not self.coordinates:
-            object.__setattr__(self, "coordinates", component_names(self.name, self.base_dimension))
+            k = self.manifold.dimension if isinstance(self.manifold, Box) else self.manifold.base_dimension
+            object.__setattr__(self, "coordinates", component_names(self.name, k))
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -72,23 +68,33 @@ class Input:
     def reads(self) -> tuple[str, ...]:
         return ()
 
+    @cached_property
+    def domain(self) -> Atlas | Tiling:
+        """The manifold as a `Domain`: a box is the tiling of one piece, called like the input."""
+        return Tiling.whole(self.manifold, self.coordinates, self.name) if isinstance(self.manifold, Box) else self.manifold
+
+    @property
+    def box(self) -> Box | None:
+        """The box it ranges over; None for a manifold given by charts."""
+        return self.domain.box
+
     @property
     def base_dimension(self) -> int:
         """k."""
-        return base_dimension(self.manifold)
+        return self.domain.base_dimension
 
     @property
     def ambient_dimension(self) -> int:
         """D, what the network reads of this input."""
-        return self.manifold.dimension if isinstance(self.manifold, Box) else self.manifold.ambient_dimension
+        return self.domain.ambient_dimension
 
     def embed(self, base: Array) -> Array:
         """[..., k] to [..., D]."""
-        return base if isinstance(self.manifold, Box) else self.manifold.embed(base)
+        return self.domain.embed(base)
 
     def unembed(self, ambient: Array) -> Array:
         """[..., D] to [..., k]."""
-        return ambient if isinstance(self.manifold, Box) else self.manifold.unembed(ambient)
+        return self.domain.unembed(ambient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +148,16 @@ class Block:
         """The names of the charts or pieces."""
         return self.domain.names
 
+    @cached_property
+    def tiling(self) -> Tiling | None:
+        """The domain, if it is cut into pieces that own their interfaces (Theorem 5.3)."""
+        return self.domain if isinstance(self.domain, Tiling) else None
+
+    @cached_property
+    def atlas(self) -> Atlas | None:
+        """The domain, if it has charts that overlap (Theorem 5.2)."""
+        return self.domain if isinstance(self.domain, Atlas) else None
+
     @property
     def uniform(self) -> bool:
         """Whether one map of the coordinates read is the subtask everywhere."""
@@ -155,9 +171,7 @@ class Block:
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
         """In which charts or pieces the values read lie: (N, k) to (N, E). At least one column is True in the domain."""
-        if isinstance(self.domain, Tiling):
-            return self.domain.contains(values)
-        return np.stack([self.domain.contains(i, values) for i in range(len(self))], axis=-1)
+        return self.domain.membership(values)
 
     def subtask(self, piece: int, values: Array) -> Array:
         """Subtask `piece` at values read that lie in its chart or piece: (N, k) to (N, outputs)."""

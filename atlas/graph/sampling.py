@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
-from ..atlas import Atlas
 from .nodes import Block, Input
-from .tiling import Tiling
 
 if TYPE_CHECKING:
     from .graph import TaskGraph
@@ -36,7 +34,7 @@ def sample(graph: TaskGraph, count: int, seed: int, *, low_discrepancy: bool = F
 
 def _base(graph: TaskGraph, count: int, rng: np.random.Generator, low_discrepancy: bool) -> Array:
     """Points before embedding, (count, k)."""
-    boxes = [node.manifold for node in graph.inputs if isinstance(node.manifold, Box)]
+    boxes = [node.box for node in graph.inputs if node.box is not None]
     columns: list[Array] = []
     if boxes:
         whole = Box(tuple(v for box in boxes for v in box.lower), tuple(v for box in boxes for v in box.upper))
@@ -44,10 +42,10 @@ def _base(graph: TaskGraph, count: int, rng: np.random.Generator, low_discrepanc
         columns = np.split(drawn, np.cumsum([box.dimension for box in boxes])[:-1], axis=1)
     parts = []
     for node in graph.inputs:
-        if isinstance(node.manifold, Box):
+        if node.box is not None:
             parts.append(columns.pop(0))
         else:
-            points = node.manifold.sample(count, int(rng.integers(2**31)), low_discrepancy=low_discrepancy)
+            points = node.domain.sample(count, int(rng.integers(2**31)), low_discrepancy=low_discrepancy)
             parts.append(points.base[rng.permutation(count)])
     return np.concatenate(parts, axis=1)
 
@@ -97,15 +95,15 @@ def _follows(graph: TaskGraph, base: Array, routes: NDArray[np.intp]) -> NDArray
 
 def _plan(graph: TaskGraph) -> tuple[list[bool], list[bool], list[bool]]:
     """For every block whether it is met by intersecting boxes, by drawing in a chart, or by trying."""
-    ranges = {name: isinstance(node.manifold, Box) for node in graph.inputs for name in node.coordinates}
+    ranges = {name: node.box is not None for node in graph.inputs for name in node.coordinates}
     drawn: set[str] = set()
     boxed: set[str] = set()
     plan: tuple[list[bool], list[bool], list[bool]] = ([], [], [])
     for block in graph.blocks:
         reads = set(block.reads)
         on_boxes = reads <= {name for name, flat in ranges.items() if flat} and not reads & drawn
-        intersect = isinstance(block.domain, Tiling) and on_boxes
-        draw = isinstance(block.domain, Atlas) and not reads & (drawn | boxed) and (on_boxes or _whole_input(graph, block) is not None)
+        intersect = block.domain.exclusive and on_boxes
+        draw = not block.domain.exclusive and not reads & (drawn | boxed) and (on_boxes or _whole_input(graph, block) is not None)
         if intersect:
             boxed |= reads
         if draw:
@@ -127,18 +125,18 @@ def _draw(graph: TaskGraph, routes: NDArray[np.intp], rng: np.random.Generator) 
     place = {name: i for i, name in enumerate(graph.coordinates)}
     lower, upper = np.full(base.shape, np.nan), np.full(base.shape, np.nan)
     for node in graph.inputs:
-        if isinstance(node.manifold, Box):
+        if node.box is not None:
             columns = [place[name] for name in node.coordinates]
-            lower[:, columns], upper[:, columns] = node.manifold.lower, node.manifold.upper
+            lower[:, columns], upper[:, columns] = node.box.lower, node.box.upper
     intersect, draw, _ = _plan(graph)
     constrained: list[int] = []
     for l, block in enumerate(graph.blocks):
         columns = [place[name] for name in block.reads] if intersect[l] or draw[l] else []
-        if intersect[l] and isinstance(block.domain, Tiling):
-            lower[:, columns] = np.maximum(lower[:, columns], block.domain.lower[routes[:, l]])
-            upper[:, columns] = np.minimum(upper[:, columns], block.domain.upper[routes[:, l]])
+        if intersect[l] and (tiling := block.tiling) is not None:
+            lower[:, columns] = np.maximum(lower[:, columns], tiling.lower[routes[:, l]])
+            upper[:, columns] = np.minimum(upper[:, columns], tiling.upper[routes[:, l]])
             constrained += columns
-        elif draw[l] and isinstance(block.domain, Atlas):
+        elif draw[l]:
             for i in np.unique(routes[:, l]):
                 rows = np.flatnonzero(routes[:, l] == i)
                 _, points = block.domain.sample_chart(int(i), len(rows), int(rng.integers(2**31)))

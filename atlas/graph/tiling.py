@@ -19,6 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
+from ...expressions.maps import ExpressionMap
+from ...expressions.parse import real_symbols
+from ..chart import Chart
+from ..domain import first_valid
+from ..points import Points
 
 Faces = tuple[tuple[bool, bool], ...]
 
@@ -58,10 +63,19 @@ class Tiling:
     """Pieces that fill a box of R^k: closed, they cover it, and no two of them share an inner point."""
 
     pieces: tuple[BoxPiece, ...]
+    coordinates: tuple[str, ...] = ()
+    """The k names of its coordinates; () for z1, z2, …"""
 
     def __post_init__(self) -> None:
         if not self.pieces or len({piece.box.dimension for piece in self.pieces}) != 1:
             raise InvalidArgument("a tiling needs at least one piece, and all of one dimension")
+        if not self.coordinates:
+            object.__setattr__(self, "coordinates", tuple(f"z{k + 1}" for k in range(self.dimension)))
+
+    @classmethod
+    def whole(cls, box: Box, coordinates: Sequence[str] = (), name: str = "all") -> Tiling:
+        """A box as the tiling of one piece."""
+        return cls((BoxPiece(name, box),), tuple(coordinates))
 
     @classmethod
     def intervals(cls, knots: Sequence[float], closed: str = "lower", names: Sequence[str] = ()) -> Tiling:
@@ -96,9 +110,39 @@ class Tiling:
         return tuple(piece.name for piece in self.pieces)
 
     @property
+    def noun(self) -> str:
+        return "piece"
+
+    @property
+    def exclusive(self) -> bool:
+        """True: every point has one owner, because subtasks may disagree where pieces meet."""
+        return True
+
+    @property
     def dimension(self) -> int:
         """k."""
         return self.pieces[0].box.dimension
+
+    base_dimension = ambient_dimension = dimension
+
+    @property
+    def embedding(self) -> Array | None:
+        """None: what is embedded is an input."""
+        return None
+
+    def embed(self, base: ArrayLike) -> Array:
+        """The points themselves."""
+        return np.asarray(base, float)
+
+    unembed = embed
+
+    @cached_property
+    def parametrising(self) -> tuple[Chart, ...]:
+        """The pieces as charts: φ = id in symbols of `coordinates`, and every face a boundary."""
+        symbols = tuple(real_symbols(self.coordinates).values())
+        identity = ExpressionMap(symbols, symbols)
+        faces = ((True, True),) * self.dimension
+        return tuple(Chart(piece.name, piece.box, identity, identity, faces) for piece in self.pieces)
 
     @cached_property
     def lower(self) -> Array:
@@ -114,6 +158,11 @@ class Tiling:
     def domain(self) -> Box:
         """The box that the pieces fill."""
         return Box(tuple(self.lower.min(0)), tuple(self.upper.max(0)))
+
+    @property
+    def box(self) -> Box:
+        """`domain`."""
+        return self.domain
 
     @cached_property
     def owned(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -133,6 +182,12 @@ class Tiling:
         inside: NDArray[np.bool_] = np.where(low, z >= self.lower, z > self.lower) & np.where(high, z <= self.upper, z < self.upper)
         return np.asarray(inside.all(-1))
 
+    membership = contains
+
+    def owner(self, points: ArrayLike) -> NDArray[np.intp]:
+        """The piece that each point belongs to, [..., k] to [...]; −1 outside `domain`."""
+        return first_valid(self.contains(points))
+
     def margin(self, points: ArrayLike) -> Array:
         """The distance (largest norm) of each point of `domain` to the nearest interface, [..., k] to [...]: the margin of B10."""
         z = np.asarray(points, float)[..., None, :]
@@ -141,6 +196,22 @@ class Tiling:
             np.where(self.upper == self.domain.upper, np.inf, self.upper - z),
         ).min(-1)
         return np.maximum(depth.max(-1), 0)
+
+    def parametrise(self, chart: ArrayLike, intrinsic: ArrayLike) -> Points:
+        """The points themselves, each as one of the piece that it is said to be of."""
+        points = np.atleast_2d(np.asarray(intrinsic, float))
+        return Points(np.broadcast_to(np.asarray(chart, np.intp), (len(points),)), points, points, points)
+
+    def sample(self, count: int, seed: int, *, low_discrepancy: bool = False) -> Points:
+        """`count` points of `domain`, independent and uniform or those of a Sobol sequence."""
+        rng = np.random.default_rng(seed)
+        points = self.domain.low_discrepancy(count, int(rng.integers(2**31))) if low_discrepancy else self.domain.uniform(count, rng)
+        return self.parametrise(self.owner(points), points)
+
+    def sample_chart(self, chart: int, count: int, seed: int) -> tuple[Array, Points]:
+        """`count` points of a closed piece, and the same as `Points`."""
+        points = self.parametrising[chart].draw(count, np.random.default_rng([seed, chart]), low_discrepancy=True)
+        return points, self.parametrise(chart, points)
 
     @cached_property
     def half_open(self) -> tuple[bool, ...] | None:

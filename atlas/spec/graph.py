@@ -13,7 +13,7 @@ from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas
 from ..graph.graph import TaskGraph
-from ..graph.nodes import Combine, Input, Node, base_dimension, component_names
+from ..graph.nodes import Combine, Input, Node, component_names
 from ..graph.structure import shapes
 from ..graph.wiring import MAX_GRAPH_NODES, Wire, check_wiring
 from .arrays import Arrays
@@ -116,9 +116,9 @@ def _input(reader: Reader, number: int, value: Any) -> tuple[Draft, Input | None
     if coordinates is None and manifold is None and name is not None:
         reader.nameless.add(name)
     elif manifold is not None:
-        reader.sound |= set(coordinates or component_names(name or "", base_dimension(manifold)))
+        reader.sound |= set(coordinates or Input(name or "", manifold).coordinates)
     if coordinates is None:
-        coordinates = component_names(name or "", 1 if manifold is None else base_dimension(manifold))
+        coordinates = (name or "",) if manifold is None else Input(name or "", manifold).coordinates
     draft = Draft("input", label, table, name, (), coordinates)
     if manifold is None or name is None:
         return draft, None
