@@ -183,6 +183,17 @@ class Atlas:
         """The depth of the deepest chart at each point; [..., k] to [...]."""
         return np.asarray(self.plateau(base, 1.0).max(-1))
 
+    def locate(self, base: ArrayLike) -> Points:
+        """Points (N, k) of M with the last parametrising chart that holds them and φ(y); NaN where none does. Needs forward maps."""
+        base = np.atleast_2d(np.asarray(base, float))
+        which = np.zeros(len(base), np.intp)
+        intrinsic = np.full((len(base), self.dimension), np.nan)
+        for i, chart in enumerate(self.parametrising):
+            rows = chart.contains(base)
+            if chart.forward is not None and rows.any():
+                which[rows], intrinsic[rows] = i, chart.forward(base[rows])
+        return Points(which, intrinsic, base, self.embed(base))
+
     def parametrise(self, chart: ArrayLike, intrinsic: ArrayLike) -> Points:
         """The points φ⁻¹(u) for parametrising-chart indices (N,) and intrinsic coordinates (N, d)."""
         intrinsic = np.atleast_2d(np.asarray(intrinsic, float))

@@ -86,6 +86,9 @@ class Domain(Protocol):
         chart, which is never far below the level of B12 and says how wrong scores may be before a chart is chosen that y is not in.
         """
 
+    def locate(self, base: ArrayLike) -> Points:
+        """Points (N, k) of M with a chart of `parametrising` that holds them and their coordinates there; NaN where none does."""
+
     def parametrise(self, chart: ArrayLike, intrinsic: ArrayLike) -> Points:
         """The points φ⁻¹(u) for indices (N,) into `parametrising` and intrinsic coordinates (N, d)."""
 

@@ -93,12 +93,12 @@ class ManifoldTask:
 
     def __call__(self, ambient: ArrayLike) -> Array:
         """f at ambient points [N, D] of M, (N, outputs); a chart-wise target needs the forward maps."""
-        base = np.atleast_2d(self.atlas.unembed(ambient))
-        which = np.zeros(len(base), np.intp)
-        intrinsic = np.full((len(base), self.atlas.dimension), np.nan)
+        return self.evaluate(self.locate(self.atlas.unembed(ambient)))
+
+    def locate(self, base: ArrayLike) -> Points:
+        """Points (N, k) before embedding, with what the target needs to know of them."""
         if isinstance(self.target, ChartTarget):
-            for i, chart in enumerate(self.atlas.parametrising):
-                rows = chart.contains(base)
-                if chart.forward is not None and rows.any():
-                    which[rows], intrinsic[rows] = i, chart.forward(base[rows])
-        return self.evaluate(Points(which, intrinsic, base, self.atlas.embed(base)))
+            return self.atlas.locate(base)
+        base = np.atleast_2d(np.asarray(base, float))
+        nowhere = np.full((len(base), self.atlas.dimension), np.nan)
+        return Points(np.zeros(len(base), np.intp), nowhere, base, self.atlas.embed(base))

@@ -8,9 +8,10 @@ nodes. Theorems 5.2 and 5.3 are the graphs in which every block reads an input o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import networkx
 import numpy as np
@@ -20,8 +21,32 @@ from scipy.linalg import block_diag
 from ...errors import InvalidArgument, LintError
 from ...expressions.box import Array
 from ..domain import first_valid
+from ..points import Points
 from .nodes import Block, Combine, Input, Node
 from .structure import structure
+
+NOWHERE: Mapping[str, Points] = MappingProxyType({})
+"""Nothing is known of where points lie on their charts."""
+
+
+class Membership(Mapping[str, NDArray[np.bool_]]):
+    """For every block by name, in which charts or pieces what it reads lies; looked at when somebody asks."""
+
+    def __init__(self) -> None:
+        self.read: dict[str, tuple[Block, Array]] = {}
+        self._known: dict[str, NDArray[np.bool_]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[np.bool_]:
+        if name not in self._known:
+            block, read = self.read[name]
+            self._known[name] = block.contains(read)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.read)
+
+    def __len__(self) -> int:
+        return len(self.read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,24 +178,32 @@ class TaskGraph:
         ends = np.cumsum([node.base_dimension for node in self.inputs])[:-1]
         return np.concatenate([node.embed(part) for node, part in zip(self.inputs, np.split(y, ends, axis=1), strict=True)], axis=1)
 
-    def evaluate(self, points: ArrayLike) -> Array:
+    def evaluate(self, points: ArrayLike, located: Mapping[str, Points] = NOWHERE) -> Array:
         """f at points (N, D), (N, outputs): the oracle that every network is compared with. NaN where a block's domain was left."""
-        return self.trace(points).output
+        return self.trace(points, located).output
 
     __call__ = evaluate
 
-    def trace(self, points: ArrayLike) -> Trace:
-        """Every component and every valid chart or piece at points (N, D)."""
-        base = self.unembed(points)
-        values: dict[str, Array] = dict(zip(self.coordinates, base.T, strict=True))
-        valid: dict[str, NDArray[np.bool_]] = {}
+    def trace(self, points: ArrayLike, located: Mapping[str, Points] = NOWHERE) -> Trace:
+        """Every component and every valid chart or piece at points (N, D).
+
+        `located` may say of inputs, by name, on which charts and where their parts of the points lie: what is said there is taken
+        as it is, so that a target given chart by chart needs no forward maps, and no coordinate is rounded by an embedding.
+        """
+        values: dict[str, Array] = dict(zip(self.coordinates, self.unembed(points).T, strict=True))
+        known: dict[tuple[str, ...], Points] = {}
+        for group in self.inputs:
+            if group.name in located:
+                known[group.coordinates] = located[group.name]
+                values |= zip(group.coordinates, located[group.name].base.T, strict=True)
+        valid = Membership()
         for node in self.order:
             if isinstance(node, Input):
                 continue
             read = np.stack([values[name] for name in node.reads], axis=-1)
             if isinstance(node, Block):
-                valid[node.name] = node.contains(read)
-                result = value_of(node, read, valid[node.name])
+                valid.read[node.name] = node, read
+                result = node.values(read, valid, known.get(node.reads))
             else:
                 result = node.function(read)
             values |= zip(node.components, result.T, strict=True)
@@ -194,17 +227,3 @@ class TaskGraph:
         from .sampling import sample_routes
 
         return sample_routes(self, np.asarray(routes, np.intp), seed)
-
-
-def value_of(block: Block, read: Array, valid: NDArray[np.bool_]) -> Array:
-    """The values of a block, by the first subtask that is valid at each point; NaN where none is."""
-    result = np.full((len(read), len(block.outputs)), np.nan)
-    if block.uniform:
-        rows = valid.any(1)
-        result[rows] = block.subtask(0, read[rows])
-        return result
-    which = first_valid(valid)
-    for i in np.unique(which[which >= 0]):
-        rows = which == i
-        result[rows] = block.subtask(int(i), read[rows])
-    return result

@@ -7,7 +7,7 @@ combination. Expressions are written in the names that their node reads. A node 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,9 @@ from ...expressions.maps import ExpressionMap
 from ...expressions.parse import parse_expression, real_symbols
 from ..atlas import Atlas
 from ..chart import Chart
-from ..task import ChartTarget, ExpressionTarget, ManifoldTask
+from ..domain import first_valid
+from ..points import Points
+from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from .tiling import Tiling
 
 Texts = str | Sequence[str]
@@ -161,6 +163,8 @@ class Block:
     @property
     def uniform(self) -> bool:
         """Whether one map of the coordinates read is the subtask everywhere."""
+        if not self.subtasks:
+            return False
         first = self.subtasks[0]
         same = all(f is first or (f.variables, f.expressions) == (first.variables, first.expressions) for f in self.subtasks[1:])
         return same and not self.is_intrinsic(0)
@@ -175,18 +179,45 @@ class Block:
 
     def subtask(self, piece: int, values: Array) -> Array:
         """Subtask `piece` at values read that lie in its chart or piece: (N, k) to (N, outputs)."""
+        if self.given is not None and not self.subtasks:
+            return self.given.evaluate(self.given.locate(values))
         function = self.subtasks[piece]
         if not self.is_intrinsic(piece):
             return function(values)
         chart = self._chart(piece)
         return function(chart.coordinates(values))
 
+    def values(self, read: Array, valid: Mapping[str, NDArray[np.bool_]], located: Points | None = None) -> Array:
+        """The values (N, outputs) at values read, by the first subtask that is valid at each point; NaN where none is.
+
+        `valid` holds under the block's name what `contains` says. A block that is all of a given task has the values of that
+        task, at points `located` on its charts if they are known.
+        """
+        if self.given is not None:
+            return self.given.evaluate(self.given.locate(read) if located is None else located)
+        which = first_valid(valid[self.name])
+        if self.uniform:
+            which = np.minimum(which, 0)
+        result = np.full((len(read), len(self.outputs)), np.nan)
+        for i in np.unique(which[which >= 0]):
+            rows = which == i
+            result[rows] = self.subtask(int(i), read[rows])
+        return result
+
     def local(self, piece: int) -> ExpressionMap:
-        """F_i = f_i∘φ_i⁻¹ in intrinsic coordinates; for pieces these are the coordinates read. Not for ball charts."""
-        function = self.subtasks[piece]
-        if isinstance(self.domain, Tiling) or self.is_intrinsic(piece):
+        """F_i = f_i∘φ_i⁻¹ in the intrinsic coordinates of chart i of `domain.parametrising`; for pieces in those that are read.
+
+        Raises `InvalidArgument` for a Python function.
+        """
+        target = None if self.given is None else self.given.target
+        if isinstance(target, ChartTarget):
+            return target.functions[piece]
+        if isinstance(target, CallableTarget):
+            raise InvalidArgument(f'block "{self.name}": its target is the Python function {target.name!r}, not an expression')
+        function = self.subtasks[0 if self.uniform else piece]
+        if self.domain.exclusive or self.is_intrinsic(0 if self.uniform else piece):
             return function
-        inverse = self._chart(piece).inverse
+        inverse = self.domain.parametrising[piece].inverse
         into = dict(zip(function.variables, inverse.expressions, strict=True))
         return ExpressionMap(inverse.variables, tuple(e.xreplace(into) for e in function.expressions))
 

@@ -197,6 +197,11 @@ class Tiling:
         ).min(-1)
         return np.maximum(depth.max(-1), 0)
 
+    def locate(self, base: ArrayLike) -> Points:
+        """Points (N, k) of `domain`, each with its owner."""
+        base = np.atleast_2d(np.asarray(base, float))
+        return self.parametrise(self.owner(base), base)
+
     def parametrise(self, chart: ArrayLike, intrinsic: ArrayLike) -> Points:
         """The points themselves, each as one of the piece that it is said to be of."""
         points = np.atleast_2d(np.asarray(intrinsic, float))
@@ -206,7 +211,7 @@ class Tiling:
         """`count` points of `domain`, independent and uniform or those of a Sobol sequence."""
         rng = np.random.default_rng(seed)
         points = self.domain.low_discrepancy(count, int(rng.integers(2**31))) if low_discrepancy else self.domain.uniform(count, rng)
-        return self.parametrise(self.owner(points), points)
+        return self.locate(points)
 
     def sample_chart(self, chart: int, count: int, seed: int) -> tuple[Array, Points]:
         """`count` points of a closed piece, and the same as `Points`."""
