@@ -7,7 +7,7 @@ import tomllib
 import numpy as np
 import pytest
 import tomli_w
-from atlasmoe import Atlas, Block, Box, BoxPiece, Combine, Input, SpecError, TaskGraph, Tiling, ball_atlas, builtin, embed
+from atlasmoe import Atlas, Block, Box, BoxPiece, Combine, Input, LintError, SpecError, TaskGraph, Tiling, ball_atlas, builtin, embed
 from atlasmoe.atlas import task_from_spec, task_to_spec
 
 MIXED = """
@@ -113,6 +113,37 @@ def test_names_of_nodes_stand_for_their_components() -> None:
     assert graph["a"].reads == ("c_1", "c_2")
     assert graph["b"].components == ("b_1", "b_2")
     assert graph["f"].reads == ("t", "a", "b_1", "b_2", "d", "energy")
+
+
+def test_options_of_blocks_are_read_and_written() -> None:
+    text = MIXED.replace('name = "a"\n', 'name = "a"\nrouting = "plateau"\n').replace('name = "d"\n', 'name = "d"\ntheorem = "5.3"\n')
+    graph = again(read(text))
+    assert {block.name: dict(block.options) for block in graph.blocks} == {
+        "a": {"routing": "plateau"},
+        "b": {},
+        "d": {"theorem": "5.3"},
+        "e": {},
+    }
+    block = Block.parse("a", ("s",), Tiling.intervals((0, 0.5, 1)), ["s", "1 - s"], theorem="5.3")
+    assert block.options == {"theorem": "5.3"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"routeing": "plateau"},
+            "block \"a\": has an unknown option 'routeing'; did you mean 'routing'? the options are routing, theorem",
+        ),
+        ({"theorem": 4.8}, 'block "a": theorem: expected a text, got 4.8; write it in quotes'),
+        ({"routing": ""}, "block \"a\": routing: expected a text, got ''; write it in quotes"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, str | float], message: str) -> None:
+    block = Block.parse("a", ("s",), Tiling.intervals((0, 0.5, 1)), ["s", "1 - s"], **options)
+    with pytest.raises(LintError) as caught:
+        TaskGraph("wrong", (Input("s", Box((0,), (1,))), block), "a")
+    assert [str(finding) for finding in caught.value.findings] == [message]
 
 
 def overlapping() -> TaskGraph:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,10 @@ from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from .tiling import Tiling
 
 Texts = str | Sequence[str]
+
+
+OPTIONS: Mapping[str, type] = {"routing": str, "theorem": str}
+"""What a block may ask of whoever compiles it, and what kind of value says it; which words there are is theirs to say."""
 
 
 def component_names(name: str, count: int) -> tuple[str, ...]:
@@ -116,6 +120,8 @@ class Block:
     """The names of the values; () for the default (`component_names`)."""
     given: ManifoldTask | None = None
     """The task on one manifold that this block is all of (`as_graph`); its atlas may be embedded, and its target of any kind."""
+    options: Mapping[str, str | float] = field(default_factory=dict)
+    """By names of `OPTIONS`; what is not said here is what `compile` is asked for, or its own choice."""
 
     def __post_init__(self) -> None:
         if not self.outputs and self.subtasks:
@@ -123,11 +129,18 @@ class Block:
 
     @classmethod
     def parse(
-        cls, name: str, reads: Sequence[str], domain: Atlas | Tiling, expressions: str | Sequence[Texts], outputs: Sequence[str] = ()
+        cls,
+        name: str,
+        reads: Sequence[str],
+        domain: Atlas | Tiling,
+        expressions: str | Sequence[Texts],
+        outputs: Sequence[str] = (),
+        **options: str | float,
     ) -> Block:
         """The block whose subtasks are texts in the names `reads`: one text for all of it, or an entry for each chart or piece.
 
-        An entry is a text, or a list of texts if the block has several outputs. Raises `SpecError` naming the one at fault.
+        An entry is a text, or a list of texts if the block has several outputs. More keywords are the block's `options`. Raises
+        `SpecError` naming the expression at fault.
         """
         entries = [expressions] * len(domain) if isinstance(expressions, str) else expressions
         labels = [f'block "{name}": subtask {i + 1}' for i in range(len(entries))]
@@ -135,7 +148,7 @@ class Block:
             subtasks = (expression_map(reads, expressions, f'block "{name}": expression'),) * len(domain)
         else:
             subtasks = tuple(expression_map(reads, entry, label) for entry, label in zip(entries, labels, strict=True))
-        return cls(name, tuple(reads), domain, subtasks, tuple(outputs))
+        return cls(name, tuple(reads), domain, subtasks, tuple(outputs), options=options)
 
     def __len__(self) -> int:
         """E, the number of subtasks."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...errors import Finding
 from ...expressions.box import Box
+from ...expressions.builder import suggestion
 from ...expressions.maps import ExpressionMap
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
 from ..chart import BallChart, Chart
-from .nodes import Block, Combine, Input, Node
+from .nodes import OPTIONS, Block, Combine, Input, Node
 from .tiling import Tiling
 from .tiling_checks import cut, disputed
 from .wiring import Wire, check_wiring, error
@@ -80,14 +81,27 @@ def _function(
     return found
 
 
+def _options(where: str, options: Mapping[str, object]) -> list[Finding]:
+    """Known names, and values of the kind that they take."""
+    found = []
+    for name, value in options.items():
+        if name not in OPTIONS:
+            found.append(
+                error(where, f"has an unknown option {name!r}", f"{suggestion(name, OPTIONS)}the options are {', '.join(OPTIONS)}")
+            )
+        elif not isinstance(value, OPTIONS[name]) or not value:
+            found.append(error(f"{where}: {name}", f"expected a text, got {value!r}", "write it in quotes"))
+    return found
+
+
 def _block(where: str, block: Block) -> list[Finding]:
-    domain, noun = block.domain, "piece" if isinstance(block.domain, Tiling) else "chart"
-    found: list[Finding] = []
+    domain, noun = block.domain, block.domain.noun
+    found = _options(where, block.options)
     if block.given is not None:
         return found  # a task on one manifold was checked when it was made
     if not 1 <= len(domain) <= MAX_CHARTS:
         found.append(error(where, f"has {len(domain)} {noun}s", f"give from 1 to {MAX_CHARTS}"))
-    dimension = domain.dimension if isinstance(domain, Tiling) else domain.base_dimension
+    dimension = domain.base_dimension
     if dimension != len(block.reads):
         problem = (
             f"its {noun}s have {dimension} coordinate{'s'[: dimension != 1]}, but it reads {len(block.reads)}: {', '.join(block.reads)}"

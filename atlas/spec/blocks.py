@@ -11,14 +11,14 @@ from ...expressions.parse import real_symbols
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
 from ..chart import Chart
-from ..graph.nodes import Block, before_embedding
+from ..graph.nodes import OPTIONS, Block, before_embedding
 from ..graph.structure import MAX_SUBTASKS
 from ..graph.tiling import CLOSED, BoxPiece, Faces, Tiling
 from .charts import CHART_KEYS
 from .fields import Fields, Symbols, shown
 from .parts import Draft, Reader, Table, label_of, read_atlas, read_box
 
-BLOCK_KEYS = ("name", "reads", "outputs", "expression", "piece", "manifold", "chart")
+BLOCK_KEYS = ("name", "reads", "outputs", "expression", "piece", "manifold", "chart", *OPTIONS)
 PIECE_KEYS = ("name", "domain", "closed", "expression")
 
 
@@ -28,12 +28,13 @@ def read_block(reader: Reader, draft: Draft) -> Block | None:
     before = len(fields.findings)
     if not draft.reads or draft.name is None:
         return None
+    options = {key: text for key in OPTIONS if key in table and (text := fields.text(table[key], f"{label}: {key}")) is not None}
     symbols = real_symbols(draft.reads)
     if "piece" in table:
         for key in ("manifold", "chart", "expression"):
             if key in table:
                 fields.error(label, f"has pieces and the key {key!r}", "give pieces, each with an expression, or charts")
-        return _pieces(reader, draft, symbols)
+        return _pieces(reader, draft, symbols, options)
     domain = read_atlas(reader, label, draft.name, table, draft.reads) if "manifold" in table else _inherited(reader, draft)
     if domain is None:
         if "expression" in table:
@@ -46,7 +47,7 @@ def read_block(reader: Reader, draft: Draft) -> Block | None:
     subtasks = _subtasks(fields, draft, domain, symbols)
     if subtasks is None or len(fields.findings) > before:
         return None
-    return Block(draft.name, draft.reads, domain, subtasks, draft.components)
+    return Block(draft.name, draft.reads, domain, subtasks, draft.components, options=options)
 
 
 def look_at_manifold(reader: Reader, draft: Draft) -> None:
@@ -140,7 +141,7 @@ def _chart_subtask(fields: Fields, label: str, table: Table, atlas: Atlas, i: in
     return ExpressionMap(tuple(variables.values()), read)
 
 
-def _pieces(reader: Reader, draft: Draft, symbols: Symbols) -> Block | None:
+def _pieces(reader: Reader, draft: Draft, symbols: Symbols, options: Mapping[str, str]) -> Block | None:
     """The block of `[[block.piece]]` tables."""
     fields, label, tables = reader.fields, draft.label, draft.table["piece"]
     before = len(fields.findings)
@@ -169,7 +170,7 @@ def _pieces(reader: Reader, draft: Draft, symbols: Symbols) -> Block | None:
             subtasks.append(ExpressionMap(tuple(symbols.values()), read))
     if len(fields.findings) > before or draft.name is None:
         return None
-    return Block(draft.name, draft.reads, Tiling(tuple(pieces)), tuple(subtasks), draft.components)
+    return Block(draft.name, draft.reads, Tiling(tuple(pieces)), tuple(subtasks), draft.components, options=options)
 
 
 def _closed(fields: Fields, value: Any, where: str, dimension: int) -> Faces | None:

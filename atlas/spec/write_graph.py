@@ -56,7 +56,7 @@ def _manifold(name: str, atlas: Atlas, arrays: Arrays) -> Tables:
 
 
 def _block(block: Block, arrays: Arrays) -> Tables:
-    table: Tables = {"name": block.name, "reads": list(block.reads), "outputs": list(block.outputs)}
+    table: Tables = {"name": block.name, "reads": list(block.reads), "outputs": list(block.outputs), **block.options}
     label = Wire("block", block.name, (), ()).label
     if isinstance(block.domain, Tiling):
         return table | {"piece": [_piece(block, i, label) for i in range(len(block))]}
