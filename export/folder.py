@@ -36,10 +36,11 @@ from ..moe.grammar import misfits
 from ..moe.layout import describe, read_network, tensors
 from ..moe.typed_json import MEND, Fields, canonical, finite_json, parse_json
 from .card import model_card
+from .first_schema import old_design
 from .staging import staged
 
-SCHEMA = 1
-"""Version of the folder and of every file in it."""
+SCHEMA, OLD = 2, 1
+"""Versions of the folder and of every file in it: what is written, and what is read beside it (`first_schema`)."""
 CONFIG, WEIGHTS, TASK, ARRAYS, LEDGER, CARD = (
     "config.json",
     "model.safetensors",
@@ -93,11 +94,7 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
         "design": describe_design(model.design),
         "files": {name: {"bytes": len(data), "sha256": _sha256(data), "schema": SCHEMA} for name, data in contents.items()},
     }
-    facts = Fields(config["facts"], Path(folder) / CONFIG, "facts")
-    if isinstance(model.task, TaskGraph):
-        _check_graph_facts(facts, model.task, model.network)
-    else:
-        _check_facts(facts)
+    _check(Fields(config, Path(folder) / CONFIG), as_graph(model.task), model.network, model.design)
     config["digest"] = _digest(config)
     contents[CONFIG] = _readable(config)
     with staged(Path(folder), lambda: check_output(folder, overwrite)) as stage:
@@ -118,30 +115,34 @@ def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -
     contents = _read_files(folder, config)
     network = read_network(config.child("network"), _read_tensors(folder, WEIGHTS, contents[WEIGHTS]))
     task = _read_task(folder, contents, target)
-    dimension = task.ambient_dimension if isinstance(task, TaskGraph) else task.atlas.ambient_dimension
-    if (dimension, task.outputs) != (len(network.inputs), len(network.outputs)):
-        maps = f"R^{dimension} to R^{task.outputs}, but the network R^{len(network.inputs)} to R^{len(network.outputs)}"
+    graph = as_graph(task)
+    if (graph.ambient_dimension, graph.outputs) != (len(network.inputs), len(network.outputs)):
+        maps = f"R^{graph.ambient_dimension} to R^{graph.outputs}, but the network R^{len(network.inputs)} to R^{len(network.outputs)}"
         raise FolderError(f"{folder / TASK}: maps {maps}; the files do not belong together, compile the model again")
-    if isinstance(task, TaskGraph):
-        _check_graph_facts(config.child("facts"), task, network)
+    document = Fields.of(parse_json(contents[LEDGER], folder / LEDGER), folder / LEDGER)
+    _check_schema(document)
+    ledger = Ledger(_read_claim(document.child("root")))
+    if "design" in config or config["schema"] != OLD:
+        design = read_design(config.child("design"))
     else:
-        _check_facts(config.child("facts"))
-    ledger = Fields.of(parse_json(contents[LEDGER], folder / LEDGER), folder / LEDGER)
-    _check_schema(ledger)
-    design = _read_design(config, task, network)
-    return Model(network, Ledger(_read_claim(ledger.child("root"))), task, config.mapping("facts"), design)
+        design = old_design(graph, graph is not task, network, config.child("facts"), ledger)
+    _check(config, graph, network, design)
+    return Model(network, ledger, task, config.mapping("facts"), design)
 
 
-def _read_design(config: Fields, task: ManifoldTask | TaskGraph, network: Network) -> Design:
-    """The design that config.json holds, held against network and task."""
-    data = config.child("design")
-    design = read_design(data)
-    blocks = [(block.name, set(block.names)) for block in as_graph(task).blocks]
-    if [(site.block, set(site.pieces)) for site in design.sites] != blocks:
-        raise data.error("its sites are not the blocks of the task, each with all its pieces")
+def _check(config: Fields, graph: TaskGraph, network: Network, design: Design) -> None:
+    """The design is of this network, with the blocks of the task for sites; facts that a reader goes by are of the right type."""
+    facts = config.child("facts")
+    for name in ("theorem", "routing"):
+        facts.text(name)
+    facts.number("epsilon")
+    for name in ("delta", "mu", "plateau_level", "multiplicity"):
+        if facts.get(name) is not None:
+            facts.number(name)
+    if [(site.block, set(site.pieces)) for site in design.sites] != [(block.name, set(block.names)) for block in graph.blocks]:
+        raise config.error("design: its sites are not the blocks of the task, each with all its pieces")
     if found := list(misfits(network, design)):
-        raise data.error(found[0])
-    return design
+        raise config.error(f"design: {found[0]}")
 
 
 def check_output(folder: str | os.PathLike[str], overwrite: bool) -> None:
@@ -263,35 +264,6 @@ def _absent_target(spec: Mapping[str, Any]) -> CallableTarget | None:
     return CallableTarget(None, outputs if isinstance(outputs, int) else 1, table["callable"])
 
 
-def _check_facts(facts: Fields) -> None:
-    """The facts that `verify` goes by have to be there, and of the right type."""
-    for name in ("theorem", "routing"):
-        facts.text(name)
-    for name in ("epsilon", "delta"):
-        facts.number(name)
-    for name in ("mu", "plateau_level", "multiplicity"):
-        if facts.get(name) is not None:
-            facts.number(name)
-
-
-def _check_graph_facts(facts: Fields, task: TaskGraph, network: Network) -> None:
-    """A graph's facts say truly where its blocks are: which layer routes each of them, which writes its scores, and its slots."""
-    for name in ("theorem", "routing", "depth_kind"):
-        facts.text(name)
-    facts.number("epsilon")
-    routes, scores, slots = facts.child("routes"), facts.child("scores"), facts.child("slots")
-    for block in task.blocks:
-        number = routes.integer(block.name)
-        if not 1 <= number <= len(network.layers) or set(network.layers[number - 1].names) != set(block.names):
-            raise routes.error(f"layer {number} does not route block {block.name!r}")
-        slots.texts(block.name)
-        if block.name in scores.data:
-            written = scores.integer(block.name)
-            wanted = {f"tau[{block.name}][{name}]" for name in block.names}
-            if not 1 <= written < number or not wanted <= set(network.layers[written - 1].channels):
-                raise scores.error(f"layer {written} does not write the scores of block {block.name!r}")
-
-
 def _read_claim(data: Fields) -> Claim:
     known = data.text("known")
     if known not in set(Known):
@@ -316,10 +288,9 @@ def _read_claim(data: Fields) -> Claim:
 
 def _check_schema(data: Fields) -> None:
     version = data.get("schema")
-    if version not in (SCHEMA, str(SCHEMA)) or isinstance(version, bool):
-        raise FolderError(
-            f"{data.path}: has schema version {version!r}, this version of atlasmoe reads {SCHEMA}; install the one that wrote it"
-        )
+    if str(version) not in (str(SCHEMA), str(OLD)) or isinstance(version, bool):
+        reads = f"this version of atlasmoe reads {OLD} and {SCHEMA}"
+        raise FolderError(f"{data.path}: has schema version {version!r}, {reads}; install the one that wrote it")
 
 
 def _read_bounded(path: Path, limit: int) -> bytes:

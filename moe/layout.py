@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,22 +10,29 @@ from numpy.typing import NDArray
 
 from ..errors import FolderError, InvalidArgument
 from . import Affine, MoELayer, Network, NeuronGroup, ReLUNet
+from .layer import Weighting
 from .typed_json import MEND, Fields
 
 DTYPES = ("float32", "float64")
+PLAIN: Mapping[str, Any] = {"gate": {"hidden": []}, "shared": None, "writes": None, "carries": None, "top_k": 1, "weighting": "softmax"}
+"""What a layer is in keys that its object does not have: that of the paper, which is all there was in folders of schema 1."""
 
 
 def tensors(network: Network) -> dict[str, NDArray]:
-    """Every array of the network: layers.{l}.gate.{weight,bias}, layers.{l}.experts.{k}.affines.{j}.{weight,bias}."""
+    """Every array of the network: layers.{l}.{gate,shared,experts.{k}}.affines.{j}.{weight,bias}; affine gates without "affines.0"."""
     arrays: dict[str, NDArray] = {}
     for number, layer in enumerate(network.layers):
-        parts = {"gate": layer.affine_gate}
-        for k, net in enumerate(layer.experts):
-            parts |= {f"experts.{k}.affines.{j}": affine for j, affine in enumerate(net.affines)}
-        for part, affine in parts.items():
-            arrays[f"layers.{number}.{part}.weight"] = np.ascontiguousarray(affine.weight)
-            arrays[f"layers.{number}.{part}.bias"] = np.ascontiguousarray(affine.bias)
+        parts = {"gate": layer.gate, "shared": layer.shared} | {f"experts.{k}": net for k, net in enumerate(layer.experts)}
+        for part, net in parts.items():
+            for place, affine in zip(_places(part, len(net.affines)), net.affines, strict=True) if net else ():
+                arrays[f"layers.{number}.{place}.weight"] = np.ascontiguousarray(affine.weight)
+                arrays[f"layers.{number}.{place}.bias"] = np.ascontiguousarray(affine.bias)
     return arrays
+
+
+def _places(part: str, depth: int) -> tuple[str, ...]:
+    """What the affine maps of a net are called in a file."""
+    return (part,) if part == "gate" and depth == 1 else tuple(f"{part}.affines.{j}" for j in range(depth))
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -37,21 +44,29 @@ def describe(network: Network) -> dict[str, Any]:
             {
                 "names": list(layer.names),
                 "channels": list(layer.channels),
-                "serves": list(map(int, layer.serves)),
-                "reads": None if layer.reads is None else list(map(int, layer.reads)),
-                "experts": [
-                    {
-                        "hidden": [
-                            [{"name": group.name, "count": int(group.count), "origin": group.origin} for group in groups]
-                            for groups in net.groups
-                        ]
-                    }
-                    for net in layer.experts
-                ],
+                "serves": _integers(layer.serves),
+                "reads": _integers(layer.reads),
+                "writes": _integers(layer.writes),
+                "carries": None if layer.carries is None else [None if k < 0 else int(k) for k in layer.carries],
+                "top_k": int(layer.top_k),
+                "weighting": str(layer.weighting),
+                "gate": _hidden(layer.gate),
+                "shared": _hidden(layer.shared),
+                "experts": [_hidden(net) for net in layer.experts],
             }
             for layer in network.layers
         ],
     }
+
+
+def _integers(values: tuple[int, ...] | None) -> list[int] | None:
+    return None if values is None else list(map(int, values))
+
+
+def _hidden(net: ReLUNet | None) -> dict[str, Any] | None:
+    if net is None:
+        return None
+    return {"hidden": [[{"name": g.name, "count": int(g.count), "origin": g.origin} for g in groups] for groups in net.groups]}
 
 
 def read_network(config: Fields, arrays: Mapping[str, NDArray]) -> Network:
@@ -59,42 +74,80 @@ def read_network(config: Fields, arrays: Mapping[str, NDArray]) -> Network:
     dtype = config.text("dtype")
     if dtype not in DTYPES:
         raise config.error(f'"dtype" is {dtype!r}, not one of {", ".join(DTYPES)}')
-    weights = config.path.with_name("model.safetensors")
-    left = set(arrays)
-
-    def affine(prefix: str) -> Affine:
-        for name in (f"{prefix}.weight", f"{prefix}.bias"):
-            if name not in arrays:
-                raise FolderError(f"{weights}: has no tensor {name}; {MEND}")
-            if str(arrays[name].dtype) != dtype:
-                raise FolderError(f"{weights}: {name} is {arrays[name].dtype}, but config.json says {dtype}; {MEND}")
-            if not np.isfinite(arrays[name]).all():
-                raise FolderError(f"{weights}: {name} holds numbers that are not finite; {MEND}")
-            left.discard(name)
-        return Affine(arrays[f"{prefix}.weight"], arrays[f"{prefix}.bias"])
-
-    def layer(number: int, data: Fields) -> MoELayer:
-        experts = []
-        for k, expert in enumerate(data.children("experts")):
-            hidden = expert.list("hidden")
-            if not all(isinstance(groups, list) for groups in hidden):
-                raise expert.error('"hidden" is not a list of lists')
-            nested = [Fields({"groups": groups}, expert.path, expert.where).children("groups") for groups in hidden]
-            groups = tuple(tuple(NeuronGroup(g.text("name"), g.integer("count"), g.text("origin")) for g in some) for some in nested)
-            experts.append(ReLUNet(tuple(affine(f"layers.{number}.experts.{k}.affines.{j}") for j in range(len(groups) + 1)), groups))
-        reads = None if data["reads"] is None else data.integers("reads")
-        return MoELayer(
-            affine(f"layers.{number}.gate").net, tuple(experts), data.integers("serves"), data.texts("names"), data.texts("channels"), reads
-        )
-
+    weights = Weights(config, dtype, arrays)
     try:
-        network = Network(tuple(layer(number, data) for number, data in enumerate(config.children("layers"))), config.texts("inputs"))
+        layers = tuple(_layer(number, data, weights) for number, data in enumerate(config.children("layers")))
+        network = Network(layers, config.texts("inputs"))
     except (InvalidArgument, IndexError) as error:
         raise FolderError(f"{config.path}: does not describe the arrays of model.safetensors ({error}); {MEND}") from error
-    for number, moe in enumerate(network.layers):
-        inputs = moe.affine_gate.weight.shape[1]
-        if moe.reads is not None and not all(0 <= channel < inputs for channel in moe.reads):
-            raise config.error(f"layers[{number}].reads names channels beyond the {inputs} that arrive")
-    if left:
-        raise FolderError(f"{weights}: has the tensor {min(left)}, which config.json does not describe; {MEND}")
+    if weights.left:
+        raise weights.error(f"has the tensor {min(weights.left)}, which config.json does not describe")
     return network
+
+
+class Weights:
+    """The arrays of model.safetensors, each to be taken once."""
+
+    def __init__(self, config: Fields, dtype: str, arrays: Mapping[str, NDArray]) -> None:
+        self.path, self.dtype, self.arrays = config.path.with_name("model.safetensors"), dtype, arrays
+        self.left = set(arrays)
+
+    def error(self, problem: str) -> FolderError:
+        return FolderError(f"{self.path}: {problem}; {MEND}")
+
+    def affine(self, place: str) -> Affine:
+        return Affine(self._take(f"{place}.weight"), self._take(f"{place}.bias"))
+
+    def _take(self, name: str) -> NDArray:
+        if name not in self.arrays:
+            raise self.error(f"has no tensor {name}")
+        array = self.arrays[name]
+        if str(array.dtype) != self.dtype:
+            raise self.error(f"{name} is {array.dtype}, but config.json says {self.dtype}")
+        if not np.isfinite(array).all():
+            raise self.error(f"{name} holds numbers that are not finite")
+        self.left.discard(name)
+        return array
+
+
+def _layer(number: int, stored: Fields, weights: Weights) -> MoELayer:
+    data = Fields({**PLAIN, **stored.data}, stored.path, stored.where)
+
+    def net(fields: Fields, part: str) -> ReLUNet:
+        groups = tuple(_groups(fields))
+        return ReLUNet(tuple(weights.affine(f"layers.{number}.{place}") for place in _places(part, len(groups) + 1)), groups)
+
+    def indices(key: str) -> tuple[int, ...] | None:
+        return None if data[key] is None else data.integers(key)
+
+    weighting = data.text("weighting")
+    if weighting not in set(Weighting):
+        raise data.error(f'"weighting" is {weighting!r}, not one of {", ".join(Weighting)}')
+    return MoELayer(
+        gate=None if data["gate"] is None else net(data.child("gate"), "gate"),
+        experts=tuple(net(expert, f"experts.{k}") for k, expert in enumerate(data.children("experts"))),
+        serves=data.integers("serves"),
+        names=data.texts("names"),
+        channels=data.texts("channels"),
+        reads=indices("reads"),
+        writes=indices("writes"),
+        carries=None if data["carries"] is None else tuple(_carried(data)),
+        shared=None if data["shared"] is None else net(data.child("shared"), "shared"),
+        top_k=data.integer("top_k"),
+        weighting=Weighting(weighting),
+    )
+
+
+def _groups(fields: Fields) -> Iterator[tuple[NeuronGroup, ...]]:
+    """The neuron groups of every hidden layer."""
+    for groups in fields.list("hidden"):
+        if not isinstance(groups, list):
+            raise fields.error('"hidden" is not a list of lists')
+        some = Fields({"groups": groups}, fields.path, fields.where).children("groups")
+        yield tuple(NeuronGroup(g.text("name"), g.integer("count"), g.text("origin")) for g in some)
+
+
+def _carried(data: Fields) -> Iterator[int]:
+    """What is carried to every channel; −1 for null, which is nothing."""
+    for value in data.list("carries"):
+        yield -1 if value is None else Fields({"carries": value}, data.path, data.where).integer("carries")
