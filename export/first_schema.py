@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..atlas import Atlas, Block, TaskGraph
+from ..atlas import Block, TaskGraph
 from ..errors import InvalidArgument
 from ..moe import Ledger, Network
 from ..moe.channels import Channel, Input, Score, Value
@@ -64,9 +64,9 @@ def _site(
             ambient=True,
         )
     router = facts.child("routers").text(block.name)
-    whole = next((node.manifold for node in graph.inputs if node.coordinates == block.reads), None)
-    centres = router in ("affine", "power") and isinstance(block.domain, Atlas)  # no other router read an input before projection
-    ambient = centres and isinstance(whole, Atlas) and whole.embedding is not None
+    # Nothing but a router between balls read an input as it arrives, before projection.
+    embedded = [node.coordinates for node in graph.inputs if node.domain.embedding is not None]
+    ambient = block.reads in embedded and router in ("affine", "power") and not block.domain.exclusive
     claim = {claim.name: claim for claim in ledger}.get(f"block[{block.name}]")
     either = claim is not None and any(part.source == "B2" for part in (claim, *claim.children))
     return Site(
@@ -84,6 +84,7 @@ def _promise(facts: Fields, pieces: int) -> ScorePromise | None:
 def _budgets(ledger: Ledger) -> dict[str, float]:
     """Budgets of blocks and combinations, to each of which rounding may add its share."""
     claims = {claim.name: claim for claim in ledger}
-    rounding = claims["rounding"].budget / ledger.root.budget if "rounding" in claims else 0.0
+    added, whole = claims["rounding"].budget if "rounding" in claims else 0.0, ledger.root.budget
+    rounding = added / whole if 0 < added < whole else 0.0
     heads = (claim for name, claim in claims.items() if name.startswith(("block[", "combine[")) and name.endswith("]"))
     return {claim.name: claim.budget / (1 - rounding) for claim in heads}
