@@ -16,7 +16,7 @@ import atlasmoe
 import numpy as np
 import torch
 from atlasmoe.export import dispatch
-from atlasmoe.export.torch_module import TopOneMoE
+from atlasmoe.export.torch_module import MoE
 from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from torch import Tensor
 
@@ -24,7 +24,7 @@ SIZES = ((16, 64, 16), (64, 256, 64))
 """(inputs, hidden width, outputs) of an expert."""
 
 
-def layer(experts: int, size: tuple[int, int, int], dtype: str) -> TopOneMoE:
+def layer(experts: int, size: tuple[int, int, int], dtype: str) -> MoE:
     """A random MoE layer, as `to_torch` makes it."""
     rng = np.random.default_rng(0)
     inputs, width, outputs = size
@@ -41,7 +41,7 @@ def layer(experts: int, size: tuple[int, int, int], dtype: str) -> TopOneMoE:
     return atlasmoe.to_torch(network).stack[0]
 
 
-def naive(moe: TopOneMoE, x: Tensor) -> Tensor:
+def naive(moe: MoE, x: Tensor) -> Tensor:
     """The loop everyone writes first."""
     route = moe.router(x).argmax(-1)
     y = x.new_empty(len(x), len(moe.channels))
@@ -51,7 +51,7 @@ def naive(moe: TopOneMoE, x: Tensor) -> Tensor:
     return y
 
 
-def dense(moe: TopOneMoE, x: Tensor) -> Tensor:
+def dense(moe: MoE, x: Tensor) -> Tensor:
     """All rows through expert 0: the ideal."""
     return dispatch.dense(moe.experts.maps, x)
 
@@ -85,7 +85,7 @@ def main() -> None:
                 for rows in options.rows:
                     x = torch.randn(rows, size[0], dtype=getattr(torch, dtype))
                     ideal = seconds(lambda moe=moe, x=x: dense(moe, x))  # type: ignore[misc]
-                    ours, loop = (seconds(lambda f=f, moe=moe, x=x: f(moe, x)) / ideal for f in (TopOneMoE.__call__, naive))  # type: ignore[misc]
+                    ours, loop = (seconds(lambda f=f, moe=moe, x=x: f(moe, x)) / ideal for f in (MoE.__call__, naive))  # type: ignore[misc]
                     line = f"{size!s:>14} {experts:>5} {rows:>8} {1e3 * ideal:>9.3f} {ours:>7.2f} {loop:>7.2f}"
                     if options.ways:
                         route = moe.route(x)

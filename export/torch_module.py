@@ -1,4 +1,4 @@
-"""`to_torch`: a compiled network as a `torch.nn.Module` whose MoE layers run each input through one expert only.
+"""`to_torch`: a network as a `torch.nn.Module` whose MoE layers run each input through its chosen experts only.
 
 The experts of a layer are stored as stacks of affine maps, (stored experts, out, in); narrower experts are padded with
 zero neurons, which changes no value. Rows are sent to their experts in one of three ways, chosen by how many rows an
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidArgument
 from ..moe import Affine, Model, MoELayer, Network, ReLUNet
+from ..moe.layer import Weighting
 from .dispatch import Maps, choose_dispatch
 
 ROUTER_NUMBERS = 1 << 18
@@ -32,9 +33,11 @@ class Routed(NamedTuple):
     y: Tensor
     """[..., outputs]."""
     routes: tuple[Tensor, ...]
-    """Per layer, the gate output that won, [...] int64."""
+    """Per layer, the gate output that won, [...] int64; of a layer that chooses K > 1, [..., K], best first."""
     logits: tuple[Tensor, ...]
-    """Per layer, [..., E]."""
+    """Per layer, [..., E]; zeros [..., 1] of a dense one."""
+    weights: tuple[Tensor, ...]
+    """Per layer, what the outputs of the chosen experts were multiplied by, shaped like its routes."""
 
 
 def winner(logits: Tensor) -> Tensor:
@@ -91,48 +94,103 @@ class ExpertStack(nn.ModuleList):
         return choose_dispatch(self.maps, len(x), expert)(self.maps, x, expert)
 
 
-class TopOneMoE(nn.Module):
-    """y = f^(i)(x[reads]), i = argmax of router(x); the first index wins a tie.
+def as_module(net: ReLUNet) -> nn.Module:
+    """A gate or a shared expert: an `nn.Linear`, or a sequence of them with ReLU between."""
+    modules: list[nn.Module] = []
+    for affine in net.affines:
+        weight, bias = torch.tensor(affine.weight), torch.tensor(affine.bias)
+        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
+        linear.load_state_dict({"weight": weight, "bias": bias})
+        modules += [linear, nn.ReLU()]
+    return modules[0] if len(net.affines) == 1 else nn.Sequential(*modules[:-1])
 
-    `serves[i]` is the stored expert behind gate output i: experts that are equal are stored once.
+
+class MoE(nn.Module):
+    """h ← carry(h) + scatter(Σ_k w_k · f^(k)(h[reads]) + shared(h[reads])), the K experts k with the largest logits; ties go to the first.
+
+    `serves[i]` is the stored expert behind gate output i: experts that are equal are stored once. Carried channels pass no expert.
     """
 
-    router: nn.Linear
-    experts: ExpertStack
     serves: Tensor
     reads: Tensor | None
+    carried: Tensor | None
+    """The arriving channels that are carried, and among the leaving ones their places `kept` and those that nets write, `writes`."""
+    kept: Tensor
+    writes: Tensor
 
     def __init__(self, layer: MoELayer) -> None:
         super().__init__()
-        gates, inputs = layer.affine_gate.weight.shape
-        weight, bias = torch.tensor(layer.affine_gate.weight), torch.tensor(layer.affine_gate.bias)
-        self.router = nn.Linear(inputs, gates, dtype=weight.dtype)
-        self.router.load_state_dict({"weight": weight, "bias": bias})
+        self.router = None if layer.gate is None else as_module(layer.gate)
+        self.shared = None if layer.shared is None else as_module(layer.shared)
         self.experts = ExpertStack(layer.experts)
-        self.register_buffer("serves", torch.tensor(layer.serves, dtype=torch.int64))
-        self.register_buffer("reads", None if layer.reads is None else torch.tensor(layer.reads, dtype=torch.int64))
+        self.top_k, self.weighting = layer.top_k, layer.weighting
+        self.unit = layer.top_k == 1 and layer.weighting is not Weighting.RECTIFIED
         self.names, self.channels = layer.names, layer.channels
+        placed = layer.writes is not None or layer.carries is not None
+        kept = np.flatnonzero(layer.sources >= 0)
+        buffers = {"serves": layer.serves, "reads": layer.reads}
+        buffers |= dict.fromkeys(("carried", "kept", "writes")) | (
+            {"carried": layer.sources[kept], "kept": kept, "writes": layer.targets} if placed else {}
+        )
+        for name, numbers in buffers.items():
+            self.register_buffer(name, None if numbers is None else torch.tensor(numbers, dtype=torch.int64))
 
     def extra_repr(self) -> str:
-        return f"E={len(self.names)}"
+        return f"E={len(self.names)}" + ("" if self.unit else f", K={self.top_k}, weights {self.weighting}")
 
-    def route(self, x: Tensor) -> Tensor:
-        """The winning gate output of every row, [N, in] to [N] int64."""
-        if not len(x):
-            return winner(self.router(x))
-        return torch.cat([winner(self.router(part)) for part in torch.split(x, max(1, ROUTER_NUMBERS // len(self.names)))])
+    def logits(self, x: Tensor) -> Tensor:
+        """[N, in] to [N, E]; zeros of a dense layer."""
+        return x.new_zeros(len(x), 1) if self.router is None else self.router(x)
 
-    def forward(self, x: Tensor, route: Tensor | None = None) -> Tensor:
-        """[N, in] to [N, out]; `route` [N] overrides the router."""
-        expert = None
-        if self.experts.stored > 1:
-            with torch.no_grad():
-                expert = self.serves[self.route(x) if route is None else route]
-        return self.experts(x if self.reads is None else x[:, self.reads], expert)
+    def choose(self, logits: Tensor) -> Tensor:
+        """The K gate outputs with the largest logits, best first, of equal ones the first: [N, E] to [N, K] int64."""
+        if self.top_k == 1:
+            return winner(logits)[:, None]
+        return logits.sort(stable=True, descending=True).indices[:, : self.top_k]
+
+    def weights(self, chosen: Tensor, logits: Tensor) -> Tensor:
+        """w of the chosen experts, [N, K]."""
+        scores = logits.gather(-1, chosen)
+        match self.weighting:
+            case Weighting.RECTIFIED:
+                return scores.relu()
+            case Weighting.UNIFORM:
+                return torch.full_like(scores, 1 / self.top_k)
+            case Weighting.SOFTMAX:
+                return scores.softmax(-1)
+
+    def route(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The chosen gate outputs of every row and their weights, [N, K] each; no weights where the weight is 1."""
+        chosen, weights = [], []
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.unit):
+            for part in torch.split(x, max(1, ROUTER_NUMBERS // len(self.names))):
+                logits = self.logits(part)
+                chosen.append(self.choose(logits))
+                if not self.unit:
+                    weights.append(self.weights(chosen[-1], logits))
+        return torch.cat(chosen), torch.cat(weights) if weights else None
+
+    def forward(self, x: Tensor, chosen: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+        """[N, in] to [N, out]; `chosen` and `weights`, [N, K] each, override the router together."""
+        inputs = x if self.reads is None else x[:, self.reads]
+        if chosen is None and (self.experts.stored > 1 or not self.unit):
+            chosen, weights = self.route(x)
+        expert = None if chosen is None or self.experts.stored == 1 else self.serves[chosen].flatten()
+        if weights is None or self.unit:
+            y = self.experts(inputs, expert)
+        else:
+            parts = self.experts(inputs.repeat_interleave(self.top_k, 0), expert)
+            y = (weights[..., None] * parts.view(len(x), self.top_k, parts.shape[-1])).sum(1)
+        if self.shared is not None:
+            y = y + self.shared(inputs)
+        if self.carried is None:
+            return y
+        out = x.new_zeros(len(x), len(self.channels)).index_copy(1, self.kept, x[:, self.carried])
+        return out.index_add(1, self.writes, y)
 
 
 class AtlasMoE(nn.Module):
-    """Stacked top-1 MoE layers R^D → R^out, as compiled; `inputs`, `outputs` name their channels.
+    """Stacked MoE layers R^D → R^out, as compiled; `inputs`, `outputs` name their channels.
 
     Computes what the numpy `Network` computes, up to the rounding of sums taken in another order (so an argmax that is
     tied to rounding may fall the other way). Differentiable in x and in the weights through the chosen experts.
@@ -140,15 +198,15 @@ class AtlasMoE(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([TopOneMoE(layer) for layer in network.layers])
+        self.layers = nn.ModuleList([MoE(layer) for layer in network.layers])
         self.inputs, self.outputs = network.inputs, network.outputs
         most = max(len(layer.experts) for layer in network.layers)
         self.block_rows = max(BLOCK_ROWS, BLOCK_LOAD * most)
 
     @property
-    def stack(self) -> list[TopOneMoE]:
+    def stack(self) -> list[MoE]:
         """The layers, first to last."""
-        return [cast(TopOneMoE, layer) for layer in self.layers]
+        return [cast(MoE, layer) for layer in self.layers]
 
     def extra_repr(self) -> str:
         return f"inputs={len(self.inputs)}, outputs={self.outputs}"
@@ -157,7 +215,7 @@ class AtlasMoE(nn.Module):
         """[..., D] to [..., out], in the dtype of the weights; or `Routed` with every layer's routes and logits."""
         if x.shape[-1:] != (len(self.inputs),):
             raise InvalidArgument(f"the network reads [..., {len(self.inputs)}], got {tuple(x.shape)}")
-        x = x.to(self.stack[0].router.weight.dtype)
+        x = x.to(self.stack[0].experts.maps[0][0].dtype)
         batch, rows = x.shape[:-1], x.reshape(-1, x.shape[-1])
         if return_routes:
             return self._traced(batch, rows)
@@ -170,14 +228,17 @@ class AtlasMoE(nn.Module):
         return x
 
     def _traced(self, batch: torch.Size, x: Tensor) -> Routed:
-        routes, logits = [], []
+        routes, logits, weights = [], [], []
         for layer in self.stack:
-            scores = layer.router(x)
-            route = winner(scores)
-            x = layer(x, route)
-            routes.append(route.reshape(batch))
+            scores = layer.logits(x)
+            chosen = layer.choose(scores)
+            w = layer.weights(chosen, scores)
+            x = layer(x, chosen, w)
+            shape = batch if layer.top_k == 1 else (*batch, layer.top_k)
+            routes.append(chosen.reshape(shape))
             logits.append(scores.reshape(*batch, len(layer.names)))
-        return Routed(x.reshape(*batch, len(self.outputs)), tuple(routes), tuple(logits))
+            weights.append(w.reshape(shape))
+        return Routed(x.reshape(*batch, len(self.outputs)), tuple(routes), tuple(logits), tuple(weights))
 
 
 def to_torch(model: Model | Network) -> AtlasMoE:

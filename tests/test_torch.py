@@ -1,4 +1,4 @@
-"""`to_torch` computes what the numpy network computes, sending every row through exactly one expert."""
+"""`to_torch` computes what the numpy network computes, sending every row through its chosen experts only."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.export import dispatch
+from atlasmoe.export import dispatch, torch_module
 from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe.layer import Weighting
+from general_layers import KINDS, experts, general_network
 
 
 def random_net(rng: np.random.Generator, sizes: list[int]) -> ReLUNet:
@@ -50,6 +52,121 @@ def test_equals_the_numpy_network(experts: int, count: int, dtype: str, toleranc
     np.testing.assert_allclose(result.y.numpy()[same], trace.output[same], rtol=0, atol=tolerance)
     for ours, theirs in zip(result.logits, trace.logits, strict=True):
         np.testing.assert_allclose(ours.numpy()[same], theirs[same], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [0, 1, 7, 1000])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 2e-5)])
+def test_layers_of_every_kind_equal_the_numpy_network(kind: str, count: int, dtype: str, tolerance: float) -> None:
+    network = general_network(kind).astype(dtype)
+    x = np.random.default_rng(1).normal(size=(count, 2)).astype(dtype)
+    trace = network.trace(x)
+    module = atlasmoe.to_torch(network)
+    with torch.no_grad():
+        result = module(torch.from_numpy(x), return_routes=True)
+        y = module(torch.from_numpy(x))
+    for number, layer in enumerate(network.layers):
+        chosen, weights = trace.chosen[number], layer.weights(trace.chosen[number], trace.logits[number])
+        if layer.top_k == 1:
+            chosen, weights = chosen[:, 0], weights[:, 0]
+        np.testing.assert_array_equal(result.routes[number].numpy(), chosen)
+        np.testing.assert_allclose(result.logits[number].numpy(), trace.logits[number], rtol=0, atol=tolerance)
+        np.testing.assert_allclose(result.weights[number].numpy(), weights, rtol=0, atol=tolerance)
+        assert result.weights[number].numpy().dtype == dtype
+    assert y.numpy().dtype == dtype
+    np.testing.assert_allclose(y.numpy(), trace.output, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(result.y.numpy(), trace.output, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["top 3, softmax", "everything"])
+@pytest.mark.parametrize("way", [dispatch.direct, dispatch.segmented, dispatch.bucketed])
+def test_several_experts_by_every_way_of_dispatch(kind: str, way: dispatch.Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = general_network(kind)
+    x = np.random.default_rng(2).normal(size=(90, 2))
+    monkeypatch.setattr(torch_module, "choose_dispatch", lambda maps, rows, expert: way)
+    y = atlasmoe.to_torch(network)(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(y, network(x), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_every_kind(kind: str) -> None:
+    """Backwards is the derivative of forwards, in x and in all weights; of gates where the weights of experts depend on them."""
+    module = atlasmoe.to_torch(general_network(kind))
+    torch.manual_seed(0)
+    x = torch.randn(200, 2, dtype=torch.float64, requires_grad=True)
+    module(x).sum().backward()
+    step = 1e-7
+    moved = [(parameter, torch.randn_like(parameter)) for parameter in (x, *module.parameters())]
+    slope = sum((parameter.grad * along).sum().item() for parameter, along in moved if parameter.grad is not None)
+    values = []
+    with torch.no_grad():
+        routes = module(x, return_routes=True).routes
+        for sign in (1, -1):
+            for parameter, along in moved:
+                parameter += sign * step * along
+            result = module(x, return_routes=True)
+            assert all(torch.equal(ours, theirs) for ours, theirs in zip(result.routes, routes, strict=True))
+            values.append(result.y.sum().item())
+            for parameter, along in moved:
+                parameter -= sign * step * along
+    assert abs((values[0] - values[1]) / (2 * step) - slope) < 1e-4 * abs(slope)
+    last = module.stack[-1]
+    gate_learns = any(parameter.grad is not None and parameter.grad.any() for parameter in last.router.parameters())
+    assert gate_learns == (last.weighting is Weighting.RECTIFIED or (last.weighting is Weighting.SOFTMAX and last.top_k > 1))
+
+
+@pytest.mark.parametrize("weighting", Weighting)
+@pytest.mark.parametrize("top_k", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_of_equal_logits_the_first_are_chosen(weighting: Weighting, top_k: int, dtype: str) -> None:
+    """Integer gates on integer points: logits are exact in both, and every row has ties, between 0.0 and −0.0 too."""
+    rng = np.random.default_rng(4)
+    rows = rng.integers(-2, 3, (4, 2)).astype(float)
+    gate = Affine(rows[rng.integers(0, 4, 40)] * rng.choice([1.0, -0.0], 40)[:, None], rng.choice([0.0, -0.0], 40))
+    names = tuple(f"e{k}" for k in range(40))
+    serves = tuple(k % 3 for k in range(40))
+    layer = MoELayer(gate.net, experts(rng, 3, 2, 1), serves, names, ("f",), top_k=top_k, weighting=weighting)
+    network = Network((layer,), ("x", "y")).astype(dtype)
+    x = np.stack(np.meshgrid(np.arange(-3, 4), np.arange(-3, 4)), -1).reshape(-1, 2).astype(dtype)
+    trace = network.trace(x)
+    result = atlasmoe.to_torch(network)(torch.from_numpy(x), return_routes=True)
+    np.testing.assert_array_equal(result.logits[0].detach().numpy(), trace.logits[0])
+    np.testing.assert_array_equal(result.routes[0].numpy().reshape(len(x), top_k), trace.chosen[0])
+    best_first = -np.sort(-trace.logits[0], axis=1)[:, :top_k]
+    np.testing.assert_array_equal(np.take_along_axis(trace.logits[0], trace.chosen[0], 1), best_first)
+    equal_neighbours = np.diff(best_first) == 0
+    assert top_k == 1 or equal_neighbours.any()
+    assert (np.diff(trace.chosen[0])[equal_neighbours] > 0).all()
+    y = atlasmoe.to_torch(network)(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(y, trace.output, rtol=0, atol=1e-12 if dtype == "float64" else 2e-4)
+
+
+def test_state_dict_of_every_place() -> None:
+    module = atlasmoe.to_torch(general_network("everything"))
+    keys = set(module.state_dict())
+    affine = {"weight", "bias"}
+    first, last = ({key.removeprefix(f"layers.{n}.") for key in keys if key.startswith(f"layers.{n}.")} for n in (0, 1))
+    assert first == {f"{part}.{kind}" for part in ("router", "experts.0", "experts.1") for kind in affine} | {
+        *("serves", "reads", "carried", "kept", "writes")
+    }
+    nets = ("router.0", "router.2", "shared.0", "shared.2", "experts.0", "experts.1")
+    assert last == {f"{part}.{kind}" for part in nets for kind in affine} | {"serves", "reads"}
+
+
+def test_carried_channels_pass_bit_for_bit() -> None:
+    """Whatever the experts compute, NaN included, it does not reach a channel that is carried and not written."""
+    module = atlasmoe.to_torch(general_network("carries"))
+    layer = module.stack[0]
+    with torch.no_grad():
+        for weight, bias in layer.experts.maps:
+            weight.fill_(torch.nan)
+            bias.fill_(torch.nan)
+        x = torch.randn(500, 2, dtype=torch.float64) * 1e300
+        state = layer(x)
+    names = layer.channels
+    assert torch.equal(state[:, names.index("x")], x[:, 0])
+    assert torch.equal(state[:, names.index("y")], x[:, 1])
+    assert state[:, names.index("c")].isnan().all()
 
 
 def test_compiled_shape(circle: atlasmoe.Model, circle32: atlasmoe.Model) -> None:
