@@ -6,19 +6,26 @@ block's output is ever near one of its interfaces is a question about such gaps 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import sympy
 
-from ..atlas import Array, Atlas, Block, Box, Combine, ExpressionMap, ExpressionTarget, Input, TaskGraph, Tiling
+from ..atlas import Array, Block, Combine, ExpressionMap, Input, TaskGraph, Tiling
 from ..errors import InvalidArgument
+from ..expressions import box_cells
 from ..intervals import Interval, NaturalEnclosure, NotEnclosed
 from ..intervals.gradients import GradientEnclosure
 
 CELLS = 4096
 """Cells that a box is cut into: the enclosures of the parts of a curve then overestimate by about a part in 4096 of its length."""
+HALVINGS = 12
+"""How often a cell on the edge of a region is halved."""
+MOST_CELLS = 1 << 16
+"""Cells on edges that are enclosed at a time."""
 MOST_INTERVALS = 4096
 """Intervals that a set of values is kept as; closer ones are joined."""
 
@@ -63,43 +70,30 @@ class Values:
         return Values(np.maximum(self.lower[kept], least), np.minimum(self.upper[kept], most))
 
 
-def cells_of(lower: Sequence[float], upper: Sequence[float], count: int = CELLS) -> list[Interval]:
-    """The sides of about `count` equal boxes that fill a box, an axis each; an axis of no width is not cut."""
-    flat = np.asarray(lower) == np.asarray(upper)
-    each = max(1, int(count ** (1 / max(1, int((~flat).sum())))))
-    if each == 1:
-        return [Interval(np.array([low], float), np.array([high], float)) for low, high in zip(lower, upper, strict=True)]
-    edges = [np.linspace(a, b, (1 if point else each) + 1) for a, b, point in zip(lower, upper, flat, strict=True)]
-    lows = np.meshgrid(*(e[:-1] for e in edges), indexing="ij")
-    highs = np.meshgrid(*(e[1:] for e in edges), indexing="ij")
-    return [Interval(low.ravel(), high.ravel()) for low, high in zip(lows, highs, strict=True)]
+class Part(NamedTuple):
+    """A function on the box [lower, upper], or on the part of it where `region` > 0."""
+
+    function: ExpressionMap
+    lower: Array
+    upper: Array
+    region: ExpressionMap | None = None
 
 
-def domains(block: Block, reach: Sequence[Values] | None = None, wider: Array | None = None) -> list[tuple[ExpressionMap, Array, Array]]:
-    """The subtasks of a block as functions on boxes: (F, lower, upper), one for every piece or parametrising chart.
+def domains(block: Block, reach: Sequence[Values] | None = None, wider: Array | None = None) -> list[Part]:
+    """The subtasks of a block as functions on boxes, one for every piece or parametrising chart.
 
     Pieces are cut to what is read, if `reach` says what that is, and those on the outside are made `wider` by so much along every axis.
     """
-    if isinstance(block.domain, Atlas):
-        target = block.task.target
-        found = []
-        for i, chart in enumerate(block.domain.parametrising):
-            if isinstance(target, ExpressionTarget):
-                into = dict(zip(target.function.variables, chart.inverse.expressions, strict=True))
-                function = ExpressionMap(
-                    chart.inverse.variables, tuple(e.subs(into, simultaneous=True) for e in target.function.expressions)
-                )
-            else:
-                function = block.local(i)
-            found.append((function, np.array(chart.domain.lower), np.array(chart.domain.upper)))
-        return found
-    lower, upper = enlarged(block.domain, np.zeros(block.domain.dimension) if wider is None else wider)
+    if block.tiling is None:
+        charts = block.domain.parametrising
+        return [Part(block.local(i), np.array(c.domain.lower), np.array(c.domain.upper), c.region) for i, c in enumerate(charts)]
+    lower, upper = enlarged(block.tiling, np.zeros(block.tiling.dimension) if wider is None else wider)
     if reach is not None:
         wide = np.zeros(len(reach)) if wider is None else wider
         least, most = np.array([v.least for v in reach]) - wide, np.array([v.most for v in reach]) + wide
         apart = np.any((lower > most) | (upper < least), axis=1, keepdims=True)
         lower, upper = np.where(apart, lower, np.maximum(lower, least)), np.where(apart, upper, np.minimum(upper, most))
-    return [(function, lower[i], upper[i]) for i, function in enumerate(block.subtasks)]
+    return [Part(function, lower[i], upper[i]) for i, function in enumerate(block.subtasks)]
 
 
 def enlarged(tiling: Tiling, by: Array) -> tuple[Array, Array]:
@@ -110,9 +104,9 @@ def enlarged(tiling: Tiling, by: Array) -> tuple[Array, Array]:
 
 def input_values(node: Input) -> list[Values]:
     """The values of every coordinate of an input, before embedding."""
-    if isinstance(node.manifold, Box):
-        return [Values(np.array([low]), np.array([high])) for low, high in zip(node.manifold.lower, node.manifold.upper, strict=True)]
-    charts = [(chart.inverse, np.array(chart.domain.lower), np.array(chart.domain.upper)) for chart in node.manifold.parametrising]
+    if node.box is not None:
+        return [Values(np.array([low]), np.array([high])) for low, high in zip(node.box.lower, node.box.upper, strict=True)]
+    charts = [Part(c.inverse, np.array(c.domain.lower), np.array(c.domain.upper), c.region) for c in node.domain.parametrising]
     return _values(f'input "{node.name}"', charts)
 
 
@@ -122,7 +116,7 @@ def block_values(block: Block, reach: Sequence[Values]) -> list[Values]:
 
 
 def combine_values(node: Combine, reach: Sequence[Values]) -> list[Values]:
-    return _values(f'combine "{node.name}"', [(node.function, np.array([v.least for v in reach]), np.array([v.most for v in reach]))])
+    return _values(f'combine "{node.name}"', [Part(node.function, np.array([v.least for v in reach]), np.array([v.most for v in reach]))])
 
 
 def reachable(task: TaskGraph) -> dict[str, Values]:
@@ -141,35 +135,57 @@ def reachable(task: TaskGraph) -> dict[str, Values]:
     return known
 
 
-def _values(where: str, parts: Sequence[tuple[ExpressionMap, Array, Array]]) -> list[Values]:
-    """The values of every component over all of the boxes."""
-    found: list[list[Interval]] = []
-    for function, lower, upper in parts:
-        try:
-            found.append(NaturalEnclosure(function)(cells_of(tuple(lower), tuple(upper), max(64, CELLS // len(parts)))))
-        except NotEnclosed as error:
-            raise _unbounded(where, "its range", str(error)) from error
-    values = []
-    for k in range(parts[0][0].outputs):
-        cells = Interval(np.concatenate([f[k].lower for f in found]), np.concatenate([f[k].upper for f in found]))
-        if not (np.isfinite(cells.lower).all() and np.isfinite(cells.upper).all()):
-            raise _unbounded(where, "its range", "no finite enclosure")
-        values.append(Values.of(cells))
-    return values
+def _values(where: str, parts: Sequence[Part]) -> list[Values]:
+    """The values of every component over all of the parts."""
+    found = [_enclosed(where, "its range", part, NaturalEnclosure(part.function), max(64, CELLS // len(parts))) for part in parts]
+    components = range(parts[0].function.outputs)
+    return [Values.of(Interval(*(np.concatenate([getattr(f[k], side) for f in found]) for side in ("lower", "upper")))) for k in components]
 
 
-def steepness(where: str, parts: Sequence[tuple[ExpressionMap, Array, Array]]) -> Array:
-    """sup |∂F_j/∂z_k| over all of the boxes, (outputs, variables). Raises `InvalidArgument` naming `where` if there is no finite bound."""
+def steepness(where: str, parts: Sequence[Part | tuple[ExpressionMap, Array, Array]]) -> Array:
+    """sup |∂F_j/∂z_k| over all of the parts, (outputs, variables). Raises `InvalidArgument` naming `where` if there is no finite bound."""
     worst = np.zeros((parts[0][0].outputs, parts[0][0].inputs))
-    for function, lower, upper in parts:
-        try:
-            _, partials = GradientEnclosure(function)(cells_of(tuple(lower), tuple(upper), max(64, CELLS // len(parts))))
-        except NotEnclosed as error:
-            raise _unbounded(where, "its Lipschitz constants", str(error)) from error
-        worst = np.maximum(worst, [[float(p.magnitude.max()) for p in row] for row in partials])
-    if not np.isfinite(worst).all():
-        raise _unbounded(where, "its Lipschitz constants", "unbounded")
+    for part in (Part(*given) for given in parts):
+        gradient = GradientEnclosure(part.function)
+
+        def partials(cells: Sequence[Interval], gradient: GradientEnclosure = gradient) -> list[Interval]:
+            return [partial for row in gradient(cells)[1] for partial in row]
+
+        found = _enclosed(where, "its Lipschitz constants", part, partials, max(64, CELLS // len(parts)))
+        worst = np.maximum(worst, np.reshape([float(p.magnitude.max()) for p in found], worst.shape))
     return worst
+
+
+def _enclosed(where: str, what: str, part: Part, enclosure: Callable[[Sequence[Interval]], list[Interval]], count: int) -> list[Interval]:
+    """An enclosure of several functions over about `count` cells of a part; those on which the region is not positive are left out.
+
+    A cell on the edge of the region, where the enclosure is not finite because nothing is asked of the functions on the other side,
+    is halved along all axes, up to HALVINGS times. Raises `InvalidArgument` for a cell on which there is still no finite enclosure.
+    """
+    lower, upper = box_cells(part.lower, part.upper, count)
+    done: list[list[Interval]] = []
+    try:
+        region = None if part.region is None else NaturalEnclosure(part.region)
+        for halvings in range(HALVINGS + 1):
+            sides = [Interval(low, high) for low, high in zip(lower.T, upper.T, strict=True)]
+            depth = Interval(np.ones(len(lower)), np.ones(len(lower))) if region is None else region(sides)[0]
+            reached = depth.upper > 0
+            sides, edge = [side[reached] for side in sides], depth.lower[reached] <= 0
+            found = enclosure(sides)
+            open_ = ~np.all([np.isfinite(f.lower) & np.isfinite(f.upper) for f in found], axis=0)
+            done.append([f[~open_] for f in found])
+            lower, upper = lower[reached][open_], upper[reached][open_]
+            if not len(lower):
+                break
+            if halvings == HALVINGS or not edge[open_].all() or len(lower) << lower.shape[1] > MOST_CELLS:
+                cell = " × ".join(f"[{a:.6g}, {b:.6g}]" for a, b in zip(lower[0], upper[0], strict=True))
+                raise _unbounded(where, what, f"no finite enclosure on {cell}")
+            middle, corners = lower + (upper - lower) / 2, list(itertools.product((False, True), repeat=lower.shape[1]))
+            halves = [(np.where(up, middle, lower), np.where(up, upper, middle)) for up in corners]
+            lower, upper = np.concatenate([low for low, _ in halves]), np.concatenate([high for _, high in halves])
+    except NotEnclosed as error:
+        raise _unbounded(where, what, str(error)) from error
+    return [Interval(*(np.concatenate([getattr(f[k], side) for f in done]) for side in ("lower", "upper"))) for k in range(len(done[0]))]
 
 
 def _unbounded(where: str, what: str, why: str) -> InvalidArgument:
@@ -182,9 +198,9 @@ def jump(block: Block, axis: int, t: float) -> float:
 
     Exactly 0 where the difference of two subtasks simplifies to 0 on the common face.
     """
-    tiling = block.domain
-    assert isinstance(tiling, Tiling)
-    worst = 0.0
+    tiling, worst = block.tiling, 0.0
+    if tiling is None:
+        return worst
     below, above = np.flatnonzero(tiling.upper[:, axis] == t), np.flatnonzero(tiling.lower[:, axis] == t)
     for p in below:
         for q in above:
@@ -207,7 +223,8 @@ def _difference(block: Block, p: int, q: int, axis: int, low: Array, high: Array
         gaps.append(gap)
     if all(gap == 0 for gap in gaps):
         return 0.0
-    found = NaturalEnclosure(ExpressionMap(f.variables, tuple(gaps)))(cells_of(tuple(low), tuple(high)))
+    sides = zip(*(corner.T for corner in box_cells(low, high, CELLS)), strict=True)
+    found = NaturalEnclosure(ExpressionMap(f.variables, tuple(gaps)))([Interval(a, b) for a, b in sides])
     return max(float(part.magnitude.max()) for part in found)
 
 

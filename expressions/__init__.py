@@ -3,7 +3,7 @@
 Only `parse` needs a parser, and is imported by whoever reads text.
 """
 
-from .box import Array, Box
+from .box import Array, Box, box_cells
 from .maps import ExpressionMap
 
-__all__ = ["Array", "Box", "ExpressionMap"]
+__all__ = ["Array", "Box", "ExpressionMap", "box_cells"]

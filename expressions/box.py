@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import qmc
 
 from ..errors import InvalidArgument
 
@@ -63,9 +63,15 @@ class Box:
 
     def low_discrepancy(self, count: int, seed: int) -> Array:
         """The first `count` points of a scrambled Sobol sequence, shape (count, d). Deterministic for a seed."""
+        from scipy.stats import qmc  # a second to load, and boxes are everywhere
+
         exponent = max(1, int(np.ceil(np.log2(max(count, 2)))))
         points = qmc.Sobol(self.dimension, seed=seed).random_base2(exponent)[:count]
         return self.from_unit(2 * points - 1)
+
+    def cells(self, count: int) -> tuple[Array, Array]:
+        """About `count` equal boxes that fill this one; see `box_cells`."""
+        return box_cells(self.lower, self.upper, count)
 
     def corners(self) -> Array:
         """All 2^d corners, shape (2^d, d)."""
@@ -77,3 +83,18 @@ class Box:
         moved = np.array(points, float)
         moved[..., axis] = (self.lower, self.upper)[side][axis]
         return moved
+
+
+def box_cells(lower: Sequence[float] | Array, upper: Sequence[float] | Array, count: int) -> tuple[Array, Array]:
+    """The lower and upper corners, (n, d) each, of about `count` equal boxes that fill a box; the last axis runs fastest.
+
+    An axis of no width is not cut. With more axes than `count` allows to cut, the box itself.
+    """
+    flat = np.asarray(lower) == np.asarray(upper)
+    each = max(1, int(count ** (1 / max(1, int((~flat).sum())))))
+    if each == 1:
+        return np.array([lower], float), np.array([upper], float)
+    edges = [np.linspace(a, b, (1 if point else each) + 1) for a, b, point in zip(lower, upper, flat, strict=True)]
+    sides = (np.meshgrid(*(edge[part] for edge in edges), indexing="ij") for part in (slice(-1), slice(1, None)))
+    low, high = (np.stack(side, axis=-1).reshape(-1, len(edges)) for side in sides)
+    return low, high
