@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..errors import InvalidArgument
-from .main import json_option
-from .output import check_figure_path, is_wide, print_json, print_rich
+from .options import figure_option, json_option
+from .output import check_figure_path, print_json, print_rich
 
 CHECKPOINT = "{name}.certify.safetensors"
 """Beside the model's folder: where an interrupted proof is kept."""
@@ -27,7 +27,7 @@ CHECKPOINT = "{name}.certify.safetensors"
 @click.option("--boxes", type=click.IntRange(1), metavar="N", default=4_000_000, show_default=True, help="Boxes to look at, at most.")
 @click.option("--seconds", type=float, metavar="S", default=600.0, show_default=True, help="Time to spend, at most.")
 @click.option("--jobs", type=int, metavar="J", default=1, show_default=True, help="Charts proved at a time.")
-@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the boxes of the proof into this PNG.")
+@figure_option("Draw the boxes of the proof into this PNG.")
 @click.option("--ledger", is_flag=True, help="Show the model's ledger too, with what is proved written into it.")
 @json_option
 def certify(
@@ -69,13 +69,12 @@ def certify(
     if as_json:
         print_json({"folder": str(place), "certificate": certificate.to_dict()})
     else:
-        from ..report.certificate import certificate_table
-        from ..report.tables import ledger_table
+        from ..report.tables import certificate_table, ledger_table
         from ..verify.prove.ledger import with_proofs
 
         if ledger:
-            print_rich(ledger_table(with_proofs(model.ledger, certificate), statements=is_wide()))
-        print_rich(certificate_table(certificate, statements=is_wide()))
+            print_rich(ledger_table(with_proofs(model.ledger, certificate)))
+        print_rich(certificate_table(certificate))
         click.echo(f"certificate: {written}")
         if figure is not None and certificate.trees:
             click.echo(f"figure: {figure}")

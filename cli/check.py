@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .main import json_option
+from .options import json_option
 from .output import print_json
 
 COLORS = {"confirmed": "green", "rejected": "red", "undecided": "yellow"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InvalidArgument
-from .main import json_option
+from .options import json_option
 from .output import print_json, print_rich
 
 if TYPE_CHECKING:

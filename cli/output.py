@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from ..moe import Model
     from ..verify.sample import Report
 
-STATEMENT_COLUMNS = 120
-"""Columns that a terminal must have for the statements of claims to be readable in a table."""
-FILE_COLUMNS = 160
+FILE_COLUMNS = 100
 """Width of tables where standard output is no terminal."""
 
 
@@ -28,29 +26,31 @@ def check_figure_path(figure: Path | None) -> None:
 
 
 def print_model(model: Model, path: Path) -> None:
-    from ..atlas import TaskGraph
-    from ..report import tables
+    """The ledger, what the model is, what was tried to get it, and where it is."""
+    from ..atlas.graph import as_graph
+    from ..report.graph_tree import summary
+    from ..report.tables import ledger_table
 
-    print_rich(tables.ledger_table(model.ledger, statements=is_wide()))
+    print_rich(ledger_table(model.ledger))
     network = model.network
     sizes = f"{network.parameters:,} parameters, {network.active_parameters:,} of them per input, {network.dtype}"
-    if isinstance(model.task, TaskGraph):
-        from ..report.graph_tree import summary
-
-        click.echo(f"{summary(model.task)}; {len(network.layers)} layers, {sizes}")
-    else:
-        click.echo(f"{model.task.name}: E = {len(network.layers[-1])}, {sizes}")
+    whole = f"{summary(as_graph(model.task))}; {len(network.layers)} layers"
+    click.echo(f"{f'{model.task.name}: E = {len(network.layers[-1])}' if model.design.alone else whole}, {sizes}")
     if "plan" in model.facts:
         click.echo(model.ledger.root.note)
     if "why" in model.facts:
         click.echo(f"theorem {model.facts['theorem']}: {model.facts['why']}")
+    for attempt in model.facts.get("tried", ()):
+        where = "" if model.design.alone else f"{attempt['block']}: "
+        click.echo(f"{where}{attempt['router']} was tried and left: {attempt['why']}")
     click.echo(f"model: {path}")
 
 
 def print_report(report: Report) -> None:
-    from ..report import tables
+    """What sampling found."""
+    from ..report.tables import report_table
 
-    print_rich(tables.report_table(report, statements=is_wide()))
+    print_rich(report_table(report))
 
 
 def print_rich(renderable: Any) -> None:
@@ -64,14 +64,6 @@ def print_rich(renderable: Any) -> None:
         from ..report.tables import render
 
         click.echo(render(renderable, FILE_COLUMNS))
-
-
-def is_wide() -> bool:
-    """Whether there is room for the statements of claims beside their numbers."""
-    from rich.console import Console
-
-    console = Console()
-    return not console.is_terminal or console.width >= STATEMENT_COLUMNS
 
 
 def finding_fields(finding: Finding) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import InvalidArgument
-from .main import DEFAULT_EPSILON, absolute_epsilon, json_option, max_width_option, seed_option
+from .options import DEFAULT_EPSILON, absolute_epsilon, figure_option, json_option, max_width_option, seed_option
 from .output import check_figure_path, print_json, print_rich
 
 
@@ -20,7 +20,7 @@ from .output import check_figure_path, print_json, print_rich
 @click.option("--batch", type=int, metavar="N", help="Inputs per call, for the latency.")
 @seed_option
 @click.option("--build", is_flag=True, help="Build every row at its width, and show the error that it reaches.")
-@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the frontier into this PNG.")
+@figure_option("Draw the frontier into this PNG.")
 @json_option
 def plan(spec: str, epsilon: str, experts: str | None, build: bool, figure: Path | None, as_json: bool, **choices: Any) -> None:
     """Predict what reaches ε on the manifold of SPEC: for each number of experts the width, its costs and the error to expect."""

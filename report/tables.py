@@ -1,21 +1,21 @@
-"""Ledgers and reports as rich tables: every claim with its bound, budget, slack and how it is known."""
+"""Ledgers, reports, certificates and plans for people: every claim with its bound, budget, slack and how it is known."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ..moe.ledger import Claim, Known, Ledger
 from ..verify.sample.report import Report, format_point
+from .listing import LEFT, RIGHT, Listing, Row
 
 if TYPE_CHECKING:
     from ..constructions.plan import Frontier
+    from ..verify.prove import Certificate
 
 STYLES = {
     Known.EXACT: "green",
@@ -25,69 +25,52 @@ STYLES = {
     Known.REFUTED: "bold red",
     Known.UNKNOWN: "yellow",
 }
+VERDICTS = {
+    Known.PROVED: "proved for every point",
+    Known.REFUTED: "REFUTED",
+    Known.UNKNOWN: "not proved: some boxes are open",
+}
 MOST_SIBLINGS = 6
 """Of more claims `name[…]` of one name under one parent, only those with the least relative slack are shown."""
 MOST_BLOCKS = 16
 """Blocks of a task graph whose routes are shown."""
-Justify = Literal["left", "right", "center"]
-LEFT: Justify = "left"
-NUMBERS: tuple[tuple[str, Justify], ...] = (
-    ("claim", "left"),
-    ("bound", "right"),
-    ("", "center"),
-    ("budget", "right"),
-    ("used", "right"),
-)
-"""Columns of a claim that every table of claims begins with."""
+CLAIM = (("bound", RIGHT), ("", LEFT), ("budget", RIGHT), ("used", RIGHT))
+"""What stands beside every claim, before how it is known."""
 
 
-def ledger_table(ledger: Ledger, *, statements: bool = True, every: bool = False) -> Table:
-    """The ledger as a tree, one row per claim; long rows of siblings are shortened to the tightest unless `every`.
+def ledger_table(ledger: Ledger, *, statements: bool = True, every: bool = False) -> RenderableType:
+    """The ledger as a tree, each claim with its numbers; long rows of siblings are shortened to the tightest unless `every`.
 
-    Without `statements` it has numbers only, and fits a narrow terminal.
+    Without `statements` there is one line a claim.
     """
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"ledger: {'every claim holds' if ledger.holds else 'NOT every claim holds'}", title_justify="left"
-    )
-    for header, justify in (*NUMBERS, ("known", LEFT)):
-        table.add_column(header, justify=justify, no_wrap=True)
-    if statements:
-        table.add_column("source", ratio=1)
-        table.add_column("statement", ratio=4)
-    for guide, claim, hidden in _tree(ledger.root, every):
+    rows = []
+    for guide, stem, claim, hidden in _tree(ledger.root, every):
         if claim is None:
-            table.add_row(Text(f"{guide}… {hidden}", "dim"))
+            rows.append(Row(Text(f"{guide}… {hidden}", "dim")))
             continue
-        row: list[RenderableType] = [Text.assemble((guide, "dim"), _mark(claim), " ", claim.name), *_numbers(claim)]
-        row.append(_known(claim, counted=statements))
-        if statements:
-            row.append(Text(claim.source, "dim"))
-            row.append(Text(claim.statement + (f" ({claim.note})" if claim.note else "")))
-        table.add_row(*row)
-    return table
+        label = Text.assemble((guide, "dim"), _mark(claim), " ", claim.name)
+        rows.append(Row(label, (*_numbers(claim), _known(claim)), _statement(claim, sourced=True) if statements else None, stem))
+    title = f"ledger: {'every claim holds' if ledger.holds else 'NOT every claim holds'}"
+    return Listing(title, "claim", (*CLAIM, ("known", LEFT)), rows)
 
 
 def report_table(report: Report, *, statements: bool = True) -> Group:
     """The verification: its claims, the worst points of refuted ones, the violation rate and the routes.
 
-    Without `statements` it fits a narrow terminal.
+    Without `statements` there is one line a claim.
     """
     verdict = Text("holds on every sampled point", "bold green") if report.holds else Text("REFUTED", "bold red")
     counts = ", ".join(f"{count:,} {kind}" for kind, count in report.counts.items())
     head = Text.assemble(
         (report.task, "bold"), f" in {report.dtype}: ", verdict, f" — {report.points:,} points in {report.seconds:.1f} s ({counts})"
     )
-    table = Table(box=box.SIMPLE_HEAD)
-    for header, justify in (*NUMBERS, ("found by", LEFT)):
-        table.add_column("worst" if header == "bound" else header, justify=justify, no_wrap=True)
-    if statements:
-        table.add_column("statement", ratio=1)
+    rows = []
     for claim in report.claims:
         worst = report.worst.get(claim.name)
         found = worst.kind if worst is not None else "structure" if claim.name == "layout" else "batch sizes"
-        row: list[RenderableType] = [Text.assemble(_mark(claim), " ", claim.name), *_numbers(claim), Text(found)]
-        table.add_row(*row, *([Text(claim.statement, overflow="fold")] if statements else []))
-    parts: list[RenderableType] = [head, table]
+        label = Text.assemble(_mark(claim), " ", claim.name)
+        rows.append(Row(label, (*_numbers(claim), Text(found)), Text(claim.statement) if statements else None))
+    parts: list[RenderableType] = [head, Listing("", "claim", (("worst", RIGHT), *CLAIM[1:], ("found by", LEFT)), rows)]
     for claim in report.claims:
         worst = report.worst.get(claim.name)
         if claim.known is Known.REFUTED and worst is not None:
@@ -106,18 +89,35 @@ def report_table(report: Report, *, statements: bool = True) -> Group:
     return Group(*parts)
 
 
+def certificate_table(certificate: Certificate, *, statements: bool = True) -> Group:
+    """A certificate: what is proved for every point, and what is not, with where that was seen."""
+    verdict = Text(VERDICTS[certificate.status], STYLES[certificate.status])
+    beyond = 0 < certificate.found < certificate.bound < float("inf")
+    ratio = f", {certificate.bound / certificate.found:.3f} times the largest error found" if beyond else ""
+    head = Text.assemble(
+        (certificate.task, "bold"),
+        f" in {certificate.dtype}: ",
+        verdict,
+        f" — {certificate.boxes:,} boxes in {certificate.seconds:.1f} s{ratio}",
+    )
+    rows = [
+        Row(Text(claim.name), (*_numbers(claim, 6)[:3], _known(claim)), _statement(claim) if statements else None)
+        for claim in certificate.claims
+    ]
+    parts: list[RenderableType] = [head, Listing("", "claim", (*CLAIM[:3], ("known", LEFT)), rows)]
+    for claim in certificate.claims:
+        if claim.known is not Known.PROVED:
+            where = "" if claim.witness is None else f" at ({', '.join(f'{v:.10g}' for v in claim.witness[:9])})"
+            parts.append(Text(f"{claim.name} is {claim.known}{where}: {claim.note or claim.statement}", STYLES[claim.known]))
+    return Group(*parts)
+
+
 def frontier_table(frontier: Frontier) -> Group:
     """A plan, one row per number of experts; the cheapest in each of the three costs is marked."""
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"{frontier.task.name}: experts and widths that reach ε = {frontier.epsilon:.4g}", title_justify="left"
-    )
     built = any(row.reached is not None for row in frontier)
-    headers = ("E", "m", "active", "total", "latency", "predicted", *(("reached",) if built else ()))
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("m from", no_wrap=True)
-    table.add_column("limited by", no_wrap=True)
+    headings = ("m", "active", "total", "latency", "predicted", *(("reached",) if built else ()))
     least = {cost: min((getattr(row, cost) for row in frontier if row.buildable), default=None) for cost in ("active", "total", "latency")}
+    rows = []
     for row in frontier:
         costs = [
             Text(f"{getattr(row, cost):,.0f}", "bold green" if getattr(row, cost) == least[cost] else "")
@@ -128,8 +128,11 @@ def frontier_table(frontier: Frontier) -> Group:
         widths = ", ".join(map(str, row.law.widths))
         source = f"extrapolated, m^-{row.law.slope:.2f} from {widths}" if row.extrapolated else f"measured at {widths}"
         width = Text(f"{row.width:,}", "" if row.buildable else "bold red")
-        table.add_row(f"{row.experts:,}", width, *costs, f"{row.predicted:.3g}", *reached, source, row.limited_by)
-    parts: list[RenderableType] = [table, Text("* least. Latency: multiplications per input, calls of experts included.", "dim")]
+        sentence = Text(f"m {source}; limited by {row.limited_by}", "dim")
+        rows.append(Row(Text(f"{row.experts:,}"), (width, *costs, Text(f"{row.predicted:.3g}"), *reached), sentence))
+    title = f"{frontier.task.name}: experts and widths that reach ε = {frontier.epsilon:.4g}"
+    parts: list[RenderableType] = [Listing(title, "E", [(name, RIGHT) for name in headings], rows)]
+    parts.append(Text("* least. Latency: multiplications per input, calls of experts included.", "dim"))
     wide = [str(row.experts) for row in frontier if not row.buildable]
     if wide:
         parts.append(Text(f"E = {', '.join(wide)}: wider than max_width = {frontier.max_width}, not buildable", "yellow"))
@@ -149,18 +152,23 @@ def _mark(claim: Claim) -> tuple[str, str]:
     return ("✓", "green") if claim.holds else ("✗", "bold red")
 
 
-def _known(claim: Claim, counted: bool) -> Text:
-    points = "" if claim.samples is None or not counted else f" ({claim.samples:,})"
+def _known(claim: Claim) -> Text:
+    points = "" if claim.samples is None else f" ({claim.samples:,})"
     return Text(f"{claim.known}{points}", STYLES[claim.known])
 
 
-def _numbers(claim: Claim) -> tuple[Text, Text, Text, Text]:
+def _statement(claim: Claim, sourced: bool = False) -> Text:
+    """The claim in words, with its note and its place in the theory."""
+    return Text(claim.statement + (f" ({claim.note})" if claim.note else "")) + Text(f" — {claim.source}" if sourced else "", "dim")
+
+
+def _numbers(claim: Claim, digits: int = 4) -> tuple[Text, Text, Text, Text]:
     """Bound, sense, budget, and the part of the budget that is used up (of a margin: how much of it is required)."""
     sense = {"<=": "≤", ">=": "≥", ">": ">"}[claim.sense]
     inner, outer = (claim.bound, claim.budget) if claim.sense == "<=" else (claim.budget, claim.bound)
     used = f"{inner / outer:.0%}" if outer > 0 and 0 <= inner / outer < 100 else ""
     style = "" if claim.holds else "bold red"
-    return Text(f"{claim.bound:.4g}", style), Text(sense, "dim"), Text(f"{claim.budget:.4g}"), Text(used, "dim")
+    return Text(f"{claim.bound:.{digits}g}", style), Text(sense, "dim"), Text(f"{claim.budget:.{digits}g}"), Text(used, "dim")
 
 
 def _family(claim: Claim) -> str:
@@ -181,16 +189,16 @@ def _tightest(children: Sequence[Claim]) -> list[Claim]:
     return [child for k, child in enumerate(children) if k not in hidden]
 
 
-def _tree(claim: Claim, every: bool, guide: str = "", stem: str = "") -> Iterator[tuple[str, Claim | None, str]]:
-    """Rows of the tree: the line art before a claim, and the claim; or None and a remark on what was left out."""
-    yield guide, claim, ""
+def _tree(claim: Claim, every: bool, guide: str = "", stem: str = "") -> Iterator[tuple[str, str, Claim | None, str]]:
+    """Rows of the tree: the line art before a claim and beside its sentence, and the claim; or None and a remark on what was left out."""
     shown = list(claim.children) if every else _tightest(claim.children)
     left_out = len(claim.children) - len(shown)
+    yield guide, stem + ("│ " if shown else "  "), claim, ""
     for k, child in enumerate(shown):
         last = k == len(shown) - 1 and not left_out
         yield from _tree(child, every, stem + ("└ " if last else "├ "), stem + ("  " if last else "│ "))
     if left_out:
-        yield stem + "└ ", None, f"{left_out} more with more slack"
+        yield stem + "└ ", "", None, f"{left_out} more with more slack"
 
 
 def _block_routes(blocks: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

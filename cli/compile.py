@@ -1,0 +1,75 @@
+"""`atlasmoe compile`: from a spec to a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import DEFAULT_EPSILON, absolute_epsilon, force_option, json_option, max_width_option, routings, seed_option
+from .output import print_json, print_model
+
+if TYPE_CHECKING:
+    from ..atlas import ManifoldTask, TaskGraph
+    from ..moe import Model
+
+
+@click.command(short_help="Compile SPEC into a model folder: weights, ledger, model card.")
+@click.argument("spec", type=click.Path())
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the model to.")
+@click.option(
+    "--epsilon",
+    metavar="E",
+    help="Largest error allowed on M: absolute, or like `1%` of the target's range (largest component) as sampled."
+    f" Default: {DEFAULT_EPSILON}, unless --width is given.",
+)
+@click.option("--width", type=int, metavar="M", help="Hidden width to use; ε is then what it reaches.")
+@click.option(
+    "--theorem",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="4.8, 4.9 (affine charts), affine (one layer, on balls); 5.2, 5.3 (task graphs); or auto.",
+)
+@click.option(
+    "--routing",
+    metavar="NAME",
+    multiple=True,
+    default=["auto"],
+    show_default="auto",
+    help="theorem, multiplicity, plateau, hinge, or auto; for some blocks of a task graph: BLOCK=NAME, and again or after a comma.",
+)
+@click.option(
+    "--depth", metavar="NAME", default="paper", show_default=True, help="Of a task graph of L blocks: paper (2L layers), L+1, or L."
+)
+@click.option("--dtype", metavar="NAME", default="float64", show_default=True, help="float64 or float32, of the weights as exported.")
+@max_width_option
+@click.option(
+    "--minimise", metavar="COST", help="active, total or latency: replace the charts by as many balls as `plan` finds cheapest for ε."
+)
+@seed_option
+@force_option
+@json_option
+def compile(spec: str, output: Path, routing: tuple[str, ...], force: bool, as_json: bool, **choices: Any) -> None:
+    """Compile SPEC into a model folder: weights, ledger, model card."""
+    from ..atlas.spec import load_task
+
+    model, path = build(load_task(spec), output, force, {**choices, "routing": routings(routing)})
+    if as_json:
+        print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})
+    else:
+        print_model(model, path)
+
+
+def build(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices: dict[str, Any]) -> tuple[Model, Path]:
+    """Compile and save; what would make saving fail is said before the work is done."""
+    from ..constructions.compile import compile
+    from ..export.folder import check_output, save
+
+    check_output(output, force)
+    given = {name: value for name, value in choices.items() if value is not None}
+    if "epsilon" in given or "width" not in given:
+        given["epsilon"] = absolute_epsilon(given.get("epsilon", DEFAULT_EPSILON), task)
+    model = compile(task, **given)
+    return model, save(model, output, overwrite=force)

@@ -1,0 +1,79 @@
+"""Options that several commands have, and what their values mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import InvalidArgument, LintError, Severity
+
+if TYPE_CHECKING:
+    from ..atlas import ManifoldTask, TaskGraph
+
+DEFAULT_EPSILON = "1%"
+RANGE_SAMPLES = 1 << 13
+"""Points of M at which the range of a target is measured for a relative ε."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, errors included.")
+force_option = click.option("--force", is_flag=True, help="Replace the folder if it holds a model.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
+)
+max_width_option = click.option("--max-width", type=int, metavar="M", help="No hidden layer gets wider than this.")
+samples_option = click.option(
+    "--samples", type=click.IntRange(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
+)
+
+
+def figure_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A file that is drawn."""
+    return click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help=what)
+
+
+def routings(given: Sequence[str]) -> str | dict[str, str]:
+    """What --routing says: one router for all blocks, or one for each block that it names, `block=NAME`.
+
+    Raises `InvalidArgument` for a mixture of both, and for a block that is named twice.
+    """
+    entries = [entry.strip() for text in given for entry in text.split(",")]
+    if len(entries) == 1 and "=" not in entries[0]:
+        return entries[0]
+    pairs = [tuple(part.strip() for part in entry.split("=", 1)) for entry in entries]
+    wrong = [entry for entry, pair in zip(entries, pairs, strict=True) if len(pair) != 2 or not all(pair)]
+    if wrong:
+        raise InvalidArgument(f"--routing {wrong[0]!r}: give one router for all blocks, like hinge, or one for each, like base=hinge,arm=faces")
+    chosen = {pair[0]: pair[1] for pair in pairs}
+    if len(chosen) != len(pairs):
+        raise InvalidArgument(f"--routing {', '.join(given)}: a block is named twice")
+    return chosen
+
+
+def absolute_epsilon(epsilon: str, task: ManifoldTask | TaskGraph) -> float:
+    """ε as a number; a percentage is of max f − min f on M, sampled, of the component where that is largest."""
+    import numpy as np
+
+    from ..atlas import TaskGraph
+
+    try:
+        value = float(epsilon.removesuffix("%"))
+    except ValueError:
+        raise InvalidArgument(f"--epsilon {epsilon!r} is neither a number nor a percentage like 1%") from None
+    if not epsilon.endswith("%"):
+        return value
+    if isinstance(task, TaskGraph):
+        values = task.evaluate(task.sample(max(RANGE_SAMPLES, 16 * task.subtasks), 0, low_discrepancy=True))
+    else:
+        values = task.evaluate(task.atlas.sample(max(RANGE_SAMPLES, 16 * len(task.atlas.parametrising)), 0, low_discrepancy=True))
+    values = values[np.isfinite(values).all(1)]
+    spread = float(np.ptp(values, axis=0).max()) if len(values) else 0.0
+    if not spread > 0:
+        from ..atlas.lint import lint
+
+        errors = [finding for finding in lint(task) if finding.severity is Severity.ERROR]
+        if errors:
+            raise LintError(errors)
+        raise InvalidArgument(f"--epsilon {epsilon}: the target's range is {spread:g}; give an absolute --epsilon like 1e-3")
+    return float(f"{value / 100 * spread:.3g}")

@@ -1,0 +1,51 @@
+"""`atlasmoe show`: what a model is, or what a spec says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import InvalidArgument
+from .options import figure_option, json_option
+from .output import print_json, print_model, print_rich
+
+
+@click.command(short_help="Show what a model is, or draw the task graph of a spec.")
+@click.argument("source", metavar="FOLDER|SPEC", type=click.Path(path_type=Path))
+@figure_option("Draw the task graph of SPEC into this SVG, PNG or PDF.")
+@json_option
+def show(source: Path, figure: Path | None, as_json: bool) -> None:
+    """Show the model in FOLDER and its ledger; or the task graph of SPEC as a tree, with the count of its pieces."""
+    if source.is_file():
+        _spec(source, figure, as_json)
+        return
+    from ..export.folder import load
+
+    if figure is not None:
+        raise InvalidArgument("show draws the task graph of a spec; atlasmoe verify FOLDER --figure draws a model")
+    model = load(source)
+    if as_json:
+        print_json({"folder": str(source.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict()})
+    else:
+        print_model(model, source.absolute())
+
+
+def _spec(spec: Path, figure: Path | None, as_json: bool) -> None:
+    """The tree and the picture of a task graph; of a task on one manifold one line."""
+    from ..atlas.spec import load_task
+    from ..report.graph_figure import check_figure, graph_figure
+    from ..report.graph_tree import task_facts, task_tree
+
+    task = load_task(spec)
+    facts = task_facts(task)
+    if figure is not None:
+        check_figure(figure)
+        graph_figure(task, figure)
+        facts["figure"] = str(figure)
+    if as_json:
+        print_json(facts)
+        return
+    print_rich(task_tree(task))
+    if figure is not None:
+        click.echo(f"figure: {figure}")
