@@ -42,7 +42,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         # the proofs as code
         "constructions.compile": ["compile"],
         "constructions.plan": ["Frontier", "Plan", "plan"],
-        "explain.point": ["Explanation", "NeuronOrigin"],
+        "explain": ["Explanation", "NeuronOrigin", "explain_neuron", "explain_point"],
         # does it hold?
         "verify.check": ["CheckReport", "check"],
         "verify.prove": ["Certificate", "certify"],
@@ -104,8 +104,10 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .errors import LintError as LintError
     from .errors import Severity as Severity
     from .errors import SpecError as SpecError
-    from .explain.point import Explanation as Explanation
-    from .explain.point import NeuronOrigin as NeuronOrigin
+    from .explain import Explanation as Explanation
+    from .explain import NeuronOrigin as NeuronOrigin
+    from .explain import explain_neuron as explain_neuron
+    from .explain import explain_point as explain_point
     from .export.folder import load as load
     from .export.folder import save as save
     from .export.torch_module import to_torch as to_torch

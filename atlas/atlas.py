@@ -175,6 +175,11 @@ class Atlas:
         """In which charts each point y of M lies; [..., k] to [..., E]."""
         return np.stack([self.contains(i, base) for i in range(len(self))], axis=-1)
 
+    def local(self, chart: int, base: ArrayLike) -> Array | None:
+        """φ_chart(y), [..., k] to [..., d]; None if the chart has no forward map."""
+        forward = self.charts[chart].forward
+        return None if forward is None else forward(np.asarray(base, float))
+
     def owner(self, base: ArrayLike) -> NDArray[np.intp]:
         """The first chart that each point lies in; [..., k] to [...], −1 off M."""
         return first_valid(self.membership(base))

@@ -76,6 +76,12 @@ class Domain(Protocol):
     def membership(self, base: ArrayLike) -> NDArray[np.bool_]:
         """In which charts or pieces each point lies: [..., k] to [..., E]; some column is True at every point of M."""
 
+    def rho(self, base: ArrayLike) -> Array:
+        """The partition of unity, [..., k] to [..., E]: of pieces their indicators. NaN where no chart's bump is positive."""
+
+    def local(self, chart: int, base: ArrayLike) -> Array | None:
+        """φ of chart or piece number `chart`, [..., k] to [..., d]; None if it is not known."""
+
     def owner(self, base: ArrayLike) -> NDArray[np.intp]:
         """The first chart or piece that each point lies in, [..., k] to [...]; −1 off M. Of pieces there is one at most."""
 

@@ -31,10 +31,8 @@ def explain(folder: Path, at: str | None, layer: int | None, expert: str | None,
     """
     from dataclasses import asdict
 
-    from ..explain.point import Explanation
     from ..export.folder import load
     from ..report import explanation
-    from ..report.graph_explanation import graph_point
 
     neuron_given = [layer is not None, expert is not None, neuron is not None]
     if (at is None) == (not any(neuron_given)) or any(neuron_given) != all(neuron_given):
@@ -52,23 +50,19 @@ def explain(folder: Path, at: str | None, layer: int | None, expert: str | None,
         return
     found = model.explain(_point(at, model))
     if as_json:
-        whole = {"chart": found.chart} if isinstance(found, Explanation) else {"route": found.route}
-        print_json({**asdict(found), **whole})
+        print_json(found.to_dict())
     else:
-        print_rich(explanation.point(found) if isinstance(found, Explanation) else graph_point(found))
+        print_rich(explanation.point(found))
     if found.error is not None and not found.error <= model.ledger.root.budget:
         click.get_current_context().exit(1)
 
 
 def _point(text: str, model: Model) -> Any:
     """The ambient point that `--at` names, by its D coordinates or by the k coordinates before embedding."""
-    from ..atlas import TaskGraph
+    from ..atlas.graph import as_graph
 
-    task = model.task
-    if isinstance(task, TaskGraph):
-        base, ambient = len(task.coordinates), task.ambient_dimension
-    else:
-        base, ambient = task.atlas.base_dimension, task.atlas.ambient_dimension
+    graph = as_graph(model.task)
+    base, ambient = len(graph.coordinates), graph.ambient_dimension
     numbers = []
     for part in text.replace(",", " ").split():
         try:
@@ -78,8 +72,8 @@ def _point(text: str, model: Model) -> Any:
         if not math.isfinite(numbers[-1]):
             raise InvalidArgument(f"--at {text!r}: {part!r} is not a finite number; give numbers like 0.6,0,0.8")
     if len(numbers) == base:
-        return task.embed([numbers])[0] if isinstance(task, TaskGraph) else task.atlas.embed(numbers)
+        return graph.embed([numbers])[0]
     if len(numbers) != ambient:
         also = f" (or {ambient} after embedding)" if ambient != base else ""
-        raise InvalidArgument(f"--at gives {len(numbers)} numbers, but {task.name} has {base} coordinates{also}")
+        raise InvalidArgument(f"--at gives {len(numbers)} numbers, but {graph.name} has {base} coordinates{also}")
     return numbers

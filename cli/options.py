@@ -44,7 +44,9 @@ def routings(given: Sequence[str]) -> str | dict[str, str]:
     pairs = [tuple(part.strip() for part in entry.split("=", 1)) for entry in entries]
     wrong = [entry for entry, pair in zip(entries, pairs, strict=True) if len(pair) != 2 or not all(pair)]
     if wrong:
-        raise InvalidArgument(f"--routing {wrong[0]!r}: give one router for all blocks, like hinge, or one for each, like base=hinge,arm=faces")
+        raise InvalidArgument(
+            f"--routing {wrong[0]!r}: give one router for all blocks, like hinge, or one for each, like base=hinge,arm=faces"
+        )
     chosen = {pair[0]: pair[1] for pair in pairs}
     if len(chosen) != len(pairs):
         raise InvalidArgument(f"--routing {', '.join(given)}: a block is named twice")

@@ -34,8 +34,10 @@ def print_model(model: Model, path: Path) -> None:
     print_rich(ledger_table(model.ledger))
     network = model.network
     sizes = f"{network.parameters:,} parameters, {network.active_parameters:,} of them per input, {network.dtype}"
-    whole = f"{summary(as_graph(model.task))}; {len(network.layers)} layers"
-    click.echo(f"{f'{model.task.name}: E = {len(network.layers[-1])}' if model.design.alone else whole}, {sizes}")
+    if model.design.alone:
+        click.echo(f"{model.task.name}: E = {len(network.layers[-1])}, {sizes}")
+    else:
+        click.echo(f"{summary(as_graph(model.task))}\n{len(network.layers)} layers, {sizes}")
     if "plan" in model.facts:
         click.echo(model.ledger.root.note)
     if "why" in model.facts:

@@ -1,1 +1,7 @@
 """Why a point came out as it did, and where a neuron comes from."""
+
+from .explanation import BlockChoice, Explanation, LayerStep, NeuronOrigin, Partial, Score
+from .neuron import explain_neuron
+from .point import explain_point
+
+__all__ = ["BlockChoice", "Explanation", "LayerStep", "NeuronOrigin", "Partial", "Score", "explain_neuron", "explain_point"]

@@ -1,242 +1,192 @@
-"""`Model.explain`: why a point came out as it did, and where a neuron comes from."""
+"""`explain_point`: one point's way through a network, beside what the task says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..atlas import BallChart, CallableTarget, Chart, ChartTarget, ManifoldTask
+from ..atlas import Array, Block, Input, TaskGraph
 from ..errors import InvalidArgument
+from ..expressions.parse import format_expression
 from ..moe.model import Model
-from ..moe.network import MoELayer
+from ..moe.network import Indices, MoELayer
+from .explanation import BlockChoice, Chosen, Explanation, LayerStep, Partial, Score
+from .reading import Reading
 
 ON_MANIFOLD = 1e-6
 """A point is taken for a point of M if φ⁻¹(φ(x)) comes back to within this · (1 + |x|) in some chart."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What one gate decided."""
-
-    layer: int
-    """Counted from 1."""
-    expert: str
-    logit: float
-    runner_up: str | None
-    """The expert with the next largest logit; None if the gate has only one output."""
-    margin: float
-    """Logit of the winner minus that of the runner-up; ∞ without one, 0 at a tie (then the first of them won)."""
-    matters: bool
-    """False where all experts of the layer are equal, so that the gate is arbitrary."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """One chart at a point."""
-
-    chart: str
-    rho: float | None
-    """The partition of unity; None off M."""
-    tau: float
-    """Its logit at the last gate."""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """How a model computes its value at one point, beside what the task says there."""
-
-    point: tuple[float, ...]
-    """x, as the network reads it."""
-    base: tuple[float, ...]
-    """x in the task's own coordinates, before embedding."""
-    on_manifold: bool | None
-    """Whether x is a point of M; None if the charts have no forward maps to tell by."""
-    distance: float | None
-    """How far φ⁻¹(φ(x)) is from x in the best chart."""
-    choices: tuple[Choice, ...]
-    """One per layer."""
-    scores: tuple[Score, ...]
-    """All charts, best τ first; empty if the last gate does not choose among the charts."""
-    local: tuple[float, ...] | None
-    """φ_i(x) for the winning chart i; None if its forward map is unknown."""
-    output: Mapping[str, float]
-    """Ψ(x) by output channel."""
-    truth: tuple[float, ...] | None
-    """f(x); None off M."""
-    error: float | None
-    """Largest component of |f(x) − Ψ(x)|."""
-    bound: float
-    """What the ledger says of |f − Ψ| on M…"""
-    known: str
-    """…and how that is known."""
-
-    @property
-    def chart(self) -> str:
-        """The expert of the last layer that computed the output."""
-        return self.choices[-1].expert
-
-
-@dataclass(frozen=True)
-class NeuronOrigin:
-    """Where one hidden neuron comes from, and what it computes: σ(weights · inputs + bias)."""
-
-    layer: int
-    """Counted from 1."""
-    expert: str
-    hidden: int
-    """Which hidden layer of the expert, counted from 1."""
-    index: int
-    """Its place in that hidden layer, counted from 0."""
-    name: str
-    origin: str
-    """Which step of which theorem put it there."""
-    reads: Mapping[str, float]
-    """Input (channel or neuron) ↦ weight, where that is not zero; the 16 largest."""
-    bias: float
-    writes: Mapping[str, float]
-    """Output (channel or neuron) ↦ weight, where that is not zero; the 16 largest."""
-
-
-MOST = 16
-
-
-def explain(model: Model, x: ArrayLike) -> Explanation:
+def explain_point(model: Model, x: ArrayLike) -> Explanation:
     """Explain Ψ(x) at one ambient point [D]. Raises `InvalidArgument` unless x is D finite numbers."""
-    network, task = model.network, model.manifold_task
     point = np.asarray(x, float).reshape(-1)
-    D = task.atlas.ambient_dimension
-    if len(point) != D or not np.isfinite(point).all():
+    reading = Reading(model, point[None])
+    graph, design = reading.graph, model.design
+    if len(point) != graph.ambient_dimension or not np.isfinite(point).all():
+        D = graph.ambient_dimension
         raise InvalidArgument(f"explain takes one point of R^{D}, {D} finite numbers; got {point.tolist()[:8]}")
-    trace = network.trace(point[None])
-    choices = tuple(
-        _choice(number, layer, logits[0], int(route[0]))
-        for number, (layer, logits, route) in enumerate(zip(network.layers, trace.logits, trace.routes, strict=True), 1)
-    )
-    base = task.atlas.unembed(point)
-    distance = _distance(task, base, point)
-    on_manifold = None if distance is None else bool(distance <= ON_MANIFOLD * (1 + np.abs(point).max()))
-    inside = on_manifold is not False
-    output = trace.output[0].astype(float)
-    truth = _truth(task, point) if inside else None
-    charts = network.layers[-1].names == task.atlas.names
+    base = graph.unembed(point)[0]
+    distances = [_distance(node, part) for node, part in _parts(graph, point)]
+    outside = tuple(text for node, part in _parts(graph, point) for text in _outside(node, part))
+    values = {} if outside else _truth(graph, point, base)
+    truth = tuple(values.get(name, np.nan) for name in graph[graph.output].components)
+    known = bool(np.isfinite(truth).all())
+    output = reading.trace.output[0].astype(float)
+    witness = _Witness(reading, dict(zip(graph.coordinates, base.tolist(), strict=True)), values, not outside)
     return Explanation(
         point=tuple(point.tolist()),
-        base=tuple(base.tolist()),
-        on_manifold=on_manifold,
-        distance=distance,
-        choices=choices,
-        scores=_scores(task, base, trace.logits[-1][0], inside) if charts else (),
-        local=_local(task, base, choices[-1].expert) if charts and inside else None,
-        output=dict(zip(network.outputs, output.tolist(), strict=True)),
-        truth=truth,
-        error=None if truth is None else float(np.abs(np.array(truth) - output).max()),
+        coordinates=witness.base,
+        distance=None if None in distances else max(d for d in distances if d is not None),
+        outside=outside,
+        layers=tuple(witness.steps()),
+        blocks=tuple(witness.choice(block) for block in graph.blocks),
+        combines=tuple(witness.partial(name) for node in graph.combines for name in node.components),
+        output=dict(zip(model.network.outputs, output.tolist(), strict=True)),
+        truth=truth if known else None,
+        error=float(np.abs(np.array(truth) - output).max()) if known else None,
         bound=model.ledger.root.bound,
         known=str(model.ledger.root.known),
+        alone=design.alone,
     )
 
 
-def explain_neuron(model: Model, layer: int, expert: str | int, neuron: int, hidden: int = 1) -> NeuronOrigin:
-    """Where neuron `neuron` (from 0) of hidden layer `hidden` (from 1) of an expert of layer `layer` (from 1) comes from.
+class _Witness:
+    """What is seen of one point."""
 
-    `expert` is a name or a gate output. Raises `InvalidArgument` for what does not exist, saying what does.
-    """
-    network = model.network
-    if not 1 <= layer <= len(network.layers):
-        raise InvalidArgument(f"the network has layers 1 to {len(network.layers)}, there is no layer {layer}")
-    moe = network.layers[layer - 1]
-    gate = _gate_output(moe, expert, layer)
-    net = moe.experts[moe.serves[gate]]
-    if not 1 <= hidden <= len(net.widths):
-        raise InvalidArgument(f'expert "{moe.names[gate]}" has hidden layers 1 to {len(net.widths)}, there is no hidden layer {hidden}')
-    if not 0 <= neuron < net.widths[hidden - 1]:
-        raise InvalidArgument(f"hidden layer {hidden} has neurons 0 to {net.widths[hidden - 1] - 1}, there is no neuron {neuron}")
-    name, group = net.neuron(hidden - 1, neuron)
-    arriving = network.inputs if layer == 1 else network.layers[layer - 2].channels
-    reads = arriving if moe.reads is None else tuple(arriving[channel] for channel in moe.reads)
+    def __init__(self, reading: Reading, base: Mapping[str, float], truth: Mapping[str, float], inside: bool) -> None:
+        self.reading, self.base, self.truth, self.inside = reading, base, truth, inside
+        self.graph, self.design, self.network = reading.graph, reading.model.design, reading.model.network
 
-    def called(depth: int, k: int) -> str:
-        """Number k of what lies between affine maps `depth` − 1 and `depth`."""
-        if depth == 0:
-            return reads[k]
-        return moe.channels[k] if depth == len(net.affines) else net.neuron(depth - 1, k)[0]
+    def partial(self, component: str, value: float | None = None) -> Partial:
+        """A component as computed, or as it was read, beside the truth."""
+        found = float(self.reading.written(component)[0]) if value is None else value
+        truth = self.truth.get(component, np.nan)
+        return Partial(component, found if value is not None or np.isfinite(found) else None, truth if np.isfinite(truth) else None)
 
-    inner, outer = net.affines[hidden - 1], net.affines[hidden]
-    return NeuronOrigin(
-        layer,
-        moe.names[gate],
-        hidden,
-        neuron,
-        name,
-        group.origin,
-        {called(hidden - 1, k): float(inner.weight[neuron, k]) for k in _largest(inner.weight[neuron])},
-        float(inner.bias[neuron]),
-        {called(hidden + 1, k): float(outer.weight[k, neuron]) for k in _largest(outer.weight[:, neuron])},
-    )
+    def steps(self) -> Iterator[LayerStep]:
+        for number, layer in enumerate(self.network.layers):
+            joined = {join.node for join in self.design.joins}
+            folded = [n.name for n in self.graph.combines if n.name not in joined and self._first(n.components[0]) == number + 1]
+            does = "; ".join([*self.design.does(number), *([f"computes {', '.join(folded)}"] if folded else [])])
+            logits, chosen, rest = self._gate(number)
+            first = int(chosen[0])
+            yield LayerStep(
+                layer=number + 1,
+                does=does,
+                expert=layer.names[first],
+                logit=float(logits[first]),
+                runner_up=layer.names[rest] if rest is not None else None,
+                margin=_lead(logits, chosen, rest),
+                matters=len(layer.experts) > 1,
+                chosen=_chosen(layer, layer.names, logits, chosen),
+                shared=layer.shared is not None,
+            )
+
+    def choice(self, block: Block) -> BlockChoice:
+        site = self.design[block.name]
+        layer, pieces, domain = self.network.layers[site.layer], site.pieces, block.domain
+        logits, chosen, rest = self._gate(site.layer)
+        values = self.reading.reads(block.reads, site.layer)[0]
+        exact = np.array([self.base.get(name, value) for name, value in zip(block.reads, values.tolist(), strict=True)])
+        piece = pieces[int(chosen[0])]
+        place = block.names.index(piece)
+        local = domain.local(place, exact) if self.inside else None
+        formulas = block.subtasks[place].expressions if block.subtasks else ()
+        return BlockChoice(
+            block=block.name,
+            layer=site.layer + 1,
+            piece=piece,
+            subtask=tuple(format_expression(e) for e in formulas),
+            holds=tuple(np.array(block.names)[self._holds(block)].tolist()),
+            margin=float(domain.margin(values)) if domain.exclusive else _lead(logits, chosen, rest),
+            margin_of="interface" if domain.exclusive else "score",
+            runner_up=None if rest is None else pieces[rest],
+            reads=tuple(self.partial(name, float(value)) for name, value in zip(block.reads, values, strict=True)),
+            outputs=tuple(self.partial(name) for name in block.components),
+            chosen=_chosen(layer, pieces, logits, chosen),
+            scores=tuple(self._scores(block, pieces, logits, exact)),
+            local=None if local is None else tuple(local.tolist()),
+        )
+
+    def _gate(self, number: int) -> tuple[Array, Indices, int | None]:
+        """Logits of a layer, the outputs that were chosen, and the best of the others."""
+        logits, chosen = self.reading.trace.logits[number][0].astype(float), self.reading.trace.chosen[number][0]
+        rest = [int(k) for k in np.argsort(-logits, kind="stable") if k not in chosen]
+        return logits, chosen, rest[0] if rest else None
+
+    def _first(self, component: str) -> int | None:
+        """The first state that holds a component."""
+        place = self.design.computed(component)
+        return None if place is None else place[0]
+
+    def _holds(self, block: Block) -> Array:
+        """In which pieces the task has the point; none off the domain."""
+        values = np.array([self.truth.get(name, self.base.get(name, np.nan)) for name in block.reads])
+        known = self.inside and np.isfinite(values).all()
+        return block.contains(values[None])[0] if known else np.zeros(len(block), bool)
+
+    def _scores(self, block: Block, pieces: tuple[str, ...], logits: Array, values: Array) -> Iterator[Score]:
+        rho = block.domain.rho(values) if self.inside else np.full(len(block), np.nan)
+        shares = dict(zip(block.names, rho.tolist(), strict=True))
+        for k in np.argsort(-logits, kind="stable").tolist():
+            share = shares[pieces[k]]
+            yield Score(pieces[k], share if np.isfinite(share) else None, float(logits[k]))
 
 
-def _choice(number: int, layer: MoELayer, logits: np.ndarray, route: int) -> Choice:
-    others = np.delete(np.arange(len(logits)), route)
-    runner_up = None if not len(others) else int(others[np.argmax(logits[others])])
-    margin = np.inf if runner_up is None else float(logits[route]) - float(logits[runner_up])
-    return Choice(
-        number,
-        layer.names[route],
-        float(logits[route]),
-        None if runner_up is None else layer.names[runner_up],
-        margin,
-        len(layer.experts) > 1,
-    )
+def _lead(logits: Array, chosen: Indices, rest: int | None) -> float:
+    return np.inf if rest is None else float(logits[chosen].min() - logits[rest])
 
 
-def _distance(task: ManifoldTask, base: np.ndarray, point: np.ndarray) -> float | None:
-    """min over charts whose closed box contains φ(x) of |φ⁻¹(φ(x)) − x|, plus what the embedding misses; ∞ if none does."""
-    charts = task.atlas.parametrising
-    if any(chart.forward is None for chart in charts):
-        return None
+def _chosen(layer: MoELayer, names: tuple[str, ...], logits: Array, chosen: Indices) -> Chosen:
+    weights = layer.weights(chosen[None], logits[None])[0]
+    return tuple((names[k], float(w)) for k, w in zip(chosen.tolist(), weights, strict=True))
+
+
+def _parts(graph: TaskGraph, point: Array) -> Iterator[tuple[Input, Array]]:
+    """Every input with its part of the point."""
+    start = 0
+    for node in graph.inputs:
+        yield node, point[start : start + node.ambient_dimension]
+        start += node.ambient_dimension
+
+
+def _truth(graph: TaskGraph, point: Array, base: Array) -> Mapping[str, float]:
+    """Every component in the task; none where they are not at hand, as of Python functions that no file holds."""
+    given = graph.blocks[0].given if graph.blocks else None
+    if given is None:
+        return {name: float(value[0]) for name, value in graph.trace(point[None]).values.items()}
+    try:
+        values = given(point[None])[0].tolist()
+    except InvalidArgument:  # no function, or no forward map to find the chart by whose formula it is
+        values = [np.nan] * given.outputs
+    return dict(zip((*graph.coordinates, *graph.blocks[0].components), (*base.tolist(), *values), strict=True))
+
+
+def _distance(node: Input, part: Array) -> float | None:
+    """How far a part of the point is from its input: out of its box; or min over charts whose closed box contains φ(x) of
+    |φ⁻¹(φ(x)) − x|, plus what the embedding misses, ∞ if none does, None if some chart has no φ."""
+    if node.box is not None:
+        return float(np.maximum(np.maximum(np.array(node.box.lower) - part, part - np.array(node.box.upper)), 0).max())
+    charts, base = node.domain.parametrising, node.unembed(part)
     best = np.inf
     for chart in charts:
-        assert chart.forward is not None
+        if chart.forward is None:
+            return None
         intrinsic = chart.forward(base)
         if bool(chart.inside(intrinsic)):
             best = min(best, float(np.linalg.norm(chart.inverse(intrinsic) - base)))
-    return best + float(np.linalg.norm(task.atlas.embed(base) - point))
+    return best + float(np.linalg.norm(node.embed(base) - part))
 
 
-def _truth(task: ManifoldTask, point: np.ndarray) -> tuple[float, ...] | None:
-    """f(x); None where it is not defined, not at hand, or given chart by chart with no forward map to find the chart by."""
-    if isinstance(task.target, CallableTarget) and task.target.function is None:
-        return None
-    if isinstance(task.target, ChartTarget) and any(chart.forward is None for chart in task.atlas.parametrising):
-        return None
-    value = task(point[None])[0]
-    return tuple(value.tolist()) if np.isfinite(value).all() else None
-
-
-def _scores(task: ManifoldTask, base: np.ndarray, logits: np.ndarray, inside: bool) -> tuple[Score, ...]:
-    rho = task.atlas.rho(base) if inside else np.full(len(logits), np.nan)
-    order = np.argsort(-logits, kind="stable")
-    names = task.atlas.names
-    return tuple(Score(names[i], float(rho[i]) if np.isfinite(rho[i]) else None, float(logits[i])) for i in order.tolist())
-
-
-def _local(task: ManifoldTask, base: np.ndarray, name: str) -> tuple[float, ...] | None:
-    chart: Chart | BallChart = task.atlas.charts[task.atlas.names.index(name)]
-    return None if chart.forward is None else tuple(chart.forward(base).tolist())
-
-
-def _gate_output(layer: MoELayer, expert: str | int, number: int) -> int:
-    if isinstance(expert, str) and expert in layer.names:
-        return layer.names.index(expert)
-    if isinstance(expert, int) and 0 <= expert < len(layer):
-        return expert
-    names = ", ".join(layer.names[:12]) + (f", … ({len(layer)} in all)" if len(layer) > 12 else "")
-    raise InvalidArgument(f"layer {number} has no expert {expert!r}; it has {names}")
-
-
-def _largest(weights: np.ndarray) -> list[int]:
-    """Indices of the nonzero entries, at most MOST, largest first."""
-    order = np.argsort(-np.abs(weights), kind="stable")[:MOST]
-    return [int(k) for k in order if weights[k] != 0]
+def _outside(node: Input, part: Array) -> Iterator[str]:
+    """Why an input does not hold its part of the point, if it does not."""
+    if node.box is not None:
+        if not node.box.contains(part):
+            sides = zip(node.box.lower, node.box.upper, strict=True)
+            yield f"{node.name} is not in {' × '.join(f'[{a:.6g}, {b:.6g}]' for a, b in sides)}"
+        return
+    distance = _distance(node, part)
+    if distance is not None and distance > ON_MANIFOLD * (1 + np.abs(part).max()):
+        yield f"{node.name} is not on its manifold (|φ⁻¹(φ(x)) − x| = {distance:.3g})"

@@ -18,8 +18,7 @@ from .network import Floats, Network
 from .promise import ScorePromise
 
 if TYPE_CHECKING:
-    from ..explain.graph import GraphExplanation
-    from ..explain.point import Explanation, NeuronOrigin
+    from .. import Explanation, NeuronOrigin
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,24 +62,20 @@ class Model:
         return self.network(x)
 
     @overload
-    def explain(self, x: ArrayLike) -> Explanation | GraphExplanation: ...
+    def explain(self, x: ArrayLike) -> Explanation: ...
 
     @overload
     def explain(self, *, layer: int, expert: str | int, neuron: int, hidden: int = 1) -> NeuronOrigin: ...
 
     def explain(
         self, x: ArrayLike | None = None, *, layer: int = 0, expert: str | int = 0, neuron: int = 0, hidden: int = 1
-    ) -> Explanation | GraphExplanation | NeuronOrigin:
-        """Which chart won at the point x [D], by what margin, with what error; or which lemma put a neuron there.
+    ) -> Explanation | NeuronOrigin:
+        """Which chart or piece won at the point x [D], by what margin, with what error; or which lemma put a neuron there.
 
-        For a task graph: the route through all layers, with every partial output beside the truth.
-
-        Layers and hidden layers count from 1, neurons from 0; `expert` is a name or a gate output.
+        Of a task graph block by block, with every partial output beside the truth. Layers and hidden layers count from 1, neurons
+        from 0; `expert` is a name or a gate output, or "gate" or "shared".
         """
-        from ..explain import point as _explain
+        # Explaining is a room above this one. The map of the package knows where it is, and goes there only when it is asked.
+        from .. import explain_neuron, explain_point
 
-        if x is not None and isinstance(self.task, TaskGraph):
-            from ..explain.graph import explain_graph
-
-            return explain_graph(self, x)
-        return _explain.explain_neuron(self, layer, expert, neuron, hidden) if x is None else _explain.explain(self, x)
+        return explain_neuron(self, layer, expert, neuron, hidden) if x is None else explain_point(self, x)

@@ -11,9 +11,10 @@ import networkx
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from ..atlas import Array, Block, Combine, Input, TaskGraph, Tiling
+from ..atlas import Array, Block, Combine, Input, ManifoldTask, TaskGraph
+from ..atlas.graph import Node, as_graph
 from ..errors import AtlasMoEError, InvalidArgument
-from .graph_tree import formula, parts, range_of, summary, title
+from .graph_tree import formula, kind, parts, range_of, summary, title
 from .palette import FAINT, INK, expert_colors
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class _Spot:
         """Height of the picture of the pieces."""
         if self.block is None:
             return 0.0
-        return MOSAIC if isinstance(self.block.domain, Tiling) and self.block.domain.dimension == 2 else CELLS
+        return MOSAIC if self.block.domain.exclusive and self.block.domain.dimension == 2 else CELLS
 
     @property
     def width(self) -> float:
@@ -82,8 +83,8 @@ class _Drawing:
     edges: dict[tuple[str, ...], tuple[str, ...]]
 
 
-def graph_figure(graph: TaskGraph, path: str | Path | None = None) -> Figure:
-    """Draw the graph; write it to `path` (.svg, .png, .pdf) if given.
+def graph_figure(task: ManifoldTask | TaskGraph, path: str | Path | None = None) -> Figure:
+    """Draw the graph of a task; write it to `path` (.svg, .png, .pdf) if given.
 
     A block shows its pieces as cells, intervals and rectangles to scale; an edge says which components are read where
     those are not all of a node. Layers of more than MOST_IN_LAYER nodes are drawn in part, and say so.
@@ -95,6 +96,7 @@ def graph_figure(graph: TaskGraph, path: str | Path | None = None) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise AtlasMoEError("figures need matplotlib: pip install 'atlasmoe[figures]'") from error
+    graph = as_graph(task)
     drawing = _drawing(graph)
     width, height = _place(drawing)
     heading = summary(graph)
@@ -127,18 +129,22 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _lines(node: Input | Block | Combine) -> tuple[str, ...]:
-    if isinstance(node, Input):
-        called = () if node.coordinates == (node.name,) else (_cut(", ".join(node.coordinates)),)
-        return (_cut(node.name), *called, _cut(range_of(node.manifold)))
-    return (_cut(title(node)), _cut(parts(node)) if isinstance(node, Block) else formula(node.function, LONGEST))
+def _lines(node: Node) -> tuple[str, ...]:
+    match node:
+        case Input():
+            called = () if node.coordinates == (node.name,) else (_cut(", ".join(node.coordinates)),)
+            return (_cut(node.name), *called, _cut(range_of(node.domain)))
+        case Block():
+            return (_cut(title(node)), _cut(parts(node)))
+        case Combine():
+            return (_cut(title(node)), formula(node.function, LONGEST))
 
 
 def _levels(graph: TaskGraph) -> dict[str, int]:
     """The layer of each node: its longest way from an input; an input stands just left of the first node that reads it."""
     level: dict[str, int] = {}
     for node in graph.order:
-        level[node.name] = 0 if isinstance(node, Input) else 1 + max((level[name] for name in graph.graph.pred[node.name]), default=0)
+        level[node.name] = 0 if kind(node) == "input" else 1 + max((level[name] for name in graph.graph.pred[node.name]), default=0)
     for node in graph.inputs:
         level[node.name] = min((level[name] - 1 for name in graph.graph.succ[node.name]), default=0)
     return level
@@ -151,14 +157,13 @@ def _drawing(graph: TaskGraph) -> _Drawing:
     for node in graph.order:
         layers[level[node.name]].append(node.name)
     spots: dict[str, _Spot] = {}
+    blocks = {block.name: block for block in graph.blocks}
     stands_for: dict[str, str] = {}
     for i, layer in enumerate(layers):
         kept = layer if len(layer) <= MOST_IN_LAYER else layer[: MOST_IN_LAYER - 1]
         rest = [name for name in layer if name not in kept]
         for name in kept:
-            node = graph[name]
-            kind = {Input: "input", Block: "block", Combine: "combine"}[type(node)]
-            spots[name] = _Spot(kind, _lines(node), i, node if isinstance(node, Block) else None)
+            spots[name] = _Spot(kind(graph[name]), _lines(graph[name]), i, blocks.get(name))
         if rest:
             more = f" more {i}"  # a space in front makes it a name that no node has
             spots[more] = _Spot("more", (f"⋮  {len(rest)} more",), i)
@@ -279,10 +284,10 @@ def _cells(axes: Axes, spot: _Spot) -> None:
 
 def _unit_boxes(block: Block) -> tuple[Array, Array]:
     """Lower and upper corners of the cells in the unit square, (E, 2) each."""
-    E = len(block)
-    if isinstance(block.domain, Tiling) and block.domain.dimension <= 2:
-        whole = block.domain.domain
-        low, high = ((corner - np.array(whole.lower)) / whole.widths for corner in (block.domain.lower, block.domain.upper))
+    E, whole = len(block), block.domain.box
+    if whole is not None and block.domain.dimension <= 2:
+        boxes = [piece.domain for piece in block.domain.parametrising]
+        low, high = ((np.array(c) - np.array(whole.lower)) / whole.widths for c in ([b.lower for b in boxes], [b.upper for b in boxes]))
         if block.domain.dimension == 2:
             return low, high
         return np.column_stack([low, np.zeros(E)]), np.column_stack([high, np.ones(E)])

@@ -1,4 +1,4 @@
-"""A task graph in words: what each node is, the tree of what reads what, and the count of its pieces."""
+"""A task in words: what each node of its graph is, the tree of what reads what, and the count of its pieces."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from ..atlas import Atlas, Block, Box, Combine, ExpressionMap, Input, TaskGraph, Tiling
-from ..atlas.graph import component_names
+from ..atlas import Atlas, Block, Box, Combine, ExpressionMap, Input, ManifoldTask, TaskGraph, Tiling
+from ..atlas.graph import Node, as_graph, component_names
 from ..expressions.parse import format_expression
 
 MOST_CHILDREN = 12
@@ -21,6 +21,29 @@ LONG = 70
 """Characters of a formula."""
 EXACT = 10**15
 """Counts up to this are written out."""
+KINDS = {Input: "input", Block: "block", Combine: "combine"}
+COLORS = {"input": "cyan", "block": "green", "combine": "magenta"}
+
+
+def task_tree(task: ManifoldTask | TaskGraph) -> RenderableType:
+    """What a task is; of one manifold in one line, else as a tree."""
+    graph = as_graph(task)
+    given = graph.blocks[0].given if graph.blocks else None
+    if given is None:
+        return graph_tree(graph)
+    E, d, outputs = len(given.atlas), given.atlas.dimension, given.outputs
+    charts = f"{E} chart{'s'[: E != 1]}, d = {d} in R^{given.atlas.ambient_dimension}"
+    return Text(f"{task.name}: {charts}, f with {outputs} component{'s'[: outputs != 1]}")
+
+
+def task_facts(task: ManifoldTask | TaskGraph) -> dict[str, Any]:
+    """What a task is, as JSON can hold it."""
+    graph = as_graph(task)
+    given = graph.blocks[0].given if graph.blocks else None
+    if given is None:
+        return graph_facts(graph)
+    sizes = {"charts": len(given.atlas), "dimension": given.atlas.dimension, "ambient_dimension": given.atlas.ambient_dimension}
+    return {"task": task.name, "kind": "manifold", **sizes, "outputs": given.outputs}
 
 
 def graph_tree(graph: TaskGraph) -> RenderableType:
@@ -41,10 +64,10 @@ def graph_facts(graph: TaskGraph) -> dict[str, Any]:
     """The graph as JSON can hold it: counts, nodes in order with what they read, and the edges."""
     nodes = []
     for node in graph.order:
-        entry: dict[str, Any] = {"name": node.name, "kind": _kind(node), "reads": list(node.reads), "components": list(node.components)}
-        if isinstance(node, Block):
-            entry |= {"subtasks": len(node), "names": list(node.names)}
+        entry: dict[str, Any] = {"name": node.name, "kind": kind(node), "reads": list(node.reads), "components": list(node.components)}
         nodes.append(entry)
+    for block in graph.blocks:
+        nodes[graph.order.index(block)] |= {"subtasks": len(block), "names": list(block.names)}
     counts = {"pieces": graph.pieces, "subtasks": graph.subtasks, "blocks": len(graph.blocks)}
     shape = {"ambient_dimension": graph.ambient_dimension, "outputs": graph.outputs, "output": graph.output}
     return {"task": graph.name, "kind": "graph", **counts, **shape, "nodes": nodes, "edges": [list(edge) for edge in graph.graph.edges]}
@@ -53,8 +76,8 @@ def graph_facts(graph: TaskGraph) -> dict[str, Any]:
 def _unfold(graph: TaskGraph, name: str, parent: Tree | None, shown: set[str], lines: list[int]) -> Tree:
     node = graph[name]
     again = name in shown
-    label = Text(describe(node) + (" (see above)" if again and not isinstance(node, Input) else ""))
-    label.stylize("dim" if again else {Input: "cyan", Block: "green", Combine: "magenta"}[type(node)], 0, len(_kind(node)))
+    label = Text(describe(node) + (" (see above)" if again and kind(node) != "input" else ""))
+    label.stylize("dim" if again else COLORS[kind(node)], 0, len(kind(node)))
     tree = Tree(label, guide_style="dim") if parent is None else parent.add(label)
     lines[0] += 1
     shown.add(name)
@@ -70,18 +93,21 @@ def _unfold(graph: TaskGraph, name: str, parent: Tree | None, shown: set[str], l
     return tree
 
 
-def _kind(node: Input | Block | Combine) -> str:
-    return {Input: "input", Block: "block", Combine: "combine"}[type(node)]
+def kind(node: Node) -> str:
+    """What a node is called in specs."""
+    return KINDS[type(node)]
 
 
-def describe(node: Input | Block | Combine) -> str:
+def describe(node: Node) -> str:
     """A node in one line."""
-    if isinstance(node, Input):
-        called = "" if node.coordinates == (node.name,) else f" ({_some(node.coordinates)})"
-        return f"input {node.name}{called} in {range_of(node.manifold)}"
-    if isinstance(node, Block):
-        return f"block {title(node)}: {parts(node)}, reads {_some(node.reads)}"
-    return f"combine {title(node)} = {formula(node.function)}"
+    match node:
+        case Input():
+            called = "" if node.coordinates == (node.name,) else f" ({_some(node.coordinates)})"
+            return f"input {node.name}{called} in {range_of(node.domain)}"
+        case Block():
+            return f"block {title(node)}: {parts(node)}, reads {_some(node.reads)}"
+        case Combine():
+            return f"combine {title(node)} = {formula(node.function)}"
 
 
 def title(node: Block | Combine) -> str:
@@ -96,22 +122,20 @@ def _some(names: Sequence[str], most: int = 6) -> str:
 
 def parts(block: Block) -> str:
     """`3 pieces of [0, 3]`, `4 charts of a circle`."""
-    E, domain = len(block), block.domain
+    E = len(block)
+    return f"{E} {block.domain.noun}{'s'[: E != 1]} of {range_of(block.domain)}"
+
+
+def range_of(domain: Atlas | Tiling) -> str:
+    """What an input or a block ranges over."""
     if isinstance(domain, Tiling):
-        return f"{E} piece{'s'[: E != 1]} of {_box(domain.domain)}"
-    return f"{E} chart{'s'[: E != 1]} of {range_of(domain)}"
-
-
-def range_of(manifold: Box | Atlas) -> str:
-    """What an input ranges over."""
-    if isinstance(manifold, Box):
-        return _box(manifold)
-    if manifold.recipe is None:
-        named = f"a {manifold.dimension}-dimensional manifold"
+        return _box(domain.domain)
+    if domain.recipe is None:
+        named = f"a {domain.dimension}-dimensional manifold"
     else:
-        named = str(manifold.recipe["builtin"]).replace("_", " ")
+        named = str(domain.recipe["builtin"]).replace("_", " ")
         named = {"so3": "SO(3)"}.get(named, f"an {named}" if named[0] in "aeiou" else f"a {named}")
-    return named if manifold.embedding is None else f"{named} in R^{manifold.ambient_dimension}"
+    return named if domain.embedding is None else f"{named} in R^{domain.ambient_dimension}"
 
 
 def _box(box: Box) -> str:

@@ -8,8 +8,8 @@ import pytest
 from atlasmoe import Box, ManifoldTask, builtin
 from atlasmoe.atlas import ExpressionMap, ExpressionTarget
 from atlasmoe.cli.main import main
-from atlasmoe.report.certificate import certificate_table
 from atlasmoe.report.certificate_figure import certificate_figure
+from atlasmoe.report.tables import certificate_table
 from atlasmoe.verify.prove.ledger import expert_bounds, with_proofs
 from click.testing import CliRunner
 from rich.console import Console

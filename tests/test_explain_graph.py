@@ -16,7 +16,6 @@ from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling
 from atlasmoe.atlas import task_from_spec, task_to_spec
 from atlasmoe.cli.main import main
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.explain.graph import GraphExplanation
 from atlasmoe.moe import Affine, Model, Network
 from click.testing import CliRunner, Result
 
@@ -81,15 +80,9 @@ def model(folder: Path) -> Model:
     return atlasmoe.load(folder)
 
 
-def explained(model: Model, x: object) -> GraphExplanation:
-    found = model.explain(x)  # type: ignore[arg-type]
-    assert isinstance(found, GraphExplanation)
-    return found
-
-
 def test_a_point(model: Model) -> None:
     x = np.array([1.25, 0.5])
-    found = explained(model, x)
+    found = model.explain(x)
     trace = model.network.trace(x[None])
     assert isinstance(model.task, TaskGraph)
     truth = model.task.trace(x[None])
@@ -97,7 +90,7 @@ def test_a_point(model: Model) -> None:
     assert found.base == {"s": 1.25, "t": 0.5}
     a, b = found.blocks
     assert (a.block, a.right, a.holds, a.margin, a.margin_of) == ("a", True, ("middle",), 0.25, "interface")
-    assert a.layer == model.facts["routes"]["a"]
+    assert a.layer == model.design["a"].layer + 1
     assert a.subtask == ("-s**2/4 + 2",)
     assert (b.runner_up, b.margin) == (None, np.inf)
     assert [part.value for part in a.reads] == [1.25]
@@ -119,26 +112,26 @@ def test_a_point(model: Model) -> None:
 
 @pytest.mark.parametrize(("s", "piece"), [(1.0, "middle"), (np.nextafter(1, 0), "low"), (2.0, "high"), (3.0, "high")])
 def test_an_interface_point(model: Model, s: float, piece: str) -> None:
-    choice = explained(model, [s, 0.5]).blocks[0]
+    choice = model.explain([s, 0.5]).blocks[0]
     assert choice.piece == piece
     assert choice.holds == (piece,)
     assert choice.margin == min(abs(s - 1), abs(s - 2))
 
 
 def test_off_the_domain_nothing_is_claimed(model: Model) -> None:
-    found = explained(model, [3.5, 0.5])
+    found = model.explain([3.5, 0.5])
     assert found.outside == ("x is not in [0, 3] × [0, 1]",)
     assert (found.truth, found.error, found.blocks[0].right, found.blocks[0].outputs[0].truth) == (None, None, None, None)
     assert found.blocks[0].outputs[0].value is not None
 
 
 def test_a_wrong_route_is_named(model: Model) -> None:
-    number = model.facts["routes"]["a"] - 1
+    number = model.design["a"].layer
     layers = list(model.network.layers)
-    gate = layers[number].gate
+    gate = layers[number].affine_gate
     layers[number] = replace(layers[number], gate=Affine(gate.weight.copy(), gate.bias + 10 * np.eye(3)[0]))
     broken = replace(model, network=Network(tuple(layers), model.network.inputs))
-    choice = explained(broken, [0.5, 0.5]).blocks[0]
+    choice = broken.explain([0.5, 0.5]).blocks[0]
     assert (choice.piece, choice.right, choice.holds) == (layers[number].names[0], False, ("low",))
 
 
@@ -148,14 +141,8 @@ def test_points_of_the_wrong_kind(model: Model, point: list[float]) -> None:
         model.explain(point)
 
 
-@pytest.mark.parametrize("routes", [{}, {"a": 1, "b": 2}, {"a": 9, "b": 2}, {"a": "one", "b": 2}])
-def test_facts_that_name_no_layer(model: Model, routes: dict[str, object]) -> None:
-    with pytest.raises(InvalidArgument, match="which does not route it"):
-        replace(model, facts={**model.facts, "routes": routes}).explain([0.5, 0.5])
-
-
 def test_neurons_know_their_block(model: Model) -> None:
-    layer = model.facts["routes"]["a"]
+    layer = model.design["a"].layer + 1
     net = model.network.layers[layer - 1].experts[0]
     origins = [model.explain(layer=layer, expert=model.network.layers[layer - 1].names[0], neuron=k) for k in range(net.widths[0])]
     assert any(origin.origin.startswith("Lemma 3.1 on one piece, Theorem 5.3") for origin in origins)
@@ -174,12 +161,12 @@ def test_an_embedded_input() -> None:
         "f",
     )
     model = atlasmoe.compile(graph, epsilon=1e-3)
-    found = explained(model, graph.embed([[0.6, 0.8]])[0])
+    found = model.explain(graph.embed([[0.6, 0.8]])[0])
     assert found.base == {"u": pytest.approx(0.6), "v": pytest.approx(0.8)}
     assert len(found.point) == 5
     assert found.truth == (pytest.approx(1.4),)
     assert found.blocks[0].outputs[0].value is None or found.blocks[0].outputs[0].value == pytest.approx(0.6)
-    off = explained(model, graph.embed([[0.6, 0.9]])[0])
+    off = model.explain(graph.embed([[0.6, 0.9]])[0])
     assert off.outside[0].startswith("c is not on its manifold")
     assert atlasmoe.verify(model, samples=400).holds
 
@@ -210,7 +197,7 @@ def test_the_command_line_verifies_and_draws(folder: Path, tmp_path: Path) -> No
 
 
 def test_a_refuted_graph_exits_1(folder: Path, model: Model, tmp_path: Path) -> None:
-    number = model.facts["routes"]["a"] - 1
+    number = model.design["a"].layer
     layers = list(model.network.layers)
     layers[number] = replace(layers[number], experts=layers[number].experts[::-1])
     atlasmoe.save(replace(model, network=Network(tuple(layers), model.network.inputs)), tmp_path / "broken")

@@ -199,7 +199,7 @@ def test_a_graph_is_compiled_shown_and_verified_on_the_command_line(spec: Path, 
     spec.write_text(FOLD, encoding="utf-8")
     made = CliRunner().invoke(main, ["compile", str(spec), "-o", str(folder), "--epsilon", "2%"])
     assert made.exit_code == 0, made.stderr
-    line = "fold: 2^2 = 4 pieces from 4 subtasks in 2 blocks; R^2 → R^1; "
+    line = "fold: 2^2 = 4 pieces from 4 subtasks in 2 blocks; R^2 → R^1\n"
     assert line in made.stdout
     assert line in CliRunner().invoke(main, ["show", str(folder)]).stdout
     checked = CliRunner().invoke(main, ["verify", str(folder), "--samples", "2000"])

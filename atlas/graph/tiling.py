@@ -184,6 +184,14 @@ class Tiling:
 
     membership = contains
 
+    def rho(self, points: ArrayLike) -> Array:
+        """The indicators of the pieces, [..., k] to [..., E]: what a partition of unity is where nothing overlaps."""
+        return self.contains(points).astype(float)
+
+    def local(self, piece: int, points: ArrayLike) -> Array | None:
+        """The points themselves."""
+        return np.asarray(points, float)
+
     def owner(self, points: ArrayLike) -> NDArray[np.intp]:
         """The piece that each point belongs to, [..., k] to [...]; −1 outside `domain`."""
         return first_valid(self.contains(points))
