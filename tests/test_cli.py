@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import atlasmoe
 import numpy as np
 import pytest
 from atlasmoe.cli.main import main
+from atlasmoe.cli.options import routings
 from atlasmoe.moe import Model, Network
 from atlasmoe.moe.network import MoELayer
 from click.testing import CliRunner, Result
@@ -290,3 +292,44 @@ def test_demo(tmp_path: Path) -> None:
     points = example.atlas.sample(2000, seed=1)
     model = atlasmoe.load(tmp_path / "sphere")
     assert np.abs(model(points.ambient) - example.evaluate(points)).max() <= model.facts["epsilon"]
+
+
+def test_a_defect_of_ours_asks_to_be_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise IndexError("index 7 is out\nof bounds")
+
+    monkeypatch.setattr("atlasmoe.export.folder.load", fails)
+    monkeypatch.delenv("ATLASMOE_TRACEBACK", raising=False)
+    result = run("show", folder)
+    assert (result.exit_code, result.stdout) == (3, "")
+    first, second = result.stderr.splitlines()
+    assert re.fullmatch(r"IndexError: index 7 is out of bounds \(in cli/show\.py, line \d+\)", first)
+    assert "a defect of atlasmoe" in second
+    assert "report it" in second
+    assert json.loads(run("show", folder, "--json").stdout)["error"] == {
+        "type": "IndexError",
+        "message": f"{first}\n{second}",
+        "exit_code": 3,
+    }
+    monkeypatch.setenv("ATLASMOE_TRACEBACK", "1")
+    assert "Traceback" in run("show", folder).stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        (["hinge"], "hinge"),
+        (["a=hinge"], {"a": "hinge"}),
+        (["a=hinge,b = faces"], {"a": "hinge", "b": "faces"}),
+        (["a=hinge", "b=faces"], {"a": "hinge", "b": "faces"}),
+    ],
+)
+def test_routers_for_all_blocks_or_for_each(given: list[str], means: object) -> None:
+    assert routings(given) == means
+
+
+@pytest.mark.parametrize("given", [["a=hinge", "plateau"], ["a="], ["=hinge"], ["a=hinge", "a=faces"], ["plateau", "hinge"]])
+def test_routers_that_contradict_each_other(spec: Path, tmp_path: Path, given: list[str]) -> None:
+    result = run("compile", spec, "-o", tmp_path / "m", *(f"--routing={text}" for text in given))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("--routing ")
