@@ -185,7 +185,7 @@ class MoE(nn.Module):
             y = y + self.shared(inputs)
         if self.carried is None:
             return y
-        out = x.new_zeros(len(x), len(self.channels)).index_copy(1, self.kept, x[:, self.carried])
+        out = x.new_zeros(len(x), len(self.channels)).index_add(1, self.kept, x[:, self.carried])
         return out.index_add(1, self.writes, y)
 
 

@@ -3,6 +3,19 @@
 The layer of the paper is the one with an affine gate, K = 1 and nothing carried or shared: then the chosen expert's output is
 the state. Every other part is there to be left out: no gate is a dense layer, a two-layer gate is a nonlinear one (N1), carried
 channels pass beside the experts exactly (N8), a shared expert is added for every input (N3–N7).
+
+Lemma (N8). Let a layer carry channels c to which nothing is written, and let its *paper form* carry them as σ(c) − σ(−c), by two more
+neurons each in every expert whose other weights and biases are 0. If every number that arises is finite, then in float64 and float32:
+
+* carried channels agree bit for bit in any order of summation, as a single term is not 0. A carried zero is +0.0 in both;
+* logits agree bit for bit where the states do: both are one product of the same matrices;
+* a channel that experts write is the sum of the same terms, to which the paper form adds zeros. BLAS chooses the order of summation by the
+  shapes of matrices, so bits agree if all partial sums are exact, and otherwise need not: OpenBLAS gives equal bits for most first maps
+  of a net, whose sums have equally many terms, and for a minority of last ones. Each is within γ_{n+1}·(|V|·|z| + |b|) of the exact
+  V·z + b, n the number of terms, 2 per carried channel included; so they differ by at most twice that, plus |V| times what z differs;
+* so routes agree wherever the gap between logits is more than twice that bound, passed on to the logits.
+
+Where a number overflows, 0·∞ spoils carried channels in the paper form; here they stay.
 """
 
 from __future__ import annotations
@@ -60,12 +73,15 @@ class MoELayer:
     def __post_init__(self) -> None:
         if isinstance(self.gate, Affine):
             object.__setattr__(self, "gate", self.gate.net)
+        if self.weighting not in set(Weighting):
+            raise InvalidArgument(f"weighting {self.weighting!r} is not one of {', '.join(Weighting)}")
+        object.__setattr__(self, "weighting", Weighting(self.weighting))
         gates = 1 if self.gate is None else self.gate.outputs
         if len(self.serves) != gates or len(self.names) != gates or set(self.serves) != set(range(len(self.experts))):
             raise InvalidArgument(
                 f"{gates} gate outputs, {len(self.names)} names, routes to stored experts {sorted(set(self.serves))} of {len(self.experts)}"
             )
-        if not 1 <= self.top_k <= gates:
+        if self.top_k not in range(1, gates + 1):
             raise InvalidArgument(f"top_k = {self.top_k}, but there are {gates} gate outputs")
         reads = self.experts[0].inputs if self.reads is None else len(self.reads)
         writes = len(self.channels) if self.writes is None else len(self.writes)
@@ -73,6 +89,8 @@ class MoELayer:
             if (net.inputs, net.outputs) != (reads, writes):
                 maps = f"R^{net.inputs} to R^{net.outputs}"
                 raise InvalidArgument(f"an expert maps {maps}, the layer reads {reads} and writes {writes} channels")
+        if len(dtypes := {str(net.dtype) for net in self.nets}) > 1:
+            raise InvalidArgument(f"gate and experts of one layer are of {' and '.join(sorted(dtypes))}; cast one of them")
         if self.carries is not None and len(self.carries) != len(self.channels):
             raise InvalidArgument(f"{len(self.carries)} entries say what is carried to {len(self.channels)} channels")
         if self.writes is not None and not set(self.writes) <= set(range(len(self.channels))):
@@ -120,11 +138,15 @@ class MoELayer:
         """Where among the channels the outputs of the experts go."""
         return np.arange(len(self.channels)) if self.writes is None else np.array(self.writes, np.intp)
 
-    def accepts(self, arriving: int) -> bool:
-        """Whether the layer can read so many channels."""
-        whole = {net.inputs for net in (self.gate, self.experts[0] if self.reads is None else None) if net is not None}
-        touched = [*(self.reads or ()), *(source for source in self.carries or () if source != -1)]
-        return whole <= {arriving} and all(0 <= channel < arriving for channel in touched)
+    def misfit(self, arriving: int) -> str | None:
+        """Why the layer cannot read so many channels, in words; None if it can."""
+        for who, net in (("gate reads", self.gate), ("experts read", self.experts[0] if self.reads is None else None)):
+            if net is not None and net.inputs != arriving:
+                return f"its {who} {net.inputs} channels"
+        for verb, channels in (("reads", self.reads or ()), ("carries", [k for k in self.carries or () if k != -1])):
+            if beyond := [channel for channel in channels if not 0 <= channel < arriving]:
+                return f"it {verb} channel {beyond[0]}"
+        return None
 
     @property
     def parameters(self) -> int:
@@ -195,7 +217,7 @@ class MoELayer:
             return written
         out = np.zeros((len(x), len(self.channels)), self.dtype)
         kept = self.sources >= 0
-        out[:, kept] = x[:, self.sources[kept]]
+        out[:, kept] += x[:, self.sources[kept]]
         out[:, self.targets] += written
         return out
 

@@ -72,6 +72,8 @@ class ReLUNet:
     groups: tuple[tuple[NeuronGroup, ...], ...]
 
     def __post_init__(self) -> None:
+        if not self.affines:
+            raise InvalidArgument("a net needs at least one affine map")
         for inner, outer in zip(self.affines, self.affines[1:], strict=False):
             if inner.weight.shape[0] != outer.weight.shape[1]:
                 raise InvalidArgument(f"affine maps {inner.weight.shape} and {outer.weight.shape} do not compose")

@@ -46,11 +46,14 @@ class Network:
     inputs: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not self.layers:
+            raise InvalidArgument("a network needs at least one layer")
         width = len(self.inputs)
         for number, layer in enumerate(self.layers, 1):
-            if layer.dtype != self.dtype or not layer.accepts(width):
-                needed = next((net.inputs for net in (layer.gate, layer.experts[0]) if net is not None), 0)
-                raise InvalidArgument(f"layer {number} reads {needed} channels of {layer.dtype}, but {width} of {self.dtype} arrive")
+            if misfit := layer.misfit(width):
+                raise InvalidArgument(f"layer {number}: {misfit}, but {width} arrive")
+            if layer.dtype != self.dtype:
+                raise InvalidArgument(f"layer {number} is of {layer.dtype}, the network of {self.dtype}; cast it")
             width = len(layer.channels)
 
     @property
@@ -79,6 +82,8 @@ class Network:
         x = np.atleast_2d(np.asarray(x, self.dtype))
         if x.ndim != 2 or x.shape[1] != len(self.inputs):
             raise InvalidArgument(f"the network reads [N, {len(self.inputs)}], got {x.shape}")
+        if routes is not None and len(routes) != len(self.layers):
+            raise InvalidArgument(f"routes are given for {len(routes)} layers of {len(self.layers)}; None leaves a layer to its gate")
         logits, chosen, states = [], [], []
         for number, layer in enumerate(self.layers):
             scores = layer.logits(x)

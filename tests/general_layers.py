@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -55,3 +56,24 @@ def general_network(kind: str, seed: int = 0) -> Network:
     gate = net(rng, len(arriving), *((7, 3) if wide else (3,)))
     last = MoELayer(gate, experts(rng, 2, 2, 1), (0, 1, 0), NAMES, ("f",), (1, 0), None, None, shared, top, weighting)
     return Network((*before, last), ("x", "y"))
+
+
+def paper_form(layer: MoELayer, arriving: int) -> MoELayer:
+    """The layer with every carried channel as σ(c) − σ(−c), by two more neurons in every expert (two-layer ones, nothing shared)."""
+    carried = np.flatnonzero(layer.sources >= 0)
+    pick = np.eye(arriving)[layer.sources[carried]]
+    reads = np.arange(arriving) if layer.reads is None else np.array(layer.reads)
+    nets = []
+    for net in layer.experts:
+        inner, outer = net.affines
+        width, extra = len(inner.bias), 2 * len(carried)
+        first = np.zeros((extra + width, arriving))
+        first[:extra], first[extra:, reads] = np.concatenate([pick, -pick]), inner.weight
+        last, bias = np.zeros((len(layer.channels), extra + width)), np.zeros(len(layer.channels))
+        last[carried, :extra] = np.concatenate([np.eye(len(carried)), -np.eye(len(carried))], axis=1)
+        last[layer.targets, extra:], bias[layer.targets] = outer.weight, outer.bias
+        groups = ((NeuronGroup("carry", extra, "c = σ(c) − σ(−c)"), *net.groups[0]),)
+        dtype = layer.dtype
+        maps = (Affine(first, np.concatenate([np.zeros(extra), inner.bias])).astype(dtype), Affine(last, bias).astype(dtype))
+        nets.append(ReLUNet(maps, groups))
+    return replace(layer, experts=tuple(nets), reads=None, writes=None, carries=None)

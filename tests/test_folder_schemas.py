@@ -1,0 +1,103 @@
+"""Folders of the general layer, and folders of schema 1."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe.errors import FolderError
+from atlasmoe.moe import Model
+from folders import arrays, assert_same_places, resign
+from general_layers import KINDS, general_network
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_layers_of_every_kind_come_back_bit_for_bit(kind: str, dtype: str, circle: Model, tmp_path: Path) -> None:
+    network = general_network(kind).astype(dtype)
+    folder = atlasmoe.save(replace(circle, network=network, design=None), tmp_path / "m")
+    again = atlasmoe.load(folder).network
+    assert [array.tobytes() for array in arrays(again)] == [array.tobytes() for array in arrays(network)]
+    assert_same_places(again, network)
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    assert again(x).tobytes() == network(x).tobytes()
+    again_folder = atlasmoe.save(atlasmoe.load(folder), tmp_path / "again")
+    assert (again_folder / "config.json").read_bytes() == (folder / "config.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "complaint"),
+    [
+        ("everything", "top_k", 4, "top_k = 4, but there are 3 gate outputs"),
+        ("everything", "top_k", 0, "top_k = 0"),
+        ("everything", "weighting", "loudest", "\"weighting\" is 'loudest', not one of softmax, uniform, rectified"),
+        ("everything", "gate", None, r"3 names|tensor layers\.1\.gate"),
+        ("everything", "gate", {"hidden": []}, r"model\.safetensors: has no tensor layers\.1\.gate\.weight"),
+        ("everything", "shared", None, r"has the tensor layers\.1\.shared\.affines\.0\.bias, which config\.json does not describe"),
+        ("everything", "writes", [1], r"experts write channels \(1,\) of 1"),
+        ("everything", "carries", [9], "layer 2: it carries channel 9"),
+        ("everything", "carries", [0, 0], "2 entries say what is carried to 1 channels"),
+        ("everything", "carries", [True], '"carries" is not an integer'),
+        ("everything", "reads", [0, 99], "layer 2: it reads channel 99, but 4 arrive"),
+        ("shared", "shared", {"hidden": 3}, '"hidden" is not a list'),
+    ],
+)
+def test_places_that_do_not_fit_the_arrays_are_refused(
+    kind: str, key: str, value: object, complaint: str, circle: Model, tmp_path: Path
+) -> None:
+    folder = atlasmoe.save(replace(circle, network=general_network(kind), design=None), tmp_path / "m")
+    resign(folder, lambda config: config["network"]["layers"][-1].update({key: value}))
+    with pytest.raises(FolderError, match=complaint):
+        atlasmoe.load(folder)
+
+
+@pytest.mark.parametrize("name", ["circle", "graph", "graph_affine"])
+def test_folders_of_schema_1_still_load(name: str, tmp_path: Path) -> None:
+    """They held no design; the one that is found is what the same task is compiled to today."""
+    folder = Path(__file__).parent / "folders_v1" / name
+    model = atlasmoe.load(folder)
+    assert json.loads((folder / "config.json").read_text())["schema"] == 1
+    options: dict[str, Any] = {"width": model.facts["m"]}
+    options |= {"theorem": "4.8", "routing": "plateau"} if name == "circle" else {"depth": model.facts["depth_kind"]}
+    today = atlasmoe.compile(model.task, **options)
+    assert model.design.states == today.design.states
+    assert model.design.sites == today.design.sites
+    assert [(join.node, join.layer) for join in model.design.joins] == [(join.node, join.layer) for join in today.design.joins]
+    x = np.random.default_rng(0).normal(size=(20, len(model.network.inputs)))
+    np.testing.assert_allclose(model(x), today(x), rtol=0, atol=1e-9)
+    again = atlasmoe.load(atlasmoe.save(model, tmp_path / "m"))
+    assert json.loads((tmp_path / "m/config.json").read_text())["schema"] == 2
+    assert again.design == model.design
+    assert [array.tobytes() for array in arrays(again.network)] == [array.tobytes() for array in arrays(model.network)]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"routes": {"u": 99, "v": 4}}, "layer 99 does not route block 'u'"),
+        ({"routes": {"u": 3, "v": 4}}, "its sites are not the blocks of the task"),
+        ({"routes": {"v": 4}}, 'facts.routes: "u" is missing'),
+        ({"routers": {"u": 1, "v": "intervals"}}, '"u" is not a string'),
+    ],
+)
+def test_facts_of_schema_1_that_make_no_design_are_refused(change: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(Path(__file__).parent / "folders_v1/graph", tmp_path / "m")
+    resign(folder, lambda config: config["facts"].update(change))
+    with pytest.raises(FolderError, match=complaint):
+        atlasmoe.load(folder)
+
+
+def test_a_promise_that_cannot_be_is_refused_in_schema_1(tmp_path: Path) -> None:
+    folder = shutil.copytree(Path(__file__).parent / "folders_v1/circle", tmp_path / "m")
+    resign(folder, lambda config: config["facts"].update(delta=0.9))
+    with pytest.raises(FolderError, match=r"makes no promise .*need 0 < delta < floor/2"):
+        atlasmoe.load(folder)
+    resign(folder, lambda config: config["facts"].pop("delta"))
+    with pytest.raises(FolderError, match="makes no promise"):
+        atlasmoe.load(folder)
