@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, Block, Box, TaskGraph
+from ..atlas import Array, Block, Box, Points, TaskGraph
 from ..moe.model import Model
-from ..verify.sample.graph_layout import Layout
-from ..verify.sample.graph_measure import Gauge, quantity
-from ..verify.sample.graph_points import Domain, Places
+from ..verify.sample.measure import ERROR, Gauge
+from ..verify.sample.product import Product
 from ..verify.sample.report import Report, counted
 from .palette import ERROR_MAP, FLOOR, INK, LIMIT, TARGET_MAP, expert_colors, log_error, tidy
 
@@ -56,16 +55,16 @@ def headline(model: Model, report: Report | None) -> str:
 
 
 def _gauge(model: Model, task: TaskGraph) -> Gauge:
-    return Gauge(model.network, task, Layout(model.network, task, model.facts["routes"]))
+    return Gauge.of(model.network, task, model.design)
 
 
-def _seen(model: Model, task: TaskGraph, places: Places) -> tuple[Array, Array, Array, NDArray[np.intp]]:
+def _seen(model: Model, task: TaskGraph, places: Points) -> tuple[Array, Array, Array, NDArray[np.intp]]:
     """f, Ψ (N, outputs), the error and the pieces taken (N, L)."""
     gauge = _gauge(model, task)
     with np.errstate(all="ignore"):
-        trace = model.network.trace(places.ambient)
+        trace = gauge.run(places)
         target, output = gauge.truth(places).output, trace.output.astype(float)
-        return target, output, np.abs(target - output).max(1), gauge.taken(trace)
+        return target, output, np.abs(target - output).max(1), np.stack([taken[:, 0] for taken in gauge.taken(trace)], axis=-1)
 
 
 def _curves(model: Model, task: TaskGraph, report: Report | None) -> Figure:
@@ -73,9 +72,9 @@ def _curves(model: Model, task: TaskGraph, report: Report | None) -> Figure:
 
     box = task.inputs[0].manifold
     assert isinstance(box, Box)
-    domain = Domain(task, model.network.dtype)
+    product = Product(task, model.network.dtype)
     x = np.linspace(box.lower[0], box.upper[0], LINE)
-    target, output, error, taken = _seen(model, task, domain.place(np.zeros((LINE, 0), np.intp), x[:, None]))
+    target, output, error, taken = _seen(model, task, product.parametrise(np.zeros((LINE, 1), np.intp), x[:, None]))
     drawn = Figure(figsize=(9.5, 4.2 + 0.3 * len(task.blocks)), layout="constrained")
     heights = (3, 2, 0.35 * min(len(task.blocks), MOST_ROWS) + 0.3)
     top, middle, bottom = drawn.subplots(3, 1, sharex=True, height_ratios=heights)
@@ -99,11 +98,11 @@ def _maps(model: Model, task: TaskGraph, report: Report | None) -> Figure:
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    domain = Domain(task, model.network.dtype)
-    lower, upper = (side[0] for side in domain.bounds(np.zeros((1, 0), np.intp)))
+    product = Product(task, model.network.dtype)
+    lower, upper = (side[0] for side in product.bounds(np.zeros((1, len(task.inputs)), np.intp)))
     lines = [a + (b - a) * (np.arange(PIXELS) + 0.5) / PIXELS for a, b in zip(lower, upper, strict=True)]
     points = np.stack(np.meshgrid(*lines, indexing="xy"), axis=-1).reshape(-1, 2)
-    target, _, error, taken = _seen(model, task, domain.place(np.zeros((len(points), 0), np.intp), points))
+    target, _, error, taken = _seen(model, task, product.parametrise(np.zeros((len(points), len(task.inputs)), np.intp), points))
     drawn = Figure(figsize=(12.6, 4.4), layout="constrained")
     left, center, right = drawn.subplots(1, 3)
     extent = (lower[0], upper[0], lower[1], upper[1])
@@ -162,14 +161,13 @@ def _panels(model: Model, task: TaskGraph, report: Report | None) -> Figure:
     from matplotlib.figure import Figure
 
     gauge = _gauge(model, task)
-    places = Domain(task, model.network.dtype).sample(POINTS, 0)
-    seen = gauge.observe(places)
+    seen = gauge.observe(gauge.product.sample(POINTS, 0))
     rows = min(MOST_ROWS, max(len(gauge.layout.makers), len(task.blocks)))
     drawn = Figure(figsize=(13.0, max(3.6, 1.4 + 0.24 * rows)), layout="constrained")
     left, middle, right = drawn.subplots(1, 3)
-    _histogram(left, seen.values["error"], float(model.facts["epsilon"]), report)
-    _nodes(middle, model, gauge, dict(seen.values))
-    _shares(right, task, seen.taken)
+    _histogram(left, seen.values[ERROR], float(model.facts["epsilon"]), report)
+    _nodes(middle, model, gauge, {gauge.called(quantity): value for quantity, value in seen.values.items()})
+    _shares(right, task, seen.routes)
     return drawn
 
 
@@ -188,7 +186,7 @@ def _histogram(axes: Axes, error: Array, epsilon: float, report: Report | None) 
 def _nodes(axes: Axes, model: Model, gauge: Gauge, values: dict[str, Array]) -> None:
     """A bar for every node: the median, the nine tenths and the worst of its own error, and what the ledger allows."""
     budgets = {claim.name: claim.budget for claim in model.ledger}
-    names = [quantity(node) for node in gauge.layout.makers if quantity(node) in values][:MOST_ROWS]
+    names = [name for node in gauge.layout.makers if (name := gauge.layout.label(node)) in values][:MOST_ROWS]
     for row, name in enumerate(names):
         marks = np.maximum(np.quantile(values[name], SPREAD), FLOOR)
         axes.plot(

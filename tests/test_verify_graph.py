@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import atlasmoe
 import numpy as np
@@ -14,10 +12,13 @@ import pytest
 from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling, builtin
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.moe import Affine, Known, Model, Network
+from atlasmoe.moe.channels import Value
+from atlasmoe.moe.design import Design
 from atlasmoe.verify.sample import Pieces, Report, verify, verify_network
-from atlasmoe.verify.sample.graph import ALL_PIECES, GraphPromise
-from atlasmoe.verify.sample.graph_points import Domain, interface_points
-from atlasmoe.verify.sample.graph_survey import Distinct
+from atlasmoe.verify.sample.points import interfaces
+from atlasmoe.verify.sample.product import Product
+from atlasmoe.verify.sample.sample import ALL_PIECES
+from atlasmoe.verify.sample.survey import Distinct
 from handmade import Arrays, with_expert
 
 SAMPLES = 400
@@ -101,7 +102,20 @@ def with_layer(network: Network, number: int, **changes: object) -> Network:
 
 
 def layer_of(model: Model, block: str) -> int:
-    return int(model.facts["routes"][block]) - 1
+    return model.design[block].layer
+
+
+def scores_of(model: Model, block: str) -> int:
+    """The layer that writes its scores."""
+    layer = model.design[block].scores
+    assert layer is not None
+    return layer
+
+
+def redesigned(model: Model, change: Callable[[Design], Design]) -> Report:
+    """The model's network, of which something else is said."""
+    assert isinstance(model.task, TaskGraph)
+    return verify_network(model.network, model.task, epsilon=model.facts["epsilon"], design=change(model.design), samples=100)
 
 
 def test_swapped_experts(model: Model) -> None:
@@ -128,7 +142,7 @@ def test_swapped_gate_rows(model: Model) -> None:
 @pytest.mark.parametrize("by", [0.05, 1e-9, "one float"])
 def test_a_moved_knot(model: Model, by: float | str) -> None:
     """Also by one float: then the single interface point at t = 0.3 is wrong, and only a sample that contains it shows that."""
-    number = model.facts["scores"]["a"] - 1
+    number = scores_of(model, "a")
 
     def move(arrays: Arrays) -> None:
         bias = arrays[0][1]
@@ -180,10 +194,14 @@ def test_a_slot_that_is_off_by_a_rounding(model: Model) -> None:
 
 
 def test_a_slot_that_is_dropped(model: Model) -> None:
-    """A channel that no longer says that it is y[a]: what reads it there is named."""
+    """A channel that is not said to be y[a] any more: what reads it there is named."""
     number = layer_of(model, "b")
-    channels = tuple("spare" if name == "y[a]" else name for name in model.network.layers[number].channels)
-    report = verify(model, samples=100, network=with_layer(model.network, number, channels=channels))
+
+    def forget(design: Design) -> Design:
+        state = tuple(Value("spare") if channel == Value("a") else channel for channel in design.states[number + 1])
+        return replace(design, states=(*design.states[: number + 1], state, *design.states[number + 2 :]))
+
+    report = redesigned(model, forget)
     assert "layout" in refuted(report)
     assert report["total"].holds, "the numbers are as they were"
     assert "'f' reads 'a', but no channel y[a] arrives at layer 5" in report["layout"].note
@@ -231,39 +249,57 @@ def test_a_weight_that_is_no_number(model: Model, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "routes",
+    ("a", "b", "said"),
     [
-        {"a": 4, "b": 2},  # each other's
-        {"a": 2},
-        {"a": 2, "b": 2},
-        {"a": 2, "b": 99},
-        {"a": 2, "b": 0},
-        {"a": 2, "b": "four"},
-        {"a": 2, "b": 4.0},
-        {"a": 2, "b": True},
-        {"a": 2, "b": 5},
-        {"a": 2, "b": 4, "c": 3},
-        {},
+        (3, 1, "does not arrive at layer"),  # each other's
+        (1, None, "block 'b': no layer is named"),
+        (1, 1, "layer 3 is no layer before layer 2 that could write its scores"),
+        (1, 98, "there is no layer 99"),
+        (1, -1, "there is no layer 0"),
+        (1, 4, "layer 5 has 1 gate outputs for 3 pieces"),
+        (None, None, "block 'a': no layer is named"),
     ],
 )
-def test_wrong_entries_are_refuted_and_never_crash(model: Model, routes: dict[str, object]) -> None:
-    assert model.facts["routes"] == {"a": 2, "b": 4}
-    wrong = replace(model, facts={**model.facts, "routes": routes})
-    report = verify(wrong, samples=100)
-    assert refuted(report) & {"layout", "routing.valid"}
+def test_wrong_sites_are_refuted_and_never_crash(model: Model, a: int | None, b: int | None, said: str) -> None:
+    layers = {"a": a, "b": b}
+    assert {site.block: site.layer for site in model.design.sites} == {"a": 1, "b": 3}
+
+    def move(design: Design) -> Design:
+        sites = tuple(replace(site, layer=layer) for site in design.sites if (layer := layers[site.block]) is not None)
+        return replace(design, sites=sites)
+
+    report = redesigned(model, move)
+    assert "layout" in refuted(report)
+    assert said in report["layout"].note
     assert report["total"].holds, "the weights are as they were"
 
 
-def test_facts_without_routes_are_refused(model: Model) -> None:
-    facts = {key: value for key, value in model.facts.items() if key != "routes"}
-    with pytest.raises(InvalidArgument, match="do not say which layer routes which block"):
-        verify(replace(model, facts=facts), samples=10)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sites": lambda d: (*d.sites, replace(d.sites[0], block="c", scores=None))}, "'c' is no block"),
+        ({"sites": lambda d: (*d.sites, d.sites[0])}, "'a' is said to be computed at 2 places"),
+        ({"sites": lambda d: tuple(replace(s, pieces=("p", "q", "r"), scores=None) for s in d.sites)}, "gate output 'p', which is none"),
+        ({"joins": lambda d: ()}, "combination 'f': no layer is named"),
+        ({"states": lambda d: d.states[:-1]}, "the design has 5 states"),
+        ({"states": lambda d: (d.states[0][::-1], *d.states[1:])}, "the first state is not the inputs"),
+        ({"states": lambda d: (*d.states[:-1], ())}, "state 5 has 0 channels in the design"),
+    ],
+)
+def test_a_design_of_something_else_is_refuted(model: Model, change: dict[str, Callable[[Design], object]], said: str) -> None:
+    report = redesigned(model, lambda design: replace(design, **{name: make(design) for name, make in change.items()}))  # type: ignore[arg-type]
+    assert "layout" in refuted(report)
+    assert said in report["layout"].note
+    assert report["total"].holds
+
+
+def test_a_graph_without_a_design_is_refused(model: Model) -> None:
     assert isinstance(model.task, TaskGraph)
-    with pytest.raises(InvalidArgument, match="GraphPromise"):
+    with pytest.raises(InvalidArgument, match="verified with its design"):
         verify_network(model.network, model.task, epsilon=0.1)
     three = TaskGraph("more", (*model.task.nodes[:3], Combine.parse("f", ("a", "b"), ["a", "b"])), "f")
-    with pytest.raises(InvalidArgument, match=r"R\^2 to R\^1, task graph 'more' needs R\^2 to R\^2"):
-        verify_network(model.network, three, epsilon=0.1, promise=GraphPromise({}))
+    with pytest.raises(InvalidArgument, match=r"R\^2 to R\^1, task 'more' needs R\^2 to R\^2"):
+        verify_network(model.network, three, epsilon=0.1, design=model.design)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +321,7 @@ def test_jumps_with_either_closing(closed: str, dtype: str, depth: str) -> None:
 
 def test_interface_points_lie_on_both_sides_and_on_the_interface() -> None:
     for dtype in (np.dtype("float64"), np.dtype("float32")):
-        places = interface_points(Domain(jumping(), dtype), 100, 0)
+        places = interfaces(Product(jumping(), dtype), 100, 0)
         s = places.ambient[:, 0]
         np.testing.assert_array_equal(s.astype(dtype).astype(float), s)
         one = np.asarray(1, dtype)
@@ -322,8 +358,8 @@ def test_four_to_the_sixteen_by_strata() -> None:
     last = Combine.parse("f", [f"y{l}" for l in range(L)], "+".join(f"y{l}" for l in range(L)))
     model = atlasmoe.compile(TaskGraph("many", (*inputs, *blocks, last), "f"), epsilon=1e-3, depth="L+1")
     assert isinstance(model.task, TaskGraph)
-    promise, epsilon = GraphPromise.from_model(model.facts, model.ledger), model.facts["epsilon"]
-    report = verify_network(model.network, model.task, epsilon=epsilon, promise=promise, samples=64, adversarial=False)
+    epsilon, design = model.facts["epsilon"], model.design
+    report = verify_network(model.network, model.task, epsilon=epsilon, design=design, samples=64, adversarial=False)
     assert report.holds, str(report)
     assert report.pieces is not None
     assert report.pieces.total == 4**16 > ALL_PIECES
@@ -332,14 +368,14 @@ def test_four_to_the_sixteen_by_strata() -> None:
     assert report.never == ()
     assert report.pieces.drawn <= report.pieces.seen <= report.points
     # One expert of the sixty-four, wrong in one of its weights.
-    number = int(model.facts["routes"]["y11"]) - 1
+    number = layer_of(model, "y11")
     column = model.network.layers[number].channels.index("y[y11]")
 
     def bend(arrays: Arrays) -> None:
         arrays[-1][1][column] += 0.01
 
     broken = with_expert(model.network, number, 2, bend)
-    against = verify_network(broken, model.task, epsilon=epsilon, promise=promise, samples=64, adversarial=False)
+    against = verify_network(broken, model.task, epsilon=epsilon, design=design, samples=64, adversarial=False)
     assert {"total", "block[y11]"} == refuted(against)
     assert wrong_at(broken, against, model)
 
@@ -388,7 +424,7 @@ def test_charts_computed_values_and_intervals_together(mixed: Model, dtype: str)
 
 
 def test_a_block_that_misreads_a_computed_value(mixed: Model) -> None:
-    number = int(mixed.facts["scores"]["b"]) - 1
+    number = scores_of(mixed, "b")
 
     def move(arrays: Arrays) -> None:
         arrays[0][1][np.isclose(np.abs(arrays[0][1]), 0.1)] *= 1.5
@@ -400,7 +436,7 @@ def test_a_block_that_misreads_a_computed_value(mixed: Model) -> None:
 
 
 def test_charts_that_change_places(mixed: Model) -> None:
-    number = int(mixed.facts["routes"]["a"]) - 1
+    number = layer_of(mixed, "a")
     gate = mixed.network.layers[number].gate
     broken = with_layer(mixed.network, number, gate=Affine(gate.weight[::-1].copy(), gate.bias[::-1].copy()))
     report = verify(mixed, samples=SAMPLES, network=broken)
@@ -410,11 +446,3 @@ def test_charts_that_change_places(mixed: Model) -> None:
     chosen = int(broken.trace([witness]).routes[number][0])
     assert isinstance(mixed.task, TaskGraph)
     assert not mixed.task.trace([witness]).valid["a"][0, chosen]
-
-
-def test_the_verifier_knows_no_builder() -> None:
-    allowed = {"network", "ledger", "model", "ridge"}
-    for path in (Path(atlasmoe.__file__).parent / "verify").glob("graph*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("constructions"):
-                assert node.module.removeprefix("constructions.") in allowed, path.name

@@ -1,16 +1,6 @@
 """Evidence: every claim sampled on the weights as they are."""
 
-from .graph import GraphPromise
 from .report import Pieces, Report, ViolationRate, WorstPoint, clopper_pearson
 from .sample import verify, verify_network
 
-__all__ = [
-    "GraphPromise",
-    "Pieces",
-    "Report",
-    "ViolationRate",
-    "WorstPoint",
-    "clopper_pearson",
-    "verify",
-    "verify_network",
-]
+__all__ = ["Pieces", "Report", "ViolationRate", "WorstPoint", "clopper_pearson", "verify", "verify_network"]

@@ -2,137 +2,256 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array, Atlas, ManifoldTask, Points
-from ...moe.network import Floats, Network
-from ...moe.promise import ScorePromise
+from ...atlas import Array, Input, Points, TaskGraph
+from ...atlas import Trace as Truth
+from ...moe.design import Design
+from ...moe.network import Indices, Network, Trace
+from .layout import Layout, Station
+from .product import Product
+from .replay import Replay
+from .scores import gap, runners_up, separation, tie_tolerance
 
 WORST_IS_LARGEST: Mapping[str, bool] = {
     "error": True,  # |f(x) − Ψ(x̂)|, largest component
+    "nonfinite": True,  # 1 if any logit, state or output is NaN or infinite
+    "carried": True,  # |x after a layer − x̂|
+    "slots": True,  # how much a value changes in a layer after it was written
+    "outside": True,  # how many blocks take a chart that does not hold x, or a piece that is not its owner
+    "astray": True,  # how far outside of what it takes a block's values are, in units of what rounding allows
+    "written": True,  # how far what a layer writes is from the node's own function of what the layer reads
+    "separation": False,  # max_{i: x∈U_i} τ_i − max_{j: x∉U_j} τ_j
+    "gap": False,  # largest minus second largest τ
+    "tied_error": True,  # the error if another expert with a tied score is chosen; 0 where no scores are tied
     "tau_error": True,  # max_i |t_i(x) − τ_i(x̂)|
     "max_t": False,  # max_i t_i(x)
     "max_tau": False,  # max_i τ_i(x̂)
     "chosen_t": False,  # t at the chosen chart
-    "separation": False,  # max_{i: x∈U_i} τ_i − max_{j: x∉U_j} τ_j
-    "outside": True,  # 1 if x is not in the chosen chart
-    "tied_error": True,  # the error if another expert with a tied score is chosen; 0 where no scores are tied
-    "gap": False,  # largest minus second largest τ
-    "carried": True,  # |x after layer 1 − x̂|
-    "nonfinite": True,  # 1 if any logit, state or output is NaN or infinite
 }
-"""Quantity ↦ whether its worst value is the largest one."""
-UNITS = 256
-"""Units of rounding by which another batch size or other hardware is assumed to change a score."""
-MOST_TIED = 4
+"""Kind of quantity ↦ whether its worst value is the largest one. With K experts chosen, the largest τ is the K-th largest."""
+
+
+class Quantity(NamedTuple):
+    """A kind of quantity, of one block or combination or of the whole network."""
+
+    kind: str
+    node: str = ""
+
+
+ERROR, NONFINITE, OUTSIDE, ASTRAY = Quantity("error"), Quantity("nonfinite"), Quantity("outside"), Quantity("astray")
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """All quantities at N points, each (N,) float64, and the routes (N,) of the last layer."""
+    """All quantities at N points, each (N,) float64, and what was chosen there."""
 
-    values: Mapping[str, Array]
-    routes: NDArray[np.intp]
-    memberships: int
-    """The largest number of charts that contain one of the points."""
+    values: Mapping[Quantity, Array]
+    taken: tuple[Indices, ...]
+    """For every block the charts or pieces that it takes, (N, K), best first; −1 for a gate output that is none."""
+    multiplicity: int
+    """The largest number of charts of a block that contain one of the points."""
+    sizes: Mapping[str, float]
+    """The largest value in the task of every node that the network computes."""
 
-    def badness(self, quantity: str) -> Array:
+    @property
+    def routes(self) -> Indices:
+        """The first of what each block takes, (N, L)."""
+        return np.stack([taken[:, 0] for taken in self.taken], axis=-1)
+
+    @property
+    def violates(self) -> NDArray[np.bool_]:
+        """Where something is chosen or computed that the task does not allow, whatever the error, (N,)."""
+        none = np.zeros(len(self.values[ERROR]))
+        return (self.values[NONFINITE] > 0) | (self.values[OUTSIDE] > 0) | ~(self.values.get(ASTRAY, none) <= 1)
+
+    def badness(self, quantity: Quantity) -> Array:
         """The quantity with the sign that makes larger worse; NaN is worst of all."""
         values = self.values[quantity]
-        return np.where(np.isnan(values), np.inf, values if WORST_IS_LARGEST[quantity] else -values)
+        return np.where(np.isnan(values), np.inf, values if WORST_IS_LARGEST[quantity.kind] else -values)
 
 
-def membership(atlas: Atlas, points: Points) -> NDArray[np.bool_]:
-    """(N, E): whether each point lies in each U_i. A point lies in the chart that it was parametrised by."""
-    if atlas.balls is not None:
-        return atlas.powers(points.base) > 0
-    inside = np.stack([atlas.contains(i, points.base) for i in range(len(atlas))], axis=-1)
-    if not atlas.cover:
-        for i in np.unique(points.chart):
-            rows = np.flatnonzero(points.chart == i)
-            inside[rows, i] |= atlas.parametrising[i].inside(points.intrinsic[rows])
-    return inside
+@dataclass(frozen=True, eq=False)
+class Gauge:
+    """A network beside the task that it should compute, at places where its design says."""
+
+    layout: Layout
+    product: Product
+
+    @staticmethod
+    def of(network: Network, graph: TaskGraph, design: Design) -> Gauge:
+        return Gauge(Layout(network, graph, design), Product(graph, network.dtype))
+
+    @property
+    def network(self) -> Network:
+        return self.layout.network
+
+    @property
+    def graph(self) -> TaskGraph:
+        return self.layout.graph
+
+    def called(self, quantity: Quantity) -> str:
+        """What reports call a quantity."""
+        if not quantity.node or self.layout.design.alone:
+            return quantity.kind
+        label = next(self.layout.label(node) for node in self.layout.makers if node.name == quantity.node)
+        return label if quantity.kind == "written" else f"{label}.{quantity.kind}"
+
+    def run(self, points: Points, routes: Sequence[Indices | None] | None = None) -> Trace:
+        """What the network does with the points, rounded to its dtype."""
+        return self.network.trace(points.ambient.astype(self.network.dtype), routes)
+
+    @cached_property
+    def _manifolds(self) -> tuple[str, ...]:
+        """The inputs that are no boxes."""
+        return tuple(node.name for node in self.graph.inputs if node.box is None)
+
+    @cached_property
+    def _rounded(self) -> list[int]:
+        """Blocks on pieces that read coordinates of manifolds, which rounding may carry across an interface."""
+        manifolds = {name for node in self.graph.inputs if node.box is None for name in node.coordinates}
+        return [l for l, block in enumerate(self.graph.blocks) if block.domain.exclusive and manifolds.intersection(block.reads)]
+
+    @cached_property
+    def _made_on(self) -> dict[str, Input]:
+        """Block ↦ the input that it reads all of and whose points are made from the block's own charts."""
+        pairs = [(block, node) for block in self.graph.blocks for node in self.graph.inputs if block.reads == node.coordinates]
+        return {b.name: node for b, node in pairs if b.atlas is not None and node.domain.parametrising == b.atlas.charts}
+
+    def truth(self, points: Points) -> Truth:
+        """The oracle at the points; at the point that the network reads where rounding has carried it into another piece (R9)."""
+        located = self.product.split(points)
+        truth = self.graph.trace(points.ambient, {name: located[name] for name in self._manifolds})
+        valid = {name: self._held(name, truth, located) for name in truth.valid}
+        if not self._rounded or self.network.dtype == np.float64:
+            return replace(truth, valid=valid)
+        read = self.graph.trace(points.ambient.astype(self.network.dtype).astype(float))
+        moved = (truth.routes != read.routes)[:, self._rounded].any(1)
+        values = {name: np.where(moved, read.values[name], value) for name, value in truth.values.items()}
+        valid = {name: np.where(moved[:, None], read.valid[name], value) for name, value in valid.items()}
+        return Truth(values, valid, np.where(moved[:, None], read.output, truth.output))
+
+    def _held(self, block: str, truth: Truth, located: Mapping[str, Points]) -> NDArray[np.bool_]:
+        """Which charts or pieces of a block hold the points, (N, E). A point lies in the chart that it was made from."""
+        valid = truth.valid[block]
+        if block in self._made_on:
+            node = self._made_on[block]
+            points = located[node.name]
+            for i in np.unique(points.chart):
+                rows = np.flatnonzero(points.chart == i)
+                valid[rows, i] |= node.domain.parametrising[i].inside(points.intrinsic[rows])
+        return valid
+
+    def held(self, points: Points) -> NDArray[np.bool_]:
+        """Which charts and pieces of all blocks hold the points, (N, ΣE)."""
+        return np.concatenate(list(self.truth(points).valid.values()), axis=1)
+
+    def chosen(self, points: Points) -> NDArray[np.int64]:
+        """For every block one number for the set of gate outputs that is chosen, (N, L)."""
+        with np.errstate(all="ignore"):
+            trace = self.run(points)
+        rng, columns = np.random.default_rng(len(self.graph.blocks)), []
+        for station in self.layout.stations:
+            code = rng.integers(1, 2**40, size=len(station.pieces) + 1)
+            none = np.zeros(len(points), np.int64)
+            columns.append(none if station.site is None else code[trace.chosen[station.site.layer]].sum(1))
+        return np.stack(columns, axis=-1)
+
+    def taken(self, trace: Trace) -> tuple[Indices, ...]:
+        """For every block the charts or pieces that the network takes, (N, K); −1 for a gate output that is none."""
+        nothing = np.full((len(trace.output), 1), -1)
+        return tuple(nothing if s.site is None else s.pieces[trace.chosen[s.site.layer]] for s in self.layout.stations)
+
+    def observe(self, points: Points) -> Observation:
+        """Run the network in its own dtype, and compare every route, value and output with the task."""
+        with np.errstate(all="ignore"):
+            trace, truth = self.run(points), self.truth(points)
+            taken = self.taken(trace)
+            finite = np.ones(len(points), bool)
+            for array in (*trace.logits, *trace.states):
+                finite &= np.isfinite(array).all(-1)
+            values = {
+                ERROR: np.abs(trace.output.astype(float) - truth.output).max(-1),
+                NONFINITE: np.where(finite, 0.0, 1.0),
+                OUTSIDE: np.zeros(len(points)),
+            }
+            first = {station.block.name: chosen[:, 0] for station, chosen in zip(self.layout.stations, taken, strict=True)}
+            replay = Replay(self.layout, points.ambient.astype(self.network.dtype).astype(float), trace, first)
+            multiplicity = 0
+            for station, chosen in zip(self.layout.stations, taken, strict=True):
+                valid = truth.valid[station.block.name]
+                self._route(values, station, chosen, valid, replay)
+                if station.soft and station.site is not None:
+                    multiplicity = max(multiplicity, int(valid.sum(-1).max(initial=0)))
+                    self._scores(values, station, chosen, valid, replay, truth)
+                    values[Quantity("tied_error", station.block.name)] = self._tied(station, points, trace, truth)
+            values |= {Quantity(kind): change for kind, change in replay.kept().items()}
+            if not self.layout.design.alone:
+                values |= {Quantity("written", name): gap for name, gap in replay.written().items()}
+            sizes = {node.name: max(_size(truth.values[name]) for name in node.components) for node in self.layout.makers}
+        return Observation(values, taken, multiplicity, sizes)
+
+    def _route(self, values: dict[Quantity, Array], station: Station, taken: Indices, valid: NDArray[np.bool_], replay: Replay) -> None:
+        """Whether all that a block takes may be taken. An expert whose weight is exactly 0 is not heard."""
+        site = station.site
+        heard = np.ones(taken.shape, bool)
+        if site is not None:
+            heard = self.network.layers[site.layer].weights(replay.trace.chosen[site.layer], replay.trace.logits[site.layer]) != 0
+        if station.strict:
+            held = np.take_along_axis(valid, taken, 1) & (taken >= 0)
+            values[OUTSIDE] += np.where((held | ~heard).all(1), 0.0, 1.0)
+        else:
+            astray = replay.astray(station, taken, heard, valid)
+            values[ASTRAY] = np.maximum(values.get(ASTRAY, astray), astray)
+
+    def _scores(
+        self,
+        values: dict[Quantity, Array],
+        station: Station,
+        taken: Indices,
+        valid: NDArray[np.bool_],
+        replay: Replay,
+        truth: Truth,
+    ) -> None:
+        """What is said of the logits that choose among charts."""
+        block, site = station.block, station.site
+        assert site is not None
+        logits, K = replay.trace.logits[site.layer].astype(float), taken.shape[1]
+        inside = valid[:, station.pieces] & (station.pieces >= 0)
+        values[Quantity("separation", block.name)] = separation(logits, inside, K)
+        values[Quantity("gap", block.name)] = gap(logits, K)
+        if site.promise is not None and block.atlas is not None and (station.pieces >= 0).all():
+            read = replay.values(block.reads, site.layer) if station.computed else np.stack([truth.values[n] for n in block.reads], axis=-1)
+            t = site.promise.reference(block.atlas, read)[:, station.pieces]
+            route = replay.trace.chosen[site.layer][:, 0]
+            values[Quantity("tau_error", block.name)] = site.promise.deviation(t, logits)
+            values[Quantity("max_t", block.name)], values[Quantity("max_tau", block.name)] = t.max(-1), logits.max(-1)
+            values[Quantity("chosen_t", block.name)] = t[np.arange(len(t)), route]
+
+    def _tied(self, station: Station, points: Points, trace: Trace, truth: Truth) -> Array:
+        """The error if a block on charts takes a runner-up whose score rounding may not tell from that of one it takes; else 0."""
+        found = np.zeros(len(points))
+        assert station.site is not None
+        layer = station.site.layer
+        logits = trace.logits[layer].astype(float)
+        rows, routes = runners_up(logits, trace.chosen[layer], tie_tolerance(self.network.dtype, logits))
+        if len(rows):
+            np.maximum.at(found, rows, self.error_along(station, points[rows], routes, truth.output[rows]))
+        return found
+
+    def error_along(self, station: Station, points: Points, routes: Indices, target: Array) -> Array:
+        """|f(x) − Ψ(x̂)|, largest component, if a block takes these gate outputs (N, K); (N,)."""
+        assert station.site is not None
+        forced: list[Indices | None] = [None] * len(self.network.layers)
+        forced[station.site.layer] = routes
+        return np.abs(self.run(points, forced).output.astype(float) - target).max(-1)
 
 
-def scores(network: Network, ambient: Array) -> Floats:
-    """τ(x̂): the logits of the last layer, (N, E), without running its experts."""
-    state = np.asarray(ambient, network.dtype)
-    if len(network.layers) > 1:
-        state = Network(network.layers[:-1], network.inputs)(state)
-    return network.layers[-1].logits(state)
-
-
-def carries_input(network: Network) -> bool:
-    """Whether the first layer's channels begin with the network's inputs, so that x must pass through it unchanged."""
-    return len(network.layers) > 1 and network.layers[0].channels[: len(network.inputs)] == network.inputs
-
-
-def separation(logits: Array, inside: NDArray[np.bool_]) -> Array:
-    """max_{i: x∈U_i} τ_i − max_{j: x∉U_j} τ_j, (N, E) to (N,): +∞ where every chart contains x, −∞ where none does."""
-    best = np.where(inside, logits, -np.inf).max(-1)
-    stranger = np.where(inside, -np.inf, logits).max(-1)
-    with np.errstate(invalid="ignore"):
-        margin = best - stranger
-    return np.where(np.isnan(logits).any(-1), np.nan, margin)
-
-
-def tie_tolerance(dtype: np.dtype, logits: Array) -> float:
-    """g: scores closer than this count as tied. `UNITS` units of rounding of the largest score, or of 1."""
-    scale = np.abs(logits[np.isfinite(logits)]).max(initial=1.0)
-    return UNITS * float(np.finfo(dtype).eps) * float(scale)
-
-
-def tied_routes(logits: Array, chosen: NDArray[np.intp], tolerance: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and experts, other than the chosen one, whose score is within `tolerance` of the largest; at most four per row."""
-    close = logits >= logits.max(1, keepdims=True) - tolerance
-    close[np.arange(len(logits)), chosen] = False
-    rows, routes = np.nonzero(close)
-    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    return rows[rank < MOST_TIED], routes[rank < MOST_TIED]
-
-
-def error_along(network: Network, task: ManifoldTask, points: Points, routes: NDArray[np.intp]) -> Array:
-    """|f(x) − Ψ(x̂)|, largest component, if the last layer takes these routes; (N,)."""
-    output = network.trace(points.ambient.astype(network.dtype), [*[None] * (len(network.layers) - 1), routes]).output
-    return np.abs(output.astype(float) - task.evaluate(points)).max(-1)
-
-
-def observe(
-    network: Network,
-    task: ManifoldTask,
-    points: Points,
-    promise: ScorePromise | None,
-) -> Observation:
-    """Run the network at the points, rounded to its dtype, and compare with the task at the points themselves."""
-    rounded = points.ambient.astype(network.dtype)
-    with np.errstate(all="ignore"):
-        trace = network.trace(rounded)
-        logits, chosen = trace.logits[-1].astype(float), trace.routes[-1]
-        rows = np.arange(len(points))
-        inside = membership(task.atlas, points)
-        finite = np.ones(len(points), bool)
-        for array in (*trace.logits, *trace.states):
-            finite &= np.isfinite(array).all(-1)
-        values = {
-            "error": np.abs(trace.output.astype(float) - task.evaluate(points)).max(-1),
-            "separation": separation(logits, inside),
-            "outside": np.where(inside[rows, chosen], 0.0, 1.0),
-            "gap": np.diff(np.partition(logits, -2, axis=-1)[:, -2:])[:, 0] if logits.shape[1] > 1 else np.full(len(points), np.inf),
-            "nonfinite": np.where(finite, 0.0, 1.0),
-            "tied_error": np.zeros(len(points)),
-        }
-        tied, other = tied_routes(logits, chosen, tie_tolerance(network.dtype, logits))
-        if len(tied):
-            np.maximum.at(values["tied_error"], tied, error_along(network, task, points[tied], other))
-        if carries_input(network):
-            values["carried"] = np.abs(trace.states[0][:, : rounded.shape[1]].astype(float) - rounded.astype(float)).max(-1)
-        if promise is not None:
-            t = promise.reference(task.atlas, points.base)
-            values["tau_error"] = promise.deviation(t, logits)
-            values["max_t"], values["max_tau"] = t.max(-1), logits.max(-1)
-            values["chosen_t"] = t[rows, chosen]
-    return Observation(values, chosen, int(inside.sum(-1).max(initial=0)))
+def _size(values: Array) -> float:
+    return float(np.nan_to_num(np.abs(values)).max(initial=0.0))

@@ -1,47 +1,46 @@
-"""Verification by sampling: evaluate the weights as they are, at random and at adversarial points of M."""
+"""Verification by sampling: evaluate the weights as they are, at random and at adversarial points of the domain."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...atlas import Array, ManifoldTask, Points, TaskGraph, concatenate
+from ...atlas import ManifoldTask, Points, TaskGraph, concatenate
+from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
+from ...moe.design import Design, design_of
 from ...moe.model import Model
 from ...moe.network import Network
 from ...moe.promise import ScorePromise
 from ...progress import track
-from ..versions import versions as versions
-from .ascent import ascend
+from ..versions import versions
 from .claims import claims
-from .graph import GraphPromise, verify_graph
-from .measure import membership, scores
-from .points import edges, faces, jumps
-from .report import CONFIDENCE, Report, ViolationRate, WorstPoint, clopper_pearson
+from .measure import ERROR, Gauge, Quantity
+from .points import faces, interfaces, jumps, segments, stratified, tuples
+from .report import CONFIDENCE, Pieces, Report, ViolationRate, clopper_pearson
 from .survey import ASCENDED, Survey
-from .ties import around, retry
+from .ties import Ties, around, retry
 
-MEASURE = "a chart drawn uniformly among {E}, then a uniform point of its box of intrinsic coordinates"
-KINDS = ("uniform", "low discrepancy", "face", "edge", "tie", "ascent")
+ALONE = "a chart drawn uniformly among {E}, then a uniform point of its box of intrinsic coordinates"
+MEASURE = "every input on its own: a box uniformly; a manifold by a chart drawn uniformly, then a uniform point of its box"
+KINDS = ("uniform", "low discrepancy")
+ALL_PIECES = 10**6
+"""Up to so many pieces, every one of them is drawn."""
+PER_SUBTASK = 16
+"""Of more, so many tuples at least for every subtask of the largest block."""
 
 
 def verify(model: Model, *, samples: int = 200_000, seed: int = 0, network: Network | None = None) -> Report:
     """Sample every claim of a compiled model on its weights; what the builder measured is not used.
 
     `samples` i.i.d. points are drawn, a quarter as many low-discrepancy points, and adversarial ones in proportion.
-    `network` verifies these weights in place of the model's, e.g. `model.network.astype("float32")`. For a task graph the pieces
-    come first: all of them, or strata; see `verify_graph`.
+    `network` verifies these weights in place of the model's, e.g. `model.network.astype("float32")`. Of a task graph the pieces
+    come first: all of them, or strata; see `verify_network`.
     """
     weights = model.network if network is None else network
-    epsilon = float(model.facts["epsilon"])
-    if isinstance(model.task, TaskGraph):
-        said = GraphPromise.from_model(model.facts, model.ledger)
-        return verify_network(weights, model.task, epsilon=epsilon, promise=said, samples=samples, seed=seed)
-    task = model.manifold_task
-    promise = ScorePromise.from_facts(model.facts, len(task.atlas))
-    return verify_network(weights, task, epsilon=epsilon, promise=promise, samples=samples, seed=seed)
+    return verify_network(weights, model.task, epsilon=float(model.facts["epsilon"]), design=model.design, samples=samples, seed=seed)
 
 
 def verify_network(
@@ -49,117 +48,156 @@ def verify_network(
     task: ManifoldTask | TaskGraph,
     *,
     epsilon: float,
-    promise: ScorePromise | GraphPromise | None = None,
+    design: Design | None = None,
+    promise: ScorePromise | None = None,
     samples: int = 200_000,
     seed: int = 0,
     adversarial: bool = True,
 ) -> Report:
-    """Sample |f − Ψ| ≤ epsilon, valid routing and, if a `promise` is made about the scores, the claims it implies.
+    """Sample |f − Ψ| ≤ epsilon, every block's route and value, that nothing is lost on the way, and what is promised about scores.
 
-    The logits of the last layer are the scores, gate output i stands for chart i. The network runs in its own dtype on
-    points rounded to it; f, ρ and the charts are evaluated at the points themselves in float64. Points that no chart
-    contains are violations. Only the i.i.d. points count towards the violation rate. Deterministic for a seed.
+    The `design` says where every block is routed and computed, and what its scores follow. For a task on one manifold it may be left
+    out: then the logits of the last layer are the scores, gate output i stands for chart i, and `promise` is what they follow.
+    Where K experts are chosen, all of them have to be valid, but those whose weight is 0.
 
-    For a task graph the `promise` says which layer routes which block, see `GraphPromise` and `verify_graph`.
+    The network runs in its own dtype on points rounded to it; f, ρ and the charts are evaluated at the points themselves in float64.
+    Points that no chart contains are violations. Of a task graph all pieces are drawn one by one if there are at most ALL_PIECES,
+    else tuples in which every expert of a layer occurs equally often; then come `samples` i.i.d. points, which alone count towards the
+    violation rate, a quarter as many low-discrepancy points, and adversarial ones. Deterministic for a seed.
 
-    Raises `InvalidArgument` if the network does not fit the task or `samples` is not positive.
+    What a design says but does not fit the network is refuted. Raises `InvalidArgument` if the network does not fit the task, a task
+    graph comes without a design, or `samples` is not positive.
     """
-    if isinstance(task, TaskGraph):
-        if not isinstance(promise, GraphPromise):
-            raise InvalidArgument("a task graph's network is verified with a GraphPromise, which says which layer routes which block")
-        return verify_graph(network, task, promise, epsilon=epsilon, samples=samples, seed=seed, adversarial=adversarial)
-    if isinstance(promise, GraphPromise):
-        raise InvalidArgument("a GraphPromise is about task graphs; a task on one manifold takes a ScorePromise")
     _check(network, task, epsilon, samples)
     started = time.perf_counter()
-    atlas = task.atlas
-    seeds = np.random.SeedSequence(seed).generate_state(3 + len(ASCENDED)).tolist()
-    survey = Survey(network, task, epsilon, promise, keep=int(np.clip(samples // 6000, 8, 64)))
+    graph = as_graph(task)
+    if design is None:
+        design = _design(network, graph, promise)
+    elif promise is not None:
+        raise InvalidArgument("a design says itself what is promised about the scores of each block; give one of the two")
+    survey = Survey(Gauge.of(network, graph, design), epsilon, keep=int(np.clip(samples // 6000, 8, 64)))
+    seeds = np.random.SeedSequence(seed).generate_state(4 + len(ASCENDED) * len(graph.blocks)).tolist()
+    drawn, empty = (0, 0) if design.alone else _survey_pieces(survey, samples, seeds[0])
     _survey_random(survey, samples, seed)
-    ties = _survey_adversarial(survey, samples, seeds) if adversarial else atlas.sample(1, seed)[:0]
-    retried = concatenate([ties, *(_point(task, worst) for worst in survey.worst.values())])
-    repeated = retry(network, task, retried)
-    names = network.layers[-1].names
-    judged = list(claims(survey, repeated, retried))
-    measured = {"multiplicity": survey.multiplicity, "gap": survey.value("gap"), "noise": repeated.noise, "rerouted": repeated.rerouted}
-    if promise is not None:
-        measured["mu"] = survey.value("max_t")
+    near = _survey_adversarial(survey, samples, seeds) if adversarial else survey.gauge.product.sample(1, seed)[:0]
+    ties = retry(survey.gauge, concatenate([near, *survey.places.values()]))
+    pieces = None if design.alone else Pieces(len(survey.distinct), graph.pieces, drawn, empty, graph.pieces <= ALL_PIECES)
+    return _report(survey, ties, pieces, samples, seed, started)
+
+
+def _design(network: Network, graph: TaskGraph, promise: ScorePromise | None) -> Design:
+    """Of a network that routes the only block of a task by its last layer."""
+    if len(graph.blocks) != 1 or len(graph.inputs) != 1 or graph.combines:
+        raise InvalidArgument(f"a network for task graph {graph.name!r} is verified with its design, which says where each block is routed")
+    (block,) = graph.blocks
+    if len(network.layers[-1]) != len(block):
+        outputs, noun = len(network.layers[-1]), block.domain.noun
+        raise InvalidArgument(f"the last gate chooses from {outputs} experts, but the task has {len(block)} {noun}s")
+    return design_of(network, block.name, block.names, block.components, promise)
+
+
+def _survey_pieces(survey: Survey, samples: int, seed: int) -> tuple[int, int]:
+    """A point of every piece, or of strata; how many tuples were drawn, and for how many of them there is no point."""
+    graph = survey.gauge.graph
+    if graph.pieces <= ALL_PIECES:
+        chunks = [(start, min(start + survey.chunk, graph.pieces)) for start in range(0, graph.pieces, survey.chunk)]
+    else:
+        count = max(samples // 4, PER_SUBTASK * max(map(len, graph.blocks)))
+        strata = stratified(graph, count, seed)
+        chunks = [(start, min(start + survey.chunk, count)) for start in range(0, count, survey.chunk)]
+    drawn = empty = 0
+    for start, stop in track(chunks, "pieces"):
+        routes = tuples(graph, start, stop) if graph.pieces <= ALL_PIECES else strata[start:stop]
+        stream = int(np.random.SeedSequence([seed, start]).generate_state(1)[0])
+        points, found = graph.sample_routes(routes, stream)
+        drawn, empty = drawn + len(routes), empty + int((~found).sum())
+        survey.observe(survey.gauge.product.locate(points[found]), "pieces")
+    return drawn, empty
+
+
+def _survey_random(survey: Survey, samples: int, seed: int) -> None:
+    """The i.i.d. points, and a quarter as many low-discrepancy points (freshly scrambled for every chunk)."""
+    chunk, fewer = survey.chunk, samples // 4
+    jobs = [("uniform", start, min(chunk, samples - start)) for start in range(0, samples, chunk)]
+    jobs += [("low discrepancy", start, min(chunk, fewer - start)) for start in range(0, fewer, chunk)]
+    for kind, start, count in track(jobs, "sampling"):
+        stream = int(np.random.SeedSequence([seed, KINDS.index(kind), start]).generate_state(1)[0])
+        survey.observe(survey.gauge.product.sample(count, stream, low_discrepancy=kind == "low discrepancy"), kind)
+
+
+def _survey_adversarial(survey: Survey, samples: int, seeds: list[int]) -> Points:
+    """Points on faces, at interfaces, at edges of charts and pieces and at ties of gates, then ascent from the worst of all.
+
+    Returns those at ties and interfaces.
+    """
+    gauge, product, graph = survey.gauge, survey.gauge.product, survey.gauge.graph
+    few = int(np.clip(samples // 100, 32, 4096))
+    survey.observe(faces(product, few, seeds[1]), "face")
+    between = interfaces(product, few, seeds[2])
+    survey.observe(between, "interface")
+    start, end = segments(product, product.sample(8 * few, seeds[0]), seeds[2])
+    edges = start[:0]
+    if len(start) and graph.subtasks > 1:
+        edges, _ = jumps(product, start, end, gauge.held, max(1, few // graph.subtasks))
+        survey.observe(edges, "edge")
+    ties = start[:0]
+    if len(start):
+        ties, blocks = jumps(product, start, end, gauge.chosen, max(1, few // len(graph.blocks)))
+        ties = concatenate([ties, around(gauge, ties, blocks, seeds[1])])
+        survey.observe(ties, "tie")
+    for quantity, stream in track(list(zip(_ascended(graph), seeds[3:], strict=True)), "searching for worse points"):
+        survey.climb(quantity, stream)
+    return ties if survey.gauge.layout.design.alone else concatenate([ties, between, edges])
+
+
+def _ascended(graph: TaskGraph) -> Iterator[Quantity]:
+    yield ERROR
+    for block in graph.blocks:
+        yield from (Quantity(kind, block.name) for kind in ASCENDED)
+
+
+def _report(survey: Survey, ties: Ties, pieces: Pieces | None, samples: int, seed: int, started: float) -> Report:
+    graph, network, alone = survey.gauge.graph, survey.gauge.network, survey.gauge.layout.design.alone
+    judged = list(claims(survey, ties))
+    counts = {b.name: dict(zip(b.names, n.tolist(), strict=True)) for b, n in zip(graph.blocks, survey.routes, strict=True)}
+    called = {(block.name, piece): piece if alone else f"{block.name}[{piece}]" for block in graph.blocks for piece in block.names}
+    reached = zip(called.values(), np.concatenate(survey.reached).tolist(), strict=True)
+    measure = ALONE.format(E=len(survey.gauge.product.domains[0].parametrising)) if alone and graph.inputs[0].box is None else MEASURE
     return Report(
-        task=task.name,
-        epsilon=epsilon,
+        task=graph.name,
+        epsilon=survey.epsilon,
         dtype=str(network.dtype),
         seed=seed,
         claims=tuple(claim for claim, _ in judged),
         counts=dict(survey.counts),
         worst={claim.name: survey.worst[quantity] for claim, quantity in judged if quantity is not None},
-        routes=dict(zip(names, survey.routes.tolist(), strict=True)),
-        never=tuple(name for name, reached in zip(names, survey.reached, strict=True) if not reached),
-        rate=ViolationRate(
-            survey.violations,
-            samples,
-            clopper_pearson(survey.violations, samples),
-            CONFIDENCE,
-            MEASURE.format(E=len(atlas.parametrising)),
-        ),
-        measured=measured,
+        routes={called[name, piece]: n for name, pieces in counts.items() for piece, n in pieces.items()},
+        never=tuple(name for name, yes in reached if not yes),
+        rate=ViolationRate(survey.violations, samples, clopper_pearson(survey.violations, samples), CONFIDENCE, measure),
+        measured=_measured(survey, ties),
         seconds=time.perf_counter() - started,
         versions=versions(),
+        blocks={} if alone else counts,
+        pieces=pieces,
     )
 
 
-def _survey_random(survey: Survey, samples: int, seed: int) -> None:
-    """The i.i.d. points, and a quarter as many low-discrepancy points (freshly scrambled for every chunk)."""
-    atlas, chunk = survey.task.atlas, survey.chunk
-    jobs = [("uniform", start, min(chunk, samples - start)) for start in range(0, samples, chunk)]
-    fewer = samples // 4
-    jobs += [("low discrepancy", start, min(chunk, fewer - start)) for start in range(0, fewer, chunk)]
-    for kind, start, count in track(jobs, "sampling"):
-        stream = np.random.SeedSequence([seed, KINDS.index(kind), start]).generate_state(1)[0]
-        survey.observe(atlas.sample(count, int(stream), low_discrepancy=kind == "low discrepancy"), kind)
+def _measured(survey: Survey, ties: Ties) -> dict[str, float]:
+    name, rerouted = survey.gauge.graph.blocks[0].name, ties.rerouted
+    if not survey.gauge.layout.design.alone:
+        return {"rerouted": float(rerouted)}
+    gap, mu = survey.value(Quantity("gap", name)), Quantity("max_t", name)
+    found = {"multiplicity": survey.multiplicity, "gap": gap, "noise": ties.noise.get(name, 0.0), "rerouted": rerouted}
+    return found | ({"mu": survey.value(mu)} if mu in survey.worst else {})
 
 
-def _survey_adversarial(survey: Survey, samples: int, seeds: list[int]) -> Points:
-    """Points on faces, at chart edges and at ties, then ascent from the worst of all; returns the ties."""
-    network, atlas = survey.network, survey.task.atlas
-    few = int(np.clip(samples // 100, 32, 4096))
-    pool = atlas.sample(8 * few, seeds[0])
-    survey.observe(faces(atlas, few, seeds[1]), "face")
-    if len(atlas) > 1:
-        survey.observe(edges(atlas, pool, lambda points: membership(atlas, points), few, seeds[2]), "edge")
-
-    def route(points: Points) -> NDArray[np.intp]:
-        with np.errstate(all="ignore"):
-            return scores(network, points.ambient).argmax(1)
-
-    ties = jumps(atlas, pool, route, few, seeds[2])
-    ties = concatenate([ties, around(network, atlas, ties, seeds[1])])
-    survey.observe(ties, "tie")
-    for quantity, stream in track(list(zip(ASCENDED, seeds[3:], strict=True)), "searching for worse points"):
-        starts = survey.starts(quantity)
-        if starts is not None and not (quantity == "tied_error" and survey.value(quantity) == 0):
-
-            def bad(points: Points, quantity: str = quantity) -> Array:
-                return survey.values(points, quantity, "ascent")
-
-            ascend(atlas, starts, bad, stream)
-    return ties
-
-
-def _point(task: ManifoldTask, worst: WorstPoint) -> Points:
-    chart = [chart.name for chart in task.atlas.parametrising].index(worst.chart)
-    return task.atlas.parametrise(chart, np.array([worst.intrinsic]))
-
-
-def _check(network: Network, task: ManifoldTask, epsilon: float, samples: int) -> None:
-    atlas = task.atlas
+def _check(network: Network, task: ManifoldTask | TaskGraph, epsilon: float, samples: int) -> None:
     if samples < 1:
         raise InvalidArgument(f"samples must be at least 1, got {samples}")
     if not epsilon > 0:
         raise InvalidArgument(f"epsilon must be positive, got {epsilon}")
+    graph = as_graph(task)
     reads, writes = len(network.inputs), len(network.outputs)
-    if (reads, writes) != (atlas.ambient_dimension, task.outputs):
-        raise InvalidArgument(
-            f"the network maps R^{reads} to R^{writes}, task {task.name!r} needs R^{atlas.ambient_dimension} to R^{task.outputs}"
-        )
-    if len(network.layers[-1]) != len(atlas):
-        raise InvalidArgument(f"the last gate chooses from {len(network.layers[-1])} experts, but the atlas has {len(atlas)} charts")
+    if (reads, writes) != (graph.ambient_dimension, graph.outputs):
+        needed = f"R^{graph.ambient_dimension} to R^{graph.outputs}"
+        raise InvalidArgument(f"the network maps R^{reads} to R^{writes}, task {graph.name!r} needs {needed}")

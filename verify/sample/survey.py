@@ -3,114 +3,184 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import ManifoldTask, Points, concatenate
-from ...moe.network import Network
-from ...moe.promise import ScorePromise
-from .measure import WORST_IS_LARGEST, Observation, observe
+from ...atlas import Array, Points, concatenate
+from ..ascent import ascend
+from .measure import ERROR, WORST_IS_LARGEST, Gauge, Observation, Quantity
 from .report import WorstPoint
 
 CHUNK_NUMBERS = 1 << 23
 """Float64 numbers in one chunk of points, states and scores: 64 MiB, whatever D and E are."""
-
-
-ASCENDED = ("error", "tau_error", "max_t", "max_tau", "chosen_t", "separation", "tied_error")
-"""Quantities that local ascent makes worse, each from its own worst points."""
+ASCENDED = ("tau_error", "max_t", "max_tau", "chosen_t", "separation", "tied_error")
+"""Quantities of blocks that local ascent makes worse, each from its own worst points; before all of them the error."""
 RANDOM = ("uniform", "low discrepancy")
+SHOWN_BLOCKS = 16
+"""Blocks that the route of a worst point names."""
+LEAST_STARTS, MOST_SHARES = 2, 4
+"""Starts of an ascent of each block's quantities, at least; and with how many blocks the starts for the error become more."""
+
+
+class Distinct:
+    """A set of tuples of pieces: exact, whatever their number; each tuple packed into a few 64-bit words."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.words: list[list[int]] = [[]]
+        room = 1
+        for l, size in enumerate(sizes):
+            if room * size >= 2**62:
+                self.words.append([])
+                room = 1
+            self.words[-1].append(l)
+            room *= size
+        self.sizes = list(sizes)
+        self._seen: NDArray[np.int64] = np.empty((0, len(self.words)), np.int64)
+        self._new: list[NDArray[np.int64]] = []
+
+    def add(self, routes: NDArray[np.intp]) -> None:
+        """The tuples (N, L), without those in which some gate output is no piece."""
+        routes = routes[(routes >= 0).all(1)]
+        packed = np.zeros((len(routes), len(self.words)), np.int64)
+        for w, members in enumerate(self.words):
+            for l in members:
+                packed[:, w] = packed[:, w] * self.sizes[l] + routes[:, l]
+        self._new.append(np.unique(packed, axis=0))
+        if sum(map(len, self._new)) > max(1 << 16, len(self._seen)):
+            self._merge()
+
+    def _merge(self) -> None:
+        self._seen = np.unique(np.concatenate([self._seen, *self._new]), axis=0)
+        self._new = []
+
+    def __len__(self) -> int:
+        self._merge()
+        return len(self._seen)
 
 
 class Survey:
     """Evaluates a network against its task, keeping only counts, worst points and the starts for ascent."""
 
-    def __init__(self, network: Network, task: ManifoldTask, epsilon: float, promise: ScorePromise | None, keep: int) -> None:
-        self.network, self.task, self.epsilon, self.promise, self.keep = network, task, epsilon, promise, keep
+    def __init__(self, gauge: Gauge, epsilon: float, keep: int) -> None:
+        self.gauge, self.epsilon, self.keep = gauge, epsilon, keep
+        blocks = gauge.graph.blocks
         self.counts: Counter[str] = Counter()
-        self.routes = np.zeros(len(network.layers[-1]), np.int64)
-        """How many i.i.d. points each expert got."""
-        self.reached = np.zeros(len(network.layers[-1]), bool)
+        self.routes = [np.zeros(len(block), np.int64) for block in blocks]
+        """For every block how many i.i.d. points each chart or piece got."""
+        self.reached = [np.zeros(len(block), bool) for block in blocks]
+        self.distinct = Distinct([len(block) for block in blocks])
         self.violations = 0
         """Among the i.i.d. points."""
         self.multiplicity = 0
-        self.worst: dict[str, WorstPoint] = {}
-        self._bad: dict[str, float] = {}
-        self._starts: dict[str, tuple[Points, NDArray[np.float64], NDArray[np.intp]]] = {}
+        self.worst: dict[Quantity, WorstPoint] = {}
+        self.places: dict[Quantity, Points] = {}
+        """The same points as such."""
+        self.sizes: dict[str, float] = {}
+        """The largest value seen of every node that the network computes."""
+        self._bad: dict[Quantity, float] = {}
+        self._starts: dict[Quantity, tuple[Points, Array, NDArray[np.intp]]] = {}
 
     @property
     def chunk(self) -> int:
-        """Points evaluated at a time."""
-        width = self.task.atlas.ambient_dimension + max(len(layer.channels) for layer in self.network.layers) + 4 * len(self.task.atlas)
-        return int(np.clip(CHUNK_NUMBERS // width, 256, 1 << 16))
+        """Points evaluated at a time: states, scores and the memberships of all blocks fit."""
+        graph, layers = self.gauge.graph, self.gauge.network.layers
+        states = max(sum(len(layer.channels) for layer in layers[:-1]), len(layers[-1].channels))
+        return int(np.clip(CHUNK_NUMBERS // (graph.ambient_dimension + states + 4 * graph.subtasks), 256, 1 << 16))
 
-    def observe(self, points: Points, kind: str) -> Observation | None:
-        """Evaluate at the points, in chunks, and remember the worst; the last chunk's observation (None for no points)."""
-        seen = None
-        for start in range(0, len(points), self.chunk):
-            seen = self._observe(points[start : start + self.chunk], kind)
-        return seen
+    def observe(self, points: Points, kind: str) -> None:
+        """Evaluate at the points, in chunks, and remember the worst."""
+        for _ in self._chunks(points, kind):
+            pass
 
-    def values(self, points: Points, quantity: str, kind: str) -> NDArray[np.float64]:
+    def values(self, points: Points, quantity: Quantity, kind: str) -> Array:
         """Evaluate like `observe`; how bad one quantity is at each point, (N,), larger is worse."""
-        parts = [self._observe(points[s : s + self.chunk], kind).badness(quantity) for s in range(0, len(points), self.chunk)]
-        return np.concatenate(parts)
+        return np.concatenate([seen.badness(quantity) for seen in self._chunks(points, kind)])
+
+    def _chunks(self, points: Points, kind: str) -> Iterator[Observation]:
+        for start in range(0, len(points), self.chunk):
+            yield self._observe(points[start : start + self.chunk], kind)
 
     def _observe(self, points: Points, kind: str) -> Observation:
-        seen = observe(self.network, self.task, points, self.promise)
+        seen = self.gauge.observe(points)
         self.counts[kind] += len(points)
-        self.reached[seen.routes] = True
-        self.multiplicity = max(self.multiplicity, seen.memberships)
+        self.distinct.add(seen.routes)
+        self.multiplicity = max(self.multiplicity, seen.multiplicity)
+        self.sizes = {name: max(size, self.sizes.get(name, 0.0)) for name, size in seen.sizes.items()}
+        for l, taken in enumerate(seen.taken):
+            count = np.bincount(taken[taken >= 0], minlength=len(self.reached[l]))
+            self.reached[l] |= count > 0
+            if kind == "uniform":
+                self.routes[l] += count
         if kind == "uniform":
-            self.routes += np.bincount(seen.routes, minlength=len(self.routes))
-            wrong = ~(seen.values["error"] <= self.epsilon) | (seen.values["outside"] > 0) | (seen.values["nonfinite"] > 0)
-            self.violations += int(wrong.sum())
+            self.violations += int((~(seen.values[ERROR] <= self.epsilon) | seen.violates).sum())
         for quantity in seen.values:
-            if quantity == "gap" and kind not in RANDOM:
+            if quantity.kind == "gap" and kind not in RANDOM:
                 continue  # at a tie it is 0 by design
             bad = seen.badness(quantity)
             k = int(bad.argmax())
             if bad[k] > self._bad.get(quantity, -np.inf) or quantity not in self.worst:
                 self._bad[quantity] = float(bad[k])
+                self.places[quantity] = points[k : k + 1]
                 self.worst[quantity] = self._worst_point(quantity, points[k : k + 1], seen, k, kind)
-            if kind != "ascent" and quantity in ASCENDED:
+            if kind != "ascent" and (quantity == ERROR or quantity.kind in ASCENDED):
                 self._remember(quantity, points, bad, seen.routes)
         return seen
 
-    def _worst_point(self, quantity: str, point: Points, seen: Observation, k: int, kind: str) -> WorstPoint:
-        atlas = self.task.atlas
+    def _worst_point(self, quantity: Quantity, point: Points, seen: Observation, k: int, kind: str) -> WorstPoint:
+        alone = self.gauge.layout.design.alone
         return WorstPoint(
-            quantity=quantity,
+            quantity=self.gauge.called(quantity),
             value=float(seen.values[quantity][k]),
             ambient=tuple(point.ambient[0].tolist()),
-            intrinsic=tuple(point.intrinsic[0].tolist()),
-            chart=atlas.parametrising[int(point.chart[0])].name,
-            route=self.network.layers[-1].names[int(seen.routes[k])],
+            intrinsic=tuple((point.intrinsic if alone else point.base)[0].tolist()),
+            chart=self.gauge.product.domains[0].parametrising[int(point.chart[0, 0])].name if alone else "",
+            route=self.describe([taken[k] for taken in seen.taken]),
             kind=kind,
         )
 
-    def _remember(self, quantity: str, points: Points, bad: NDArray[np.float64], routes: NDArray[np.intp]) -> None:
-        kept = _spread_worst(bad, routes, self.keep)
-        starts = points[kept], bad[kept], routes[kept]
+    def describe(self, taken: Sequence[NDArray[np.intp]]) -> str:
+        """A route in words."""
+        blocks = self.gauge.graph.blocks
+        parts = [" and ".join(b.names[i] if i >= 0 else "?" for i in some) for b, some in zip(blocks, taken, strict=True)]
+        if self.gauge.layout.design.alone:
+            return parts[0]
+        shown = [f"{block.name}: {part}" for block, part in zip(blocks, parts, strict=True)][:SHOWN_BLOCKS]
+        return ", ".join(shown) + (f", … {len(parts)} blocks" if len(parts) > SHOWN_BLOCKS else "")
+
+    def _remember(self, quantity: Quantity, points: Points, bad: Array, routes: NDArray[np.intp]) -> None:
+        L = routes.shape[1]
+        count = self.keep * min(L, MOST_SHARES) if quantity == ERROR else max(self.keep // L, LEAST_STARTS)
+        # Spread over what the blocks took, one block after another, so that no expert's worst point is forgotten.
+        cell = routes[np.arange(len(points)), np.arange(len(points)) % L]
+        kept = _spread_worst(bad, cell, count)
+        starts = points[kept], bad[kept], cell[kept]
         if quantity in self._starts:
             old = self._starts[quantity]
             merged = concatenate([old[0], starts[0]]), np.concatenate([old[1], starts[1]]), np.concatenate([old[2], starts[2]])
-            kept = _spread_worst(merged[1], merged[2], self.keep)
+            kept = _spread_worst(merged[1], merged[2], count)
             starts = merged[0][kept], merged[1][kept], merged[2][kept]
         self._starts[quantity] = starts
 
-    def starts(self, quantity: str) -> Points | None:
-        """The worst points so far, apart from those that ascent itself found."""
-        return self._starts[quantity][0] if quantity in self._starts else None
+    def climb(self, quantity: Quantity, seed: int) -> None:
+        """Ascend from the worst points so far, apart from those that ascent itself found."""
+        if quantity not in self._starts or (quantity.kind == "tied_error" and self.value(quantity) == 0):
+            return
 
-    def value(self, quantity: str) -> float:
+        def bad(points: Points) -> Array:
+            return self.values(points, quantity, "ascent")
+
+        ascend(self.gauge.product, self._starts[quantity][0], bad, seed)
+
+    def value(self, quantity: Quantity) -> float:
         """The worst value of a quantity so far; the best possible one if it was never measured."""
         if quantity not in self.worst:
-            return -np.inf if WORST_IS_LARGEST[quantity] else np.inf
+            return -np.inf if WORST_IS_LARGEST[quantity.kind] else np.inf
         return self.worst[quantity].value
 
 
-def _spread_worst(bad: NDArray[np.float64], cell: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+def _spread_worst(bad: Array, cell: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     """Indices of at most `count` bad points: half of them the worst of all, half the worst of each cell in turn."""
     order = np.argsort(-bad, kind="stable")
     best = order[: (count + 1) // 2]

@@ -1,88 +1,121 @@
-"""What happens near argmax ties when the same weights run in another batch size, or on other hardware."""
+"""What happens near ties of gates when the same weights run in another batch size, or on other hardware."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...atlas import Array, Atlas, ManifoldTask, Points, concatenate
-from ...moe.network import Network
-from .measure import error_along, scores, tie_tolerance, tied_routes
-from .points import of_manifold
+from ...atlas import Array, Points, concatenate
+from .measure import Gauge
+from .scores import gap, runners_up, tie_tolerance
 
 BATCHES = (1, 7, 61)
 ALONE = 32
 """How many points are evaluated one by one."""
+CALLS = 8192
+"""How often, at most, all layers together are called for one batch size."""
 COPIES = 4
 PROBE = 1e-4
 """Step, in box widths, with which the slope of the gap is measured."""
 
 
+@dataclass(frozen=True)
+class Worst:
+    """The largest of some errors."""
+
+    error: float
+    witness: tuple[float, ...] | None
+
+
 @dataclass(frozen=True, eq=False)
 class Ties:
-    """The network re-evaluated at N points near its ties."""
+    """The network evaluated again at N points near its ties and interfaces."""
 
-    noise: float
-    """Largest change of a score between batch sizes."""
-    tolerance: float
-    """g of `tie_tolerance`, or 8 × noise if that is more."""
+    points: int
     rerouted: int
-    """Points whose route changed with the batch size."""
-    tied: int
-    """Points with another score closer than g to the largest."""
-    error: float
-    """Largest |f − Ψ| over all re-evaluations, and over the other experts at the tied points."""
-    worst: int | None
-    """Index of the point where it is reached; None if there are no points."""
+    """Points where what is chosen changed with the batch size."""
+    noise: Mapping[str, float]
+    """Block on charts ↦ the largest change of a score between batch sizes."""
+    tolerance: Mapping[str, float]
+    """Block on charts ↦ g of `tie_tolerance`, or 8 × noise if that is more."""
+    once: Worst
+    """|f − Ψ| as it was."""
+    changed: Worst
+    """|f − Ψ| at the points that are rerouted, as they are then; 0 if none is."""
+    tied: Mapping[str, Worst]
+    """Block on charts ↦ |f − Ψ| with every other expert whose score is closer than g to that of one it takes; 0 if none is."""
+
+    @property
+    def worst(self) -> Worst:
+        """Of all evaluations."""
+        return max((self.once, self.changed, *self.tied.values()), key=lambda worst: worst.error)
 
 
-def around(network: Network, atlas: Atlas, ties: Points, seed: int) -> Points:
-    """Every tie four times, moved in random directions to where the two largest scores differ by about u·g, u uniform in [0, 1].
+def around(gauge: Gauge, ties: Points, blocks: NDArray[np.intp], seed: int) -> Points:
+    """Ties of the blocks (N,), those on charts four times, moved in random directions to where a gap is about u·g, u uniform in [0, 1].
 
     So the strip in which other rounding may choose either expert is covered, and not only its middle.
     """
-    if not len(ties):
-        return ties
+    soft = np.array([station.soft and station.site is not None for station in gauge.layout.stations])[blocks]
+    if not soft.any():
+        return ties[:0]
     rng = np.random.default_rng(seed)
-    ties = concatenate([ties] * COPIES)
-    widths = np.array([chart.domain.widths for chart in atlas.parametrising])[ties.chart]
+    ties, blocks = concatenate([ties[soft]] * COPIES), np.tile(blocks[soft], COPIES)
+    lower, upper = gauge.product.bounds(ties.chart)
     direction = rng.standard_normal(ties.intrinsic.shape)
-    direction *= widths / np.linalg.norm(direction, axis=1, keepdims=True)
+    direction *= (upper - lower) / np.linalg.norm(direction, axis=1, keepdims=True)
+    step = np.zeros(len(ties))
     with np.errstate(all="ignore"):
-        there = scores(network, atlas.parametrise(ties.chart, ties.intrinsic + PROBE * direction).ambient).astype(float)
-        wanted = tie_tolerance(network.dtype, there) * rng.random(len(ties))
-        two = np.partition(there, -2, axis=1)[:, -2:]
-        step = np.clip(np.nan_to_num(wanted * PROBE / (two[:, 1] - two[:, 0]), posinf=0.0), 0, 10 * PROBE)
-    return of_manifold(atlas, ties.chart, ties.intrinsic + step[:, None] * direction)
+        trace = gauge.run(gauge.product.parametrise(ties.chart, ties.intrinsic + PROBE * direction))
+        part = rng.random(len(ties))
+        for l in np.unique(blocks):
+            site, rows = gauge.layout.stations[l].site, blocks == l
+            assert site is not None
+            there = trace.logits[site.layer][rows].astype(float)
+            wanted = tie_tolerance(gauge.network.dtype, there) * part[rows]
+            slope = gap(there, trace.chosen[site.layer].shape[1]) / PROBE
+            step[rows] = np.clip(np.nan_to_num(wanted / slope, posinf=0.0), 0, 10 * PROBE)
+    return gauge.product.of(ties.chart, ties.intrinsic + step[:, None] * direction)
 
 
-def _in_batches(network: Network, ambient: Array, size: int) -> Array:
-    """The scores when the points are evaluated `size` at a time."""
-    parts = [scores(network, ambient[start : start + size]) for start in range(0, len(ambient), size)]
-    return np.concatenate(parts).astype(float)
-
-
-def retry(network: Network, task: ManifoldTask, points: Points) -> Ties:
+def retry(gauge: Gauge, points: Points) -> Ties:
     """Evaluate the points in several batch sizes, and with every other expert whose score is tied."""
-    if not len(points):
-        return Ties(0.0, 0.0, 0, 0, 0.0, None)
+    sites = {station.block.name: station.site.layer for station in gauge.layout.stations if station.soft and station.site is not None}
+    noise = dict.fromkeys(sites, 0.0)
     with np.errstate(all="ignore"):
-        together = scores(network, points.ambient).astype(float)
-        route = together.argmax(1)
-        noise = 0.0
-        rows, routes = [np.arange(len(points))], [route]
+        together, target = gauge.run(points), gauge.truth(points).output
+        moved, changed = np.zeros(len(points), bool), Worst(0.0, None)
         for size in BATCHES:
-            some = slice(None, ALONE if size == 1 else None)
-            again = _in_batches(network, points.ambient[some], size)
-            noise = max(noise, float(np.nan_to_num(np.abs(again - together[some])).max(initial=0)))
-            changed = np.flatnonzero(again.argmax(1) != route[some])
-            rows.append(changed)
-            routes.append(again.argmax(1)[changed])
-        rerouted = len(np.unique(np.concatenate(rows[1:])))
-        tolerance = max(tie_tolerance(network.dtype, together), 8 * noise)
-        tied, other = tied_routes(together, route, tolerance)
-        which, along = np.concatenate([*rows, tied]), np.concatenate([*routes, other])
-        error = error_along(network, task, points[which], along)
-    worst = int(np.where(np.isnan(error), np.inf, error).argmax())
-    return Ties(noise, tolerance, rerouted, len(np.unique(tied)), float(error[worst]), int(which[worst]))
+            limit = ALONE if size == 1 else size * (CALLS // len(gauge.network.layers))
+            for start in range(0, min(len(points), limit), size):
+                rows = np.arange(start, min(start + size, len(points), limit))
+                again = gauge.run(points[rows])
+                for name, layer in sites.items():
+                    change = np.nan_to_num(np.abs(again.logits[layer].astype(float) - together.logits[layer][rows].astype(float)))
+                    noise[name] = max(noise[name], float(change.max(initial=0)))
+                pairs = zip(again.chosen, together.chosen, strict=True)
+                other = np.any([(new != old[rows]).any(1) for new, old in pairs], axis=0)
+                moved[rows] |= other
+                changed = _worse(changed, np.abs(again.output.astype(float) - target[rows]).max(1)[other], points[rows[other]])
+        once = _worse(Worst(0.0, None), np.abs(together.output.astype(float) - target).max(1), points)
+        tolerance, tied = {}, dict.fromkeys(sites, Worst(0.0, None))
+        for station in gauge.layout.stations:
+            name = station.block.name
+            if name in sites:
+                logits = together.logits[sites[name]].astype(float)
+                tolerance[name] = max(tie_tolerance(gauge.network.dtype, logits), 8 * noise[name])
+                rows, routes = runners_up(logits, together.chosen[sites[name]], tolerance[name])
+                if len(rows):
+                    tied[name] = _worse(tied[name], gauge.error_along(station, points[rows], routes, target[rows]), points[rows])
+    return Ties(len(points), int(moved.sum()), noise, tolerance, once, changed, tied)
+
+
+def _worse(worst: Worst, errors: Array, points: Points) -> Worst:
+    """The worst so far, or the largest of these errors if that is larger; NaN counts as infinite."""
+    errors = np.where(np.isnan(errors), np.inf, errors)
+    if not len(errors) or errors.max() <= worst.error:
+        return worst
+    return Worst(float(errors.max()), tuple(points.ambient[int(errors.argmax())].tolist()))
