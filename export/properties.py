@@ -34,13 +34,14 @@ from safetensors import numpy as safetensors
 from ..atlas import Array
 from ..errors import FolderError, InvalidArgument
 from ..intervals import Interval
+from ..moe.layer import Weighting
 from ..moe.model import Model
-from ..moe.network import Affine, NeuronGroup, ReLUNet
+from ..moe.network import Affine, Network, NeuronGroup, ReLUNet
 from ..verify.enclosure import TaylorForms, prepare
 from ..verify.prove.certificate import BOUND, BOXES, CERTIFICATE, sha256
 from ..verify.prove.error import PROVED, EnclosedTarget
 from ..verify.prove.forward import EnclosedNetwork
-from ..verify.prove.linear import fold, fold_affine
+from ..verify.prove.linear import fold
 from ..verify.prove.manifold import EnclosedManifold
 from ..verify.prove.problem import base_size
 from ..verify.prove.rounding import GENEROUS
@@ -129,18 +130,17 @@ def certified_trees(folder: Path, model: Model) -> list[Tree]:
 
 def properties(model: Model, trees: Sequence[Tree]) -> Iterator[Property]:
     """For every gate output the properties of one leaf on which it alone may win: of those tried, the one with the largest bound."""
-    network, task = model.network, model.task
-    atlas = task.atlas  # type: ignore[union-attr]
-    last = network.layers[-1]
+    network, task = model.network, model.manifold_task
+    atlas, last = task.atlas, network.layers[-1]
     if atlas.base_dimension > MOST_INPUTS:
         raise InvalidArgument(f"properties are exported for at most {MOST_INPUTS} coordinates, this task has {atlas.base_dimension}")
-    manifold, target = EnclosedManifold(atlas), EnclosedTarget(task)  # type: ignore[arg-type]
+    if reason := _unfit(network):
+        raise InvalidArgument(f"properties are exported of one or two layers, each of one expert at a time; {reason}")
+    manifold, target = EnclosedManifold(atlas), EnclosedTarget(task)
     size = base_size(manifold)
     behind = EnclosedNetwork(network, atlas.embedding, size).layers[-1]
-    if len(network.layers) > 2 or not np.array_equal(behind.carries[behind.reads], np.arange(len(network.inputs))):
-        raise InvalidArgument(
-            "properties are exported of networks of one or two layers whose last experts read the inputs and nothing else"
-        )
+    if not np.array_equal(behind.carries[behind.reads], np.arange(len(network.inputs))):
+        raise InvalidArgument("properties are exported of networks whose last experts read the inputs and nothing else")
     logits, blur = _logits(model, size)
     for j, name in enumerate(last.names):
         folded = fold(last.experts[last.serves[j]], atlas.embedding, size)
@@ -166,6 +166,25 @@ def properties(model: Model, trees: Sequence[Tree]) -> Iterator[Property]:
             if gate is not None:
                 yield gate
             break
+
+
+def _unfit(network: Network) -> str | None:
+    """Why an expert of the last layer alone is not the network, in words; None if it is."""
+    if len(network.layers) > 2:
+        return f"this network has {len(network.layers)}"
+    for number, layer in enumerate(network.layers, 1):
+        if layer.top_k > 1:
+            return f"layer {number} mixes {layer.top_k} experts"
+        if layer.weighting is Weighting.RECTIFIED:
+            return f"layer {number} multiplies its expert by a logit"
+        if layer.shared is not None:
+            return f"layer {number} adds a shared expert"
+    last = network.layers[-1]
+    if last.gate is None:
+        return "the last one is dense, nothing is chosen"
+    if last.carries is not None or last.writes is not None:
+        return "the last one carries channels beside its experts"
+    return None
 
 
 def _leaves(trees: Sequence[Tree], j: int) -> Iterator[tuple[int, Array, Array, float]]:
@@ -198,54 +217,68 @@ def _expert(
         maps.append(Affine(np.block([[map_.weight, corner[0]], [corner[1], np.eye(k)]]), np.concatenate([map_.bias, np.zeros(k)])))
     outer = net.affines[-1]
     maps.append(Affine(np.concatenate([outer.weight, -slope], axis=1), outer.bias - level))
-    reach = prepare(ReLUNet(tuple(maps), tuple(_unnamed(map_) for map_ in maps[:-1])))(X).range().magnitude[0]
-    layers: list[Affine | None] = []
-    for map_ in maps:
-        layers += [map_, None]
+    whole = ReLUNet(tuple(maps), tuple(_unnamed(map_) for map_ in maps[:-1]))
+    reach = prepare(whole)(X).range().magnitude[0]
     statement = "for every x in the box: |expert(x) − ℓ(x)| ≤ r, ℓ(x) = level + slope·(x − lower)"
     stated = {**facts, "statement": statement, "r": reach.tolist(), "level": level.tolist(), "slope": slope.tolist()}
     subtracted = Interval.of(outer.bias) - Interval.of(maps[-1].bias)
-    return Property(name, "expert", lower, upper, tuple(layers[:-1]), reach, None, stated), slope, subtracted
+    return Property(name, "expert", lower, upper, tuple(_with_relus(whole)), reach, None, stated), slope, subtracted
 
 
 def _unnamed(map_: Affine) -> tuple[NeuronGroup, ...]:
     return (NeuronGroup("exported", len(map_.bias), "an expert and what is subtracted from it"),)
 
 
-def _logits(model: Model, size: Array) -> tuple[tuple[Affine | None, ...] | None, float]:
-    """All logits as maps of the input: the gate, behind the first layer if there are two; None where that has several experts.
+def _logits(model: Model, size: Array) -> tuple[tuple[ReLUNet, ...] | None, float]:
+    """All logits as nets of the input, one behind the other: the gate, behind the first layer if there are two; None where that has
+    several experts, or where the gate reads channels that it carries.
 
     And what folding the embedding in may have changed of them.
     """
-    network, Q = model.network, model.task.atlas.embedding  # type: ignore[union-attr]
-    gate = network.layers[-1].affine_gate.astype(float)
+    network, Q = model.network, model.manifold_task.atlas.embedding
+    gate = network.layers[-1].gate
+    assert gate is not None
     if len(network.layers) == 1:
-        affine, slack = fold_affine(gate, Q, size)
-        return (affine,), float(slack.max())
-    if len(network.layers[0].experts) > 1:
+        folded = fold(gate, Q, size)
+        return (folded.net,), float(folded.slack.max())
+    first, inner = network.layers[0], gate.affines[0]
+    others = np.setdiff1d(np.arange(len(first.channels)), first.targets)
+    if len(first.experts) > 1 or inner.weight[:, others].any() or (first.sources[first.targets] >= 0).any():
         return None, 0.0
-    folded = fold(network.layers[0].experts[0], Q, size)
-    layers: list[Affine | None] = []
-    for map_ in folded.net.affines:
-        layers += [map_, None]
-    return (*layers[:-1], gate), float((np.abs(gate.weight) @ folded.slack).max() * GENEROUS)
+    folded = fold(first.experts[0], Q, size)
+    gate = ReLUNet((Affine(inner.weight[:, first.targets], inner.bias), *gate.affines[1:]), gate.groups).astype(float)
+    blur = folded.slack
+    for map_ in gate.affines:
+        blur = np.abs(map_.weight) @ blur
+    return (folded.net, gate), float(blur.max() * GENEROUS)
+
+
+def _with_relus(net: ReLUNet) -> Iterator[Affine | None]:
+    """Its maps with None for a Relu between them."""
+    yield net.affines[0]
+    for map_ in net.affines[1:]:
+        yield from (None, map_)
 
 
 def _gate(
-    name: str, j: int, X: TaylorForms, lower: Array, upper: Array, maps: tuple[Affine | None, ...], facts: Mapping[str, Any]
+    name: str, j: int, X: TaylorForms, lower: Array, upper: Array, nets: tuple[ReLUNet, ...], facts: Mapping[str, Any]
 ) -> Property | None:
     """The property that output j is the largest on the box, if that is proved."""
-    inner = [map_ for map_ in maps[:-1] if map_ is not None]
-    before = X if not inner else prepare(ReLUNet(tuple(inner), tuple(_unnamed(map_) for map_ in inner[:-1])))(X)
-    gate = maps[-1]
-    assert gate is not None
-    others = [i for i in range(len(gate.bias)) if i != j]
-    gaps = before.affine(gate.weight).plus(Interval.of(gate.bias))
+    (*before, gate), forms = nets, X
+    last = gate.affines[-1]
+    if gate.groups:
+        width = last.weight.shape[1]
+        before.append(ReLUNet((*gate.affines[:-1], Affine(np.eye(width), np.zeros(width))), gate.groups))
+    for net in before:
+        forms = prepare(net)(forms)
+    others = [i for i in range(gate.outputs) if i != j]
+    gaps = forms.affine(last.weight).plus(Interval.of(last.bias))
     least = (gaps[:, [j] * len(others)] - gaps[:, others]).range().lower[0] if others else np.ones(1)
     if not (least > 0).all():
         return None
     stated = {**facts, "statement": f"for every x in the box: output {j} is above all others", "margin": float(least.min())}
-    return Property(name, "gate", lower, upper, maps, None, j, stated)
+    maps = [map_ for net in nets for map_ in _with_relus(net)]
+    return Property(name, "gate", lower, upper, tuple(maps), None, j, stated)
 
 
 def _decimal(value: float) -> str:

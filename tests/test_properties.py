@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import atlasmoe
 import numpy as np
 import pytest
 from atlasmoe.cli.main import main
-from atlasmoe.errors import FolderError
-from atlasmoe.export.properties import write_properties
-from atlasmoe.moe import Affine, Model, NeuronGroup, ReLUNet
+from atlasmoe.errors import FolderError, InvalidArgument
+from atlasmoe.export.properties import properties, write_properties
+from atlasmoe.moe import Affine, Model, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.verify.enclosure import TaylorForms, prepare
 from atlasmoe.verify.prove import certify
 from click.testing import CliRunner
+from general_layers import general_network
 
 onnx = pytest.importorskip("onnx")
 
@@ -185,3 +187,30 @@ def test_a_certificate_of_other_weights_is_refused(exported: tuple[Path, Path], 
     with pytest.raises(FolderError, match=r"config\.json: is not what the certificate is about"):
         write_properties(circle, folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("top 2, uniform", "layer 1 mixes 2 experts"),
+        ("top 1, rectified", "layer 1 multiplies its expert by a logit"),
+        ("shared", "layer 1 adds a shared expert"),
+    ],
+)
+def test_networks_that_are_no_expert_alone_are_refused_in_words(kind: str, reason: str, circle: Model) -> None:
+    model = replace(circle, network=general_network(kind), design=None)
+    with pytest.raises(InvalidArgument, match=f"properties are exported of one or two layers, each of one expert at a time; {reason}"):
+        list(properties(model, []))
+
+
+def test_networks_of_other_shapes_are_refused_in_words(circle: Model) -> None:
+    first, last = circle.network.layers
+    again = MoELayer(None, (ReLUNet((Affine(np.eye(2), np.zeros(2)),), ()),), (0,), ("same",), ("x", "y"))
+    carried = replace(last, carries=(0,))
+    for layers, reason in (((again, first, last), "this network has 3"), ((first, carried), "the last one carries channels")):
+        model = replace(circle, network=Network(layers, circle.network.inputs), design=None)
+        with pytest.raises(InvalidArgument, match=reason):
+            list(properties(model, []))
+    graph = atlasmoe.load(Path(__file__).parent / "folders_v1" / "graph")
+    with pytest.raises(InvalidArgument, match="is a task graph"):
+        list(properties(graph, []))
