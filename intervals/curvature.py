@@ -16,12 +16,12 @@ import sympy
 
 from ..expressions import ExpressionMap
 from .arithmetic import Flags, Interval
-from .derivatives import SMOOTH, ZERO, Derivatives, powers, square_root
+from .derivatives import ZERO, Derivatives
 from .natural import enclose_number
-from .program import Decision, Program
+from .program import Program
+from .sides import Partials, Sides, picked
 
 TWO = Interval.of(2.0)
-Partials = dict[int, Interval]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,27 +51,8 @@ def _unknown(partials: Partials, where: Flags) -> Partials:
     return {k: p.unknown_where(where) for k, p in partials.items()}
 
 
-def _selected(first: Flags, second: Flags, a: Interval, b: Interval) -> Interval:
-    """a where `first`, b where `second`, the hull of both elsewhere."""
-    hull = a.hull(b)
-    lower = np.where(first, a.lower, np.where(second, b.lower, hull.lower))
-    return Interval(lower, np.where(first, a.upper, np.where(second, b.upper, hull.upper)))
-
-
-def _picked(value: Interval, first: Flags, second: Flags, a: Jet, b: Jet) -> Jet:
-    """A continuous function that is a where `first`, b where `second`, and may switch between them elsewhere."""
-    keys = sorted({*a.first, *b.first, *a.second, *b.second})
-    slopes = {k: _selected(first, second, a.first.get(k, ZERO), b.first.get(k, ZERO)) for k in keys}
-    bends = {k: _selected(first, second, a.second.get(k, ZERO), b.second.get(k, ZERO)) for k in keys}
-    return Jet(value, slopes, _unknown(bends, ~(first | second)))
-
-
-@dataclass(frozen=True)
-class CurvatureAlgebra:
-    """Expressions over jets, elementwise over boxes."""
-
-    coordinates: int
-    """Of the boxes."""
+class CurvatureAlgebra(Sides[Jet]):
+    """Expressions over jets."""
 
     def number(self, value: sympy.Expr) -> Jet:
         return Jet(enclose_number(value), {}, {})
@@ -84,16 +65,7 @@ class CurvatureAlgebra:
         second = _sum(_scaled(a.second, b.value), _products(a.first, b.first, TWO), _scaled(b.second, a.value))
         return Jet(a.value * b.value, _sum(_scaled(a.first, b.value), _scaled(b.first, a.value)), second)
 
-    def power(self, a: Jet, exponent: int) -> Jet:
-        return self._through(a, powers(a.value, exponent))
-
-    def square_root(self, a: Jet) -> Jet:
-        return self._through(a, square_root(a.value))
-
-    def smooth(self, name: str, a: Jet) -> Jet:
-        return self._through(a, SMOOTH[name](a.value))
-
-    def _through(self, a: Jet, found: Derivatives) -> Jet:
+    def through(self, a: Jet, found: Derivatives) -> Jet:
         """h(a): h′·a′ and h″·a′² + h′·a″."""
         bent = {k: found[2] * p.power(2) for k, p in a.first.items()}
         return Jet(found[0], _scaled(a.first, found[1]), _sum(bent, _scaled(a.second, found[1])))
@@ -111,33 +83,20 @@ class CurvatureAlgebra:
 
     def absolute(self, a: Jet) -> Jet:
         negative = Jet(-a.value, {k: -p for k, p in a.first.items()}, {k: -p for k, p in a.second.items()})
-        return _picked(a.value.absolute(), a.value.lower >= 0, a.value.upper <= 0, a, negative)
+        return self.picked(a.value.absolute(), a.value.lower >= 0, a.value.upper <= 0, a, negative)
 
     def sign(self, a: Jet) -> Jet:
         jump = {k: ZERO.unknown_where(a.value.contains_zero()) for k in a.first}
         return Jet(a.value.sign(), jump, jump)
 
-    def larger(self, a: Jet, b: Jet) -> Jet:
-        return _picked(a.value.larger(b.value), a.value.lower >= b.value.upper, a.value.upper <= b.value.lower, a, b)
+    def picked(self, value: Interval, first: Flags, second: Flags, a: Jet, b: Jet) -> Jet:
+        keys = {*a.first, *b.first, *a.second, *b.second}
+        bends = picked(first, second, a.second, b.second, keys)
+        return Jet(value, picked(first, second, a.first, b.first, keys), _unknown(bends, ~(first | second)))
 
-    def smaller(self, a: Jet, b: Jet) -> Jet:
-        value = -((-a.value).larger(-b.value))
-        return _picked(value, a.value.upper <= b.value.lower, a.value.lower >= b.value.upper, a, b)
-
-    def compare(self, greater: Jet, less: Jet, strict: bool) -> Decision:
-        if strict:
-            return greater.value.lower > less.value.upper, greater.value.upper <= less.value.lower
-        return greater.value.lower >= less.value.upper, greater.value.upper < less.value.lower
-
-    def choose(self, decision: Decision, a: Jet, b: Jet | None) -> Jet:
-        true, false = np.asarray(decision[0]), np.asarray(decision[1])
-        if b is None:
-            return Jet(a.value.unknown_where(~true), _unknown(a.first, ~true), _unknown(a.second, ~true))
-        found = _picked(_selected(true, false, a.value, b.value), true, false, a, b)
-        # The condition may depend on coordinates that neither side does.
+    def unknown(self, a: Jet, value: Interval, where: Flags) -> Jet:
         every = dict.fromkeys(range(self.coordinates), ZERO)
-        jump = ~(true | false)
-        return Jet(found.value, _unknown({**every, **found.first}, jump), _unknown({**every, **found.second}, jump))
+        return Jet(value, _unknown({**every, **a.first}, where), _unknown({**every, **a.second}, where))
 
 
 class CurvatureEnclosure:

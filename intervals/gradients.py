@@ -15,17 +15,18 @@ import sympy
 
 from ..expressions import ExpressionMap
 from .arithmetic import Flags, Interval
-from .derivatives import ONE, SMOOTH, ZERO, Derivatives, powers, square_root
+from .derivatives import ONE, ZERO, Derivatives
 from .natural import enclose_number
-from .program import Decision, Program
+from .program import Program
+from .sides import Partials, Sides, picked
 
 
 @dataclass(frozen=True, eq=False)
 class Slope:
-    """A value and its partial derivatives; an absent one is 0."""
+    """A value and its partial derivatives."""
 
     value: Interval
-    partials: dict[int, Interval]
+    partials: Partials
 
     def scaled(self, value: Interval, factor: Interval) -> Slope:
         """Of a function of this: its value and its derivative here."""
@@ -34,7 +35,7 @@ class Slope:
 
 def _combined(value: Interval, *parts: tuple[Slope, Interval]) -> Slope:
     """value, with Σ factor·∇part as gradient."""
-    partials: dict[int, Interval] = {}
+    partials: Partials = {}
     for part, factor in parts:
         for k, p in part.partials.items():
             term = factor * p
@@ -42,22 +43,8 @@ def _combined(value: Interval, *parts: tuple[Slope, Interval]) -> Slope:
     return Slope(value, partials)
 
 
-def _picked(value: Interval, first: Flags, second: Flags, a: Slope, b: Slope) -> Slope:
-    """∇a where `first`, ∇b where `second`, the hull elsewhere."""
-    partials = {}
-    for k in {*a.partials, *b.partials}:
-        p, q = a.partials.get(k, ZERO), b.partials.get(k, ZERO)
-        hull = p.hull(q)
-        lower = np.where(first, p.lower, np.where(second, q.lower, hull.lower))
-        partials[k] = Interval(lower, np.where(first, p.upper, np.where(second, q.upper, hull.upper)))
-    return Slope(value, partials)
-
-
-class GradientAlgebra:
-    """Expressions over values with gradients, elementwise over boxes."""
-
-    def __init__(self, coordinates: int) -> None:
-        self.coordinates = coordinates
+class GradientAlgebra(Sides[Slope]):
+    """Expressions over values with gradients."""
 
     def number(self, value: sympy.Expr) -> Slope:
         return Slope(enclose_number(value), {})
@@ -68,16 +55,7 @@ class GradientAlgebra:
     def multiply(self, a: Slope, b: Slope) -> Slope:
         return _combined(a.value * b.value, (a, b.value), (b, a.value))
 
-    def power(self, a: Slope, exponent: int) -> Slope:
-        return self._through(a, powers(a.value, exponent))
-
-    def square_root(self, a: Slope) -> Slope:
-        return self._through(a, square_root(a.value))
-
-    def smooth(self, name: str, a: Slope) -> Slope:
-        return self._through(a, SMOOTH[name](a.value))
-
-    def _through(self, a: Slope, found: Derivatives) -> Slope:
+    def through(self, a: Slope, found: Derivatives) -> Slope:
         return a.scaled(found[0], found[1])
 
     def angle(self, y: Slope, x: Slope) -> Slope:
@@ -93,32 +71,11 @@ class GradientAlgebra:
     def sign(self, a: Slope) -> Slope:
         return a.scaled(a.value.sign(), ZERO.unknown_where(a.value.contains_zero()))
 
-    def larger(self, a: Slope, b: Slope) -> Slope:
-        return _picked(a.value.larger(b.value), a.value.lower >= b.value.upper, a.value.upper <= b.value.lower, a, b)
+    def picked(self, value: Interval, first: Flags, second: Flags, a: Slope, b: Slope) -> Slope:
+        return Slope(value, picked(first, second, a.partials, b.partials, {*a.partials, *b.partials}))
 
-    def smaller(self, a: Slope, b: Slope) -> Slope:
-        value = -((-a.value).larger(-b.value))
-        return _picked(value, a.value.upper <= b.value.lower, a.value.lower >= b.value.upper, a, b)
-
-    def compare(self, greater: Slope, less: Slope, strict: bool) -> Decision:
-        if strict:
-            return greater.value.lower > less.value.upper, greater.value.upper <= less.value.lower
-        return greater.value.lower >= less.value.upper, greater.value.upper < less.value.lower
-
-    def choose(self, decision: Decision, a: Slope, b: Slope | None) -> Slope:
-        true, false = decision
-        if b is None:
-            open_ = ~np.asarray(true)
-            return Slope(a.value.unknown_where(open_), self._unknown(a.partials, open_))
-        hull = a.value.hull(b.value)
-        lower = np.where(true, a.value.lower, np.where(false, b.value.lower, hull.lower))
-        upper = np.where(true, a.value.upper, np.where(false, b.value.upper, hull.upper))
-        found = _picked(Interval(lower, upper), true, false, a, b)
-        return Slope(found.value, self._unknown(found.partials, ~(true | false)))
-
-    def _unknown(self, partials: dict[int, Interval], where: Flags) -> dict[int, Interval]:
-        """The partials where the condition holds unknown, also those of coordinates that only the condition depends on."""
-        return {k: partials.get(k, ZERO).unknown_where(where) for k in range(self.coordinates)}
+    def unknown(self, a: Slope, value: Interval, where: Flags) -> Slope:
+        return Slope(value, {k: a.partials.get(k, ZERO).unknown_where(where) for k in range(self.coordinates)})
 
 
 class GradientEnclosure:

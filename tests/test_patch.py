@@ -9,6 +9,7 @@ import pytest
 import sympy
 from atlasmoe.atlas import ExpressionMap
 from atlasmoe.expressions.parse import parse_expression, real_symbols
+from atlasmoe.intervals import CurvatureEnclosure, Interval, Jet
 from atlasmoe.intervals.patch import Patch, PatchMap, deviation, highest
 from atlasmoe.verify.check.leaves import difference
 from atlasmoe.verify.check.networks import Frame, Map, Net, evaluated, with_linear_pairs
@@ -154,3 +155,15 @@ def test_rounding_of_an_evaluation_is_within_its_bound() -> None:
     got = rounded @ map_.weight.astype(np.float32).T + map_.bias.astype(np.float32)
     _, error = evaluated(map_, np.abs(x).max(0), np.abs(x - rounded).max(0), np.float32)
     assert (np.abs(got - (x @ map_.weight.T + map_.bias)).max(0) <= error).all()
+
+
+def test_a_kink_between_functions_without_a_bend_has_one() -> None:
+    """max(a, b) of jets that say nothing of second derivatives: they are 0 on either side, and unknown where the sides may change."""
+    one = Interval.of(np.ones(2))
+    a, b = Jet(Interval.of(np.array([-1.0, 2.0]), np.array([1.0, 3.0])), {0: one}, {}), Jet(Interval.of(np.zeros(2)), {1: one}, {})
+    (found,) = CurvatureEnclosure(ExpressionMap(tuple(real_symbols("ab").values()), (parse_expression("Max(a, b)", ["a", "b"]),)))(
+        [a, b], 2
+    )
+    assert np.isinf(found.second[0].magnitude).tolist() == [True, False]
+    assert np.isinf(found.second[1].magnitude).tolist() == [True, False]
+    assert found.first[0].lower.tolist() == [0, 1]
