@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
 from .chart import BallChart, Chart
+from .distances import squared
 from .domain import first_valid
 from .partition import PartitionOfUnity
 from .points import Points, concatenate
@@ -141,7 +141,7 @@ class Atlas:
             raise InvalidArgument("only a ball atlas has powers")
         centers, radii = self.balls
         base = np.asarray(base, float)
-        squares = cdist(base.reshape(-1, self.base_dimension), centers, "sqeuclidean").reshape(*base.shape[:-1], len(self))
+        squares = squared(base.reshape(-1, self.base_dimension), centers).reshape(*base.shape[:-1], len(self))
         return radii**2 - squares
 
     def rho(self, base: ArrayLike) -> Array:

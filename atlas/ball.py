@@ -11,8 +11,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
@@ -20,6 +18,7 @@ from . import arguments
 from .atlas import Atlas
 from .chart import BallChart, Piece
 from .covering import covering_radius, farthest_points, relaxed
+from .distances import pairwise, tree_of
 from .points import Points, concatenate
 
 OVERLAP = 1.3
@@ -180,7 +179,7 @@ def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: 
 
     The pairs find other sheets of M that pass through the ball; the tangent vectors find where M turns away from V_i.
     """
-    members = cKDTree(dense.base).query_ball_point(centers.base, radius, return_sorted=True)
+    members = tree_of(dense.base).query_ball_point(centers.base, radius, return_sorted=True)
     some = [np.array(m, np.intp)[:CHECKED_PER_BALL] for m in members]
     ball = np.repeat(np.arange(len(some)), [len(m) for m in some])
     tangents = tangent_frames(manifold, dense)
@@ -188,8 +187,8 @@ def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: 
     stretch = np.ones(len(some))
     np.minimum.at(stretch, ball, np.linalg.svd(np.swapaxes(frames, 1, 2)[ball] @ tangents[every], compute_uv=False)[:, -1])
     for i, rows in enumerate(some):
-        ambient = pdist(dense.base[rows])
-        local = pdist(dense.base[rows] @ frames[i])
+        ambient = pairwise(dense.base[rows])
+        local = pairwise(dense.base[rows] @ frames[i])
         apart = ambient > 1e-9 * radius
         stretch[i] = min(stretch[i], (local[apart] / ambient[apart]).min(initial=1.0))
     worst = int(stretch.argmin())
@@ -217,7 +216,7 @@ def pieces_of(manifold: Atlas, centers: Array, reach: float, sample: Points) -> 
         intrinsic.append(u)
         edge[p, inside] = np.abs(chart.domain.to_unit(u[inside])).max(1)
     result = []
-    for members in cKDTree(sample.base).query_ball_point(centers, reach):
+    for members in tree_of(sample.base).query_ball_point(centers, reach):
         near = np.array(members, np.intp)
         outermost = edge[:, near].max(1)
         best = int(outermost.argmin())

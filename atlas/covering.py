@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..expressions.box import Array
 from .atlas import Atlas
 from .chart import Chart
+from .distances import tree_of
 from .points import Points, concatenate
 
 RELAXATION_POWERS = (2.0, 2.0, 4.0, 8.0, 16.0, np.inf, np.inf)
@@ -60,7 +60,7 @@ def relaxed(points: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
     centres evenly over M, large p and at last p = ∞ (the middle of the smallest enclosing ball) look at the farthest
     points only. `points` should be uniform in area. Returns the best of all stages, snapped back onto M.
     """
-    tree = cKDTree(points)
+    tree = tree_of(points)
     best, best_radius = chosen, nearest(points, points[chosen])[0].max()
     centers = points[chosen]
     for power in RELAXATION_POWERS:
@@ -79,7 +79,7 @@ def relaxed(points: Array, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
 def nearest(points: Array, centers: Array) -> tuple[Array, NDArray[np.intp]]:
     """Distance (N,) to the nearest of the centres, and its index (N,)."""
     if len(centers) > FEW_CENTERS:
-        return cKDTree(centers).query(points)
+        return tree_of(centers).query(points)
     shifted = points @ (-2 * centers.T) + np.einsum("ek,ek->e", centers, centers)
     cell = shifted.argmin(1)
     return np.linalg.norm(points - centers[cell], axis=1), cell

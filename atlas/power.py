@@ -11,8 +11,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist, squareform
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array
@@ -21,6 +19,7 @@ from .atlas import Atlas
 from .ball import LEAST_OVERLAP, LEAST_STRETCH, PIECE_REACH, pieces_of, spread, tangent_frames
 from .chart import BallChart
 from .covering import covering_margin
+from .distances import pairwise, square_of, tree_of
 from .points import Points
 
 CANDIDATES = 512
@@ -73,7 +72,7 @@ def admissible_radii(manifold: Atlas, centers: Points, points: Points, largest: 
     Seen on `points`: tangent vectors find where M turns away, pairs of points where another sheet of M enters the ball.
     """
     frames, tangents = tangent_frames(manifold, centers), tangent_frames(manifold, points)
-    tree = cKDTree(points.base)
+    tree = tree_of(points.base)
     spacing = float(np.median(tree.query(points.base, k=2)[0][:, 1]))
     radii = np.empty(len(centers))
     for i, (center, frame) in enumerate(zip(centers.base, frames, strict=True)):
@@ -82,8 +81,8 @@ def admissible_radii(manifold: Atlas, centers: Points, points: Points, largest: 
         for _ in range(2):  # the second time among the points that the first has left, which lie closer
             members = np.flatnonzero(distance < radius)[:COMPARED]
             y, level = points.base[members], distance[members]
-            ambient, local = pdist(y), pdist(y @ frame)
-            bad = squareform((local < LEAST_STRETCH * ambient) & (ambient > 1e-3 * spacing))
+            ambient, local = pairwise(y), pairwise(y @ frame)
+            bad = square_of((local < LEAST_STRETCH * ambient) & (ambient > 1e-3 * spacing))
             outer = np.maximum(level[:, None], level[None])
             radius = min(radius, float(outer[bad].min(initial=np.inf)))
         radii[i] = DISTRUST * radius
@@ -106,7 +105,7 @@ def _greedy(centers: Array, radii: Array, points: Array) -> list[int]:
 
     Those that later ones have made superfluous are left out again.
     """
-    members = [np.array(m, np.intp) for m in cKDTree(points).query_ball_point(centers, radii / LEAST_OVERLAP)]
+    members = [np.array(m, np.intp) for m in tree_of(points).query_ball_point(centers, radii / LEAST_OVERLAP)]
     left = np.ones(len(points), bool)
     chosen: list[int] = []
     while left.any():

@@ -114,10 +114,10 @@ def certified_trees(folder: Path, model: Model) -> list[Tree]:
     """The boxes of the certificate in a folder, chart by chart. Raises `FolderError` if there is none or it is about other files."""
     try:
         document = json.loads((folder / CERTIFICATE).read_text())
-        stated = dict(document["sha256"])
+        stated, site = dict(document["sha256"]), "" if document["schema"] == 1 else "0."
         arrays = safetensors.load_file(folder / BOXES)
         trees = [
-            Tree(*(arrays[f"{n}.{key}"] for key in ("lower", "upper", "cuts", "tags", "bounds", "offsets", "members")))
+            Tree(*(arrays[f"{site}{n}.{key}"] for key in ("lower", "upper", "cuts", "tags", "bounds", "offsets", "members")))
             for n in range(len(model.task.atlas.parametrising))  # type: ignore[union-attr]
         ]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

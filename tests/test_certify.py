@@ -376,7 +376,8 @@ def test_certificate_files(proved: Certificate, circle: Model, tmp_path: Path) -
     assert document["epsilon"] == EPSILON
     assert [claim["name"] for claim in document["claims"]] == [claim.name for claim in proved.claims]
     assert {"model.safetensors", "config.json", "task.toml", "certificate.safetensors"} == set(document["sha256"])
-    assert [chart["boxes"] for chart in document["charts"]] == [len(tree) for tree in proved.trees.values()]
+    (site,) = document["sites"]
+    assert [piece["boxes"] for piece in site["pieces"]] == [len(tree) for tree in proved.trees.values()]
     other = replace(proved, network=with_expert(circle.network, 1, 0, lambda arrays: arrays[0][0].__imul__(2)))
     with pytest.raises(FolderError, match=r"layers\.1\.experts\.0\.affines\.0\.weight is not what was certified"):
         other.write(folder)

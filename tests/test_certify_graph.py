@@ -7,9 +7,9 @@ import atlasmoe
 import numpy as np
 import pytest
 from atlasmoe import Box, ManifoldTask, builtin
-from atlasmoe.atlas import Block, ChartTarget, Combine, Input, TaskGraph, Tiling
+from atlasmoe.atlas import Atlas, Block, ChartTarget, Combine, Input, TaskGraph, Tiling
 from atlasmoe.moe import Affine, MoELayer, Network, ReLUNet
-from atlasmoe.verify.prove.graph import _box_atlas
+from atlasmoe.moe.channels import Value
 from atlasmoe.verify.prove.slices import Slicer
 from atlasmoe.verify.prove.spread import spread
 from atlasmoe.verify.prove.tiling import tiling_router
@@ -89,8 +89,8 @@ def test_a_block_on_earlier_values_is_proved_across_a_kink():
 def test_what_a_small_move_may_change(first, jump):
     tiling = Tiling.intervals([-1, 0.6, 3])
     block = Block.parse("b", ("a",), tiling, [first, "3/5 + 2*(a - 3/5)"])
-    charts = _box_atlas(["a"], [piece.box for piece in tiling.pieces], tiling.names)
-    task = ManifoldTask("b", charts, ChartTarget(tuple(block.local(i) for i in range(2))))
+    charts = dataclasses.replace(tiling, coordinates=("a",)).parametrising
+    task = ManifoldTask("b", Atlas(("a",), charts), ChartTarget(tuple(block.local(i) for i in range(2))))
     (moved,) = spread(task, np.array([1e-6]), tiling)
     assert jump + 2e-6 <= moved <= (jump + 2e-6) * (1 + 2.0**-19)  # twice the factor that covers its own rounding
     assert spread(task, np.zeros(1), tiling) == 0
@@ -170,9 +170,9 @@ def test_a_slice_computes_what_the_network_computes(product_model):
     slicer = Slicer(network)
     points = graph.sample(300, 1)
     states = network.trace(points).states
-    for name in ("y[a]", "y[b]"):
-        layer, channel = slicer.computed(name)
-        part = slicer.slice(layer, [channel], ())
+    for name in ("a", "b"):
+        layer, channel = slicer.computed(product_model.design, Value(name))
+        part = slicer.slice(layer, [channel], (), (0, 0))
         assert len(part.reads) == 1
         inputs = points[:, [origin[1] for origin in part.reads]]
         np.testing.assert_allclose(part.network(inputs)[:, 0], states[layer - 1][:, channel], rtol=0, atol=1e-12)
@@ -192,7 +192,10 @@ def test_written_beside_the_weights(product_model, tmp_path):
     certificate = atlasmoe.certify(atlasmoe.load(folder))
     document = json.loads(certificate.write(folder).read_text())
     assert (document["kind"], document["status"]) == ("graph", "proved")
-    assert [chart["name"] for chart in document["charts"]][:3] == ["a/piece1", "a/piece2", "a/piece3"]
+    assert [(site["name"], site["kind"]) for site in document["sites"]] == [("a", "block"), ("b", "block"), ("f", "combine")]
+    assert [piece["name"] for piece in document["sites"][0]["pieces"]] == ["piece1", "piece2", "piece3"]
+    assert document["sites"][2]["reads"] == [document["sites"][0]["channels"][0], document["sites"][1]["channels"][0]]
+    assert document["readout"]["error"][0] == document["bound"]
     other = dataclasses.replace(certificate, network=changed(product_model.network, 3, 1, shifted(0.3)))
     with pytest.raises(atlasmoe.FolderError, match="is not what was certified"):
         other.write(folder)

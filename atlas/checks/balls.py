@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ...errors import Finding
 from ...expressions.box import Array
 from ..atlas import Atlas
 from ..chart import BallChart
+from ..distances import tree_of
 from ..points import Points
 from .probe import error, number, worst
 
@@ -47,7 +47,7 @@ def check_balls(charts: Sequence[BallChart], points: Points) -> list[Finding]:
         return found
     twins = _twins(charts)
     centers, radii = np.array([chart.center for chart in charts]), np.array([chart.radius for chart in charts])
-    near = cKDTree(points.base).query_ball_point(centers, radii, return_sorted=True)
+    near = tree_of(points.base).query_ball_point(centers, radii, return_sorted=True)
     for i, chart in enumerate(charts):
         where = f'chart "{chart.name}"'
         if i in twins:
@@ -73,7 +73,7 @@ def check_balls(charts: Sequence[BallChart], points: Points) -> list[Finding]:
 def _twins(charts: Sequence[BallChart]) -> dict[int, int]:
     """The first ball that equals each ball that comes again."""
     balls = np.array([[*chart.center, chart.radius] for chart in charts])
-    pairs = cKDTree(balls).query_pairs(SAME * balls[:, -1].max(), p=np.inf, output_type="ndarray")
+    pairs = tree_of(balls).query_pairs(SAME * balls[:, -1].max(), p=np.inf, output_type="ndarray")
     same = np.abs(balls[pairs[:, 0]] - balls[pairs[:, 1]]).max(1, initial=0) < SAME * balls[pairs[:, 0], -1]
     twins: dict[int, int] = {}
     for first, again in sorted(map(tuple, pairs[same].tolist())):

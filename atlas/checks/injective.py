@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ...errors import Finding
 from ...expressions.box import Array
+from ..distances import tree_of
 from .locate import clip
 from .probe import NEAR, Probe, error, jacobians, names, solve_least_squares
 
@@ -45,7 +45,7 @@ def check_injective(probes: Sequence[Probe]) -> list[Finding]:
     if len(points) < 2 * NEIGHBOURS:
         return []
     unit = np.concatenate([probes[i].chart.domain.to_unit(points[chart == i]) for i in range(len(probes))])
-    distance, near = cKDTree(base).query(base, NEIGHBOURS + 1)
+    distance, near = tree_of(base).query(base, NEIGHBOURS + 1)
     first = np.repeat(np.arange(len(base)), NEIGHBOURS)
     second, distance = near[:, 1:].ravel(), distance[:, 1:].ravel()
     same = chart[first] == chart[second]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ...expressions.box import Array
 from ..chart import INVERSE_TOLERANCE, Chart
+from ..distances import tree_of
 from .probe import Probe, jacobians, solve_least_squares
 
 NEWTON_STEPS = 12
@@ -34,7 +34,7 @@ def _nearest(probe: Probe, base: Array) -> Array:
     points = probe.closed
     images = probe.chart.inverse(points)
     finite = np.isfinite(images).all(-1)
-    return points[finite][cKDTree(images[finite]).query(np.nan_to_num(base))[1]]
+    return points[finite][tree_of(images[finite]).query(np.nan_to_num(base))[1]]
 
 
 def clip(chart: Chart, intrinsic: Array) -> Array:

@@ -23,6 +23,7 @@ from ...expressions.box import Array
 from ..domain import first_valid
 from ..points import Points
 from .nodes import Block, Combine, Input, Node
+from .sampling import RouteSampler, spread
 from .structure import structure
 
 NOWHERE: Mapping[str, Points] = MappingProxyType({})
@@ -211,10 +212,8 @@ class TaskGraph:
         return Trace(values, valid, output)
 
     def sample(self, count: int, seed: int, *, low_discrepancy: bool = False) -> Array:
-        """`count` points (count, D) of the product of the inputs; see `sampling.sample`."""
-        from .sampling import sample
-
-        return sample(self, count, seed, low_discrepancy=low_discrepancy)
+        """`count` points (count, D) of the product of the inputs; see `sampling.spread`."""
+        return self.embed(spread(self.inputs, count, np.random.default_rng(seed), low_discrepancy))
 
     def draw_routes(self, count: int, seed: int) -> NDArray[np.intp]:
         """`count` uniform tuples of charts and pieces, one for each of `blocks`, (count, L)."""
@@ -223,7 +222,14 @@ class TaskGraph:
 
     def sample_routes(self, routes: ArrayLike, seed: int) -> tuple[Array, NDArray[np.bool_]]:
         """A point of every given tuple of charts and pieces: (N, L) to (N, D), and for which tuples there is one; see
-        `sampling.sample_routes`."""
-        from .sampling import sample_routes
+        `sampling.RouteSampler`."""
+        feeding = tuple(
+            tuple(node for node in self.inputs if networkx.has_path(self.graph, node.name, block.name)) for block in self.blocks
+        )
+        base, found = RouteSampler(self.inputs, self.blocks, feeding, self._follows).sample(np.asarray(routes, np.intp), seed)
+        return self.embed(base), found
 
-        return sample_routes(self, np.asarray(routes, np.intp), seed)
+    def _follows(self, base: Array, routes: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether the route through each block is one at points before embedding: (N, k) and (N, L) to (N, L)."""
+        trace, rows = self.trace(self.embed(base)), np.arange(len(base))
+        return np.stack([trace.valid[block.name][rows, routes[:, l]] for l, block in enumerate(self.blocks)], axis=-1)

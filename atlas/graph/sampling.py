@@ -6,9 +6,10 @@ the parts that the blocks read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
-import networkx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,32 +17,26 @@ from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
 from .nodes import Block, Input
 
-if TYPE_CHECKING:
-    from .graph import TaskGraph
-
 ATTEMPTS = 64
 """How often the parts of a point that no block fixes are drawn anew, until the point has the route that was asked for."""
 
+Follows = Callable[[Array, NDArray[np.intp]], NDArray[np.bool_]]
 
-def sample(graph: TaskGraph, count: int, seed: int, *, low_discrepancy: bool = False) -> Array:
-    """`count` points (count, D) of the product of the inputs.
+
+def spread(inputs: tuple[Input, ...], count: int, rng: np.random.Generator, low_discrepancy: bool) -> Array:
+    """`count` points (count, k) of the product of the inputs, before embedding.
 
     Independent: every box uniformly, every manifold as `Atlas.sample` does. With `low_discrepancy`: Sobol points over
     all box inputs together, and those of every manifold in an order of its own.
     """
-    return graph.embed(_base(graph, count, np.random.default_rng(seed), low_discrepancy))
-
-
-def _base(graph: TaskGraph, count: int, rng: np.random.Generator, low_discrepancy: bool) -> Array:
-    """Points before embedding, (count, k)."""
-    boxes = [node.box for node in graph.inputs if node.box is not None]
+    boxes = [node.box for node in inputs if node.box is not None]
     columns: list[Array] = []
     if boxes:
         whole = Box(tuple(v for box in boxes for v in box.lower), tuple(v for box in boxes for v in box.upper))
         drawn = whole.low_discrepancy(count, int(rng.integers(2**31))) if low_discrepancy else whole.uniform(count, rng)
         columns = np.split(drawn, np.cumsum([box.dimension for box in boxes])[:-1], axis=1)
     parts = []
-    for node in graph.inputs:
+    for node in inputs:
         if node.box is not None:
             parts.append(columns.pop(0))
         else:
@@ -50,102 +45,99 @@ def _base(graph: TaskGraph, count: int, rng: np.random.Generator, low_discrepanc
     return np.concatenate(parts, axis=1)
 
 
-def sample_routes(graph: TaskGraph, routes: NDArray[np.intp], seed: int) -> tuple[Array, NDArray[np.bool_]]:
-    """One point for every tuple: (N, L) indices into the charts and pieces of `graph.blocks` to points (N, D) and found (N,).
+@dataclass(frozen=True, eq=False)
+class RouteSampler:
+    """Draws a point for every given tuple of charts and pieces of the blocks.
 
-    Where `found`, point n lies in piece routes[n, l] of every block l (for an atlas: in that chart, perhaps in others too). Blocks
-    that read coordinates are met by construction: pieces by intersecting them with each other and with the inputs, charts by
-    drawing in them, unless earlier blocks already fixed these coordinates. Other blocks are met by drawing the inputs that
+    Where one was found, point n lies in piece routes[n, l] of every block l (for an atlas: in that chart, perhaps in others too).
+    Blocks that read coordinates are met by construction: pieces by intersecting them with each other and with the inputs, charts
+    by drawing in them, unless earlier blocks already fixed these coordinates. Other blocks are met by drawing the inputs that
     they depend on anew, up to ATTEMPTS times. A tuple without a point, because pieces that share coordinates do not meet
     or values never get there, is not found; its row is a point of the domain with another route.
     """
-    routes = np.atleast_2d(routes)
-    sizes = np.array([len(block) for block in graph.blocks])
-    if routes.shape[1] != len(sizes) or (routes < 0).any() or (routes >= sizes).any():
-        raise InvalidArgument(f"routes must be (N, {len(sizes)}) indices below {sizes.tolist()}, got shape {routes.shape}")
-    rng = np.random.default_rng(seed)
-    base, possible = _draw(graph, routes, rng)
-    wrong = ~_follows(graph, base, routes) & possible[:, None]
-    place = {name: i for i, name in enumerate(graph.coordinates)}
-    feeding = [
-        np.array(
-            [place[name] for node in graph.inputs if networkx.has_path(graph.graph, node.name, block.name) for name in node.coordinates]
-        )
-        for block in graph.blocks
-    ]
-    for _ in range(ATTEMPTS if any(_plan(graph)[2]) else 0):
-        rows = np.flatnonzero(wrong.any(1))
-        if not len(rows):
-            break
-        # Only what the failing blocks depend on is drawn anew, so that L blocks need no more attempts than one.
-        again, _ = _draw(graph, routes[rows], rng)
-        for l, columns in enumerate(feeding):
-            redrawn = np.flatnonzero(wrong[rows, l])
-            base[np.ix_(rows[redrawn], columns)] = again[np.ix_(redrawn, columns)]
-        wrong[rows] = ~_follows(graph, base[rows], routes[rows])
-    return graph.embed(base), possible & ~wrong.any(1)
 
+    inputs: tuple[Input, ...]
+    blocks: tuple[Block, ...]
+    feeding: tuple[tuple[Input, ...], ...]
+    """The inputs that each block depends on."""
+    follows: Follows
+    """Whether the oracle allows the route through each block at points before embedding: (n, k) and (n, L) to (n, L)."""
 
-def _follows(graph: TaskGraph, base: Array, routes: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether the oracle allows the route through each block at the points before embedding: (N, k) and (N, L) to (N, L)."""
-    trace = graph.trace(graph.embed(base))
-    rows = np.arange(len(base))
-    return np.stack([trace.valid[block.name][rows, routes[:, l]] for l, block in enumerate(graph.blocks)], axis=-1)
+    def sample(self, routes: NDArray[np.intp], seed: int) -> tuple[Array, NDArray[np.bool_]]:
+        """(N, L) indices into the charts and pieces to points (N, k) before embedding and found (N,)."""
+        routes = np.atleast_2d(routes)
+        sizes = np.array([len(block) for block in self.blocks])
+        if routes.shape[1] != len(sizes) or (routes < 0).any() or (routes >= sizes).any():
+            raise InvalidArgument(f"routes must be (N, {len(sizes)}) indices below {sizes.tolist()}, got shape {routes.shape}")
+        rng = np.random.default_rng(seed)
+        base, possible = self._draw(routes, rng)
+        wrong = ~self.follows(base, routes) & possible[:, None]
+        feeding = [np.array([self._place[name] for node in nodes for name in node.coordinates]) for nodes in self.feeding]
+        for _ in range(ATTEMPTS if any(self._plan[2]) else 0):
+            rows = np.flatnonzero(wrong.any(1))
+            if not len(rows):
+                break
+            # Only what the failing blocks depend on is drawn anew, so that L blocks need no more attempts than one.
+            again, _ = self._draw(routes[rows], rng)
+            for l, columns in enumerate(feeding):
+                redrawn = np.flatnonzero(wrong[rows, l])
+                base[np.ix_(rows[redrawn], columns)] = again[np.ix_(redrawn, columns)]
+            wrong[rows] = ~self.follows(base[rows], routes[rows])
+        return base, possible & ~wrong.any(1)
 
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        """Coordinate ↦ column."""
+        return {name: i for i, name in enumerate(name for node in self.inputs for name in node.coordinates)}
 
-def _plan(graph: TaskGraph) -> tuple[list[bool], list[bool], list[bool]]:
-    """For every block whether it is met by intersecting boxes, by drawing in a chart, or by trying."""
-    ranges = {name: node.box is not None for node in graph.inputs for name in node.coordinates}
-    drawn: set[str] = set()
-    boxed: set[str] = set()
-    plan: tuple[list[bool], list[bool], list[bool]] = ([], [], [])
-    for block in graph.blocks:
-        reads = set(block.reads)
-        on_boxes = reads <= {name for name, flat in ranges.items() if flat} and not reads & drawn
-        intersect = block.domain.exclusive and on_boxes
-        draw = not block.domain.exclusive and not reads & (drawn | boxed) and (on_boxes or _whole_input(graph, block) is not None)
-        if intersect:
-            boxed |= reads
-        if draw:
-            drawn |= reads
-        for kind, value in zip(plan, (intersect, draw, not intersect and not draw), strict=True):
-            kind.append(value)
-    return plan
+    @cached_property
+    def _plan(self) -> tuple[list[bool], list[bool], list[bool]]:
+        """For every block whether it is met by intersecting boxes, by drawing in a chart, or by trying."""
+        flat = {name for node in self.inputs if node.box is not None for name in node.coordinates}
+        drawn: set[str] = set()
+        boxed: set[str] = set()
+        plan: tuple[list[bool], list[bool], list[bool]] = ([], [], [])
+        for block in self.blocks:
+            reads = set(block.reads)
+            on_boxes = reads <= flat and not reads & drawn
+            whole = any(set(node.coordinates) == reads for node in self.inputs)
+            intersect = block.domain.exclusive and on_boxes
+            draw = not block.domain.exclusive and not reads & (drawn | boxed) and (on_boxes or whole)
+            if intersect:
+                boxed |= reads
+            if draw:
+                drawn |= reads
+            for kind, value in zip(plan, (intersect, draw, not intersect and not draw), strict=True):
+                kind.append(value)
+        return plan
 
-
-def _whole_input(graph: TaskGraph, block: Block) -> Input | None:
-    """The input whose coordinates are exactly what the block reads, in any order."""
-    return next((node for node in graph.inputs if set(node.coordinates) == set(block.reads)), None)
-
-
-def _draw(graph: TaskGraph, routes: NDArray[np.intp], rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
-    """Points (n, k) before embedding, in the pieces and charts that can be met by construction, and whether those meet, (n,)."""
-    n = len(routes)
-    base = _base(graph, n, rng, False)
-    place = {name: i for i, name in enumerate(graph.coordinates)}
-    lower, upper = np.full(base.shape, np.nan), np.full(base.shape, np.nan)
-    for node in graph.inputs:
-        if node.box is not None:
-            columns = [place[name] for name in node.coordinates]
-            lower[:, columns], upper[:, columns] = node.box.lower, node.box.upper
-    intersect, draw, _ = _plan(graph)
-    constrained: list[int] = []
-    for l, block in enumerate(graph.blocks):
-        columns = [place[name] for name in block.reads] if intersect[l] or draw[l] else []
-        if intersect[l] and (tiling := block.tiling) is not None:
-            lower[:, columns] = np.maximum(lower[:, columns], tiling.lower[routes[:, l]])
-            upper[:, columns] = np.minimum(upper[:, columns], tiling.upper[routes[:, l]])
-            constrained += columns
-        elif draw[l]:
-            for i in np.unique(routes[:, l]):
-                rows = np.flatnonzero(routes[:, l] == i)
-                _, points = block.domain.sample_chart(int(i), len(rows), int(rng.integers(2**31)))
-                base[np.ix_(rows, np.array(columns))] = points.base[rng.permutation(len(rows))]
-    if not constrained:
-        return base, np.ones(n, bool)
-    inner = np.unique(constrained)
-    low, high = lower[:, inner], upper[:, inner]
-    possible = np.asarray((low < high).all(1))
-    drawn = low + rng.random(low.shape) * (high - low)
-    base[:, inner] = np.where(possible[:, None], drawn, base[:, inner])
-    return base, possible
+    def _draw(self, routes: NDArray[np.intp], rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
+        """Points (n, k) before embedding, in the pieces and charts that can be met by construction, and whether those meet, (n,)."""
+        n = len(routes)
+        base = spread(self.inputs, n, rng, False)
+        lower, upper = np.full(base.shape, np.nan), np.full(base.shape, np.nan)
+        for node in self.inputs:
+            if node.box is not None:
+                columns = [self._place[name] for name in node.coordinates]
+                lower[:, columns], upper[:, columns] = node.box.lower, node.box.upper
+        intersect, draw, _ = self._plan
+        constrained: list[int] = []
+        for l, block in enumerate(self.blocks):
+            columns = [self._place[name] for name in block.reads] if intersect[l] or draw[l] else []
+            if intersect[l] and (tiling := block.tiling) is not None:
+                lower[:, columns] = np.maximum(lower[:, columns], tiling.lower[routes[:, l]])
+                upper[:, columns] = np.minimum(upper[:, columns], tiling.upper[routes[:, l]])
+                constrained += columns
+            elif draw[l]:
+                for i in np.unique(routes[:, l]):
+                    rows = np.flatnonzero(routes[:, l] == i)
+                    _, points = block.domain.sample_chart(int(i), len(rows), int(rng.integers(2**31)))
+                    base[np.ix_(rows, np.array(columns))] = points.base[rng.permutation(len(rows))]
+        if not constrained:
+            return base, np.ones(n, bool)
+        inner = np.unique(constrained)
+        low, high = lower[:, inner], upper[:, inner]
+        possible = np.asarray((low < high).all(1))
+        drawn = low + rng.random(low.shape) * (high - low)
+        base[:, inner] = np.where(possible[:, None], drawn, base[:, inner])
+        return base, possible

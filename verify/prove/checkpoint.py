@@ -10,9 +10,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import sympy
@@ -20,9 +20,23 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from ...atlas import Array, Atlas, CallableTarget, Chart, ChartTarget, ExpressionMap, ManifoldTask
+from ...atlas import (
+    Array,
+    Block,
+    CallableTarget,
+    Chart,
+    ChartTarget,
+    Combine,
+    Domain,
+    ExpressionMap,
+    ExpressionTarget,
+    Input,
+    ManifoldTask,
+    Target,
+    TaskGraph,
+)
+from ...atlas.graph import as_graph
 from ...moe.network import Network
-from .error import Goal
 from .tree import Search
 
 EVERY = 20.0
@@ -34,54 +48,70 @@ PARTS = {
 }
 
 
-class Checkpoint:
-    """A file of searches, and of the largest error found by them; no file, no checkpoint."""
+class Remembering(Protocol):
+    """A judge whose knowledge outlives a run."""
 
-    def __init__(self, path: str | Path | None, network: Network, task: ManifoldTask, goal: Goal, options: Mapping[str, Any]) -> None:
-        self.goal = goal
-        whole = not isinstance(task.target, CallableTarget)
+    @property
+    def refuted(self) -> bool: ...
+
+    def remember(self) -> dict[str, NDArray]: ...
+
+    def recall(self, arrays: Mapping[str, NDArray]) -> None: ...
+
+
+class Checkpoint:
+    """A file of the searches of all sites, and of what their judges have seen; no file, no checkpoint."""
+
+    def __init__(self, path: str | Path | None, network: Network, task: ManifoldTask | TaskGraph, options: Mapping[str, Any]) -> None:
+        given = [block.given for block in as_graph(task).blocks if block.given is not None]
+        whole = not any(isinstance(task.target, CallableTarget) for task in given)
         self.path = None if path is None or not whole else Path(path)
-        self.key = "" if self.path is None else _fingerprint(network, task, options)
+        self.key = "" if self.path is None else _fingerprint(network, as_graph(task), options)
+        self.before = self._read()
+        """The arrays of an earlier run, by the names of searches."""
+        self.running: dict[str, tuple[Search, Remembering]] = {}
         self.written = time.monotonic()
 
-    def searches(self, roots: Sequence[tuple[Array, Array]]) -> list[Search]:
-        """Searches of these roots, and the goal, as they were left; from the start if the file is missing or about something else."""
-        fresh = [Search(lower, upper) for lower, upper in roots]
+    def _read(self) -> dict[str, NDArray]:
+        """None if the file is missing, damaged or about something else: that costs time, nothing else."""
         if self.path is None or not self.path.is_file():
-            return fresh
+            return {}
         try:
             data = self.path.read_bytes()
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            arrays = safetensors.load(data)
-            if header.get("__metadata__", {}).get("key") != self.key:
-                return fresh
-            found = [_restored(arrays, n, lower, upper) for n, (lower, upper) in enumerate(roots)]
-            self.goal.found, self.goal.where = float(arrays["found"][0]), (int(arrays["chart"][0]), arrays["place"])
-            return found
+            return safetensors.load(data) if header.get("__metadata__", {}).get("key") == self.key else {}
         except (OSError, SafetensorError, ValueError, KeyError):
-            return fresh  # a damaged checkpoint costs time, nothing else
+            return {}
 
-    def save(self, searches: Sequence[Search], *, now: bool = False) -> None:
+    def search(self, name: str, judge: Remembering, lower: Array, upper: Array) -> Search:
+        """The search of this root as it was left, its judge with what it had seen; else a new one."""
+        found = {key.removeprefix(f"{name}/"): array for key, array in self.before.items() if key.startswith(f"{name}/")}
+        if found:
+            judge.recall(found)
+        search = _restored(found, lower, upper) if found else Search(lower, upper)
+        self.running[name] = search, judge
+        return search
+
+    def save(self, *, now: bool = False) -> None:
         """Write, if `EVERY` seconds have passed since the last time."""
         if self.path is None or (not now and time.monotonic() - self.written < EVERY):
             return
-        arrays = {f"{n}.{name}": array for n, search in enumerate(searches) for name, array in _arrays(search).items()}
-        assert self.goal.where is not None  # sampling has found some error before any search
-        chart, place = self.goal.where
-        arrays |= {"found": np.array([self.goal.found]), "chart": np.array([chart]), "place": np.array(place)}
+        arrays: dict[str, NDArray] = {}
+        for name, (search, judge) in self.running.items():
+            arrays |= {f"{name}/{key}": array for key, array in {**_arrays(search), **judge.remember()}.items()}
         stage = self.path.with_name(f".{self.path.name}.partial")
-        stage.write_bytes(safetensors.save(arrays, metadata={"key": self.key}))
+        stage.write_bytes(safetensors.save(self.before | arrays, metadata={"key": self.key}))
         os.replace(stage, self.path)
         self.written = time.monotonic()
 
-    def finish(self, searches: Sequence[Search]) -> None:
+    def finish(self) -> None:
         """The run is over: the file is needed no more, or holds what is left to do."""
         if self.path is None:
             return
-        if all(search.done for search in searches):
+        if all(search.done or judge.refuted for search, judge in self.running.values()):
             self.path.unlink(missing_ok=True)
         else:
-            self.save(searches, now=True)
+            self.save(now=True)
 
 
 def _arrays(search: Search) -> dict[str, NDArray]:
@@ -96,17 +126,16 @@ def _arrays(search: Search) -> dict[str, NDArray]:
     return arrays
 
 
-def _restored(arrays: Mapping[str, NDArray], number: int, lower: Array, upper: Array) -> Search:
+def _restored(arrays: Mapping[str, NDArray], lower: Array, upper: Array) -> Search:
     def part(name: str) -> list[Any]:
-        columns = [f"{number}.{name}.{column}" for column in PARTS[name]]
+        columns = [f"{name}.{column}" for column in PARTS[name]]
         return [tuple(arrays[column] for column in columns)] if columns[0] in arrays else []
 
-    return Search(
-        lower, upper, int(arrays[f"{number}.nodes"][0]), part("stack"), part("cuts"), part("leaves"), float(arrays[f"{number}.volume"][0])
-    )
+    nodes, volume = int(arrays["nodes"][0]), float(arrays["volume"][0])
+    return Search(lower, upper, nodes, part("stack"), part("cuts"), part("leaves"), volume)
 
 
-def _fingerprint(network: Network, task: ManifoldTask, options: Mapping[str, Any]) -> str:
+def _fingerprint(network: Network, graph: TaskGraph, options: Mapping[str, Any]) -> str:
     digest = hashlib.sha256()
 
     def add(*parts: object) -> None:
@@ -117,31 +146,44 @@ def _fingerprint(network: Network, task: ManifoldTask, options: Mapping[str, Any
             else:
                 digest.update(f"{part!r};".encode())
 
-    add(json.dumps(options, sort_keys=True), task.name)
+    add(json.dumps(options, sort_keys=True), graph.name, graph.output)
     for layer in network.layers:
-        add(layer.serves, layer.reads, len(layer.channels))
-        for affine in (layer.affine_gate, *(affine for net in layer.experts for affine in net.affines)):
-            add(affine.weight, affine.bias)
-        add([len(net.affines) for net in layer.experts])
-    _add_atlas(task.atlas, add)
-    match task.target:
-        case ChartTarget(functions=functions):
-            add(*map(_text, functions))
-        case CallableTarget():
-            pass
-        case expression:
-            add(_text(expression.function))
+        add(layer.serves, layer.reads, layer.writes, layer.carries, layer.top_k, str(layer.weighting), layer.gate is None)
+        add(layer.channels, layer.shared is None)
+        for net in layer.nets:
+            add(len(net.affines), *(array for affine in net.affines for array in (affine.weight, affine.bias)))
+    for node in graph.nodes:
+        add(node.name, node.components, node.reads)
+        match node:
+            case Combine():
+                add(_text(node.function))
+            case Input():
+                _add_domain(node.domain, add)
+            case Block():
+                _add_domain(node.domain, add)
+                add(*map(_text, node.subtasks), None if node.given is None else _target(node.given.target))
     return digest.hexdigest()
 
 
-def _add_atlas(atlas: Atlas, add: Callable[..., None]) -> None:
-    add(atlas.coordinates, atlas.partition, atlas.embedding, len(atlas.charts))
-    for chart in (*atlas.charts, *atlas.cover):
+def _target(target: Target) -> list[str]:
+    match target:
+        case ChartTarget(functions=functions):
+            return list(map(_text, functions))
+        case ExpressionTarget(function=function):
+            return [_text(function)]
+        case CallableTarget(name=name):
+            return [name]
+
+
+def _add_domain(domain: Domain, add: Callable[..., None]) -> None:
+    add(domain.coordinates, getattr(domain, "partition", None), domain.embedding, domain.names)
+    for chart in (*getattr(domain, "charts", ()), *domain.parametrising):
         if isinstance(chart, Chart):
             add(chart.name, chart.boundary, np.array(chart.domain.lower), np.array(chart.domain.upper))
             add(*map(_text, (chart.inverse, chart.forward, chart.region, chart.bump, chart.partition)))
         else:
             add(chart.name, chart.center, chart.frame, float(chart.radius))
+    add(*(piece.closed for piece in getattr(domain, "pieces", ())))
 
 
 def _text(function: ExpressionMap | None) -> str:

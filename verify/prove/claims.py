@@ -1,95 +1,129 @@
-"""What the settled (or unsettled) boxes amount to: the claims of a certificate."""
+"""What the settled (or unsettled) boxes amount to: the claims of a certificate.
+
+Of a task on one manifold they are those of the theorem, with the names that its ledger has. Of a task graph every site has its own, and
+the total follows from them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from ...atlas import ManifoldTask
 from ...moe.ledger import Claim, Known
-from ...moe.network import Network
-from ...moe.promise import ScorePromise
-from .error import OUTSIDE, PROVED, Goal
+from .error import PROVED
 from .manifold import EnclosedManifold, on_edge
-from .rounding import Rounding
-from .scores import ScoresJudge
+from .problem import ScoreProof
+from .sites import ReadOut, SiteProof
 from .tree import UNSETTLED, Tree
 
 NAMED = 3
 """Worst boxes that an unknown claim names."""
+Miss = tuple[float, tuple[float, ...]]
+"""An error above ε and the ambient point at which the network makes it."""
+WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
+REAL = WHOLE + "Ψ the real-arithmetic function of the stored weights"
+BOTH = WHOLE + "in real arithmetic and evaluated in float64"
 
 
-def claims(
-    trees: Mapping[str, Tree],
-    manifold: EnclosedManifold,
-    network: Network,
-    task: ManifoldTask,
-    goal: Goal,
-    roundings: Mapping[str, Rounding],
-) -> tuple[Claim, ...]:
-    """The error, for real arithmetic and for evaluation in floats; valid routing; and that the charts have no uncovered edge."""
-    bound = max((float(tree.bounds[tree.tags != OUTSIDE].max(initial=0.0)) for tree in trees.values()), default=0.0)
-    open_ = [line for name, tree in trees.items() for line in _open_boxes(name, tree)]
+def manifold_claims(site: SiteProof, epsilon: float | None, missed: Miss | None) -> tuple[Claim, ...]:
+    """The error, for real arithmetic and for evaluation in floats; valid routing; that the charts have no uncovered edge; the scores."""
+    solution = site.solution
+    open_ = [line for name, tree in solution.trees.items() for line in _open_boxes(name, tree)]
     known = Known.UNKNOWN if open_ else Known.PROVED
-    leaves = sum(len(tree) for tree in trees.values())
-    note = f"{leaves:,} boxes; largest error found {goal.found:.6g}"
+    note = f"{solution.boxes:,} boxes; largest error found {solution.goal.found:.6g}"
     if open_:
-        note = f"{sum(int((tree.tags == UNSETTLED).sum()) for tree in trees.values()):,} boxes are open, such as {'; '.join(open_[:NAMED])}"
-    epsilon = goal.epsilon if np.isfinite(goal.epsilon) else bound
-    statement = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, Ψ the real-arithmetic function of the stored weights"
-    total = Claim("total", statement, "Theorem 4.8, B8, B15", epsilon, bound, known, note=note)
-    witness = _refutation(network, task, goal)
-    if witness is not None:
-        total = replace(total, known=Known.REFUTED, bound=witness[0], witness=witness[1], note="the network itself misses ε at the witness")
+        count = sum(int((tree.tags == UNSETTLED).sum()) for tree in solution.trees.values())
+        note = f"{count:,} boxes are open, such as {'; '.join(open_[:NAMED])}"
+    budget = solution.bound if epsilon is None else epsilon
+    total = _missed(Claim("total", REAL, "Theorem 4.8, B8, B15", budget, solution.bound, known, note=note), missed)
+    floats = [
+        _rounded(total, dtype, found.outputs, "in any order of summation")
+        for dtype, found in sorted(solution.roundings.items(), reverse=True)
+    ]
     valid = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
-    eta = max(found.logits for found in roundings.values())
-    routing = Claim("routing.valid", valid, "Theorem 4.8 step 3, B1", 0.0, float(bool(open_)), known, note=f"η = {eta:.3g}")
-    return (total, *_inference(total, epsilon, roundings), routing, edge_claim(trees, manifold))
+    note = f"η = {solution.eta:.3g}"
+    routing = Claim("routing.valid", valid, "Theorem 4.8 step 3, B1", 0.0, float(bool(open_)), known, note=note)
+    return (total, *floats, routing, _edges("cover", solution.trees, solution.manifold), *_scores("", site.scores))
 
 
-def score_claims(trees: Mapping[str, Tree], judges: Sequence[ScoresJudge], promise: ScorePromise) -> tuple[Claim, ...]:
-    """|t − τ| ≤ δ, and with it the margin max τ."""
-    bound = max(float(tree.bounds[tree.tags != OUTSIDE].max(initial=0.0)) for tree in trees.values())
+def graph_claims(
+    sites: Mapping[str, SiteProof], read_out: ReadOut | None, epsilon: float | None, note: str, missed: Miss | None
+) -> tuple[Claim, ...]:
+    """The total, and what was proved of every block and combination."""
+    bound = np.inf if read_out is None else read_out.bound
+    settled = all(site.solution.settled for site in sites.values())
+    known = Known.PROVED if settled and np.isfinite(bound) and (epsilon is None or bound <= epsilon) else Known.UNKNOWN
+    total = Claim("total", BOTH, "Theorem 5.2, B9, R10", bound if epsilon is None else epsilon, bound, known, note=note)
+    added = {} if read_out is None else read_out.rounding
+    floats = [
+        _rounded(total, dtype, extra, "where no piece is mistaken for another")
+        for dtype, extra in sorted(added.items())
+        if dtype != "float64"
+    ]
+    return (_missed(total, missed), *floats, *(claim for site in sites.values() for claim in _of_site(site)))
+
+
+def _missed(total: Claim, missed: Miss | None) -> Claim:
+    if missed is None:
+        return total
+    return replace(total, known=Known.REFUTED, bound=missed[0], witness=missed[1], note="the network itself misses ε at the witness")
+
+
+def _rounded(total: Claim, dtype: str, added: float, where: str) -> Claim:
+    """The claim about evaluation in a dtype, which adds this much."""
+    statement = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, {where}"
+    bound = float(np.nextafter(total.bound + added, np.inf))
+    known = total.known if total.known is not Known.PROVED or bound <= total.budget else Known.UNKNOWN
+    return Claim(f"total.{dtype}", statement, "R9", total.budget, bound, known, note=f"rounding adds at most {added:.3g}")
+
+
+def _of_site(site: SiteProof) -> Iterator[Claim]:
+    name, solution = site.name, site.solution
+    known = Known.PROVED if solution.settled else Known.UNKNOWN
+    where = "everywhere that it may be read" if site.kind == "block" else "on all values that it may read"
+    statement = f"|{name} − its slice of the network| {where}"
+    note = f"{solution.boxes:,} boxes; largest error found {solution.goal.found:.6g}"
+    bound = solution.bound
+    yield Claim(f"{site.kind}[{name}].error", statement, "Theorem 5.2, B9", bound, bound, known, note=note)
+    if site.kind != "block":
+        return
+    routed = site.routed and solution.settled
+    statement = f"every point gets an expert of {name} whose chart contains it, or whose piece owns it"
+    how = Known.PROVED if routed else Known.UNKNOWN
+    aside = "" if routed else "pieces next to an interface may be mistaken for each other; the error counts that in"
+    yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", 0.0, float(not routed), how, note=aside)
+    if site.charts:
+        yield _edges(f"block[{name}].cover", solution.trees, solution.manifold)
+    yield from _scores(f"block[{name}].", site.scores)
+
+
+def _scores(prefix: str, scores: ScoreProof | None) -> Iterator[Claim]:
+    """|t − τ| ≤ δ, and with it the margin max τ; nothing where no scores were followed."""
+    if scores is None:
+        return
+    promise, trees = scores.promise, scores.trees
     open_ = [line for name, tree in trees.items() for line in _open_boxes(name, tree)]
-    refuted = next((judge for judge in judges if judge.violated is not None), None)
-    known = Known.UNKNOWN if open_ else Known.PROVED
+    refuted = next((judge for judge in scores.judges if judge.violated is not None), None)
+    known, bound = Known.UNKNOWN if open_ else Known.PROVED, scores.bound
     note = f"boxes are open, such as {'; '.join(open_[:NAMED])}" if open_ else f"{sum(map(len, trees.values())):,} boxes"
     witness = None
     if refuted is not None and refuted.violated is not None:
-        atlas = refuted.manifold.atlas
-        witness = tuple(map(float, atlas.parametrise(refuted.chart, refuted.violated[0]).ambient[0]))
+        points = refuted.manifold.atlas.parametrise(refuted.chart, refuted.violated[0])
+        witness = tuple(map(float, points.ambient[0]))
         known, bound, note = Known.REFUTED, refuted.violated[1], "proved to be missed at the witness"
-    plateau = promise.plateau_level is not None
-    step = "B12" if plateau else "Theorem 4.8 step 1"
+    steps = ("B12", "B12") if promise.plateau_level is not None else ("Theorem 4.8 step 1", "Theorem 4.8 step 3")
     statement = f"for every x ∈ M: max_i |{promise.symbol}_i(x) − τ_i(x)| ≤ δ, τ the real-arithmetic function of the stored weights"
-    tau = Claim("routing.tau", statement, step, promise.delta, bound, known, witness=witness, note=note)
+    yield Claim(f"{prefix}routing.tau", statement, steps[0], promise.delta, bound, known, witness=witness, note=note)
     floor = promise.floor - promise.delta
-    least = min(judge.least for judge in judges)
-    margin = Claim(
-        "routing.max_tau",
-        f"for every x ∈ M: max_i τ_i(x) ≥ {floor:.6g}",
-        "B12" if plateau else "Theorem 4.8 step 3",
-        floor,
-        least if not open_ else -np.inf,
-        Known.UNKNOWN if open_ else Known.PROVED,
-        ">=",
-        note="" if open_ else "the bound is the least that was proved of any box",
-    )
-    return tau, margin
+    statement = f"for every x ∈ M: max_i τ_i(x) ≥ {floor:.6g}"
+    known = Known.UNKNOWN if open_ else Known.PROVED
+    note = "" if open_ else "the bound is the least that was proved of any box"
+    yield Claim(f"{prefix}routing.max_tau", statement, steps[1], floor, scores.least, known, ">=", note=note)
 
 
-def _inference(total: Claim, epsilon: float, roundings: Mapping[str, Rounding]) -> Iterator[Claim]:
-    for dtype, rounding in sorted(roundings.items(), reverse=True):
-        added = float(rounding.outputs.max())
-        statement = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, in any order of summation"
-        bound = float(np.nextafter(total.bound + added, np.inf))
-        known = total.known if total.known is not Known.PROVED or bound <= epsilon else Known.UNKNOWN
-        yield Claim(f"total.{dtype}", statement, "R9", epsilon, bound, known, note=f"rounding adds at most {added:.3g}")
-
-
-def edge_claim(trees: Mapping[str, Tree], manifold: EnclosedManifold) -> Claim:
+def _edges(name: str, trees: Mapping[str, Tree], manifold: EnclosedManifold) -> Claim:
     """No point on an edge of a chart box is left to that chart alone."""
     bare = 0
     witness: tuple[float, ...] | None = None
@@ -105,7 +139,7 @@ def edge_claim(trees: Mapping[str, Tree], manifold: EnclosedManifold) -> Claim:
             witness = tuple(map(float, manifold.atlas.embed(manifold.charts[p].chart.inverse(middle))))
     statement = "ρ_i < 1/E wherever chart i ends and M does not: no chart has an edge that others do not cover (boxes that may)"
     known = Known.UNKNOWN if bare else Known.PROVED
-    return Claim("cover", statement, "Theorem 4.8 step 3", 0.0, float(bare), known, witness=witness)
+    return Claim(name, statement, "Theorem 4.8 step 3", 0.0, float(bare), known, witness=witness)
 
 
 def _open_boxes(name: str, tree: Tree) -> list[str]:
@@ -117,13 +151,3 @@ def _open_boxes(name: str, tree: Tree) -> list[str]:
     order = rows[np.argsort(-(upper[rows] - lower[rows]).prod(1), kind="stable")][:NAMED]
     sides = [" × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(lower[n], upper[n], strict=True)) for n in order]
     return [f'"{name}" {side}' for side in sides]
-
-
-def _refutation(network: Network, task: ManifoldTask, goal: Goal) -> tuple[float, tuple[float, ...]] | None:
-    """The error at the worst point found and the point, if the network itself violates ε there."""
-    if goal.where is None or not goal.missed:
-        return None
-    chart, intrinsic = goal.where
-    points = task.atlas.parametrise(chart, intrinsic)
-    error = np.abs(np.asarray(network(points.ambient.astype(network.dtype)), float) - task.evaluate(points)).max()
-    return (float(error), tuple(map(float, points.ambient[0]))) if not error <= goal.epsilon else None

@@ -153,10 +153,11 @@ class _Layer:
 
 
 class EnclosedNetwork:
-    """A network on points y, |y| ≤ size, of which it reads Q·y."""
+    """A network near points y: it reads Q·z for some z within `moves` of y, |z| ≤ size."""
 
-    def __init__(self, network: Network, embedding: Array | None, size: Array) -> None:
+    def __init__(self, network: Network, embedding: Array | None, size: Array, moves: Array | None = None) -> None:
         D = len(network.inputs)
+        self.moves = None if moves is None else Interval(-moves, moves)
         self.network, self.embedding, self.size = network, embedding, size
         carries: Indices = np.arange(D)
         self.layers: list[_Layer] = []
@@ -168,6 +169,7 @@ class EnclosedNetwork:
 
     def start(self, y: TaylorForms) -> State:
         """What arrives at the first layer."""
+        y = y if self.moves is None else y.plus(self.moves)
         return State(np.arange(len(y)), y, np.arange(len(self.network.inputs)), None)
 
     def before_last(self, y: TaylorForms, eta: float) -> State:

@@ -16,13 +16,20 @@ SAME = ("total", "routing.tau", "routing.max_tau")
 
 
 def expert_bounds(certificate: Certificate) -> dict[str, float]:
-    """For every expert what is proved of |f − expert| wherever the gate may choose it; experts that it never may are left out."""
-    worst = np.full(len(certificate.winners), -np.inf)
-    for tree in certificate.trees.values():
-        leaf = np.repeat(np.arange(len(tree)), np.diff(tree.offsets))
-        settled = tree.tags[leaf] == PROVED
-        np.maximum.at(worst, tree.members[settled], tree.bounds[leaf[settled]])
-    return {name: float(bound) for name, bound in zip(certificate.winners, worst, strict=True) if bound >= 0}
+    """For every expert, called like its claim, what is proved of |f − expert| wherever the gate may choose it; others are left out."""
+    found: dict[str, float] = {}
+    for site in certificate.sites:
+        if site.folded:
+            continue
+        prefix = "" if certificate.kind == "manifold" else f"{site.kind}[{site.name}]."
+        winners = site.part.network.layers[-1].names
+        worst = np.full(len(winners), -np.inf)
+        for tree in site.solution.trees.values():
+            leaf = np.repeat(np.arange(len(tree)), np.diff(tree.offsets))
+            settled = tree.tags[leaf] == PROVED
+            np.maximum.at(worst, tree.members[settled], tree.bounds[leaf[settled]])
+        found |= {f"{prefix}expert[{name}]": float(bound) for name, bound in zip(winners, worst, strict=True) if bound >= 0}
+    return found
 
 
 def with_proofs(ledger: Ledger, certificate: Certificate) -> Ledger:
@@ -37,11 +44,11 @@ def with_proofs(ledger: Ledger, certificate: Certificate) -> Ledger:
 
 def _with_proofs(claim: Claim, proved: Mapping[str, Claim], bounds: Mapping[str, float]) -> Claim:
     children = tuple(_with_proofs(child, proved, bounds) for child in claim.children)
-    name = claim.name.removeprefix("expert[").removesuffix("]")
-    if claim.name == f"expert[{name}]" and name in bounds:
-        statement = f"|f − expert {name}| wherever the gate may choose it"
-        children = (*children, Claim(f"{claim.name}.proved", statement, "B8", bounds[name], bounds[name], Known.PROVED))
-    if claim.name in SAME and claim.name in proved:
+    if claim.name in bounds:
+        bound = bounds[claim.name]
+        statement = f"|f − {claim.name}| wherever the gate may choose it"
+        children = (*children, Claim(f"{claim.name}.proved", statement, "B8", bound, bound, Known.PROVED))
+    if claim.name.endswith(SAME) and claim.name in proved:
         found = proved[claim.name]
         return replace(claim, bound=found.bound, known=Known.PROVED, samples=None, witness=None, note=found.note, children=children)
     return replace(claim, children=children)

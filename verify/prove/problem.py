@@ -1,13 +1,12 @@
 """One problem of a proof: a network that is to follow a task, solved by branch and bound over the charts of the task.
 
-A whole model is one problem; a task graph has one for every block and every smooth combination.
+A task graph has one for every site; a task on one manifold is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -17,17 +16,17 @@ from ...atlas import Array, ManifoldTask, Points
 from ...errors import InvalidArgument
 from ...intervals import Interval
 from ...moe.network import Network
+from ...moe.promise import ScorePromise
 from ...progress import gauge
 from ..ascent import Ground, ascend
-from ..versions import versions
 from .checkpoint import Checkpoint
 from .error import EnclosedTarget, ErrorJudge, Goal
 from .forward import EnclosedNetwork
-from .manifold import EnclosedManifold
+from .manifold import EnclosedManifold, cells
 from .rounding import GENEROUS, Rounding, gamma
 from .rounding import network as network_rounding
-from .scores import ScoresJudge
-from .tree import Judge, Search, Tree
+from .scores import EnclosedScores, ScoresJudge
+from .tree import Search, Tree
 
 BATCH, BATCH_PER_EXPERT = 8192, 1024
 """Boxes judged at a time: this many, or this many per expert, so that each expert gets enough of them at once."""
@@ -43,8 +42,9 @@ SIZING = 1 << 12
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """|f(y) − Ψ(Q·y)| for every point y of the task's manifold, Q its embedding."""
+    """|f(y) − Ψ(Q·z)| for every point y of the task's manifold and every z within `moves` of it, Q its embedding."""
 
+    name: str
     network: Network
     task: ManifoldTask
     chosen: tuple[int, ...] | None = None
@@ -53,6 +53,26 @@ class Problem:
     """Whether the winner's chart has to contain the point."""
     computed: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
     """dtype ↦ (inputs,): how far evaluation in floats has already taken the inputs."""
+    moves: Array | None = None
+    """(k,): how far z may be from y, coordinate by coordinate; None: z = y."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreProof:
+    """The boxes on which τ follows the scores that were promised."""
+
+    promise: ScorePromise
+    trees: Mapping[str, Tree]
+    judges: Sequence[ScoresJudge]
+
+    @property
+    def bound(self) -> float:
+        return max(tree.bound for tree in self.trees.values())
+
+    @property
+    def least(self) -> float:
+        """max τ is at least this, unless a box is open."""
+        return min(judge.least for judge in self.judges) if all(tree.settled for tree in self.trees.values()) else -np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,63 +94,80 @@ class Solution:
         return max(found.logits for found in self.roundings.values())
 
     @property
+    def bound(self) -> float:
+        """What the boxes prove, ∞ if one is open."""
+        return max((tree.bound for tree in self.trees.values()), default=0.0)
+
+    @property
     def settled(self) -> bool:
         return all(tree.settled for tree in self.trees.values())
 
+    @property
+    def boxes(self) -> int:
+        return sum(map(len, self.trees.values()))
 
-def solve(
-    problem: Problem,
-    *,
-    epsilon: float | None,
-    tightness: float | None,
-    floor: float | None = None,
-    boxes: int,
-    deadline: float,
-    seed: int,
-    checkpoint: str | Path | None = None,
-    doing: str = "proving",
-) -> Solution:
-    """Branch and bound until every box is settled or the budget is spent; see `certify`."""
-    network, task = problem.network, problem.task
-    manifold, target = EnclosedManifold(task.atlas), EnclosedTarget(task)
-    size = base_size(manifold)
-    enclosed = EnclosedNetwork(network, task.atlas.embedding, size)
-    roundings = {str(dtype): _rounding_in(problem, size, dtype) for dtype in {np.dtype(float), network.dtype}}
-    eta = max(found.logits for found in roundings.values())
-    if floor is None:
-        floor = 0.0 if epsilon is None else NEGLIGIBLE * epsilon
-    goal = Goal(np.inf if epsilon is None else epsilon, tightness, floor, slack=float(roundings["float64"].outputs.max()))
-    _seed(goal, problem, seed)
-    judges = [
-        ErrorJudge(p, manifold, enclosed, target, goal, eta, problem.valid, None if problem.chosen is None else problem.chosen[p])
-        for p in range(len(manifold.charts))
-    ]
-    roots = [(np.array(c.chart.domain.lower), np.array(c.chart.domain.upper)) for c in manifold.charts]
-    options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()}
-    saved = Checkpoint(checkpoint, network, task, goal, options)
-    searches = saved.searches(roots)
-    try:
-        run(searches, judges, doing, boxes, deadline, saved)
-    except KeyboardInterrupt:
-        saved.save(searches, now=True)
-        raise
-    saved.finish(searches)
-    trees = {c.chart.name: search.tree() for c, search in zip(manifold.charts, searches, strict=True)}
-    lowest = np.min([np.broadcast_to(judge.lowest, (task.outputs,)) for judge in judges], axis=0)
-    highest = np.max([np.broadcast_to(judge.highest, (task.outputs,)) for judge in judges], axis=0)
-    return Solution(problem, manifold, enclosed, goal, roundings, trees, Interval(lowest, highest))
+
+class Attempt:
+    """A problem that is being solved: a search for every chart of it."""
+
+    def __init__(self, problem: Problem, goal: Goal, seed: int, saved: Checkpoint) -> None:
+        network, task = problem.network, problem.task
+        self.problem, self.goal = problem, goal
+        self.manifold = EnclosedManifold(task.atlas)
+        target = EnclosedTarget(task)
+        size = base_size(self.manifold) + (0.0 if problem.moves is None else problem.moves)
+        self.enclosed = EnclosedNetwork(network, task.atlas.embedding, size, problem.moves)
+        self.roundings = {str(dtype): _rounding_in(problem, size, dtype) for dtype in {np.dtype(float), network.dtype}}
+        self.eta = max(found.logits for found in self.roundings.values())
+        goal.slack = self.roundings["float64"].outputs
+        _seed(goal, problem, seed)
+        self.judges = [
+            ErrorJudge(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen)
+            for p, chosen in enumerate(problem.chosen or [None] * len(self.manifold.charts))
+        ]
+        self.searches = [saved.search(f"errors/{problem.name}/{p}", judge, *self.root(p)) for p, judge in enumerate(self.judges)]
+
+    def root(self, chart: int) -> tuple[Array, Array]:
+        domain = self.manifold.charts[chart].chart.domain
+        return np.array(domain.lower), np.array(domain.upper)
+
+    def solution(self) -> Solution:
+        """What the searches amount to so far."""
+        outputs = self.problem.task.outputs
+        lowest = np.min([np.broadcast_to(judge.lowest, (outputs,)) for judge in self.judges], axis=0)
+        highest = np.max([np.broadcast_to(judge.highest, (outputs,)) for judge in self.judges], axis=0)
+        trees = _by_name(self.manifold, self.searches)
+        return Solution(self.problem, self.manifold, self.enclosed, self.goal, self.roundings, trees, Interval(lowest, highest))
+
+
+class ScoreAttempt:
+    """The claims about τ of a problem that is solved: a search for every chart."""
+
+    def __init__(self, solved: Solution, promise: ScorePromise, saved: Checkpoint) -> None:
+        self.manifold, self.promise = solved.manifold, promise
+        reference = EnclosedScores(solved.manifold, promise)
+        self.judges = [
+            ScoresJudge(p, solved.manifold, solved.enclosed, reference, promise, solved.eta) for p in range(len(solved.manifold.charts))
+        ]
+        self.searches = [
+            saved.search(f"scores/{solved.problem.name}/{p}", judge, tree.lower, tree.upper)
+            for p, (judge, tree) in enumerate(zip(self.judges, solved.trees.values(), strict=True))
+        ]
+
+    def solution(self) -> ScoreProof:
+        return ScoreProof(self.promise, _by_name(self.manifold, self.searches), self.judges)
+
+
+def _by_name(manifold: EnclosedManifold, searches: Sequence[Search]) -> dict[str, Tree]:
+    return {enclosed.chart.name: search.tree() for enclosed, search in zip(manifold.charts, searches, strict=True)}
 
 
 def base_size(manifold: EnclosedManifold) -> Array:
     """max |y_k| over M, bounded, (k,). Raises `InvalidArgument` for a chart whose image cannot be bounded."""
     sizes = []
     for p, enclosed in enumerate(manifold.charts):
-        domain, d = enclosed.chart.domain, enclosed.chart.dimension
-        per_side = max(1, int(SIZING ** (1 / d)))
-        edges = [np.linspace(low, high, per_side + 1) for low, high in zip(domain.lower, domain.upper, strict=True)]
-        lower = np.stack(np.meshgrid(*(edge[:-1] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
-        upper = np.stack(np.meshgrid(*(edge[1:] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
-        place = manifold.place(p, lower, upper)
+        domain = enclosed.chart.domain
+        place = manifold.place(p, *cells(domain.lower, domain.upper, SIZING))
         reach = place.y.range().magnitude[~manifold.outside(place)]
         if not np.isfinite(reach).all():
             raise InvalidArgument(f'chart "{enclosed.chart.name}": its inverse is not bounded over its box, so nothing can be proved on it')
@@ -171,28 +208,30 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
     note(*ascend(Ground(task.atlas), points[worst], error, seed))
 
 
-def run(
-    searches: Sequence[Search],
-    judges: Sequence[ErrorJudge] | Sequence[ScoresJudge],
-    doing: str,
-    boxes: int,
-    deadline: float,
-    saved: Checkpoint | None = None,
-) -> None:
-    """All charts, side by side where joblib is told so."""
-    manifold = judges[0].manifold
-    d, k = manifold.atlas.dimension, manifold.atlas.base_dimension
-    limit = MOST_COEFFICIENTS // (k * (1 + d + d * (d + 1) // 2))
-    batch = int(np.clip(BATCH_PER_EXPERT * len(manifold.atlas), BATCH, max(limit, BATCH)))
+def run(attempts: Sequence[Attempt] | Sequence[ScoreAttempt], doing: str, most: int, deadline: float, saved: Checkpoint) -> None:
+    """All charts of all attempts, side by side where joblib is told so; `most` boxes in every search."""
+    searches = [search for attempt in attempts for search in attempt.searches]
+    if not searches:
+        return
     with gauge(doing, 1.0) as show:
 
         def after(_: Search) -> None:
-            show(sum(search.volume for search in searches) / len(searches), judges[0].remark)
-            if saved is not None:
-                saved.save(searches)
+            show(sum(search.volume for search in searches) / len(searches), attempts[0].judges[0].remark)
+            saved.save()
 
-        def one(search: Search, judge: Judge) -> None:
-            search.run(judge, batch=batch, most=boxes // len(searches), deadline=deadline, after=after)
+        jobs = (
+            delayed(search.run)(judge, batch=_batch(attempt.manifold), most=most, deadline=deadline, after=after)
+            for attempt in attempts
+            for search, judge in zip(attempt.searches, attempt.judges, strict=True)
+        )
+        try:
+            Parallel(prefer="threads", require="sharedmem")(jobs)
+        except KeyboardInterrupt:
+            saved.save(now=True)
+            raise
 
-        jobs = (delayed(one)(search, judge) for search, judge in zip(searches, judges, strict=True))
-        Parallel(prefer="threads", require="sharedmem")(jobs)
+
+def _batch(manifold: EnclosedManifold) -> int:
+    d, k = manifold.atlas.dimension, manifold.atlas.base_dimension
+    limit = MOST_COEFFICIENTS // (k * (1 + d + d * (d + 1) // 2))
+    return int(np.clip(BATCH_PER_EXPERT * len(manifold.atlas), BATCH, max(limit, BATCH)))

@@ -8,17 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from ...atlas import ManifoldTask, TaskGraph
+from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
+from ...moe.channels import Channel, Input, Score, Value
+from ...moe.design import Design, design_of
 from ...moe.model import Model
 from ...moe.network import Network
-from ...moe.promise import ScorePromise
 from ..versions import versions
 from .certificate import Certificate
-from .claims import claims, score_claims
-from .graph_claims import certify_graph
-from .problem import Problem, run, solve
-from .scores import EnclosedScores, ScoresJudge
-from .tree import Search, Tree
+from .checkpoint import Checkpoint
+from .claims import Miss, graph_claims, manifold_claims
+from .error import Goal
+from .proof import Asked, Proof
+from .readout import read_out
+from .sites import NotProvableError
+
+SAMPLED = 1 << 14
+"""Points at which the whole network is compared with a graph before anything is proved."""
 
 
 def certify(
@@ -38,63 +44,90 @@ def certify(
     hand-made) and its task; no ledger is needed. What is proved is about the real-arithmetic function of the stored weights, and, as
     claims of their own, about evaluating it in float64 and in the dtype of the weights. The search stops when every box is settled: when
     its bound is ≤ ε and within `tightness` times the largest error found (None: ≤ ε suffices); or at `boxes` boxes or after `seconds`,
-    and then claims are UNKNOWN with the worst boxes named; or at a point that violates ε, which refutes. `epsilon`: that of the model if
-    not given; a network alone may do without, and then the least bound within `tightness` is proved. `checkpoint`: a file to which
-    progress is written and from which an interrupted run goes on (not for a target that is a Python function, nor for a graph).
-    Deterministic for a seed, but for the clock.
+    and then claims are UNKNOWN with the worst boxes named; or at a point that violates ε, which refutes. Of a graph, whose errors add up,
+    every site is proved within `tightness`. `epsilon`: that of the model if not given; a network alone may do without, and then the
+    least bound within `tightness` is proved. `checkpoint`: a file to which progress is written and from which an interrupted run goes on
+    (not for a target that is a Python function). Deterministic for a seed, but for the clock.
 
     Raises `InvalidArgument` if network and task do not fit each other, for a target or charts that cannot be enclosed (naming the
     part), or for arguments out of their domain.
     """
     network, given, epsilon = _arguments(model, task, epsilon, tightness, boxes, seconds)
     started = time.monotonic()
-    deadline = started + seconds
-    if isinstance(given, TaskGraph):
-        judged, trees, found, eta = certify_graph(
-            network, given, epsilon=epsilon, tightness=tightness, boxes=boxes, deadline=deadline, seed=seed
-        )
-        bound = np.inf if epsilon is None else epsilon
-        spent = time.monotonic() - started
-        return Certificate(
-            given.name, str(network.dtype), bound, tightness, judged, trees, {}, (), found, eta, spent, versions(), network, given
-        )
-    task = given
-    promise = ScorePromise.from_facts(model.facts, len(network.layers[-1])) if isinstance(model, Model) else None
-    solved = solve(
-        Problem(network, task),
-        epsilon=epsilon,
-        tightness=tightness,
-        boxes=boxes,
-        deadline=deadline,
-        seed=seed,
-        checkpoint=checkpoint,
-    )
-    manifold, goal, trees = solved.manifold, solved.goal, dict(solved.trees)
-    judged = claims(trees, manifold, network, task, goal, solved.roundings)
-    scores: dict[str, Tree] = {}
-    if promise is not None and not promise.balls and not goal.missed:
-        reference = EnclosedScores(manifold, promise)
-        followed = [ScoresJudge(p, manifold, solved.enclosed, reference, promise, solved.eta) for p in range(len(trees))]
-        again = [Search(tree.lower, tree.upper) for tree in trees.values()]
-        run(again, followed, "proving scores", boxes, deadline)
-        scores = dict(zip(trees, (search.tree() for search in again), strict=True))
-        judged += score_claims(scores, followed, promise)
+    graph = as_graph(given)
+    alone = graph.blocks[0].given
+    """The task, if it is one on one manifold."""
+    if isinstance(model, Model):
+        design = model.design
+    elif alone is not None:
+        design = design_of(network, graph.blocks[0].name, graph.blocks[0].names, graph.blocks[0].components)
+    else:
+        design = _design_by_names(network, graph)
+    asked = Asked(epsilon, tightness, boxes, started + seconds, seed)
+    options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()}
+    saved = Checkpoint(checkpoint, network, given, options)
+    found, missed = (0.0, None) if alone is not None else _sampled(network, graph, asked)
+    proof = Proof(network, design, graph, asked, saved, found if epsilon is None else epsilon) if missed is None else None
+    result, note = None, f"largest error found {found:.6g}"
+    if proof is not None:
+        proof.prove()
+        try:
+            result = read_out(proof)
+        except NotProvableError as why:
+            note = str(why)
+        if not any(site.solution.goal.missed for site in proof.sites.values()):
+            proof.follow_scores()
+    saved.finish()
+    sites = {} if proof is None else proof.sites
+    if alone is not None:
+        (site,) = sites.values()
+        found, missed = site.solution.goal.found, _seen(network, alone, site.solution.goal)
+        claims = manifold_claims(site, epsilon, missed)
+    else:
+        claims = graph_claims(sites, result, epsilon, note, missed)
     return Certificate(
-        task=task.name,
+        task=given.name,
         dtype=str(network.dtype),
-        epsilon=goal.epsilon,
+        epsilon=np.inf if epsilon is None else epsilon,
         tightness=tightness,
-        claims=judged,
-        trees=trees,
-        scores=scores,
-        winners=network.layers[-1].names,
-        found=goal.found,
-        eta=solved.eta,
+        claims=claims,
+        sites=tuple(sites.values()),
+        read_out=result,
+        found=found,
         seconds=time.monotonic() - started,
         versions=versions(),
         network=network,
-        problem=task,
+        problem=given,
     )
+
+
+def _design_by_names(network: Network, graph: TaskGraph) -> Design:
+    """What the channels of a network alone are, whose names say so; nothing is known of its sites."""
+    known: dict[str, Channel] = {name: Input(k) for k, name in enumerate(network.inputs)}
+    known |= {f"y[{name}]": Value(name) for node in graph.nodes for name in node.components}
+    known |= {f"tau[{block.name}][{piece}]": Score(block.name, piece) for block in graph.blocks for piece in block.names}
+    named = [network.inputs, *(layer.channels for layer in network.layers)]
+    states = tuple(tuple(known.get(name, Value(f"layer{n}[{k}]")) for k, name in enumerate(names)) for n, names in enumerate(named))
+    return Design(states, ())
+
+
+def _sampled(network: Network, graph: TaskGraph, asked: Asked) -> tuple[float, Miss | None]:
+    """The largest error on sampled points, and where, if it is above ε: nothing has to be proved then."""
+    points = graph.sample(SAMPLED, asked.seed, low_discrepancy=True)
+    error = np.abs(np.asarray(network(points.astype(network.dtype)), float) - graph.evaluate(points)).max(1)
+    error = np.where(np.isnan(error), np.inf, error)
+    worst = int(np.argmax(error))
+    found = float(error[worst])
+    return found, (found, tuple(map(float, points[worst]))) if asked.epsilon is not None and found > asked.epsilon else None
+
+
+def _seen(network: Network, task: ManifoldTask, goal: Goal) -> Miss | None:
+    """The error at the worst point found and the point, if the network itself violates ε there."""
+    if goal.where is None or not goal.missed:
+        return None
+    points = task.atlas.parametrise(*goal.where)
+    error = np.abs(np.asarray(network(points.ambient.astype(network.dtype)), float) - task.evaluate(points)).max()
+    return (float(error), tuple(map(float, points.ambient[0]))) if not error <= goal.epsilon else None
 
 
 def _arguments(
@@ -123,12 +156,12 @@ def _arguments(
         raise InvalidArgument(f"tightness must be above 1, got {tightness}: no bound is below the error itself")
     if boxes < 1 or not seconds > 0:
         raise InvalidArgument(f"boxes and seconds must be positive, got {boxes} and {seconds}")
+    graph = as_graph(given)
     reads, writes = len(network.inputs), len(network.outputs)
-    dimension = given.ambient_dimension if isinstance(given, TaskGraph) else given.atlas.ambient_dimension
-    if (reads, writes) != (dimension, given.outputs):
-        needed = f"R^{dimension} to R^{given.outputs}"
+    if (reads, writes) != (graph.ambient_dimension, graph.outputs):
+        needed = f"R^{graph.ambient_dimension} to R^{graph.outputs}"
         raise InvalidArgument(f"the network maps R^{reads} to R^{writes}, task {given.name!r} needs {needed}")
-    if isinstance(given, ManifoldTask) and len(network.layers[-1]) != len(given.atlas):
-        experts = len(network.layers[-1])
-        raise InvalidArgument(f"the last gate chooses from {experts} experts, but the atlas has {len(given.atlas)} charts")
+    experts, charts = len(network.layers[-1]), len(graph.blocks[0])
+    if graph.blocks[0].given is not None and experts != charts:
+        raise InvalidArgument(f"the last gate chooses from {experts} experts, but the atlas has {charts} charts")
     return network, given, epsilon

@@ -38,8 +38,8 @@ class Rounding:
 
     logits: float
     """η: every logit of every layer is computed to within this…"""
-    outputs: Array
-    """…and the output of each expert of the last layer to within this, (stored experts,), largest component."""
+    outputs: float
+    """…and the output of every expert of the last layer to within this, largest component."""
 
 
 def gamma(n: int, dtype: DTypeLike) -> float:
@@ -74,12 +74,12 @@ def network(weights: Network, size: Array, computed: Array, dtype: DTypeLike) ->
     error = GENEROUS * (computed + one)
     x = Magnitudes(size, np.where(size + error < float(np.finfo(dtype).max), error, np.inf))
     eta = 0.0
-    outputs = np.zeros(0)
+    outputs = 0.0
     for layer in weights.layers:
         eta = max(eta, float(affine(layer.affine_gate, x, dtype).error.max()))
         inputs = x if layer.reads is None else Magnitudes(x.size[list(layer.reads)], x.error[list(layer.reads)])
         each = [net(expert, inputs, dtype) for expert in layer.experts]
-        outputs = np.array([found.error.max() for found in each])
+        outputs = max(float(found.error.max()) for found in each)
         x = each[0]
         for found in each[1:]:
             x = x.joined(found)

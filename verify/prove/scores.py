@@ -6,10 +6,12 @@ the error small although they fail, and a network nobody compiled has none of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import sympy
+from numpy.typing import NDArray
 
 from ...atlas import Array, Chart, ExpressionMap
 from ...intervals import Flags, Interval
@@ -17,7 +19,7 @@ from ...moe.promise import ScorePromise
 from ..enclosure import ExpressionEnclosure, TaylorForms
 from .error import ELSEWHERE, OUTSIDE, PROVED, longest_side
 from .forward import EnclosedNetwork, Indices
-from .manifold import EnclosedManifold, Place
+from .manifold import EnclosedManifold, Place, cells
 from .tree import Verdicts
 
 CELLS = 256
@@ -128,12 +130,8 @@ def _float(value: float) -> sympy.Rational:
 
 def _image(manifold: EnclosedManifold, j: int) -> tuple[Array, Array]:
     """Boxes in space, (cells, k) corners, that together hold the image of chart j."""
-    domain, d = manifold.charts[j].chart.domain, manifold.atlas.dimension
-    per_side = max(1, int(CELLS ** (1 / d)))
-    edges = [np.linspace(low, high, per_side + 1) for low, high in zip(domain.lower, domain.upper, strict=True)]
-    lower = np.stack(np.meshgrid(*(edge[:-1] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
-    upper = np.stack(np.meshgrid(*(edge[1:] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
-    place = manifold.place(j, lower, upper)
+    domain = manifold.charts[j].chart.domain
+    place = manifold.place(j, *cells(domain.lower, domain.upper, CELLS))
     kept = ~manifold.outside(place)
     where = place.y.range()
     return where.lower[kept], where.upper[kept]
@@ -163,6 +161,17 @@ class ScoresJudge:
     def remark(self) -> str:
         """For whoever is waiting."""
         return f"|t − τ| ≤ {self.promise.delta:.3g}"
+
+    def remember(self) -> dict[str, NDArray]:
+        """What it has seen."""
+        arrays = {"least": np.array([self.least])}
+        return arrays if self.violated is None else arrays | {"place": self.violated[0], "violation": np.array([self.violated[1]])}
+
+    def recall(self, arrays: Mapping[str, NDArray]) -> None:
+        """The inverse of `remember`."""
+        self.least = float(arrays["least"][0])
+        if "violation" in arrays:
+            self.violated = arrays["place"], float(arrays["violation"][0])
 
     def __call__(self, lower: Array, upper: Array) -> Verdicts:
         place = self.manifold.place(self.chart, lower, upper)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from ...atlas import Array
+from ...moe.channels import Channel
+from ...moe.design import Design
 from ...moe.network import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from .forward import carried_channels
 from .linear import pruned
@@ -43,15 +45,16 @@ class Slicer:
             before = self.origins[-1]
             self.origins.append([before[s] if s >= 0 else (number, c) for c, s in enumerate(source.tolist())])
 
-    def computed(self, channel: str) -> Origin | None:
-        """Where the channel of that name is computed first; None if no layer computes one."""
-        for number, layer in enumerate(self.network.layers, 1):
-            for c, name in enumerate(layer.channels):
-                if name == channel and self.origins[number][c] == (number, c):
-                    return number, c
+    def computed(self, design: Design, channel: Channel) -> Origin | None:
+        """Where a channel is computed first; None if no layer computes it."""
+        for number, place in enumerate(design.places):
+            if number and channel in place and self.origins[number][place[channel]] == (number, place[channel]):
+                return number, place[channel]
         return None
 
-    def slice(self, layer: int, channels: Collection[int], known: Collection[Origin]) -> Slice:
+    def slice(
+        self, layer: int, channels: Collection[int], known: Collection[Origin], spare: Origin = (0, 0), *, choosing: bool = False
+    ) -> Slice:
         """The part that computes channels behind layer number `layer` from inputs and numbers of `known` origin."""
         known = {*known, *((0, i) for i in range(len(self.network.inputs)))}
         wanted: Indices = np.array(sorted(channels), np.intp)

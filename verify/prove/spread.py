@@ -8,6 +8,7 @@ from ...atlas import Array, Box, ChartTarget, ExpressionMap, ManifoldTask, Tilin
 from ...intervals import Interval
 from ...intervals.gradients import GradientEnclosure
 from ..enclosure import ExpressionEnclosure, TaylorForms
+from .manifold import cells
 
 BOXES = 1 << 12
 """Per piece, on which gradients are enclosed."""
@@ -44,10 +45,7 @@ def spread(task: ManifoldTask, errors: Array, tiling: Tiling | None) -> Array:
 
 def _slopes(function: ExpressionMap, box: Box) -> Array:
     """sup |∂_k f| over a box, (outputs, d); ∞ where f may jump."""
-    per_side = max(1, int(BOXES ** (1 / box.dimension)))
-    edges = [np.linspace(low, high, per_side + 1) for low, high in zip(box.lower, box.upper, strict=True)]
-    lower = np.stack(np.meshgrid(*(edge[:-1] for edge in edges), indexing="ij"), axis=-1).reshape(-1, box.dimension)
-    upper = np.stack(np.meshgrid(*(edge[1:] for edge in edges), indexing="ij"), axis=-1).reshape(-1, box.dimension)
+    lower, upper = cells(box.lower, box.upper, BOXES)
     _, partials = GradientEnclosure(function)([Interval(low, high) for low, high in zip(lower.T, upper.T, strict=True)])
     return np.array([[float(partial.magnitude.max()) for partial in row] for row in partials])
 
@@ -69,17 +67,7 @@ def _jump(task: ManifoldTask, tiling: Tiling, errors: Array) -> Array:
             flat = lower == upper
             if (lower > upper).any() or not (flat & (errors > 0)).any():
                 continue
-            forms = _patches(lower, upper)
+            forms = TaylorForms.variables(*cells(lower, upper, BOXES))
             difference = ExpressionEnclosure(functions[p])(forms) - ExpressionEnclosure(functions[q])(forms)
             worst = np.maximum(worst, difference.range().magnitude.max(0))
     return worst
-
-
-def _patches(lower: Array, upper: Array) -> TaylorForms:
-    """A face in patches."""
-    wide = np.flatnonzero(lower < upper)
-    per_side = max(1, int(BOXES ** (1 / max(len(wide), 1))))
-    edges = [np.linspace(a, b, per_side + 1) if a < b else np.array([a, b]) for a, b in zip(lower, upper, strict=True)]
-    low = np.stack(np.meshgrid(*(edge[:-1] for edge in edges), indexing="ij"), axis=-1).reshape(-1, len(lower))
-    high = np.stack(np.meshgrid(*(edge[1:] for edge in edges), indexing="ij"), axis=-1).reshape(-1, len(lower))
-    return TaylorForms.variables(low, high)

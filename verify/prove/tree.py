@@ -79,6 +79,11 @@ class Tree:
     def settled(self) -> bool:
         return not (self.tags == UNSETTLED).any()
 
+    @property
+    def bound(self) -> float:
+        """What its leaves prove, ∞ if one was never judged."""
+        return float(self.bounds.max(initial=0.0))
+
     def leaves(self) -> tuple[Array, Array]:
         """Corners of all leaves, (leaves, d) each."""
         return leaves_of(self.lower, self.upper, self.cuts)

@@ -1,0 +1,328 @@
+"""`Proof`: one proof per site, then composition; few proofs for many pieces.
+
+The network is cut into slices (`slices`): what computes the channels of a site reads a few inputs and a few earlier values and nothing
+else, whatever the other channels are. So Σ E_l proofs are about all ∏ E_l pieces (B9); a task on one manifold is one site, whose slice is
+all of the network. Where a node reads values that are off by up to e_k, a block on charts is proved for every z within e_k of its
+points. On boxes it is proved on all z within e_k of what they may be, and |f(v) − Ψ(z)| ≤ |f(z) − Ψ(z)| + |f(v) − f(z)|, whose second
+part is at most Σ sup|∂_k f|·e_k plus what f jumps at interfaces (`spread`). What float64 adds is part of each e_k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sympy
+from scipy.linalg import block_diag
+
+from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, Input, ManifoldTask, TaskGraph, Tiling
+from ...atlas.graph import BoxPiece
+from ...expressions.parse import real_symbols
+from ...moe.channels import Value as ValueChannel
+from ...moe.design import Design
+from ...moe.network import Network
+from .checkpoint import Checkpoint
+from .error import Goal
+from .manifold import EnclosedManifold
+from .problem import NEGLIGIBLE, Attempt, Problem, ScoreAttempt, base_size, run
+from .rounding import GENEROUS
+from .sites import NotProvableError, SiteProof, Value
+from .slices import Origin, Slice, Slicer
+from .spread import enlarged, spread
+from .tiling import tiling_router
+
+SLACK = 2.0**-40
+"""Part by which ranges of values are widened, so that other enclosures can confirm them."""
+TIGHTEST = 1.05
+"""Tightness of the parts where none is asked for: errors add up, so none may be wasted."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `certify` was asked for."""
+
+    epsilon: float | None
+    tightness: float | None
+    boxes: int
+    """In all searches of errors together, and as many in those of scores."""
+    deadline: float
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A site whose searches are running."""
+
+    node: Block | Combine
+    channels: tuple[Origin, ...]
+    part: Slice
+    variables: tuple[str, ...]
+    moves: Array
+    attempt: Attempt
+    folded: bool = False
+
+
+class Proof:
+    """Proves the sites of a graph, those that read no values of each other side by side."""
+
+    def __init__(self, network: Network, design: Design, graph: TaskGraph, asked: Asked, saved: Checkpoint, scale: float) -> None:
+        """`scale`: an error from a `NEGLIGIBLE` part of which on no bound is sharpened."""
+        self.network, self.design, self.graph, self.asked, self.saved = network, design, graph, asked, saved
+        self.floor = NEGLIGIBLE * scale
+        self.slicer = Slicer(network)
+        self.sites: dict[str, SiteProof] = {}
+        self.values: dict[str, Value] = {}
+        """Components with a channel and a proof."""
+        self.expressions: dict[str, sympy.Expr] = dict(real_symbols(graph.coordinates))
+        """Every component in terms of coordinates, components with a channel, and components of folded blocks."""
+        self.folded: dict[str, Block] = {}
+        """Components that are computed inside the read-out only, and their block."""
+        self.missing: dict[str, str] = {}
+        """Why nothing can be proved of some nodes, in words."""
+        matrices = [np.eye(n.base_dimension) if n.domain.embedding is None else n.domain.embedding for n in graph.inputs]
+        self.embedding: Array = block_diag(*matrices)
+        """(D, coordinates): what the network reads of the coordinates."""
+        self.waiting = sum(len(block.domain.parametrising) for block in graph.blocks) + len(graph.combines)
+        """Searches that are still to be begun, at most."""
+        self.left = asked.boxes
+
+    def prove(self) -> None:
+        """All nodes but what is folded into the read-out."""
+        nodes: list[Block | Combine] = [node for node in self.graph.order if not isinstance(node, Input)]
+        while nodes:
+            unknown = {name for node in nodes for name in node.components}
+            level = [node for node in nodes if not unknown & set(node.reads)]
+            self.solve([opened for node in level if (opened := self._attempt(node)) is not None])
+            nodes = [node for node in nodes if node not in level]
+        order = {node.name: n for n, node in enumerate(self.graph.order)}
+        self.sites = dict(sorted(self.sites.items(), key=lambda item: order[item[0]]))
+
+    def follow_scores(self) -> None:
+        """Where scores are promised, prove that τ follows them."""
+        promises = {site.block: site.promise for site in self.design.sites if site.promise is not None and not site.promise.balls}
+        named = [name for name, proved in self.sites.items() if name in promises and proved.charts and not proved.folded]
+        attempts = [ScoreAttempt(self.sites[name].solution, promises[name], self.saved) for name in named]
+        most = self.asked.boxes // max(1, sum(len(attempt.searches) for attempt in attempts))
+        run(attempts, "proving scores", most, self.asked.deadline, self.saved)
+        for name, attempt in zip(named, attempts, strict=True):
+            self.sites[name] = replace(self.sites[name], scores=attempt.solution())
+
+    def _attempt(self, node: Block | Combine) -> Opened | None:
+        """The node's searches; none of a node without channels, nor of one about which nothing can be said."""
+        try:
+            return self._block(node) if isinstance(node, Block) else self._combine(node)
+        except NotProvableError as why:
+            self.missing[node.name] = str(why)
+            return None
+
+    def _block(self, block: Block) -> Opened | None:
+        channels = self._channels(block)
+        if channels is None:
+            self.folded |= dict.fromkeys(block.components, block)
+            self.expressions |= real_symbols(block.components)
+            return None
+        part = self.cut(channels, block.reads, choosing=not block.domain.exclusive)
+        return self.open(block, channels, part, self.task(block))
+
+    def _combine(self, node: Combine) -> Opened | None:
+        into = {symbol: self.expressions[self._stated(str(symbol))] for symbol in node.function.variables}
+        whole = [expression.xreplace(into) for expression in node.function.expressions]
+        channels = self._channels(node)
+        if channels is None or (node.name == self.graph.output and is_affine(whole)):
+            self.expressions |= dict(zip(node.components, whole, strict=True))
+            return None
+        names = tuple(sorted({str(symbol) for expression in whole for symbol in expression.free_symbols}))
+        lower, upper = zip(*(self._range(name) for name in names), strict=True)
+        domain = Tiling.whole(enlarged(Box(lower, upper), self.errors(names)), names)
+        target = ChartTarget((ExpressionMap(tuple(real_symbols(names).values()), tuple(whole)),))
+        task = ManifoldTask(node.name, _box_atlas(domain), target)
+        return self.open(node, channels, self.cut(channels, names), task, names)
+
+    def _stated(self, name: str) -> str:
+        """A component of which something is known. Raises `NotProvableError` for others."""
+        if name not in self.expressions:
+            node = self.graph.sources[name].name
+            raise NotProvableError(self.missing.get(node, f"nothing is proved of {node}"))
+        return name
+
+    def _channels(self, node: Block | Combine) -> tuple[Origin, ...] | None:
+        """Where the network computes the node's components, all behind one layer; None where they are folded into what reads them."""
+        found = [self.slicer.computed(self.design, ValueChannel(name)) for name in node.components]
+        last = len(self.network.layers)
+        if node.name == self.graph.output:
+            found = [(last, c) for c in range(len(self.network.outputs))]
+        known = tuple(origin for origin in found if origin is not None)
+        return known if len(known) == len(found) and len({layer for layer, _ in known}) == 1 else None
+
+    def cut(self, channels: Sequence[Origin], reads: Sequence[str], *, choosing: bool = False) -> Slice:
+        """The slice that computes these channels from inputs and proved values; `choosing`: its last gate stays, whatever it decides."""
+        if len(self.graph.nodes) == 2 and channels[0][0] == len(self.network.layers):
+            return Slice(self.network, tuple((0, k) for k in range(len(self.network.inputs))))
+        known = {value.origin for value in self.values.values()}
+        return self.slicer.slice(channels[0][0], [c for _, c in channels], known, self._anything(reads), choosing=choosing)
+
+    def _anything(self, names: Sequence[str]) -> Origin:
+        """A number that a node reads."""
+        for name in names:
+            if name in self.values:
+                return self.values[name].origin
+            if name in self.graph.coordinates:
+                return 0, int(np.flatnonzero(self.embedding[:, self.graph.coordinates.index(name)])[0])
+        return 0, 0
+
+    def _range(self, name: str) -> tuple[float, float]:
+        """What a coordinate or component lies in."""
+        if name in self.values:
+            return _wider(self.values[name].lower, self.values[name].upper)
+        source, k = self._input(name)
+        if source.box is None:
+            raise NotProvableError(f"{name} is a coordinate of a manifold, which a combination reads directly")
+        return source.box.lower[k], source.box.upper[k]
+
+    def _input(self, coordinate: str) -> tuple[Input, int]:
+        """The input that a coordinate is of, and which of its it is."""
+        for node in self.graph.inputs:
+            if coordinate in node.coordinates:
+                return node, node.coordinates.index(coordinate)
+        raise NotProvableError(f"{coordinate} is no coordinate of an input")
+
+    def size_of(self, coordinate: str) -> float:
+        """|coordinate| at most, on M."""
+        source, k = self._input(coordinate)
+        if isinstance(source.manifold, Box):
+            return float(np.abs(self._range(coordinate)).max())
+        return float(base_size(EnclosedManifold(source.manifold))[k])
+
+    def errors(self, names: Sequence[str]) -> Array:
+        """How far what the network has in place of these components may be from them."""
+        return np.array([self.values[name].error if name in self.values else 0.0 for name in names])
+
+    def matrix(self, part: Slice, names: Sequence[str]) -> Array:
+        """What each number that the slice reads is, as a combination of these components, (reads, names)."""
+        place = {self.values[name].origin: n for n, name in enumerate(names) if name in self.values}
+        matrix = np.zeros((len(part.reads), len(names)))
+        columns = [names.index(c) if c in names else -1 for c in self.graph.coordinates]
+        for row, origin in zip(matrix, part.reads, strict=True):
+            if origin in place:
+                row[place[origin]] = 1.0
+                continue
+            if origin[0] != 0:
+                raise NotProvableError("it reads an affine combination of computed values")
+            for k in np.flatnonzero(self.embedding[origin[1]]):
+                if columns[k] < 0:
+                    raise NotProvableError(f"it reads part of an embedded input, and the network mixes {self.graph.coordinates[k]} in")
+                row[columns[k]] = self.embedding[origin[1], k]
+        return matrix
+
+    def task(self, block: Block) -> ManifoldTask:
+        """The block as a task on what it reads: on its charts, or on its pieces, wider on the outside by what is read amiss."""
+        names = list(block.reads)
+        if unknown := [name for name in names if name not in self.values and name not in self.graph.coordinates]:
+            node = self.graph.sources[unknown[0]].name
+            raise NotProvableError(self.missing.get(node, f"it reads {unknown[0]}, an affine combination of computed values"))
+        domain = block.domain
+        if not isinstance(domain, Tiling):
+            return block.task
+        errors = self.errors(names)
+        for name, low, high in zip(names, domain.domain.lower, domain.domain.upper, strict=True):
+            least, most = self._range(name)
+            if least < low or most > high:
+                raise NotProvableError(f"{name} may be anywhere in [{least:.6g}, {most:.6g}], the pieces fill [{low:.6g}, {high:.6g}] only")
+        boxes = tuple(BoxPiece(piece.name, enlarged(piece.box, errors, domain.domain), piece.closed) for piece in domain.pieces)
+        target = ChartTarget(tuple(block.local(i) for i in range(len(block))))
+        return ManifoldTask(block.name, _box_atlas(Tiling(boxes, block.reads)), target)
+
+    def open(
+        self,
+        node: Block | Combine,
+        channels: tuple[Origin, ...],
+        part: Slice,
+        task: ManifoldTask,
+        names: Sequence[str] = (),
+        folded: bool = False,
+    ) -> Opened:
+        """The searches of a node, about `names` if it is no block."""
+        names = tuple(names or node.reads)
+        matrix, moves = self.matrix(part, names), self.errors(names)
+        known = {value.origin: value for value in self.values.values()}
+        computed = {
+            str(dtype): np.array([known[o].rounding.get(str(dtype), 0.0) if o in known else 0.0 for o in part.reads])
+            for dtype in {np.dtype(float), self.network.dtype}
+        }
+        tiling = node.domain if isinstance(node, Block) and isinstance(node.domain, Tiling) else None
+        chosen = None if tiling is None else tiling_router(part.network, tiling, matrix, beyond=bool(moves.any()))
+        charts = isinstance(node, Block) and tiling is None
+        problem = Problem(
+            node.name,
+            part.network,
+            ManifoldTask(task.name, _with_embedding(task.atlas, matrix), task.target),
+            chosen,
+            valid=charts,
+            computed=computed,
+            moves=moves if charts and moves.any() else None,
+        )
+        return Opened(node, channels, part, names, moves, Attempt(problem, self._goal(), self.asked.seed, self.saved), folded)
+
+    def _goal(self) -> Goal:
+        """The whole task's, if there is but one site; errors of several add up, so each has to be small, and none has an ε."""
+        if len(self.graph.nodes) == 2:
+            return Goal(np.inf if self.asked.epsilon is None else self.asked.epsilon, self.asked.tightness, self.floor)
+        tightness = TIGHTEST if self.asked.tightness is None else self.asked.tightness
+        return Goal(np.inf, tightness, self.floor / len(self.graph.nodes))
+
+    def solve(self, level: Sequence[Opened]) -> None:
+        """Run their searches, and keep what they prove."""
+        searches = [search for opened in level for search in opened.attempt.searches]
+        most = max(0, self.left) // max(self.waiting, len(searches), 1)
+        names = "" if len(self.graph.nodes) == 2 else " " + ", ".join(opened.node.name for opened in level)
+        run([opened.attempt for opened in level], f"proving{names}", most, self.asked.deadline, self.saved)
+        self.waiting -= len(searches)
+        self.left -= sum(search.nodes for search in searches)
+        for opened in level:
+            self._keep(opened)
+
+    def _keep(self, opened: Opened) -> None:
+        node, solution = opened.node, opened.attempt.solution()
+        charts = solution.problem.valid
+        values: tuple[Value, ...] = ()
+        if not opened.folded:
+            tiling = node.domain if isinstance(node, Block) and isinstance(node.domain, Tiling) else None
+            moved = np.zeros(len(node.components)) if charts else spread(solution.problem.task, opened.moves, tiling)
+            values = tuple(self._values(opened, moved))
+            self.values |= {value.component: value for value in values}
+            self.expressions |= real_symbols(node.components)
+        kind = "block" if isinstance(node, Block) else "combine"
+        proved = (node.components, opened.channels, opened.part, opened.variables, opened.moves, charts, solution, values)
+        self.sites[node.name] = SiteProof(node.name, kind, *proved, folded=opened.folded)
+
+    def _values(self, opened: Opened, moved: Array) -> Sequence[Value]:
+        solution = opened.attempt.solution()
+        rounding = {dtype: found.outputs for dtype, found in solution.roundings.items()}
+        found = []
+        for k, (name, origin) in enumerate(zip(opened.node.components, opened.channels, strict=True)):
+            lower, upper = float(solution.values.lower[k]), float(solution.values.upper[k])
+            slack = SLACK * max(abs(lower), abs(upper))
+            error = GENEROUS * (solution.bound + float(moved[k]) + rounding["float64"])
+            found.append(Value(name, origin, lower - slack, upper + slack, float(moved[k]), error, rounding))
+        return found
+
+
+def is_affine(expressions: Sequence[sympy.Expr]) -> bool:
+    return all(not sympy.diff(e, s).free_symbols for e in expressions for s in e.free_symbols)
+
+
+def _wider(lower: float, upper: float) -> tuple[float, float]:
+    """A box needs some width."""
+    return (lower, upper) if lower < upper else (float(np.nextafter(lower, -np.inf)), float(np.nextafter(upper, np.inf)))
+
+
+def _with_embedding(atlas: Atlas, matrix: Array) -> Atlas:
+    """The atlas in the coordinates that a slice reads; its maps stay what they are."""
+    identity = matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix)))
+    return Atlas(atlas.coordinates, atlas.charts, atlas.partition, atlas.cover, None if identity else matrix)
+
+
+def _box_atlas(tiling: Tiling) -> Atlas:
+    """Pieces as charts of their own coordinates; nothing has to cover their faces, which belong to them."""
+    return Atlas(tiling.coordinates, tiling.parametrising)

@@ -1,0 +1,91 @@
+"""What is known of a site once it is proved: the boxes, and what the nodes that read its values may rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...atlas import Array
+from .problem import ScoreProof, Solution
+from .slices import Origin, Slice
+
+
+class NotProvableError(Exception):
+    """Why nothing can be proved about a node, in words; becomes an unknown claim."""
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A component that has a channel: where, what it lies in, and how far the channel is from it."""
+
+    component: str
+    origin: Origin
+    lower: float
+    upper: float
+    spread: float
+    """How much the node changes where what it reads is off."""
+    error: float
+    """In real arithmetic and in float64."""
+    rounding: Mapping[str, float]
+    """dtype ↦ what evaluation in it adds."""
+
+    @property
+    def size(self) -> float:
+        """Its largest absolute value, bounded."""
+        return max(abs(self.lower), abs(self.upper))
+
+
+@dataclass(frozen=True, eq=False)
+class SiteProof:
+    """A block, or a combination with an expert of its own, and the boxes on which its slice of the network follows it."""
+
+    name: str
+    kind: str
+    """block or combine."""
+    components: tuple[str, ...]
+    channels: tuple[Origin, ...]
+    """What the slice computes."""
+    part: Slice
+    variables: tuple[str, ...]
+    """The coordinates and components that its boxes are about."""
+    moves: Array
+    """How far what the network has in the place of each may be from it."""
+    charts: bool
+    """Whether boxes are of coordinates of charts, or of the variables themselves."""
+    solution: Solution
+    values: tuple[Value, ...] = ()
+    """None of a block that is folded into the read-out."""
+    scores: ScoreProof | None = None
+    folded: bool = False
+
+    @property
+    def routed(self) -> bool:
+        """Whether every point gets an expert whose chart contains it, or whose piece owns it, once all boxes are settled."""
+        return self.charts or (self.solution.problem.chosen is not None and not self.moves.any())
+
+
+@dataclass(frozen=True, eq=False)
+class ReadOut:
+    """How |f − Ψ| follows: what was proved of the output's own site, or f = Σ a_k·v_k + g against Σ w_k·(v_k + δ_k) + g̃ (R10)."""
+
+    error: Array
+    """(outputs,)."""
+    rounding: Mapping[str, float]
+    """dtype ↦ what evaluation of the whole network in it adds."""
+    site: str | None = None
+    components: tuple[str, ...] = ()
+    task: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """a, (outputs, components)."""
+    network: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """w."""
+    block: str | None = None
+    """The folded site that g is."""
+    constant: Array = field(default_factory=lambda: np.zeros(0))
+    """|g − g̃| where both are constant."""
+    spread: Array = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def bound(self) -> float:
+        return float(self.error.max())
