@@ -40,7 +40,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         # the artefact
         "moe": ["Affine", "Claim", "Known", "Ledger", "MoELayer", "Model", "Network", "NeuronGroup", "ReLUNet"],
         # the proofs as code
-        "constructions.compile": ["compile"],
+        "constructions.front": ["compile"],
         "constructions.plan": ["Frontier", "Plan", "plan"],
         "explain": ["Explanation", "NeuronOrigin", "explain_neuron", "explain_point"],
         # does it hold?
@@ -92,7 +92,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas.manifolds import product as product
     from .atlas.refine import refine as refine
     from .atlas.spec import load_task as load_task
-    from .constructions.compile import compile as compile
+    from .constructions.front import compile as compile
     from .constructions.plan import Frontier as Frontier
     from .constructions.plan import Plan as Plan
     from .constructions.plan import plan as plan

@@ -64,7 +64,7 @@ def compile(spec: str, output: Path, routing: tuple[str, ...], force: bool, as_j
 
 def build(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices: dict[str, Any]) -> tuple[Model, Path]:
     """Compile and save; what would make saving fail is said before the work is done."""
-    from ..constructions.compile import compile
+    from ..constructions.front import compile
     from ..export.folder import check_output, save
 
     check_output(output, force)

@@ -16,7 +16,7 @@ import numpy as np
 from ..atlas import Array, Block, Combine, Input, TaskGraph, Tiling
 from ..errors import EpsilonNotReached
 from .ranges import Values, domains, jump, steepness
-from .routers.scores import ROUNDING_SHARE
+from .shares import ROUNDING_SHARE
 
 WIDER = 1.25
 """Ranges are made wider by this times the errors that the last round allowed."""
@@ -75,7 +75,7 @@ def stages(task: TaskGraph) -> tuple[Stage, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Shares:
     """Budgets that add up to (1 − ROUNDING_SHARE)·ε, and what they were computed with."""
 
     budgets: Mapping[str, float]
@@ -140,13 +140,14 @@ def propagate(task: TaskGraph, own: Mapping[str, float], lipschitz: Mapping[str,
     return errors
 
 
-def plan(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> Plan:
+def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> Shares:
     """Equal shares of ε for all nodes that make errors, each divided by its weight; less where a jump's margin asks for it."""
     approximated = inexact(task)
     makers = [node for node in task.order if isinstance(node, Block) or (isinstance(node, Combine) and node.function.affine is None)]
     caps = _caps(task, reach, approximated, ROUNDING_SHARE * epsilon / len(makers))
-    most = {node.name: MOST_ERROR * max(reach[name].most - reach[name].least for name in node.components) for node in makers}
     last = task[task.output].name
+    inner = [node for node in makers if node.name != last]
+    most = {node.name: MOST_ERROR * max(reach[name].most - reach[name].least for name in node.components) for node in inner}
     errors: dict[str, float] = {}
     for number in range(ROUNDS):
         lipschitz = {}
@@ -159,11 +160,11 @@ def plan(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> Plan:
         weights = sensitivities(task, lipschitz)
         share = (1 - ROUNDING_SHARE) * epsilon / len(makers)
         budgets = {node.name: share / max(weights[node.name], np.finfo(float).tiny) for node in makers}
-        budgets = {name: min(budget, max(most[name], share) if name != last else np.inf) for name, budget in budgets.items()}
+        budgets = {name: min(budget, max(most[name], share)) if name != last else budget for name, budget in budgets.items()}
         budgets = _within(task, budgets, lipschitz, caps)
         found = propagate(task, budgets, lipschitz)
         if all(found[name] <= (1 - ROUNDING_SHARE) * errors.get(name, 0.0) for name in approximated):
-            return Plan(budgets, errors, lipschitz, weights)
+            return Shares(budgets, errors, lipschitz, weights)
         wider = {name: WIDER * error / (1 - ROUNDING_SHARE) for name, error in found.items()}
         errors = wider if number < SETTLED else {name: max(error, errors[name]) for name, error in wider.items()}
     worst = max(approximated, key=lambda name: found[name])

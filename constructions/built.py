@@ -1,36 +1,46 @@
-"""What the two theorems share: what a block reads and with what error, and what a built block is."""
+"""What a built block is, whichever theorem built it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..atlas import Array, Block
+from ..atlas import Array, Block, ManifoldTask
+from ..moe.design import Site
 from ..moe.ledger import Claim
 from ..moe.network import Affine, ReLUNet
+from ..moe.promise import ScorePromise
+from .experts.charts import Expert
 from .experts.pieces import PieceNet
-from .ranges import Values
-from .routers.scores import ROUNDING_SHARE
+from .routers.base import Routed
+from .shares import ROUNDING_SHARE
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A router that was tried for a block and left."""
+
+    block: str
+    router: str
+    why: str
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """What arrives at a node, component by component."""
+class OnCharts:
+    """What a block on charts was built from: what its claims are measured with."""
 
-    values: tuple[Values, ...]
-    """All values that the component has in the task."""
-    error: Array
-    """How far what arrives may be from that (k,); 0 for inputs, which are carried exactly."""
-    channels: tuple[str | None, ...]
-    """The channel that the component is, if it is one and no affine form of several."""
-    embedding: Array | None = None
-    """Q (D, k), if what is read is all of an input that lies in R^D, in its order."""
+    task: ManifoldTask
+    routed: Routed
+    experts: Sequence[Expert]
 
 
 @dataclass(frozen=True, eq=False)
-class BuiltBlock:
+class Built:
     """A block's scores or gate, its experts, and what is claimed of them; everything is a function of what the block reads."""
 
     block: Block
+    """On the charts that it was built for, which need not be those it was given on."""
     names: tuple[str, ...]
     """Charts or pieces in the order of the gate outputs."""
     scores: ReLUNet | None
@@ -41,13 +51,29 @@ class BuiltBlock:
     local: float
     """|y − f| at most, for exact values read."""
     claim: Claim
-    routing: str
-    lipschitz: Array | None
+    router: str
+    lipschitz: Array | None = None
     """sup |∂f_j/∂z_k|, where what is read has errors."""
     pointwise: bool = True
     """Whether every point is claimed to go to a piece that holds it: not where neighbouring pieces agree and either will do."""
-    embedded: bool = False
+    ambient: bool = False
     """Whether all of this is a function of the D channels of the block's input instead."""
+    either: bool = False
+    """Whether the router tells pieces apart only up to a band around their interfaces."""
+    promise: ScorePromise | None = None
+    theorem: str = ""
+    why: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What a model card says of the router; m is the width of τ."""
+    width: int = 0
+    """The widest two-layer net that was fitted."""
+    tried: tuple[Tried, ...] = ()
+    charts: OnCharts | None = None
+
+    def site(self, layer: int, scores: int | None) -> Site:
+        """Where it went."""
+        budget = self.claim.budget / (1 - ROUNDING_SHARE)
+        return Site(self.block.name, layer, self.names, scores, self.router, self.promise, budget, self.either, self.ambient)
 
 
 def leaf(block: str, piece: str, net: PieceNet, budget: float | None, where: str) -> Claim:

@@ -18,17 +18,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..atlas import ManifoldTask, arguments
+from ..atlas import Atlas, Block, ManifoldTask, TaskGraph, arguments
 from ..atlas.ball import ball_atlas
+from ..atlas.graph import as_graph
 from ..atlas.refine import refine
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.model import Model
 from ..progress import track
-from .compile import MAX_WIDTH, check_task, compile
+from .budgets import share_out
+from .compile import MAX_WIDTH, check_task, construct
 from .pilots import Law, law
+from .reach import Reach
 from .relu import NARROWEST
 from .routers import affine as affine_router
-from .routers.scores import HELD_OUT_SAFETY, ROUNDING_SHARE
+from .shares import HELD_OUT_SAFETY, ROUNDING_SHARE
 
 MINIMISED = ("active", "total", "latency")
 MOST_ROWS = 8
@@ -125,7 +128,7 @@ class Frontier:
 
     def model(self, row: Plan) -> Model:
         """The row as a model: E experts of width m. Its claims are budgeted by what it reaches."""
-        return compile(refine(self.task, experts=row.experts, seed=self.seed), width=row.width, theorem="affine", seed=self.seed)
+        return construct(refine(self.task, experts=row.experts, seed=self.seed), width=row.width, theorem="affine", seed=self.seed)
 
     def built(self) -> Frontier:
         """With every buildable row built at its width, and the largest error that was found in `reached`."""
@@ -149,15 +152,18 @@ class Frontier:
 
 
 def plan(
-    task: ManifoldTask,
+    task: ManifoldTask | TaskGraph,
     epsilon: Any,
     *,
+    block: str | None = None,
     experts: Sequence[int] | None = None,
     max_width: Any = 2048,
     batch: Any = 1024,
     seed: Any = 0,
 ) -> Frontier:
-    """What reaches ε on the manifold of `task`: for every E of a ladder the width m, its cost and the error to expect. Builds no model.
+    """What reaches ε on the manifold of `task`, or of one `block` of a graph within its share of ε. Builds no model.
+
+    For every E of a ladder the width m, its cost and the error to expect.
 
     Every row is a ball atlas of E charts (`refine`) with an affine router, whatever charts `task` has. `experts` lists the E to
     try; by default the least that makes ball charts injective and its doublings, until the gate alone
@@ -172,9 +178,10 @@ def plan(
     Raises `LintError` if the task breaks an assumption, and `InvalidArgument` for arguments out of their domain or if no E of the list
     has injective ball charts.
     """
-    if not isinstance(task, ManifoldTask):
-        raise InvalidArgument(f"a plan is for one manifold: plan takes a ManifoldTask, got {type(task).__name__}")
+    if not isinstance(task, ManifoldTask | TaskGraph):
+        raise InvalidArgument(f"plan takes a ManifoldTask or a TaskGraph, got {type(task).__name__}")
     epsilon = arguments.number("epsilon", epsilon, 0)
+    task, epsilon = block_task(task, epsilon, block)
     max_width = arguments.integer("max_width", max_width, NARROWEST, MAX_WIDTH)
     batch = arguments.integer("batch", batch, 1, 2**31 - 1)
     seed = arguments.integer("seed", seed, 0, 2**63 - 1)
@@ -249,31 +256,71 @@ def latency(experts: int, width: int, inputs: int, outputs: int, batch: int) -> 
     return experts * inputs + width * (inputs + outputs) + CALL * min(experts, batch) / batch
 
 
-def compile_planned(task: ManifoldTask, epsilon: float, minimise: str, *, dtype: str, max_width: int, seed: int) -> Model:
-    """The cheapest row of the plan that in fact reaches ε, compiled to ε: widths are then as small as each expert allows.
+def block_task(task: ManifoldTask | TaskGraph, epsilon: float, block: str | None) -> tuple[ManifoldTask, float]:
+    """The block that is to be planned as a task of its own, and its ε: of a graph, what its share of the graph's allows.
+
+    Raises `InvalidArgument` if there is no such block on charts, or several and none is named.
+    """
+    graph = as_graph(task)
+    charts = [one for one in graph.blocks if isinstance(one.domain, Atlas)]
+    names = ", ".join(one.name for one in charts)
+    if not charts:
+        raise InvalidArgument(f"{graph.name!r} has no block on charts that could be planned; pieces are taken as they are")
+    if block is None and len(charts) > 1:
+        raise InvalidArgument(f"{graph.name!r} has several blocks on charts; name one of {names}: block={charts[0].name!r}")
+    chosen = next((one for one in charts if block in (None, one.name)), None)
+    if chosen is None:
+        raise InvalidArgument(f"{graph.name!r} has no block {block!r} on charts; those are {names}")
+    if chosen.given is not None:
+        return chosen.given, epsilon
+    budget = share_out(graph, epsilon, Reach(graph)).budgets[chosen.name]
+    return chosen.task, budget / (1 - ROUNDING_SHARE)
+
+
+def compile_planned(
+    task: ManifoldTask | TaskGraph, epsilon: float, minimise: str, *, form: str, dtype: str, max_width: int, seed: int
+) -> Model:
+    """Every block on charts by the cheapest row of its plan that in fact reaches its share of ε: widths are then as small as can be.
 
     A row whose prediction turns out too good is passed over for the next cheapest, and named in the facts. The facts hold the chosen row
     beside what was reached; the ledger's root says both in its note. Raises as `plan` and `compile` do.
     """
     arguments.choice("minimise", minimise, MINIMISED)
-    frontier = plan(task, epsilon, max_width=max_width, seed=seed)
-    failed: list[int] = []
-    missed: EpsilonNotReached | None = None
-    for row in frontier.ranked(minimise):
-        finer = refine(task, experts=row.experts, seed=seed)
+    graph = as_graph(task)
+    charts = [block for block in graph.blocks if isinstance(block.domain, Atlas)]
+    names = [None] if isinstance(task, ManifoldTask) or not charts else [block.name for block in charts]
+    frontiers = [plan(task, epsilon, block=name, max_width=max_width, seed=seed) for name in names]
+    ranked = [frontier.ranked(minimise) for frontier in frontiers]
+    place: list[int] = [0] * len(ranked)
+    failed: list[list[int]] = [[] for _ in ranked]
+    theorem = "affine" if isinstance(task, ManifoldTask) else {block.name: "affine" for block in charts}
+    while True:
+        rows = [some[k] for some, k in zip(ranked, place, strict=True)]
+        finer = _refined(task, charts, rows, seed)
         try:
-            model = compile(finer, epsilon=epsilon, theorem="affine", dtype=dtype, max_width=max_width, seed=seed)
-        except EpsilonNotReached as error:
-            missed = error
-            failed.append(row.experts)
-            continue
-        return _annotated(model, row, minimise, failed)
-    assert missed is not None
-    raise missed
+            model = construct(finer, epsilon=epsilon, theorem=theorem, form=form, dtype=dtype, max_width=max_width, seed=seed)
+            return _annotated(model, rows, minimise, failed)
+        except EpsilonNotReached as missed:
+            n = next((n for n, name in enumerate(names) if name is None or missed.what.startswith(f"block[{name}]")), 0)
+            failed[n].append(rows[n].experts)
+            place[n] += 1
+            if place[n] == len(ranked[n]):
+                raise
 
 
-def _annotated(model: Model, row: Plan, minimise: str, failed: list[int]) -> Model:
-    """The model with predicted beside reached."""
+def _refined(task: ManifoldTask | TaskGraph, charts: Sequence[Block], rows: Sequence[Plan], seed: int) -> ManifoldTask | TaskGraph:
+    """The task whose blocks on charts have as many balls as their rows say."""
+    if isinstance(task, ManifoldTask):
+        return refine(task, experts=rows[0].experts, seed=seed)
+    finer = {}
+    for block, row in zip(charts, rows, strict=True):
+        atlas = refine(block.task, experts=row.experts, seed=seed).atlas
+        finer[block.name] = dataclasses.replace(block, domain=atlas, subtasks=(block.subtasks[0],) * len(atlas))
+    return dataclasses.replace(task, nodes=tuple(finer.get(node.name, node) for node in task.nodes))
+
+
+def _annotated(model: Model, rows: Sequence[Plan], minimise: str, failed: Sequence[list[int]]) -> Model:
+    """The model with predicted beside reached; of several blocks, what all of them together reached."""
     root, facts = model.ledger.root, model.facts
     reached = {
         "width": facts["m"],
@@ -281,9 +328,13 @@ def _annotated(model: Model, row: Plan, minimise: str, failed: list[int]) -> Mod
         "total": facts["parameters"],
         "error": root.bound,
     }
-    facts = {**facts, "plan": {"minimise": minimise, **row.to_dict(), "reached": reached, "passed_over": failed}}
-    note = f"planned for least {minimise}: E = {row.experts}; m = {row.width} predicted, {reached['width']} reached; "
-    note += f"active parameters {row.active:,} predicted, {reached['active']:,} reached; "
-    note += f"total {row.total:,} predicted, {reached['total']:,} reached"
+    planned = [
+        {"minimise": minimise, **row.to_dict(), "reached": reached, "passed_over": left} for row, left in zip(rows, failed, strict=True)
+    ]
+    facts = {**facts, "plan": planned[0] if len(planned) == 1 else planned}
+    E = ", ".join(str(row.experts) for row in rows)
+    note = f"planned for least {minimise}: E = {E}; m = {', '.join(str(row.width) for row in rows)} predicted, {reached['width']} reached; "
+    note += f"active parameters {sum(row.active for row in rows):,} predicted, {reached['active']:,} reached; "
+    note += f"total {sum(row.total for row in rows):,} predicted, {reached['total']:,} reached"
     noted = dataclasses.replace(root, note="; ".join(filter(None, (root.note, note))))
     return dataclasses.replace(model, ledger=dataclasses.replace(model.ledger, root=noted), facts=facts)

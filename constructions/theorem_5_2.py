@@ -1,101 +1,202 @@
-"""Theorem 5.2: a block given chart by chart on an atlas of its own, routed and computed as Theorem 4.8 does it for a whole task.
+"""Theorem 5.2: a block given chart by chart is a task of its own, routed and computed as Theorem 4.8 or Corollary 4.9 says.
 
-Layer 2l − 1 appends the scores τ^(l)(x_l), layer 2l routes on them and writes y_l beside everything that is still needed (R2). With an
-affine router (B1, B16) a block on a ball atlas needs no scores, and so no layer for them (B2).
+Statement: M = M_1 × … × M_L, f(x) = f_out(f_{1,i_1}(x_1), …, f_{L,i_L}(x_L)): some Ψ of 2L layers with E experts each has the largest of
+the blocks' errors. Layer 2l − 1 appends the scores τ^(l)(x_l), layer 2l routes on them and writes y_l beside everything that is
+still needed (R2). With an affine router (B1, B16) a block needs no scores, and so no layer for them (B2). A task on one manifold is
+the case L = 1.
+
+Which router: the cheapest that accepts the charts and reaches its budget (`candidates`); those that were tried and left are kept on record.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import DTypeLike
-
-from ..atlas import Block
-from ..errors import EpsilonNotReached, InvalidArgument
+from ..atlas import Atlas, Block, ManifoldTask
+from ..errors import AtlasMoEError, EpsilonNotReached, InvalidArgument
 from ..moe.ledger import Claim, Known
-from ..moe.network import Network
-from . import theorem_4_8
-from .built import BuiltBlock, Reading, prefixed
-from .experts.cells import find_cells
-from .experts.charts import Expert, Workshop
-from .experts.pieces import Asked
-from .routers import affine as affine_router
-from .routers import affine_claims
-from .routers import scores as routing_step
-from .routers import scores_claims as claims
-from .routers.scores import ROUNDING_SHARE
-from .theorem_4_8 import build_experts
+from . import theorem_4_8, theorem_4_9
+from .asked import Asked, Reading
+from .built import Built, OnCharts, Tried, prefixed
+from .choices import Choice, called
+from .experts.charts import Expert
+from .routers.affine import NearestCentre
+from .routers.base import Routed, Router
+from .routers.hinge import HalfSpaces, Hinge
+from .routers.scores import Scores
+from .shares import ROUNDING_SHARE
+
+SCORES = ("theorem", "multiplicity", "plateau")
+NEAREST = "the charts are balls: the nearest centre routes exactly, with one layer and no τ (B1, B16)"
 
 
-def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: DTypeLike) -> BuiltBlock:
-    """The block as a model of its own: τ or an affine router, and experts g_i∘ψ_i, or g_i∘φ_i where the charts are affine.
+def candidates(block: Block, choice: Choice) -> list[Router]:
+    """The routers to try, in this order."""
+    if choice.depth == "L" or choice.theorem == "affine" or choice.routing in ("affine", "power"):
+        return [NearestCentre(replaces=choice.depth != "L" or choice.theorem == "affine")]
+    if isinstance(choice.routing, HalfSpaces):
+        return [Hinge(choice.routing)]
+    if choice.routing == "hinge":
+        return [Hinge()]
+    if choice.routing in SCORES:
+        return [Scores(choice.routing)]
+    scores: list[Router] = [Scores(name, tentative=True) for name in SCORES]
+    if choice.theorem != "auto":
+        return scores
+    # One layer is the cheaper one; a graph is asked for its depth instead, and blocks in 2l layers have scores.
+    first: list[Router] = [NearestCentre(replaces=False)] if block.given is not None else []
+    return [*first, *scores, NearestCentre()]
 
-    What it reads arrives exactly. Raises `EpsilonNotReached` naming block and chart, `InvalidArgument` where no affine gate routes.
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """The router that was found for a task, and what was left on the way."""
+
+    task: ManifoldTask
+    routed: Routed
+    tried: tuple[Tried, ...]
+
+
+def find_route(block: Block, reading: Reading, choice: Choice, asked: Asked) -> Route:
+    """The first candidate that accepts the charts and reaches its budget.
+
+    Raises what the last of the scores missed if none does: `EpsilonNotReached`, or `InvalidArgument` if the only one does not accept.
+    """
+    left: list[Tried] = []
+    missed: list[EpsilonNotReached] = []
+    routers = candidates(block, choice)
+    for router in routers:
+        task = _task(block, reading, router)
+        why = router.accepts(task) or router.hopeless(task, asked, missed)
+        if why is None:
+            try:
+                routed = router.build(task, asked)
+                return Route(_on(task, routed), routed, tuple(left))
+            except EpsilonNotReached as miss:
+                missed.append(miss)
+                why = f"{miss.what}: error {miss.reached:.3g} at width {miss.width}, but the budget is {miss.budget:.3g}"
+                if len(routers) == 1:
+                    raise
+            except AtlasMoEError as error:
+                if len(routers) == 1 or router is not routers[-1]:
+                    raise
+                why = str(error)
+        left.append(Tried(block.name, router.title, why))
+    if missed:
+        # What was preferred, unless that was one of several scores: then the last and easiest of them.
+        raise missed[0] if missed[0].what != "tau" else [miss for miss in missed if miss.what == "tau"][-1]
+    raise InvalidArgument(f'{called(block)}: {left[-1].why}; use theorem "affine", which replaces them by balls, or depth "L+1"')
+
+
+def _on(task: ManifoldTask, routed: Routed) -> ManifoldTask:
+    """The task on the charts that the router routes between."""
+    return task if routed.atlas is task.atlas else replace(task, atlas=routed.atlas)
+
+
+def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built:
+    """τ or an affine router, and experts g_i∘ψ_i, or g_i∘φ_i where the charts are affine.
+
+    Raises `EpsilonNotReached` naming block and chart, `InvalidArgument` where the theorem or router asked for does not fit the charts.
     """
     try:
-        return _build(block, reading, asked, affine, dtype)
+        return _build(block, reading, asked, choice)
     except EpsilonNotReached as miss:
+        if block.given is not None:
+            raise
         raise EpsilonNotReached(
             f"block[{block.name}].{miss.what}", budget=miss.budget, reached=miss.reached, width=miss.width, remedy=miss.remedy
         ) from miss
 
 
-def _build(block: Block, reading: Reading, asked: Asked, affine: bool, dtype: DTypeLike) -> BuiltBlock:
-    task, atlas = block.task, block.task.atlas
-    # A workshop keeps back a share of its ε for rounding; here the graph has done so.
-    epsilon = None if asked.budget is None else asked.budget / (1 - ROUNDING_SHARE)
-    if affine and len(atlas) > 1:
-        if atlas.balls is None:
-            raise InvalidArgument(
-                f'block "{block.name}" is on charts that are no balls, between which no affine gate routes; use depth "L+1"'
-            )
-        # The gate reads an embedded input as it arrives, so that its score error is known.
-        atlas = replace(atlas, embedding=reading.embedding)
-        task = replace(task, atlas=atlas)
-        router = affine_router.route(atlas, dtype, asked.seed)
-        affine_claims.require_margin(router, str(np.dtype(dtype)))
-        shop = Workshop(task, router, epsilon, asked.width, True, asked.limit, asked.seed)
-        experts = build_experts(shop, affine_router.cells(router, asked.seed))
-        network = affine_router.assemble(task, router, experts)
-        root = affine_claims.total(task, network, network, router, experts, _reached(experts, epsilon), asked.seed)
-        return replace(_built(block, experts, root, router.kind, network, None), embedded=reading.embedding is not None)
-    routed = routing_step.choose(atlas, "auto", width=asked.width, limit=asked.limit, seed=asked.seed)
-    flat = all(atlas.affine(chart) is not None for chart in range(len(atlas)))
-    shop = Workshop(task, routed, epsilon, asked.width, flat, asked.limit, asked.seed)
-    experts = build_experts(shop, find_cells(atlas, routed, asked.seed))
-    network = theorem_4_8.assemble(task, routed, experts, np.float64)
-    root = claims.total(task, network, network, routed, experts, _reached(experts, epsilon), asked.seed)
-    return _built(block, experts, root, routed.kind, network, routed)
+def _build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built:
+    if choice.theorem == theorem_4_9.NAME and (curved := theorem_4_9.curved(block.task)):
+        raise InvalidArgument(f"theorem 4.9 needs affine charts, but {', '.join(curved[:5])} are not; use theorem 4.8 or a ball atlas")
+    route = find_route(block, reading, choice, asked)
+    task, routed = route.task, route.routed
+    flat = choice.theorem != theorem_4_8.NAME and not theorem_4_9.curved(task)
+    theorem = theorem_4_9 if flat or routed.gate is not None else theorem_4_8
+    experts = theorem.experts(task, routed, asked)
+    # With one chart there is nothing to choose; a task on one manifold keeps its first layer, which the theorem has whatever E.
+    choosing = len(task.atlas) > 1 or block.given is not None
+    fits = [fit for expert in experts for fit in (expert.target_fit, expert.chart_fit) if fit is not None]
+    return Built(
+        block=_with(block, task),
+        names=task.atlas.names,
+        scores=routed.scores if choosing else None,
+        gate=routed.gate if choosing else None,
+        experts=tuple(expert.net for expert in experts),
+        local=max(expert.claim.budget for expert in experts),
+        claim=_unmeasured(experts, asked),
+        router=routed.kind,
+        ambient=block.given is not None or (routed.gate is not None and reading.embedding is not None),
+        promise=routed.promise,
+        theorem="affine" if routed.gate is not None else theorem.NAME,
+        why=_why(block, choice, route, theorem.WHY),
+        facts=routed.facts(),
+        width=max(routed.facts()["m"], *(fit.width for fit in fits)),
+        tried=route.tried,
+        charts=OnCharts(task, routed, experts),
+    )
 
 
-def _reached(experts: list[Expert], epsilon: float | None) -> float:
-    return epsilon if epsilon is not None else max(expert.claim.budget for expert in experts) / (1 - ROUNDING_SHARE)
+def _task(block: Block, reading: Reading, router: Router) -> ManifoldTask:
+    """The block as a task; on all of an embedded input an affine gate reads it as it arrives, so that its score error is known."""
+    task = block.task
+    if block.given is None and reading.embedding is not None and isinstance(router, NearestCentre):
+        return replace(task, atlas=replace(task.atlas, embedding=reading.embedding))
+    return task
 
 
-def _built(
-    block: Block,
-    experts: list[Expert],
-    root: Claim,
-    routing: str,
-    network: Network,
-    routed: routing_step.Routing | None,
-) -> BuiltBlock:
-    local = max(expert.claim.budget for expert in experts)
-    name = f"block[{block.name}]"
+def _with(block: Block, task: ManifoldTask) -> Block:
+    """The block on the charts that were built for."""
+    if task.atlas is block.domain:
+        return block
+    if block.given is not None:
+        return replace(block, domain=task.atlas, given=task)
+    atlas = replace(task.atlas, embedding=None)
+    if isinstance(block.domain, Atlas) and atlas.charts is block.domain.charts:
+        return block
+    return replace(block, domain=atlas, subtasks=(block.subtasks[0],) * len(atlas))
+
+
+def _unmeasured(experts: Sequence[Expert], asked: Asked) -> Claim:
+    """Until a network is there to be measured: the largest error of the experts on their cells."""
+    worst = max(expert.claim.bound for expert in experts)
+    budget = max(expert.claim.budget for expert in experts)
+    return Claim("experts", "the largest error of the experts on their cells", "Theorem 4.8", budget, worst, Known.SAMPLED)
+
+
+def _why(block: Block, choice: Choice, route: Route, why: str) -> str:
+    """Why this theorem, in words."""
+    if route.routed.atlas is not block.task.atlas and route.routed.atlas.charts is not block.task.atlas.charts:
+        count, given = len(route.routed.atlas), len(block.task.atlas)
+        reason = "asked for" if choice.theorem == "affine" else "no scores of these charts were within reach"
+        return f"{reason}: {count} balls of the same manifold take the place of its {given} charts (B17)"
+    if choice.theorem != "auto":
+        return "asked for"
+    if route.routed.gate is not None:
+        return NEAREST
+    return why if block.task.atlas.balls is None else f"{why}; routing {choice.routing_name} was asked for"
+
+
+def conclude(made: Built, experts: Sequence[Expert], root: Claim) -> Built:
+    """The block with what was measured of it in its claim: in a graph, where it is one of several."""
+    name = f"block[{made.block.name}]"
     kept = tuple(prefixed(child, name) for child in root.children if child.name not in ("rounding", "passthrough"))
-    statement = f"|{block.name} as computed − {block.name}| on its manifold"
     claim = replace(
         root,
         name=name,
-        statement=statement,
+        statement=f"|{made.block.name} as computed − {made.block.name}| on its manifold",
         source=f"Theorem 5.2, {root.source}",
         children=kept,
-        budget=local,
+        budget=made.local,
         bound=max(root.bound, *(expert.claim.bound for expert in experts)),
         known=Known.SAMPLED,
     )
-    gate = None if routed is not None or len(block) == 1 else network.layers[0].affine_gate
-    scores = None if routed is None or len(block) == 1 else routed.tau.net
-    nets = tuple(expert.net for expert in experts)
-    return BuiltBlock(block, block.names, scores, gate, nets, local, claim, routing, None)
+    return replace(made, claim=claim)
+
+
+def reached(made: Built, asked: Asked) -> float:
+    """The ε of the block's own ledger: its budget with the share for rounding that its claims take off again."""
+    return (made.local if asked.budget is None else asked.budget) / (1 - ROUNDING_SHARE)

@@ -1,17 +1,9 @@
 """Theorem 5.3, the cube case: a block given piece by piece on intervals or boxes of any size, with kinks and jumps where they meet.
 
-The printed hats all vanish at the interfaces (R3), so argmax says nothing there. Instead (B10), for a piece that is the box ∏_k [a_k, b_k],
-
-    s_i(z) = −Σ_k σ(a_k − z_k) + σ(z_k − b_k),    the faces on the outside of the whole domain left out:
-
-s_i is 0 exactly on the closed piece and negative off it, by the distance to it (summed over the axes). At an interface several
-scores are 0; the first expert wins, and experts stand in the tiling's order of precedence, so every interface point goes to the
-piece that owns it. In floats too: fl(t − z) has the right sign. Where t is no number of the stored dtype, no z of that dtype lies
-on the interface, and a face is stored as the nearest number on its own side: a_k rounded up, b_k down. For E intervals these are
-2(E − 1) neurons, and the margin is the distance to the interface.
-
-`affine` scores need no layer of their own (B2): along each axis, of the functions z ↦ j·z − (t_1 + … + t_j) the largest is that of the
-interval that holds z. Slopes −1, 0, 1 and fewer are exact in floats; more are off by rounding within a narrow band around an interface.
+Statement: M = [0, E]^L cut into unit intervals, two-layer experts: some Ψ of 2L layers has the largest of the pieces' errors. The printed
+hats all vanish at the interfaces (R3), so argmax says nothing there; scores that are 0 exactly on a piece and negative off it do
+(`routers.faces`, B10). With `depth` L, affine scores need no layer of their own (`routers.intervals`, B2). Experts are two-layer
+nets with a-priori bounds where there are any (`experts.pieces`).
 """
 
 from __future__ import annotations
@@ -25,106 +17,17 @@ from numpy.typing import DTypeLike
 from ..atlas import Array, Block, Tiling
 from ..errors import InvalidArgument, MarginTooSmall
 from ..moe.ledger import Claim, Known
-from ..moe.network import Affine, NeuronGroup, ReLUNet
-from .built import BuiltBlock, Reading, leaf
-from .experts.pieces import Asked, piece_net
+from .asked import Asked, Reading
+from .built import Built, leaf
+from .choices import Choice, called
+from .experts.pieces import piece_net
 from .ranges import domains, enlarged, jump, steepness
-from .routers.scores import ROUNDING_SHARE
+from .routers import intervals
+from .routers.faces import scores_net
+from .shares import ROUNDING_SHARE
 
-ORIGIN = "distance beyond a face, Theorem 5.3 (R3, B10)"
 SHOWN = 8
 """Interfaces that a claim names."""
-
-
-def scores_net(tiling: Tiling, order: Sequence[int], exact: Sequence[bool], dtype: DTypeLike) -> ReLUNet:
-    """z ↦ s(z) (k to E), the pieces in the given order: one neuron for every inner face, shared by the pieces that have it.
-
-    `exact` says of every axis whether z_k arrives as a number of the `dtype`, so that its faces can be rounded to their own side.
-    """
-    faces: dict[tuple[int, float, int], list[int]] = {}
-    for row, piece in enumerate(order):
-        for axis in range(tiling.dimension):
-            for side, ends in ((1, tiling.lower), (-1, tiling.upper)):
-                t = float(ends[piece, axis])
-                if t != (tiling.domain.lower if side > 0 else tiling.domain.upper)[axis]:
-                    faces.setdefault((axis, t, side), []).append(row)
-    weight, bias = np.zeros((len(faces), tiling.dimension)), np.zeros(len(faces))
-    out = np.zeros((len(order), len(faces)))
-    for j, ((axis, t, side), rows) in enumerate(faces.items()):
-        weight[j, axis] = -side
-        bias[j] = side * (directed(t, side, dtype) if exact[axis] else t)
-        out[rows, j] = -1
-    group = NeuronGroup("tau.face", len(faces), ORIGIN)
-    return ReLUNet((Affine(weight, bias), Affine(out, np.zeros(len(order)))), ((group,),))
-
-
-def directed(t: float, side: int, dtype: DTypeLike) -> float:
-    """t, or where the dtype does not hold it the next number of it above (side > 0) or below."""
-    nearest = np.asarray(t, dtype)[()]
-    if (float(nearest) - t) * side < 0:
-        nearest = np.nextafter(nearest, np.asarray(side * np.inf, dtype)[()])
-    return float(nearest)
-
-
-def is_grid(tiling: Tiling) -> bool:
-    """Whether the pieces are all the boxes between the knots of the axes."""
-    if len(tiling) != np.prod([len(knots) - 1 for knots in tiling.knots]):
-        return False
-    return all(
-        np.array_equal(np.searchsorted(k, tiling.lower[:, a]) + 1, np.searchsorted(k, tiling.upper[:, a]))
-        for a, k in enumerate(tiling.knots)
-    )
-
-
-def _affine_gate(block: Block, order: Sequence[int], exact: bool, dtype: DTypeLike) -> tuple[Affine, float]:
-    """The affine gate of a block, and how close to an interface it may confuse the pieces that meet there."""
-    assert isinstance(block.domain, Tiling)
-    try:
-        gate, rounding = affine_scores(block.domain, order, exact, dtype)
-    except InvalidArgument as error:
-        raise InvalidArgument(f'block "{block.name}": {error}; use depth "L+1"') from error
-    # Two scores that differ by |z − t| are compared, each off by this.
-    return gate, 2 * rounding * float(np.finfo(dtype).eps)
-
-
-def affine_scores(tiling: Tiling, order: Sequence[int], exact: bool, dtype: DTypeLike) -> tuple[Affine, float]:
-    """The gate z ↦ Σ_k (j_k·z_k − c_{k,j}), j_k the place of a piece along axis k; and by how many units of rounding it may be off.
-
-    Up to three intervals have the scores t_1 − z, 0 and z − t_2, whose signs are exact if z arrives `exact`ly; a t that is no number of
-    the dtype is rounded towards the piece that loses the tie. Raises `InvalidArgument` for pieces that are no grid.
-    """
-    if not is_grid(tiling):
-        raise InvalidArgument("the pieces are no grid, so no affine scores tell them apart")
-    weight, bias = np.zeros((len(tiling), tiling.dimension)), np.zeros(len(tiling))
-    error = 0.0
-    for axis, knots in enumerate(tiling.knots):
-        inner = knots[1:-1]
-        signs = tiling.dimension == 1 and len(inner) <= 2 and exact
-        if signs:
-            rank = _ranks(tiling, order)
-            # The winner of a tie gets the stored number itself, so that must lie on its side of t, or be t.
-            sides = [-1 if rank[k] < rank[k + 1] else 1 for k in range(len(inner))]
-            inner = np.array([directed(float(t), side, dtype) for t, side in zip(inner, sides, strict=True)])
-        middle = len(inner) // 2
-        sums = np.concatenate([[0.0], np.cumsum(inner)])
-        slopes = np.arange(len(inner) + 1) - middle
-        offsets = -(sums - sums[middle])
-        if signs and len(inner) == 2:
-            offsets = np.array([inner[0], 0.0, -inner[1]])
-        place = np.searchsorted(knots, tiling.lower[:, axis])
-        weight[:, axis] = slopes[place]
-        bias += offsets[place]
-        if not signs:
-            size = float(np.abs(knots[[0, -1]]).max())
-            # What is read, products, their sum over the axes, the bias and the sums of knots, each rounded.
-            error += (4 + tiling.dimension + len(inner)) * (float(np.abs(slopes).max()) * size + float(np.abs(sums).max()))
-    rows = list(order)
-    return Affine(weight[rows], bias[rows]), error
-
-
-def _ranks(tiling: Tiling, order: Sequence[int]) -> list[int]:
-    """For intervals from left to right, their places among the gate outputs."""
-    return [order.index(piece) for piece in np.argsort(tiling.lower[:, 0]).tolist()]
 
 
 @dataclass(frozen=True)
@@ -150,7 +53,7 @@ def interfaces(block: Block, reading: Reading) -> list[Interface]:
     ]
 
 
-def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: DTypeLike) -> BuiltBlock:
+def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built:
     """The experts of every piece, the scores or the affine gate that choose among them, and what is claimed of both.
 
     Values that are read with an error η: an interface at which the subtasks agree needs no margin, as f is Lipschitz across it; any
@@ -162,9 +65,9 @@ def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: 
     order = tiling.precedence
     met = interfaces(block, reading)
     gate, band = None, 0.0
-    exact = [channel is not None and channel.startswith("x[") for channel in reading.channels]
-    if affine and len(tiling) > 1:
-        gate, band = _affine_gate(block, order, all(exact), dtype)
+    dtype = asked.dtype
+    if choice.depth == "L" and len(tiling) > 1:
+        gate, band = intervals.gate(tiling, called(block), order, all(reading.plain), dtype)
         near = [at for at in met if band > 0 and at.margin <= reading.error[at.axis] + band]
         if jumping := next((at for at in near if at.jump > ROUNDING_SHARE * (asked.budget or band)), None):
             where = f"{block.reads[jumping.axis]} = {jumping.t:.6g}"
@@ -174,7 +77,7 @@ def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: 
             )
     extra = check_margins(block, reading, met, band, asked.budget)
     lower, upper = enlarged(tiling, reading.error)
-    lipschitz = block_steepness(block, reading) if (reading.error > 0).any() else None
+    lipschitz = None if reading.exact else block_steepness(block, reading)
     if band > 0:
         lower, upper = lower - band, upper + band
         whole = [(function, lower[i], upper[i]) for i, function in enumerate(block.subtasks)]
@@ -184,11 +87,11 @@ def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: 
         piece_net(function, lower[i], upper[i], share, f"block[{block.name}].expert[{tiling.names[i]}]")
         for i, function in enumerate(block.subtasks)
     ]
-    scores = None if gate is not None or len(tiling) == 1 else scores_net(tiling, order, exact, dtype)
+    scores = None if gate is not None or len(tiling) == 1 else scores_net(tiling, order, reading.plain, dtype)
     names = tuple(tiling.names[i] for i in order)
     local = max(net.bound for net in nets) + extra
     leaves = tuple(leaf(block.name, tiling.names[i], nets[i], asked.budget, _where(lower[i], upper[i])) for i in order)
-    routed = _routing_claim(block, reading, met, gate is not None, band, all(exact), dtype)
+    routed = _routing_claim(block, reading, met, gate is not None, band, dtype)
     claim = Claim(
         f"block[{block.name}]",
         f"|{block.name} as computed − {block.name}| for the values it reads, on every piece{'' if not extra else ', interfaces included'}",
@@ -201,8 +104,21 @@ def build(block: Block, reading: Reading, asked: Asked, *, affine: bool, dtype: 
     )
     built = tuple(nets[i].net for i in order)
     pointwise = band == 0 and all(at.margin > reading.error[at.axis] or reading.error[at.axis] == 0 for at in met)
-    routing = "affine" if gate is not None else "intervals"
-    return BuiltBlock(block, names, scores, gate, built, local, claim, routing, lipschitz, pointwise)
+    return Built(
+        block=block,
+        names=names,
+        scores=scores,
+        gate=gate,
+        experts=built,
+        local=local,
+        claim=claim,
+        router="affine" if gate is not None else "intervals",
+        lipschitz=lipschitz,
+        pointwise=pointwise,
+        either=band > 0,
+        theorem="5.3",
+        width=max((w for net in built for w in net.widths), default=0),
+    )
 
 
 def block_steepness(block: Block, reading: Reading) -> Array:
@@ -224,14 +140,12 @@ def check_margins(block: Block, reading: Reading, met: Sequence[Interface], band
     return extra
 
 
-def _routing_claim(
-    block: Block, reading: Reading, met: Sequence[Interface], affine: bool, band: float, exact: bool, dtype: DTypeLike
-) -> Claim:
+def _routing_claim(block: Block, reading: Reading, met: Sequence[Interface], affine: bool, band: float, dtype: DTypeLike) -> Claim:
     tiling = block.domain
     assert isinstance(tiling, Tiling)
     name = f"block[{block.name}].routing"
     sides = "; ".join(_side(block, tiling, at) for at in met[:SHOWN]) + (f"; {len(met) - SHOWN} more" if len(met) > SHOWN else "")
-    if (reading.error > 0).any():
+    if not reading.exact:
         tight = [at for at in met if at.jump > 0 and at.margin > 0 and reading.error[at.axis] > 0]
         smooth = len(met) - len(tight)
         margin = min((at.margin for at in tight), default=np.inf)
@@ -249,7 +163,9 @@ def _routing_claim(
     if band > 0:
         statement = f"{how}, except within {band:.3g} of an interface, where the pieces agree and either will do"
         return Claim(name, statement, "B2", 0.0, 0.0, Known.EXACT, note=sides)
-    where = f"in {np.dtype(dtype)} arithmetic, interface points included" if exact else "in exact arithmetic; what is read is rounded first"
+    where = "in exact arithmetic; what is read is rounded first"
+    if all(reading.plain):
+        where = f"in {np.dtype(dtype)} arithmetic, interface points included"
     statement = (
         f"{how}; the first expert wins a tie, and experts stand in order of precedence: every z goes to the piece that owns it, {where}"
     )

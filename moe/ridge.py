@@ -101,6 +101,22 @@ class Ridge:
         dictionary = Dictionary(directions, counts, knots[order], facing[order])
         return Ridge(dictionary, np.asarray(output.weight, float)[:, order], np.asarray(output.bias, float))
 
+    @property
+    def steepness(self) -> Array:
+        """Bounds of |∂_k of each component| on all of R^n, (q, n): Σ over directions of |a_k|·sup|q′|, whose pieces have the slopes
+        −Σ_left w + Σ_{knots passed} w.
+        """
+        bound, start = np.zeros((len(self.constant), self.dictionary.directions.shape[1])), 0
+        for direction, count in zip(self.dictionary.directions, self.dictionary.counts, strict=True):
+            part = slice(start, start + count)
+            start += count
+            order = np.argsort(self.dictionary.knots[part], kind="stable")
+            weights = self.weights[:, part][:, order]
+            left = np.where(self.dictionary.facing[part][order] < 0, weights, 0.0).sum(1, keepdims=True)
+            slopes = np.concatenate([-left, np.cumsum(weights, axis=1) - left], axis=1)
+            bound += np.abs(slopes).max(1)[:, None] * np.abs(direction)
+        return bound
+
     def profile(self, direction: int, t: ArrayLike) -> Array:
         """q_direction(t) for t (N,), (N, q): prefix sums over sorted knots, O(log m) a point."""
         start = sum(self.dictionary.counts[:direction])

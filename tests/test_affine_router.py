@@ -17,7 +17,7 @@ from atlasmoe.constructions.routers.affine_claims import deviation
 from atlasmoe.constructions.routers.proved_cover import prove_cover
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument
 from atlasmoe.intervals import Interval, NaturalEnclosure, NotEnclosed
-from atlasmoe.moe import Known, Model
+from atlasmoe.moe import Affine, Known, Model, MoELayer, Network, ReLUNet
 
 ATLASES = {
     "circle": ("circle", {}, {"charts": 8}),
@@ -55,10 +55,18 @@ def sphere() -> Model:
     return compile(task_on(balls("sphere")), epsilon=0.02)
 
 
+def gate_only(routing: affine_router.AffineRouting) -> Network:
+    """The stored gate with experts that are 0."""
+    atlas, dtype = routing.atlas, routing.stored.weight.dtype
+    zero = ReLUNet((Affine(np.zeros((1, atlas.ambient_dimension), dtype), np.zeros(1, dtype)),), ())
+    layer = MoELayer(routing.stored, (zero,), (0,) * len(atlas), atlas.names, ("y[0]",))
+    return Network((layer,), tuple(f"x[{k}]" for k in range(atlas.ambient_dimension)))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_gate_routes_every_point_into_the_ball_it_chooses(atlas: Atlas, dtype: str) -> None:
     routing = affine_router.route(atlas, dtype)
-    (layer,) = affine_router.gate_only(routing).layers
+    (layer,) = gate_only(routing).layers
     assert str(layer.gate.weight.dtype) == dtype
     np.testing.assert_array_equal(layer.gate.weight, atlas.embed(routing.centers).astype(dtype))
     points = atlas.sample(20_000, 11)
@@ -71,7 +79,7 @@ def test_the_gate_routes_every_point_into_the_ball_it_chooses(atlas: Atlas, dtyp
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_eta_dominates_the_rounding_that_is_observed(atlas: Atlas, dtype: str) -> None:
     routing = affine_router.route(atlas, dtype)
-    network = affine_router.gate_only(routing)
+    network = gate_only(routing)
     points = atlas.sample(3000, 5)
     seen = deviation(routing, network, points)
     assert seen.max() <= routing.eta
@@ -103,7 +111,7 @@ def test_verify_holds_and_a_moved_centre_is_refuted(sphere: Model) -> None:
     (layer,) = sphere.network.layers
     weight = layer.gate.weight.copy()
     weight[3] *= -1
-    gate = dataclasses.replace(layer.gate, weight=weight)
+    gate = Affine(weight, layer.gate.bias)
     moved = dataclasses.replace(sphere.network, layers=(dataclasses.replace(layer, gate=gate),))
     wrong = verify(sphere, samples=4000, network=moved)
     assert not wrong["routing.valid"].holds

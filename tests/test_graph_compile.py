@@ -14,7 +14,6 @@ from atlasmoe import (
     Box,
     Combine,
     EpsilonNotReached,
-    FolderError,
     Input,
     InvalidArgument,
     Known,
@@ -26,7 +25,7 @@ from atlasmoe import (
     save,
     to_torch,
 )
-from atlasmoe.constructions.budgets import inexact, plan, propagate, stages
+from atlasmoe.constructions.budgets import inexact, propagate, share_out, stages
 from atlasmoe.constructions.ranges import jump, reachable
 from atlasmoe.errors import MarginTooSmall
 
@@ -149,7 +148,7 @@ def test_budgets_add_up(overlapping):
     reach = reachable(overlapping)
     assert reach["v"].least <= 0 <= 1 + math.sin(0.7) <= reach["v"].most + 1e-9
     assert inexact(overlapping) == {"u", "v", "w", "p", "f_1", "f_2"}
-    made = plan(overlapping, 0.1, reach)
+    made = share_out(overlapping, 0.1, reach)
     errors = propagate(overlapping, made.budgets, made.lipschitz)
     assert max(errors["f_1"], errors["f_2"]) <= 0.1 * 15 / 16 + 1e-12
     assert all(errors[name] <= made.errors[name] for name in ("u", "v", "w", "p"))
@@ -199,11 +198,11 @@ def test_folders_hold_graphs_bit_for_bit(overlapping, dtype, tmp_path):
     assert np.abs(module - model(x)).max() <= 64 * np.finfo(dtype).eps
 
 
-def test_folders_refuse_wrong_routes(overlapping, tmp_path):
+def test_models_refuse_wrong_routes(overlapping):
     model = compile(overlapping, epsilon=0.2)
-    wrong = replace(model, facts={**model.facts, "routes": {"u": 2, "v": 2}})
-    with pytest.raises(FolderError, match="layer 2 does not route block 'v'"):
-        save(wrong, tmp_path / "model")
+    wrong = tuple(replace(site, layer=1) if site.block == "v" else site for site in model.design.sites)
+    with pytest.raises(InvalidArgument, match="block 'v': layer 2 has 4 gate outputs for 2 pieces"):
+        replace(model, design=replace(model.design, sites=wrong))
 
 
 def test_widths_instead_of_epsilon():
@@ -250,9 +249,12 @@ def test_float32_refuses_what_it_cannot_hold():
     ("arguments", "message"),
     [
         ({"depth": "3"}, "depth '3' is not one of paper, L\\+1, L"),
-        ({"theorem": "4.8"}, "theorem '4.8' is not one of auto, 5.2, 5.3"),
-        ({"routing": "plateau"}, "routing 'plateau' is a choice for one manifold"),
-        ({"minimise": "active"}, "minimise chooses the charts of one manifold"),
+        ({"theorem": "4.7"}, "theorem '4.7' is not one of auto, 4.8, 4.9, affine, 5.2, 5.3"),
+        ({"theorem": "4.8"}, 'block "u" is given on pieces, which is Theorem 5.3; use theorem "auto"'),
+        ({"routing": "plateau"}, 'block "u" is given on pieces, whose faces route by themselves'),
+        ({"routing": {"v": "plateau"}}, "routing: there is no block 'v'; the blocks are u"),
+        ({"form": "square"}, "form 'square' is not one of paper, residual"),
+        ({"minimise": "active"}, "has no block on charts that could be planned"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, message):
@@ -260,13 +262,13 @@ def test_arguments_that_do_not_fit(arguments, message):
         compile(unit(halves("u", "x", "x", "1-x"), output="u"), epsilon=0.1, **arguments)
 
 
-def test_depth_is_for_graphs():
+def test_depth_l_needs_balls():
     from atlasmoe import ExpressionTarget, ManifoldTask
     from atlasmoe.atlas.graph import expression_map
 
     circle = builtin("circle")
     task = ManifoldTask("t", circle, ExpressionTarget(expression_map(circle.coordinates, "x1*x2")))
-    with pytest.raises(InvalidArgument, match="depth 'L' is a choice for task graphs"):
+    with pytest.raises(InvalidArgument, match=r'task "t": the charts are no balls.*use theorem "affine".* or depth "L\+1"'):
         compile(task, epsilon=0.1, depth="L")
 
 

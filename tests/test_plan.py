@@ -52,7 +52,7 @@ def circle() -> Frontier:
         raise AssertionError("a model was built")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "compile", builds)
+        patch.setattr(planning, "construct", builds)
         return plan(CIRCLE, 1e-3)
 
 
@@ -238,7 +238,7 @@ def test_compile_to_the_least_cost(circle: Frontier, tmp_path: Path, monkeypatch
 
 
 def test_a_row_that_breaks_its_promise_is_passed_over(circle: Frontier, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = planning.compile
+    real = planning.construct
     first: list[int] = []
 
     def fails_once(task: ManifoldTask, **choices: object) -> atlasmoe.Model:
@@ -248,7 +248,7 @@ def test_a_row_that_breaks_its_promise_is_passed_over(circle: Frontier, monkeypa
         return real(task, **choices)
 
     monkeypatch.setattr(planning, "plan", lambda *_, **__: circle)
-    monkeypatch.setattr(planning, "compile", fails_once)
+    monkeypatch.setattr(planning, "construct", fails_once)
     model = atlasmoe.compile(CIRCLE, epsilon=1e-3, minimise="active")
     assert model.facts["plan"]["passed_over"] == first
     assert model.facts["experts"] not in first

@@ -123,7 +123,7 @@ def test_affine_routers_on_an_embedded_input(dtype):
 
 
 def test_charts_that_are_no_balls_need_scores(mixed):
-    with pytest.raises(InvalidArgument, match=r'block "u" is on charts that are no balls'):
+    with pytest.raises(InvalidArgument, match=r'block "u": the charts are no balls, between which no affine gate routes'):
         compile(mixed, epsilon=EPSILON, depth="L")
 
 

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 from atlasmoe import Block, Box, BoxPiece, Combine, Input, InvalidArgument, Known, TaskGraph, Tiling, compile
-from atlasmoe.constructions.theorem_5_3 import affine_scores, directed, scores_net
+from atlasmoe.constructions.routers.faces import directed, scores_net
+from atlasmoe.constructions.routers.intervals import affine_scores
 
 KNOTS = (0.0, 0.1, 0.3, 1 / 3, 1.0)
 JUMPING = ["sin(x)", "x+1", "-2", "x**2"]

@@ -13,10 +13,11 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from ...atlas import Array
+from ...progress import track
 from ..relu import Fit
 from ..relu.shared import SharedFit, SharedSamples, fit_shared
 from .cells import Cell
-from .charts import FIRST_WIDTH, Workshop
+from .charts import FIRST_WIDTH, Expert, Workshop
 from .shared_dictionary import Reference, points_at
 
 FEWEST_EXPERTS = 16
@@ -98,3 +99,14 @@ def _unpack(
         witness = reference.local(int(index), held[fitted.worst[column]])
         ready[int(index)] = Fit(ridge, ridge.to_relu(target.name, target.origin), error, witness, len(held), fitted.direction_count)
     return ready
+
+
+def build_experts(workshop: Workshop, cells: Sequence[Cell]) -> list[Expert]:
+    """Theorem 4.8 step 4 for every chart: local targets together where they share a dictionary, then experts beside each other through
+    joblib. The first expert is the pilot of the search for the others' widths.
+    """
+    ready = shared_targets(workshop, cells)
+    pilot = workshop.build(cells[0], None, ready.get(0))
+    jobs = (delayed(workshop.build)(cell, pilot, ready.get(index)) for index, cell in enumerate(cells) if index)
+    rest = Parallel(prefer="threads", return_as="generator")(jobs)
+    return [pilot, *track(rest, "experts", total=len(cells) - 1)]

@@ -7,6 +7,7 @@ are drawn from boxes of intrinsic coordinates that hold the cell, and kept if th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,6 @@ import numpy as np
 
 from ...atlas import Array, Atlas, BallChart, Box, Piece, Points, concatenate
 from ...errors import InvalidArgument
-from ..routers.scores import Routing
 
 SEARCHED = (1 << 16, 1 << 20)
 """Points of M among which cells are looked for, at least and at most: about 2048 a chart."""
@@ -70,13 +70,13 @@ class Cell:
         return (chart.forward(points.base) if isinstance(chart, BallChart) else points.intrinsic), points
 
 
-def find_cells(atlas: Atlas, routing: Routing, seed: int) -> list[Cell]:
-    """The routed cells of all charts."""
+def find_cells(atlas: Atlas, reference: Callable[[Array], Array], reached: float, seed: int) -> list[Cell]:
+    """The routed cells of all charts, for scores that follow the `reference`, (N, k) to (N, E), to within `reached`."""
     searched = atlas.sample(int(np.clip(2048 * len(atlas), *SEARCHED)), seed + 2, low_discrepancy=True)
-    scores = routing.scores(searched.base)
+    scores = reference(searched.base)
     best = scores.max(1)
     leads = np.where(scores > 0, scores - best[:, None], -np.inf)
-    return [_cell(atlas, chart, searched, leads[:, chart], -2 * routing.reached) for chart in range(len(atlas))]
+    return [_cell(atlas, chart, searched, leads[:, chart], -2 * reached) for chart in range(len(atlas))]
 
 
 def _cell(atlas: Atlas, chart: int, searched: Points, leads: Array, threshold: float) -> Cell:

@@ -8,9 +8,9 @@ import numpy as np
 
 from ...atlas import Array, ManifoldTask
 from ...moe.ledger import Claim, Known
-from ...moe.network import Affine, NeuronGroup, ReLUNet
+from ...moe.network import Affine, ReLUNet
 from ..relu import Fit, Target, fit, fit_to
-from ..routers.scores import HELD_OUT_SAFETY, ROUNDING_SHARE
+from ..shares import HELD_OUT_SAFETY, ROUNDING_SHARE, SHARPENINGS, SHARPER
 from .a_priori import a_priori_claim, a_priori_fit, local_expression, spline_of
 from .cells import Cell, Scores
 
@@ -19,8 +19,6 @@ MEASURED = (256, 4096)
 MEASURED_IN_ALL = 1 << 17
 FIRST_WIDTH = {1: 32, 2: 64}
 """Where the search for a width starts, by intrinsic dimension; 64 from two on."""
-SHARPENINGS = 3
-"""How often an expert that misses its budget on fresh points is built again to a lower one."""
 REMEDY = "refine the atlas (more charts), raise max_width, or allow a larger epsilon"
 
 
@@ -48,11 +46,12 @@ def lipschitz(g: ReLUNet, coordinates: Array) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Workshop:
-    """Builds the experts of one task: |f − expert| ≤ (1 − ROUNDING_SHARE)·ε on each routed cell, or experts of a given width."""
+    """Builds the experts of one task: |f − expert| ≤ `allowed` on each routed cell, or experts of a given width."""
 
     task: ManifoldTask
     routing: Scores
-    epsilon: float | None
+    allowed: float | None
+    """(1 − ROUNDING_SHARE)·ε, or a block's share of it."""
     width: int | None
     affine: bool
     """Whether φ is used exactly (Corollary 4.9) or approximated (Theorem 4.8)."""
@@ -66,9 +65,9 @@ class Workshop:
     @property
     def target_budget(self) -> float | None:
         """What |F − g| may be on held-out points; None if a width is given. Half of the expert's share if ψ takes the other half (B15)."""
-        if self.epsilon is None:
+        if self.allowed is None:
             return None
-        return (1 - ROUNDING_SHARE) * self.epsilon / HELD_OUT_SAFETY / (1 if self.affine else 2)
+        return self.allowed / HELD_OUT_SAFETY / (1 if self.affine else 2)
 
     def build(self, cell: Cell, pilot: Expert | None = None, ready: Fit | None = None) -> Expert:
         """The expert of one cell.
@@ -77,15 +76,14 @@ class Workshop:
         target that already exists, used if it meets the budget. Parts are built to the expert's budget over
         HELD_OUT_SAFETY; if fresh points find more error than that foresees, again to a lower one. Raises `EpsilonNotReached`.
         """
-        if self.epsilon is None:
+        if self.allowed is None:
             return self._attempt(cell, pilot, ready, None, None)
-        allowed = (1 - ROUNDING_SHARE) * self.epsilon
-        budget = allowed / HELD_OUT_SAFETY
+        budget = self.allowed / HELD_OUT_SAFETY
         for _ in range(SHARPENINGS):
-            expert = self._attempt(cell, pilot, ready, budget, allowed)
+            expert = self._attempt(cell, pilot, ready, budget, self.allowed)
             if expert.claim.holds:
                 break
-            budget *= 0.9 * allowed / expert.claim.bound
+            budget *= SHARPER * self.allowed / expert.claim.bound
         return expert
 
     def _attempt(self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None, allowed: float | None) -> Expert:
@@ -181,10 +179,3 @@ def _fit_claim(name: str, statement: str, reached: Fit, budget: float | None) ->
     witness = tuple(map(float, reached.witness))
     source = "Theorem 4.8 step 4, Lemma 3.1"
     return Claim(name, statement, source, allowed, reached.error, Known.SAMPLED, samples=reached.samples, witness=witness)
-
-
-def passthrough(dimension: int) -> tuple[Affine, NeuronGroup]:
-    """The 2D neurons σ(x), σ(−x) whose difference carries x exactly, in floats too (R1)."""
-    identity = np.eye(dimension)
-    group = NeuronGroup("carry", 2 * dimension, "x = σ(x) − σ(−x), Theorem 4.8 step 2 (R1)")
-    return Affine(np.concatenate([identity, -identity]), np.zeros(2 * dimension)), group

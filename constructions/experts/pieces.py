@@ -6,7 +6,7 @@ else a ridge fit whose error is measured on points that it was not fitted to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,32 +15,17 @@ from ...errors import AtlasMoEError, EpsilonNotReached
 from ...moe.ledger import Known
 from ...moe.network import ReLUNet
 from ...moe.ridge import Ridge
+from ..asked import Asked
 from ..relu import NARROWEST, Target, fit, fit_to
 from ..relu.spline.a_priori import a_priori_spline
-from ..routers.scores import HELD_OUT_SAFETY
+from ..shares import HELD_OUT_SAFETY, SHARPENINGS, SHARPER
 from .ridge_sum import a_priori_sum
 
 MEASURED = 4096
 """Fresh points that a finished fit is measured on."""
-SHARPENINGS = 3
-"""How often a fit that misses its budget on fresh points is made again to a lower one."""
 FIRST_WIDTH = 64
 ORIGIN = "Lemma 3.1 on one piece, Theorem 5.3"
 REMEDY = "raise max_width, use finer pieces, or allow a larger epsilon"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a net must reach: an error of at most `budget`, or else a width of at most `width`."""
-
-    budget: float | None
-    width: int | None
-    limit: int
-    seed: int
-
-    def less(self, spent: float) -> Asked:
-        """The budget without what has been spent of it."""
-        return self if self.budget is None else replace(self, budget=self.budget - spent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +97,7 @@ def _fitted(function: ExpressionMap, box: Box, asked: Asked, name: str, origin: 
         bound = HELD_OUT_SAFETY * max(float(error[worst]), fitted.error) if asked.budget is None else float(error[worst])
         if budget is None or asked.budget is None or bound <= asked.budget:
             break
-        budget *= 0.9 * asked.budget / bound
+        budget *= SHARPER * asked.budget / bound
     else:
         assert asked.budget is not None
         raise EpsilonNotReached(name, budget=asked.budget, reached=bound, width=fitted.width, remedy=REMEDY)

@@ -13,74 +13,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
-from ...atlas import Array, Atlas, BallChart, Box, ManifoldTask, Piece, Points
+from ...atlas import Array, Atlas, BallChart, Box, ManifoldTask, Piece, Points, ball_atlas
 from ...atlas.covering import covering_margin, nearest_ball
 from ...errors import InvalidArgument
-from ...moe.network import Affine, MoELayer, Network, ReLUNet
+from ...moe.ledger import Claim
+from ...moe.network import Affine, Network
+from ...moe.promise import ScorePromise
+from ..asked import Asked
 from ..experts.cells import COLLAR, FEWEST, SEARCHED, Cell
 from ..experts.charts import Expert
-from ..theorem_4_8 import input_names
+from . import affine_claims
+from .base import Router
+from .centres import CLAIMED, Centres, exact_gate, score_error
 from .proved_cover import CoverProof, prove_cover
-from .scores import COVER_SAMPLES
+from .scored import COVER_SAMPLES
 
-CLAIMED = 0.5
-"""κ is claimed to be this times the smallest margin found by search: what a proof has to reach, and a sample to refute."""
-PRODUCTS = 1 + 2.0**-20
-"""Covers the products of two rounding errors and the rounding of a bound's own formula."""
 PROBED = 1024
 SEARCHED_PER_BALL = 128
 
 
 @dataclass(frozen=True, eq=False)
-class AffineRouting:
-    """The gate on a ball atlas, and why its argmax lands inside the ball of the winner."""
-
-    atlas: Atlas
-    centers: Array
-    """c (E, k), before embedding."""
-    radii: Array
-    """r (E,)."""
-    gate: Affine
-    """float64, on R^D."""
-    stored: Affine
-    """As exported."""
-    eta: float
-    """η: the stored logits, in any order of summation, differ by at most this from s_i(x) + something common to all i."""
-    found: float
-    """The smallest max_i (r_i² − |x − c_i|²) that search found on M…"""
-    witness: Points
-    """…and where."""
-    proof: CoverProof
-    neighbours: tuple[NDArray[np.intp], ...]
-    """For every ball, the balls that meet it."""
+class AffineRouting(Centres):
+    """The gate on a ball atlas as a router that experts are built for."""
 
     @property
-    def kind(self) -> str:
-        """Equal radii, the nearest centre: "affine". Unequal ones: "power"."""
-        return "affine" if np.ptp(self.radii) == 0 else "power"
+    def scores(self) -> None:
+        return None
 
     @property
-    def kappa(self) -> float:
-        """The κ that is claimed."""
-        return CLAIMED * self.found
+    def promise(self) -> ScorePromise | None:
+        return ScorePromise.from_facts(self.facts(), len(self.atlas))
 
-    @property
-    def biased(self) -> bool:
-        """Whether the gate needs its bias; not if all |c_i|² − r_i² are equal (R8)."""
-        return bool(self.gate.bias.any())
+    def cells(self, seed: int) -> list[Cell]:
+        return cells(self, seed)
 
-    def lead(self, base: Array, chart: int) -> Array:
-        """s_chart − max s at points of M, (N, k) to (N,); −∞ off the ball. Only balls that meet it can beat it there."""
-        near = self.neighbours[chart]
-        scores = (self.radii[near] ** 2 - cdist(base, self.centers[near], "sqeuclidean")) / 2
-        own = scores[:, np.searchsorted(near, chart)]
-        return np.where(own > 0, own - scores.max(1), -np.inf)
+    def total(self, task: ManifoldTask, network: Network, exact: Network, experts: Sequence[Expert], epsilon: float, seed: int) -> Claim:
+        return affine_claims.total(task, network, exact, self, experts, epsilon, seed)
+
+    def facts(self) -> dict[str, Any]:
+        return affine_claims.facts(self)
 
 
 def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0, *, prove: bool = True) -> AffineRouting:
@@ -120,46 +97,6 @@ def _refuse(point: Array, centers: Array, radii: Array) -> None:
         f"the balls do not cover M: ({at}) is {distance:.6g} from the centre of ball {ball[0]}, whose radius is {radius:.6g}, "
         "and no ball holds it; use more charts or a larger radius"
     )
-
-
-def exact_gate(atlas: Atlas, centers: Array, radii: Array) -> Affine:
-    """x ↦ c_i·x − (|c_i|² − r_i²)/2 on R^D, float64."""
-    return Affine(atlas.embed(centers).copy(), -(np.einsum("ek,ek->e", centers, centers) - radii**2) / 2)
-
-
-def score_error(atlas: Atlas, centers: Array, radii: Array, gate: Affine, stored: Affine) -> float:
-    """η: |stored logits at x̂ − s_i(x) − common(x)| ≤ η for x ∈ M, x̂ = x rounded to the stored dtype (R9).
-
-    With u the dtype's unit roundoff, γ_n = nu/(1 − nu), X ≥ |x|, W ≥ |w_i|, B ≥ |b_i|, the sum of
-    * γ_{D+1}(W·X + B): the dot product and the bias, in any order of summation, with or without fused multiply-add;
-    * u·W·X: x rounded to x̂; and max_i |ŵ_i − w_i|·X + |b̂_i − b_i|, measured: the weights rounded to the dtype;
-    * in float64: computing b_i, and s_i itself when it is compared with; and Q·c_i and Q·x if there is an embedding Q, whose
-      columns are orthonormal only nearly;
-    * half the spread of |c_i|² − r_i², halved, if the gate leaves its bias out.
-    """
-    k, D = atlas.base_dimension, atlas.ambient_dimension
-    u = float(np.finfo(stored.weight.dtype).eps) / 2
-    tiny = (D + 1) * float(np.finfo(stored.weight.dtype).smallest_subnormal)
-    C = float(np.linalg.norm(centers, axis=1).max())
-    X = float((np.linalg.norm(centers, axis=1) + radii).max())  # M lies in the balls
-    weight, bias = stored.weight.astype(float), stored.bias.astype(float)
-    W, B = float(np.linalg.norm(weight, axis=1).max()), float(np.abs(bias).max())
-    arithmetic = _gamma(D + 1, u) * (W * X + B) + tiny * (1 + X)
-    inputs = u * W * X + tiny * W
-    rounded = float((np.linalg.norm(weight - gate.weight, axis=1) * X + np.abs(bias - gate.bias)).max())
-    u64 = float(np.finfo(float).eps) / 2
-    built = _gamma(k + 3, u64) * ((C**2 + float(radii.max()) ** 2) / 2 + (C + X) ** 2)
-    if atlas.embedding is not None:
-        Q = atlas.embedding
-        defect = float(np.linalg.norm(Q.T @ Q - np.eye(k))) + _gamma(D, u64) * k
-        built += (defect + 2 * _gamma(k, u64) * np.sqrt(k)) * C * X
-    offsets = np.einsum("ek,ek->e", centers, centers) - radii**2
-    dropped = 0.0 if gate.bias.any() else float(np.ptp(offsets)) / 4
-    return float(PRODUCTS * (arithmetic + inputs + rounded + built + dropped))
-
-
-def _gamma(n: int, u: float) -> float:
-    return float(n * u / (1 - n * u))
 
 
 def cells(routing: AffineRouting, seed: int) -> list[Cell]:
@@ -235,17 +172,24 @@ def _closest(routing: AffineRouting, chart: int, seed: int) -> float:
     return float(np.sort(routing.lead(points.base, chart))[-FEWEST])
 
 
-def assemble(task: ManifoldTask, routing: AffineRouting, experts: Sequence[Expert]) -> Network:
-    """Ψ = expert argmax_i (c_i·x + b_i), in float64: one layer, which reads x itself."""
-    outputs = tuple(f"y[{k}]" for k in range(task.outputs))
-    nets = tuple(expert.net for expert in experts)
-    layer = MoELayer(routing.gate.net, nets, tuple(range(len(nets))), task.atlas.names, outputs)
-    return Network((layer,), input_names(task))
+@dataclass(frozen=True)
+class NearestCentre(Router):
+    """Balls route by their centres; charts of another kind are replaced by balls of the same manifold (B17), if `replaces` allows it."""
 
+    replaces: bool = True
 
-def gate_only(routing: AffineRouting) -> Network:
-    """The stored gate with experts that are 0: what its logits and routes are can be asked before any expert is built."""
-    D, E = routing.atlas.ambient_dimension, len(routing.atlas)
-    dtype = routing.stored.weight.dtype
-    zero = ReLUNet((Affine(np.zeros((1, D), dtype), np.zeros(1, dtype)),), ())
-    return Network((MoELayer(routing.stored.net, (zero,), (0,) * E, routing.atlas.names, ("y[0]",)),), tuple(f"x[{k}]" for k in range(D)))
+    @property
+    def title(self) -> str:
+        return "affine"
+
+    def accepts(self, task: ManifoldTask) -> str | None:
+        if task.atlas.balls is None and not self.replaces:
+            return "the charts are no balls, between which no affine gate routes"
+        return None
+
+    def build(self, task: ManifoldTask, asked: Asked) -> AffineRouting:
+        """Raises `EpsilonNotReached` if the margin of the balls is lost in the dtype, `InvalidArgument` if M has no balls."""
+        atlas = task.atlas if task.atlas.balls is not None else ball_atlas(task.atlas, seed=asked.seed)
+        routing = route(atlas, asked.dtype, asked.seed)
+        affine_claims.require_margin(routing, asked.dtype)
+        return routing

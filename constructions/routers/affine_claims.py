@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from ...errors import EpsilonNotReached
 from ...moe.ledger import Claim, Known
 from ...moe.network import Floats, Network
 from ..experts.charts import Expert
-from .affine import AffineRouting
-from .scores import ROUNDING_SHARE
+from ..shares import ROUNDING_SHARE
+from .centres import Centres
 from .scores_claims import MEASURED
 
 LOGITS = 1 << 22
@@ -27,7 +28,7 @@ PAIRED = 24
 SOURCES = {"affine": "B1", "power": "B16"}
 
 
-def require_margin(routing: AffineRouting, dtype: str) -> None:
+def require_margin(routing: Centres, dtype: str) -> None:
     """Raise `EpsilonNotReached` unless 4η < κ, before any expert is built."""
     if 4 * routing.eta < routing.kappa:
         return
@@ -35,7 +36,7 @@ def require_margin(routing: AffineRouting, dtype: str) -> None:
     raise EpsilonNotReached("routing.valid (4η < κ)", budget=routing.kappa, reached=4 * routing.eta, width=0, remedy=remedy)
 
 
-def facts(routing: AffineRouting) -> dict[str, Any]:
+def facts(routing: Centres) -> dict[str, Any]:
     """What the model card and the verifier need to know, as JSON: scores s_i ≥ κ/2 for some i everywhere, known to ± δ = η."""
     proof = routing.proof
     return {
@@ -53,7 +54,7 @@ def facts(routing: AffineRouting) -> dict[str, Any]:
 
 
 def total(
-    task: ManifoldTask, network: Network, exact: Network, routing: AffineRouting, experts: Sequence[Expert], epsilon: float, seed: int
+    task: ManifoldTask, network: Network, exact: Network, routing: Centres, experts: Sequence[Expert], epsilon: float, seed: int
 ) -> Claim:
     """|f − Ψ| ≤ ε with everything it follows from."""
     points = task.atlas.sample(max(MEASURED, 16 * len(task.atlas)), seed + 15485863)
@@ -73,7 +74,7 @@ def total(
     )
     whole = _worst("total", "|f − Ψ|∞ ≤ ε on M", f"{SOURCES[routing.kind]}, Corollary 4.9", epsilon, errors, points)
     children = (_valid(routing, network, points, routes), *(expert.claim for expert in experts), rounding)
-    return Claim(**{**whole.__dict__, "children": children})
+    return replace(whole, children=children)
 
 
 def _routes(network: Network, x: Floats) -> NDArray[np.intp]:
@@ -87,20 +88,19 @@ def _worst(name: str, statement: str, source: str, budget: float, values: Array,
     return Claim(name, statement, source, budget, float(values[worst]), Known.SAMPLED, "<=", len(values), witness)
 
 
-def _valid(routing: AffineRouting, network: Network, points: Points, routes: NDArray[np.intp]) -> Claim:
+def _valid(routing: Centres, network: Network, points: Points, routes: NDArray[np.intp]) -> Claim:
     """x ∈ U_i at the chosen i, because κ > 4η."""
     source = SOURCES[routing.kind]
     kappa, eta = routing.kappa, routing.eta
+    statement = "max_i (r_i² − |x − c_i|²) ≥ κ everywhere on M"
     found = "gate: nearest centre" if routing.kind == "affine" else "gate: power diagram"
     if routing.proof.margin is None:
         witness = tuple(map(float, routing.witness.ambient[0]))
         how, note = Known.SAMPLED, f"by search; no proof: {routing.proof.why}"
-        cover = Claim("routing.cover", "", "B17", kappa, routing.found, how, ">=", None, witness, (), note)
+        cover = Claim("routing.cover", statement, "B17", kappa, routing.found, how, ">=", None, witness, (), note)
     else:
         note = f"{routing.proof.patches:,} patches enclosed; search found {routing.found:.4g}"
-        cover = Claim("routing.cover", "", "B17", kappa, routing.proof.margin, Known.PROVED, ">=", note=note)
-    statement = "max_i (r_i² − |x − c_i|²) ≥ κ everywhere on M"
-    cover = Claim(**{**cover.__dict__, "statement": statement})
+        cover = Claim("routing.cover", statement, "B17", kappa, routing.proof.margin, Known.PROVED, ">=", note=note)
     known = Known.PROVED if cover.known is Known.PROVED else Known.SAMPLED
     scores = Claim(
         "routing.eta",
@@ -138,7 +138,7 @@ def _valid(routing: AffineRouting, network: Network, points: Points, routes: NDA
     )
 
 
-def deviation(routing: AffineRouting, network: Network, points: Points) -> Array:
+def deviation(routing: Centres, network: Network, points: Points) -> Array:
     """Half the range over i of (logit_i of x̂ − s_i(x)), (N,): how far logits are from scores, up to a common summand.
 
     The scores are computed in extended precision where the platform has it.
@@ -149,14 +149,14 @@ def deviation(routing: AffineRouting, network: Network, points: Points) -> Array
     return np.asarray((gap.max(1) - gap.min(1)) / 2, float)
 
 
-def _observed(routing: AffineRouting, network: Network, points: Points) -> Claim:
+def _observed(routing: Centres, network: Network, points: Points) -> Claim:
     some = points[:EXTENDED]
     step = max(1, LOGITS // len(routing.radii))
     seen = np.concatenate([deviation(routing, network, some[start : start + step]) for start in range(0, len(some), step)])
     return _worst("routing.logits", "logits observed: within η of their scores", "R9", routing.eta, seen, some)
 
 
-def _injective(routing: AffineRouting, points: Points, routes: NDArray[np.intp]) -> Claim:
+def _injective(routing: Centres, points: Points, routes: NDArray[np.intp]) -> Claim:
     """How much φ_i shrinks distances between points of one routed cell: positive means injective there."""
     order = np.argsort(routes, kind="stable")
     bounds = np.searchsorted(routes[order], np.arange(len(routing.radii) + 1))

@@ -16,10 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...atlas import Array, Atlas, Chart, Points
+from ...atlas import Array, Atlas, Chart, ManifoldTask, Points
 from ...atlas.covering import climb
 from ...errors import InvalidArgument
 from ...moe.network import Affine, NeuronGroup, ReLUNet
+from ...moe.ridge import Ridge
+from ..asked import Asked
+from ..relu import Fit
+from .base import Router
+from .scored import COVER_SAMPLES, Scored, measure_cover
 
 SAMPLES = 1 << 14
 CAP_SAFETY = 0.01
@@ -159,3 +164,32 @@ def _own(atlas: Atlas, points: Points, chart: int) -> NDArray[np.bool_]:
 
 def _text(point: Array) -> str:
     return ", ".join(f"{v:.6g}" for v in point)
+
+
+@dataclass(frozen=True, eq=False)
+class Hinge(Router):
+    """Scores that are a two-layer net by themselves (B14): τ differs from them by rounding alone, bounded for float32 here."""
+
+    half_spaces: HalfSpaces | None = None
+    """None: those that `detect` finds."""
+
+    @property
+    def title(self) -> str:
+        return "hinge"
+
+    def accepts(self, task: ManifoldTask) -> str | None:
+        return "hinge scores are for charts cut out by half-spaces" if task.atlas.balls is not None else None
+
+    def build(self, task: ManifoldTask, asked: Asked) -> Scored:
+        """Raises `InvalidArgument` if the half-spaces do not fit the atlas."""
+        atlas, seed = task.atlas, asked.seed
+        half_spaces = detect(atlas, seed) if self.half_spaces is None else self.half_spaces
+        eta = margin(atlas, half_spaces, seed)
+        net = half_spaces.net(atlas, eta)
+        faces = max(len(b) for b in half_spaces.offsets)
+        reach = float(np.linalg.norm(atlas.sample(COVER_SAMPLES, seed).base, axis=1).max())
+        largest = reach + float(np.abs(np.concatenate(half_spaces.offsets)).max()) + eta
+        # Weights, inputs, the D + 1 terms of a neuron and the sum over a chart's faces, each term at most `largest`.
+        rounding = (atlas.ambient_dimension + 4 + len(net.affines[0].bias)) * faces * largest * float(np.finfo(np.float32).eps)
+        tau = Fit(Ridge.of(net), net, rounding, np.zeros(atlas.ambient_dimension), 0, len(net.affines[0].bias))
+        return Scored("hinge", atlas, lambda base: half_spaces.scores(base, eta), eta / 4, measure_cover(atlas, seed), None, tau)

@@ -15,76 +15,29 @@ routing         scores s budget δ              because                         
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...atlas import Array, Atlas, BallChart
-from ...errors import EpsilonNotReached, InvalidArgument
-from ...moe.ridge import Ridge
-from ..relu import NARROWEST, Fit, Hint, Target, fit, fit_to
-from . import hinge
-from .hinge import HalfSpaces
+from ...atlas import Array, Atlas, BallChart, ManifoldTask
+from ...errors import EpsilonNotReached
+from ..asked import Asked
+from ..relu import NARROWEST, Hint, Target, fit, fit_to
+from ..shares import HELD_OUT_SAFETY
+from .base import Router
+from .scored import COVER_SAMPLES, Cover, Scored, measure_cover
 
-ROUTINGS = ("theorem", "multiplicity", "plateau", "hinge")
-HELD_OUT_SAFETY = 1.5
-"""A largest held-out error understates the true sup by up to 1.4 (measured); leaves are built to budget / this."""
 AUTO_WIDTH = 1024
 """routing="auto" moves on to the next budget when τ would have to be wider; a routing asked for by name may use max_width."""
-ROUNDING_SHARE = 1 / 16
-"""The part of ε kept for the arithmetic of the exported dtype."""
 HOPE = 8.0
 """Four times the width has been seen to gain up to a factor of 4, and pruning another 2."""
-COVER_SAMPLES = 1 << 14
 PLATEAU_SAFETY = 0.8
 """The plateau level is this times the smallest depth seen: the cover {depth ≥ level} then has a margin of a fifth."""
 
-
-@dataclass(frozen=True, eq=False)
-class Routing:
-    """Reference scores, the budget they leave for τ, and the τ that meets it."""
-
-    kind: str
-    scores: Callable[[Array], Array]
-    """Base coordinates [N, k] to reference scores [N, E]."""
-    delta: float
-    """Budget of ‖s − τ‖."""
-    cover: Cover
-    level: float | None
-    """Plateau level; None for ρ."""
-    tau: Fit
-
-    @property
-    def reached(self) -> float:
-        """The δ that holds with the safety factor: what the routed cells are computed with."""
-        return min(self.delta, HELD_OUT_SAFETY * self.tau.error)
-
-    def lead(self, base: Array, chart: int) -> Array:
-        """s_chart − max s, (N, k) to (N,); −∞ where s_chart is not positive."""
-        scores = self.scores(base)
-        return np.where(scores[:, chart] > 0, scores[:, chart] - scores.max(1), -np.inf)
-
-
-@dataclass(frozen=True)
-class Cover:
-    """What the partition of unity looks like on sampled points."""
-
-    mu: float
-    """min_x max_i ρ_i(x)."""
-    multiplicity: int
-    """N = max_x #{i : ρ_i(x) > 0}."""
-    depth: float
-    """min_x max_i of the plateau depths (level 1)."""
-    samples: int
-
-
-def measure_cover(atlas: Atlas, seed: int = 0) -> Cover:
-    """μ, N and the least depth on `COVER_SAMPLES` points of M."""
-    base = atlas.sample(max(COVER_SAMPLES, 8 * len(atlas.parametrising)), seed, low_discrepancy=True).base
-    rho = atlas.rho(base)
-    depth = atlas.plateau(base, 1.0).max(1).min()
-    return Cover(float(rho.max(1).min()), int((rho > 0).sum(1).max()), float(depth), len(base))
+cover_of = functools.lru_cache(maxsize=4)(measure_cover)
+"""The same charts are asked about by one router after another."""
 
 
 def budget_of(atlas: Atlas, kind: str, cover: Cover) -> float:
@@ -92,81 +45,72 @@ def budget_of(atlas: Atlas, kind: str, cover: Cover) -> float:
     return {"theorem": 1 / (4 * len(atlas)), "multiplicity": 1 / (4 * cover.multiplicity), "plateau": 1 / 4}[kind]
 
 
-def build(atlas: Atlas, kind: str, *, width: int | None, limit: int, seed: int, cover: Cover) -> Routing:
-    """τ for one kind of routing: of hidden width `width`, or as narrow as the budget allows up to `limit`.
+@dataclass(frozen=True)
+class Scores(Router):
+    """τ for one kind of scores: of the width asked for, or as narrow as the budget allows."""
 
-    Raises `EpsilonNotReached` when the budget is out of reach.
-    """
-    level = PLATEAU_SAFETY * cover.depth if kind == "plateau" else None
-    scores: Callable[[Array], Array] = atlas.rho if level is None else lambda base: atlas.plateau(base, level)
-    delta = budget_of(atlas, kind, cover)
+    name: str
+    """"theorem", "multiplicity" or "plateau"."""
+    tentative: bool = False
+    """Whether it is one of several to be tried: then τ is no wider than AUTO_WIDTH, and is not tried without hope."""
 
-    def draw(count: int, draw_seed: int, held_out: bool) -> tuple[Array, Array]:
-        points = atlas.sample(max(count, 16 * len(atlas)), draw_seed, low_discrepancy=not held_out)
-        return points.ambient, scores(points.base)
+    @property
+    def title(self) -> str:
+        return self.name
 
-    origin = "scores of Theorem 4.8 step 1" if level is None else "plateau scores (B12)"
-    target = Target(draw, "tau", origin, _hints(atlas, level), _towards(atlas, scores, seed))
-    remedy = 'use routing="plateau", fewer or more strongly overlapping charts, or a larger max_width'
-    if width is None:
-        tau = fit_to(target, delta / HELD_OUT_SAFETY, start=64, limit=limit, seed=seed, remedy=remedy)
-    else:
-        tau = fit(target, width, seed=seed)
-        if HELD_OUT_SAFETY * tau.error > delta:
-            raise EpsilonNotReached("tau", budget=delta / HELD_OUT_SAFETY, reached=tau.error, width=width, remedy=remedy)
-    return Routing(kind, scores, delta, cover, level, tau)
+    def accepts(self, task: ManifoldTask) -> str | None:
+        return None
 
+    def hopeless(self, task: ManifoldTask, asked: Asked, missed: Sequence[EpsilonNotReached]) -> str | None:
+        """A quick τ ≈ ρ of a quarter of the width errs by more than HOPE times what δ allows; or the same scores have been tried."""
+        if not self.tentative or self.name == "plateau":
+            return None
+        cover = cover_of(task.atlas, asked.seed)
+        delta = budget_of(task.atlas, self.name, cover)
+        if missed and HELD_OUT_SAFETY * missed[-1].reached > delta:
+            # "multiplicity" asks the same of the same scores, with a larger budget.
+            return f"τ ≈ ρ reached {missed[-1].reached:.3g} before, but δ is {delta:.3g}"
+        if asked.width is not None:
+            return None
+        scout = _scout(task.atlas, min(asked.limit, AUTO_WIDTH), asked.seed)
+        if scout <= HOPE * delta / HELD_OUT_SAFETY:
+            return None
+        return f"a quick τ ≈ ρ errs by {scout:.3g}, too far from δ = {delta:.3g}"
 
-def build_hinge(atlas: Atlas, half_spaces: HalfSpaces, *, seed: int, cover: Cover) -> Routing:
-    """Scores that are a two-layer net by themselves (B14): τ differs from them by rounding alone, bounded for float32 here.
+    def build(self, task: ManifoldTask, asked: Asked) -> Scored:
+        """Raises `EpsilonNotReached` when the budget is out of reach."""
+        atlas, seed = task.atlas, asked.seed
+        cover = cover_of(atlas, seed)
+        level = PLATEAU_SAFETY * cover.depth if self.name == "plateau" else None
+        reference: Callable[[Array], Array] = atlas.rho if level is None else lambda base: atlas.plateau(base, level)
+        delta = budget_of(atlas, self.name, cover)
 
-    Raises `InvalidArgument` if the half-spaces do not fit the atlas.
-    """
-    eta = hinge.margin(atlas, half_spaces, seed)
-    net = half_spaces.net(atlas, eta)
-    faces = max(len(b) for b in half_spaces.offsets)
-    reach = float(np.linalg.norm(atlas.sample(COVER_SAMPLES, seed).base, axis=1).max())
-    largest = reach + float(np.abs(np.concatenate(half_spaces.offsets)).max()) + eta
-    # Weights, inputs, the D + 1 terms of a neuron and the sum over a chart's faces, each term at most `largest`.
-    rounding = (atlas.ambient_dimension + 4 + len(net.affines[0].bias)) * faces * largest * float(np.finfo(np.float32).eps)
-    tau = Fit(Ridge.of(net), net, rounding, np.zeros(atlas.ambient_dimension), 0, len(net.affines[0].bias))
-    return Routing("hinge", lambda base: half_spaces.scores(base, eta), eta / 4, cover, None, tau)
+        def draw(count: int, draw_seed: int, held_out: bool) -> tuple[Array, Array]:
+            points = atlas.sample(max(count, 16 * len(atlas)), draw_seed, low_discrepancy=not held_out)
+            return points.ambient, reference(points.base)
 
-
-def choose(atlas: Atlas, kind: str | HalfSpaces, *, width: int | None, limit: int, seed: int) -> Routing:
-    """`build` for the routing asked for; half-spaces are routed by B14.
-
-    "auto" takes the first of "theorem", "multiplicity", "plateau" whose budget τ meets within AUTO_WIDTH.
-    """
-    if isinstance(kind, str) and kind not in ("auto", *ROUTINGS):
-        raise InvalidArgument(f"routing {kind!r} is not one of auto, {', '.join(ROUTINGS)}")
-    cover = measure_cover(atlas, seed)
-    if isinstance(kind, HalfSpaces) or kind == "hinge":
-        return build_hinge(atlas, hinge.detect(atlas, seed) if isinstance(kind, str) else kind, seed=seed, cover=cover)
-    if kind != "auto":
-        return build(atlas, kind, width=width, limit=limit, seed=seed, cover=cover)
-    limit = min(limit, AUTO_WIDTH)
-    for candidate in ("theorem", "multiplicity"):
-        if width is None and not _within_reach(atlas, budget_of(atlas, candidate, cover), limit, seed):
-            continue
-        try:
-            return build(atlas, candidate, width=width, limit=limit, seed=seed, cover=cover)
-        except EpsilonNotReached as miss:
-            # "multiplicity" asks the same of the same scores, with a larger budget: is that one within what was reached?
-            if HELD_OUT_SAFETY * miss.reached > budget_of(atlas, "multiplicity", cover):
-                break
-    return build(atlas, "plateau", width=width, limit=limit, seed=seed, cover=cover)
+        origin = "scores of Theorem 4.8 step 1" if level is None else "plateau scores (B12)"
+        target = Target(draw, "tau", origin, _hints(atlas, level), _towards(atlas, reference, seed))
+        remedy = 'use routing="plateau", fewer or more strongly overlapping charts, or a larger max_width'
+        if asked.width is None:
+            limit = min(asked.limit, AUTO_WIDTH) if self.tentative else asked.limit
+            tau = fit_to(target, delta / HELD_OUT_SAFETY, start=64, limit=limit, seed=seed, remedy=remedy)
+        else:
+            tau = fit(target, asked.width, seed=seed)
+            if HELD_OUT_SAFETY * tau.error > delta:
+                raise EpsilonNotReached("tau", budget=delta / HELD_OUT_SAFETY, reached=tau.error, width=asked.width, remedy=remedy)
+        return Scored(self.name, atlas, reference, delta, cover, level, tau)
 
 
-def _within_reach(atlas: Atlas, delta: float, limit: int, seed: int) -> bool:
-    """Whether a quick τ ≈ ρ of a quarter of the width errs by no more than HOPE times what δ allows."""
+@functools.lru_cache(maxsize=4)
+def _scout(atlas: Atlas, limit: int, seed: int) -> float:
+    """The error of a quick τ ≈ ρ of a quarter of the width."""
 
     def draw(count: int, draw_seed: int, held_out: bool) -> tuple[Array, Array]:
         points = atlas.sample(count, draw_seed, low_discrepancy=not held_out)
         return points.ambient, atlas.rho(points.base)
 
-    scout = fit(Target(draw, "tau", "scout"), max(limit // 4, NARROWEST), seed=seed)
-    return scout.error <= HOPE * delta / HELD_OUT_SAFETY
+    return fit(Target(draw, "tau", "scout"), max(limit // 4, NARROWEST), seed=seed).error
 
 
 def _towards(atlas: Atlas, scores: Callable[[Array], Array], seed: int) -> tuple[Array, ...]:

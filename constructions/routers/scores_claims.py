@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,35 @@ from ...atlas import Array, ManifoldTask, Points
 from ...moe.ledger import Claim, Known
 from ...moe.network import Network
 from ..experts.charts import Expert
-from .scores import ROUNDING_SHARE, Routing
+from ..shares import ROUNDING_SHARE
 
 MEASURED = 1 << 15
+
+
+class Following(Protocol):
+    """What is said of the scores that a gate compares."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reference(self) -> Callable[[Array], Array]: ...
+
+    @property
+    def delta(self) -> float: ...
+
+    @property
+    def cover(self) -> Covered: ...
+
+
+class Covered(Protocol):
+    """How the charts meet."""
+
+    @property
+    def mu(self) -> float: ...
+
+    @property
+    def multiplicity(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +70,17 @@ class _Measured:
         return Claim(name, statement, source, budget, float(values[worst]), Known.SAMPLED, sense, len(values), witness, children)
 
 
-def _measure(task: ManifoldTask, network: Network, exact: Network, routing: Routing, seed: int) -> _Measured:
+def _measure(task: ManifoldTask, network: Network, exact: Network, routing: Following, seed: int) -> _Measured:
     points = task.atlas.sample(max(MEASURED, 64 * len(task.atlas)), seed + 15485863)
     trace = network.trace(points.ambient)
     same_routes = exact.trace(points.ambient, trace.routes).output
     error = np.abs(trace.output - task.evaluate(points)).max(1)
     rounding = np.abs(trace.output - same_routes).max(1)
-    return _Measured(points, routing.scores(points.base), trace.logits[-1].astype(float), trace.routes[-1], error, rounding)
+    return _Measured(points, routing.reference(points.base), trace.logits[-1].astype(float), trace.routes[-1], error, rounding)
 
 
 def total(
-    task: ManifoldTask, network: Network, exact: Network, routing: Routing, experts: Sequence[Expert], epsilon: float, seed: int
+    task: ManifoldTask, network: Network, exact: Network, routing: Following, experts: Sequence[Expert], epsilon: float, seed: int
 ) -> Claim:
     """|f − Ψ| ≤ ε with everything it follows from: valid routing, every expert on its routed cell, x carried, rounding."""
     seen = _measure(task, network, exact, routing, seed)
@@ -82,7 +108,7 @@ def total(
 _SOURCE = {2: "Corollary 4.9, Theorem 4.8 with φ affine", 3: "Theorem 4.8"}
 
 
-def _routing(seen: _Measured, routing: Routing, E: int) -> Claim:
+def _routing(seen: _Measured, routing: Following, E: int) -> Claim:
     """ρ_{i_x}(x) > 0, or b_{i_x}(x) > 0, and the chain of inequalities it follows from."""
     rows = np.arange(len(seen.routes))
     chosen = seen.scores[rows, seen.routes]
@@ -95,10 +121,10 @@ def _routing(seen: _Measured, routing: Routing, E: int) -> Claim:
         "multiplicity": ("ρ", "1/N"),
         "plateau": ("b", "1"),
         "hinge": ("s", "η"),
-    }[routing.kind]
+    }[routing.name]
     floor = 4 * d  # 1/E, 1/N, 1 or η, as delta is a quarter of it
-    source = {"theorem": "Theorem 4.8 steps 1–3", "multiplicity": "B11", "plateau": "B12", "hinge": "B14"}[routing.kind]
-    quarter = {"theorem": "1/(4E)", "multiplicity": "1/(4N)", "plateau": "1/4", "hinge": f"η/4, η = {floor:.4g}"}[routing.kind]
+    source = {"theorem": "Theorem 4.8 steps 1–3", "multiplicity": "B11", "plateau": "B12", "hinge": "B14"}[routing.name]
+    quarter = {"theorem": "1/(4E)", "multiplicity": "1/(4N)", "plateau": "1/4", "hinge": f"η/4, η = {floor:.4g}"}[routing.name]
     cover = routing.cover
     # One part in 10^12 of room: the quotients b_i/Σb_j are themselves rounded.
     top = Claim(
@@ -123,12 +149,12 @@ def _routing(seen: _Measured, routing: Routing, E: int) -> Claim:
     max_tau = seen.claim("routing.max_tau", f"max_i τ_i ≥ 3/4·{least}", source, 3 * d, winning, ">=")
     chosen_least = seen.claim("routing.chosen_rho", f"{symbol} at the chosen chart ≥ 1/2·{least}", source, 2 * d, chosen, ">=")
     parts = [tau, sharp, top, max_tau, chosen_least]
-    if routing.kind == "theorem":
+    if routing.name == "theorem":
         note = "exact because Σρ = 1"
         parts[2] = Claim(top.name, top.statement, source, top.budget, top.bound, Known.EXACT, ">=", None, None, (), note)
     else:
         parts.append(_witness_partition(routing, E))
-    if routing.kind == "multiplicity" and deviation.max() <= 1 / (4 * E):
+    if routing.name == "multiplicity" and deviation.max() <= 1 / (4 * E):
         parts[1:1] = [_paper_budget(seen, E, deviation)]
     statement = (
         f"{symbol} > 0 at the chart chosen for x, so x ∈ U_i (N = {cover.multiplicity} charts meet at most, min max ρ = {cover.mu:.3g})"
@@ -142,7 +168,7 @@ def _paper_budget(seen: _Measured, E: int, deviation: Array) -> Claim:
     )
 
 
-def _witness_partition(routing: Routing, E: int) -> Claim:
+def _witness_partition(routing: Following, E: int) -> Claim:
     """B13: scores ≤ α off U_i and max ≥ β > α make ρ̃ = θ(τ)/Σθ(τ) a partition of unity with the same argmax."""
     alpha, beta = routing.delta, 3 * routing.delta
     statement = (

@@ -1,25 +1,33 @@
-"""The ledger of a task graph: total ← propagation, one claim for every block and combination, rounding, routes. Σ E_l leaves, not ∏ E_l."""
+"""The ledger: measured on the network as exported. Of a graph: total ← propagation, one claim for every block and combination, rounding,
+routes; Σ E_l leaves, not ∏ E_l.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, Box, Combine, TaskGraph, Tiling
+from ..atlas import Array, Box, Combine, TaskGraph
+from ..moe.design import Design
 from ..moe.ledger import Claim, Known
 from ..moe.network import Network
-from .built import Reading
+from .asked import Reading
 from .experts.pieces import PieceNet
-from .routers.scores import ROUNDING_SHARE
+from .shares import ROUNDING_SHARE
+from .works import Works
 
 MEASURED = 1 << 14
 """Points spread over the domain."""
 ROUTED, PER_SUBTASK = 1 << 11, 32
 """Points whose routes are drawn first, so many at least and so many for each subtask of the largest block: all experts are exercised."""
 CHUNK = 1 << 12
+CARRIED = {
+    "paper": "every channel that is needed later passes every layer unchanged: c = σ(c) − σ(−c), whichever expert is chosen",
+    "residual": "every channel that is needed later is carried beside the experts of every layer, unchanged",
+}
 
 
 def combine(node: Combine, made: PieceNet, budget: float | None, lipschitz: Array, reading: Reading) -> Claim:
@@ -93,54 +101,67 @@ def representable(points: Array, box: Box, dtype: np.dtype) -> Array:
     return np.clip(points.astype(dtype), low, high).astype(float)
 
 
-def total(
-    task: TaskGraph,
-    network: Network,
-    exact: Network,
-    parts: Sequence[Claim],
-    routes: Mapping[str, int],
-    orders: Mapping[str, tuple[int, ...]],
-    pointwise: Set[str],
-    epsilon: float,
-    seed: int,
-) -> Claim:
-    """|f − Ψ| ≤ ε on fresh points, with everything it follows from.
+def total(works: Works, network: Network, exact: Network, design: Design, epsilon: float) -> Claim:
+    """|f − Ψ| ≤ ε on fresh points, with everything it follows from; a task on one manifold is measured by its router."""
+    if works.assembly.alone:
+        (made,) = works.built.values()
+        assert made.charts is not None
+        charts = made.charts
+        return charts.routed.total(charts.task, network, exact, charts.experts, epsilon, works.seed)
+    return _whole(works, network, exact, design, epsilon)
 
-    `routes`: the layer, from 0, that routes each block; `orders`: its pieces in the order of that layer's experts; `pointwise`: the
-    blocks whose every route is claimed.
-    """
-    points, read = points_of(task, network.dtype, seed)
+
+def _whole(works: Works, network: Network, exact: Network, design: Design, epsilon: float) -> Claim:
+    """The claim of a graph of several nodes."""
+    task = works.graph
+    points, read = points_of(task, network.dtype, works.seed)
     errors, rounding, wrong = np.empty(len(points)), np.empty(len(points)), np.zeros(len(points))
-    chosen = {name: np.empty(len(points), np.intp) for name in routes}
+    chosen = {site.block: np.empty(len(points), np.intp) for site in design.sites}
+    held = as_built(works)
     for start in range(0, len(points), CHUNK):
         part = slice(start, start + CHUNK)
         trace = network.trace(read[part])
-        same = exact.trace(read[part].astype(float), trace.routes).output
-        truth = task.trace(points[part])
+        same = exact.trace(read[part].astype(float), trace.chosen).output
+        truth = held.trace(points[part])
         errors[part] = np.abs(trace.output - truth.output).max(1)
         rounding[part] = np.abs(trace.output - same).max(1)
-        for block in task.blocks:
-            piece = np.array(orders[block.name])[trace.routes[routes[block.name]]]
-            chosen[block.name][part] = piece
-            if block.name in pointwise:
-                wrong[part] += ~truth.valid[block.name][np.arange(len(piece)), piece]
-    carried = Claim(
-        "passthrough",
-        "every channel that is needed later passes every layer unchanged: c = σ(c) − σ(−c), whichever expert is chosen",
-        "Theorem 5.2, R1, R2",
-        0.0,
-        0.0,
-        Known.EXACT,
-    )
+        for site in design.sites:
+            made = works.built[site.block]
+            order = np.array([made.block.names.index(name) for name in site.pieces])
+            piece = order[trace.routes[site.layer]]
+            chosen[site.block][part] = piece
+            if made.pointwise:
+                wrong[part] += ~truth.valid[site.block][np.arange(len(piece)), piece]
+    carried = Claim("passthrough", CARRIED[design.form], "Theorem 5.2, R1, R2", 0.0, 0.0, Known.EXACT)
     rounded = _worst("rounding", f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ {ROUNDING_SHARE:g}·ε", rounding, points)
     rounded = replace(rounded, source="R9", budget=ROUNDING_SHARE * epsilon)
-    distinct = seen_routes(chosen)
-    statement = f"blocks of a point that are sent to a piece or chart that does not hold it; {distinct} distinct routes seen"
+    statement = f"blocks of a point that are sent to a piece or chart that does not hold it; {seen_routes(chosen)} distinct routes seen"
     routed = _worst("routing", statement, wrong, points)
     routed = replace(routed, source="Theorem 5.2, Theorem 5.3", budget=0.0)
     whole = _worst("total", "|f − Ψ|∞ ≤ ε on the whole domain", errors, points)
-    source = "Theorem 5.2, R10" if any(not isinstance(b.domain, Tiling) for b in task.blocks) else "Theorem 5.3, R10"
-    return replace(whole, source=source, budget=epsilon, children=(*parts, routed, carried, rounded))
+    on_charts = any(made.charts is not None for made in works.built.values())
+    source = "Theorem 5.2, R10" if on_charts else "Theorem 5.3, R10"
+    return replace(whole, source=source, budget=epsilon, children=(*_parts(works, epsilon), routed, carried, rounded))
+
+
+def as_built(works: Works) -> TaskGraph:
+    """The graph whose blocks are on the charts that were built for."""
+    task = works.task
+    assert isinstance(task, TaskGraph)
+    return task
+
+
+def _parts(works: Works, epsilon: float) -> tuple[Claim, ...]:
+    """How the errors add up, and the claims of every block and combination."""
+    blocks = [works.built[block.name].claim for block in works.graph.blocks]
+    combines = [
+        combine(node, works.combines[node.name], works.asked(node).budget, works.lipschitz[node.name], works.reading(node))
+        for node in works.graph.combines
+        if node.name in works.combines
+    ]
+    claims = (*blocks, *combines)
+    sampled = any(claim.known is Known.SAMPLED for claim in claims)
+    return (propagation(works.graph, works.own_error(), epsilon, sampled, works.own), *claims)
 
 
 def seen_routes(chosen: Mapping[str, NDArray[np.intp]]) -> int:
@@ -160,9 +181,3 @@ def round_up(value: float, digits: int = 2) -> float:
     """The least decimal with `digits` significant digits that is not below a positive `value`."""
     scale = 10.0 ** (np.floor(np.log10(max(value, np.finfo(float).tiny))) - digits + 1)
     return float(np.ceil(value / scale) * scale)
-
-
-def nonzero(network: Network) -> int:
-    """Numbers of the network that are not 0: what carries channels is an identity among zeros."""
-    affines = [a for la in network.layers for a in (la.affine_gate, *(affine for net in la.experts for affine in net.affines))]
-    return int(sum(np.count_nonzero(a.weight) + np.count_nonzero(a.bias) for a in affines))

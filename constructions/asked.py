@@ -1,0 +1,42 @@
+"""What is asked of a site, and what arrives there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..atlas import Array
+from .ranges import Values
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What must be reached: an error of at most `budget`, or else a width of at most `width`; with weights of `dtype`."""
+
+    budget: float | None
+    width: int | None
+    limit: int
+    seed: int
+    dtype: str = "float64"
+
+    def less(self, spent: float) -> Asked:
+        """The budget without what has been spent of it."""
+        return self if self.budget is None else replace(self, budget=self.budget - spent)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What arrives at a node, component by component."""
+
+    values: tuple[Values, ...]
+    """All values that the component has in the task; () where nobody needs them."""
+    error: Array
+    """How far what arrives may be from that (k,); 0 for inputs, which are carried exactly."""
+    plain: tuple[bool, ...]
+    """Whether the component is one of the network's inputs itself, and no affine form of several."""
+    embedding: Array | None = None
+    """Q (D, k), if what is read is all of an input that lies in R^D, in its order."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing that is read has been approximated."""
+        return not (self.error > 0).any()

@@ -1,0 +1,252 @@
+"""`Assembly`: sites, one after the other, become the layers of a network. The lowering of Theorems 4.8, 4.9, 5.2 and 5.3 is one.
+
+    scores      a layer of one expert appends the scores τ of some blocks to the state;
+    route       a layer whose gate compares them, or knows by itself, and whose experts write the block's values;
+    join        a layer of one expert computes combinations that are no affine maps.
+
+A channel passes every layer up to the last one that anything reads it in, and is then dropped: no value is ever erased while it is
+needed (R2), and where nothing reads x_l after block l, y_l takes its place, which is the state of Theorem 5.3. Two lowerings of the
+same program differ in how it passes (N8):
+
+    paper       through σ(c) − σ(−c) in every expert, the class H^{2L,E}_{3,m} of the theorems;
+    residual    beside the experts, which then hold only what they compute. Stored numbers are linear in L·E.
+
+Carried channels are the same numbers in both, bit for bit, and so is every route whose scores are. What a net computes from them is a sum
+with other zeros in it, which a matrix product may add up in another order: values agree to γ_n·Σ|terms|, n the neurons of an expert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..atlas import Block, Combine, TaskGraph
+from ..moe import channels
+from ..moe.channels import Channel, Score, Value
+from ..moe.design import Design, Join, Site
+from ..moe.grammar import check_network
+from ..moe.network import Affine, MoELayer, Network, ReLUNet
+from .built import Built
+from .forms import Form, Part, affine_of, beside, combined
+
+CARRIED = {True: "x = σ(x) − σ(−x), Theorem 4.8 step 2 (R1)", False: "c = σ(c) − σ(−c), Theorem 5.2 (R1, R2)"}
+"""Where neurons that carry come from, for one block alone and for a graph of several."""
+
+
+@dataclass(eq=False)
+class Assembly:
+    """The network in the making: layers so far, and what is known of every component."""
+
+    graph: TaskGraph
+    form: str = "paper"
+    forms: dict[str, Form] = field(default_factory=dict)
+    """Every component known so far, in terms of channels."""
+    states: list[tuple[Channel, ...]] = field(default_factory=list)
+    layers: list[MoELayer] = field(default_factory=list)
+    sites: dict[str, Site] = field(default_factory=dict)
+    joins: list[Join] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.states.append(tuple(channels.Input(k) for k in range(self.graph.ambient_dimension)))
+        projection = self.graph.projection
+        rows = np.eye(len(self.state)) if projection is None else projection
+        inputs = [Form.of(channel) for channel in self.state]
+        self.forms = {name: combined(row, 0.0, inputs) for name, row in zip(self.graph.coordinates, rows, strict=True)}
+
+    @property
+    def state(self) -> tuple[Channel, ...]:
+        """What the last layer left."""
+        return self.states[-1]
+
+    @property
+    def alone(self) -> bool:
+        """Whether the graph is a task on one manifold."""
+        return len(self.graph.blocks) == 1 and self.graph.blocks[0].given is not None
+
+    def fold(self, node: Combine) -> None:
+        """An affine combination of what is known is known."""
+        affine = node.function.affine
+        assert affine is not None
+        parts = [self.forms[name] for name in node.reads]
+        for name, row, constant in zip(node.components, *affine, strict=True):
+            self.forms[name] = combined(row, float(constant), parts)
+
+    def reads(self, made: Built) -> tuple[Form, ...]:
+        """What the nets of a block are functions of."""
+        if not made.ambient:
+            return tuple(self.forms[name] for name in made.block.reads)
+        start = 0
+        for node in self.graph.inputs:
+            if node.coordinates == made.block.reads:
+                return tuple(Form.of(channels.Input(start + k)) for k in range(node.ambient_dimension))
+            start += node.ambient_dimension
+        raise AssertionError(f"block {made.block.name!r} reads no whole input")
+
+    def scores(self, blocks: Sequence[Built], waiting: Sequence[Block]) -> None:
+        """A layer that appends τ of the blocks that have scores, if any has; `waiting` are those that are routed after it."""
+        parts = [Part(made.scores, self.reads(made), scores_of(made), made.ambient) for made in blocks if made.scores is not None]
+        if not parts:
+            return
+        kept = self._kept(waiting=waiting)
+        leaving = (*kept, *(channel for part in parts for channel in part.writes))
+        self._push(None, [parts], blocks[0].names if len(parts) == 1 else ("scores",), kept, leaving)
+
+    def route(self, made: Built, scored: Sequence[Built]) -> None:
+        """The gate picks a piece, its expert writes the block's values beside all that is needed later, scores of others included."""
+        block, reads = made.block, self.reads(made)
+        if made.scores is not None:
+            gate: Affine | None = affine_of([Form.of(score) for score in scores_of(made)], self.state)
+        else:
+            gate = None if made.gate is None else Part(made.gate.net, reads, (), made.ambient).first(self.state)
+        writes = tuple(Value(name) for name in block.components)
+        self.forms |= {channel.component: Form.of(channel) for channel in writes}
+        others = {score for other in scored if other.scores is not None for score in scores_of(other)}
+        waiting = tuple(channel for channel in self.state if channel in others)
+        leaving = (*self._kept(after=writes), *waiting)
+        kept = tuple(channel for channel in leaving if channel not in writes)
+        score = None if made.scores is None else next(k for k, state in enumerate(self.states) if scores_of(made)[0] in state) - 1
+        self.sites[block.name] = made.site(len(self.layers), score)
+        options = [[Part(net, reads, writes, made.ambient)] for net in made.experts]
+        self._push(gate, options, made.names, kept, leaving)
+
+    def join(self, nodes: Sequence[Combine], nets: Sequence[ReLUNet], budgets: Sequence[float | None]) -> None:
+        """A layer of one expert for combinations that are ready together."""
+        parts = [
+            Part(net, tuple(self.forms[name] for name in node.reads), tuple(Value(name) for name in node.components))
+            for node, net in zip(nodes, nets, strict=True)
+        ]
+        written = tuple(channel for part in parts for channel in part.writes)
+        self.forms |= {name: Form.of(Value(name)) for node in nodes for name in node.components}
+        self.joins += [Join(node.name, len(self.layers), budget) for node, budget in zip(nodes, budgets, strict=True)]
+        leaving = self._kept(after=written)
+        kept = [channel for channel in leaving if channel not in written]
+        self._push(None, [parts], ("+".join(node.name for node in nodes),), kept, leaving)
+
+    def _kept(self, after: Sequence[Channel] = (), waiting: Sequence[Block] = ()) -> tuple[Channel, ...]:
+        """The channels, of those that arrive and those just written, that something still reads; in the order of inputs, then values."""
+        wanted: list[str] = list(self.graph[self.graph.output].components)
+        done = {*self.sites, *(join.node for join in self.joins), *(node.name for node in self.graph.inputs)}
+        for node in self.graph.order:
+            # A block whose values have just been written is routed in this very layer.
+            written = node.name in done or all(Value(name) in after for name in node.components)
+            if not written or any(node is block for block in waiting):
+                wanted += node.reads
+        needed = {channel for name in wanted if name in self.forms for channel in self.forms[name].weights}
+        return tuple(channel for channel in (*self.state, *after) if channel in needed and not isinstance(channel, Score))
+
+    def _push(
+        self,
+        gate: Affine | None,
+        options: Sequence[Sequence[Part]],
+        names: tuple[str, ...],
+        kept: Sequence[Channel],
+        leaving: tuple[Channel, ...],
+    ) -> None:
+        """One more layer. `options`: for each expert the parts that it computes, which all write the same channels; `gate` None: any."""
+        state = self.state
+        if self.form == "residual":
+            self.layers.append(self._residual(gate, options, names, kept, leaving))
+        else:
+            nets = [beside(parts, kept, state, leaving, CARRIED[self.alone]) for parts in options]
+            serves = tuple(range(len(nets))) if len(nets) > 1 else (0,) * len(names)
+            if gate is None:
+                gate = Affine(np.zeros((len(names), len(state))), np.zeros(len(names)))
+            nets, reads = _narrowed(nets, _whole(options, state), len(state))
+            self.layers.append(MoELayer(gate.net, tuple(nets), serves, names, _labels(leaving), reads))
+        self.states.append(leaving)
+
+    def _residual(
+        self,
+        gate: Affine | None,
+        options: Sequence[Sequence[Part]],
+        names: tuple[str, ...],
+        kept: Sequence[Channel],
+        leaving: tuple[Channel, ...],
+    ) -> MoELayer:
+        """Experts compute their parts only; what is kept is carried beside them."""
+        state = list(self.state)
+        written = [channel for part in options[0] for channel in part.writes]
+        nets = [beside(parts, (), state, written, "") for parts in options]
+        nets, reads = _narrowed(nets, _whole(options, state), len(state))
+        carries = tuple(state.index(channel) if channel in kept else -1 for channel in leaving)
+        writes = tuple(leaving.index(channel) for channel in written)
+        names = names if gate is not None else names[:1] if len(options[0]) == 1 and len(names) == 1 else ("scores",)
+        serves = tuple(range(len(nets))) if gate is not None else (0,)
+        return MoELayer(
+            None if gate is None else gate.net, tuple(nets), serves, names, _labels(leaving), reads, writes, carries if kept else None
+        )
+
+    def finish(self) -> tuple[Network, Design]:
+        """All layers, with the read-out folded into the last; float64."""
+        outputs = tuple(self.graph[self.graph.output].components)
+        forms = [self.forms[name] for name in outputs]
+        leaving = tuple(Value(name) for name in outputs)
+        last = self.layers[-1]
+        if not self.alone or tuple(form.channel for form in forms) != self.state:
+            last = read_out(last, affine_of(forms, self.state))
+        order = tuple(self.sites[block.name] for block in self.graph.blocks)
+        design = Design((*self.states[:-1], leaving), order, tuple(self.joins), self.form, self.alone)
+        layers = [
+            replace(layer, channels=tuple(map(design.label, state)))
+            for layer, state in zip((*self.layers[:-1], last), design.states[1:], strict=True)
+        ]
+        network = Network(tuple(layers), tuple(map(design.label, design.states[0])))
+        check_network(network, design)
+        return network, design
+
+
+def scores_of(made: Built) -> tuple[Score, ...]:
+    """The channels of a block's scores, in the order of its gate's outputs."""
+    return tuple(Score(made.block.name, name) for name in made.names)
+
+
+def _labels(state: Sequence[Channel]) -> tuple[str, ...]:
+    """Names until the design gives them theirs."""
+    return tuple(map(str, range(len(state))))
+
+
+def _whole(options: Sequence[Sequence[Part]], state: Sequence[Channel]) -> set[int]:
+    """The columns that parts read as they are, whether or not their weights there are zero."""
+    return {list(state).index(form.channel) for parts in options for part in parts if part.whole for form in part.reads if form.channel}
+
+
+def _narrowed(nets: Sequence[ReLUNet], whole: set[int], width: int) -> tuple[list[ReLUNet], tuple[int, ...] | None]:
+    """Nets that do not multiply by columns that are zero in all of them, and the columns that they read; None for all."""
+    found = np.any([net.affines[0].weight.any(0) for net in nets], axis=0)
+    found[list(whole)] = True
+    used = np.flatnonzero(found)
+    if len(used) == width or not len(used):
+        return list(nets), None
+    narrow = [ReLUNet((Affine(net.affines[0].weight[:, used].copy(), net.affines[0].bias), *net.affines[1:]), net.groups) for net in nets]
+    return narrow, tuple(used.tolist())
+
+
+def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
+    """The layer followed by an affine map of its state: the last linear map of Theorem 5.2, folded into the experts before it.
+
+    What it does with carried channels becomes a shared expert without hidden neurons.
+    """
+    channels = tuple(map(str, range(len(map_.bias))))
+    if layer.carries is None and layer.writes is None:
+        nets = tuple(ReLUNet((*net.affines[:-1], map_.after(net.affines[-1])), net.groups) for net in layer.experts)
+        return replace(layer, experts=nets, channels=channels)
+    own = Affine(map_.weight[:, layer.targets], np.zeros(len(map_.bias)))
+    nets = tuple(ReLUNet((*net.affines[:-1], own.after(net.affines[-1])), net.groups) for net in layer.experts)
+    arriving = max((*(layer.reads or ()), *layer.sources.tolist(), layer.experts[0].inputs - 1)) + 1
+    reads = tuple(range(arriving)) if layer.reads is None else layer.reads
+    more = tuple(int(c) for c in layer.sources if c >= 0 and c not in reads)
+    columns = (*reads, *more)
+    weight = np.zeros((len(map_.bias), len(columns)))
+    for k, source in enumerate(layer.sources.tolist()):
+        if source >= 0:
+            weight[:, columns.index(source)] += map_.weight[:, k]
+    nets = tuple(ReLUNet((_padded(net.affines[0], len(more)), *net.affines[1:]), net.groups) for net in nets)
+    shared = ReLUNet((Affine(weight, map_.bias),), ())
+    return replace(layer, experts=nets, channels=channels, reads=columns, writes=None, carries=None, shared=shared)
+
+
+def _padded(map_: Affine, columns: int) -> Affine:
+    """The map of more inputs, of which it reads nothing."""
+    return Affine(np.pad(map_.weight, ((0, 0), (0, columns))), map_.bias)

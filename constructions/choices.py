@@ -1,0 +1,110 @@
+"""`Choice`: what was asked for, block by block. Every option is an option of a block; one value for all goes to each that it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..atlas import Block, TaskGraph, Tiling
+from ..errors import InvalidArgument
+from .routers.hinge import HalfSpaces
+
+THEOREMS = {"auto": True, "4.8": True, "4.9": True, "affine": True, "5.2": True, "5.3": False}
+"""Theorem ↦ whether it is about blocks on charts; 5.3 is about pieces."""
+DEPTHS = ("paper", "L+1", "L")
+ROUTINGS = ("auto", "theorem", "multiplicity", "plateau", "hinge", "affine", "power")
+Routing = str | HalfSpaces
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How one block is to be built."""
+
+    theorem: str = "auto"
+    routing: Routing = "auto"
+    depth: str = "paper"
+
+    @property
+    def routing_name(self) -> str:
+        return self.routing if isinstance(self.routing, str) else "hinge"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The choice of every block by name."""
+
+    blocks: Mapping[str, Choice]
+    depth: str
+
+    def __getitem__(self, block: Block) -> Choice:
+        return self.blocks[block.name]
+
+    @staticmethod
+    def of(graph: TaskGraph, theorem: str | Mapping[str, str], routing: Routing | Mapping[str, Routing], depth: str) -> Choices:
+        """From values for all blocks, or mappings from names of blocks; a block's own options go first.
+
+        Raises `InvalidArgument` for values that do not exist, and for those that fit no block, or not the one they were given for.
+        """
+        if depth not in DEPTHS:
+            raise InvalidArgument(f"depth {depth!r} is not one of {', '.join(DEPTHS)}")
+        found = {}
+        for block in graph.blocks:
+            asked = _own(graph, block, "theorem", theorem)
+            way = _own(graph, block, "routing", routing)
+            found[block.name] = Choice(_theorem(block, *asked), _routing(graph, block, *way), depth)
+            _agree(block, found[block.name])
+        for name, given in (("theorem", theorem), ("routing", routing)):
+            for block_name in given if isinstance(given, Mapping) else ():
+                if block_name not in found:
+                    raise InvalidArgument(f"{name}: there is no block {block_name!r}; the blocks are {', '.join(found)}")
+        return Choices(found, depth)
+
+
+def called(block: Block) -> str:
+    """What messages call a block; a task on one manifold by its name."""
+    return f'block "{block.name}"' if block.given is None else f'task "{block.given.name}"'
+
+
+def _own(graph: TaskGraph, block: Block, option: str, value: object) -> tuple[object, bool]:
+    """The value of an option for one block, and whether it was said of this block alone."""
+    if option in block.options:
+        return block.options[option], True
+    if isinstance(value, Mapping):
+        return value.get(block.name, "auto"), block.name in value
+    return value, len(graph.blocks) == 1
+
+
+def _theorem(block: Block, value: object, mine: bool) -> str:
+    if not isinstance(value, str) or value not in THEOREMS:
+        raise InvalidArgument(f"theorem {value!r} is not one of {', '.join(THEOREMS)}")
+    pieces = isinstance(block.domain, Tiling)
+    if value != "auto" and pieces == THEOREMS[value]:
+        kind, other = ("pieces", "5.3") if pieces else ("charts", "5.2")
+        if mine or value in ("5.2", "5.3"):
+            raise InvalidArgument(f'{called(block)} is given on {kind}, which is Theorem {other}; use theorem "auto"')
+        return "auto"
+    return "auto" if value in ("5.2", "5.3") else value
+
+
+def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routing:
+    if isinstance(value, HalfSpaces):
+        return value
+    if not isinstance(value, str) or value not in ROUTINGS:
+        raise InvalidArgument(f"routing {value!r} is not one of {', '.join(ROUTINGS)}, or HalfSpaces")
+    if value == "auto" or not isinstance(block.domain, Tiling):
+        return value
+    if mine or all(isinstance(other.domain, Tiling) for other in graph.blocks):
+        raise InvalidArgument(
+            f"{called(block)} is given on pieces, whose faces route by themselves (B10); routing {value!r} compares scores of charts: "
+            "leave it out, or give it to a block on charts"
+        )
+    return "auto"
+
+
+def _agree(block: Block, choice: Choice) -> None:
+    if choice.theorem == "affine" and choice.routing not in ("auto", "affine", "power"):
+        raise InvalidArgument(
+            f'{called(block)}: theorem "affine" routes by its gate alone; routing {choice.routing_name!r} belongs to theorems 4.8 and 4.9'
+        )
+    if choice.routing in ("affine", "power") and choice.theorem in ("4.8",):
+        raise InvalidArgument(f"{called(block)}: theorem 4.8 routes by scores; routing {choice.routing!r} belongs to theorem affine")

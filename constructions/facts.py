@@ -1,0 +1,65 @@
+"""What a model card says beside the ledger, as JSON: which theorem, how large, what was tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..moe.network import Network
+from .works import Works
+
+
+def of(works: Works, network: Network, epsilon: float) -> dict[str, Any]:
+    """The facts of a task on one manifold name its router; those of a graph count its pieces."""
+    widths = [made.width for made in works.built.values()]
+    widths += [w for made in works.combines.values() for w in made.net.widths]
+    common: dict[str, Any] = {
+        "epsilon": epsilon,
+        "requested": "width" if works.planned is None else "epsilon",
+        "seed": works.seed,
+        "form": works.form,
+        "experts": sum(len(made.experts) for made in works.built.values()),
+        "m": max(widths),
+        "true_width": widest(network),
+        "parameters": network.parameters,
+        "active_parameters": network.active_parameters,
+    }
+    if tried := [vars(one) for made in works.built.values() for one in made.tried]:
+        common["tried"] = tried
+    return common | (_one(works) if works.assembly.alone else _several(works, network))
+
+
+def _one(works: Works) -> dict[str, Any]:
+    (made,) = works.built.values()
+    return {**{key: value for key, value in made.facts.items() if key != "m"}, "theorem": made.theorem, "why": made.why}
+
+
+def _several(works: Works, network: Network) -> dict[str, Any]:
+    graph = works.graph
+    used = sorted({"5.3" if made.theorem == "5.3" else "5.2" for made in works.built.values()})
+    return {
+        "theorem": " and ".join(used),
+        "routing": "graph",
+        "depth": len(network.layers),
+        "depth_kind": works.choices.depth,
+        "pieces": graph.pieces,
+        "blocks": {block.name: len(block) for block in graph.blocks},
+        "subtasks": graph.subtasks,
+        "routes": {name: site.layer + 1 for name, site in works.assembly.sites.items()},
+        "scores": {name: site.scores + 1 for name, site in works.assembly.sites.items() if site.scores is not None},
+        "slots": {block.name: [f"y[{c}]" for c in block.components] for block in graph.blocks},
+        "routers": {name: made.router for name, made in works.built.items()},
+        "nonzero": nonzero(network),
+    }
+
+
+def widest(network: Network) -> int:
+    """The widest hidden layer of any expert."""
+    return max((width for layer in network.layers for net in layer.experts for width in net.widths), default=0)
+
+
+def nonzero(network: Network) -> int:
+    """Numbers of the network that are not 0: in paper form what carries channels is an identity among zeros."""
+    affines = [affine for layer in network.layers for net in layer.nets for affine in net.affines]
+    return int(sum(np.count_nonzero(a.weight) + np.count_nonzero(a.bias) for a in affines))

@@ -1,0 +1,109 @@
+"""What a component is in terms of channels, and how nets stand beside each other in one expert.
+
+The state between two layers is a set of channels: inputs of the network, values of blocks and combinations that have been computed, scores
+that have been and are yet to be compared. Every other component (coordinates before an embedding, affine combinations) is an affine form
+of these and is folded into whatever reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from ..atlas import Array
+from ..moe.channels import Channel
+from ..moe.network import Affine, NeuronGroup, ReLUNet
+
+
+@dataclass(frozen=True)
+class Form:
+    """An affine form Σ weights[channel]·channel + constant."""
+
+    weights: Mapping[Channel, float]
+    constant: float = 0.0
+
+    @staticmethod
+    def of(channel: Channel) -> Form:
+        return Form({channel: 1.0})
+
+    @property
+    def channel(self) -> Channel | None:
+        """The one channel that this form is, if it is no other."""
+        if len(self.weights) != 1 or self.constant != 0:
+            return None
+        ((channel, weight),) = self.weights.items()
+        return channel if weight == 1.0 else None
+
+
+def combined(row: Array, constant: float, parts: Sequence[Form]) -> Form:
+    """Σ row_k·part_k + constant."""
+    weights: dict[Channel, float] = {}
+    for factor, part in zip(row.tolist(), parts, strict=True):
+        if factor == 0:
+            continue
+        constant += factor * part.constant
+        for channel, weight in part.weights.items():
+            weights[channel] = weights.get(channel, 0.0) + factor * weight
+    return Form({channel: weight for channel, weight in weights.items() if weight}, float(constant))
+
+
+def affine_of(forms: Sequence[Form], state: Sequence[Channel]) -> Affine:
+    """The forms as one affine map of the state, which must hold all that they need."""
+    place = {channel: k for k, channel in enumerate(state)}
+    weight = np.zeros((len(forms), len(state)))
+    for row, form in zip(weight, forms, strict=True):
+        for channel, value in form.weights.items():
+            row[place[channel]] = value
+    return Affine(weight, np.array([form.constant for form in forms], float))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A network beside those that carry channels: it reads forms of the state and writes channels."""
+
+    net: ReLUNet
+    reads: tuple[Form, ...]
+    writes: tuple[Channel, ...]
+    whole: bool = False
+    """Whether it reads channels as they are: then its first weights are stored where those stand, and not multiplied by anything."""
+
+    def first(self, state: Sequence[Channel]) -> Affine:
+        """Its first map, of the state."""
+        inner = self.net.affines[0]
+        if not self.whole:
+            return inner.after(affine_of(self.reads, state))
+        weight = np.zeros((len(inner.bias), len(state)))
+        weight[:, [list(state).index(form.channel) for form in self.reads if form.channel is not None]] = inner.weight
+        return Affine(weight, inner.bias)
+
+
+def beside(parts: Sequence[Part], kept: Sequence[Channel], state: Sequence[Channel], leaving: Sequence[Channel], carry: str) -> ReLUNet:
+    """One net that carries the channels `kept` and computes all `parts`, which have equal depth, from the `state`.
+
+    A channel is carried as c = σ(c) − σ(−c), exactly in floats and in any order of summation (R1). The outputs are the channels
+    `leaving`, each of them kept or written by a part; `carry` is the origin of the neurons that carry. Without parts there is one
+    hidden layer.
+    """
+    depth = max((len(part.net.affines) for part in parts), default=2)
+    k = len(kept)
+    pick = np.zeros((k, len(state)))
+    pick[np.arange(k), [list(state).index(channel) for channel in kept]] = 1
+    written = [*kept, *(channel for part in parts for channel in part.writes)]
+    order = [written.index(channel) for channel in leaving]
+    affines, groups = [], []
+    for j in range(depth):
+        first, last = j == 0, j == depth - 1
+        inner = pick if first else np.eye(k if last else 2 * k)
+        passing = np.concatenate([inner, -inner], axis=1 if last and not first else 0) if first != last else inner
+        maps = [Affine(passing, np.zeros(len(passing)))] if k else []
+        maps += [part.first(state) if first else part.net.affines[j] for part in parts]
+        weight = np.concatenate([m.weight for m in maps]) if first else block_diag(*(m.weight for m in maps))
+        bias = np.concatenate([m.bias for m in maps])
+        affines.append(Affine(weight[order], bias[order]) if last else Affine(weight, bias))
+        if not last:
+            carried = (NeuronGroup("carry", 2 * k, carry),) if k else ()
+            groups.append((*carried, *(group for part in parts for group in part.net.groups[j])))
+    return ReLUNet(tuple(affines), tuple(groups))

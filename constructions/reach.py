@@ -1,0 +1,38 @@
+"""`Reach`: the values of components, enclosed when somebody asks for them, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..atlas import Block, Combine, TaskGraph
+from .ranges import Values, block_values, combine_values, input_values
+
+
+class Reach(Mapping[str, Values]):
+    """Component ↦ all values that it has in the task (`ranges`).
+
+    A block that reads inputs exactly asks for none, so a task whose values cannot be enclosed is compiled as long as nothing reads them.
+    """
+
+    def __init__(self, graph: TaskGraph) -> None:
+        self.graph = graph
+        self._known: dict[str, Values] = {}
+
+    def __getitem__(self, name: str) -> Values:
+        """Raises `InvalidArgument` naming the node whose values cannot be bounded."""
+        if name not in self._known:
+            node = self.graph.sources[name]
+            if isinstance(node, Block):
+                found = block_values(node, [self[read] for read in node.reads])
+            elif isinstance(node, Combine):
+                found = combine_values(node, [self[read] for read in node.reads])
+            else:
+                found = input_values(node)
+            self._known |= zip(node.components, found, strict=True)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.graph.sources)
+
+    def __len__(self) -> int:
+        return len(self.graph.sources)

@@ -1,0 +1,104 @@
+"""`Centres`: the gate of balls, x ↦ c_i·x − (|c_i|² − r_i²)/2, its margin κ and what its logits are off by (B1, B16)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from ...atlas import Array, Atlas, Points
+from ...moe.network import Affine
+from .proved_cover import CoverProof
+
+CLAIMED = 0.5
+"""κ is claimed to be this times the smallest margin found by search: what a proof has to reach, and a sample to refute."""
+PRODUCTS = 1 + 2.0**-20
+"""Covers the products of two rounding errors and the rounding of a bound's own formula."""
+
+
+@dataclass(frozen=True, eq=False)
+class Centres:
+    """The gate on a ball atlas, and why its argmax lands inside the ball of the winner."""
+
+    atlas: Atlas
+    centers: Array
+    """c (E, k), before embedding."""
+    radii: Array
+    """r (E,)."""
+    gate: Affine
+    """float64, on R^D."""
+    stored: Affine
+    """As exported."""
+    eta: float
+    """η: the stored logits, in any order of summation, differ by at most this from s_i(x) + something common to all i."""
+    found: float
+    """The smallest max_i (r_i² − |x − c_i|²) that search found on M…"""
+    witness: Points
+    """…and where."""
+    proof: CoverProof
+    neighbours: tuple[NDArray[np.intp], ...]
+    """For every ball, the balls that meet it."""
+
+    @property
+    def kind(self) -> str:
+        """Equal radii, the nearest centre: "affine". Unequal ones: "power"."""
+        return "affine" if np.ptp(self.radii) == 0 else "power"
+
+    @property
+    def kappa(self) -> float:
+        """The κ that is claimed."""
+        return CLAIMED * self.found
+
+    @property
+    def biased(self) -> bool:
+        """Whether the gate needs its bias; not if all |c_i|² − r_i² are equal (R8)."""
+        return bool(self.gate.bias.any())
+
+    def lead(self, base: Array, chart: int) -> Array:
+        """s_chart − max s at points of M, (N, k) to (N,); −∞ off the ball. Only balls that meet it can beat it there."""
+        near = self.neighbours[chart]
+        scores = (self.radii[near] ** 2 - cdist(base, self.centers[near], "sqeuclidean")) / 2
+        own = scores[:, np.searchsorted(near, chart)]
+        return np.where(own > 0, own - scores.max(1), -np.inf)
+
+
+def exact_gate(atlas: Atlas, centers: Array, radii: Array) -> Affine:
+    """x ↦ c_i·x − (|c_i|² − r_i²)/2 on R^D, float64."""
+    return Affine(atlas.embed(centers).copy(), -(np.einsum("ek,ek->e", centers, centers) - radii**2) / 2)
+
+
+def score_error(atlas: Atlas, centers: Array, radii: Array, gate: Affine, stored: Affine) -> float:
+    """η: |stored logits at x̂ − s_i(x) − common(x)| ≤ η for x ∈ M, x̂ = x rounded to the stored dtype (R9).
+
+    With u the dtype's unit roundoff, γ_n = nu/(1 − nu), X ≥ |x|, W ≥ |w_i|, B ≥ |b_i|, the sum of
+    * γ_{D+1}(W·X + B): the dot product and the bias, in any order of summation, with or without fused multiply-add;
+    * u·W·X: x rounded to x̂; and max_i |ŵ_i − w_i|·X + |b̂_i − b_i|, measured: the weights rounded to the dtype;
+    * in float64: computing b_i, and s_i itself when it is compared with; and Q·c_i and Q·x if there is an embedding Q, whose
+      columns are orthonormal only nearly;
+    * half the spread of |c_i|² − r_i², halved, if the gate leaves its bias out.
+    """
+    k, D = atlas.base_dimension, atlas.ambient_dimension
+    u = float(np.finfo(stored.weight.dtype).eps) / 2
+    tiny = (D + 1) * float(np.finfo(stored.weight.dtype).smallest_subnormal)
+    C = float(np.linalg.norm(centers, axis=1).max())
+    X = float((np.linalg.norm(centers, axis=1) + radii).max())  # M lies in the balls
+    weight, bias = stored.weight.astype(float), stored.bias.astype(float)
+    W, B = float(np.linalg.norm(weight, axis=1).max()), float(np.abs(bias).max())
+    arithmetic = _gamma(D + 1, u) * (W * X + B) + tiny * (1 + X)
+    inputs = u * W * X + tiny * W
+    rounded = float((np.linalg.norm(weight - gate.weight, axis=1) * X + np.abs(bias - gate.bias)).max())
+    u64 = float(np.finfo(float).eps) / 2
+    built = _gamma(k + 3, u64) * ((C**2 + float(radii.max()) ** 2) / 2 + (C + X) ** 2)
+    if atlas.embedding is not None:
+        Q = atlas.embedding
+        defect = float(np.linalg.norm(Q.T @ Q - np.eye(k))) + _gamma(D, u64) * k
+        built += (defect + 2 * _gamma(k, u64) * np.sqrt(k)) * C * X
+    offsets = np.einsum("ek,ek->e", centers, centers) - radii**2
+    dropped = 0.0 if gate.bias.any() else float(np.ptp(offsets)) / 4
+    return float(PRODUCTS * (arithmetic + inputs + rounded + built + dropped))
+
+
+def _gamma(n: int, u: float) -> float:
+    return float(n * u / (1 - n * u))

@@ -1,0 +1,173 @@
+"""`Works`: the sites of a graph, built one after the other from what arrives at them, and handed to the assembly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..atlas import Block, Combine, ManifoldTask, TaskGraph, Tiling
+from ..atlas.graph import as_graph
+from ..moe.channels import Input
+from ..moe.design import Design
+from ..moe.network import Network
+from . import theorem_5_2, theorem_5_3
+from .asked import Asked, Reading
+from .assembly import Assembly
+from .budgets import Shares, Stage, propagate, slopes
+from .built import Built
+from .choices import Choices
+from .experts.pieces import PieceNet, piece_net
+from .ranges import Values
+from .shares import ROUNDING_SHARE
+
+COMBINED = "f_out by Lemma 3.1, Theorem 5.2 (R10)"
+
+
+@dataclass(eq=False)
+class Works:
+    """What is known of every node so far."""
+
+    graph: TaskGraph
+    reach: Mapping[str, Values]
+    planned: Shares | None
+    choices: Choices
+    width: int | None
+    form: str
+    dtype: str
+    limit: int
+    seed: int
+    built: dict[str, Built] = field(default_factory=dict)
+    combines: dict[str, PieceNet] = field(default_factory=dict)
+    own: dict[str, float] = field(default_factory=dict)
+    """The error that each node makes itself."""
+    lipschitz: dict[str, np.ndarray] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+    """How far the computed value of each component may be from the task's, rounding included."""
+    assembly: Assembly = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.assembly = Assembly(self.graph, self.form)
+        self.errors = dict.fromkeys(self.graph.coordinates, 0.0)
+        self._fold()
+
+    @property
+    def task(self) -> ManifoldTask | TaskGraph:
+        """The task as it was compiled: on the charts that routers chose, where those are not the ones given."""
+        blocks = {name: made.block for name, made in self.built.items()}
+        if self.assembly.alone:
+            (block,) = blocks.values()
+            return block.task
+        if all(self.graph[name] is block for name, block in blocks.items()):
+            return self.graph
+        return replace(self.graph, nodes=tuple(blocks.get(node.name, node) for node in self.graph.nodes))
+
+    def _fold(self) -> None:
+        """Affine combinations of what is known are known."""
+        forms = self.assembly.forms
+        for node in self.graph.combines:
+            affine = node.function.affine
+            if affine is not None and node.components[0] not in forms and all(name in forms for name in node.reads):
+                self.assembly.fold(node)
+                self._known(node, 0.0, np.abs(affine[0]))
+
+    def _known(self, node: Block | Combine, own: float, lipschitz: np.ndarray) -> None:
+        """What the values of a node err by, once it is built; what the plan allows for, if there is one."""
+        self.own[node.name], self.lipschitz[node.name] = own, lipschitz
+        arriving = np.array([self.errors[name] for name in node.reads])
+        for j, name in enumerate(node.components):
+            reached = own / (1 - ROUNDING_SHARE) + float(lipschitz[j] @ arriving)
+            self.errors[name] = reached if self.planned is None else self.planned.errors.get(name, reached)
+
+    def reading(self, node: Block | Combine) -> Reading:
+        """What arrives at a node; values only where the node asks for them."""
+        error = np.array([self.errors[name] for name in node.reads])
+        needed = isinstance(node, Combine) or isinstance(node.domain, Tiling) or (error > 0).any()
+        values = tuple(self.reach[name] for name in node.reads) if needed else ()
+        plain = tuple(isinstance(self.assembly.forms[name].channel, Input) for name in node.reads)
+        whole = next((i for i in self.graph.inputs if i.coordinates == node.reads), None)
+        return Reading(values, error, plain, None if whole is None else whole.domain.embedding)
+
+    def asked(self, node: Block | Combine) -> Asked:
+        budget = None if self.planned is None else self.planned.budgets[node.name]
+        return Asked(budget, self.width, self.limit, self.seed, self.dtype)
+
+    def add(self, stage: Stage) -> None:
+        """All layers of a stage."""
+        nodes = [node for step in stage.steps for node in step.nodes]
+        blocks = [node for node in nodes if isinstance(node, Block)]
+        if blocks:
+            self._add_blocks(blocks)
+        else:
+            self._add_combines([node for node in nodes if isinstance(node, Combine)])
+        self._fold()
+
+    def build(self, block: Block) -> Built:
+        """Theorem 5.2 for blocks on charts, Theorem 5.3 for blocks on pieces."""
+        theorem = theorem_5_3 if isinstance(block.domain, Tiling) else theorem_5_2
+        made = theorem.build(block, self.reading(block), self.asked(block), self.choices[block])
+        return made if made.charts is None or self.assembly.alone else self._measured(made)
+
+    def _measured(self, made: Built) -> Built:
+        """A block on charts with the ledger of a network that holds it alone."""
+        assert made.charts is not None
+        network, _ = alone(made)
+        epsilon = theorem_5_2.reached(made, self.asked(made.block))
+        root = made.charts.routed.total(made.charts.task, network, network, made.charts.experts, epsilon, self.seed)
+        return theorem_5_2.conclude(made, made.charts.experts, root)
+
+    def _add_blocks(self, blocks: Sequence[Block]) -> None:
+        made = [self.build(block) for block in blocks]
+        for one in made:
+            self.built[one.block.name] = one
+            reading = self.reading(one.block)
+            lipschitz = one.lipschitz
+            if lipschitz is None:
+                shape = (len(one.block.components), len(one.block.reads))
+                lipschitz = np.zeros(shape) if reading.exact else theorem_5_3.block_steepness(one.block, reading)
+            self._known(one.block, one.local, lipschitz)
+        together = self.choices.depth == "L+1"
+        if together:
+            self.assembly.scores(made, [one.block for one in made])
+        for k, one in enumerate(made):
+            if not together:
+                self.assembly.scores([one], [other.block for other in made[k:]])
+            self.assembly.route(one, made[k + 1 :] if together else ())
+
+    def _add_combines(self, nodes: Sequence[Combine]) -> None:
+        """One layer of one expert for combinations that are ready together."""
+        for node in nodes:
+            reading = self.reading(node)
+            low = np.array([v.least for v in reading.values]) - reading.error
+            high = np.array([v.most for v in reading.values]) + reading.error
+            made = piece_net(node.function, low, high, self.asked(node), f"combine[{node.name}]", COMBINED)
+            self.combines[node.name] = made
+            errors = {name: float(e) for name, e in zip(node.reads, reading.error, strict=True)}
+            self._known(node, made.bound, slopes(node, self.reach, errors))
+        nets = [self.combines[node.name].net for node in nodes]
+        self.assembly.join(nodes, nets, [self.asked(node).budget for node in nodes])
+
+    def finish(self) -> tuple[Network, Design]:
+        """The network in float64, and its design."""
+        network, design = self.assembly.finish()
+        sites = tuple(replace(site, budget=self.built[site.block].claim.budget / (1 - ROUNDING_SHARE)) for site in design.sites)
+        return network, replace(design, sites=sites)
+
+    def own_error(self) -> float:
+        """The error of the output that all nodes together allow for, before rounding."""
+        errors = propagate(self.graph, self.own, self.lipschitz)
+        return max(errors[name] for name in self.graph[self.graph.output].components)
+
+
+def alone(made: Built) -> tuple[Network, Design]:
+    """The network that holds one block on charts and nothing else, float64."""
+    assert made.charts is not None
+    graph = as_graph(made.charts.task)
+    (block,) = graph.blocks
+    routed = made.charts.routed
+    whole = replace(made, block=block, scores=routed.scores, gate=routed.gate, ambient=True)
+    assembly = Assembly(graph)
+    assembly.scores([whole], [block])
+    assembly.route(whole, ())
+    return assembly.finish()
