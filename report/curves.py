@@ -6,49 +6,57 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..atlas import Atlas, Tiling
 from ..moe.model import Model
 from ..verify.sample.report import Report
-from .evaluation import Evaluation, evaluate
-from .palette import FAINT, FLOOR, INK, LIMIT, expert_colors, expert_legend, tidy
+from .evaluation import Evaluation, evaluate, on_chart
+from .palette import FAINT, FLOOR, INK, LIMIT, MOST_ROWS, expert_colors, expert_legend, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_CHARTS = 6
-POINTS = 1200
+POINTS = 2400
+"""Of all charts together, but at least half as many on each."""
 MOST_COMPONENTS = 3
 
 
-def draw(model: Model, report: Report | None) -> Figure:
-    """Rows: f and Ψ; |f − Ψ| with ε; τ with the chosen expert's colour behind it."""
+def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
+    """Rows: f and Ψ; |f − Ψ| with ε; the scores τ of one block on charts, with the chosen expert's colour behind them, else the
+    pieces that every block takes."""
     from matplotlib.figure import Figure
 
-    atlas = model.manifold_task.atlas
-    charts = atlas.parametrising[:MOST_CHARTS]
-    drawn = Figure(figsize=(max(7.0, 2.6 * len(charts)), 6.6), layout="constrained")
-    grid = drawn.subplots(3, len(charts), sharey="row", sharex="col", squeeze=False, height_ratios=(3, 2, 3))
+    charts, sites = domain.parametrising[:MOST_CHARTS], model.design.sites
+    strips = len(sites) > 1 or not model.design.alone
+    heights = (3, 2, 0.35 * min(len(sites), MOST_ROWS) + 0.3 if strips else 3)
+    drawn = Figure(figsize=(max(9.5 if strips else 7.0, 2.6 * len(charts)), 0.6 + 0.75 * sum(heights)), layout="constrained")
+    grid = drawn.subplots(3, len(charts), sharey="row", sharex="col", squeeze=False, height_ratios=heights)
     for column, chart in enumerate(charts):
-        u = np.linspace(chart.domain.lower[0], chart.domain.upper[0], POINTS)
+        u = np.linspace(chart.domain.lower[0], chart.domain.upper[0], max(POINTS // len(charts), POINTS // 2))
+        if domain.box is not None:  # as the network reads them: an interface is then where it is for the network
+            u = np.clip(u.astype(model.network.dtype).astype(float), chart.domain.lower[0], chart.domain.upper[0])
         u = u[chart.inside(u[:, None])]
-        seen = evaluate(model, atlas.parametrise(column, u[:, None]))
+        seen = evaluate(model, domain.parametrise(column, u[:, None]))
         top, middle, bottom = grid[:, column]
         _target(top, u, seen)
-        _error(middle, u, seen, float(model.facts["epsilon"]))
-        _scores(bottom, u, seen)
-        tidy(top, f"chart {chart.name}")
+        _error(middle, u, seen, model.ledger.root.budget)
+        (_strips if strips else _scores)(bottom, u, seen)
+        tidy(top, "" if domain.box is not None else f"chart {chart.name}")
         tidy(middle)
-        tidy(bottom, xlabel="intrinsic coordinate")
+        tidy(bottom, xlabel=domain.coordinates[0] if domain.box is not None else "intrinsic coordinate")
         worst = None if report is None else report.worst.get("total")
-        if worst is not None and worst.chart == chart.name:
-            middle.plot(worst.intrinsic[0], max(abs(worst.value), FLOOR), "x", color=LIMIT, markersize=7, label="worst found")
-    for row, label in enumerate(("f and Ψ", "|f − Ψ|", "scores τ")):
+        place = on_chart(worst, domain, chart)
+        if worst is not None and place is not None:
+            middle.plot(place[0], max(abs(worst.value), FLOOR), "x", color=LIMIT, markersize=7, label="worst found")
+    for row, label in enumerate(("f and Ψ", "|f − Ψ|", "routes" if strips else "scores τ")):
         grid[row, 0].set_ylabel(label, fontsize=9)
     grid[0, 0].legend(fontsize=8, frameon=False)
     grid[1, 0].legend(fontsize=8, frameon=False, loc="lower right")
-    expert_legend(drawn, atlas.names, loc="outside lower center", ncols=8)
-    if len(atlas.parametrising) > len(charts):
-        drawn.text(0.99, 0.99, f"{len(charts)} of {len(atlas.parametrising)} charts", ha="right", va="top", fontsize=8, color=INK)
+    if not strips:
+        expert_legend(drawn, sites[0].pieces, loc="outside lower center", ncols=8)
+    if len(domain.parametrising) > len(charts):
+        drawn.text(0.99, 0.99, f"{len(charts)} of {len(domain.parametrising)} charts", ha="right", va="top", fontsize=8, color=INK)
     return drawn
 
 
@@ -65,10 +73,19 @@ def _error(axes: Axes, u: np.ndarray, seen: Evaluation, epsilon: float) -> None:
 
 def _scores(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:
     """One curve per expert; the strip below shows the route."""
-    colors = expert_colors(seen.scores.shape[1])
-    for i in np.unique(np.concatenate([seen.routes, np.flatnonzero(seen.scores.max(0) > 0.02 * seen.scores.max())])):
+    colors, routes = expert_colors(seen.scores.shape[1]), seen.routes[:, 0]
+    for i in np.unique(np.concatenate([routes, np.flatnonzero(seen.scores.max(0) > 0.02 * seen.scores.max())])):
         axes.plot(u, seen.scores[:, i], color=colors[i], linewidth=1.2)
-    changes = np.flatnonzero(np.diff(seen.routes)) + 1
+    changes = np.flatnonzero(np.diff(routes)) + 1
     for part in np.split(np.arange(len(u)), changes):
         end = min(part[-1] + 1, len(u) - 1)
-        axes.axvspan(u[part[0]], u[end], color=colors[seen.routes[part[0]]], alpha=0.16, linewidth=0)
+        axes.axvspan(u[part[0]], u[end], color=colors[routes[part[0]]], alpha=0.16, linewidth=0)
+
+
+def _strips(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:
+    """A strip for every block, coloured by the piece that it takes."""
+    sites = seen.model.design.sites[:MOST_ROWS]
+    edges = np.concatenate([[u[0]], (u[1:] + u[:-1]) / 2, [u[-1]]])
+    colors = np.stack([expert_colors(len(site.pieces))[seen.routes[:, k]] for k, site in enumerate(sites)])
+    axes.pcolormesh(edges, np.arange(len(colors) + 1), colors)
+    axes.set_yticks(np.arange(len(colors)) + 0.5, [site.block for site in sites])

@@ -1,32 +1,54 @@
-"""What figures show of a model at given points: target, output, error, scores and routes."""
+"""What figures show of a model at given points: target, output, error, scores and routes; and the points themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, Points
+from ..atlas import Array, Atlas, Box, Chart, Points, TaskGraph, Tiling
+from ..atlas.graph import as_graph
 from ..moe.model import Model
+from ..moe.network import Trace
+from ..verify.sample.report import WorstPoint
+from .palette import expert_colors
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """A model at N points."""
 
+    model: Model
     target: Array
     """f, (N, outputs)."""
-    output: Array
-    """Ψ, (N, outputs)."""
-    scores: Array
-    """τ, (N, E): the logits of the last layer."""
-    routes: NDArray[np.intp]
+    trace: Trace
 
-    @property
+    @cached_property
+    def output(self) -> Array:
+        """Ψ, (N, outputs)."""
+        return self.trace.output.astype(float)
+
+    @cached_property
     def error(self) -> Array:
         """|f − Ψ|, largest component, (N,)."""
         return np.abs(self.target - self.output).max(-1)
+
+    @cached_property
+    def routes(self) -> NDArray[np.intp]:
+        """The chart or piece that every block takes, of several the first, (N, L)."""
+        columns = []
+        for block in as_graph(self.model.task).blocks:
+            site = self.model.design[block.name]
+            columns.append(np.array([block.names.index(name) for name in site.pieces])[self.trace.routes[site.layer]])
+        return np.stack(columns, axis=-1)
+
+    @property
+    def scores(self) -> Array:
+        """The logits that the last block is routed by, (N, E)."""
+        return self.trace.logits[self.model.design.sites[-1].layer].astype(float)
 
     @property
     def gap(self) -> Array:
@@ -36,11 +58,62 @@ class Evaluation:
         two = np.partition(self.scores, -2, axis=1)[:, -2:]
         return two[:, 1] - two[:, 0]
 
+    @property
+    def tuples(self) -> NDArray[np.intp]:
+        """The distinct rows of `routes`."""
+        return np.unique(self.routes, axis=0)
+
+    def colors(self) -> Array:
+        """A colour for every point by its route, (N, 3): of two blocks the first chooses the hue and the second the shade."""
+        from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
+
+        sizes = [len(site.pieces) for site in self.model.design.sites]
+        if len(sizes) == 1:
+            return expert_colors(sizes[0])[self.routes[:, 0]]
+        if len(sizes) > 2:
+            tuples, which = np.unique(self.routes, axis=0, return_inverse=True)
+            return expert_colors(max(len(tuples), 2))[which.ravel()]
+        hues = rgb_to_hsv(expert_colors(sizes[0]))[self.routes[:, 0]]
+        shade = self.routes[:, 1] / max(1, sizes[1] - 1)
+        return np.asarray(hsv_to_rgb(np.stack([hues[:, 0], hues[:, 1] * (0.35 + 0.65 * shade), 0.97 - 0.3 * shade * hues[:, 1]], axis=1)))
+
 
 def evaluate(model: Model, points: Points) -> Evaluation:
-    """Task and network at the points, the network in its own dtype."""
+    """Task and network at points of `whole`, the network in its own dtype."""
+    graph = as_graph(model.task)
+    located = {graph.inputs[0].name: points} if len(graph.inputs) == 1 else {}
     with np.errstate(all="ignore"):
-        trace = model.network.trace(points.ambient)
-        return Evaluation(
-            model.manifold_task.evaluate(points), trace.output.astype(float), trace.logits[-1].astype(float), trace.routes[-1]
-        )
+        return Evaluation(model, graph.evaluate(points.ambient, located), model.network.trace(points.ambient))
+
+
+def whole(graph: TaskGraph) -> Atlas | Tiling | None:
+    """What a graph is a function on: its only input, or the box that its inputs are together; None for other products."""
+    if len(graph.inputs) == 1:
+        return graph.inputs[0].domain
+    boxes = [node.box for node in graph.inputs if node.box is not None]
+    if len(boxes) < len(graph.inputs):
+        return None
+    box = Box(tuple(v for b in boxes for v in b.lower), tuple(v for b in boxes for v in b.upper))
+    return Tiling.whole(box, graph.coordinates, graph.name)
+
+
+def sample(graph: TaskGraph, count: int) -> Points:
+    """Independent points of what a graph is a function on."""
+    domain = whole(graph)
+    if domain is not None:
+        return domain.sample(count, 0)
+    ambient = graph.sample(count, 0)
+    base = graph.unembed(ambient)
+    return Points(np.zeros(count, np.intp), base, base, ambient)
+
+
+def on_chart(worst: WorstPoint | None, domain: Atlas | Tiling, chart: Chart) -> Sequence[float] | None:
+    """Where on a chart a worst point lies; None if it lies on another."""
+    if worst is None:
+        return None
+    if worst.chart:
+        return worst.intrinsic if worst.chart == chart.name else None
+    if chart.forward is None:
+        return None
+    intrinsic = chart.forward(domain.unembed(np.array(worst.ambient)))
+    return intrinsic.tolist() if bool(chart.inside(intrinsic)) else None

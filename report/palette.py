@@ -16,6 +16,8 @@ INK, FAINT, LIMIT = "#222222", "#bbbbbb", "#c1121f"
 TARGET_MAP, ERROR_MAP = "viridis", "magma"
 FLOOR = 1e-17
 """Errors below this are drawn as this on logarithmic scales."""
+MOST_ROWS = 24
+"""Blocks, or nodes, that get a row in a picture."""
 
 
 def expert_colors(count: int) -> NDArray[np.float64]:

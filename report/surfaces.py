@@ -1,4 +1,4 @@
-"""Figures of models on surfaces (d = 2): target, routes and error, in space or in the coordinates of each chart."""
+"""Figures of models in dimension two: target, routes and error, on the surface in space or in the coordinates of each chart."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..atlas import Array, Points, concatenate
+from ..atlas import Array, Atlas, Points, Tiling, concatenate
+from ..atlas.graph import as_graph
 from ..moe.model import Model
-from ..verify.sample.report import Report
-from .evaluation import Evaluation, evaluate
-from .palette import ERROR_MAP, INK, LIMIT, TARGET_MAP, expert_colors, expert_legend, log_error, tidy
+from ..verify.sample.report import Report, counted
+from .evaluation import Evaluation, evaluate, on_chart
+from .palette import ERROR_MAP, INK, LIMIT, TARGET_MAP, expert_legend, log_error, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 FACES = 20_000
 """Quadrilaterals in one picture of a surface."""
 PIXELS = 128
+"""Of each side of a map; of one alone twice as many."""
 MOST_CHARTS = 6
+MOST_LABELS = 36
 VIEWS = {"front": (24.0, -52.0), "back": (-24.0, 128.0)}
 """Elevation and azimuth in degrees."""
 LIGHT = np.array([0.35, -0.5, 0.79])
 DECADES = 3
 """Range of the error's colour scale below its largest value."""
+CROSS: dict[str, Any] = {"marker": "x", "color": "#00d5ff", "markersize": 7, "markeredgewidth": 1.6}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,25 +44,22 @@ def _layers(model: Model, seen: Evaluation, error: Array | None = None) -> list[
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    outputs = seen.target.shape[1]
+    graph, outputs = as_graph(model.task), seen.target.shape[1]
     f = seen.target[:, 0]
     target = ScalarMappable(Normalize(float(np.nanmin(f)), float(np.nanmax(f))), TARGET_MAP)
     error = log_error(seen.error if error is None else error)
     top = float(np.nanmax(error))
-    wrong = ScalarMappable(Normalize(top - DECADES, max(top, float(np.log10(model.facts["epsilon"])))), ERROR_MAP)
+    wrong = ScalarMappable(Normalize(top - DECADES, max(top, float(np.log10(model.ledger.root.budget)))), ERROR_MAP)
     title = "target f" if outputs == 1 else f"target f, component 1 of {outputs}"
-    return [
-        _Layer(title, target.to_rgba(f), target),
-        _Layer("routes", expert_colors(len(model.manifold_task.atlas))[seen.routes]),
-        _Layer("log₁₀ |f − Ψ|", wrong.to_rgba(error), wrong),
-    ]
+    routes = "routes" if model.design.alone else f"routes: {len(seen.tuples):,} of {counted(graph.pieces)} pieces"
+    return [_Layer(title, target.to_rgba(f), target), _Layer(routes, seen.colors()), _Layer("log₁₀ |f − Ψ|", wrong.to_rgba(error), wrong)]
 
 
-def draw_in_space(model: Model, report: Report | None) -> Figure:
+def draw_in_space(model: Model, atlas: Atlas, report: Report | None) -> Figure:
     """The surface in R³, seen from the front and from the back; columns: target, routes, log₁₀ error."""
     from matplotlib.figure import Figure
 
-    corners, centers, quarters = _quadrilaterals(model)
+    corners, centers, quarters = _quadrilaterals(atlas)
     largest = evaluate(model, quarters).error.reshape(-1, 4).max(1)
     layers = _layers(model, evaluate(model, centers), largest)
     normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
@@ -73,30 +74,38 @@ def draw_in_space(model: Model, report: Report | None) -> Figure:
             # Errors are read off their colours, so they are not shaded.
             _surface(axes, corners, layer.colors if column == 2 else layer.colors[:, :3] * shade[:, None], view)
             if worst is not None and column == 2:
-                _mark(axes, model.manifold_task.atlas.unembed(np.array(worst.ambient)), corners, view)
+                _mark(axes, atlas.unembed(np.array(worst.ambient)), corners, view)
         grid[0, column].set_title(layer.title, fontsize=10, color=INK)
         if layer.scale is not None:
             bar = drawn.colorbar(layer.scale, ax=grid[1, column], location="bottom", shrink=0.75, pad=0.02, aspect=30)
             _finish_bar(bar, model, column)
-    expert_legend(grid[1, 1], model.manifold_task.atlas.names, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+    _legend(model, grid[1, 1], loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
     return drawn
 
 
-def _finish_bar(bar: Any, model: Model, column: int) -> None:
+def _legend(model: Model, owner: Any, **where: Any) -> None:
+    """Of the pieces, if there is one block."""
+    if len(model.design.sites) == 1:
+        expert_legend(owner, model.design.sites[0].pieces, **where)
+
+
+def _finish_bar(bar: Any, model: Model, column: int, upright: bool = False) -> None:
+    """ε on the scale of the error."""
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_linewidth(0.5)
     if column == 2:
-        level = float(np.log10(model.facts["epsilon"]))
-        bar.ax.axvline(level, color=LIMIT, linewidth=2)
-        bar.ax.annotate("ε", (level, 1), xycoords=("data", "axes fraction"), fontsize=8, color=LIMIT, ha="center", va="bottom")
+        level = float(np.log10(model.ledger.root.budget))
+        (bar.ax.axhline if upright else bar.ax.axvline)(level, color=LIMIT, linewidth=2)
+        at, coordinates = ((1, level), ("axes fraction", "data")) if upright else ((level, 1), ("data", "axes fraction"))
+        side = ("left", "center") if upright else ("center", "bottom")
+        bar.ax.annotate("ε", at, xycoords=coordinates, fontsize=8, color=LIMIT, ha=side[0], va=side[1])
 
 
-def _quadrilaterals(model: Model) -> tuple[Array, Points, Points]:
+def _quadrilaterals(atlas: Atlas) -> tuple[Array, Points, Points]:
     """Corners (N, 4, 3), centres (N) and the centres of the quarters (4·N) of small quadrilaterals that cover M.
 
     Each is drawn in the chart, or the few charts, in which it lies deepest.
     """
-    atlas = model.manifold_task.atlas
     side = int(np.clip(np.sqrt(FACES / len(atlas.parametrising)), 12, 120))
     corners, centers, quarters = [], [], []
     for i, chart in enumerate(atlas.parametrising):
@@ -138,38 +147,60 @@ def _mark(axes: Any, point: Array, corners: Array, view: tuple[float, float]) ->
     toward = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
     if (point - corners.mean((0, 1))) @ toward >= 0:
         lifted = point + 0.02 * np.ptp(corners, axis=(0, 1)).max() * toward
-        axes.plot(*lifted[:, None], marker="x", color="#00d5ff", markersize=7, markeredgewidth=1.6, zorder=10)
+        axes.plot(*lifted[:, None], **CROSS, zorder=10)
 
 
-def draw_in_charts(model: Model, report: Report | None) -> Figure:
-    """One column per chart, in its intrinsic coordinates; rows: target, routes, log₁₀ error."""
+def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
+    """A column for each chart, in its intrinsic coordinates, rows: target, routes, log₁₀ error; of one chart a row."""
     from matplotlib.figure import Figure
 
-    atlas = model.manifold_task.atlas
-    charts = atlas.parametrising[:MOST_CHARTS]
+    charts = domain.parametrising[:MOST_CHARTS]
+    lone = len(charts) == 1
+    side = 2 * PIXELS if lone else PIXELS
     pieces, inside = [], []
     for i, chart in enumerate(charts):
-        lines = [np.linspace(low, high, 2 * PIXELS + 1)[1::2] for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
+        lines = [np.linspace(low, high, 2 * side + 1)[1::2] for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
         u = np.stack(np.meshgrid(*lines, indexing="xy"), axis=-1).reshape(-1, 2)
-        pieces.append(atlas.parametrise(i, np.where(chart.inside(u)[:, None], u, chart.domain.center)))
+        if domain.box is not None:  # as the network reads them: an interface is then where it is for the network
+            u = np.clip(u.astype(model.network.dtype).astype(float), chart.domain.lower, chart.domain.upper)
+        pieces.append(domain.parametrise(i, np.where(chart.inside(u)[:, None], u, chart.domain.center)))
         inside.append(chart.inside(u))
-    layers = _layers(model, evaluate(model, concatenate(pieces)))
-    drawn = Figure(figsize=(max(5.5, 2.5 * len(charts) + 1), 7.6), layout="constrained")
-    grid: Any = drawn.subplots(3, len(charts), squeeze=False)
+    seen = evaluate(model, concatenate(pieces))
+    drawn = Figure(figsize=(12.6, 4.4) if lone else (max(5.5, 2.5 * len(charts) + 1), 7.6), layout="constrained")
+    grid: Any = drawn.subplots(1, 3, squeeze=False).T if lone else drawn.subplots(3, len(charts), squeeze=False)
     worst = None if report is None else report.worst.get("total")
-    for row, layer in enumerate(layers):
+    for row, layer in enumerate(_layers(model, seen)):
         pictures = np.split(layer.colors[:, :3], len(charts))
         for column, (chart, picture, good) in enumerate(zip(charts, pictures, inside, strict=True)):
             axes = grid[row, column]
-            picture = np.where(good[:, None], picture, 1.0).reshape(PIXELS, PIXELS, 3)
+            picture = np.where(good[:, None], picture, 1.0).reshape(side, side, 3)
             (left, bottom), (right, top) = chart.domain.lower, chart.domain.upper
             axes.imshow(picture, origin="lower", extent=(left, right, bottom, top), aspect="auto", interpolation="nearest")
-            if worst is not None and row == 2 and worst.chart == chart.name:
-                axes.plot(*worst.intrinsic, marker="x", color="#00d5ff", markersize=7, markeredgewidth=1.6)
-            tidy(axes, f"chart {chart.name}" if row == 0 else "")
-        grid[row, 0].set_ylabel(layer.title, fontsize=9)
+            place = on_chart(worst, domain, chart)
+            if place is not None and row == 2:
+                axes.plot(*place, **CROSS, clip_on=False)
+            tidy(axes, layer.title if lone else f"chart {chart.name}" if row == 0 else "")
+            if domain.box is not None:
+                tidy(axes, layer.title, xlabel=domain.coordinates[0], ylabel=domain.coordinates[1])
+        if not lone:
+            grid[row, 0].set_ylabel(layer.title, fontsize=9)
         if layer.scale is not None:
             bar = drawn.colorbar(layer.scale, ax=grid[row].tolist(), shrink=0.9, aspect=25)
-            bar.ax.tick_params(labelsize=8)
-    expert_legend(drawn, atlas.names, loc="outside lower center", ncols=8)
+            _finish_bar(bar, model, row, upright=True)
+    if lone and not model.design.alone:
+        _label(grid[1, 0], seen.routes.reshape(side, side, -1), charts[0].domain.lower, charts[0].domain.upper)
+    else:
+        _legend(model, drawn, loc="outside lower center", ncols=8)
     return drawn
+
+
+def _label(axes: Any, routes: Any, lower: Any, upper: Any) -> None:
+    """The numbers of the pieces in the middle of their cells, if there is room."""
+    tuples, which = np.unique(routes.reshape(-1, routes.shape[2]), axis=0, return_inverse=True)
+    if len(tuples) > MOST_LABELS or routes.shape[2] > 3:
+        return
+    for k, one in enumerate(tuples):
+        rows, columns = np.nonzero(which.reshape(routes.shape[:2]) == k)
+        near = int((np.abs(rows - rows.mean()) + np.abs(columns - columns.mean())).argmin())
+        at = np.array(lower) + (np.array(upper) - lower) * (np.array([columns[near], rows[near]]) + 0.5) / routes.shape[1::-1]
+        axes.text(*at, ",".join(str(i + 1) for i in one), ha="center", va="center", fontsize=7, color=INK)

@@ -7,9 +7,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import atlasmoe
 import numpy as np
 import pytest
 import sympy
+from atlasmoe import Block, Combine, Input, TaskGraph, Tiling, builtin
 from atlasmoe.atlas import Atlas, Box, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
 from atlasmoe.errors import AtlasMoEError
 from atlasmoe.explain import NeuronOrigin
@@ -144,6 +146,44 @@ def test_the_curve_figure_shows_the_functions_themselves(model: Model, report: R
     assert np.array_equal(axes[0].lines[0].get_ydata(), seen.target[:, 0])
     assert np.array_equal(axes[0].lines[1].get_ydata(), seen.output[:, 0])
     assert {line.get_label() for line in axes[4].lines} >= {"ε"}
+
+
+def plain(*inputs: Input, blocks: list[Block]) -> Model:
+    """A task graph of sums, compiled."""
+    last = Combine.parse("f", [block.name for block in blocks], " + ".join(block.name for block in blocks))
+    return atlasmoe.compile(TaskGraph("plain", (*inputs, *blocks, last), "f"), epsilon=2e-2, depth="L+1")
+
+
+def test_maps_of_a_graph_number_the_pieces_as_the_task_does() -> None:
+    pytest.importorskip("matplotlib")
+    blocks = [Block.parse(name, (x,), Tiling.intervals((0, 1, 2)), [f"{x}", f"3 - {x}"]) for name, x in (("a", "s"), ("b", "t"))]
+    drawn = figure(plain(Input("s", Box((0,), (2,))), Input("t", Box((0,), (2,))), blocks=blocks))
+    (middle,) = [axes for axes in drawn.axes if axes.get_title(loc="left") == "routes: 4 of 4 pieces"]
+    numbers = {text.get_text(): tuple(int(v) + 1 for v in text.get_position()) for text in middle.texts}
+    assert numbers == {f"{i},{j}": (i, j) for i in (1, 2) for j in (1, 2)}
+
+
+def test_a_graph_on_one_manifold_is_drawn_on_it(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    ring = builtin("circle", charts=3)
+    blocks = [Block.parse("a", ("c_1", "c_2"), ring, "c_1*c_2"), Block.parse("b", ("c_1",), Tiling.intervals((-1, 0.3, 1)), ["c_1", "2"])]
+    model = plain(Input("c", ring), blocks=blocks)
+    drawn = figure(model, verify(model, samples=200), tmp_path / "ring.png")
+    assert [axes.get_title(loc="left") for axes in drawn.axes[:3]] == ["chart arc0", "chart arc1", "chart arc2"]
+    assert [label.get_text() for label in drawn.axes[6].get_yticklabels()] == ["a", "b"]
+    jumps = np.abs(np.diff(drawn.axes[0].lines[0].get_ydata()))
+    assert jumps.max() > 1, "the curve is f itself, with its jump"
+
+
+def test_products_with_manifolds_show_the_error_of_every_node() -> None:
+    pytest.importorskip("matplotlib")
+    ring = builtin("circle", charts=3)
+    blocks = [Block.parse("a", ("c_1", "c_2"), ring, "c_1*c_2"), Block.parse("b", ("t",), Tiling.intervals((0, 0.3, 1)), ["t**2", "2"])]
+    model = plain(Input("c", ring), Input("t", Box((0,), (1,))), blocks=blocks)
+    _, middle, right = figure(model).axes
+    assert "block[a]" in [label.get_text() for label in middle.get_yticklabels()]
+    assert [label.get_text() for label in right.get_yticklabels()] == ["a (3)", "b (2)"]
+    assert sum(patch.get_width() for patch in right.patches) == pytest.approx(2)
 
 
 def test_without_matplotlib_the_remedy_is_named(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

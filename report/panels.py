@@ -1,0 +1,121 @@
+"""Figures of models in three and more dimensions, and on products of manifolds: distributions over points of M."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..atlas import Points
+from ..atlas.graph import as_graph
+from ..explain.reading import Reading
+from ..moe.model import Model
+from ..verify.sample.report import Report
+from .evaluation import Evaluation, evaluate, sample
+from .palette import FLOOR, INK, LIMIT, MOST_ROWS, expert_colors, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+POINTS = 20_000
+MOST_BARS = 40
+SPREAD = (0.5, 0.9, 1.0)
+"""Quantiles of the error of each node that are shown."""
+COLOR = "#4c78a8"
+
+
+def draw(model: Model, report: Report | None) -> Figure:
+    """Panels: the error with ε; of one block the lead of the chosen expert and how often each is chosen, of several the errors of all
+    nodes beside what the ledger allows and the share of every piece."""
+    from matplotlib.figure import Figure
+
+    points = sample(as_graph(model.task), POINTS)
+    seen = evaluate(model, points)
+    sites = model.design.sites
+    rows = min(MOST_ROWS, len(sites) + len(model.design.joins)) if len(sites) > 1 else 0
+    drawn = Figure(figsize=(13.0 if rows else 10.5, max(3.6, 1.4 + 0.24 * rows)), layout="constrained")
+    left, middle, right = drawn.subplots(1, 3)
+    _logarithmic(left, seen.error)
+    left.axvline(model.ledger.root.budget, color=LIMIT, linestyle="--", linewidth=1, label="ε")
+    if report is not None and report["total"].bound > 0:
+        left.axvline(report["total"].bound, color=INK, linestyle=":", linewidth=1, label="worst found")
+    left.legend(fontsize=8, frameon=False, loc="upper left")
+    tidy(left, f"error at {POINTS:,} random points", xlabel="|f − Ψ|", ylabel="points")
+    if len(sites) > 1:
+        _nodes(middle, model, points)
+        _shares(right, seen)
+    else:
+        if np.isfinite(seen.gap).all():
+            _logarithmic(middle, seen.gap)
+        tidy(middle, "lead of the chosen expert", xlabel="largest − second largest τ", ylabel="points")
+        _routes(right, seen.routes[:, 0], sites[0].pieces)
+    return drawn
+
+
+def _logarithmic(axes: Axes, values: np.ndarray) -> None:
+    values = np.maximum(values, FLOOR)
+    low, high = np.log10(values.min()), np.log10(values.max())
+    # the tail of tiny values is long and says little
+    low = max(low, float(np.log10(np.quantile(values, 0.001))) - 0.5)
+    axes.hist(np.clip(values, 10**low, None), bins=np.logspace(low, max(high, low + 0.1), 60).tolist(), color=COLOR)
+    axes.set_xscale("log")
+
+
+def _routes(axes: Axes, routes: np.ndarray, names: tuple[str, ...]) -> None:
+    counts = np.bincount(routes, minlength=len(names)) / len(routes)
+    order = np.argsort(-counts)[:MOST_BARS]
+    axes.bar(np.arange(len(order)), counts[order], color=expert_colors(len(names))[order])
+    many = len(order) > 12
+    axes.set_xticks(np.arange(len(order)) if not many else [], [names[i] for i in order] if not many else [], rotation=60, ha="right")
+    title = "share of each expert"
+    if len(names) > len(order):
+        title += f" ({len(order)} of {len(names)})"
+    tidy(axes, title, ylabel="share of points", xlabel="expert, by frequency" if many else "")
+
+
+def _nodes(axes: Axes, model: Model, points: Points) -> None:
+    """A bar for every node: the median, the nine tenths and the worst of its own error, and what the ledger allows."""
+    budgets = {claim.name: claim.budget for claim in model.ledger}
+    with np.errstate(all="ignore"):
+        errors = [(name, error) for name, error in Reading(model, points.ambient).deviations() if np.isfinite(error).any()]
+    for row, (name, error) in enumerate(errors[:MOST_ROWS]):
+        first = row == 0
+        marks = np.maximum(np.nanquantile(error, SPREAD), FLOOR)
+        axes.plot(marks[[0, 2]], [row, row], color=COLOR, linewidth=3, solid_capstyle="butt", label="median to worst" if first else None)
+        axes.plot(marks[1], row, "|", color=INK, markersize=8, label="nine tenths are less" if first else None)
+        if name in budgets:
+            axes.plot(budgets[name], row, "|", color=LIMIT, markersize=11, markeredgewidth=2, label="budget" if first else None)
+    shown = len(errors[:MOST_ROWS])
+    axes.set_xscale("log")
+    # Whole decades: between them labels would overlap.
+    low, high = axes.get_xlim()
+    axes.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
+    axes.set_yticks(range(shown), [name for name, _ in errors[:MOST_ROWS]])
+    axes.set_ylim(shown - 0.5, -0.5 - 0.12 * shown - 0.6)
+    axes.legend(fontsize=7, frameon=False, loc="upper left", ncols=3, handlelength=1.2, columnspacing=1.0)
+    more = len(errors) - shown
+    tidy(axes, "own error of every node" + (f" ({more} more)" if more else ""), xlabel="|as computed − of what it reads|")
+
+
+def _shares(axes: Axes, seen: Evaluation) -> None:
+    """One bar for every block, cut into the shares of its pieces."""
+    every = seen.model.design.sites
+    sites = every[:MOST_ROWS]
+    for row, site in enumerate(sites):
+        E = len(site.pieces)
+        shares = np.bincount(seen.routes[:, row], minlength=E) / len(seen.routes)
+        axes.barh(
+            np.full(E, row),
+            shares,
+            left=np.cumsum(shares) - shares,
+            color=expert_colors(E),
+            height=0.72,
+            edgecolor="white",
+            linewidth=0.5 if E <= 64 else 0,
+        )
+    axes.set_yticks(range(len(sites)), [f"{site.block} ({len(site.pieces)})" for site in sites])
+    axes.set_ylim(len(sites) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    more = len(every) - len(sites)
+    tidy(axes, "share of every piece, block by block" + (f" ({more} more)" if more else ""), xlabel="share of points")
