@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..atlas import Array, Block, Input, TaskGraph
+from ..atlas.graph import as_graph
 from ..errors import InvalidArgument
 from ..expressions.parse import format_expression
+from ..moe.channels import Value
 from ..moe.model import Model
 from ..moe.network import Indices, MoELayer
 from .explanation import BlockChoice, Chosen, Explanation, LayerStep, Partial, Score
-from .reading import Reading
 
 ON_MANIFOLD = 1e-6
 """A point is taken for a point of M if φ⁻¹(φ(x)) comes back to within this · (1 + |x|) in some chart."""
@@ -21,20 +22,17 @@ ON_MANIFOLD = 1e-6
 
 def explain_point(model: Model, x: ArrayLike) -> Explanation:
     """Explain Ψ(x) at one ambient point [D]. Raises `InvalidArgument` unless x is D finite numbers."""
-    point = np.asarray(x, float).reshape(-1)
-    reading = Reading(model, point[None])
-    graph, design = reading.graph, model.design
-    if len(point) != graph.ambient_dimension or not np.isfinite(point).all():
-        D = graph.ambient_dimension
+    point, graph, network = np.asarray(x, float).reshape(-1), as_graph(model.task), model.network
+    D = graph.ambient_dimension
+    if len(point) != D or not np.isfinite(point).all():
         raise InvalidArgument(f"explain takes one point of R^{D}, {D} finite numbers; got {point.tolist()[:8]}")
-    base = graph.unembed(point)[0]
     distances = [_distance(node, part) for node, part in _parts(graph, point)]
     outside = tuple(text for node, part in _parts(graph, point) for text in _outside(node, part))
-    values = {} if outside else _truth(graph, point, base)
+    values = {} if outside else _truth(graph, point)
     truth = tuple(values.get(name, np.nan) for name in graph[graph.output].components)
     known = bool(np.isfinite(truth).all())
-    output = reading.trace.output[0].astype(float)
-    witness = _Witness(reading, dict(zip(graph.coordinates, base.tolist(), strict=True)), values, not outside)
+    witness = _Witness(model, graph, point, values, not outside)
+    output = witness.trace.output[0].astype(float)
     return Explanation(
         point=tuple(point.tolist()),
         coordinates=witness.base,
@@ -43,25 +41,51 @@ def explain_point(model: Model, x: ArrayLike) -> Explanation:
         layers=tuple(witness.steps()),
         blocks=tuple(witness.choice(block) for block in graph.blocks),
         combines=tuple(witness.partial(name) for node in graph.combines for name in node.components),
-        output=dict(zip(model.network.outputs, output.tolist(), strict=True)),
+        output=dict(zip(network.outputs, output.tolist(), strict=True)),
         truth=truth if known else None,
         error=float(np.abs(np.array(truth) - output).max()) if known else None,
         bound=model.ledger.root.bound,
         known=str(model.ledger.root.known),
-        alone=design.alone,
+        alone=model.design.alone,
     )
 
 
 class _Witness:
-    """What is seen of one point."""
+    """What is seen of one point's way through a network."""
 
-    def __init__(self, reading: Reading, base: Mapping[str, float], truth: Mapping[str, float], inside: bool) -> None:
-        self.reading, self.base, self.truth, self.inside = reading, base, truth, inside
-        self.graph, self.design, self.network = reading.graph, reading.model.design, reading.model.network
+    def __init__(self, model: Model, graph: TaskGraph, point: Array, truth: Mapping[str, float], inside: bool) -> None:
+        self.graph, self.design, self.network, self.truth, self.inside = graph, model.design, model.network, truth, inside
+        self.base: dict[str, float] = dict(zip(graph.coordinates, graph.unembed(point)[0].tolist(), strict=True))
+        rounded = graph.unembed(point.astype(model.network.dtype))[0]
+        self.rounded: dict[str, float] = dict(zip(graph.coordinates, rounded.tolist(), strict=True))
+        """As the network reads them."""
+        self.trace = model.network.trace(point[None])
+        self.combined = {name: (node, k) for node in graph.combines for k, name in enumerate(node.components)}
+
+    def read(self, component: str, layer: int) -> float:
+        """A component as a layer, from 0, finds it: a channel, a coordinate, or an affine form of those; NaN if it is none."""
+        column = self.design.places[layer].get(Value(component))
+        if column is not None:
+            return float(self.trace.states[layer - 1][0, column])
+        if component in self.rounded:
+            return self.rounded[component]
+        node, k = self.combined.get(component, (None, 0))
+        if node is None or node.function.affine is None:
+            return float("nan")
+        weight, constant = node.function.affine
+        return float(weight[k] @ [self.read(name, layer) for name in node.reads] + constant[k])
+
+    def written(self, component: str) -> float:
+        """A component where the network first has it: in a channel, in the output, or as an affine form of what the last layer reads;
+        NaN where it is nowhere."""
+        place = self.design.computed(component)
+        if place is None:
+            return self.read(component, len(self.network.layers) - 1)
+        return float(self.trace.states[place[0] - 1][0, place[1]])
 
     def partial(self, component: str, value: float | None = None) -> Partial:
         """A component as computed, or as it was read, beside the truth."""
-        found = float(self.reading.written(component)[0]) if value is None else value
+        found = self.written(component) if value is None else value
         truth = self.truth.get(component, np.nan)
         return Partial(component, found if value is not None or np.isfinite(found) else None, truth if np.isfinite(truth) else None)
 
@@ -88,7 +112,7 @@ class _Witness:
         site = self.design[block.name]
         layer, pieces, domain = self.network.layers[site.layer], site.pieces, block.domain
         logits, chosen, rest = self._gate(site.layer)
-        values = self.reading.reads(block.reads, site.layer)[0]
+        values = np.array([self.read(name, site.layer) for name in block.reads])
         exact = np.array([self.base.get(name, value) for name, value in zip(block.reads, values.tolist(), strict=True)])
         piece = pieces[int(chosen[0])]
         place = block.names.index(piece)
@@ -112,7 +136,7 @@ class _Witness:
 
     def _gate(self, number: int) -> tuple[Array, Indices, int | None]:
         """Logits of a layer, the outputs that were chosen, and the best of the others."""
-        logits, chosen = self.reading.trace.logits[number][0].astype(float), self.reading.trace.chosen[number][0]
+        logits, chosen = self.trace.logits[number][0].astype(float), self.trace.chosen[number][0]
         rest = [int(k) for k in np.argsort(-logits, kind="stable") if k not in chosen]
         return logits, chosen, rest[0] if rest else None
 
@@ -152,16 +176,12 @@ def _parts(graph: TaskGraph, point: Array) -> Iterator[tuple[Input, Array]]:
         start += node.ambient_dimension
 
 
-def _truth(graph: TaskGraph, point: Array, base: Array) -> Mapping[str, float]:
+def _truth(graph: TaskGraph, point: Array) -> Mapping[str, float]:
     """Every component in the task; none where they are not at hand, as of Python functions that no file holds."""
-    given = graph.blocks[0].given if graph.blocks else None
-    if given is None:
-        return {name: float(value[0]) for name, value in graph.trace(point[None]).values.items()}
     try:
-        values = given(point[None])[0].tolist()
+        return {name: float(value[0]) for name, value in graph.trace(point[None]).values.items()}
     except InvalidArgument:  # no function, or no forward map to find the chart by whose formula it is
-        values = [np.nan] * given.outputs
-    return dict(zip((*graph.coordinates, *graph.blocks[0].components), (*base.tolist(), *values), strict=True))
+        return {}
 
 
 def _distance(node: Input, part: Array) -> float | None:

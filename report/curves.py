@@ -34,10 +34,8 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
     grid = drawn.subplots(3, len(charts), sharey="row", sharex="col", squeeze=False, height_ratios=heights)
     for column, chart in enumerate(charts):
         u = np.linspace(chart.domain.lower[0], chart.domain.upper[0], max(POINTS // len(charts), POINTS // 2))
-        if domain.box is not None:  # as the network reads them: an interface is then where it is for the network
-            u = np.clip(u.astype(model.network.dtype).astype(float), chart.domain.lower[0], chart.domain.upper[0])
         u = u[chart.inside(u[:, None])]
-        seen = evaluate(model, domain.parametrise(column, u[:, None]))
+        seen = evaluate(model, column, u[:, None])
         top, middle, bottom = grid[:, column]
         _target(top, u, seen)
         _error(middle, u, seen, model.ledger.root.budget)

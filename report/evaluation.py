@@ -1,4 +1,4 @@
-"""What figures show of a model at given points: target, output, error, scores and routes; and the points themselves."""
+"""What figures show of a model at given points: target, output, error, scores and routes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, Atlas, Box, Chart, Points, TaskGraph, Tiling
+from ..atlas import Array, Atlas, Box, Chart, TaskGraph, Tiling
 from ..atlas.graph import as_graph
 from ..moe.model import Model
-from ..moe.network import Trace
+from ..verify.sample.measure import Gauge
 from ..verify.sample.report import WorstPoint
 from .palette import expert_colors
 
@@ -24,31 +24,17 @@ class Evaluation:
     model: Model
     target: Array
     """f, (N, outputs)."""
-    trace: Trace
-
-    @cached_property
-    def output(self) -> Array:
-        """Ψ, (N, outputs)."""
-        return self.trace.output.astype(float)
+    output: Array
+    """Ψ, (N, outputs)."""
+    scores: Array
+    """The logits that the last block is routed by, (N, E)."""
+    routes: NDArray[np.intp]
+    """The chart or piece that every block takes, of several the first, (N, L)."""
 
     @cached_property
     def error(self) -> Array:
         """|f − Ψ|, largest component, (N,)."""
         return np.abs(self.target - self.output).max(-1)
-
-    @cached_property
-    def routes(self) -> NDArray[np.intp]:
-        """The chart or piece that every block takes, of several the first, (N, L)."""
-        columns = []
-        for block in as_graph(self.model.task).blocks:
-            site = self.model.design[block.name]
-            columns.append(np.array([block.names.index(name) for name in site.pieces])[self.trace.routes[site.layer]])
-        return np.stack(columns, axis=-1)
-
-    @property
-    def scores(self) -> Array:
-        """The logits that the last block is routed by, (N, E)."""
-        return self.trace.logits[self.model.design.sites[-1].layer].astype(float)
 
     @property
     def gap(self) -> Array:
@@ -78,12 +64,26 @@ class Evaluation:
         return np.asarray(hsv_to_rgb(np.stack([hues[:, 0], hues[:, 1] * (0.35 + 0.65 * shade), 0.97 - 0.3 * shade * hues[:, 1]], axis=1)))
 
 
-def evaluate(model: Model, points: Points) -> Evaluation:
-    """Task and network at points of `whole`, the network in its own dtype."""
-    graph = as_graph(model.task)
-    located = {graph.inputs[0].name: points} if len(graph.inputs) == 1 else {}
+def gauge_of(model: Model) -> Gauge:
+    """The model beside its task."""
+    return Gauge.of(model.network, as_graph(model.task), model.design)
+
+
+def evaluate(model: Model, chart: int, intrinsic: Array) -> Evaluation:
+    """Task and network, in its own dtype, at points (N, d) of one chart of `whole`."""
+    gauge = gauge_of(model)
+    points = gauge.product.parametrise(np.full((len(intrinsic), len(gauge.product.domains)), chart), intrinsic)
     with np.errstate(all="ignore"):
-        return Evaluation(model, graph.evaluate(points.ambient, located), model.network.trace(points.ambient))
+        trace = gauge.run(points)
+        routes = np.stack([taken[:, 0] for taken in gauge.taken(trace)], axis=-1)
+        scores = trace.logits[model.design.sites[-1].layer].astype(float)
+        return Evaluation(model, gauge.truth(points).output, trace.output.astype(float), scores, routes)
+
+
+def together(parts: Sequence[Evaluation]) -> Evaluation:
+    """Several evaluations of a model as one."""
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("target", "output", "scores", "routes"))
+    return Evaluation(parts[0].model, *arrays)
 
 
 def whole(graph: TaskGraph) -> Atlas | Tiling | None:
@@ -95,16 +95,6 @@ def whole(graph: TaskGraph) -> Atlas | Tiling | None:
         return None
     box = Box(tuple(v for b in boxes for v in b.lower), tuple(v for b in boxes for v in b.upper))
     return Tiling.whole(box, graph.coordinates, graph.name)
-
-
-def sample(graph: TaskGraph, count: int) -> Points:
-    """Independent points of what a graph is a function on."""
-    domain = whole(graph)
-    if domain is not None:
-        return domain.sample(count, 0)
-    ambient = graph.sample(count, 0)
-    base = graph.unembed(ambient)
-    return Points(np.zeros(count, np.intp), base, base, ambient)
 
 
 def on_chart(worst: WorstPoint | None, domain: Atlas | Tiling, chart: Chart) -> Sequence[float] | None:

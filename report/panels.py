@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..atlas import Points
-from ..atlas.graph import as_graph
-from ..explain.reading import Reading
+from ..atlas import Array
 from ..moe.model import Model
+from ..verify.sample.measure import ERROR, Observation, Quantity
 from ..verify.sample.report import Report
-from .evaluation import Evaluation, evaluate, sample
+from .evaluation import gauge_of
 from .palette import FLOOR, INK, LIMIT, MOST_ROWS, expert_colors, tidy
 
 if TYPE_CHECKING:
@@ -30,24 +29,25 @@ def draw(model: Model, report: Report | None) -> Figure:
     nodes beside what the ledger allows and the share of every piece."""
     from matplotlib.figure import Figure
 
-    points = sample(as_graph(model.task), POINTS)
-    seen = evaluate(model, points)
-    sites = model.design.sites
+    gauge, sites = gauge_of(model), model.design.sites
+    seen = gauge.observe(gauge.product.sample(POINTS, 0))
+    written = {gauge.called(quantity): values for quantity, values in seen.values.items() if quantity.kind == "written"}
     rows = min(MOST_ROWS, len(sites) + len(model.design.joins)) if len(sites) > 1 else 0
     drawn = Figure(figsize=(13.0 if rows else 10.5, max(3.6, 1.4 + 0.24 * rows)), layout="constrained")
     left, middle, right = drawn.subplots(1, 3)
-    _logarithmic(left, seen.error)
+    _logarithmic(left, seen.values[ERROR])
     left.axvline(model.ledger.root.budget, color=LIMIT, linestyle="--", linewidth=1, label="ε")
     if report is not None and report["total"].bound > 0:
         left.axvline(report["total"].bound, color=INK, linestyle=":", linewidth=1, label="worst found")
     left.legend(fontsize=8, frameon=False, loc="upper left")
     tidy(left, f"error at {POINTS:,} random points", xlabel="|f − Ψ|", ylabel="points")
     if len(sites) > 1:
-        _nodes(middle, model, points)
-        _shares(right, seen)
+        _nodes(middle, model, written)
+        _shares(right, model, seen)
     else:
-        if np.isfinite(seen.gap).all():
-            _logarithmic(middle, seen.gap)
+        gap = seen.values.get(Quantity("gap", sites[0].block))
+        if gap is not None and np.isfinite(gap).all():
+            _logarithmic(middle, gap)
         tidy(middle, "lead of the chosen expert", xlabel="largest − second largest τ", ylabel="points")
         _routes(right, seen.routes[:, 0], sites[0].pieces)
     return drawn
@@ -74,14 +74,13 @@ def _routes(axes: Axes, routes: np.ndarray, names: tuple[str, ...]) -> None:
     tidy(axes, title, ylabel="share of points", xlabel="expert, by frequency" if many else "")
 
 
-def _nodes(axes: Axes, model: Model, points: Points) -> None:
+def _nodes(axes: Axes, model: Model, written: dict[str, Array]) -> None:
     """A bar for every node: the median, the nine tenths and the worst of its own error, and what the ledger allows."""
     budgets = {claim.name: claim.budget for claim in model.ledger}
-    with np.errstate(all="ignore"):
-        errors = [(name, error) for name, error in Reading(model, points.ambient).deviations() if np.isfinite(error).any()]
+    errors = list(written.items())
     for row, (name, error) in enumerate(errors[:MOST_ROWS]):
         first = row == 0
-        marks = np.maximum(np.nanquantile(error, SPREAD), FLOOR)
+        marks = np.maximum(np.quantile(error, SPREAD), FLOOR)
         axes.plot(marks[[0, 2]], [row, row], color=COLOR, linewidth=3, solid_capstyle="butt", label="median to worst" if first else None)
         axes.plot(marks[1], row, "|", color=INK, markersize=8, label="nine tenths are less" if first else None)
         if name in budgets:
@@ -98,13 +97,13 @@ def _nodes(axes: Axes, model: Model, points: Points) -> None:
     tidy(axes, "own error of every node" + (f" ({more} more)" if more else ""), xlabel="|as computed − of what it reads|")
 
 
-def _shares(axes: Axes, seen: Evaluation) -> None:
+def _shares(axes: Axes, model: Model, seen: Observation) -> None:
     """One bar for every block, cut into the shares of its pieces."""
-    every = seen.model.design.sites
+    every = model.design.sites
     sites = every[:MOST_ROWS]
     for row, site in enumerate(sites):
         E = len(site.pieces)
-        shares = np.bincount(seen.routes[:, row], minlength=E) / len(seen.routes)
+        shares = np.bincount(seen.routes[:, row][seen.routes[:, row] >= 0], minlength=E) / len(seen.routes)
         axes.barh(
             np.full(E, row),
             shares,

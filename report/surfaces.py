@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..atlas import Array, Atlas, Points, Tiling, concatenate
+from ..atlas import Array, Atlas, Tiling
 from ..atlas.graph import as_graph
 from ..moe.model import Model
 from ..verify.sample.report import Report, counted
-from .evaluation import Evaluation, evaluate, on_chart
+from .evaluation import Evaluation, evaluate, on_chart, together
 from .palette import ERROR_MAP, INK, LIMIT, TARGET_MAP, expert_legend, log_error, tidy
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def draw_in_space(model: Model, atlas: Atlas, report: Report | None) -> Figure:
     from matplotlib.figure import Figure
 
     corners, centers, quarters = _quadrilaterals(atlas)
-    largest = evaluate(model, quarters).error.reshape(-1, 4).max(1)
-    layers = _layers(model, evaluate(model, centers), largest)
+    largest = np.concatenate([evaluate(model, i, u).error.reshape(-1, 4).max(1) for i, u in enumerate(quarters)])
+    layers = _layers(model, together([evaluate(model, i, u) for i, u in enumerate(centers)]), largest)
     normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
     length = np.linalg.norm(normal, axis=1)
     shade = 0.72 + 0.28 * np.abs(normal @ LIGHT) / np.where(length > 0, length, 1)
@@ -101,8 +101,8 @@ def _finish_bar(bar: Any, model: Model, column: int, upright: bool = False) -> N
         bar.ax.annotate("ε", at, xycoords=coordinates, fontsize=8, color=LIMIT, ha=side[0], va=side[1])
 
 
-def _quadrilaterals(atlas: Atlas) -> tuple[Array, Points, Points]:
-    """Corners (N, 4, 3), centres (N) and the centres of the quarters (4·N) of small quadrilaterals that cover M.
+def _quadrilaterals(atlas: Atlas) -> tuple[Array, list[Array], list[Array]]:
+    """Corners (N, 4, 3) of small quadrilaterals that cover M, and on every chart their centres and those of their quarters.
 
     Each is drawn in the chart, or the few charts, in which it lies deepest.
     """
@@ -112,20 +112,19 @@ def _quadrilaterals(atlas: Atlas) -> tuple[Array, Points, Points]:
         lines = [np.linspace(low, high, side + 1) for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
         u = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
         middle = (u[:-1, :-1] + u[1:, 1:]).reshape(-1, 2) / 2
-        points = atlas.parametrise(i, middle)
         with np.errstate(all="ignore"):
             base = chart.inverse(u)
-            bumps = np.stack([atlas.partition.bump(other, points.base) for other in atlas.parametrising], axis=-1)
+            bumps = np.stack([atlas.partition.bump(other, chart.inverse(middle)) for other in atlas.parametrising], axis=-1)
         quads = np.stack([base[:-1, :-1], base[1:, :-1], base[1:, 1:], base[:-1, 1:]], axis=2).reshape(-1, 4, 3)
         # Neighbouring charts overlap a little, which hides the seam.
         kept = (bumps[:, i] >= 0.6 * bumps.max(1)) & np.isfinite(quads).all((1, 2)) & chart.inside(middle)
         corners.append(quads[kept])
-        centers.append(points[kept])
+        centers.append(middle[kept])
         offsets = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]) * chart.domain.widths / (4 * side)
         fine = middle[kept, None] + offsets
         fine = np.where(chart.inside(fine)[..., None], fine, middle[kept, None])
-        quarters.append(atlas.parametrise(i, fine.reshape(-1, 2)))
-    return np.concatenate(corners), concatenate(centers), concatenate(quarters)
+        quarters.append(fine.reshape(-1, 2))
+    return np.concatenate(corners), centers, quarters
 
 
 def _surface(axes: Any, corners: Array, colors: Array, view: tuple[float, float]) -> None:
@@ -161,11 +160,9 @@ def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) 
     for i, chart in enumerate(charts):
         lines = [np.linspace(low, high, 2 * side + 1)[1::2] for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
         u = np.stack(np.meshgrid(*lines, indexing="xy"), axis=-1).reshape(-1, 2)
-        if domain.box is not None:  # as the network reads them: an interface is then where it is for the network
-            u = np.clip(u.astype(model.network.dtype).astype(float), chart.domain.lower, chart.domain.upper)
-        pieces.append(domain.parametrise(i, np.where(chart.inside(u)[:, None], u, chart.domain.center)))
+        pieces.append(evaluate(model, i, np.where(chart.inside(u)[:, None], u, chart.domain.center)))
         inside.append(chart.inside(u))
-    seen = evaluate(model, concatenate(pieces))
+    seen = together(pieces)
     drawn = Figure(figsize=(12.6, 4.4) if lone else (max(5.5, 2.5 * len(charts) + 1), 7.6), layout="constrained")
     grid: Any = drawn.subplots(1, 3, squeeze=False).T if lone else drawn.subplots(3, len(charts), squeeze=False)
     worst = None if report is None else report.worst.get("total")

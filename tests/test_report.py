@@ -142,7 +142,7 @@ def test_the_curve_figure_shows_the_functions_themselves(model: Model, report: R
     pytest.importorskip("matplotlib")
     axes = figure(model, report).axes
     u = axes[0].lines[0].get_xdata()
-    seen = evaluate(model, model.task.atlas.parametrise(0, np.asarray(u)[:, None]))
+    seen = evaluate(model, 0, np.asarray(u)[:, None])
     assert np.array_equal(axes[0].lines[0].get_ydata(), seen.target[:, 0])
     assert np.array_equal(axes[0].lines[1].get_ydata(), seen.output[:, 0])
     assert {line.get_label() for line in axes[4].lines} >= {"ε"}
