@@ -47,25 +47,21 @@ def check_charts(probe: Probe, power: int) -> list[Finding]:
 
 def check_target(task: ManifoldTask, probes: Sequence[Probe]) -> list[Finding]:
     """One finding per component of the target (and chart, if it is given chart by chart). Callables cannot be searched."""
-    target = task.target
+    match task.target:
+        case ChartTarget(functions):
+            places = [(f'chart "{probe.chart.name}": target', functions[probe.index], False, [probe]) for probe in probes]
+        case ExpressionTarget(function):
+            places = [("target", function, True, list(probes))]
+        case _:
+            places = []
     found = []
-    if isinstance(target, ChartTarget):
-        for probe in probes:
-            function = target.functions[probe.index]
-            for k in range(function.outputs):
-                if (broken := find_break(probe, function, k, False)) is not None:
-                    where = f'chart "{probe.chart.name}": target' + (f"[{k}]" if function.outputs > 1 else "")
-                    found.append(report(broken, where, probe, steep_is_error=False, consequence=RATE))
-    elif isinstance(target, ExpressionTarget):
-        for k in range(target.outputs):
-            best: tuple[Broken, Probe] | None = None
-            for probe in probes:
-                broken = find_break(probe, target.function, k, True)
-                if broken is not None and (best is None or _order(broken) > _order(best[0])):
-                    best = broken, probe
-            if best is not None:
-                where = f"target[{k}]" if target.outputs > 1 else "target"
-                found.append(report(best[0], where, best[1], steep_is_error=False, consequence=RATE))
+    for where, function, through, seen in places:
+        for k in range(function.outputs):
+            breaks = [(broken, probe) for probe in seen if (broken := find_break(probe, function, k, through)) is not None]
+            if breaks:
+                broken, probe = max(breaks, key=lambda entry: _order(entry[0]))  # the first of equals
+                name = where + (f"[{k}]" if function.outputs > 1 else "")
+                found.append(report(broken, name, probe, steep_is_error=False, consequence=RATE))
     return found
 
 

@@ -23,17 +23,17 @@ ROUNDING = 1e-9
 
 def check_target(task: ManifoldTask, probes: Sequence[Probe], points: Points, share: int) -> list[Finding]:
     """`points` are samples of M; `share` points of each chart are compared with every other chart."""
-    target = task.target
-    if isinstance(target, CallableTarget):
-        return _callable(target, points)
-    if isinstance(target, ExpressionTarget):
-        return _expression(target, probes, points)
-    found: list[Finding] = []
-    for probe in probes:
-        where = _where(probe)
-        function = target.functions[probe.index]
-        found += check_evaluates(where, function, probe.closed[:1]) or check_finite(probe, where, function, remedy=DEFINE)
-    return found or _overlaps(target, probes, share)
+    match task.target:
+        case CallableTarget() as target:
+            return _callable(target, points)
+        case ExpressionTarget() as target:
+            return _expression(target, probes, points)
+        case ChartTarget() as target:
+            found: list[Finding] = []
+            for probe in probes:
+                where, function = _where(probe), target.functions[probe.index]
+                found += check_evaluates(where, function, probe.closed[:1]) or check_finite(probe, where, function, remedy=DEFINE)
+            return found or _overlaps(target, probes, share)
 
 
 def _where(probe: Probe) -> str:
