@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,7 @@ from ..errors import InvalidArgument
 from ..expressions.box import Array
 from ..expressions.maps import ExpressionMap
 from .atlas import Atlas
+from .chart import Chart
 from .points import Points
 
 
@@ -21,10 +22,30 @@ class ExpressionTarget:
     """f written once, in the ambient coordinates before embedding."""
 
     function: ExpressionMap
+    by_chart: ClassVar = False
+    """Whether it has to be known on which chart a point lies."""
 
     @property
     def outputs(self) -> int:
         return self.function.outputs
+
+    def misfit(self, atlas: Atlas) -> str | None:
+        """Why it is no target on this atlas."""
+        fits = tuple(map(str, self.function.variables)) == atlas.coordinates
+        return None if fits else f"the target must be a function of {atlas.coordinates}"
+
+    def subtasks(self, atlas: Atlas) -> tuple[ExpressionMap, ...]:
+        """f on every chart, in its ambient or its intrinsic coordinates; () where no expression says it."""
+        return (self.function,) * len(atlas)
+
+    def local(self, index: int, chart: Chart) -> ExpressionMap:
+        """F_i = f∘φ_i⁻¹ for parametrising chart number `index`."""
+        into = dict(zip(self.function.variables, chart.inverse.expressions, strict=True))
+        return ExpressionMap(chart.inverse.variables, tuple(e.xreplace(into) for e in self.function.expressions))
+
+    def evaluate(self, points: Points) -> Array:
+        """f at points of M, (N, outputs)."""
+        return self.function(points.base)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +53,28 @@ class ChartTarget:
     """f written as F_i = f∘φ_i⁻¹, once per parametrising chart, in its intrinsic coordinates; they agree on overlaps."""
 
     functions: tuple[ExpressionMap, ...]
+    by_chart: ClassVar = True
 
     @property
     def outputs(self) -> int:
         return self.functions[0].outputs
+
+    def misfit(self, atlas: Atlas) -> str | None:
+        fits = len(self.functions) == len(atlas.parametrising)
+        return None if fits else f"{len(self.functions)} chart targets for {len(atlas.parametrising)} charts"
+
+    def subtasks(self, atlas: Atlas) -> tuple[ExpressionMap, ...]:
+        return () if atlas.cover else self.functions
+
+    def local(self, index: int, chart: Chart) -> ExpressionMap:
+        return self.functions[index]
+
+    def evaluate(self, points: Points) -> Array:
+        values = np.empty((len(points), self.outputs))
+        for i in np.unique(points.chart):
+            rows = points.chart == i
+            values[rows] = self.functions[i](points.intrinsic[rows])
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +90,22 @@ class CallableTarget:
     outputs: int = 1
     name: str = "callable"
     enclosure: Callable[[Any], Any] | None = None
+    by_chart: ClassVar = False
+
+    def misfit(self, atlas: Atlas) -> str | None:
+        return None
+
+    def subtasks(self, atlas: Atlas) -> tuple[ExpressionMap, ...]:
+        return ()
+
+    def local(self, index: int, chart: Chart) -> ExpressionMap:
+        raise InvalidArgument(f"the target is the Python function {self.name!r}, not an expression; write f in a spec")
+
+    def evaluate(self, points: Points) -> Array:
+        if self.function is None:
+            problem = f"the target is the Python function {self.name!r}, which no file can hold"
+            raise InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function))")
+        return np.asarray(self.function(points.base), float).reshape(len(points), self.outputs)
 
 
 Target = ExpressionTarget | ChartTarget | CallableTarget
@@ -65,12 +120,8 @@ class ManifoldTask:
     target: Target
 
     def __post_init__(self) -> None:
-        if isinstance(self.target, ChartTarget) and len(self.target.functions) != len(self.atlas.parametrising):
-            raise InvalidArgument(
-                f"task {self.name!r}: {len(self.target.functions)} chart targets for {len(self.atlas.parametrising)} charts"
-            )
-        if isinstance(self.target, ExpressionTarget) and tuple(map(str, self.target.function.variables)) != self.atlas.coordinates:
-            raise InvalidArgument(f"task {self.name!r}: the target must be a function of {self.atlas.coordinates}")
+        if problem := self.target.misfit(self.atlas):
+            raise InvalidArgument(f"task {self.name!r}: {problem}")
 
     @property
     def outputs(self) -> int:
@@ -78,18 +129,7 @@ class ManifoldTask:
 
     def evaluate(self, points: Points) -> Array:
         """f at points of M, (N, outputs): the oracle that every network is compared with."""
-        if isinstance(self.target, ExpressionTarget):
-            return self.target.function(points.base)
-        if isinstance(self.target, CallableTarget):
-            if self.target.function is None:
-                problem = f"the target of task {self.name!r} is the Python function {self.target.name!r}, which no file can hold"
-                raise InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function))")
-            return np.asarray(self.target.function(points.base), float).reshape(len(points), self.outputs)
-        values = np.empty((len(points), self.outputs))
-        for i in np.unique(points.chart):
-            rows = points.chart == i
-            values[rows] = self.target.functions[i](points.intrinsic[rows])
-        return values
+        return self.target.evaluate(points)
 
     def __call__(self, ambient: ArrayLike) -> Array:
         """f at ambient points [N, D] of M, (N, outputs); a chart-wise target needs the forward maps."""
@@ -97,7 +137,7 @@ class ManifoldTask:
 
     def locate(self, base: ArrayLike) -> Points:
         """Points (N, k) before embedding, with what the target needs to know of them."""
-        if isinstance(self.target, ChartTarget):
+        if self.target.by_chart:
             return self.atlas.locate(base)
         base = np.atleast_2d(np.asarray(base, float))
         nowhere = np.full((len(base), self.atlas.dimension), np.nan)

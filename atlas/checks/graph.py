@@ -48,13 +48,13 @@ def check_graph(graph: TaskGraph, samples: int, seed: int) -> list[Finding]:
     found = _size(graph) + _unread(graph)
     seen: dict[Any, list[Finding]] = {}
     share = max(LEAST, min(samples, EVALUATIONS // max(1, graph.subtasks)))
-    for node in graph.order:
-        if isinstance(node, Input) and isinstance(node.manifold, Atlas) and not _shared(graph, node.manifold):
-            zero = ExpressionTarget(ExpressionMap(tuple(real_symbols(node.manifold.coordinates).values()), (sympy.Integer(0),)))
-            task = ManifoldTask(node.name, node.manifold, zero)
-            found += _labelled(wire(node).label, check_manifold(task, samples, seed))
-        if isinstance(node, Block):
-            found += _labelled(wire(node).label, _block(node, samples, share, seed, seen))
+    for group in graph.inputs:
+        if group.atlas is not None and not _shared(graph, group.atlas):
+            zero = ExpressionTarget(ExpressionMap(tuple(real_symbols(group.atlas.coordinates).values()), (sympy.Integer(0),)))
+            task = ManifoldTask(group.name, group.atlas, zero)
+            found += _labelled(wire(group).label, check_manifold(task, samples, seed))
+    for block in graph.blocks:
+        found += _labelled(wire(block).label, _block(block, samples, share, seed, seen))
     broken = any(finding.severity is Severity.ERROR for finding in found)
     outside = [finding for block in graph.blocks for finding in _exactly_outside(graph, block)]
     if not broken:
@@ -85,7 +85,7 @@ def _unread(graph: TaskGraph) -> list[Finding]:
 
 def _shared(graph: TaskGraph, atlas: Atlas) -> bool:
     """Whether some block lives on the same charts, so that they are looked at there."""
-    return any(isinstance(block.domain, Atlas) and block.domain.charts is atlas.charts for block in graph.blocks)
+    return any(block.atlas is not None and block.atlas.charts is atlas.charts for block in graph.blocks)
 
 
 def _labelled(label: str, found: list[Finding]) -> list[Finding]:
@@ -102,20 +102,19 @@ def _block(block: Block, samples: int, share: int, seed: int, seen: dict[Any, li
         return seen[key]
 
     key: Any
-    if isinstance(block.domain, Atlas):
-        task = block.task
-        functions = task.target.functions if isinstance(task.target, ChartTarget) else (block.subtasks[0],)
+    if block.tiling is None:
+        functions = block.subtasks[:1] if block.uniform else [block.local(i) for i in range(len(block))]
         key = (id(block.domain), tuple((f.variables, f.expressions) for f in functions), block.uniform)
-        return once(key, lambda: check_manifold(task, samples, seed))
+        return once(key, lambda: check_manifold(block.task, samples, seed))
     found = []
     places = real_symbols(f"z{i + 1}" for i in range(len(block.reads)))
-    for piece, function in zip(block.domain.pieces, block.subtasks, strict=True):
+    for piece, function in zip(block.tiling.pieces, block.subtasks, strict=True):
         into = dict(zip(function.variables, places.values(), strict=True))
         key = (piece.box, tuple(e.xreplace(into) for e in function.expressions))
         about = once(key, lambda box=piece.box, f=function: _piece(box, f, share, seed))  # type: ignore[misc]
         found += [dataclasses.replace(f, where=f'piece "{piece.name}": {f.where}') for f in about]
     if not found:
-        found += _jump(block, block.domain)
+        found += _jump(block, block.tiling)
     return found
 
 
@@ -157,15 +156,15 @@ def _jump(block: Block, tiling: Tiling) -> list[Finding]:
 
 def _exactly_outside(graph: TaskGraph, block: Block) -> list[Finding]:
     """Pieces that read coordinates of boxes cover these boxes, compared end by end."""
-    if not isinstance(block.domain, Tiling):
+    if block.tiling is None:
         return []
-    domain, found = block.domain.domain, []
+    domain, found = block.tiling.domain, []
     for axis, name in enumerate(block.reads):
         source = graph.sources[name]
-        if not isinstance(source, Input) or not isinstance(source.manifold, Box):
+        if not isinstance(source, Input) or source.box is None:
             continue
         k = source.coordinates.index(name)
-        low, high = source.manifold.lower[k], source.manifold.upper[k]
+        low, high = source.box.lower[k], source.box.upper[k]
         ends = domain.lower[axis], domain.upper[axis]
         if low >= ends[0] and high <= ends[1]:
             continue
@@ -184,8 +183,8 @@ def _points(graph: TaskGraph, seed: int) -> Array:
     rng = np.random.default_rng(seed)
     place = {name: i for i, name in enumerate(graph.coordinates)}
     for node in graph.inputs:
-        if isinstance(node.manifold, Box):
-            for name, low, high in zip(node.coordinates, node.manifold.lower, node.manifold.upper, strict=True):
+        if node.box is not None:
+            for name, low, high in zip(node.coordinates, node.box.lower, node.box.upper, strict=True):
                 chance = rng.random(FOLLOWED // 2)
                 column = base[1::2, place[name]]
                 base[1::2, place[name]] = np.where(chance < SNAPPED, low, np.where(chance > 1 - SNAPPED, high, column))
@@ -221,12 +220,10 @@ def _followed(graph: TaskGraph, seed: int) -> list[Finding]:
 
 def _left(block: Block, read: Array, lost: NDArray[np.bool_]) -> Finding:
     """The finding for values outside a block's domain, with the one farthest out."""
-    noun = "pieces" if isinstance(block.domain, Tiling) else "charts"
-    values = read[lost]
-    if isinstance(block.domain, Tiling):
-        low, high = np.array(block.domain.domain.lower), np.array(block.domain.domain.upper)
-        k = worst(np.maximum(low - values, values - high).max(1))
-        remedy = f"extend the pieces: they reach over {shown_box(block.domain.domain)}"
+    noun, box, values = f"{block.domain.noun}s", block.domain.box, read[lost]
+    if box is not None:
+        k = worst(np.maximum(np.array(box.lower) - values, values - np.array(box.upper)).max(1))
+        remedy = f"extend the pieces: they reach over {shown_box(box)}"
     else:
         k = 0
         remedy = "let what it reads range over its manifold, or give it charts that hold these values"

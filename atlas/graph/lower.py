@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ...expressions import ExpressionMap
-from ..task import ChartTarget, ExpressionTarget, ManifoldTask
+from ..task import ManifoldTask
 from .graph import TaskGraph
 from .nodes import Block, Input, component_names
 
@@ -21,10 +20,5 @@ def as_graph(task: ManifoldTask | TaskGraph) -> TaskGraph:
     name = BLOCK
     while {name, *component_names(name, task.outputs)} & (taken | {group}):
         name += "_"
-    subtasks: tuple[ExpressionMap, ...] = ()
-    if isinstance(target, ExpressionTarget):
-        subtasks = (target.function,) * len(atlas)
-    elif isinstance(target, ChartTarget) and not atlas.cover:
-        subtasks = target.functions
-    block = Block(name, atlas.coordinates, atlas, subtasks, component_names(name, task.outputs), task)
+    block = Block(name, atlas.coordinates, atlas, target.subtasks(atlas), component_names(name, task.outputs), task)
     return TaskGraph(task.name, (Input(group, atlas, atlas.coordinates), block), name)

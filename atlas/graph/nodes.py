@@ -22,7 +22,7 @@ from ..atlas import Atlas
 from ..chart import Chart
 from ..domain import first_valid
 from ..points import Points
-from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
+from ..task import ChartTarget, ExpressionTarget, ManifoldTask
 from .tiling import Tiling
 
 Texts = str | Sequence[str]
@@ -77,12 +77,21 @@ class Input:
     @cached_property
     def domain(self) -> Atlas | Tiling:
         """The manifold as a `Domain`: a box is the tiling of one piece, called like the input."""
-        return Tiling.whole(self.manifold, self.coordinates, self.name) if isinstance(self.manifold, Box) else self.manifold
+        match self.manifold:
+            case Box() as box:
+                return Tiling.whole(box, self.coordinates, self.name)
+            case atlas:
+                return atlas
 
     @property
     def box(self) -> Box | None:
         """The box it ranges over; None for a manifold given by charts."""
         return self.domain.box
+
+    @property
+    def atlas(self) -> Atlas | None:
+        """The manifold it ranges over, given by charts; None for a box."""
+        return None if isinstance(self.manifold, Box) else self.manifold
 
     @property
     def base_dimension(self) -> int:
@@ -222,20 +231,15 @@ class Block:
 
         Raises `InvalidArgument` for a Python function.
         """
-        target = None if self.given is None else self.given.target
-        if isinstance(target, ChartTarget):
-            return target.functions[piece]
-        if isinstance(target, CallableTarget):
-            raise InvalidArgument(f'block "{self.name}": its target is the Python function {target.name!r}, not an expression')
-        function = self.subtasks[0 if self.uniform else piece]
-        if self.domain.exclusive or self.is_intrinsic(0 if self.uniform else piece):
-            return function
-        inverse = self.domain.parametrising[piece].inverse
-        into = dict(zip(function.variables, inverse.expressions, strict=True))
-        return ExpressionMap(inverse.variables, tuple(e.xreplace(into) for e in function.expressions))
+        if self.given is not None:
+            return self.given.target.local(piece, self.domain.parametrising[piece])
+        place = 0 if self.uniform else piece
+        if self.domain.exclusive or self.is_intrinsic(place):
+            return self.subtasks[place]
+        return ExpressionTarget(self.subtasks[place]).local(piece, self.domain.parametrising[piece])
 
     def _chart(self, piece: int) -> Chart:
-        chart = self.domain.charts[piece] if isinstance(self.domain, Atlas) else None
+        chart = None if self.atlas is None else self.atlas.charts[piece]
         if not isinstance(chart, Chart):
             raise InvalidArgument(f'block "{self.name}": {self.names[piece]} has no intrinsic coordinates that a subtask could use')
         return chart
@@ -245,14 +249,14 @@ class Block:
         """The block alone as a task on its atlas: what Theorem 4.8 compiles and `lint` looks at. Only for atlases."""
         if self.given is not None:
             return self.given
-        if not isinstance(self.domain, Atlas):
+        if self.atlas is None:
             raise InvalidArgument(f'block "{self.name}" is cut into pieces: it is no task on an atlas')
         if self.uniform:
-            variables = real_symbols(self.domain.coordinates)
+            variables = real_symbols(self.atlas.coordinates)
             renamed = dict(zip(self.subtasks[0].variables, variables.values(), strict=True))
             expressions = tuple(e.xreplace(renamed) for e in self.subtasks[0].expressions)
-            return ManifoldTask(self.name, self.domain, ExpressionTarget(ExpressionMap(tuple(variables.values()), expressions)))
-        return ManifoldTask(self.name, self.domain, ChartTarget(tuple(self.local(i) for i in range(len(self)))))
+            return ManifoldTask(self.name, self.atlas, ExpressionTarget(ExpressionMap(tuple(variables.values()), expressions)))
+        return ManifoldTask(self.name, self.atlas, ChartTarget(tuple(self.local(i) for i in range(len(self)))))
 
 
 @dataclass(frozen=True, eq=False)

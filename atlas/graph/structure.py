@@ -12,8 +12,7 @@ from ...expressions.box import Box
 from ...expressions.builder import suggestion
 from ...expressions.maps import ExpressionMap
 from ..arguments import MAX_CHARTS
-from ..atlas import Atlas
-from ..chart import BallChart, Chart
+from ..chart import Chart
 from .nodes import OPTIONS, Block, Combine, Input, Node
 from .tiling import Tiling
 from .tiling_checks import cut, disputed
@@ -115,7 +114,7 @@ def _block(where: str, block: Block) -> list[Finding]:
         return found
     broken = []
     for i, (name, function) in enumerate(zip(domain.names, block.subtasks, strict=True)):
-        chart = domain.charts[i] if isinstance(domain, Atlas) else None
+        chart = None if block.atlas is None else block.atlas.charts[i]
         intrinsic = tuple(map(str, chart.inverse.variables)) if isinstance(chart, Chart) else ()
         here = f'{where}: {noun} "{name}"'
         broken += _function(here, function, block.reads, block.outputs, intrinsic)
@@ -128,13 +127,13 @@ def _block(where: str, block: Block) -> list[Finding]:
                 )
             )
     found += broken
-    if isinstance(domain, Atlas):
+    if block.tiling is None:
         if domain.embedding is not None:
             found.append(error(where, "its atlas is embedded", "embed the input instead: blocks read the coordinates before embedding"))
-        if not broken and isinstance(domain.charts[0], BallChart) and not block.uniform:
+        if not broken and block.atlas is not None and block.atlas.balls is not None and not block.uniform:
             found.append(error(where, "its charts are balls, which have no subtask each", "give one expression for all of the block"))
         return found
-    return found + _tiling(where, block, domain, sound=not broken)
+    return found + _tiling(where, block, block.tiling, sound=not broken)
 
 
 def _tiling(where: str, block: Block, tiling: Tiling, sound: bool) -> list[Finding]:

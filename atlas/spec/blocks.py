@@ -60,11 +60,11 @@ def look_at_manifold(reader: Reader, draft: Draft) -> None:
 def _inherited(reader: Reader, draft: Draft) -> Atlas | Tiling | None:
     """Without a manifold or pieces of its own a block lives on that of its input, or on the whole box it reads."""
     source = reader.inputs.get(draft.reads)
-    if source is not None and isinstance(source.manifold, Atlas):
-        return before_embedding(source.manifold)
+    if source is not None and source.atlas is not None:
+        return before_embedding(source.atlas)
     if all(name in reader.boxes for name in draft.reads):
         lower, upper = zip(*(reader.boxes[name] for name in draft.reads), strict=True)
-        return Tiling((BoxPiece("all", Box(lower, upper)),))
+        return Tiling.whole(Box(lower, upper))
     if not set(draft.reads) <= reader.sound:
         return None  # what is wrong with these names is said elsewhere
     reader.fields.error(
@@ -89,7 +89,7 @@ def _subtasks(fields: Fields, draft: Draft, domain: Atlas | Tiling, symbols: Sym
     if tables is None:
         fields.error(label, "the key 'expression' is missing", "add it, or [[block.chart]] tables with one each")
         return None
-    if isinstance(domain, Tiling):
+    if domain.box is not None:
         fields.error(label, "has charts, but no manifold", "write [[block.piece]] for pieces of a box")
         return None
     placed = _placed(fields, label, tables, domain)

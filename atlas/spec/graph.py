@@ -123,8 +123,8 @@ def _input(reader: Reader, number: int, value: Any) -> tuple[Draft, Input | None
     if manifold is None or name is None:
         return draft, None
     node = Input(name, manifold, coordinates)
-    if isinstance(manifold, Box):
-        reader.boxes |= zip(coordinates, zip(manifold.lower, manifold.upper, strict=True), strict=False)
+    if node.box is not None:
+        reader.boxes |= zip(coordinates, zip(node.box.lower, node.box.upper, strict=True), strict=False)
     reader.inputs[coordinates] = node
     return draft, node
 

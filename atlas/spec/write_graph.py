@@ -15,7 +15,7 @@ from ..atlas import Atlas
 from ..chart import Chart
 from ..graph.graph import TaskGraph
 from ..graph.nodes import Block, Combine, Input
-from ..graph.tiling import CLOSED, Tiling
+from ..graph.tiling import CLOSED, BoxPiece, Tiling
 from ..graph.wiring import Wire
 from .write import atlas_tables, texts_of
 
@@ -31,20 +31,23 @@ def graph_to_spec(graph: TaskGraph) -> tuple[Tables, Arrays]:
     spec: Tables = {"task": {"name": graph.name, "kind": "graph", "output": graph.output}}
     arrays: Arrays = {}
     for node in graph.nodes:
-        if isinstance(node, Input):
-            spec.setdefault("input", []).append(_input(node, arrays))
-        elif isinstance(node, Block):
-            spec.setdefault("block", []).append(_block(node, arrays))
-        else:
-            spec.setdefault("combine", []).append(_combine(node))
+        match node:
+            case Input():
+                spec.setdefault("input", []).append(_input(node, arrays))
+            case Block():
+                spec.setdefault("block", []).append(_block(node, arrays))
+            case Combine():
+                spec.setdefault("combine", []).append(_combine(node))
     return spec, arrays
 
 
 def _input(node: Input, arrays: Arrays) -> Tables:
     table: Tables = {"name": node.name, "coordinates": list(node.coordinates)}
-    if isinstance(node.manifold, Box):
-        return table | {"domain": _pairs(node.manifold)}
-    return table | _manifold(node.name, renamed(node.manifold, node.coordinates), arrays)
+    match node.manifold:
+        case Box() as box:
+            return table | {"domain": _pairs(box)}
+        case atlas:
+            return table | _manifold(node.name, renamed(atlas, node.coordinates), arrays)
 
 
 def _manifold(name: str, atlas: Atlas, arrays: Arrays) -> Tables:
@@ -58,10 +61,11 @@ def _manifold(name: str, atlas: Atlas, arrays: Arrays) -> Tables:
 def _block(block: Block, arrays: Arrays) -> Tables:
     table: Tables = {"name": block.name, "reads": list(block.reads), "outputs": list(block.outputs), **block.options}
     label = Wire("block", block.name, (), ()).label
-    if isinstance(block.domain, Tiling):
-        return table | {"piece": [_piece(block, i, label) for i in range(len(block))]}
-    atlas = renamed(block.domain, block.reads)
-    table |= _manifold(block.name, atlas, arrays)
+    match block.domain:
+        case Tiling(pieces):
+            return table | {"piece": [_piece(block, i, piece, label) for i, piece in enumerate(pieces)]}
+        case atlas:
+            table |= _manifold(block.name, renamed(atlas, block.reads), arrays)
     if block.uniform:
         return table | {"expression": texts_of(block.subtasks[0], block.reads, f"{label}: expression")}
     if "chart" not in table:
@@ -69,7 +73,7 @@ def _block(block: Block, arrays: Arrays) -> Tables:
     # Charts that are written out all get the intrinsic names of the first.
     first = block.domain.parametrising[0].inverse.variables
     for i, chart_table in enumerate(table["chart"]):
-        chart = block.domain.charts[i]
+        chart = atlas.charts[i]
         intrinsic = chart.inverse.variables if isinstance(chart, Chart) and "domain" not in chart_table else first
         names = tuple(map(str, intrinsic)) if block.is_intrinsic(i) else block.reads
         if block.is_intrinsic(i) and set(names) & set(block.reads):
@@ -78,9 +82,7 @@ def _block(block: Block, arrays: Arrays) -> Tables:
     return table
 
 
-def _piece(block: Block, i: int, label: str) -> Tables:
-    assert isinstance(block.domain, Tiling)
-    piece = block.domain.pieces[i]
+def _piece(block: Block, i: int, piece: BoxPiece, label: str) -> Tables:
     words = {faces: word for word, faces in CLOSED.items()}
     return {
         "name": piece.name,
