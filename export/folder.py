@@ -29,7 +29,7 @@ from ..atlas import CallableTarget, ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..atlas.spec import task_from_spec, task_to_spec
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
-from ..moe import Claim, Known, Ledger, Model, Network
+from ..moe import Claim, Ledger, Model, Network
 from ..moe.design import Design
 from ..moe.design_file import describe_design, read_design
 from ..moe.grammar import misfits
@@ -121,7 +121,7 @@ def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -
         raise FolderError(f"{folder / TASK}: maps {maps}; the files do not belong together, compile the model again")
     document = Fields.of(parse_json(contents[LEDGER], folder / LEDGER), folder / LEDGER)
     _check_schema(document)
-    ledger = Ledger(_read_claim(document.child("root")))
+    ledger = Ledger(Claim.read(document.child("root")))
     if "design" in config or config["schema"] != OLD:
         design = read_design(config.child("design"))
     else:
@@ -262,28 +262,6 @@ def _absent_target(spec: Mapping[str, Any]) -> CallableTarget | None:
         return None
     outputs = table.get("outputs", 1)
     return CallableTarget(None, outputs if isinstance(outputs, int) else 1, table["callable"])
-
-
-def _read_claim(data: Fields) -> Claim:
-    known = data.text("known")
-    if known not in set(Known):
-        raise data.error(f'"known" is {known!r}, not one of {", ".join(Known)}')
-    sense = data.text("sense")
-    if sense not in ("<=", ">=", ">"):
-        raise data.error(f'"sense" is {sense!r}, not one of <=, >=, >')
-    return Claim(
-        name=data.text("name"),
-        statement=data.text("statement"),
-        source=data.text("source"),
-        budget=data.number("budget"),
-        bound=data.number("bound"),
-        known=Known(known),
-        sense=sense,  # type: ignore[arg-type]
-        samples=None if data["samples"] is None else data.integer("samples"),
-        witness=None if data["witness"] is None else tuple(data.numbers("witness")),
-        children=tuple(_read_claim(child) for child in data.children("children")),
-        note=data.text("note"),
-    )
 
 
 def _check_schema(data: Fields) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
 from ..errors import InvalidArgument
+from .typed_json import Fields
 
 
 class Known(StrEnum):
@@ -70,12 +71,26 @@ class Claim:
         return {**data, "known": str(self.known), "witness": witness, "children": [child.to_dict() for child in self.children]}
 
     @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Claim:
-        fields = dict(data)
-        fields["known"] = Known(fields["known"])
-        fields["witness"] = None if fields["witness"] is None else tuple(map(float, fields["witness"]))
-        fields["children"] = tuple(Claim.from_dict(child) for child in fields["children"])
-        return Claim(**fields)
+    def read(data: Fields) -> Claim:
+        """What `to_dict` wrote, as JSON. Raises `FolderError` for anything else."""
+        known, sense = data.text("known"), data.text("sense")
+        if known not in set(Known):
+            raise data.error(f'"known" is {known!r}, not one of {", ".join(Known)}')
+        if sense not in ("<=", ">=", ">"):
+            raise data.error(f'"sense" is {sense!r}, not one of <=, >=, >')
+        return Claim(
+            name=data.text("name"),
+            statement=data.text("statement"),
+            source=data.text("source"),
+            budget=data.number("budget"),
+            bound=data.number("bound"),
+            known=Known(known),
+            sense=sense,  # type: ignore[arg-type]
+            samples=None if data["samples"] is None else data.integer("samples"),
+            witness=None if data["witness"] is None else data.numbers("witness"),
+            children=tuple(Claim.read(child) for child in data.children("children")),
+            note=data.text("note"),
+        )
 
 
 @dataclass(frozen=True)

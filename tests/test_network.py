@@ -10,6 +10,7 @@ import pytest
 from atlasmoe import Affine, Claim, InvalidArgument, Known, Ledger, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.moe import Ridge
 from atlasmoe.moe.ridge import Dictionary
+from atlasmoe.moe.typed_json import Fields
 
 
 def random_net(rng, *sizes: int) -> ReLUNet:
@@ -119,7 +120,7 @@ def test_ledgers_survive_the_way_through_json():
 
     leaf = Claim("leaf", "a ≤ b", "B11", 1.0, 0.5, Known.EXACT, ">=", None, (0.25, -1.0), (), "note")
     ledger = Ledger(Claim("root", "r", "4.8", 2.0, 1.0, Known.SAMPLED, "<=", 100, None, (leaf,)))
-    again = Ledger(Claim.from_dict(json.loads(json.dumps(ledger.root.to_dict()))))
+    again = Ledger(Claim.read(Fields.of(json.loads(json.dumps(ledger.root.to_dict())), Path("ledger.json"))))
     assert again == ledger
     assert [claim.name for claim in again] == ["root", "leaf"]
     assert not again.holds
