@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +39,10 @@ class Atlas:
     embedding: Array | None = None
     """(D, k) with orthonormal columns Q: x = Q·y. None: D = k."""
     recipe: Mapping[str, Any] | None = field(default=None, repr=False)
+    noun: ClassVar[str] = "chart"
+    exclusive: ClassVar[bool] = False
+    """Where charts overlap, subtasks agree."""
+    box: ClassVar[Box | None] = None
 
     def __post_init__(self) -> None:
         if not self.charts:
@@ -58,20 +62,6 @@ class Atlas:
     def __len__(self) -> int:
         """E, the number of charts."""
         return len(self.charts)
-
-    @property
-    def noun(self) -> str:
-        return "chart"
-
-    @property
-    def exclusive(self) -> bool:
-        """False: where charts overlap, subtasks agree."""
-        return False
-
-    @property
-    def box(self) -> Box | None:
-        """None: M is given by its charts."""
-        return None
 
     @property
     def dimension(self) -> int:

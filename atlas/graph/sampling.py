@@ -73,7 +73,7 @@ class RouteSampler:
         base, possible = self._draw(routes, rng)
         wrong = ~self.follows(base, routes) & possible[:, None]
         feeding = [np.array([self._place[name] for node in nodes for name in node.coordinates]) for nodes in self.feeding]
-        for _ in range(ATTEMPTS if any(self._plan[2]) else 0):
+        for _ in range(ATTEMPTS if "try" in self._plan else 0):
             rows = np.flatnonzero(wrong.any(1))
             if not len(rows):
                 break
@@ -91,24 +91,23 @@ class RouteSampler:
         return {name: i for i, name in enumerate(name for node in self.inputs for name in node.coordinates)}
 
     @cached_property
-    def _plan(self) -> tuple[list[bool], list[bool], list[bool]]:
-        """For every block whether it is met by intersecting boxes, by drawing in a chart, or by trying."""
+    def _plan(self) -> list[str]:
+        """How every block is met: "intersect" boxes, "draw" in a chart, or "try"."""
         flat = {name for node in self.inputs if node.box is not None for name in node.coordinates}
         drawn: set[str] = set()
         boxed: set[str] = set()
-        plan: tuple[list[bool], list[bool], list[bool]] = ([], [], [])
+        plan = []
         for block in self.blocks:
             reads = set(block.reads)
             on_boxes = reads <= flat and not reads & drawn
             whole = any(set(node.coordinates) == reads for node in self.inputs)
-            intersect = block.domain.exclusive and on_boxes
-            draw = not block.domain.exclusive and not reads & (drawn | boxed) and (on_boxes or whole)
-            if intersect:
+            plan.append("try")
+            if block.domain.exclusive and on_boxes:
+                plan[-1] = "intersect"
                 boxed |= reads
-            if draw:
+            elif not block.domain.exclusive and not reads & (drawn | boxed) and (on_boxes or whole):
+                plan[-1] = "draw"
                 drawn |= reads
-            for kind, value in zip(plan, (intersect, draw, not intersect and not draw), strict=True):
-                kind.append(value)
         return plan
 
     def _draw(self, routes: NDArray[np.intp], rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
@@ -120,15 +119,14 @@ class RouteSampler:
             if node.box is not None:
                 columns = [self._place[name] for name in node.coordinates]
                 lower[:, columns], upper[:, columns] = node.box.lower, node.box.upper
-        intersect, draw, _ = self._plan
         constrained: list[int] = []
-        for l, block in enumerate(self.blocks):
-            columns = [self._place[name] for name in block.reads] if intersect[l] or draw[l] else []
-            if intersect[l] and (tiling := block.tiling) is not None:
+        for l, (block, how) in enumerate(zip(self.blocks, self._plan, strict=True)):
+            columns = [self._place[name] for name in block.reads] if how != "try" else []
+            if how == "intersect" and (tiling := block.tiling) is not None:
                 lower[:, columns] = np.maximum(lower[:, columns], tiling.lower[routes[:, l]])
                 upper[:, columns] = np.minimum(upper[:, columns], tiling.upper[routes[:, l]])
                 constrained += columns
-            elif draw[l]:
+            elif how == "draw":
                 for i in np.unique(routes[:, l]):
                     rows = np.flatnonzero(routes[:, l] == i)
                     _, points = block.domain.sample_chart(int(i), len(rows), int(rng.integers(2**31)))

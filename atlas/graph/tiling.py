@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import networkx
 import numpy as np
@@ -65,6 +66,10 @@ class Tiling:
     pieces: tuple[BoxPiece, ...]
     coordinates: tuple[str, ...] = ()
     """The k names of its coordinates; () for z1, z2, …"""
+    noun: ClassVar[str] = "piece"
+    exclusive: ClassVar[bool] = True
+    """Every point has one owner, because subtasks may disagree where pieces meet."""
+    embedding: ClassVar[Array | None] = None
 
     def __post_init__(self) -> None:
         if not self.pieces or len({piece.box.dimension for piece in self.pieces}) != 1:
@@ -110,25 +115,11 @@ class Tiling:
         return tuple(piece.name for piece in self.pieces)
 
     @property
-    def noun(self) -> str:
-        return "piece"
-
-    @property
-    def exclusive(self) -> bool:
-        """True: every point has one owner, because subtasks may disagree where pieces meet."""
-        return True
-
-    @property
     def dimension(self) -> int:
         """k."""
         return self.pieces[0].box.dimension
 
     base_dimension = ambient_dimension = dimension
-
-    @property
-    def embedding(self) -> Array | None:
-        """None: what is embedded is an input."""
-        return None
 
     def embed(self, base: ArrayLike) -> Array:
         """The points themselves."""
