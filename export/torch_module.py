@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidArgument
 from ..moe import Affine, Model, MoELayer, Network, ReLUNet
-from ..moe.layer import Weighting
+from ..moe.layer import Indices, Weighting
 from .dispatch import Maps, choose_dispatch
 
 ROUTER_NUMBERS = 1 << 18
@@ -105,6 +105,17 @@ def as_module(net: ReLUNet) -> nn.Module:
     return modules[0] if len(net.affines) == 1 else nn.Sequential(*modules[:-1])
 
 
+def _placement(layer: MoELayer) -> dict[str, Indices | None]:
+    """`origins` and `sums` of a layer; None where what is written is all that leaves, and where nothing is added."""
+    sources, targets = layer.sources, layer.targets
+    if np.array_equal(targets, np.arange(len(sources))) and (sources < 0).all():
+        return {"origins": None, "sums": None}
+    origins = len(targets) + 1 + sources  # a zero where nothing arrives
+    origins[targets] = np.arange(len(targets))
+    both = targets[sources[targets] >= 0]
+    return {"origins": origins, "sums": np.stack([both, sources[both]]) if len(both) else None}
+
+
 class MoE(nn.Module):
     """h ← carry(h) + scatter(Σ_k w_k · f^(k)(h[reads]) + shared(h[reads])), the K experts k with the largest logits; ties go to the first.
 
@@ -113,10 +124,10 @@ class MoE(nn.Module):
 
     serves: Tensor
     reads: Tensor | None
-    carried: Tensor | None
-    """The arriving channels that are carried, and among the leaving ones their places `kept` and those that nets write, `writes`."""
-    kept: Tensor
-    writes: Tensor
+    origins: Tensor | None
+    """Where every channel that leaves is found among what is written, a zero, and what arrives."""
+    sums: Tensor | None
+    """(2, n): channels that are written and carried, and what is carried there."""
 
     def __init__(self, layer: MoELayer) -> None:
         super().__init__()
@@ -126,13 +137,7 @@ class MoE(nn.Module):
         self.top_k, self.weighting = layer.top_k, layer.weighting
         self.unit = layer.top_k == 1 and layer.weighting is not Weighting.RECTIFIED
         self.names, self.channels = layer.names, layer.channels
-        placed = layer.writes is not None or layer.carries is not None
-        kept = np.flatnonzero(layer.sources >= 0)
-        buffers = {"serves": layer.serves, "reads": layer.reads}
-        buffers |= dict.fromkeys(("carried", "kept", "writes")) | (
-            {"carried": layer.sources[kept], "kept": kept, "writes": layer.targets} if placed else {}
-        )
-        for name, numbers in buffers.items():
+        for name, numbers in {"serves": layer.serves, "reads": layer.reads, **_placement(layer)}.items():
             self.register_buffer(name, None if numbers is None else torch.tensor(numbers, dtype=torch.int64))
 
     def extra_repr(self) -> str:
@@ -172,7 +177,7 @@ class MoE(nn.Module):
 
     def forward(self, x: Tensor, chosen: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
         """[N, in] to [N, out]; `chosen` and `weights`, [N, K] each, override the router together."""
-        inputs = x if self.reads is None else x[:, self.reads]
+        inputs = x if self.reads is None else x.index_select(1, self.reads)
         if chosen is None and (self.experts.stored > 1 or not self.unit):
             chosen, weights = self.route(x)
         expert = None if chosen is None or self.experts.stored == 1 else self.serves[chosen].flatten()
@@ -183,10 +188,12 @@ class MoE(nn.Module):
             y = (weights[..., None] * parts.view(len(x), self.top_k, parts.shape[-1])).sum(1)
         if self.shared is not None:
             y = y + self.shared(inputs)
-        if self.carried is None:
-            return y
-        out = x.new_zeros(len(x), len(self.channels)).index_add(1, self.kept, x[:, self.carried])
-        return out.index_add(1, self.writes, y)
+        return y if self.origins is None else self._placed(x, y, self.origins)
+
+    def _placed(self, x: Tensor, written: Tensor, origins: Tensor) -> Tensor:
+        """carry(x) + scatter(written): one gather, and a sum where a channel is both."""
+        out = torch.cat((written, x.new_zeros(len(x), 1), x), 1).index_select(1, origins)
+        return out if self.sums is None else out.index_add(1, self.sums[0], x.index_select(1, self.sums[1]))
 
 
 class AtlasMoE(nn.Module):

@@ -215,9 +215,10 @@ class MoELayer:
         """carry(h) + scatter(written)."""
         if self.writes is None and self.carries is None:
             return written
-        out = np.zeros((len(x), len(self.channels)), self.dtype)
-        kept = self.sources >= 0
-        out[:, kept] += x[:, self.sources[kept]]
+        sources = self.sources
+        out = np.take(x, sources, axis=1)
+        out += 0.0
+        out[:, sources < 0] = 0.0
         out[:, self.targets] += written
         return out
 

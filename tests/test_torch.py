@@ -147,7 +147,7 @@ def test_state_dict_of_every_place() -> None:
     affine = {"weight", "bias"}
     first, last = ({key.removeprefix(f"layers.{n}.") for key in keys if key.startswith(f"layers.{n}.")} for n in (0, 1))
     assert first == {f"{part}.{kind}" for part in ("router", "experts.0", "experts.1") for kind in affine} | {
-        *("serves", "reads", "carried", "kept", "writes")
+        *("serves", "reads", "origins", "sums")
     }
     nets = ("router.0", "router.2", "shared.0", "shared.2", "experts.0", "experts.1")
     assert last == {f"{part}.{kind}" for part in nets for kind in affine} | {"serves", "reads"}
