@@ -50,7 +50,8 @@ def possible(logits: TaylorForms, tolerance: float, top_k: int = 1) -> tuple[Ind
         )
         below[row, column] = (column != best[row]) & (one.range().upper[:, 0] < -tolerance)
         beaten += below
-    return np.nonzero(beaten < top_k)
+    row, column = np.nonzero(beaten < top_k)
+    return row, column
 
 
 def largest(values: Array, count: int) -> Indices:

@@ -8,7 +8,8 @@ from ...atlas import Array
 from ...intervals import Interval
 from ...moe.network import Network
 from ..enclosure import TaylorForms
-from .layers import EnclosedLayer, Indices, Reading, State
+from .choice import Indices
+from .layers import EnclosedLayer, Reading, State
 
 
 class EnclosedNetwork:

@@ -160,7 +160,8 @@ class _NetGate:
                 below = self._relative(inputs.subset(rows), int(b)).range().upper < -tolerance
                 below[:, b] = False
                 beaten[rows] += below
-        return np.nonzero(beaten < top_k)
+        row, column = np.nonzero(beaten < top_k)
+        return row, column
 
 
 class EnclosedLayer:
@@ -286,17 +287,18 @@ class EnclosedLayer:
     def _net(self, stored: int) -> _Net:
         """The enclosure of a stored expert; −1: of the shared one."""
         if stored not in self.nets:
-            net = self.layer.shared if stored < 0 else self.layer.experts[stored]
-            assert net is not None
-            self.nets[stored] = _Net(net, self.carries[self.reads], self.reading)
+            self.nets[stored] = _Net(self._weights(stored), self.carries[self.reads], self.reading)
         return self.nets[stored]
+
+    def _weights(self, stored: int) -> ReLUNet:
+        net = self.layer.shared if stored < 0 else self.layer.experts[stored]
+        assert net is not None
+        return net
 
     def _computed(self, stored: int, outputs: Indices, inputs: TaylorForms) -> TaylorForms:
         """Some outputs of a stored expert, its linear part kept apart from the rest."""
         if (stored, outputs.tobytes()) not in self.parts:
-            net = self.layer.shared if stored < 0 else self.layer.experts[stored]
-            assert net is not None
-            parts = split(net)
+            parts = split(self._weights(stored))
             last = parts.rest.affines[-1]
             kept = Affine(last.weight[outputs], last.bias[outputs])
             rest = ReLUNet((*parts.rest.affines[:-1], kept), parts.rest.groups)
