@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
-from ..atlas import Array, Block, Combine, Input, TaskGraph, Tiling
+from ..atlas import Array, Atlas, Block, Combine, Input, TaskGraph, Tiling
 from ..errors import EpsilonNotReached
+from .collar import SHARE, Collar
 from .ranges import Values, domains, jump, steepness
 from .shares import ROUNDING_SHARE
 
@@ -24,6 +26,7 @@ ROUNDS, SETTLED = 32, 16
 """Rounds at most, and those after which the widening never shrinks again."""
 MOST_ERROR = 1 / 16
 """Of the range of a node's values, how much of it the node may err by: beyond, constants on the wider range say little about the range."""
+NO_COLLARS: Mapping[str, Collar] = MappingProxyType({})
 MARGIN_SHARE = 0.5
 """Of the margin of a jump, how much error what is read there may have."""
 
@@ -140,11 +143,11 @@ def propagate(task: TaskGraph, own: Mapping[str, float], lipschitz: Mapping[str,
     return errors
 
 
-def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> Shares:
+def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values], collars: Mapping[str, Collar] = NO_COLLARS) -> Shares:
     """Equal shares of ε for all nodes that make errors, each divided by its weight; less where a jump's margin asks for it."""
     approximated = inexact(task)
     makers = [node for node in task.order if isinstance(node, Block) or (isinstance(node, Combine) and node.function.affine is None)]
-    caps = _caps(task, reach, approximated, ROUNDING_SHARE * epsilon / len(makers))
+    caps = _caps(task, reach, approximated, ROUNDING_SHARE * epsilon / len(makers), collars)
     last = task[task.output].name
     inner = [node for node in makers if node.name != last]
     most = {node.name: MOST_ERROR * max(reach[name].most - reach[name].least for name in node.components) for node in inner}
@@ -156,6 +159,10 @@ def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> S
                 continue
             # What is read exactly passes no error on.
             needed = approximated.intersection(node.reads)
+            if isinstance(node, Block) and isinstance(node.domain, Atlas):
+                needed = needed if node.name in collars else set()
+                lipschitz[node.name] = collars[node.name].values if needed else np.zeros((len(node.components), len(node.reads)))
+                continue
             lipschitz[node.name] = slopes(node, reach, errors) if needed else np.zeros((len(node.components), len(node.reads)))
         weights = sensitivities(task, lipschitz)
         share = (1 - ROUNDING_SHARE) * epsilon / len(makers)
@@ -172,14 +179,19 @@ def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values]) -> S
     raise EpsilonNotReached(f"error of {worst!r}", budget=epsilon, reached=found[worst], width=0, remedy=remedy)
 
 
-def _caps(task: TaskGraph, reach: Mapping[str, Values], approximated: set[str], negligible: float) -> dict[str, float]:
-    """How large the error of a component may be, where a block that jumps reads it at some distance from the jump.
+def _caps(
+    task: TaskGraph, reach: Mapping[str, Values], approximated: set[str], negligible: float, collars: Mapping[str, Collar]
+) -> dict[str, float]:
+    """How large the error of a component may be, where a block that jumps reads it at some distance from the jump, or one on charts.
 
     Subtasks that differ by no more than `negligible` agree, as far as ε is concerned.
     """
     caps: dict[str, float] = {}
     for block in task.blocks:
         if not isinstance(block.domain, Tiling):
+            for name, bears in zip(block.reads, collars[block.name].bears if block.name in collars else (), strict=False):
+                if name in approximated:
+                    caps[name] = min(caps.get(name, np.inf), SHARE * float(bears))
             continue
         for axis, name in enumerate(block.reads):
             if name not in approximated:

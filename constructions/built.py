@@ -11,6 +11,7 @@ from ..moe.design import Site
 from ..moe.ledger import Claim
 from ..moe.network import Affine, ReLUNet
 from ..moe.promise import ScorePromise
+from .collar import Collar
 from .experts.charts import Expert
 from .experts.pieces import PieceNet
 from .routers.base import Routed
@@ -33,6 +34,8 @@ class OnCharts:
     task: ManifoldTask
     routed: Routed
     experts: Sequence[Expert]
+    collar: Collar | None = None
+    """What it bears of errors in what it reads; None where that is exact."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,9 @@ class Built:
 
     def site(self, layer: int, scores: int | None) -> Site:
         """Where it went."""
-        budget = self.claim.budget / (1 - ROUNDING_SHARE)
+        # Off its manifold a block is no function that its values could be compared with.
+        off = self.charts is not None and self.charts.collar is not None
+        budget = None if off else self.claim.budget / (1 - ROUNDING_SHARE)
         return Site(self.block.name, layer, self.names, scores, self.router, self.promise, budget, self.either, self.ambient)
 
 

@@ -50,6 +50,7 @@ def construct(
     reach = Reach(graph)
     shares = None if epsilon is None else share_out(graph, epsilon, reach)
     works = Works(graph, reach, shares, choices, width, form, dtype, max_width, seed)
+    works.prepare(epsilon)
     for stage in track(stages(graph), "blocks") if len(graph.blocks) > 1 else stages(graph):
         works.add(stage)
     exact, design = works.finish()

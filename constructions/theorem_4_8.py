@@ -13,9 +13,12 @@ Steps 2 and 3 are `assembly`'s; this file chooses the experts of step 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..atlas import ManifoldTask
 from .asked import Asked
 from .experts.batching import build_experts
+from .experts.cells import Cell
 from .experts.charts import Expert, Workshop
 from .routers.base import Routed
 
@@ -23,7 +26,7 @@ NAME = "4.8"
 WHY = "the chart maps are curved, so experts approximate them"
 
 
-def experts(task: ManifoldTask, routed: Routed, asked: Asked) -> list[Expert]:
+def experts(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: Asked) -> list[Expert]:
     """g_i∘ψ_i on the routed cell of every chart."""
     shop = Workshop(task, routed, asked.budget, asked.width, False, asked.limit, asked.seed)
-    return build_experts(shop, routed.cells(asked.seed))
+    return build_experts(shop, cells)

@@ -7,9 +7,12 @@ one layer and no τ (B1, B16; `routers.affine`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..atlas import ManifoldTask
 from .asked import Asked
 from .experts.batching import build_experts
+from .experts.cells import Cell
 from .experts.charts import Expert, Workshop
 from .routers.base import Routed
 
@@ -22,7 +25,7 @@ def curved(task: ManifoldTask) -> list[str]:
     return [name for chart, name in enumerate(task.atlas.names) if task.atlas.affine(chart) is None]
 
 
-def experts(task: ManifoldTask, routed: Routed, asked: Asked) -> list[Expert]:
+def experts(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: Asked) -> list[Expert]:
     """g_i∘φ_i on the routed cell of every chart."""
     shop = Workshop(task, routed, asked.budget, asked.width, True, asked.limit, asked.seed)
-    return build_experts(shop, routed.cells(asked.seed))
+    return build_experts(shop, cells)

@@ -20,6 +20,7 @@ from . import theorem_4_8, theorem_4_9
 from .asked import Asked, Reading
 from .built import Built, OnCharts, Tried, prefixed
 from .choices import Choice, called
+from .collar import Collar, collar_of, widened
 from .experts.charts import Expert
 from .routers.affine import NearestCentre
 from .routers.base import Routed, Router
@@ -94,13 +95,13 @@ def _on(task: ManifoldTask, routed: Routed) -> ManifoldTask:
     return task if routed.atlas is task.atlas else replace(task, atlas=routed.atlas)
 
 
-def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built:
-    """τ or an affine router, and experts g_i∘ψ_i, or g_i∘φ_i where the charts are affine.
+def build(block: Block, reading: Reading, asked: Asked, choice: Choice, *, computed: bool = False) -> Built:
+    """τ or an affine router, and experts g_i∘ψ_i, or g_i∘φ_i where the charts are affine; `computed`: what it reads is, see `collar`.
 
     Raises `EpsilonNotReached` naming block and chart, `InvalidArgument` where the theorem or router asked for does not fit the charts.
     """
     try:
-        return _build(block, reading, asked, choice)
+        return _build(block, reading, asked, choice, computed)
     except EpsilonNotReached as miss:
         if block.given is not None:
             raise
@@ -109,14 +110,15 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
         ) from miss
 
 
-def _build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built:
+def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, computed: bool) -> Built:
     if choice.theorem == theorem_4_9.NAME and (curved := theorem_4_9.curved(block.task)):
         raise InvalidArgument(f"theorem 4.9 needs affine charts, but {', '.join(curved[:5])} are not; use theorem 4.8 or a ball atlas")
     route = find_route(block, reading, choice, asked)
     task, routed = route.task, route.routed
     flat = choice.theorem != theorem_4_8.NAME and not theorem_4_9.curved(task)
     theorem = theorem_4_9 if flat or routed.gate is not None else theorem_4_8
-    experts = theorem.experts(task, routed, asked)
+    cells = routed.cells(asked.seed)
+    experts = theorem.experts(task, routed, widened(cells) if computed else cells, asked)
     # With one chart there is nothing to choose; a task on one manifold keeps its first layer, which the theorem has whatever E.
     choosing = len(task.atlas) > 1 or block.given is not None
     fits = [fit for expert in experts for fit in (expert.target_fit, expert.chart_fit) if fit is not None]
@@ -130,13 +132,13 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Buil
         claim=_unmeasured(experts, asked),
         router=routed.kind,
         ambient=block.given is not None or (routed.gate is not None and reading.embedding is not None),
-        promise=routed.promise,
+        promise=None if computed else routed.promise,
         theorem="affine" if routed.gate is not None else theorem.NAME,
         why=_why(block, choice, route, theorem.WHY),
         facts=routed.facts(),
         width=max(routed.facts()["m"], *(fit.width for fit in fits)),
         tried=route.tried,
-        charts=OnCharts(task, routed, experts),
+        charts=OnCharts(task, routed, experts, collar_of(routed, cells, experts) if computed else None),
     )
 
 
@@ -200,3 +202,19 @@ def conclude(made: Built, experts: Sequence[Expert], root: Claim) -> Built:
 def reached(made: Built, asked: Asked) -> float:
     """The ε of the block's own ledger: its budget with the share for rounding that its claims take off again."""
     return (made.local if asked.budget is None else asked.budget) / (1 - ROUNDING_SHARE)
+
+
+def with_collar(made: Built, reading: Reading, collar: Collar) -> Built:
+    """The block as a reader of computed values: its Lipschitz constants, and the claim that they stay in the collar."""
+    moved = collar.moved(reading.error)
+    claim = Claim(
+        f"block[{made.block.name}].collar",
+        f"2λ, what errors of at most {float(reading.error.max()):.3g} in what {made.block.name} reads move its scores by, is within the "
+        "collar in which its experts are certified; beyond M they are as steep as their nets",
+        "B9",
+        collar.depth,
+        moved,
+        Known.FORMULA,
+    )
+    whole = replace(made.claim, children=(*made.claim.children, claim))
+    return replace(made, claim=whole, lipschitz=collar.values)

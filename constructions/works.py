@@ -15,12 +15,13 @@ from ..moe.network import Network
 from . import theorem_5_2, theorem_5_3
 from .asked import Asked, Reading
 from .assembly import Assembly
-from .budgets import Shares, Stage, propagate, slopes
+from .budgets import Shares, Stage, inexact, propagate, share_out, slopes
 from .built import Built
 from .choices import Choices
+from .collar import require
 from .experts.pieces import PieceNet, piece_net
 from .ranges import Values
-from .shares import ROUNDING_SHARE
+from .shares import ROUNDING_SHARE, SHARPENINGS
 
 COMBINED = "f_out by Lemma 3.1, Theorem 5.2 (R10)"
 
@@ -38,6 +39,8 @@ class Works:
     dtype: str
     limit: int
     seed: int
+    ready: dict[str, Built] = field(default_factory=dict)
+    """Blocks that were built before what they read."""
     built: dict[str, Built] = field(default_factory=dict)
     combines: dict[str, PieceNet] = field(default_factory=dict)
     own: dict[str, float] = field(default_factory=dict)
@@ -103,10 +106,44 @@ class Works:
             self._add_combines([node for node in nodes if isinstance(node, Combine)])
         self._fold()
 
+    def prepare(self, epsilon: float | None) -> None:
+        """Build the blocks on charts that read computed values, and share ε out anew with what they bear (`collar`).
+
+        What they bear does not depend on what arrives, only the other way round.
+        """
+        approximated = inexact(self.graph)
+        blocks = [b for b in self.graph.blocks if not isinstance(b.domain, Tiling) and approximated.intersection(b.reads)]
+        for block in blocks:
+            self.ready[block.name] = self._on_charts(block)
+        for _ in range(SHARPENINGS if blocks else 0):
+            if self.planned is None or epsilon is None:
+                return
+            before = self.planned
+            collars = {name: made.charts.collar for name, made in self.ready.items() if made.charts and made.charts.collar}
+            self.planned = share_out(self.graph, epsilon, self.reach, collars)
+            short = [block for block in blocks if self.planned.budgets[block.name] < before.budgets[block.name]]
+            for block in short:
+                self.ready[block.name] = self._on_charts(block)
+            if not short:
+                break
+
+    def _on_charts(self, block: Block) -> Built:
+        """A block that reads computed values, as if it read them exactly."""
+        k = len(block.reads)
+        reading = Reading((), np.zeros(k), (False,) * k)
+        return theorem_5_2.build(block, reading, self.asked(block), self.choices[block], computed=True)
+
     def build(self, block: Block) -> Built:
         """Theorem 5.2 for blocks on charts, Theorem 5.3 for blocks on pieces."""
+        reading = self.reading(block)
+        if block.name in self.ready:
+            made = self._measured(self.ready[block.name])
+            assert made.charts is not None
+            assert made.charts.collar is not None
+            require(block, reading, made.charts.collar)
+            return theorem_5_2.with_collar(made, reading, made.charts.collar)
         theorem = theorem_5_3 if isinstance(block.domain, Tiling) else theorem_5_2
-        made = theorem.build(block, self.reading(block), self.asked(block), self.choices[block])
+        made = theorem.build(block, reading, self.asked(block), self.choices[block])
         return made if made.charts is None or self.assembly.alone else self._measured(made)
 
     def _measured(self, made: Built) -> Built:
@@ -150,9 +187,7 @@ class Works:
 
     def finish(self) -> tuple[Network, Design]:
         """The network in float64, and its design."""
-        network, design = self.assembly.finish()
-        sites = tuple(replace(site, budget=self.built[site.block].claim.budget / (1 - ROUNDING_SHARE)) for site in design.sites)
-        return network, replace(design, sites=sites)
+        return self.assembly.finish()
 
     def own_error(self) -> float:
         """The error of the output that all nodes together allow for, before rounding."""

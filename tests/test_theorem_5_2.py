@@ -20,6 +20,7 @@ from atlasmoe import (
     embed,
     load,
     save,
+    verify,
 )
 
 EPSILON = 0.3
@@ -127,19 +128,22 @@ def test_charts_that_are_no_balls_need_scores(mixed):
         compile(mixed, epsilon=EPSILON, depth="L")
 
 
-def test_charts_take_no_computed_values():
+def test_charts_take_computed_values_that_stay_in_their_collar():
+    """(cos kt, sin kt) is computed, and read as a point of the circle (B9); too far off it is refused, with what is missing."""
     circle = builtin("circle")
-    graph = TaskGraph(
-        "computed",
-        (
-            Input("t", Box((0,), (1,))),
-            Block.parse("p", ("t",), Tiling.intervals([0, 1]), [["cos(6*t)", "sin(6*t)"]], ("a", "b")),
-            Block.parse("u", ("a", "b"), circle, "a*b"),
-        ),
-        "u",
-    )
-    with pytest.raises(InvalidArgument, match="block \"u\" is given on charts and reads 'a', which is approximated"):
-        compile(graph, epsilon=0.1)
+
+    def turning(k):
+        turn = Block.parse("p", ("t",), Tiling.intervals([0, 1]), [[f"cos({k}*t)", f"sin({k}*t)"]], ("a", "b"))
+        return TaskGraph("computed", (Input("t", Box((0,), (1,))), turn, Block.parse("u", ("a", "b"), circle, "a*b")), "u")
+
+    for choice in ({"epsilon": 0.05}, {"width": 32}, {"epsilon": 0.05, "theorem": {"u": "affine"}}):
+        model = compile(turning(6), **choice)
+        collar = model.ledger["block[u].collar"]
+        assert 0 < collar.bound <= collar.budget
+        assert model.ledger.holds
+        assert verify(model, samples=2000).holds
+    with pytest.raises(InvalidArgument, match=r'block "u" is given on charts and reads .* leave the collar .* has to be .* more exact'):
+        compile(turning(20), width=8)
 
 
 def test_theorem_5_3_needs_pieces(mixed):
