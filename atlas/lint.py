@@ -1,6 +1,6 @@
 """`lint`: everything the theorems assume about a task, checked at sampled points; all findings at once.
 
-What is checked of a task on a manifold is in `checks/`, what is checked of a task graph beyond that in `graph/lint.py`. A
+What is checked of a task on a manifold is in `checks/`, what is checked of a task graph beyond that in `checks/graph.py`. A
 task without errors is no proof that the assumptions hold, only that no sampled point contradicts them.
 """
 

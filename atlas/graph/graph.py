@@ -199,15 +199,15 @@ class TaskGraph:
                 values |= zip(group.coordinates, located[group.name].base.T, strict=True)
         valid = Membership()
         for node in self.order:
-            if isinstance(node, Input):
-                continue
+            if not node.reads:
+                continue  # an input
             read = np.stack([values[name] for name in node.reads], axis=-1)
-            if isinstance(node, Block):
-                valid.read[node.name] = node, read
-                result = node.values(read, valid, known.get(node.reads))
-            else:
-                result = node.function(read)
-            values |= zip(node.components, result.T, strict=True)
+            match node:
+                case Block():
+                    valid.read[node.name] = node, read
+                    values |= zip(node.components, node.values(read, valid, known.get(node.reads)).T, strict=True)
+                case Combine():
+                    values |= zip(node.components, node.function(read).T, strict=True)
         output = np.stack([values[name] for name in self[self.output].components], axis=-1)
         return Trace(values, valid, output)
 

@@ -15,8 +15,8 @@ from ..graph.nodes import OPTIONS, Block, before_embedding
 from ..graph.structure import MAX_SUBTASKS
 from ..graph.tiling import CLOSED, BoxPiece, Faces, Tiling
 from .charts import CHART_KEYS
-from .fields import Fields, Symbols, shown
-from .parts import Draft, Reader, Table, label_of, read_atlas, read_box
+from .fields import Fields, Symbols, label_of, shown
+from .parts import Draft, Reader, Table, read_atlas, read_box
 
 BLOCK_KEYS = ("name", "reads", "outputs", "expression", "piece", "manifold", "chart", *OPTIONS)
 PIECE_KEYS = ("name", "domain", "closed", "expression")

@@ -16,7 +16,7 @@ from ..arguments import MAX_CHARTS, MAX_DIMENSION
 from ..atlas import Atlas
 from ..chart import Chart
 from ..partition import PROFILES, PartitionOfUnity
-from .fields import Fields, Symbols, shown
+from .fields import Fields, Symbols, label_of, shown
 
 MAX_COORDINATES = 256
 """The most ambient coordinates of an atlas that the user writes down (before embedding)."""
@@ -58,7 +58,7 @@ def read_charts(fields: Fields, table: Mapping[str, Any], tables: Any) -> Writte
         return Written(None, ambient)
     read = [_chart(fields, number, chart_table, ambient, intrinsic) for number, chart_table in enumerate(tables)]
     _distinct(fields, tables)
-    labels = [chart_label(number, chart_table) for number, chart_table in enumerate(tables)]
+    labels = [label_of("chart", number, chart_table) for number, chart_table in enumerate(tables)]
     given = [isinstance(chart_table, Mapping) and "target" in chart_table for chart_table in tables]
     targets = tuple((label, target) for label, there, (_, target) in zip(labels, given, read, strict=True) if there)
     charts = tuple(chart for chart, _ in read if chart is not None)
@@ -81,12 +81,6 @@ def read_partition(fields: Fields, table: Mapping[str, Any]) -> PartitionOfUnity
     if fields.integer(power, "manifold: partition_power", 1, 64) is None:
         good = False
     return PartitionOfUnity(profile, power) if good else None
-
-
-def chart_label(number: int, table: Any) -> str:
-    """How messages call a chart: by its name, or by its place (from 1) where it has none."""
-    name = table.get("name") if isinstance(table, Mapping) else None
-    return f'chart "{name}"' if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 100 else f"chart {number + 1}"
 
 
 def _names(fields: Fields, table: Mapping[str, Any], key: str, most: int) -> tuple[str, ...] | None:
@@ -127,7 +121,7 @@ def _chart(
     fields: Fields, number: int, table: Any, ambient: tuple[str, ...] | None, intrinsic: tuple[str, ...] | None
 ) -> tuple[Chart | None, Components | None]:
     """One chart and its own target. Expressions are read only when the names in them are known."""
-    label = chart_label(number, table)
+    label = label_of("chart", number, table)
     before = len(fields.findings)
     table = fields.table(table, label, CHART_KEYS)
     for key in ("name", "domain", "inverse"):

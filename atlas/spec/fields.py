@@ -118,3 +118,9 @@ def _plural(noun: str, count: int) -> str:
 def shown(value: Any) -> str:
     """A value as it may stand in a message: one line, not long."""
     return excerpt(repr(value), length=40)
+
+
+def label_of(kind: str, number: int, table: Any) -> str:
+    """How messages call a node or a chart: by its name, or by its place (from 1) where it has none."""
+    name = table.get("name") if isinstance(table, Mapping) else None
+    return f'{kind} "{name}"' if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 100 else f"{kind} {number + 1}"

@@ -18,8 +18,8 @@ from ..graph.structure import shapes
 from ..graph.wiring import MAX_GRAPH_NODES, Wire, check_wiring
 from .arrays import Arrays
 from .blocks import BLOCK_KEYS, look_at_manifold, read_block
-from .fields import Fields, shown
-from .parts import Draft, Reader, Table, label_of, named, names_of, read_atlas, read_box
+from .fields import Fields, label_of, shown
+from .parts import Draft, Reader, Table, named, names_of, read_atlas, read_box
 
 GRAPH_TABLES = ("task", "input", "block", "combine")
 INPUT_KEYS = ("name", "coordinates", "domain", "manifold", "chart")

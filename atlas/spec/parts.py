@@ -13,7 +13,7 @@ from ..atlas import Atlas
 from ..graph.nodes import Input
 from .arrays import Arrays
 from .charts import read_domain
-from .fields import Fields
+from .fields import Fields, label_of
 from .manifold import read_manifold
 
 Table = Mapping[str, Any]
@@ -49,12 +49,6 @@ class Reader:
     def is_lost(self, name: str) -> bool:
         """Whether a name that is read may be one of an input that could not be read: it is not held against the reader."""
         return any(name == source or name.startswith(f"{source}_") for source in self.nameless)
-
-
-def label_of(kind: str, number: int, table: Any) -> str:
-    """How messages call a node: by its name, or by its place (from 1) where it has none."""
-    name = table.get("name") if isinstance(table, Mapping) else None
-    return f'{kind} "{name}"' if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 100 else f"{kind} {number + 1}"
 
 
 def named(fields: Fields, table: Table, label: str) -> str | None:

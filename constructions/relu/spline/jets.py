@@ -17,6 +17,8 @@ from ....atlas import Array
 from ....errors import InvalidArgument
 from ....intervals import Flags, Interval, enclose_number
 from ....intervals.derivatives import ONE, SMOOTH, ZERO, exponential, logarithm, powers, square_root
+from ....intervals.program import Decision
+from ....intervals.sides import NATURAL
 
 Jet = tuple[Interval | None, ...]
 """(value, first derivative, …); None stands for a derivative that is identically 0."""
@@ -70,10 +72,6 @@ def quotient(a: Jet, b: Jet) -> Jet:
 
 def value(jet: Jet) -> Interval:
     return ZERO if jet[0] is None else jet[0]
-
-
-Decision = tuple[Flags, Flags]
-"""(surely true, surely false), elementwise."""
 
 
 class Jets:
@@ -179,14 +177,7 @@ class Jets:
             if left is None and right is None:
                 out.append(None)
                 continue
-            left, right = left or ZERO, right or ZERO
-            hull = left.hull(right)
-            out.append(
-                Interval(
-                    np.where(first, left.lower, np.where(second, right.lower, hull.lower)),
-                    np.where(first, left.upper, np.where(second, right.upper, hull.upper)),
-                )
-            )
+            out.append(NATURAL.choose((first, second), left or ZERO, right or ZERO))
         return tuple(out)
 
     def _piecewise(self, e: sympy.Piecewise) -> Jet:
