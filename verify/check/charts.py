@@ -1,30 +1,48 @@
-"""What a box of chart coordinates has to do with the charts of an atlas: off its own, covered by others, inside another."""
+"""What a box of coordinates has to do with the charts of an atlas: off its own, covered by others, inside another.
+
+Bumps are compared here through their logarithms: the depths of a chart are one `ExpressionMap`, enclosed by patches, and the logarithm of
+the bump is a sum of increasing functions of them. (The search multiplies intervals; `scores` encloses the product with its derivatives.)
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import sympy
 
 from ...atlas import Array, Atlas, BallChart, Chart, ExpressionMap
 from ...atlas.chart import INVERSE_TOLERANCE
 from ...intervals import Interval
 from ...intervals.patch import Patch, PatchMap
-from .networks import Flags
+from .layers import Flags
 
 Verdict = tuple[Flags, Flags]
 """(surely true, surely false), box by box."""
 
 
-class Charts:
-    """The maps of an atlas as functions on boxes of coordinates of a parametrising chart p: u the coordinates, y the point."""
+class Maps:
+    """Functions of patches, each prepared once."""
 
-    def __init__(self, atlas: Atlas) -> None:
-        self.atlas, self.charts = atlas, atlas.parametrising
+    def __init__(self) -> None:
         self._maps: dict[int, PatchMap] = {}
 
     def map(self, function: ExpressionMap, inner: Patch) -> Patch:
         if id(function) not in self._maps:
             self._maps[id(function)] = PatchMap(function)
         return self._maps[id(function)](inner)
+
+
+class Charts(Maps):
+    """The maps of an atlas as functions on boxes of coordinates of a parametrising chart p: u the coordinates, y the point."""
+
+    def __init__(self, atlas: Atlas) -> None:
+        super().__init__()
+        self.atlas, self.charts = atlas, atlas.parametrising
+        self.names = tuple(chart.name for chart in self.charts)
+        self.lower, self.upper = (np.array([getattr(chart.domain, end) for chart in self.charts]) for end in ("lower", "upper"))
+        self.dimension, self.base_dimension = atlas.dimension, atlas.base_dimension
+        self._depths: dict[int, ExpressionMap] = {}
 
     def points(self, p: int, lower: Array, upper: Array) -> tuple[Patch, Patch]:
         u = Patch.coordinates(lower, upper)
@@ -106,29 +124,51 @@ class Charts:
         given = chart.partition or chart.bump
         if given is not None:
             return self.map(given, local if given.variables == chart.inverse.variables else y).value[:, 0]
-        if chart.region is not None:
-            depths = [self.map(chart.region, local).value[:, 0] / Interval.of(float(chart.region(chart.domain.center)[0]))]
-        else:
-            where = local.value
-            depths = [_depth(chart, k, where[:, k]) for k in range(chart.dimension) if chart.boundary[k] != (True, True)]
-        total = Interval.of(np.ones(len(local)))
-        for depth in depths:
-            depth = Interval(np.maximum(depth.lower, 0), np.maximum(depth.upper, 0))
-            if profile.profile == "polynomial":
-                total = total * depth.power(profile.power)
-            else:
-                steep = (Interval.of(1.0) - depth.inverse()).exp()
-                total = total * Interval(np.where(depth.lower > 0, steep.lower, 0.0), np.where(depth.upper > 0, steep.upper, 0.0))
-        return total
+        if j not in self._depths:
+            self._depths[j] = ExpressionMap(chart.inverse.variables, (*depths(chart), sympy.Integer(1)))
+        depth = self.map(self._depths[j], local).value
+        steep = profile.profile != "polynomial"
+        ends = [Interval.of(np.where(end > 0, end, 1.0)) for end in (depth.lower, depth.upper)]
+        logs = [Interval.of(1.0) - end.inverse() if steep else end.log().times(float(profile.power)) for end in ends]
+        low, high = Interval.of(np.zeros(len(local))), Interval.of(np.zeros(len(local)))
+        for k in range(depth.lower.shape[1]):
+            low, high = low + logs[0][:, k], high + logs[1][:, k]
+        some = [(end > 0).all(1) for end in (depth.lower, depth.upper)]
+        return Interval(np.where(some[0], low.exp().lower, 0.0), np.where(some[1], high.exp().upper, 0.0))
 
 
-def _depth(chart: Chart, k: int, where: Interval) -> Interval:
-    """1 − t², t ∈ [−1, 1] along the box; from a boundary face t is 0 on it and ±1 on the other."""
-    low, high = Interval.of(chart.domain.lower[k]), Interval.of(chart.domain.upper[k])
-    lower, upper = chart.boundary[k]
-    one, part = Interval.of(1.0), (where - low) / (high - low)
-    t = part if lower else one - part if upper else part + part - one
-    return one - t.power(2)
+def depths(chart: Chart) -> list[sympy.Expr]:
+    """The factors of a default bump before its profile, in the chart's coordinates: region/region at the centre; or 1 − t², t ∈ [−1, 1]
+    along the box, from a boundary face 0 on it and ±1 on the other, for every coordinate that has an edge.
+    """
+    u = chart.inverse.variables
+    if chart.region is not None:
+        top = sympy.Rational(float(chart.region(chart.domain.center)[0]))
+        return [chart.region.expressions[0].xreplace(dict(zip(chart.region.variables, u, strict=True))) / top]
+    found = []
+    for k, (lower, upper) in enumerate(chart.boundary):
+        low, high = sympy.Rational(chart.domain.lower[k]), sympy.Rational(chart.domain.upper[k])
+        part = (u[k] - low) / (high - low)
+        if not (lower and upper):
+            found.append(1 - (part if lower else 1 - part if upper else 2 * part - 1) ** 2)
+    return found
+
+
+class Boxes(Maps):
+    """Pieces that are boxes of the variables themselves: what a block on a tiling, or a combination, is proved on."""
+
+    def __init__(self, names: Sequence[str], lower: Array, upper: Array) -> None:
+        """Corners (pieces, k)."""
+        super().__init__()
+        self.names, self.lower, self.upper = tuple(names), lower, upper
+        self.dimension = self.base_dimension = lower.shape[1]
+
+    def points(self, p: int, lower: Array, upper: Array) -> tuple[Patch, Patch]:
+        u = Patch.coordinates(lower, upper)
+        return u, u
+
+    def outside(self, p: int, u: Patch, y: Patch) -> Verdict:
+        return np.zeros(len(u), bool), np.ones(len(u), bool)
 
 
 def _in_ball(ball: BallChart, y: Patch) -> Verdict:

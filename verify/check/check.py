@@ -1,10 +1,11 @@
 """`check`: confirm a certificate without the search that found it, by other enclosures, from the files alone.
 
-A certificate (docs/certificate.md) says of every leaf of a binary tree of boxes of chart coordinates why f and the network agree there.
-This and `checking/` share no code with what writes certificates: they read tensors and config.json themselves, cut the boxes again,
-and prove each leaf's inequality from values at the vertices of boxes and second derivatives between them (`intervals.patch`), where the
-search goes by Taylor forms around their middles. Leaves that this does not confirm at once are cut further, up to a depth; what is then
-still open is reported as undecided, never accepted.
+A certificate (docs/certificate.md) says of every leaf of binary trees of boxes why a site of the network follows its function there,
+and how the error of the whole follows from those of the sites. This folder shares no code with what writes certificates: it reads
+tensors and config.json itself, finds in the weights what each site is computed from, cuts the boxes again, and proves each leaf's
+inequality from values at the vertices of boxes and second derivatives between them (`intervals.patch`), where the search goes by Taylor
+forms around their middles. Leaves that this does not confirm at once are cut further, up to a depth; what is then still open is
+reported as undecided, never accepted.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from .claims import inconsistent
+from .composition import Composition, Refused
 from .documents import Documents, number_or_none, read
-from .leaves import Failure, Followed, Judge
+from .leaves import Failure
+from .readout import check_read_out
 
 NAMED = 12
 """Failures that a report names."""
@@ -35,7 +38,7 @@ class CheckReport:
     """What the certificate says of itself: proved, unknown or refuted."""
     epsilon: float | None
     bound: float | None
-    """The certificate's bound of |f − Ψ|, for real arithmetic."""
+    """The certificate's bound of |f − Ψ|; of a manifold for real arithmetic, of a graph for float64 too."""
     claims: tuple[str, ...]
     """Names of the claims that are proved: all that the certificate says are, if the verdict is "confirmed"."""
     leaves: int
@@ -60,20 +63,20 @@ class CheckReport:
 
 
 def check(folder: str | os.PathLike[str]) -> CheckReport:
-    """Re-verify the certificate in a model folder: that it is about these files, covers every chart, and that each leaf's inequality holds.
+    """Re-verify the certificate in a model folder: that it is about these files, that every site has boxes which cover it and whose
+    inequalities hold, and that the errors of the sites amount to what it says of the whole.
 
     Raises `FolderError` if files are missing or cannot be read for what they are.
     """
     started = time.monotonic()
     found = read(Path(folder))
     failures = [Failure(True, problem) for problem in found.problems or inconsistent(found)]
-    claims = {claim.text("name"): claim for claim in found.certificate.children("claims")}
-    proved = {name for name, claim in claims.items() if claim.get("known") == "proved"}
-    fates: list[Failure | None] = []
-    boxes = 0
+    proved = {claim.text("name") for claim in found.certificate.children("claims") if claim.get("known") == "proved"}
+    sites = Composition(found)
     if not failures:
         with np.errstate(all="ignore"):
-            failures, fates, boxes = _leaves(found, {name: number_or_none(claim, "bound") for name, claim in claims.items()}, proved)
+            failures = list(_composed(sites, found, proved))
+    fates = sites.fates
     failures += sorted((fate for fate in fates if fate is not None), key=lambda fate: not fate.rejected)
     status = found.certificate.text("status")
     if status != "proved":
@@ -81,32 +84,34 @@ def check(folder: str | os.PathLike[str]) -> CheckReport:
     verdict = "rejected" if any(failure.rejected for failure in failures) else "undecided" if failures else "confirmed"
     return CheckReport(
         verdict=verdict,
-        task=found.task.name,
+        task=found.graph.name,
         status=status,
         epsilon=number_or_none(found.certificate, "epsilon"),
         bound=number_or_none(found.certificate, "bound"),
         claims=tuple(sorted(proved)) if verdict == "confirmed" else (),
-        leaves=sum(len(tree.tags) for tree in (*found.trees, *(found.scores if "routing.tau" in proved else ()))),
+        leaves=sum(len(tree.tags) for site in found.sites for tree in (*site.trees, *site.followed)),
         confirmed=sum(fate is None for fate in fates),
         rejected=sum(fate is not None and fate.rejected for fate in fates),
         undecided=sum(fate is not None and not fate.rejected for fate in fates),
-        boxes=boxes,
+        boxes=sites.boxes,
         failures=tuple(failures[:NAMED]),
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-def _leaves(found: Documents, stated: dict[str, float | None], proved: set[str]) -> tuple[list[Failure], list[Failure | None], int]:
-    """What rounding contradicts, the fates of leaves, and the number of boxes looked at."""
-    bounds = {name: np.inf if bound is None else bound for name, bound in stated.items()}
-    judge = Judge(found.task, found.layers, found.certificate.number("eta"), "cover" in proved)
-    failures = judge.rounding(found.trees, bounds, found.dtype)
-    if failures:
-        return failures, [], 0
-    fates, boxes = judge.settle(found.trees)
-    followed = {"routing.tau", "routing.max_tau"} & proved
-    if followed and not any(fate is not None and fate.rejected for fate in fates):
-        follows = Followed(found.level, bounds["routing.max_tau"] if "routing.max_tau" in proved else -np.inf)
-        more, count = Judge(found.task, found.layers, judge.eta, False, follows).settle(found.scores)
-        fates, boxes = fates + more, boxes + count
-    return failures, fates, boxes
+def _composed(sites: Composition, found: Documents, proved: set[str]) -> list[Failure]:
+    """What is wrong with the sites, or with what they add up to, or not confirmed of either."""
+
+    def claimed(*endings: str) -> set[str]:
+        prefix = "" if found.manifold else "block[{}]."
+        return {site.name for site in found.sites if {prefix.format(site.name) + ending for ending in endings} & proved}
+
+    failures = list(sites.check(claimed("cover"), claimed("routing.tau", "routing.max_tau")))
+    if failures or any(fate is not None for fate in sites.fates) or found.schema == 1:
+        return failures
+    if found.read_out is not None:
+        try:
+            check_read_out(sites, found.read_out)
+        except Refused as why:
+            failures.append(Failure(why.rejected, f"read-out: {why}"))
+    return failures

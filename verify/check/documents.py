@@ -1,10 +1,10 @@
-"""The files of a certified model as `check` reads them, and everything in them that contradicts the rest."""
+"""The files of a certified model as `check` reads them: both schemas as the same list of sites."""
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,48 +13,97 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from ...atlas import Array, Atlas, ChartTarget, ExpressionTarget, ManifoldTask
+from ...atlas import Array, CallableTarget, ManifoldTask, TaskGraph
+from ...atlas.graph import as_graph
 from ...atlas.spec import task_from_spec
 from ...errors import AtlasMoEError, FolderError
 from ...moe.typed_json import Fields, parse_json
-from .networks import Flags, Layer, Map, with_linear_pairs
+from .layers import DTYPES, Layer, read_layers
+from .slices import Origin
+from .trees import ARRAYS, Tree, read_tree
 
-SCHEMA = 1
+SCHEMAS = (1, 2)
 CERTIFICATE, BOXES = "certificate.json", "certificate.safetensors"
 BOUND = WEIGHTS, CONFIG, TASK, ARRAYS_FILE = ("model.safetensors", "config.json", "task.toml", "atlas.safetensors")
 """Files that a certificate is about; the last need not be there."""
-TEXT_LIMIT, TENSOR_LIMIT, NODES = 64 << 20, 4 << 30, 1 << 24
-"""Bytes of a text file and of a file of tensors, and boxes of a tree, that are read at most."""
-OUTSIDE, ELSEWHERE, PROVED, UNSETTLED = 0, 1, 2, 255
+TEXT_LIMIT, TENSOR_LIMIT = 64 << 20, 4 << 30
+"""Bytes of a text file and of a file of tensors that are read at most."""
 SCORES = "scores."
 """What the arrays of trees about τ are called before their number."""
-TAGS = {str(OUTSIDE): "outside", str(ELSEWHERE): "elsewhere", str(PROVED): "proved", str(UNSETTLED): "unknown"}
-ARRAYS = {"lower": "f8", "upper": "f8", "cuts": "u1", "tags": "u1", "bounds": "f8", "offsets": "i8", "members": "i4"}
 
 
-class Tree(NamedTuple):
-    """The leaves of one chart: boxes (N, d), tags and bounds (N,), and which gate outputs are in each one's set (N, E)."""
+class Value(NamedTuple):
+    """A component that a site computes: what it lies in, how far it moves with what the site reads, how far its channel is from it."""
 
-    lower: Array
-    upper: Array
-    tags: NDArray[np.uint8]
-    bounds: Array
-    members: Flags
+    component: str
+    lower: float
+    upper: float
+    spread: float
+    error: float
+
+
+class Promise(NamedTuple):
+    """What is said of a site's scores: δ, the floor of max t, the level of plateaus (None: t = ρ), and the two bounds."""
+
+    delta: float
+    floor: float
+    level: float | None
+    bound: float
+    least: float
+
+
+class Site(NamedTuple):
+    """What a certificate says of a site."""
+
+    name: str
+    kind: str
+    components: tuple[str, ...]
+    channels: tuple[Origin, ...]
+    reads: frozenset[Origin]
+    variables: tuple[str, ...]
+    moves: Array
+    charts: bool
+    pieces: tuple[tuple[str, int], ...]
+    winners: tuple[str, ...]
+    routes: tuple[int, ...] | None
+    eta: float
+    bound: float
+    rounding: Mapping[str, float]
+    values: tuple[Value, ...]
+    scores: Promise | None
+    folded: bool
+    trees: tuple[Tree, ...] = ()
+    followed: tuple[Tree, ...] = ()
+    """The trees about τ."""
+
+
+class ReadOut(NamedTuple):
+    """How the total follows: from the output's site, or from components with a channel, of which f and Ψ are affine."""
+
+    site: str | None
+    error: Array
+    rounding: Mapping[str, float]
+    components: tuple[str, ...] = ()
+    task: Array = np.zeros((0, 0))
+    network: Array = np.zeros((0, 0))
+    block: str | None = None
+    constant: Array = np.zeros(0)
+    spread: Array = np.zeros(0)
 
 
 class Documents(NamedTuple):
     """A certified model as read."""
 
     certificate: Fields
-    task: ManifoldTask
+    schema: int
+    manifold: bool
+    """Whether the task is one on one manifold."""
+    graph: TaskGraph
     dtype: str
+    inputs: int
     layers: tuple[Layer, ...]
-    level: float | None
-    """Of the plateaus that are the reference of the scores; None: that is ρ."""
-    trees: list[Tree]
-    """Of the error and the routing, one per parametrising chart."""
-    scores: list[Tree]
-    """Of the claims about τ, if there are any."""
+    sites: tuple[Site, ...]
+    read_out: ReadOut | None
     problems: list[str]
     """What is wrong with the files or the trees; if there is any, trees may be missing."""
 
@@ -64,25 +113,29 @@ def read(folder: Path) -> Documents:
     names = (CERTIFICATE, BOXES, *(name for name in BOUND if name != ARRAYS_FILE or (folder / name).exists()))
     data = {name: _bytes(folder / name) for name in names}
     certificate = Fields.of(parse_json(data[CERTIFICATE], folder / CERTIFICATE), folder / CERTIFICATE)
-    version = certificate.get("schema")
-    if version != SCHEMA or isinstance(version, bool):
-        raise FolderError(f"{folder / CERTIFICATE}: has schema version {version!r}, this version of atlasmoe checks {SCHEMA}")
+    schema = certificate.get("schema")
+    if schema not in SCHEMAS or isinstance(schema, bool) or not isinstance(schema, int):
+        raise FolderError(f"{folder / CERTIFICATE}: has schema version {str(schema)[:20]}, this version of atlasmoe checks {SCHEMAS}")
     config = Fields.of(parse_json(data[CONFIG], folder / CONFIG), folder / CONFIG)
     task = _task(folder, data)
-    layers = _layers(config.child("network"), _tensors(folder / WEIGHTS, data[WEIGHTS]), task)
-    dtype = config.child("network").text("dtype")
-    facts = config.child("facts")
-    level = facts.number("plateau_level") if facts.get("routing") == "plateau" else None
-    if level is not None and not 0 < level < np.inf:
-        raise facts.error(f'"plateau_level" is {level}')
+    graph, manifold = as_graph(task), isinstance(task, ManifoldTask)
+    dtype, inputs, layers = read_layers(config.child("network"), _tensors(folder / WEIGHTS, data[WEIGHTS]))
+    if inputs != graph.ambient_dimension or len(layers[-1].carries) != graph.outputs:
+        raise config.error(f"the network does not fit task {task.name!r}: it has other inputs or outputs")
     arrays = _tensors(folder / BOXES, data[BOXES])
-    scored = any(name.startswith(SCORES) for name in arrays)
-    parts = [_trees(arrays, prefix, folder / BOXES, task.atlas, len(layers[-1].names)) for prefix in ("", SCORES)[: 1 + scored]]
-    problems = [*hash_problems(certificate, config, data), *(problem for _, some in parts for problem in some)]
-    used = {f"{prefix}{n}.{name}" for prefix in ("", SCORES) for n in range(len(task.atlas.parametrising)) for name in ARRAYS}
-    problems += [f"{BOXES} holds the array {name}, which belongs to no chart" for name in sorted(arrays.keys() - used)[:1]]
-    trees, scores = parts[0][0], parts[1][0] if scored else []
-    return Documents(certificate, task, dtype, layers, level, trees, scores, problems)
+    if schema == 1:
+        if not manifold:
+            raise FolderError(f"{folder / CERTIFICATE}: certificates of task graphs of schema 1 cannot be checked; certify the model again")
+        sites: tuple[Site, ...] = (_only_site(certificate, config, graph, inputs, layers, arrays),)
+        read_out = None
+    else:
+        sites = tuple(_site(fields) for fields in certificate.children("sites"))
+        read_out = None if certificate["readout"] is None else _read_out(certificate.child("readout"))
+    problems = list(hash_problems(certificate, config, data))
+    sites, used = _with_trees(sites, schema, arrays, folder / BOXES, problems)
+    if stray := sorted(arrays.keys() - used):
+        problems.append(f"{BOXES} has arrays that belong to no piece: {str(stray)[:200]}")
+    return Documents(certificate, schema, manifold, graph, dtype, inputs, layers, sites, read_out, problems)
 
 
 def _bytes(path: Path) -> bytes:
@@ -103,110 +156,128 @@ def _tensors(path: Path, data: bytes) -> dict[str, NDArray]:
         raise FolderError(f"{path}: is no safetensors file that can be read ({error})") from error
 
 
-def _task(folder: Path, data: dict[str, bytes]) -> ManifoldTask:
+def _task(folder: Path, data: dict[str, bytes]) -> ManifoldTask | TaskGraph:
     path = folder / TASK
     arrays = _tensors(folder / ARRAYS_FILE, data[ARRAYS_FILE]) if ARRAYS_FILE in data else {}
     try:
         task = task_from_spec(tomllib.loads(data[TASK].decode()), source=str(path), arrays=arrays)
     except (AtlasMoEError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: no task can be read from it ({error})") from error
-    if not isinstance(task, ManifoldTask) or not isinstance(task.target, ExpressionTarget | ChartTarget):
-        raise FolderError(f"{path}: only tasks on one manifold with a target in expressions can be checked")
+    if any(isinstance(block.given and block.given.target, CallableTarget) for block in as_graph(task).blocks):
+        raise FolderError(f"{path}: only a target in expressions can be checked, this one is a Python function")
     return task
 
 
-def _layers(config: Fields, arrays: dict[str, NDArray], task: ManifoldTask) -> tuple[Layer, ...]:
-    """The network that config.json and the tensors describe, every shape and number checked."""
-    dtype = config.text("dtype")
-
-    def map_(prefix: str, columns: int | None, rows: int | None = None) -> Map:
-        weight, bias = arrays.get(f"{prefix}.weight"), arrays.get(f"{prefix}.bias")
-        if weight is None or bias is None or {str(weight.dtype), str(bias.dtype)} != {dtype} or dtype not in ("float32", "float64"):
-            raise config.error(f"model.safetensors has no {dtype} tensors {prefix}.weight and .bias")
-        fits = weight.ndim == 2 and bias.shape == weight.shape[:1] and columns in (None, weight.shape[1]) and rows in (None, len(bias))
-        if not fits or not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise config.error(f"{prefix}: shapes {weight.shape} and {bias.shape} do not fit, or numbers are not finite")
-        return Map(weight.astype(float), bias.astype(float))
-
-    layers = []
-    width = len(config.texts("inputs"))
-    children = config.children("layers")
-    for n, data in enumerate(children):
-        names, serves = data.texts("names"), np.array(data.integers("serves"), np.intp)
-        reads = np.arange(width) if data["reads"] is None else np.array(data.integers("reads"), np.intp)
-        experts = data.children("experts")
-        if len(serves) != len(names) or not len(names) or (serves >= len(experts)).any() or (reads >= width).any():
-            raise data.error(f'"serves" and "reads" do not fit {len(names)} gate outputs, {len(experts)} experts, {width} channels')
-        out, nets = len(data.texts("channels")), []
-        for k, expert in enumerate(experts):
-            last, maps, columns = len(expert.list("hidden")), [], len(reads)
-            for j in range(last + 1):
-                maps.append(map_(f"layers.{n}.experts.{k}.affines.{j}", columns, out if j == last else None))
-                columns = len(maps[-1].bias)
-            nets.append(with_linear_pairs(maps))
-        layers.append(Layer(map_(f"layers.{n}.gate", width, len(names)), tuple(nets), serves, reads, names))
-        width = out
-    if not layers or len(layers[-1].names) != len(task.atlas) or width != task.outputs:
-        raise config.error(f"the network does not fit task {task.name!r}")
-    if len(config.texts("inputs")) != task.atlas.ambient_dimension:
-        raise config.error(f"the network reads other inputs than the {task.atlas.ambient_dimension} of task {task.name!r}")
-    return tuple(layers)
+def _site(data: Fields) -> Site:
+    return Site(
+        name=data.text("name"),
+        kind=_word(data, "kind", ("block", "combine")),
+        components=data.texts("components"),
+        channels=_origins(data, "channels"),
+        reads=frozenset(_origins(data, "reads")),
+        variables=data.texts("variables"),
+        moves=np.array(_finite(data, "moves")),
+        charts=_word(data, "domain", ("charts", "boxes")) == "charts",
+        pieces=tuple((piece.text("name"), piece.integer("boxes")) for piece in data.children("pieces")),
+        winners=data.texts("winners"),
+        routes=None if data["routes"] is None else data.integers("routes"),
+        eta=data.number("eta"),
+        bound=_or_infinite(data, "bound"),
+        rounding=_by_dtype(data.child("rounding")),
+        values=tuple(_value(value) for value in data.children("values")),
+        scores=None if data["scores"] is None else _promise(data.child("scores")),
+        folded=data.flag("folded"),
+    )
 
 
-def _trees(arrays: dict[str, NDArray], prefix: str, path: Path, atlas: Atlas, winners: int) -> tuple[list[Tree], list[str]]:
-    """The leaves of all charts, and what is wrong with them."""
-    trees, problems = [], []
-    for n, chart in enumerate(atlas.parametrising):
-        for name, dtype in ARRAYS.items():
-            array = arrays.get(f"{prefix}{n}.{name}")
-            if array is None or array.dtype != np.dtype(dtype) or array.ndim != 1 or len(array) > NODES:
-                raise FolderError(
-                    f"{path}: has no array {prefix}{n}.{name} of dtype {np.dtype(dtype)}, one-dimensional, below {NODES} entries"
-                )
-        lower, upper, cuts, tags, bounds, offsets, members = (arrays[f"{prefix}{n}.{name}"] for name in ARRAYS)
-        domain = chart.domain
-        if not np.array_equal(lower, domain.lower) or not np.array_equal(upper, domain.upper):
-            problems.append(f'chart "{chart.name}": the root box is not its domain {domain.lower} … {domain.upper}')
-            continue
-        leaves = _leaves(domain.lower, domain.upper, cuts)
-        if leaves is None or not len(leaves) == len(tags) == len(bounds) == len(offsets) - 1:
-            problems.append(f'chart "{chart.name}": the cuts are not the preorder of a tree with as many leaves as there are tags')
-            continue
-        sizes = np.diff(offsets)
-        if offsets[0] != 0 or (sizes < 0).any() or offsets[-1] != len(members) or ((members < 0) | (members >= winners)).any():
-            problems.append(f'chart "{chart.name}": the sets of winners are not one set of gate outputs a leaf')
-            continue
-        if not np.isin(tags, (OUTSIDE, ELSEWHERE, PROVED, UNSETTLED)).all():
-            problems.append(f'chart "{chart.name}": there is a leaf whose tag is none')
-        proved = tags == PROVED
-        if (not prefix and (sizes[proved] == 0).any()) or not (bounds[proved] >= 0).all() or not np.isfinite(bounds[proved]).all():
-            problems.append(f'chart "{chart.name}": there is a leaf tagged proved without winners or without a bound')
-        chosen = np.zeros((len(tags), winners), bool)
-        chosen[np.repeat(np.arange(len(tags)), sizes), members] = True
-        corners = np.array(leaves).reshape(len(tags), 2, -1)
-        trees.append(Tree(corners[:, 0], corners[:, 1], tags, bounds, chosen))
-    return trees, problems
+def _promise(data: Fields) -> Promise:
+    level = number_or_none(data, "level")
+    if level is not None and not 0 < level < np.inf:
+        raise data.error(f'"level" is {level}')
+    return Promise(data.number("delta"), data.number("floor"), level, _or_infinite(data, "bound"), _or_infinite(data, "least"))
 
 
-def _leaves(lower: tuple[float, ...], upper: tuple[float, ...], cuts: NDArray[np.uint8]) -> list[tuple[float, ...]] | None:
-    """Corners of the leaves of a preorder, (lower, upper) each: k + 1 cuts side k at lower + (upper − lower)/2. None if it is no tree."""
-    d = len(lower)
-    waiting, leaves = [lower + upper], []
-    for cut in cuts.tolist():
-        if not waiting or cut > d:
-            return None
-        box = waiting.pop()
-        if cut == 0:
-            leaves.append(box)
-            continue
-        k = cut - 1
-        low, high = box[k], box[d + k]
-        middle = low + (high - low) / 2
-        if not low < middle < high:
-            return None
-        waiting.append((*box[:k], middle, *box[k + 1 :]))
-        waiting.append((*box[: d + k], middle, *box[d + k + 1 :]))
-    return None if waiting else leaves
+def _value(data: Fields) -> Value:
+    return Value(data.text("component"), *(_or_infinite(data, key) for key in ("lower", "upper", "spread", "error")))
+
+
+def _read_out(data: Fields) -> ReadOut:
+    error, rounding = np.array(_finite(data, "error")), _by_dtype(data.child("rounding"))
+    if _word(data, "kind", ("site", "affine")) == "site":
+        return ReadOut(data.text("site"), error, rounding)
+    block = None if data["block"] is None else data.text("block")
+    matrices = []
+    for key in ("task", "network"):
+        rows = [_finite(Fields({key: row}, data.path, data.where), key) for row in data.list(key)]
+        if len({len(row) for row in rows}) > 1:
+            raise data.error(f'"{key}" is no matrix')
+        matrices.append(np.array(rows))
+    constant, spread = (np.array(_finite(data, key)) for key in ("constant", "spread"))
+    return ReadOut(None, error, rounding, data.texts("components"), matrices[0], matrices[1], block, constant, spread)
+
+
+def _only_site(
+    document: Fields, config: Fields, graph: TaskGraph, inputs: int, layers: tuple[Layer, ...], arrays: Mapping[str, NDArray]
+) -> Site:
+    """What a certificate of schema 1 says of its one manifold, as a site."""
+    (block,), facts = graph.blocks, config.child("facts")
+    claims = {claim.text("name"): claim for claim in document.children("claims")}
+    missing = Fields({"budget": None, "bound": None}, document.path)
+    total, rounding = _or_infinite(claims.get("total", missing), "bound"), {}
+    for dtype in DTYPES:
+        if np.isfinite(bound := _or_infinite(claims.get(f"total.{dtype}", missing), "bound")):
+            rounding[dtype] = (bound - total) * (1 - 2.0**-50)  # what the claim leaves for it
+        else:
+            rounding[dtype] = np.inf
+    scores = None
+    if any(name.startswith(SCORES) for name in arrays):
+        level = facts.number("plateau_level") if facts.get("routing") == "plateau" else None
+        if level is not None and not 0 < level < np.inf:
+            raise facts.error(f'"plateau_level" is {level}')
+        tau, most = (claims.get(name, missing) for name in ("routing.tau", "routing.max_tau"))
+        delta, least = _or_infinite(tau, "budget"), _or_infinite(most, "budget")
+        scores = Promise(delta, least + delta, level, _or_infinite(tau, "bound"), _or_infinite(most, "bound"))
+    return Site(
+        name=block.name,
+        kind="block",
+        components=block.components,
+        channels=tuple((len(layers), c) for c in range(graph.outputs)),
+        reads=frozenset((0, i) for i in range(inputs)),
+        variables=block.reads,
+        moves=np.zeros(len(block.reads)),
+        charts=True,
+        pieces=tuple((piece.text("name"), piece.integer("boxes")) for piece in document.children("charts")),
+        winners=document.texts("winners"),
+        routes=None,
+        eta=document.number("eta"),
+        bound=_or_infinite(document, "bound"),
+        rounding=rounding,
+        values=(),
+        scores=scores,
+        folded=False,
+    )
+
+
+def _with_trees(
+    sites: tuple[Site, ...], schema: int, arrays: Mapping[str, NDArray], path: Path, problems: list[str]
+) -> tuple[tuple[Site, ...], set[str]]:
+    """The sites with their trees, and the names of the arrays that belong to them."""
+    found, used = [], set()
+    for s, site in enumerate(sites):
+        trees: dict[str, list[Tree]] = {"": [], SCORES: []}
+        for kind in trees if site.scores is not None else ("",):
+            for n, (name, _) in enumerate(site.pieces):
+                prefix = f"{kind}{n}." if schema == 1 else f"{kind}{s}.{n}."
+                used |= {f"{prefix}{array}" for array in ARRAYS}
+                # A chart may have fewer coordinates than the point; which number is right the domain says.
+                dimension = len(arrays.get(f"{prefix}lower", ())) if site.charts else len(site.variables)
+                tree = read_tree(arrays, prefix, path, dimension, len(site.winners), kind == SCORES)
+                if isinstance(tree, str):
+                    problems.append(f'chart "{name}": {tree}')
+                else:
+                    trees[kind].append(tree)
+        found.append(site._replace(trees=tuple(trees[""]), followed=tuple(trees[SCORES])))
+    return tuple(found), used
 
 
 def hash_problems(document: Fields, config: Fields, data: dict[str, bytes]) -> Iterator[str]:
@@ -225,3 +296,35 @@ def hash_problems(document: Fields, config: Fields, data: dict[str, bytes]) -> I
 def number_or_none(fields: Fields, key: str) -> float | None:
     """A number, or null for one that is not finite."""
     return None if fields[key] is None else fields.number(key)
+
+
+def _or_infinite(fields: Fields, key: str) -> float:
+    found = number_or_none(fields, key)
+    return np.inf if found is None or np.isnan(found) else found
+
+
+def _finite(fields: Fields, key: str) -> list[float]:
+    """A list of numbers; ∞ for null."""
+    return [_or_infinite(Fields({key: entry}, fields.path, fields.where), key) for entry in fields.list(key)]
+
+
+def _word(fields: Fields, key: str, allowed: tuple[str, ...]) -> str:
+    if fields.text(key) not in allowed:
+        raise fields.error(f'"{key}" is {fields.text(key)[:80]!r}, not one of {", ".join(allowed)}')
+    return fields.text(key)
+
+
+def _by_dtype(fields: Fields) -> dict[str, float]:
+    if not set(fields) <= set(DTYPES):
+        raise fields.error("it names other dtypes than float32 and float64")
+    return {dtype: _or_infinite(fields, dtype) for dtype in fields}
+
+
+def _origins(fields: Fields, key: str) -> tuple[Origin, ...]:
+    found = []
+    for entry in fields.list(key):
+        if not isinstance(entry, list) or len(entry) != 2:
+            raise fields.error(f'"{key}" holds {str(entry)[:80]}, which is no pair of a layer and a channel')
+        layer, channel = Fields({key: entry}, fields.path, fields.where).integers(key)
+        found.append((layer, channel))
+    return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -10,14 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array, ChartTarget, ExpressionTarget, ManifoldTask
+from ...atlas import Array
 from ...intervals import Interval
 from ...intervals.patch import GROW, ULPS, Patch, deviation, highest
 from ...progress import track
-from .charts import Charts, Verdict
-from .documents import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Tree
-from .networks import Flags, Frame, Indices, Layer, Rows, rounding
+from .charts import Boxes, Charts, Verdict
+from .functions import halves
+from .layers import Flags, Indices, Layer
+from .networks import Frame, Rows
 from .scores import Scores
+from .trees import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Tree
 
 LEAVES = 1024
 """Leaves that are settled before the next ones are looked at."""
@@ -25,8 +27,10 @@ NUMBERS = 1 << 21
 """Numbers of one array of hidden neurons at a time."""
 DEEPEST = 24
 """Cuts below a leaf before it is given up."""
-EFFORT = 256
+EFFORT = 128
 """Boxes a leaf, on average over `LEAVES` of them, before the rest are given up."""
+MANY = 256
+"""Leaves that are not confirmed before no more are looked at."""
 REACHED = 2.0**-21
 """Relative precision of the size of M: half of what `certify` adds to its bounds for their own rounding."""
 REFINED = 1 << 16
@@ -58,50 +62,62 @@ class Followed(NamedTuple):
     """max τ ≥ floor."""
 
 
+class Subject(NamedTuple):
+    """What the leaves of a site are about: a slice of the network that is to follow a function."""
+
+    name: str
+    """In front of the names of pieces; empty for the one block of a manifold."""
+    domain: Charts | Boxes
+    layers: tuple[Layer, ...]
+    """The slice; its last layer is the one that routes."""
+    matrix: Array | None
+    """What the slice reads of the coordinates; None for themselves."""
+    moves: Array
+    """(k,): how far what the network has in their place may be from them."""
+    truth: Callable[[int, Patch, Patch], Patch]
+    """(piece, u, y) ↦ the function."""
+    routes: tuple[int, ...] | None
+    """Per piece the gate output that is known to win; None: what the gate allows."""
+    eta: float
+    """What the logits are taken to be known to."""
+    bound: float
+    """What every leaf has to be within: the largest of their own, which are only what the search found."""
+    covered: bool = False
+    """Whether charts are said to have no bare edge."""
+
+
+def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Array:
+    """max |y_k| over boxes of every piece, bounded, (k,): those that may hold the largest are cut until that is nearly attained."""
+    attained = size = np.zeros(domain.base_dimension)
+    for p, (lower, upper) in enumerate(boxes):
+        left = REFINED
+        while len(lower):
+            u, y = domain.points(p, lower, upper)
+            off = domain.outside(p, u, y)[0][:, None]
+            reach, at = np.where(off, 0.0, y.value.magnitude), np.maximum(y.at.lower, -y.at.upper).max(1)
+            attained = np.maximum(attained, np.where(off, 0.0, at).max(0))
+            again = (reach > attained * (1 + REACHED)).any(1) & (left > 0)
+            size = np.maximum(size, np.where(again[:, None], 0.0, reach).max(0))
+            left -= len(lower)
+            lower, upper, _ = halves(lower[again], upper[again], longest(y.subset(np.flatnonzero(again))))
+    return np.maximum(size, attained)
+
+
 class Judge:
-    """Confirms or refutes leaves of all charts of a task for one network."""
+    """Confirms or refutes leaves of all pieces of a site."""
 
-    def __init__(self, task: ManifoldTask, layers: Sequence[Layer], eta: float, covered: bool, follows: Followed | None = None) -> None:
-        """`eta`: what the logits are taken to be known to; `covered`: whether charts are said to have no bare edge.
+    def __init__(self, subject: Subject, follows: Followed | None = None) -> None:
+        """`follows`: leaves tagged proved are about τ, not about f."""
+        self.subject, self.domain, self.layers, self.follows = subject, subject.domain, subject.layers, follows
+        self.charts = subject.domain if isinstance(subject.domain, Charts) else None
+        self.scores = None if follows is None or self.charts is None else Scores(self.charts, follows.level)
+        d, k = self.domain.dimension, self.domain.base_dimension
+        widest = max((net.widest for layer in self.layers for net in layer.everything), default=1)
+        self.step = max(8, NUMBERS // (max(widest, *(len(layer.carries) for layer in self.layers)) * (2**d + k + 1)))
 
-        `follows`: leaves tagged proved are about τ, not about f.
-        """
-        self.task, self.atlas, self.layers, self.eta, self.covered, self.follows = task, task.atlas, layers, eta, covered, follows
-        self.charts = Charts(task.atlas)
-        self.scores = None if follows is None else Scores(self.charts, follows.level)
-        d, k = task.atlas.dimension, task.atlas.base_dimension
-        widest = max(len(map_.bias) for layer in layers for map_ in (layer.gate, *(m for net in layer.nets for m in net.maps)))
-        self.step = max(8, NUMBERS // (widest * (2**d + k + 1)))
-
-    def size(self, trees: Sequence[Tree]) -> Array:
-        """max |y_k| over all boxes tagged proved, bounded, (k,): boxes that may hold the largest are cut until that is nearly attained."""
-        sizes = []
-        for p, tree in enumerate(trees):
-            rows = tree.tags == PROVED
-            lower, upper, left = tree.lower[rows], tree.upper[rows], REFINED
-            attained, size = np.zeros(self.atlas.base_dimension), np.zeros(self.atlas.base_dimension)
-            while len(lower):
-                _, y = self.charts.points(p, lower, upper)
-                reach = y.value.magnitude
-                attained = np.maximum(attained, np.maximum(y.at.lower, -y.at.upper).max((0, 1)))
-                enough = attained * (1 + REACHED)
-                again = (reach > enough).any(1) & (left > 0)
-                size = np.maximum(size, np.max(np.where(again[:, None], 0.0, reach), axis=0))
-                left -= len(lower)
-                lower, upper, _ = halves(lower[again], upper[again], _longest(y.subset(np.flatnonzero(again))))
-            sizes.append(np.maximum(size, attained))
-        return np.max(sizes, axis=0)
-
-    def rounding(self, trees: Sequence[Tree], bounds: Mapping[str, float], dtype: str) -> list[Failure]:
-        """Whether η and the bounds for evaluation in floats leave as much room as rounding may take."""
-        size, failures = self.size(trees), []
-        for name in sorted({"float64", dtype}):
-            eta, added = rounding(self.layers, self.atlas.embedding, size, name)
-            if not eta <= self.eta:
-                failures.append(Failure(True, f"η = {self.eta:.6g} is below what rounding in {name} may change a logit by, {eta:.6g}"))
-            if not bounds["total"] + added <= bounds[f"total.{name}"]:
-                failures.append(Failure(True, f"the bound of total.{name} leaves less than the {added:.6g} that rounding may add"))
-        return failures
+    def truth(self, p: int, lower: Array, upper: Array) -> Patch:
+        """The function on boxes of piece p."""
+        return self.subject.truth(p, *self.domain.points(p, lower, upper))
 
     def settle(self, trees: Sequence[Tree]) -> tuple[list[Failure | None], int]:
         """The fate of every leaf, None where it is confirmed, up to the first batch with a rejected one; and the boxes looked at."""
@@ -115,7 +131,7 @@ class Judge:
         for p, rows in track(jobs, "checking"):
             found, count = self._leaves(p, trees[p], rows)
             fates, boxes = fates + found, boxes + count
-            if any(failure is not None and failure.rejected for failure in found):
+            if any(failure is not None and failure.rejected for failure in found) or sum(fate is not None for fate in fates) > MANY:
                 break
         return fates, boxes
 
@@ -144,7 +160,7 @@ class Judge:
             again = np.flatnonzero((open_ != "") & (why[leaf] == ""))
             lower, upper, source = halves(lower[again], upper[again], side[again])
             leaf, depth = leaf[again][source], depth[again][source] + 1
-        name = self.charts.charts[p].name
+        name = f"{self.subject.name}{self.domain.names[p]}"
         sides = [tuple(zip(tree.lower[row].tolist(), tree.upper[row].tolist(), strict=True)) for row in rows]
         fates = [Failure(bool(bad), str(text), name, box) if text else None for bad, text, box in zip(refuted, why, sides, strict=True)]
         return fates, boxes
@@ -153,21 +169,15 @@ class Judge:
         self, p: int, lower: Array, upper: Array, tags: NDArray[np.uint8], bounds: Array, members: Flags
     ) -> tuple[Words, Words, Indices]:
         """What is not yet shown of each box, and what is wrong with it, in words or empty; and the side to cut it along."""
-        u, y = self.charts.points(p, lower, upper)
+        u, y = self.domain.points(p, lower, upper)
         notes = _Notes(np.full(len(u), "", object), np.full(len(u), "", object))
         notes.open[tags == UNSETTLED] = "the certificate itself leaves it open"
-        for tag, test, words in (
-            (OUTSIDE, self.charts.outside, "tagged outside, but the region of the chart is not below 0 on it"),
-            (ELSEWHERE, self.charts.elsewhere, "tagged elsewhere, but (E − 1)·b_p < Σ b_j does not hold on it"),
-        ):
-            self._ask(notes, p, np.flatnonzero(tags == tag), u, y, test, words)
         proved = tags == PROVED
-        if self.covered and self.scores is None:
-            self._edges(notes, p, np.flatnonzero(proved | (tags == UNSETTLED)), u, y)
-        for j in np.flatnonzero(members[proved].any(0)) if self.scores is None else ():
-            words = f'winner "{self.layers[-1].names[j]}": its chart does not contain the box'
-            rows = np.flatnonzero(proved & members[:, j])
-            self._ask(notes, p, rows, u, y, partial(self.charts.inside, int(j)), words)
+        if self.charts is None:
+            strange = (tags == OUTSIDE) | (tags == ELSEWHERE)
+            notes.open[strange] = notes.wrong[strange] = "pieces have no part outside, or covered by others"
+        else:
+            self._charts(notes, self.charts, p, u, y, tags, members)
         down, up = y.deviation
         known = np.isfinite(y.at.lower).all((1, 2)) & np.isfinite(y.at.upper).all((1, 2)) & np.isfinite(down + up).all((1, 2))
         notes.open[proved & ~known] = "nothing is known of where the box lies in space"
@@ -176,7 +186,23 @@ class Judge:
             self._network(notes, rows, u.subset(rows), y.subset(rows), p, bounds, members)
         elif len(rows):
             self._followed(notes, rows, u.subset(rows), y.subset(rows), p, bounds)
-        return notes.open, notes.wrong, _longest(y)
+        return notes.open, notes.wrong, longest(y)
+
+    def _charts(self, notes: _Notes, charts: Charts, p: int, u: Patch, y: Patch, tags: NDArray[np.uint8], members: Flags) -> None:
+        """What leaves say of the charts."""
+        proved = tags == PROVED
+        for tag, test, words in (
+            (OUTSIDE, charts.outside, "tagged outside, but the region of the chart is not below 0 on it"),
+            (ELSEWHERE, charts.elsewhere, "tagged elsewhere, but (E − 1)·b_p < Σ b_j does not hold on it"),
+        ):
+            self._ask(notes, p, np.flatnonzero(tags == tag), u, y, test, words)
+        if self.subject.covered and self.scores is None:
+            self._edges(notes, charts, p, np.flatnonzero(proved | (tags == UNSETTLED)), u, y)
+        if self.scores is not None or self.layers[-1].gate is None:
+            return
+        for j in np.flatnonzero(members[proved].any(0)):
+            words = f'winner "{self.layers[-1].names[j]}": its chart does not contain the box'
+            self._ask(notes, p, np.flatnonzero(proved & members[:, j]), u, y, partial(charts.inside, int(j)), words)
 
     def _ask(
         self, notes: _Notes, p: int, rows: Indices, u: Patch, y: Patch, test: Callable[[int, Patch, Patch], Verdict], words: str
@@ -188,51 +214,75 @@ class Judge:
         notes.open[doubtful] = words
         middle = u.lower[doubtful] + (u.upper[doubtful] - u.lower[doubtful]) / 2
         if len(doubtful):
-            notes.wrong[doubtful[test(p, *self.charts.points(p, middle, middle))[1]]] = words
+            notes.wrong[doubtful[test(p, *self.domain.points(p, middle, middle))[1]]] = words
 
-    def _edges(self, notes: _Notes, p: int, rows: Indices, u: Patch, y: Patch) -> None:
+    def _edges(self, notes: _Notes, charts: Charts, p: int, rows: Indices, u: Patch, y: Patch) -> None:
         """The cover claim: no box on a face of the domain, nor on the edge of a region, that is no boundary of M."""
-        chart = self.charts.charts[p]
+        chart = charts.charts[p]
         for k, (low, high) in enumerate(chart.boundary):
-            bare = ~np.array([low, high]) & np.stack(
-                [u.lower[rows, k] <= chart.domain.lower[k], u.upper[rows, k] >= chart.domain.upper[k]], 1
-            )
+            faces = [u.lower[rows, k] <= chart.domain.lower[k], u.upper[rows, k] >= chart.domain.upper[k]]
+            bare = ~np.array([low, high]) & np.stack(faces, 1)
             notes.wrong[rows[bare.any(1)]] = "on a face of the chart that is no boundary of M, but not tagged elsewhere"
-        self._ask(notes, p, rows, u, y, lambda p, u, y: self.charts.beyond_edge(p, u)[::-1], "not surely within the region of the chart")
+        self._ask(notes, p, rows, u, y, lambda p, u, y: charts.beyond_edge(p, u)[::-1], "not surely within the region of the chart")
 
     def _network(self, notes: _Notes, rows: Indices, u: Patch, y: Patch, p: int, bounds: Array, members: Flags) -> None:
-        """Only recorded winners may be chosen, and |f − expert_j| ≤ bound for each of them, along every path to the last gate."""
-        frame, target = Frame(y), self.task.target
-        truth = self.charts.map(target.function, y) if isinstance(target, ExpressionTarget) else self._local(target, p, u)
+        """Only recorded winners may be chosen, and |f − q| ≤ bound whichever of them are, along every path to the last gate."""
+        frame, layer = Frame(y), self.layers[-1]
+        truth = self.subject.truth(p, u, y)
         state = self._arriving(frame)
-        last, alone = self.layers[-1], np.bincount(state.box, minlength=len(rows)) == 1
-        if len(last.names) > 1:
-            losing, first = frame.losing(frame.affine(last.gate, state), 2 * self.eta)
-            allowed = members[rows[state.box]]
-            notes.open[rows[state.box[(~losing & ~allowed).any(1)]]] = "an expert may be chosen that is not among the winners"
+        alone, allowed = np.bincount(state.box, minlength=len(rows)) == 1, members[rows[state.box]]
+        possible = allowed
+        if self.subject.routes is not None:
+            missing = ~allowed[:, self.subject.routes[p]]
+            notes.wrong[rows[state.box[missing]]] = "the gate output that wins on the piece is not among the winners"
+        elif layer.gate is not None:
+            losing, first = frame.losing(layer.gate, layer.top_k, state.channels(layer.sees), 2 * self.subject.eta)
+            possible = ~losing
+            notes.open[rows[state.box[(possible & ~allowed).any(1)]]] = "an expert may be chosen that is not among the winners"
             strange = (first & ~allowed).any(1) & alone[state.box]
             notes.wrong[rows[state.box[strange]]] = "the gate chooses an expert that is not among the winners"
-        inputs = state.channels(last.reads)
-        for stored, net in enumerate(last.nets):
-            mine = np.flatnonzero(members[rows[state.box]][:, last.serves == stored].any(1))
-            if len(mine):
-                found = frame.net(net, inputs.subset(mine))
-                size, attained = difference(truth.subset(found.box), frame, found)
-                box, bound = rows[found.box], bounds[rows[found.box]]
-                notes.open[box[~(size <= bound)]] = "|f − expert| is not shown to be within the leaf's bound"
-                bad = (attained > bound) & alone[found.box]
-                notes.wrong[box[bad]] = "|f − expert| exceeds the leaf's bound at a vertex"
+        if layer.unit:
+            everyone = np.ones((len(state), 1), bool) if layer.gate is None else allowed
+            self._within(notes, rows, truth, frame, _paths(frame, layer, state, everyone), bounds, alone)
+        else:
+            self._weighed(notes, rows, truth, frame, state, bounds, possible, allowed)
+
+    def _within(self, notes: _Notes, rows: Indices, truth: Patch, frame: Frame, paths: Iterable[Rows], bounds: Array, alone: Flags) -> None:
+        """Note the boxes on which a path is not shown to be within the bound."""
+        for found in paths:
+            size, attained = difference(truth.subset(found.box), frame, found)
+            box, bound = rows[found.box], bounds[rows[found.box]]
+            notes.open[box[~(size <= self.subject.bound)]] = "|f − expert| is not shown to be within the bound"
+            bad = (attained > bound) & alone[found.box]
+            notes.wrong[box[bad]] = "|f − expert| exceeds the leaf's bound at a vertex"
+
+    def _weighed(
+        self, notes: _Notes, rows: Indices, truth: Patch, frame: Frame, state: Rows, bounds: Array, possible: Flags, allowed: Flags
+    ) -> None:
+        """K experts weighed: every winner within the bound, if the weights are convex, or else every sum of K of them."""
+        layer, convex = self.layers[-1], np.zeros(len(rows), bool)
+        if layer.weighting != "rectified":
+            alike = _Notes(np.full(len(notes.open), "", object), np.full(len(notes.open), "", object))
+            self._within(alike, rows, truth, frame, frame.choices(layer, state, allowed), bounds, np.zeros(len(rows), bool))
+            convex = alike.open[rows] == ""
+        left = np.flatnonzero(~convex[state.box])
+        if len(left):
+            alone = np.bincount(state.box, minlength=len(rows)) == 1
+            alone &= ~np.isin(np.arange(len(rows)), state.box[possible.sum(1) > layer.top_k])
+            self._within(notes, rows, truth, frame, frame.sums(layer, state.subset(left), possible[left]), bounds, alone)
 
     def _followed(self, notes: _Notes, rows: Indices, u: Patch, y: Patch, p: int, bounds: Array) -> None:
         """|t − τ| ≤ bound for every score, and max τ ≥ floor, along every path to the last gate."""
+        gate = self.layers[-1].gate
         assert self.scores is not None
         assert self.follows is not None
+        assert gate is not None
         frame = Frame(y)
         state = self._arriving(frame)
-        tau, alone = frame.affine(self.layers[-1].gate, state), np.bincount(state.box, minlength=len(rows)) == 1
+        tau, alone = frame.net(gate, state.channels(self.layers[-1].sees)), np.bincount(state.box, minlength=len(rows)) == 1
         size, attained = difference(self.scores(p, u, y).subset(tau.box), frame, tau)
         box = rows[tau.box]
-        notes.open[box[~(size <= bounds[box])]] = "|t − τ| is not shown to be within the leaf's bound"
+        notes.open[box[~(size <= self.subject.bound)]] = "|t − τ| is not shown to be within the bound"
         low = (frame.vertex_range(tau)[0] + frame.deviation(tau)[0]).max(1)
         notes.open[box[~(low >= self.follows.floor)]] = "max τ is not shown to reach its bound"
         notes.wrong[box[(attained > bounds[box]) & alone[tau.box]]] = "|t − τ| exceeds the leaf's bound at a vertex"
@@ -241,27 +291,14 @@ class Judge:
 
     def _arriving(self, frame: Frame) -> Rows:
         """What the last layer reads, one row for every path that may lead there."""
-        state = frame.start(self.atlas.embedding)
+        state = frame.start(self.subject.matrix, self.subject.moves)
         for layer in self.layers[:-1]:
-            state = self._behind(layer, frame, state)
+            state = frame.behind(layer, state, self.subject.eta)
         return state
 
-    def _local(self, target: object, p: int, u: Patch) -> Patch:
-        assert isinstance(target, ChartTarget)
-        return self.charts.map(target.functions[p], u)
 
-    def _behind(self, layer: Layer, frame: Frame, state: Rows) -> Rows:
-        """The channels behind a layer; rows multiply where several stored experts may be chosen."""
-        inputs = state.channels(layer.reads)
-        if len(layer.nets) == 1:
-            return frame.net(layer.nets[0], inputs)
-        losing, _ = frame.losing(frame.affine(layer.gate, state), 2 * self.eta)
-        parts = []
-        for stored, net in enumerate(layer.nets):
-            mine = np.flatnonzero((~losing)[:, layer.serves == stored].any(1))
-            if len(mine):
-                parts.append(frame.net(net, inputs.subset(mine)))
-        return Rows.concatenate(parts)
+def _paths(frame: Frame, layer: Layer, state: Rows, possible: Flags) -> Iterable[Rows]:
+    return frame.choices(layer, state, possible) if layer.nets else [frame.placed(layer, state, None)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,18 +333,7 @@ def difference(truth: Patch, frame: Frame, found: Rows) -> tuple[Array, Array]:
     return np.where(np.isnan(bound), np.inf, bound + ULPS * np.abs(bound)), attained
 
 
-def halves(lower: Array, upper: Array, side: Indices) -> tuple[Array, Array, Indices]:
-    """Each box in two along its side, one after the other, and which box each came from."""
-    rows = np.arange(len(lower))
-    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-    source = np.repeat(rows, 2)
-    low, high = lower[source], upper[source]
-    high[::2][rows, side] = middle
-    low[1::2][rows, side] = middle
-    return low, high, source
-
-
-def _longest(y: Patch) -> Indices:
+def longest(y: Patch) -> Indices:
     """The side along which each box is longest in space, or in coordinates where that is not known."""
     widths = y.upper - y.lower
     lengths = widths * y.first.magnitude.max(2)

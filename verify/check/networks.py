@@ -5,76 +5,36 @@ embedding, whose curvature is known; and the deviation of q − A·y from its mu
 on each part. A neuron whose sign is known on the box passes them on or is 0. Any other is σ(z), where the interpolant of z ranges over
 [z₋, z₊]: σ of it lies at most −z₋·z₊/(z₊ − z₋) below the interpolant of σ(z), never above, and σ moves no further than z deviates. Pairs
 σ(z) − σ(−z) are linear.
+
+Where K experts are weighed, weights that vary over a box are taken as constants ± a radius; anything known to ±r everywhere is known to ±r
+at the vertices and moves by up to 2r between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import combinations
+from math import comb
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from ...atlas import Array
+from ...intervals import Interval
 from ...intervals.patch import GROW, ULPS, Patch
+from .layers import Flags, Indices, Layer, Map, Net
 
-Flags = NDArray[np.bool_]
-Indices = NDArray[np.intp]
 TINY = 2.0**-1000
 """Far above what underflow loses, far below what matters."""
-
-
-class Map(NamedTuple):
-    """x ↦ W·x + b, in float64 whatever the file holds."""
-
-    weight: Array
-    bias: Array
-
-
-class Net(NamedTuple):
-    """A ReLU net. Hidden neurons of `maps` flagged `linear` have the identity for σ."""
-
-    stored: tuple[Map, ...]
-    """As it is in the file and evaluated."""
-    maps: tuple[Map, ...]
-    """The same function with fewer neurons."""
-    linear: tuple[Flags, ...]
-
-
-class Layer(NamedTuple):
-    """Gate output j, the first largest, sends channels `reads` to nets[serves[j]]."""
-
-    gate: Map
-    nets: tuple[Net, ...]
-    serves: Indices
-    reads: Indices
-    names: tuple[str, ...]
-
-
-def with_linear_pairs(maps: Sequence[Map]) -> Net:
-    """The same function with σ(z) − σ(−z) = z as one linear neuron: the second of such a pair is dropped."""
-    stored, maps = tuple(maps), list(maps)
-    linear = []
-    for j in range(len(maps) - 1):
-        inner, outer = maps[j], maps[j + 1]
-        keys = np.concatenate([inner.weight, inner.bias[:, None], outer.weight.T], axis=1) + 0.0  # no −0
-        waiting: dict[bytes, list[int]] = {}
-        kept, flags = np.ones(len(keys), bool), np.zeros(len(keys), bool)
-        for n, key in enumerate(keys):
-            if partners := waiting.get((0.0 - key).tobytes()):
-                flags[partners.pop()], kept[n] = True, False
-            else:
-                waiting.setdefault(key.tobytes(), []).append(n)
-        maps[j], maps[j + 1] = Map(inner.weight[kept], inner.bias[kept]), Map(outer.weight[:, kept], outer.bias)
-        linear.append(flags[kept])
-    return Net(stored, tuple(maps), tuple(linear))
+SUBSETS = 64
+"""Sets of K experts that are tried for a box; where more may be chosen, nothing is known of their sum."""
 
 
 def gamma(n: int, dtype: DTypeLike = float) -> float:
-    """n·u/(1 − n·u)."""
+    """n·u/(1 − n·u); ∞ for more terms than 1/u."""
     u = float(np.finfo(dtype).eps) / 2
-    return n * u / (1 - n * u)
+    return n * u / (1 - n * u) if n * u < 1 else np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,34 +72,48 @@ class Frame:
         self.middle, self.radius = (up - down) / 2, (up + down) / 2 * GROW
         """Deviation of y from its interpolant, (N, k)."""
 
-    def start(self, embedding: Array | None) -> Rows:
-        """x = Q·y."""
+    def start(self, embedding: Array | None, moves: Array) -> Rows:
+        """x = Q·z for all z with |z_k − y_k| ≤ moves_k."""
         N, k = self.middle.shape
         core = np.zeros((N, self.vertices + k + 1, k))
         core[:, : self.vertices] = self.y.at.middle
         core[:, self.vertices : -1] = np.eye(k)
-        rough = np.stack([self.y.at.reach.max(1), np.zeros((N, k))], axis=1)
+        rough = np.stack([self.y.at.reach.max(1) + moves, np.broadcast_to(2 * moves, (N, k))], axis=1) * GROW
         rows = Rows(np.arange(N), core, rough)
-        return rows if embedding is None else self.affine(Map(embedding, np.zeros(len(embedding))), rows)
+        if embedding is None:
+            return rows
+        if ((embedding == 1).sum(1) == 1).all() and ((embedding != 0).sum(1) == 1).all():
+            return rows.channels(embedding.argmax(1))
+        return self.affine(Map(embedding, np.zeros(len(embedding))), rows)
 
     def affine(self, map_: Map, rows: Rows) -> Rows:
         """W·q + b. The rounded product with A counts as the linear part, what rounding changed as deviation."""
-        V, g = self.vertices, gamma(map_.weight.shape[1] + 2)
+        V, g = self.vertices, gamma(map_.weight.shape[1] + 3)
         core = rows.core @ map_.weight.T
         core[:, :V] += map_.bias
-        bent = np.abs(self.middle[rows.box]) + self.radius[rows.box]
-        moved = np.abs(rows.core[:, -1]) + np.einsum("nkc,nk->nc", np.abs(rows.core[:, V:-1]), bent)
         rough = rows.rough.copy()
-        rough[:, 0] += g * np.abs(rows.core[:, :V]).max(1)
-        rough[:, 1] += g * moved
+        rough += g * self._sizes(rows)
         rough = rough @ np.abs(map_.weight).T
         rough[:, 0] += g * np.abs(map_.bias)
         return Rows(rows.box, core, rough * (GROW + 2 * g) + TINY)
 
-    def net(self, net: Net, rows: Rows) -> Rows:
+    def _sizes(self, rows: Rows) -> Array:
+        """Largest numbers that values and deviations are added from, (R, 2, n)."""
+        bent = np.abs(self.middle[rows.box]) + self.radius[rows.box]
+        linear = np.einsum("nkc,nk->nc", np.abs(rows.core[:, self.vertices : -1]), bent)
+        return np.stack([np.abs(rows.core[:, : self.vertices]).max(1), np.abs(rows.core[:, -1]) + linear], axis=1)
+
+    def hidden(self, net: Net, rows: Rows) -> Rows:
+        """The last hidden layer, and behind it the inputs where the net passes some."""
+        inner = rows
         for map_, linear in zip(net.maps[:-1], net.linear, strict=True):
-            rows = self._rectified(self.affine(map_, rows), linear)
-        return self.affine(net.maps[-1], rows)
+            inner = self._rectified(self.affine(map_, inner), linear)
+        if len(net.maps) == 1 or not net.skip.any():
+            return inner
+        return Rows(rows.box, np.concatenate([inner.core, rows.core], 2), np.concatenate([inner.rough, rows.rough], 2))
+
+    def net(self, net: Net, rows: Rows) -> Rows:
+        return self.affine(outer(net), self.hidden(net, rows))
 
     def deviation(self, rows: Rows) -> tuple[Array, Array]:
         """How far q may be (≤ 0, ≥ 0) from its interpolant, (R, n) each: at the vertices it is on it."""
@@ -172,53 +146,122 @@ class Frame:
         rough[:, 1] = np.where(passing | silent, rough[:, 1], radius + ULPS * np.abs(middle))
         return Rows(rows.box, core, rough)
 
-    def losing(self, logits: Rows, tolerance: float) -> tuple[Flags, Flags]:
-        """Gate outputs that are surely more than `tolerance` below another all over the box, (R, E), and such as surely win at a vertex."""
+    def losing(self, gate: Net, K: int, arriving: Rows, tolerance: float) -> tuple[Flags, Flags]:
+        """Gate outputs that are surely more than `tolerance` below K others all over the box, and such as are surely among the K largest
+        at a vertex, (R, E) each.
+
+        Two logits are compared through the net of their difference, in which what they share cancels.
+        """
+        hidden, last = self.hidden(gate, arriving), outer(gate)
+        logits = self.affine(last, hidden)
         low, _ = self.vertex_range(logits)
-        rows = np.arange(len(logits))
-        best = low.argmax(1)
-        other = Rows(
-            logits.box, logits.core[rows, :, best][:, :, None] - logits.core, logits.rough[rows, :, best][:, :, None] + logits.rough
-        )
-        other.rough[:, 0] += ULPS * np.abs(logits.core[:, : self.vertices]).max((1, 2))[:, None]
-        other.rough[:, 1] += ULPS * np.abs(logits.core[:, -1]).max(1)[:, None]
-        losing = self.vertex_range(other)[0] + self.deviation(other)[0] > tolerance * GROW
-        at, slack = logits.core[:, : self.vertices], logits.rough[:, :1] + np.abs(logits.core[:, : self.vertices]) * ULPS
-        rivals = np.sort(at + slack, axis=2)[:, :, -2:]
-        first = (at - slack > np.where(at + slack == rivals[:, :, 1:], rivals[:, :, :1], rivals[:, :, 1:])).any(1)
-        return losing, np.asarray(first if logits.core.shape[2] > 1 else np.ones_like(losing))
+        beaten = np.zeros(low.shape, int)
+        best = np.argsort(-low, axis=1, kind="stable")[:, :K]
+        for b in np.unique(best):
+            rows = np.flatnonzero((best == b).any(1))
+            other = self.affine(Map(last.weight[b] - last.weight, last.bias[b] - last.bias), hidden.subset(rows))
+            beaten[rows] += self.vertex_range(other)[0] + self.deviation(other)[0] > tolerance * GROW
+        at = logits.core[:, : self.vertices]
+        slack = logits.rough[:, :1] + np.abs(at) * ULPS
+        if low.shape[1] <= K:
+            return np.zeros(low.shape, bool), np.ones(low.shape, bool)
+        above = np.sort(at + slack, axis=2)[:, :, [-K - 1, -K]]
+        surely = at - slack > np.where(at + slack >= above[:, :, 1:], above[:, :, :1], above[:, :, 1:])
+        return beaten >= K, np.asarray(surely.any(1))
+
+    def behind(self, layer: Layer, state: Rows, eta: float) -> Rows:
+        """The channels behind a layer, one row for each way that the gate may choose, its logits known to ±η."""
+        if layer.gate is None:
+            return self.placed(layer, state, self.net(layer.nets[0], state.channels(layer.reads)) if layer.nets else None)
+        losing, _ = self.losing(layer.gate, layer.top_k, state.channels(layer.sees), 2 * eta)
+        parts = list(self.choices(layer, state, ~losing) if layer.unit else self.sums(layer, state, ~losing))
+        return Rows.concatenate(parts)
+
+    def choices(self, layer: Layer, state: Rows, possible: Flags) -> Iterator[Rows]:
+        """The channels behind a layer if one of the possible gate outputs is taken alone, stored expert by stored expert."""
+        for stored, net in enumerate(layer.nets):
+            mine = np.flatnonzero(possible[:, layer.serves == stored].any(1))
+            if len(mine):
+                part = state.subset(mine)
+                yield self.placed(layer, part, self.net(net, part.channels(layer.reads)))
+
+    def sums(self, layer: Layer, state: Rows, possible: Flags) -> Iterator[Rows]:
+        """The same for every set of K possible gate outputs, weighed; nothing is known of boxes with too many of them."""
+        assert layer.gate is not None
+        patterns, which = np.unique(possible, axis=0, return_inverse=True)
+        for n, pattern in enumerate(patterns):
+            part = state.subset(np.flatnonzero(which.reshape(-1) == n))
+            members = np.flatnonzero(pattern)
+            if comb(len(members), layer.top_k) > SUBSETS:
+                yield self.placed(layer, part, self.known(self.net(layer.nets[0], part.channels(layer.reads)), np.array(np.inf)))
+                continue
+            logits = self.net(layer.gate, part.channels(layer.sees))
+            outputs = {k: self.net(layer.nets[k], part.channels(layer.reads)) for k in np.unique(layer.serves[members]).tolist()}
+            for chosen in combinations(members.tolist(), layer.top_k):
+                total = None
+                for weight, j in zip(self._weights(layer, logits, chosen), chosen, strict=True):
+                    one = self._weighed(outputs[int(layer.serves[j])], weight)
+                    total = one if total is None else self.plus(total, one)
+                yield self.placed(layer, part, total)
+
+    def _weights(self, layer: Layer, logits: Rows, chosen: Sequence[int]) -> Iterator[Interval]:
+        """w_j of the chosen experts, (R,) each."""
+        for j in chosen:
+            if layer.weighting == "uniform":
+                yield Interval.of(np.ones(len(logits))) / Interval.of(float(layer.top_k))
+            elif layer.weighting == "rectified":
+                s = self.range(logits.channels(np.array([j])))[:, 0]
+                yield Interval(np.maximum(s.lower, 0), np.maximum(s.upper, 0))
+            else:
+                total = Interval.of(np.zeros(len(logits)))
+                pair = Map(np.array([[1.0, -1.0]]), np.zeros(1))
+                for i in chosen:
+                    total = total + self.range(self.affine(pair, logits.channels(np.array([i, j]))))[:, 0].exp()
+                yield total.inverse()
+
+    def _weighed(self, rows: Rows, weight: Interval) -> Rows:
+        """w·q for a number w per row that is only known to lie in an interval."""
+        middle = (weight.lower + weight.upper) / 2
+        radius = np.maximum(weight.upper - middle, middle - weight.lower) * GROW
+        core, rough = rows.core * middle[:, None, None], rows.rough * np.abs(middle)[:, None, None]
+        scaled = Rows(rows.box, core, rough * GROW + TINY)
+        rounded = Rows(rows.box, core, scaled.rough + ULPS * self._sizes(scaled))
+        return self.known(rounded, radius[:, None] * self.range(rows).magnitude)
+
+    def known(self, rows: Rows, radius: Array) -> Rows:
+        """Anything that is never further than `radius`, (R, n) or less, from q."""
+        away = np.broadcast_to(radius, rows.core[:, 0].shape)
+        return Rows(rows.box, rows.core, rows.rough + np.stack([away, 2 * away], axis=1) * GROW)
+
+    def plus(self, a: Rows, b: Rows) -> Rows:
+        rough = (a.rough + b.rough + ULPS * (self._sizes(a) + self._sizes(b))) * GROW
+        return Rows(a.box, a.core + b.core, rough)
+
+    def placed(self, layer: Layer, state: Rows, written: Rows | None) -> Rows:
+        """carry(h) + scatter(written + shared(h))."""
+        if layer.shared is not None and written is not None:
+            written = self.plus(written, self.net(layer.shared, state.channels(layer.reads)))
+        kept = layer.carries >= 0
+        if written is not None and not kept.any() and np.array_equal(layer.writes, np.arange(len(kept))):
+            return written
+        core, rough = (np.zeros((*part.shape[:2], len(kept))) for part in (state.core, state.rough))
+        core[:, :, kept], rough[:, :, kept] = state.core[:, :, layer.carries[kept]], state.rough[:, :, layer.carries[kept]]
+        out = Rows(state.box, core, rough)
+        if written is not None:
+            both = self.plus(out.channels(layer.writes), written) if kept[layer.writes].any() else written
+            core[:, :, layer.writes], rough[:, :, layer.writes] = both.core, both.rough
+        return out
+
+    def range(self, rows: Rows) -> Interval:
+        """What q lies in, (R, n)."""
+        (low, high), (down, up) = self.vertex_range(rows), self.deviation(rows)
+        lost = ULPS * (np.abs(low) + np.abs(high) + up - down)
+        return Interval(low + down - lost, high + up + lost)
 
 
-def evaluated(map_: Map, size: Array, error: Array, dtype: DTypeLike) -> tuple[Array, Array]:
-    """Bounds of |W·x + b| and of the error of its evaluation, from those of x; ∞ where it may overflow on the way.
-
-    |fl(W·x + b) − (W·x + b)| ≤ γ_{n+1}·(|W|·|x| + |b|) in any order of summation, plus a subnormal number for each operation (R9).
-    """
-    weight, n = np.abs(map_.weight), map_.weight.shape[1] + 1
-    exact, arriving = weight @ size + np.abs(map_.bias), weight @ error
-    lost = arriving + gamma(n, dtype) * (exact + arriving) + n * float(np.finfo(dtype).smallest_subnormal)
-    grow = GROW + 2 * gamma(n)  # for what is rounded here
-    within = grow * (exact + lost) < float(np.finfo(dtype).max)
-    return grow * exact, np.where(within, grow * lost, np.inf)
-
-
-def rounding(layers: Sequence[Layer], embedding: Array | None, size: Array, dtype: DTypeLike) -> tuple[float, float]:
-    """(η, what is added to |f − Ψ|) for evaluation in `dtype` at x = Q·y, computed in float64 and rounded, |y| ≤ size."""
-    error = np.zeros(len(size))
-    if embedding is not None:
-        size = np.abs(embedding) @ size * (GROW + 2 * gamma(embedding.shape[1]))
-        error = gamma(embedding.shape[1]) * size
-    error = GROW * (error + gamma(1, dtype) * (size + error) + float(np.finfo(dtype).smallest_subnormal))
-    error = np.where(size + error < float(np.finfo(dtype).max), error, np.inf)
-    eta, added = 0.0, 0.0
-    for layer in layers:
-        eta = max(eta, float(evaluated(layer.gate, size, error, dtype)[1].max()))
-        each = []
-        for net in layer.nets:
-            state = size[layer.reads], error[layer.reads]
-            for map_ in net.stored:
-                state = evaluated(map_, *state, dtype)
-            each.append(state)
-        size, error = np.max([s for s, _ in each], axis=0), np.max([e for _, e in each], axis=0)
-        added = float(error.max())
-    return eta, added
+def outer(net: Net) -> Map:
+    """What follows the last hidden layer (and the inputs where some pass)."""
+    last = net.maps[-1]
+    if len(net.maps) == 1:
+        return Map(last.weight + net.skip, last.bias)
+    return Map(np.concatenate([last.weight, net.skip], axis=1), last.bias) if net.skip.any() else last

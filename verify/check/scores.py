@@ -8,8 +8,8 @@ import sympy
 from ...atlas import Array, Chart, ExpressionMap
 from ...intervals import Interval
 from ...intervals.patch import Patch
-from .charts import Charts
-from .networks import Flags, Indices
+from .charts import Charts, depths
+from .layers import Flags, Indices
 
 CELLS = 256
 """Boxes of a chart that together enclose its image."""
@@ -121,18 +121,9 @@ def _bump(charts: Charts, chart: Chart, level: float | None) -> ExpressionMap:
     given = chart.partition or chart.bump
     if given is not None:
         return given
-    u, profile, depths = chart.inverse.variables, charts.atlas.partition, []
-    if chart.region is not None:
-        top = sympy.Rational(float(chart.region(chart.domain.center)[0]))
-        depths.append(chart.region.expressions[0].xreplace(dict(zip(chart.region.variables, u, strict=True))) / top)
-    else:
-        for k, (lower, upper) in enumerate(chart.boundary):
-            low, high = sympy.Rational(chart.domain.lower[k]), sympy.Rational(chart.domain.upper[k])
-            part = (u[k] - low) / (high - low)
-            if not (lower and upper):
-                depths.append(1 - (part if lower else 1 - part if upper else 2 * part - 1) ** 2)
+    u, profile = chart.inverse.variables, charts.atlas.partition
     total: sympy.Expr = sympy.Integer(1)
-    for depth in depths:
+    for depth in depths(chart):
         if level is not None or profile.profile == "polynomial":
             total *= sympy.Max(0, depth) ** (1 if level is not None else profile.power)
         else:

@@ -1,0 +1,338 @@
+"""Site by site: what each one is about, found in task and weights, and whether the numbers of the certificate follow (B9, R10).
+
+`Composition` goes through the sites of a certificate in their order. What one may rely on is what was confirmed of those before it: their
+channels are known origins, their values lie in their ranges, and are off by no more than their errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, cast
+
+import numpy as np
+import sympy
+from scipy.linalg import block_diag
+
+from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Tiling
+from ...expressions.parse import real_symbols
+from ...intervals.patch import GROW, Patch
+from .charts import Boxes, Charts
+from .documents import Documents, Site, Value
+from .functions import moves_little, within
+from .layers import Layer
+from .leaves import Failure, Followed, Judge, Subject, extent
+from .rounding import read, rounding
+from .routers import exact_routes
+from .slices import NONE, Origin, Slice, Slicer, without_linear
+from .trees import OUTSIDE, PROVED, UNSETTLED
+
+MOST_DIMENSIONS = 10
+"""Coordinates of boxes that are followed at most: there are 2^d vertices."""
+
+
+class Refused(Exception):
+    """Why a site cannot stand as it is written; `rejected` if something is wrong, else it is only not known."""
+
+    def __init__(self, reason: str, rejected: bool = True) -> None:
+        super().__init__(reason)
+        self.rejected = rejected
+
+
+class Known(NamedTuple):
+    """A component with a confirmed channel."""
+
+    origin: Origin
+    value: Value
+    rounding: dict[str, float]
+
+
+class Composition:
+    """All sites of a certificate."""
+
+    def __init__(self, found: Documents) -> None:
+        self.found, self.graph = found, found.graph
+        self.slicer = Slicer(found.inputs, found.layers)
+        matrices = [np.eye(n.base_dimension) if n.domain.embedding is None else n.domain.embedding for n in self.graph.inputs]
+        self.embedding: Array = block_diag(*matrices)
+        self.known: dict[str, Known] = {}
+        self.expressions: dict[str, sympy.Expr] = dict(real_symbols(self.graph.coordinates))
+        """Every component in terms of coordinates, components with a channel, and components of blocks without one."""
+        self.folded: dict[str, Block] = {}
+        self.fates: list[Failure | None] = []
+        self.boxes = 0
+        self.added: dict[tuple[str, str], float] = {}
+        """(site, dtype) ↦ what rounding may add to its channels."""
+        self.functions: dict[str, list[ExpressionMap]] = {}
+        """Site ↦ the functions of its pieces where these are boxes."""
+
+    def check(self, covered: set[str], followed: set[str]) -> Iterator[Failure]:
+        """Whatever is wrong or open, site by site, up to the first one that is rejected. `covered` and `followed`: sites about whose
+        edges and scores something is claimed.
+        """
+        for site in self.found.sites:
+            try:
+                failures = list(self._site(site, site.name in covered, site.name in followed))
+            except Refused as why:
+                yield Failure(why.rejected, f"{site.name[:80]}: {why}" if not self.found.manifold else str(why))
+                return
+            yield from failures
+            if failures or any(fate is not None and fate.rejected for fate in self.fates):
+                return
+
+    def _site(self, site: Site, covered: bool, followed: bool) -> Iterator[Failure]:
+        node = self._node(site)
+        self._write_out(node)
+        part = self._slice(site)
+        subject, self.functions[site.name] = self._subject(site, node, part)
+        judge = Judge(subject._replace(covered=covered))
+        if any(not site.bound >= tree.largest for tree in site.trees):
+            raise Refused("its bound is below that of a leaf")
+        failures = list(self._rounded(site, judge, part.layers))
+        yield from failures
+        if failures:
+            return
+        fates, count = judge.settle(site.trees)
+        if followed and site.scores is not None and not any(fate is not None and fate.rejected for fate in fates):
+            scored = Judge(subject._replace(bound=site.scores.bound), Followed(site.scores.level, site.scores.least))
+            more, again = scored.settle(site.followed)
+            fates, count = fates + more, count + again
+        self.fates, self.boxes = self.fates + fates, self.boxes + count
+        self._values(site, judge)
+
+    def _node(self, site: Site) -> Block | Combine:
+        """The node of a site, about which nothing was said yet."""
+        node = next((node for node in self.graph.nodes if node.name == site.name), None)
+        if not isinstance(node, Block if site.kind == "block" else Combine) or node.components != site.components:
+            raise Refused(f"the task has no {site.kind} of this name with components {site.components}")
+        if site.name in self.functions:
+            raise Refused("it is there twice")
+        if site.eta < 0 or not np.isfinite(site.eta) or len(site.pieces) != len(site.trees):
+            raise Refused("η, or the number of its trees, is none")
+        return node
+
+    def _write_out(self, until: Block | Combine | None) -> None:
+        """Express all nodes before this one that are no sites: combinations by what they read, blocks as folded into the read-out."""
+        names = {site.name for site in self.found.sites if not site.folded}
+        for node in self.graph.order:
+            if node is until:
+                return
+            if isinstance(node, Combine) and node.name not in names and node.components[0] not in self.expressions:
+                self.expressions |= dict(zip(node.components, self._expanded(node), strict=True))
+            elif isinstance(node, Block) and node.name not in names:
+                self.folded |= dict.fromkeys(node.components, node)
+                self.expressions |= real_symbols(node.components)
+
+    def _expanded(self, node: Combine) -> list[sympy.Expr]:
+        """A combination written out."""
+        if missing := [name for name in node.reads if name not in self.expressions]:
+            raise Refused(f"it reads {missing[0]}, of which nothing was confirmed")
+        into = {symbol: self.expressions[str(symbol)] for symbol in node.function.variables}
+        return [expression.xreplace(into) for expression in node.function.expressions]
+
+    def _slice(self, site: Site) -> Slice:
+        """What computes the site's channels; of a folded block without what is linear in earlier values."""
+        (last, *more) = {layer for layer, _ in site.channels} or {-1}
+        outputs = tuple((len(self.found.layers), c) for c in range(self.graph.outputs))
+        final = site.folded or site.name == self.graph.output
+        if more or len(site.channels) != len(outputs if site.folded else site.components) or (final and site.channels != outputs):
+            raise Refused("its channels are not those of one layer, one a component")
+        if not final and not all(layer > 0 and self.slicer.has((layer, c)) for layer, c in site.channels):
+            raise Refused("one of its channels is not computed where it is said to be")
+        part = self.cut(last, [c for _, c in site.channels], site.charts)
+        if site.folded:
+            part, _ = self.stripped(part)
+        if not set(part.reads) <= site.reads or not all(self.slicer.has(origin) for origin in site.reads):
+            raise Refused(f"its channels are computed from {sorted(set(part.reads) - site.reads)[:4]} too, or from what is not there")
+        names = self.found.layers[last - 1].names if part.layers[-1].gate is not None else ("all",)
+        if site.winners != names:
+            raise Refused(f"its winners are {str(site.winners)[:80]}, those of the layer {str(names)[:80]}")
+        return part
+
+    def cut(self, last: int, channels: Sequence[int], gated: bool) -> Slice:
+        return self.slicer.slice(last, channels, {known.origin for known in self.known.values()}, gated)
+
+    def stripped(self, part: Slice) -> tuple[Slice, dict[str, Array]]:
+        """The slice without what is linear in components with a channel, and their weights in its outputs."""
+        weights = {}
+        for name, known in self.known.items():
+            if known.origin in part.reads:
+                weights[name], part = without_linear(part, part.reads.index(known.origin))
+        return part, weights
+
+    def matrix(self, part: Slice, variables: Sequence[str]) -> Array:
+        """What each number that a slice reads is, as a combination of the variables, (reads, variables)."""
+        place = {self.known[name].origin: n for n, name in enumerate(variables) if name in self.known}
+        matrix = np.zeros((len(part.reads), len(variables)))
+        for row, origin in zip(matrix, part.reads, strict=True):
+            if origin in place:
+                row[place[origin]] = 1.0
+                continue
+            needed = np.flatnonzero(self.embedding[origin[1]]) if origin[0] == 0 else NONE
+            names = [self.graph.coordinates[k] for k in needed]
+            if origin[0] != 0 or not set(names) <= set(variables):
+                raise Refused(f"the network reads {origin} there, which is nothing that it is about", rejected=False)
+            row[[variables.index(name) for name in names]] = self.embedding[origin[1], needed]
+        return matrix
+
+    def _subject(self, site: Site, node: Block | Combine, part: Slice) -> tuple[Subject, list[ExpressionMap]]:
+        """What the leaves of a site are about, and the functions of its pieces where these are boxes."""
+        whole = self._expanded(node) if isinstance(node, Combine) else []
+        variables = node.reads if isinstance(node, Block) else tuple(sorted({str(s) for e in whole for s in e.free_symbols}))
+        known = {name for name in variables if name in self.known}
+        if site.variables != variables or len(site.moves) != len(variables) or not known | set(self.graph.coordinates) >= set(variables):
+            raise Refused(f"its variables are {str(site.variables)[:80]}, but it reads {str(variables)[:80]}, or they are not known yet")
+        errors = np.array([self.known[name].value.error if name in known else 0.0 for name in variables])
+        if not (np.isfinite(site.moves) & (site.moves >= errors)).all():
+            raise Refused(f"what it reads may be off by {errors}, not by {site.moves}")
+        matrix = self.matrix(part, variables)
+        routes, functions = None, []
+        if isinstance(node, Block) and not node.domain.exclusive:
+            domain: Charts | Boxes = (charts := Charts(self._atlas(site, node)))
+            truth = self._truth(site, node, charts)
+        else:
+            if isinstance(node, Block):
+                tiling, functions = cast(Tiling, node.domain), [self._after(site, node.local(i)) for i in range(len(node))]
+                self._inside(site, tiling)
+                routes = exact_routes(part, matrix, tiling, bool(site.moves.any()))
+            else:
+                lower, upper = zip(*(self._range(name) for name in variables), strict=True)
+                tiling = Tiling.whole(Box(lower, upper), variables)
+                functions = [ExpressionMap(tuple(real_symbols(variables).values()), tuple(whole))]
+            self._roots(site, tiling)
+            roots = np.stack([tree.root for tree in site.trees], axis=1)
+            domain = boxes = Boxes(tiling.names, roots[0], roots[1])
+            if site.routes is not None and site.routes != routes:
+                raise Refused(f"its gate is not shown to route as {str(site.routes)[:80]} says")
+            routes = site.routes
+
+            def truth(p: int, u: Patch, y: Patch) -> Patch:
+                return boxes.map(functions[p], u)
+
+        if tuple(name for name, _ in site.pieces) != domain.names or [n for _, n in site.pieces] != [len(t.tags) for t in site.trees]:
+            raise Refused("its pieces are not those of the task, each with its number of boxes")
+        if domain.dimension > MOST_DIMENSIONS:
+            raise Refused(f"functions of {domain.dimension} coordinates are not followed, {MOST_DIMENSIONS} are", rejected=False)
+        prefix = "" if self.found.manifold else f"{site.name}/"
+        embedding = None if np.array_equal(matrix, np.eye(*matrix.shape)) and len(matrix) == matrix.shape[1] else matrix
+        # Boxes of the variables hold all that may be read in their place.
+        moves = site.moves if site.charts else 0 * site.moves
+        return Subject(prefix, domain, part.layers, embedding, moves, truth, routes, site.eta, site.bound), functions
+
+    def _atlas(self, site: Site, block: Block) -> Atlas:
+        """The charts that the site is about; its trees have to fill their domains."""
+        atlas = block.task.atlas
+        if len(site.trees) != len(atlas.parametrising) or not site.charts or site.routes is not None:
+            raise Refused("it has not one tree for every chart, or says how pieces are routed")
+        domains = [np.array([chart.domain.lower, chart.domain.upper]) for chart in atlas.parametrising]
+        for trees in (site.trees, *([site.followed] if site.scores is not None else ())):
+            for chart, domain, tree in zip(atlas.parametrising, domains, trees, strict=True):
+                if not np.array_equal(tree.root, domain):
+                    raise Refused(f'the root box of chart "{chart.name}" is not its domain')
+        return atlas
+
+    def _truth(self, site: Site, block: Block, charts: Charts) -> Callable[[int, Patch, Patch], Patch]:
+        """The block's function on boxes of coordinates of a chart."""
+        target = block.task.target
+        if isinstance(target, ExpressionTarget):
+            function = self._after(site, target.function)
+            return lambda p, u, y: charts.map(function, y)
+        assert isinstance(target, ChartTarget)
+        functions = [self._after(site, local) for local in target.functions]
+        return lambda p, u, y: charts.map(functions[p], u)
+
+    def _after(self, site: Site, function: ExpressionMap) -> ExpressionMap:
+        """A block's function; of a folded block with what is left of the read-out after it."""
+        if not site.folded:
+            return function
+        into = dict(zip(real_symbols(site.components).values(), function.expressions, strict=True))
+        left, blocks = self.left()
+        if blocks != {site.name}:
+            raise Refused(f"it is called folded into a read-out that mixes {sorted(blocks)} with other things")
+        return ExpressionMap(function.variables, tuple(e.xreplace(into) for e in left))
+
+    def left(self) -> tuple[list[sympy.Expr], set[str]]:
+        """The output with 0 for every component that has a channel, and the names of the blocks that are left in it."""
+        self._write_out(None)
+        whole = [self.expressions[name] for name in self.graph[self.graph.output].components]
+        nothing = {symbol: sympy.Integer(0) for symbol in real_symbols(list(self.known)).values()} if self.known else {}
+        left = [e.xreplace(nothing) for e in whole]
+        names = {str(s) for e in left for s in e.free_symbols}
+        if other := names - set(self.folded):
+            raise Refused(f"the output has {sorted(other)[0]} in it, which is no component of a site", rejected=False)
+        return left, {self.folded[name].name for name in names}
+
+    def _range(self, name: str) -> tuple[float, float]:
+        """What a coordinate of a box, or a component with a channel, lies in."""
+        if name in self.known:
+            return self.known[name].value.lower, self.known[name].value.upper
+        for node in self.graph.inputs:
+            if name in node.components and node.box is not None:
+                k = node.components.index(name)
+                return node.box.lower[k], node.box.upper[k]
+        raise Refused(f"{name} is a coordinate of a manifold, which it reads directly", rejected=False)
+
+    def _inside(self, site: Site, tiling: Tiling) -> None:
+        """Whether all that a block on pieces may read lies in its pieces."""
+        for name, low, high in zip(site.variables, tiling.domain.lower, tiling.domain.upper, strict=True):
+            least, most = self._range(name)
+            if not (low <= least and most <= high):
+                raise Refused(f"{name} may be anywhere in [{least:.6g}, {most:.6g}], the pieces fill [{low:.6g}, {high:.6g}]")
+
+    def _roots(self, site: Site, tiling: Tiling) -> None:
+        """The roots of a tiling's trees hold their pieces, widened on the outside by what is read amiss."""
+        if site.charts or site.scores is not None or len(site.trees) != len(tiling):
+            raise Refused("it has not one tree for every piece, or is called one on charts")
+        outer = np.array([tiling.domain.lower, tiling.domain.upper])
+        for tree, low, high in zip(site.trees, tiling.lower, tiling.upper, strict=True):
+            wide = site.moves > 0
+            low = np.where(wide & (low == outer[0]), np.nextafter(low - site.moves, -np.inf), low)
+            high = np.where(wide & (high == outer[1]), np.nextafter(high + site.moves, np.inf), high)
+            if not ((tree.root[0] <= low) & (tree.root[1] >= high)).all():
+                raise Refused("the root box of a piece does not hold it, with what may be read amiss")
+
+    def _rounded(self, site: Site, judge: Judge, layers: tuple[Layer, ...]) -> Iterator[Failure]:
+        """Whether η and the numbers for evaluation in floats leave as much room as rounding may take."""
+        boxes = [(tree.lower[tree.tags == PROVED], tree.upper[tree.tags == PROVED]) for tree in site.trees]
+        size = extent(judge.domain, boxes) + judge.subject.moves
+        for dtype in sorted({"float64", self.found.dtype}):
+            computed = np.array([self.known[name].rounding[dtype] if name in self.known else 0.0 for name in site.variables])
+            eta, added = rounding(layers, read(judge.subject.matrix, size, computed, dtype), dtype)
+            most = float(added.max())
+            self.added[site.name, dtype] = most
+            where = "" if self.found.manifold else f"{site.name}: "
+            if not eta <= site.eta:
+                yield Failure(True, f"{where}η = {site.eta:.6g} is below what rounding in {dtype} may change a logit by, {eta:.6g}")
+            if not most <= site.rounding.get(dtype, -1.0):
+                yield Failure(True, f"{where}rounding in {dtype} may add {most:.6g}, not {site.rounding.get(dtype)}")
+
+    def _values(self, site: Site, judge: Judge) -> None:
+        """The numbers that later sites rely on."""
+        if self.found.schema == 1 or site.folded:
+            return
+        if tuple(value.component for value in site.values) != site.components:
+            raise Refused("its values are not those of its components")
+        finite = all(np.isfinite(value.error) for value in site.values)
+        needed: Array = site.bound + np.array([value.spread for value in site.values]) + site.rounding["float64"]
+        if not (needed * GROW <= [value.error for value in site.values]).all():
+            raise Refused(f"the errors of its values are below {needed}, what its bound, spread and rounding add up to", rejected=finite)
+        lower, upper = (np.array([getattr(value, end) for value in site.values]) for end in ("lower", "upper"))
+        for p, tree in enumerate(site.trees):
+            rows = tree.tags != OUTSIDE if self.functions[site.name] else (tree.tags == PROVED) | (tree.tags == UNSETTLED)
+            if not within(partial(judge.truth, p), tree.lower[rows], tree.upper[rows], lower, upper):
+                raise Refused("its values are not shown to lie between the bounds given", rejected=False)
+        self.check_spread(site, [value.spread for value in site.values])
+        for value, origin in zip(site.values, site.channels, strict=True):
+            self.known[value.component] = Known(origin, value, dict(site.rounding))
+        self.expressions |= real_symbols(site.components)
+
+    def check_spread(self, site: Site, stated: Sequence[float]) -> None:
+        """How much the function on boxes may change with what is read."""
+        functions = self.functions[site.name]
+        if not functions or not site.moves.any():
+            return
+        node = self.graph[site.name]
+        tiling = cast(Tiling, node.domain) if isinstance(node, Block) else None
+        roots = [tree.root for tree in site.trees]
+        if not moves_little(functions, roots, tiling, site.moves, np.array(stated)):
+            raise Refused(f"the function is not shown to change by at most {stated} where what it reads is off by {site.moves}", False)

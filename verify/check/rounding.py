@@ -1,0 +1,110 @@
+"""What evaluation in floats adds to a network in real arithmetic, bounded layer by layer (R9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ...atlas import Array
+from ...intervals.patch import GROW
+from .layers import Indices, Layer, Map, Net
+from .networks import gamma
+
+ELEMENTARY = 8
+"""Units in the last place to which exp is trusted in either dtype."""
+
+
+class Sized(NamedTuple):
+    """|x| ≤ size and |computed x − x| ≤ error, channel by channel."""
+
+    size: Array
+    error: Array
+
+    def of(self, channels: Indices) -> Sized:
+        return Sized(self.size[channels], self.error[channels])
+
+    def within(self, dtype: DTypeLike) -> Sized:
+        """With ∞ for the error of what may overflow on the way."""
+        return Sized(self.size, np.where(GROW * (self.size + self.error) < float(np.finfo(dtype).max), self.error, np.inf))
+
+
+def largest(parts: Sequence[Sized]) -> Sized:
+    return Sized(np.max([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0))
+
+
+def evaluated(map_: Map, x: Sized, dtype: DTypeLike) -> Sized:
+    """|fl(W·x + b) − (W·x + b)| ≤ γ_{n+1}·(|W|·|x| + |b|) in any order of summation, plus a subnormal number for each operation."""
+    weight, n = np.abs(map_.weight), map_.weight.shape[1] + 1
+    exact, arriving = weight @ x.size + np.abs(map_.bias), weight @ x.error
+    lost = arriving + gamma(n, dtype) * (exact + arriving) + n * float(np.finfo(dtype).smallest_subnormal)
+    grow = GROW + 2 * gamma(n)  # for what is rounded here
+    return Sized(grow * exact, grow * lost).within(dtype)
+
+
+def through(net: Net, x: Sized, dtype: DTypeLike) -> Sized:
+    for map_ in net.stored:
+        x = evaluated(map_, x, dtype)
+    return x
+
+
+def added(a: Sized, b: Sized, dtype: DTypeLike) -> Sized:
+    """One rounded sum."""
+    size, error = a.size + b.size, a.error + b.error
+    return Sized(GROW * size, GROW * (error + gamma(1, dtype) * (size + error))).within(dtype)
+
+
+def read(embedding: Array | None, size: Array, computed: Array, dtype: DTypeLike) -> Sized:
+    """x = Q·z, |z_k| ≤ size, computed in float64 and rounded, where a row that copies one z_k arrives within `computed` of it."""
+    error = computed.copy()
+    if embedding is not None:
+        copied, n = np.abs(embedding) @ computed, embedding.shape[1]
+        size = np.abs(embedding) @ size * (GROW + 2 * gamma(n))
+        error = copied + gamma(n) * size
+    error = GROW * (error + gamma(1, dtype) * (size + error) + float(np.finfo(dtype).smallest_subnormal))
+    return Sized(size, error).within(dtype)
+
+
+def rounding(layers: Sequence[Layer], x: Sized, dtype: DTypeLike) -> tuple[float, Array]:
+    """(η, what is added to each channel behind the last layer) for evaluation in `dtype` of what the layers read."""
+    eta = 0.0
+    for layer in layers:
+        logits = None if layer.gate is None else through(layer.gate, x.of(layer.sees), dtype)
+        eta = eta if logits is None else max(eta, float(logits.error.max()))
+        size, error = np.zeros(len(layer.carries)), np.zeros(len(layer.carries))
+        kept = layer.carries >= 0
+        size[kept], error[kept] = x.of(layer.carries[kept])
+        if layer.nets:
+            out = largest([through(net, x.of(layer.reads), dtype) for net in layer.nets])
+            if logits is not None and not layer.unit:
+                out = weighed(layer, logits, out, dtype)
+            if layer.shared is not None:
+                out = added(out, through(layer.shared, x.of(layer.reads), dtype), dtype)
+            both = kept[layer.writes]
+            summed = added(Sized(size, error).of(layer.writes), out, dtype)
+            size[layer.writes] = np.where(both, summed.size, out.size)
+            error[layer.writes] = np.where(both, summed.error, out.error)
+        x = Sized(size, error)
+    return eta, x.error
+
+
+def weighed(layer: Layer, logits: Sized, out: Sized, dtype: DTypeLike) -> Sized:
+    """Σ_k w_k·q_k over K experts, |q_k| ≤ `out`; for one set of K, whichever it is.
+
+    Weights: 1/K, rounded once; σ(s_k), as far off as s_k; exp(s_k − max)/Σ, whose exponents are off by at most twice the error of a logit
+    and a rounding of each difference, and which add up to 1.
+    """
+    K, u, eta = layer.top_k, gamma(1, dtype), float(logits.error.max())
+    largest_logit = float((logits.size + logits.error).max())
+    whole, wrong = 1.0, u
+    if layer.weighting == "rectified":
+        whole, wrong = K * largest_logit, K * eta
+    elif layer.weighting == "softmax":
+        off = 2 * (2 * eta + 2 * u * largest_logit) + 4 * float(np.finfo(dtype).smallest_subnormal)
+        wrong = np.expm1(min(off, 700.0)) + (1 + np.expm1(min(off, 700.0))) * gamma(K + 3 + 4 * ELEMENTARY, dtype)
+    tiny = 4 * K * float(np.finfo(dtype).tiny)
+    reach = out.size + out.error
+    error = whole * out.error + (wrong + tiny) * reach + gamma(K + 1, dtype) * (whole + wrong) * reach + tiny
+    return Sized(GROW**2 * whole * out.size, GROW**2 * error).within(dtype)
