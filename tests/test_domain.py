@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from atlasmoe import Atlas, Box, Input, Tiling, builtin
 from atlasmoe.atlas import Domain
+from atlasmoe.expressions import box_cells
 
 DOMAINS = {
     "circle": builtin("circle", charts=5),
@@ -78,3 +79,18 @@ def test_a_box_is_a_tiling_of_one_piece_named_like_its_input() -> None:
     assert node.box == node.manifold
     assert Input("s", DOMAINS["circle"]).box is None
     assert isinstance(Input("s", DOMAINS["circle"]).domain, Atlas)
+
+
+def test_cells_fill_a_box_without_overlap() -> None:
+    box = Box((0, -1, 2), (1, 3, 2.5))
+    lower, upper = box.cells(100)
+    assert lower.shape == upper.shape == (64, 3)
+    assert np.isclose(np.prod(upper - lower, axis=1).sum(), np.prod(box.widths))
+    assert (lower.min(0) == box.lower).all()
+    assert (upper.max(0) == box.upper).all()
+    middle = (lower + upper) / 2
+    assert (((lower <= middle[:, None]) & (middle[:, None] <= upper)).all(-1).sum(1) == 1).all()
+    flat = box_cells((0, 1), (1, 1), 8)
+    assert flat[0].shape == (8, 2)
+    assert (flat[0][:, 1] == 1).all()
+    assert [side.tolist() for side in Box((0,) * 64, (1,) * 64).cells(4096)] == [[[0.0] * 64], [[1.0] * 64]]

@@ -182,7 +182,7 @@ class Block:
         """The domain, if it has charts that overlap (Theorem 5.2)."""
         return self.domain if isinstance(self.domain, Atlas) else None
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether one map of the coordinates read is the subtask everywhere."""
         if not self.subtasks:
