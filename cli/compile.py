@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import DEFAULT_EPSILON, absolute_epsilon, force_option, json_option, max_width_option, routings, seed_option
+from .options import DEFAULT_EPSILON, absolute_epsilon, by_block, force_option, json_option, max_width_option, seed_option
 from .output import print_json, print_model
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 @click.option(
     "--theorem",
     metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="4.8, 4.9 (affine charts), affine (one layer, on balls); 5.2, 5.3 (task graphs); or auto.",
+    multiple=True,
+    default=["auto"],
+    show_default="auto",
+    help="Of blocks on charts: 4.8, 4.9 (affine charts), affine (balls); 5.2, 5.3 (all blocks on charts, or on pieces); or auto."
+    " For some blocks of a task graph: BLOCK=NAME, and again or after a comma.",
 )
 @click.option(
     "--routing",
@@ -38,10 +40,17 @@ if TYPE_CHECKING:
     multiple=True,
     default=["auto"],
     show_default="auto",
-    help="theorem, multiplicity, plateau, hinge, or auto; for some blocks of a task graph: BLOCK=NAME, and again or after a comma.",
+    help="Of blocks on charts: theorem, multiplicity, plateau, hinge, or auto; for some blocks like --theorem.",
 )
 @click.option(
     "--depth", metavar="NAME", default="paper", show_default=True, help="Of a task graph of L blocks: paper (2L layers), L+1, or L."
+)
+@click.option(
+    "--form",
+    metavar="NAME",
+    default="paper",
+    show_default=True,
+    help="paper, the theorems' class, or residual: channels pass beside experts.",
 )
 @click.option("--dtype", metavar="NAME", default="float64", show_default=True, help="float64 or float32, of the weights as exported.")
 @max_width_option
@@ -51,11 +60,14 @@ if TYPE_CHECKING:
 @seed_option
 @force_option
 @json_option
-def compile(spec: str, output: Path, routing: tuple[str, ...], force: bool, as_json: bool, **choices: Any) -> None:
+def compile(
+    spec: str, output: Path, theorem: tuple[str, ...], routing: tuple[str, ...], force: bool, as_json: bool, **choices: Any
+) -> None:
     """Compile SPEC into a model folder: weights, ledger, model card."""
     from ..atlas.spec import load_task
 
-    model, path = build(load_task(spec), output, force, {**choices, "routing": routings(routing)})
+    choices |= {"theorem": by_block("--theorem", theorem), "routing": by_block("--routing", routing)}
+    model, path = build(load_task(spec), output, force, choices)
     if as_json:
         print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})
     else:

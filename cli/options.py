@@ -33,8 +33,8 @@ def figure_option(what: str) -> Callable[[Callable[..., None]], Callable[..., No
     return click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help=what)
 
 
-def routings(given: Sequence[str]) -> str | dict[str, str]:
-    """What --routing says: one router for all blocks, or one for each block that it names, `block=NAME`.
+def by_block(option: str, given: Sequence[str]) -> str | dict[str, str]:
+    """What an option of blocks says: one name for all of them, or one for each block that it names, `BLOCK=NAME`.
 
     Raises `InvalidArgument` for a mixture of both, and for a block that is named twice.
     """
@@ -44,12 +44,10 @@ def routings(given: Sequence[str]) -> str | dict[str, str]:
     pairs = [tuple(part.strip() for part in entry.split("=", 1)) for entry in entries]
     wrong = [entry for entry, pair in zip(entries, pairs, strict=True) if len(pair) != 2 or not all(pair)]
     if wrong:
-        raise InvalidArgument(
-            f"--routing {wrong[0]!r}: give one router for all blocks, like hinge, or one for each, like base=hinge,arm=faces"
-        )
+        raise InvalidArgument(f"{option} {wrong[0]!r}: give one name for all blocks, or one for each, like base=hinge,arm=plateau")
     chosen = {pair[0]: pair[1] for pair in pairs}
     if len(chosen) != len(pairs):
-        raise InvalidArgument(f"--routing {', '.join(given)}: a block is named twice")
+        raise InvalidArgument(f"{option} {', '.join(given)}: a block is named twice")
     return chosen
 
 
@@ -57,7 +55,8 @@ def absolute_epsilon(epsilon: str, task: ManifoldTask | TaskGraph) -> float:
     """ε as a number; a percentage is of max f − min f on M, sampled, of the component where that is largest."""
     import numpy as np
 
-    from ..atlas import TaskGraph
+    from ..atlas.graph import as_graph
+    from ..verify.sample.product import Product
 
     try:
         value = float(epsilon.removesuffix("%"))
@@ -65,10 +64,11 @@ def absolute_epsilon(epsilon: str, task: ManifoldTask | TaskGraph) -> float:
         raise InvalidArgument(f"--epsilon {epsilon!r} is neither a number nor a percentage like 1%") from None
     if not epsilon.endswith("%"):
         return value
-    if isinstance(task, TaskGraph):
-        values = task.evaluate(task.sample(max(RANGE_SAMPLES, 16 * task.subtasks), 0, low_discrepancy=True))
-    else:
-        values = task.evaluate(task.atlas.sample(max(RANGE_SAMPLES, 16 * len(task.atlas.parametrising)), 0, low_discrepancy=True))
+    graph = as_graph(task)
+    product = Product(graph, np.dtype(float))
+    count = max(RANGE_SAMPLES, 16 * sum(len(block.domain.parametrising) for block in graph.blocks))
+    points = product.sample(count, 0, low_discrepancy=True)
+    values = graph.evaluate(points.ambient, product.split(points))
     values = values[np.isfinite(values).all(1)]
     spread = float(np.ptp(values, axis=0).max()) if len(values) else 0.0
     if not spread > 0:

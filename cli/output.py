@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FILE_COLUMNS = 100
 """Width of tables where standard output is no terminal."""
+MOST_TRIED = 8
+"""Routers that were tried and left, of which a terminal hears."""
 
 
 def check_figure_path(figure: Path | None) -> None:
@@ -42,9 +44,12 @@ def print_model(model: Model, path: Path) -> None:
         click.echo(model.ledger.root.note)
     if "why" in model.facts:
         click.echo(f"theorem {model.facts['theorem']}: {model.facts['why']}")
-    for attempt in model.facts.get("tried", ()):
+    tried = model.facts.get("tried", ())
+    for attempt in tried[:MOST_TRIED]:
         where = "" if model.design.alone else f"{attempt['block']}: "
         click.echo(f"{where}{attempt['router']} was tried and left: {attempt['why']}")
+    if len(tried) > MOST_TRIED:
+        click.echo(f"and {len(tried) - MOST_TRIED} more were tried and left; the model card has them all")
     click.echo(f"model: {path}")
 
 

@@ -15,6 +15,7 @@ from .output import check_figure_path, print_json, print_rich
 @click.command(name="plan", short_help="How many experts, how wide? Predicted, for each E, before anything is built.")
 @click.argument("spec", type=click.Path())
 @click.option("--epsilon", metavar="E", default=DEFAULT_EPSILON, show_default=True, help="Largest error allowed, as in compile.")
+@click.option("--block", metavar="NAME", help="Of a task graph: the block on charts to plan, within its share of the error.")
 @click.option("--experts", metavar="E,E,…", help="Numbers of experts to try. Default: doublings from the least that will do.")
 @max_width_option
 @click.option("--batch", type=int, metavar="N", help="Inputs per call, for the latency.")
@@ -23,15 +24,15 @@ from .output import check_figure_path, print_json, print_rich
 @figure_option("Draw the frontier into this PNG.")
 @json_option
 def plan(spec: str, epsilon: str, experts: str | None, build: bool, figure: Path | None, as_json: bool, **choices: Any) -> None:
-    """Predict what reaches ε on the manifold of SPEC: for each number of experts the width, its costs and the error to expect."""
-    from ..atlas import ManifoldTask
+    """Predict what reaches ε on the manifold of SPEC, or of one block of it.
+
+    For each number of experts: the width, its costs and the error to expect.
+    """
     from ..atlas.spec import load_task
     from ..constructions.plan import plan as predict
 
     check_figure_path(figure)
     task = load_task(spec)
-    if not isinstance(task, ManifoldTask):
-        raise InvalidArgument(f"a plan is for one manifold, and {task.name} is a task graph; plan for the manifold of one of its blocks")
     listed = None if experts is None else _counts(experts)
     given = {name: value for name, value in choices.items() if value is not None}
     frontier = predict(task, absolute_epsilon(epsilon, task), experts=listed, **given)

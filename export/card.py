@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ..atlas import Box, CallableTarget, ExpressionTarget, ManifoldTask, Target, TaskGraph
+from ..atlas import CallableTarget, ExpressionTarget, ManifoldTask, Target, TaskGraph
+from ..atlas.graph import as_graph
 from ..moe import Claim, Model
 
 LONGEST_FORMULA = 200
@@ -17,16 +18,16 @@ MOST_DIGITS = 10**24
 
 def model_card(model: Model) -> str:
     """Markdown with YAML front matter: what is approximated, by which theorem, how large, how well, and how to load it."""
-    network, facts, task = model.network, model.facts, model.task
-    root = model.ledger.root
-    sampled = task.sample(1, seed=0)[0] if isinstance(task, TaskGraph) else task.atlas.sample(1, seed=0).ambient[0]
+    network, facts, graph = model.network, model.facts, as_graph(model.task)
+    root, sampled = model.ledger.root, graph.sample(1, seed=0)[0]
     point = ", ".join(f"{v:.6g}" for v in sampled[:4]) + (", …" if len(sampled) > 4 else "")
-    widths = " / ".join("×".join(map(str, _widest(layer))) for layer in (la.experts for la in network.layers))
+    widths = " / ".join("×".join(map(str, _widest(layer.experts))) for layer in network.layers)
     sizes = {
         "theorem": facts.get("theorem", "–"),
         "routing": facts.get("routing", "–"),
-        **_counts(model),
+        **_counts(model, graph),
         "layers": len(network.layers),
+        "form": model.design.form,
         "m (the theorem's width)": facts.get("m", "–"),
         "true hidden widths, layer by layer": widths,
         "parameters stored": f"{network.parameters:,}",
@@ -36,19 +37,19 @@ def model_card(model: Model) -> str:
     }
     return f"""---
 library_name: atlasmoe
-model_name: {json.dumps(model.task.name)}
+model_name: {json.dumps(graph.name)}
 tags: [mixture-of-experts, function-approximation, manifold, relu, atlasmoe]
 ---
 
-# {_inline(task.name)}
+# {_inline(graph.name)}
 
-A mixture of experts, compiled and not trained, for {_described_graph(task) if isinstance(task, TaskGraph) else _described(task)}
-Every input runs through one expert per layer.
+A mixture of experts, compiled and not trained, for {_described(graph)}
+{_run(model)}
 
 | | |
 |---|---|
 {_rows(sizes)}
-
+{_tried(model)}
 ## How good it is
 
 Claimed: {_inline(root.statement)}; {_bound(root)}.
@@ -73,31 +74,48 @@ Inputs: {_names(network.inputs)}. Outputs: {_names(network.outputs)}.
 """
 
 
-def _counts(model: Model) -> dict[str, object]:
-    """How many experts, and for a graph how many pieces they have together."""
-    if not isinstance(model.task, TaskGraph):
-        return {"experts E": len(model.network.layers[-1])}
-    pieces = model.task.pieces
+def _counts(model: Model, graph: TaskGraph) -> dict[str, object]:
+    """How many experts, and of several blocks how many pieces they have together."""
+    if model.design.alone:
+        return {"experts E": graph.subtasks}
+    pieces = graph.pieces
     return {
-        "blocks L": len(model.task.blocks),
-        "experts, all blocks": model.task.subtasks,
+        "blocks L": len(graph.blocks),
+        "experts, all blocks": graph.subtasks,
         "pieces, ∏ E_l": f"{pieces:,}" if pieces < MOST_DIGITS else f"about 10^{len(str(pieces)) - 1}",
     }
 
 
-def _described(task: ManifoldTask) -> str:
+def _described(graph: TaskGraph) -> str:
+    """What is approximated, in a sentence."""
+    given = graph.blocks[0].given if graph.blocks else None
+    return _function(given) if given is not None else _composed(graph)
+
+
+def _function(task: ManifoldTask) -> str:
     atlas = task.atlas
     manifold = f"a {atlas.dimension}-dimensional manifold in R^{atlas.ambient_dimension} with {len(atlas)} charts"
     return f"the function {_formula(task.target)}\non {manifold}."
 
 
-def _described_graph(task: TaskGraph) -> str:
-    """Inputs and blocks in a sentence."""
-    inputs = ", ".join(f"`{_inline(i.name)}` ({'box' if isinstance(i.manifold, Box) else 'manifold'})" for i in task.inputs[:MOST_NODES])
-    more = ", …" if len(task.inputs) > MOST_NODES else ""
-    blocks, combines = len(task.blocks), len(task.combines)
+def _composed(graph: TaskGraph) -> str:
+    inputs = ", ".join(f"`{_inline(i.name)}` ({'manifold' if i.box is None else 'box'})" for i in graph.inputs[:MOST_NODES])
+    more = ", …" if len(graph.inputs) > MOST_NODES else ""
+    blocks, combines = len(graph.blocks), len(graph.combines)
     parts = f"{blocks} block{'s'[: blocks != 1]} and {combines} combination{'s'[: combines != 1]}"
-    return f"a task graph of {parts}\non the product of {inputs}{more} in R^{task.ambient_dimension}; see `task.toml`."
+    return f"a task graph of {parts}\non the product of {inputs}{more} in R^{graph.ambient_dimension}; see `task.toml`."
+
+
+def _run(model: Model) -> str:
+    """How many experts an input meets."""
+    counts = [layer.top_k + (layer.shared is not None) for layer in model.network.layers]
+    return f"Every input runs through {'one expert' if set(counts) == {1} else f'{max(counts)} experts at most'} per layer."
+
+
+def _tried(model: Model) -> str:
+    """The routers that were tried and left, with why."""
+    lines = [f"- block `{_inline(t['block'])}`, {t['router']}: {_inline(t['why'])}" for t in model.facts.get("tried", ())]
+    return "\n".join(["", "## What was tried, and left", "", *lines, ""]) if lines else ""
 
 
 def _widest(experts: tuple) -> list[int]:
@@ -107,12 +125,13 @@ def _widest(experts: tuple) -> list[int]:
 
 
 def _formula(target: Target) -> str:
-    if isinstance(target, CallableTarget):
-        return f"{_inline(target.name)} (a Python function)"
-    if not isinstance(target, ExpressionTarget):
-        return "given chart by chart in `task.toml`"
-    text = ", ".join(map(str, target.function.expressions))
-    return f"`{text}`" if len(text) <= LONGEST_FORMULA and "`" not in text else "given in `task.toml`"
+    match target:
+        case CallableTarget():
+            return f"{_inline(target.name)} (a Python function)"
+        case ExpressionTarget():
+            text = ", ".join(map(str, target.function.expressions))
+            return f"`{text}`" if len(text) <= LONGEST_FORMULA and "`" not in text else "given in `task.toml`"
+    return "given chart by chart in `task.toml`"
 
 
 def _claims(root: Claim) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...moe.ledger import Claim, Known, Ledger
 from .certificate import Certificate
-from .tree import PROVED
+from .error import PROVED
 
 SAME = ("total", "routing.tau", "routing.max_tau")
 """Claims that say the same in a ledger and in a certificate."""
