@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ..errors import InvalidArgument
@@ -10,8 +11,6 @@ from .design import Design, Join, Site
 from .promise import ScorePromise
 from .typed_json import Fields
 
-PROMISED = ("floor", "delta", "plateau_level", "balls")
-
 
 def describe_design(design: Design) -> dict[str, Any]:
     """The design as JSON."""
@@ -19,21 +18,8 @@ def describe_design(design: Design) -> dict[str, Any]:
         "form": design.form,
         "alone": design.alone,
         "states": [[_channel(channel) for channel in state] for state in design.states],
-        "sites": [
-            {
-                "block": site.block,
-                "layer": site.layer,
-                "pieces": list(site.pieces),
-                "scores": site.scores,
-                "router": site.router,
-                "promise": None if site.promise is None else {name: getattr(site.promise, name) for name in PROMISED},
-                "budget": site.budget,
-                "either": site.either,
-                "ambient": site.ambient,
-            }
-            for site in design.sites
-        ],
-        "joins": [{"node": join.node, "layer": join.layer, "budget": join.budget} for join in design.joins],
+        "sites": [asdict(site) for site in design.sites],
+        "joins": [asdict(join) for join in design.joins],
     }
 
 

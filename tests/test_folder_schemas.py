@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,11 @@ import numpy as np
 import pytest
 from atlasmoe.errors import FolderError
 from atlasmoe.moe import Model
+from atlasmoe.moe.channels import Input, Score, Value
+from atlasmoe.moe.design import Design, Join, Site
+from atlasmoe.moe.design_file import describe_design, read_design
+from atlasmoe.moe.promise import ScorePromise
+from atlasmoe.moe.typed_json import Fields
 from folders import arrays, assert_same_places, resign
 from general_layers import KINDS, general_network
 
@@ -102,4 +107,36 @@ def test_a_promise_that_cannot_be_is_refused_in_schema_1(tmp_path: Path) -> None
         atlasmoe.load(folder)
     resign(folder, lambda config: config["facts"].pop("delta"))
     with pytest.raises(FolderError, match="makes no promise"):
+        atlasmoe.load(folder)
+
+
+def test_every_word_of_a_design_comes_back() -> None:
+    """Fields that are added to a design have to be read too: none of those here has its default."""
+    promise = ScorePromise(1.0, 0.25, 0.5, True)
+    site = Site("u", 1, ("a", "b"), 0, "plateau", promise, 0.125, True, True)
+    for part in (promise, site, Join("w", 2, 0.5)):
+        defaults = [field for field in fields(part) if field.default is not MISSING]
+        assert all(getattr(part, field.name) != field.default for field in defaults)
+    states = ((Input(0),), (Input(0), Score("u", "a"), Score("u", "b")), (Value("u"),), (Value("w"),))
+    design = Design(states, (site,), (Join("w", 2, 0.5),), "residual", True)
+    text = json.dumps(describe_design(design))
+    assert read_design(Fields.of(json.loads(text), Path("config.json"))) == design
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"states": [["x"]]}, '"states" holds x, which is no channel'),
+        ({"states": [[["input", -1]]]}, "which is no channel"),
+        ({"states": [[["input", True]]]}, "which is no channel"),
+        ({"states": ["x"]}, '"states" is not a list of lists'),
+        ({"form": "loose"}, "form 'loose' is not one of paper, residual"),
+        ({"alone": 1}, '"alone" is not true or false'),
+        ({"sites": []}, "its sites are not the blocks of the task"),
+    ],
+)
+def test_designs_that_say_nonsense_are_refused(change: dict[str, Any], complaint: str, circle: Model, tmp_path: Path) -> None:
+    folder = atlasmoe.save(circle, tmp_path / "m")
+    resign(folder, lambda config: config["design"].update(change))
+    with pytest.raises(FolderError, match=complaint):
         atlasmoe.load(folder)
