@@ -39,13 +39,13 @@ from ..moe.model import Model
 from ..moe.network import Affine, Network, NeuronGroup, ReLUNet
 from ..verify.enclosure import TaylorForms, prepare
 from ..verify.prove.certificate import BOUND, BOXES, CERTIFICATE, sha256
-from ..verify.prove.error import PROVED, EnclosedTarget
+from ..verify.prove.error import EnclosedTarget
 from ..verify.prove.forward import EnclosedNetwork
 from ..verify.prove.linear import fold
 from ..verify.prove.manifold import EnclosedManifold
 from ..verify.prove.problem import base_size
 from ..verify.prove.rounding import GENEROUS
-from ..verify.prove.tree import Tree
+from ..verify.prove.tree import PROVED, Tree
 
 OPSET, IR = 13, 8
 """Of ONNX: old enough for every verifier that reads Gemm and Relu."""

@@ -10,8 +10,7 @@ import numpy as np
 from ..errors import AtlasMoEError
 from ..moe.ledger import Known
 from ..verify.prove import Certificate
-from ..verify.prove.error import PROVED
-from ..verify.prove.tree import UNSETTLED, Tree
+from ..verify.prove.tree import PROVED, UNSETTLED, Tree
 from .palette import ERROR_MAP, FAINT, INK, LIMIT, tidy
 
 if TYPE_CHECKING:

@@ -214,3 +214,39 @@ def test_networks_of_other_shapes_are_refused_in_words(circle: Model) -> None:
     graph = atlasmoe.load(Path(__file__).parent / "folders_v1" / "graph")
     with pytest.raises(InvalidArgument, match="is a task graph"):
         list(properties(graph, []))
+
+
+def other_shapes(circle: Model) -> dict[str, tuple[MoELayer, ...]]:
+    """The circle's network in other shapes: a gate with a hidden layer, carried inputs, and both at once in a single layer."""
+    first, last = circle.network.layers
+    inner, outer = first.experts[0].affines
+    eye = np.eye(5)
+    pairs = (Affine(np.vstack([eye, -eye]), np.zeros(10)), Affine(np.hstack([last.gate.weight, -last.gate.weight]), np.zeros(3)))
+    gate = ReLUNet(pairs, ((NeuronGroup("pair", 10, "c = σ(c) − σ(−c)"),),))
+    scores = ReLUNet((inner, Affine(outer.weight[2:].copy(), outer.bias[2:].copy())), first.experts[0].groups)
+    carrying = replace(first, experts=(scores,), writes=(2, 3, 4), carries=(0, 1, -1, -1, -1))
+    return {
+        "two-layer gate": (first, replace(last, gate=gate)),
+        "carried inputs": (carrying, last),
+        "one layer": (replace(last, gate=scores, reads=None),),
+    }
+
+
+@pytest.mark.parametrize("shape", ["two-layer gate", "carried inputs", "one layer"])
+def test_properties_of_the_same_function_in_another_shape(shape: str, circle: Model, exported: tuple[Path, Path], tmp_path: Path) -> None:
+    """They are true, of the same experts, on the same boxes with the same gaps between logits."""
+    model = replace(circle, network=Network(other_shapes(circle)[shape], circle.network.inputs), design=None)
+    folder = atlasmoe.save(model, tmp_path / "m")
+    certify(model, tightness=None).write(folder)
+    ours = json.loads(write_properties(model, folder, tmp_path / "out").read_text())["properties"]
+    theirs = json.loads((exported[1] / "properties.json").read_text())["properties"]
+    assert [(p["name"], p["box"]) for p in ours] == [(p["name"], p["box"]) for p in theirs]
+    rng = np.random.default_rng(1)
+    for facts, other in zip(ours, theirs, strict=True):
+        layers = read_network(tmp_path / "out" / f"{facts['name']}.onnx")
+        lower, upper, cases = read_property(tmp_path / "out" / f"{facts['name']}.vnnlib")
+        x = rng.uniform(lower, upper, (1000, 2))
+        assert not refuted(cases, value(layers, x)).any()
+        if facts["kind"] == "gate":
+            np.testing.assert_allclose(value(layers, x), model.network.trace(x).logits[-1], rtol=0, atol=1e-14)
+            np.testing.assert_allclose(facts["margin"], other["margin"], rtol=1e-6)
