@@ -95,7 +95,7 @@ def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, mos
             maps = _Enclosed(chart)
         except NotEnclosed as missing:
             return CoverProof(None, enclosed, None, f'chart "{chart.name}": {missing}')
-        lower, upper = _grid(chart)
+        lower, upper = chart.domain.cells(FIRST_PATCHES)
         while len(lower):
             enclosed += min(len(lower), BATCH)
             if enclosed > most:
@@ -120,16 +120,6 @@ def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, mos
                 return CoverProof(None, enclosed, None, f'chart "{chart.name}" cannot be settled near ({at})')
             lower, upper = np.concatenate([split[0], lower[BATCH:]]), np.concatenate([split[1], upper[BATCH:]])
     return CoverProof(margin, enclosed, None, "")
-
-
-def _grid(chart: Chart) -> tuple[Array, Array]:
-    """The chart's box as FIRST_PATCHES or fewer boxes, (n, d) lower and upper corners; their union is the box exactly."""
-    d = chart.dimension
-    per_axis = max(1, int(FIRST_PATCHES ** (1 / d)))
-    edges = [np.linspace(low, high, per_axis + 1) for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
-    lower = np.stack(np.meshgrid(*(edge[:-1] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
-    upper = np.stack(np.meshgrid(*(edge[1:] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
-    return lower, upper
 
 
 def _judge(center: Array, radius: Array, centers: Array, radii: Array) -> tuple[Array, Array]:

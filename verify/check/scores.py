@@ -133,13 +133,7 @@ def _bump(charts: Charts, chart: Chart, level: float | None) -> ExpressionMap:
 
 def _image(charts: Charts, j: int) -> tuple[Array, Array]:
     """Boxes in space, (cells, k) corners, that together contain the image of chart j."""
-    domain, d = charts.charts[j].domain, charts.atlas.dimension
-    n = max(1, int(CELLS ** (1 / d)))
-    edges = [np.linspace(low, high, n + 1) for low, high in zip(domain.lower, domain.upper, strict=True)]
-    lower, upper = (
-        np.stack(np.meshgrid(*(edge[part] for edge in edges), indexing="ij"), axis=-1).reshape(-1, d)
-        for part in (slice(-1), slice(1, None))
-    )
+    lower, upper = charts.charts[j].domain.cells(CELLS)
     u, y = charts.points(j, lower, upper)
     kept = ~charts.outside(j, u, y)[0]
     where = y.value
