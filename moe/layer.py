@@ -205,7 +205,7 @@ class MoELayer:
         bounds = np.searchsorted(stored[order], np.arange(len(self.experts) + 1))
         for k in np.flatnonzero(np.diff(bounds)):
             net, rows = self.experts[k], order[bounds[k] : bounds[k + 1]]
-            step = max(1, CHUNK // max(net.widths, default=1))
+            step = max(1, CHUNK // max((1, *net.widths)))
             for start in range(0, len(rows), step):
                 part = rows[start : start + step]
                 out[part] = net(inputs[part])

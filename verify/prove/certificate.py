@@ -19,6 +19,7 @@ from safetensors import numpy as safetensors
 
 from ...atlas import ManifoldTask, TaskGraph
 from ...errors import FolderError
+from ...moe.layout import tensors
 from ...moe.ledger import Claim, Known
 from ...moe.network import Network
 from ...moe.typed_json import canonical
@@ -150,15 +151,9 @@ class Certificate:
             stored = safetensors.load_file(folder / "model.safetensors")
         except (OSError, ValueError) as error:
             raise FolderError(f"{folder}: holds no model that this certificate could be about ({error}); save the model first") from error
-        for number, layer in enumerate(self.network.layers):
-            maps = {"gate": layer.affine_gate}
-            for k, net in enumerate(layer.experts):
-                maps |= {f"experts.{k}.affines.{j}": affine for j, affine in enumerate(net.affines)}
-            for part, affine in maps.items():
-                for kind, array in (("weight", affine.weight), ("bias", affine.bias)):
-                    name = f"layers.{number}.{part}.{kind}"
-                    if name not in stored or stored[name].dtype != array.dtype or not np.array_equal(stored[name], array):
-                        raise FolderError(f"{folder / 'model.safetensors'}: {name} is not what was certified; save the certified network")
+        for name, array in tensors(self.network).items():
+            if name not in stored or stored[name].dtype != array.dtype or not np.array_equal(stored[name], array):
+                raise FolderError(f"{folder / 'model.safetensors'}: {name} is not what was certified; save the certified network")
 
 
 def _describe(site: SiteProof) -> dict[str, Any]:

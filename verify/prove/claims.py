@@ -12,11 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from ...moe.ledger import Claim, Known
-from .error import PROVED
 from .manifold import EnclosedManifold, on_edge
 from .problem import ScoreProof
 from .sites import ReadOut, SiteProof
-from .tree import UNSETTLED, Tree
+from .tree import PROVED, UNSETTLED, Tree
 
 NAMED = 3
 """Worst boxes that an unknown claim names."""

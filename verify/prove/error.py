@@ -18,11 +18,12 @@ from ...atlas import Array, CallableTarget, ChartTarget, ExpressionTarget, Manif
 from ...errors import InvalidArgument
 from ...intervals import Flags
 from ..enclosure import ExpressionEnclosure, TaylorForms
-from .forward import EnclosedNetwork, Indices
+from .choice import Indices, subsets
+from .forward import EnclosedNetwork
+from .layers import State
 from .manifold import EnclosedManifold, Place, on_edge
-from .tree import UNSETTLED, Verdicts
+from .tree import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Verdicts
 
-OUTSIDE, ELSEWHERE, PROVED = 0, 1, 2
 FINEST_EDGE = 2.0**-12
 """Boxes on an edge of a chart with a side below this part of the whole are cut no more: another chart had its chance to cover the edge."""
 ORDER, MOST_CUTS = 3, 6
@@ -169,32 +170,53 @@ class ErrorJudge:
         return sides[0], np.stack(sides[1:], axis=1)
 
     def _paths(self, place: Place, truth: TaylorForms) -> tuple[Indices, Indices, Array, Flags]:
-        """For every box and expert that may win there: the box, the gate output, a bound of |f − expert|, whether x ∈ U_j."""
+        """For every path and expert that may be chosen there: the box, the gate output, a bound of |f − Ψ|, whether x ∈ U_j."""
         state = self.network.before_last(place.y, self.eta)
         last = self.network.layers[-1]
         if self.chosen is None:
-            row, gate = last.winners(state, self.eta)
+            row, gate = last.chosen(state, self.eta)
         else:
             row, gate = np.arange(len(state.box)), np.full(len(state.box), self.chosen)
-        inputs = last.inputs(state)
         reached, valid = np.full(len(row), np.inf), np.zeros(len(row), bool)
         count = np.bincount(state.box[row], minlength=len(place))
-        alone = count == 1
         judged = ~self._crowded(place, count)[state.box[row]]
         for j in np.unique(gate[judged]):
             mine = np.flatnonzero(judged & (gate == j))
             boxes = state.box[row[mine]]
-            error = last.expert(int(last.serves[j]))(inputs.subset(row[mine])) - truth.subset(boxes)
-            reached[mine] = error.range().magnitude.max(1)
             valid[mine] = self.manifold.inside(place.subset(boxes), int(j)) if self.valid else True
-            self._note(place, error, boxes, alone[boxes])
+            if last.convex:
+                error = last.expert(int(last.serves[j]), state.subset(row[mine])) - truth.subset(boxes)
+                reached[mine] = error.range().magnitude.max(1)
+                if last.single:
+                    self._note(place, error, boxes, (count == 1)[boxes])
+        if not last.single:
+            reached = self._blended(place, truth, state, (row, gate), reached, judged)
         return state.box[row], gate, reached, valid
+
+    def _blended(
+        self, place: Place, truth: TaylorForms, state: State, pairs: tuple[Indices, Indices], reached: Array, judged: Flags
+    ) -> Array:
+        """For every row and expert the better of two bounds: the worst of the row's experts, all of them and of any weights that add up
+        to 1, where they do; and the worst of the sets of K that may be chosen, with their weights."""
+        last, rows = self.network.layers[-1], len(state.box)
+        row, gate = pairs
+        apart = np.zeros(rows)
+        np.maximum.at(apart, row, reached)
+        sets, chosen = subsets(row[judged], gate[judged], rows, last.layer.top_k)
+        together = np.full(rows, np.inf)
+        if len(sets):
+            boxes = state.box[sets]
+            error = last.blend(state.subset(sets), chosen) - truth.subset(boxes)
+            together[sets] = 0.0
+            np.maximum.at(together, sets, error.range().magnitude.max(1))
+            self._note(place, error, boxes, (np.bincount(boxes, minlength=len(place)) == 1)[boxes])
+        return np.minimum(apart, together)[row]
 
     def _crowded(self, place: Place, count: Indices) -> Flags:
         """Boxes that are cut before any expert is looked at: more may win there than meet at a corner of cells in general."""
         domain = self.manifold.charts[self.chart].chart.domain
         coarse = ((place.upper - place.lower) / domain.widths).max(1) > FINEST_EDGE
-        return coarse & (count > place.u.dimension + 2)
+        return coarse & (count > place.u.dimension + self.network.layers[-1].layer.top_k + 1)
 
     def _on_coarse_edge(self, lower: Array, upper: Array) -> Flags:
         """Boxes on an edge of the chart that are cut further, so that ρ_p < 1/E may yet be proved there."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...moe.ledger import Claim, Known, Ledger
 from .certificate import Certificate
-from .error import PROVED
+from .tree import PROVED
 
 SAME = ("total", "routing.tau", "routing.max_tau")
 """Claims that say the same in a ledger and in a certificate."""

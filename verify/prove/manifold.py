@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, BallChart, Chart
 from ...atlas.chart import INVERSE_TOLERANCE
@@ -225,15 +225,3 @@ def on_edge(manifold: EnclosedManifold, p: int, lower: Array, upper: Array) -> F
         return edge
     # U also ends where the region does; a face of the box on which the region is still positive is an edge like any other.
     return edge | ~(region(TaylorForms.variables(lower, upper)).range().lower[:, 0] > 0)
-
-
-def cells(lower: ArrayLike, upper: ArrayLike, count: int) -> tuple[Array, Array]:
-    """Corners of about `count` equal boxes that fill a box, which may be flat along some sides; (cells, d) each."""
-    sides = list(zip(np.asarray(lower, float), np.asarray(upper, float), strict=True))
-    per_side = max(1, int(count ** (1 / max(sum(low < high for low, high in sides), 1))))
-    edges = [np.linspace(low, high, per_side + 1) if low < high else np.array([low, high]) for low, high in sides]
-    first, last = (
-        np.stack(np.meshgrid(*(edge[part] for edge in edges), indexing="ij"), axis=-1).reshape(-1, len(sides))
-        for part in (slice(-1), slice(1, None))
-    )
-    return first, last

@@ -22,7 +22,7 @@ from ..ascent import Ground, ascend
 from .checkpoint import Checkpoint
 from .error import EnclosedTarget, ErrorJudge, Goal
 from .forward import EnclosedNetwork
-from .manifold import EnclosedManifold, cells
+from .manifold import EnclosedManifold
 from .rounding import GENEROUS, Rounding, gamma
 from .rounding import network as network_rounding
 from .scores import EnclosedScores, ScoresJudge
@@ -36,6 +36,8 @@ SEEDS, CLIMBS = 1 << 14, 32
 """Points at which an error is looked for before anything is proved, and of how many the worst are climbed from."""
 NEGLIGIBLE = 2.0**-10
 """Part of ε below which no bound is sharpened."""
+LEAST = 2.0**-40
+"""Part of the size of f below which bounds are rounded up to it, so that other enclosures can confirm them."""
 SIZING = 1 << 12
 """Boxes, in all of a chart, from which the size of its points is bounded."""
 
@@ -136,7 +138,9 @@ class Attempt:
         outputs = self.problem.task.outputs
         lowest = np.min([np.broadcast_to(judge.lowest, (outputs,)) for judge in self.judges], axis=0)
         highest = np.max([np.broadcast_to(judge.highest, (outputs,)) for judge in self.judges], axis=0)
-        trees = _by_name(self.manifold, self.searches)
+        size = np.maximum(np.abs(lowest), np.abs(highest)).max()
+        least = LEAST * size if np.isfinite(size) else 0.0
+        trees = {name: tree.rounded_up(least) for name, tree in _by_name(self.manifold, self.searches).items()}
         return Solution(self.problem, self.manifold, self.enclosed, self.goal, self.roundings, trees, Interval(lowest, highest))
 
 
@@ -167,7 +171,7 @@ def base_size(manifold: EnclosedManifold) -> Array:
     sizes = []
     for p, enclosed in enumerate(manifold.charts):
         domain = enclosed.chart.domain
-        place = manifold.place(p, *cells(domain.lower, domain.upper, SIZING))
+        place = manifold.place(p, *domain.cells(SIZING))
         reach = place.y.range().magnitude[~manifold.outside(place)]
         if not np.isfinite(reach).all():
             raise InvalidArgument(f'chart "{enclosed.chart.name}": its inverse is not bounded over its box, so nothing can be proved on it')

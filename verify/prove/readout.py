@@ -10,6 +10,7 @@ import sympy
 
 from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask, Tiling
 from ...expressions.parse import real_symbols
+from ...moe.layer import Weighting
 from ...moe.network import Network
 from .linear import without_linear
 from .proof import Proof
@@ -62,13 +63,15 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
         raise NotProvableError("the read-out mixes more than one block with coordinates")
     rounding = {str(dtype): _rounding(proof, part, dtype) for dtype in {np.dtype(float), network.dtype}}
     constant, moved, folded = np.zeros(outputs), np.zeros(outputs), None
+    bare = Slicer(rest).slice(len(rest.layers), range(outputs), (), choosing=any(not block.domain.exclusive for block in blocks.values()))
     if not blocks:
+        if not _is_constant(bare.network):
+            raise NotProvableError("the network's read-out reads more than what the task's does")
         constant = np.abs(rest(np.zeros((1, len(part.reads))))[0] - np.array([float(e) for e in left]))
         error += GENEROUS * constant + rounding["float64"]
     else:
         (block,) = blocks.values()
         folded = block.name
-        bare = Slicer(rest).slice(len(rest.layers), range(outputs), (), (0, 0), choosing=not block.domain.exclusive)
         remaining = Slice(bare.network, tuple(part.reads[k] for _, k in bare.reads))
         opened = proof.open(block, channels, remaining, _after(proof.task(block), block, left), folded=True)
         proof.solve([opened])
@@ -78,6 +81,13 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
             moved = spread(solution.problem.task, opened.moves, block.domain)
             error += GENEROUS * moved
     return ReadOut(error, rounding, None, tuple(values), task, taken, folded, constant, moved)
+
+
+def _is_constant(network: Network) -> bool:
+    """Whether nothing that it reads makes a difference, as slices show it."""
+    (first, *others) = network.layers
+    reads = first.carries is not None or any(net.affines[0].weight.any() for net in first.nets)
+    return not others and not reads
 
 
 def _after(task: ManifoldTask, block: Block, left: Sequence[sympy.Expr]) -> ManifoldTask:
@@ -116,15 +126,15 @@ def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:
 
     Only what all experts of the last layer share counts; what they do not share stays in the network.
     """
-    last = network.layers[-1]
-    reads = range(last.affine_gate.weight.shape[1]) if last.reads is None else last.reads
-    origins = Slicer(network).origins[-2]
+    last, origins = network.layers[-1], Slicer(network).origins[-2]
+    reads = range(len(origins)) if last.reads is None else last.reads
     channels = [n for n, channel in enumerate(reads) if origins[channel] == (0, leaf)]
-    if len(channels) != 1:
-        return np.zeros(len(network.outputs)), network
+    weights = np.zeros(len(network.outputs))
+    if len(channels) != 1 or last.weighting is Weighting.RECTIFIED:
+        return weights, network
     parts = [without_linear(expert, channels[0]) for expert in last.experts]
-    weights = parts[0][0]
-    if any(not np.array_equal(w, weights) for w, _ in parts):
-        return np.zeros(len(network.outputs)), network
+    if any(not np.array_equal(w, parts[0][0]) for w, _ in parts):
+        return weights, network
+    weights[last.targets] = parts[0][0]
     stripped = replace(last, experts=tuple(net.astype(network.dtype) for _, net in parts))
     return weights, Network((*network.layers[:-1], stripped), network.inputs)

@@ -8,12 +8,14 @@ The bounds are computed in float64 and multiplied by `GENEROUS`, which covers th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from ...atlas import Array
+from ...moe.layer import MoELayer, Weighting
 from ...moe.network import Affine, Network, ReLUNet
 
 GENEROUS = 1 + 2.0**-20
@@ -31,6 +33,16 @@ class Magnitudes:
         """What holds whichever of the two applies."""
         return Magnitudes(np.maximum(self.size, other.size), np.maximum(self.error, other.error))
 
+    def plus(self, other: Magnitudes, dtype: DTypeLike) -> Magnitudes:
+        """Of the sum, rounded once."""
+        size, error = self.size + other.size, self.error + other.error
+        error = GENEROUS * (error + float(np.finfo(dtype).eps) / 2 * (size + error))
+        return Magnitudes(GENEROUS * size, np.where(GENEROUS * (size + error) < float(np.finfo(dtype).max), error, np.inf))
+
+    def some(self, channels: Sequence[int] | NDArray[np.intp]) -> Magnitudes:
+        """Of some channels."""
+        return Magnitudes(self.size[channels], self.error[channels])
+
 
 @dataclass(frozen=True, eq=False)
 class Rounding:
@@ -39,7 +51,7 @@ class Rounding:
     logits: float
     """η: every logit of every layer is computed to within this…"""
     outputs: float
-    """…and the output of every expert of the last layer to within this, largest component."""
+    """…and every output to within this."""
 
 
 def gamma(n: int, dtype: DTypeLike) -> float:
@@ -68,19 +80,61 @@ def net(expert: ReLUNet, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
     return x
 
 
+def layer(part: MoELayer, x: Magnitudes, dtype: DTypeLike) -> tuple[float, Magnitudes]:
+    """How far logits may be off, and what is known of the channels behind a layer, whatever it chooses."""
+    gate = None if part.gate is None else net(part.gate, x, dtype)
+    inputs = x if part.reads is None else x.some(list(part.reads))
+    each = [net(expert, inputs, dtype) for expert in part.experts]
+    written = each[0]
+    for found in each[1:]:
+        written = written.joined(found)
+    if gate is not None and (part.top_k > 1 or part.weighting is Weighting.RECTIFIED):
+        written = weighed(part, gate, written, dtype)
+    if part.shared is not None:
+        written = written.plus(net(part.shared, inputs, dtype), dtype)
+    return 0.0 if gate is None else float(gate.error.max()), _placed(part, x, written, dtype)
+
+
+def weighed(part: MoELayer, gate: Magnitudes, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
+    """Σ w_k·x_k for K chosen logits s known to ±e, |s| ≤ S, and outputs that x says: γ_{K+1} of Σ|w_k|·|x_k| in any order.
+
+    Softmax: |∂w_k/∂s_j| summed over j is 2·w_k(1 − w_k) ≤ 1/2, s_j − max s is rounded once, and exp is right to 4 units in its last place:
+    w is off by ω = (e + 2u(S + e))/2 + γ_{2K+12}. 1/K is off by u, σ(s) by e.
+    """
+    K, u = part.top_k, float(np.finfo(dtype).eps) / 2
+    S, e = float(gate.size.max()), float(gate.error.max())
+    if part.weighting is Weighting.RECTIFIED:
+        weight, off = K * S, K * e
+    else:
+        weight, off = 1.0, K * (u if part.weighting is Weighting.UNIFORM else (e + 2 * u * (S + e)) / 2 + gamma(2 * K + 12, dtype))
+    tiny = (K + 1) * float(np.finfo(dtype).smallest_subnormal)
+    arriving = x.size + x.error
+    error = GENEROUS * (weight * x.error + off * arriving + gamma(K + 1, dtype) * (weight + off) * arriving + tiny)
+    safe = GENEROUS * (weight + off) * (arriving + 1) < float(np.finfo(dtype).max)
+    return Magnitudes(GENEROUS * weight * x.size, np.where(safe, error, np.inf))
+
+
+def _placed(part: MoELayer, x: Magnitudes, written: Magnitudes, dtype: DTypeLike) -> Magnitudes:
+    """carry(x) + scatter(written)."""
+    if part.writes is None and part.carries is None:
+        return written
+    sources = part.sources
+    carried = Magnitudes(np.where(sources >= 0, x.size[sources], 0.0), np.where(sources >= 0, x.error[sources], 0.0))
+    both = carried.some(part.targets).plus(written, dtype)
+    fresh = sources[part.targets] < 0
+    size, error = carried.size.copy(), carried.error.copy()
+    size[part.targets] = np.where(fresh, written.size, both.size)
+    error[part.targets] = np.where(fresh, written.error, both.error)
+    return Magnitudes(size, error)
+
+
 def network(weights: Network, size: Array, computed: Array, dtype: DTypeLike) -> Rounding:
     """The rounding of a network evaluated in `dtype` at x̂, for |x| ≤ size (D,) and x̂ one rounding off a point within `computed` of x."""
     one = float(np.finfo(dtype).eps) / 2 * (size + computed) + float(np.finfo(dtype).smallest_subnormal)
     error = GENEROUS * (computed + one)
     x = Magnitudes(size, np.where(size + error < float(np.finfo(dtype).max), error, np.inf))
     eta = 0.0
-    outputs = 0.0
-    for layer in weights.layers:
-        eta = max(eta, float(affine(layer.affine_gate, x, dtype).error.max()))
-        inputs = x if layer.reads is None else Magnitudes(x.size[list(layer.reads)], x.error[list(layer.reads)])
-        each = [net(expert, inputs, dtype) for expert in layer.experts]
-        outputs = max(float(found.error.max()) for found in each)
-        x = each[0]
-        for found in each[1:]:
-            x = x.joined(found)
-    return Rounding(eta, outputs)
+    for part in weights.layers:
+        off, x = layer(part, x, dtype)
+        eta = max(eta, off)
+    return Rounding(eta, float(x.error.max()))

@@ -6,37 +6,41 @@ the error small although they fail, and a network nobody compiled has none of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from ...atlas import Array, Chart, ExpressionMap
+from ...atlas import Array, BallChart, Chart, ExpressionMap, PartitionOfUnity
+from ...expressions.parse import real_symbols
 from ...intervals import Flags, Interval
 from ...moe.promise import ScorePromise
 from ..enclosure import ExpressionEnclosure, TaylorForms
-from .error import ELSEWHERE, OUTSIDE, PROVED, longest_side
-from .forward import EnclosedNetwork, Indices
-from .manifold import EnclosedManifold, Place, cells
-from .tree import Verdicts
+from .choice import Indices
+from .error import longest_side
+from .forward import EnclosedNetwork
+from .manifold import EnclosedManifold, Place
+from .tree import ELSEWHERE, OUTSIDE, PROVED, Verdicts
 
 CELLS = 256
 """Boxes into which a chart is cut to see where its image is not."""
 
 
 class EnclosedScores:
-    """The reference scores t of a promise as Taylor forms, (N, E), for atlases of charts with boxes."""
+    """The reference scores t of a promise as Taylor forms, (N, E): the partition of unity, or depths."""
 
     def __init__(self, manifold: EnclosedManifold, promise: ScorePromise) -> None:
         """Raises `NotEnclosed` if a bump holds a function that has no enclosure."""
         self.manifold = manifold
         self.level = promise.plateau_level
-        self.bumps = [_bump_expression(chart.chart, manifold, promise.plateau_level) for chart in manifold.charts]
+        self.bumps = [_bump_expression(chart, manifold, promise.plateau_level) for chart in manifold.atlas.charts]
         s = sympy.Symbol("s", real=True)
         self.reciprocal = ExpressionEnclosure(ExpressionMap((s,), (1 / s,)))
-        self.cells = [_image(manifold, j) for j in range(len(manifold.charts))]
+        self.in_space = [j for j, chart in enumerate(manifold.atlas.charts) if not self.intrinsic(j)]
+        """Whose bumps are written in the coordinates before embedding; balls all are, and others have a box each."""
+        self.cells = {j: _image(manifold, j) for j in range(len(self.bumps)) if j not in self.in_space}
 
     def __call__(self, place: Place) -> TaylorForms:
         bumps = [self._bump(j, place) for j in range(len(self.bumps))]
@@ -49,11 +53,9 @@ class EnclosedScores:
         return TaylorForms.concatenate([bump * share for bump in bumps])
 
     def _bump(self, j: int, place: Place) -> TaylorForms:
+        if j in self.in_space or j == place.chart:
+            return self.bumps[j](place.y if j in self.in_space else place.u)
         chart = self.manifold.charts[j]
-        if j == place.chart:
-            return self.bumps[j](place.u if self.intrinsic(j) else place.y)
-        if not self.intrinsic(j):
-            return self.bumps[j](place.y)
         d = place.u.dimension
         found = TaylorForms.constants(Interval(np.zeros((len(place), 1)), np.ones((len(place), 1))), d)
         off = self._off(j, place)
@@ -76,8 +78,11 @@ class EnclosedScores:
 
     def intrinsic(self, j: int) -> bool:
         """Whether the bump is written in the chart's own coordinates."""
-        chart = self.manifold.charts[j]
-        return chart.given is None or chart.given_is_intrinsic
+        chart = self.manifold.atlas.charts[j]
+        if isinstance(chart, BallChart):
+            return False
+        given = chart.partition or chart.bump
+        return given is None or given.variables == chart.inverse.variables
 
     def _off(self, j: int, place: Place) -> Flags:
         """Boxes proved to be off chart j: away from all cells that hold its image."""
@@ -89,12 +94,16 @@ class EnclosedScores:
         return off
 
 
-def _bump_expression(chart: Chart, manifold: EnclosedManifold, level: float | None) -> ExpressionEnclosure:
+def _bump_expression(chart: Chart | BallChart, manifold: EnclosedManifold, level: float | None) -> ExpressionEnclosure:
     """b (or its depth, for plateau scores) in the coordinates it is written in."""
-    given = chart.partition or chart.bump
+    partition = manifold.atlas.partition
+    if isinstance(chart, BallChart):
+        u = tuple(real_symbols(manifold.atlas.coordinates).values())
+        offsets = [(y - _float(c)) ** 2 for y, c in zip(u, chart.center, strict=True)]
+        return ExpressionEnclosure(ExpressionMap(u, (_profile([1 - sympy.Add(*offsets) / _float(chart.radius) ** 2], partition, level),)))
+    given, u = chart.partition or chart.bump, chart.inverse.variables
     if given is not None:
         return ExpressionEnclosure(given)
-    partition, u = manifold.atlas.partition, chart.inverse.variables
     if chart.region is not None:
         factors = [chart.region.expressions[0].xreplace(dict(zip(chart.region.variables, u, strict=True))) / _float(_top(chart))]
     else:
@@ -106,6 +115,11 @@ def _bump_expression(chart: Chart, manifold: EnclosedManifold, level: float | No
                 factors.append(4 * t * (1 - t))
             elif lower != upper:
                 factors.append(1 - (t if lower else 1 - t) ** 2)
+    return ExpressionEnclosure(ExpressionMap(u, (_profile(factors, partition, level),)))
+
+
+def _profile(factors: Sequence[sympy.Expr], partition: PartitionOfUnity, level: float | None) -> sympy.Expr:
+    """The default bump of these depths; for plateau scores their product."""
     product: sympy.Expr = sympy.Integer(1)
     for factor in factors:
         depth = sympy.Max(0, factor)
@@ -115,7 +129,7 @@ def _bump_expression(chart: Chart, manifold: EnclosedManifold, level: float | No
             product *= depth**partition.power
         else:
             product *= sympy.Piecewise((sympy.exp(1 - 1 / factor), factor > 0), (0, True))
-    return ExpressionEnclosure(ExpressionMap(u, (product,)))
+    return product
 
 
 def _top(chart: Chart) -> float:
@@ -131,7 +145,7 @@ def _float(value: float) -> sympy.Rational:
 def _image(manifold: EnclosedManifold, j: int) -> tuple[Array, Array]:
     """Boxes in space, (cells, k) corners, that together hold the image of chart j."""
     domain = manifold.charts[j].chart.domain
-    place = manifold.place(j, *cells(domain.lower, domain.upper, CELLS))
+    place = manifold.place(j, *domain.cells(CELLS))
     kept = ~manifold.outside(place)
     where = place.y.range()
     return where.lower[kept], where.upper[kept]
@@ -182,7 +196,7 @@ class ScoresJudge:
         rows = np.flatnonzero(~settled)
         if len(rows):
             some = place.subset(rows)
-            tau = self.network.layers[-1].gate(self.network.before_last(some.y, self.eta))
+            tau = self.network.layers[-1].logits(self.network.before_last(some.y, self.eta))
             gap = tau - self.reference(some)
             bound[rows] = gap.range().magnitude.max(1)
             best = tau.range().lower.max(1)

@@ -1,25 +1,25 @@
 """Slices of a network: the part of it that computes some channels, from the weights alone.
 
-Behind every layer a channel is either an exact copy of an earlier one (`forward.carried_channels`) or computed there. So every number in
+Behind every layer a channel is either an exact copy of an earlier one (`layers.carried_channels`) or computed there. So every number in
 the network has one *origin*: (0, i) for input i, (l, c) for channel c computed by layer l. A slice computes some channels from numbers of
-known origin, which it carries to wherever they are read; gates that decide nothing about its channels, and neurons and channels that
-nothing in it reads, are left out. What is proved of a slice holds for every input of the network, whatever the other channels are (B9).
+known origin, which its layers carry to wherever they are read; gates that decide nothing about its channels, layers that only copy, and
+neurons and channels that nothing in it reads are left out. What is proved of a slice holds for every input of the network, whatever the
+other channels are (B9).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
 
-from ...atlas import Array
 from ...moe.channels import Channel
 from ...moe.design import Design
-from ...moe.network import Affine, MoELayer, Network, NeuronGroup, ReLUNet
-from .forward import carried_channels
+from ...moe.layer import Weighting
+from ...moe.network import Affine, MoELayer, Network, ReLUNet
+from .layers import carried_channels
 from .linear import pruned
 
 Origin = tuple[int, int]
@@ -39,11 +39,13 @@ class Slicer:
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.copies: list[Indices] = []
+        """For every layer, which arriving channel each channel behind it is."""
         self.origins: list[list[Origin]] = [[(0, i) for i in range(len(network.inputs))]]
         for number, layer in enumerate(network.layers, 1):
-            source = carried_channels(layer)
             before = self.origins[-1]
-            self.origins.append([before[s] if s >= 0 else (number, c) for c, s in enumerate(source.tolist())])
+            self.copies.append(carried_channels(layer, len(before)))
+            self.origins.append([before[s] if s >= 0 else (number, c) for c, s in enumerate(self.copies[-1].tolist())])
 
     def computed(self, design: Design, channel: Channel) -> Origin | None:
         """Where a channel is computed first; None if no layer computes it."""
@@ -53,17 +55,24 @@ class Slicer:
         return None
 
     def slice(
-        self, layer: int, channels: Collection[int], known: Collection[Origin], spare: Origin = (0, 0), *, choosing: bool = False
+        self, layer: int, channels: Sequence[int], known: Collection[Origin], spare: Origin = (0, 0), *, choosing: bool = False
     ) -> Slice:
-        """The part that computes channels behind layer number `layer` from inputs and numbers of `known` origin."""
+        """The part that computes channels behind layer number `layer` from inputs and numbers of `known` origin.
+
+        What reads nothing reads `spare`. `choosing`: the gate of that layer stays, even if it decides nothing.
+        """
         known = {*known, *((0, i) for i in range(len(self.network.inputs)))}
-        wanted: Indices = np.array(sorted(channels), np.intp)
-        carried: list[Origin] = []
+        wanted, carried = list(channels), list[Origin]()
         layers: list[MoELayer] = []
-        for state in range(layer, 0, -1):
-            part, wanted, carried = _restricted(self.network.layers[state - 1], wanted, carried, self.origins[state - 1], known)
+        for number in range(layer, 0, -1):
+            copies, arriving = self.copies[number - 1], self.origins[number - 1]
+            if all(copies[c] >= 0 and arriving[copies[c]] not in known for c in wanted):
+                wanted = [int(copies[c]) for c in wanted]  # the layer only copies
+                continue
+            cut = _Cut(self.network.layers[number - 1], copies, arriving, known, choosing and not layers)
+            part, wanted, carried = cut(wanted, carried, spare)
             layers.insert(0, part)
-            if not len(wanted):
+            if not wanted:
                 break
         return Slice(Network(tuple(layers), tuple(map(self._name, carried))), tuple(carried))
 
@@ -72,72 +81,103 @@ class Slicer:
         return self.network.inputs[channel] if layer == 0 else self.network.layers[layer - 1].channels[channel]
 
 
-def _restricted(
-    layer: MoELayer, wanted: Indices, carried: list[Origin], arriving: list[Origin], known: Collection[Origin]
-) -> tuple[MoELayer, Indices, list[Origin]]:
-    """The layer, computing the channels `wanted` and carrying numbers of the origins `carried`.
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """How one layer is cut."""
 
-    Its inputs are arriving channels of unknown origin, which are given back, and then numbers to carry to it, given back too.
-    """
-    reads = np.arange(len(arriving)) if layer.reads is None else np.array(layer.reads, np.intp)
-    nets, serves = _distinct([_outputs(layer.experts[k], wanted) for k in layer.serves])
-    used = np.zeros(len(arriving), bool)
-    for net in nets:
-        used[reads[(net.affines[0].weight != 0).any(0)]] = True
-    decides = len(nets) > 1
-    if decides:
-        used |= (layer.affine_gate.weight != 0).any(0)
-    below = np.array([c for c in np.flatnonzero(used) if arriving[c] not in known], np.intp)
-    sources, column = list(carried), [-1] * len(carried)
-    for c in np.flatnonzero(used).tolist():
-        if arriving[c] not in known:
-            continue
-        # Several channels may be copies of one number; each is an input of its own, so that no weights have to be added.
-        free = [n for n, origin in enumerate(sources) if origin == arriving[c] and column[n] < 0]
-        if free:
-            column[free[0]] = c
-        else:
-            sources, column = [*sources, arriving[c]], [*column, c]
-    # Which arriving channel each input of the slice's layer stands for; none where it is only carried.
-    picks = np.zeros((len(below) + len(sources), len(arriving)))
-    picks[np.arange(len(below)), below] = 1
-    for n, channel in enumerate(column, len(below)):
-        if channel >= 0:
-            picks[n, channel] = 1
-    place = [len(below) + n for n in range(len(carried))]
-    experts = tuple(_beside(net, np.asarray(picks[:, reads]), place) for net in nets)
-    if decides:
-        gate = Affine(np.asarray(layer.affine_gate.weight @ picks.T, layer.dtype), layer.affine_gate.bias)
-    else:
-        gate = Affine(np.zeros((1, len(picks)), layer.dtype), np.zeros(1, layer.dtype))
-    names = layer.names if decides else ("all",)
-    written = (*(layer.channels[c] for c in wanted), *(f"carried{origin}" for origin in carried))
-    return MoELayer(gate.net, experts, serves if decides else (0,), names, written), below, sources
+    layer: MoELayer
+    copies: Indices
+    """Which arriving channel each channel behind it is."""
+    arriving: Sequence[Origin]
+    known: Collection[Origin]
+    choosing: bool
+
+    def __call__(self, wanted: list[int], carried: list[Origin], spare: Origin) -> tuple[MoELayer, list[int], list[Origin]]:
+        """The layer, computing the channels `wanted` and carrying numbers of the origins `carried`.
+
+        What arrives at it are arriving channels of unknown origin, which are given back, and then numbers to carry to it, given back too.
+        """
+        layer = self.layer
+        own = [c for c in wanted if self.copies[c] < 0] or wanted
+        source = {c: int(layer.sources[c] if c in own else self.copies[c]) for c in wanted}
+        position = {int(c): n for n, c in enumerate(layer.targets)}
+        rows = [position.get(c, -1) for c in own]
+        nets, serves = _distinct([_outputs(layer.experts[k], rows) for k in layer.serves])
+        shared = None if layer.shared is None else _outputs(layer.shared, rows)
+        if shared is not None and not (shared.affines[-1].weight.any() or shared.affines[-1].bias.any()):
+            shared = None
+        many = layer.top_k > 1 or layer.weighting is Weighting.RECTIFIED
+        gate = layer.gate if len(nets) > 1 or many or self.choosing else None
+        reads = np.arange(len(self.arriving)) if layer.reads is None else np.array(layer.reads, np.intp)
+        columns = np.any([(net.affines[0].weight != 0).any(0) for net in (*nets, *(() if shared is None else (shared,)))], axis=0)
+        used = np.zeros(len(self.arriving), bool)
+        used[reads[columns]] = True
+        used[[s for s in source.values() if s >= 0]] = True
+        if gate is not None:
+            used |= (gate.affines[0].weight != 0).any(0)
+        below, sources, slots = self._slots(np.flatnonzero(used).tolist(), carried)
+        if not (below or sources):
+            sources = [spare]
+        width = len(below) + len(sources)
+        carries = [slots.get(source[c], -1) for c in wanted] + [len(below) + n for n in range(len(carried))]
+        plain = len(own) == len(carries) and max(carries) < 0
+        part = MoELayer(
+            None if gate is None else _reading(gate, [slots.get(c, -1) for c in range(len(self.arriving))], width),
+            tuple(_some_inputs(net, columns) for net in nets),
+            serves if gate is not None else (0,),
+            layer.names if gate is not None else ("all",),
+            (*(layer.channels[c] for c in wanted), *(f"carried{origin}" for origin in carried)),
+            tuple(slots[int(c)] for c in reads[columns]) or (0,),
+            None if plain else tuple(wanted.index(c) for c in own),
+            None if plain else tuple(carries),
+            None if shared is None else _some_inputs(shared, columns),
+            layer.top_k if gate is not None else 1,
+            layer.weighting,
+        )
+        return part, below, sources
+
+    def _slots(self, used: list[int], carried: list[Origin]) -> tuple[list[int], list[Origin], dict[int, int]]:
+        """Channels to be computed below, numbers to be carried here, and the place of every used channel among the two.
+
+        Several channels may be copies of one number; each has a place of its own, so that no weights have to be added.
+        """
+        below = [c for c in used if self.arriving[c] not in self.known]
+        sources, taken = list(carried), [False] * len(carried)
+        slots = {c: n for n, c in enumerate(below)}
+        for c in used:
+            origin = self.arriving[c]
+            if origin not in self.known:
+                continue
+            free = [n for n, other in enumerate(sources) if other == origin and not taken[n]]
+            if not free:
+                free, sources, taken = [len(sources)], [*sources, origin], [*taken, True]
+            taken[free[0]] = True
+            slots[c] = len(below) + free[0]
+        return below, sources, slots
 
 
-def _beside(net: ReLUNet, picks: Array, place: list[int]) -> ReLUNet:
-    """The net behind a choice of inputs, with the inputs at `place` carried beside it, unchanged."""
-    dtype, k = net.affines[0].weight.dtype, len(place)
-    affines = []
-    for j, map_ in enumerate(net.affines):
-        first, last = j == 0, j == len(net.affines) - 1
-        own = map_.weight @ picks.T if first else map_.weight
-        carry = np.zeros((k, len(picks)))
-        carry[np.arange(k), place] = 1
-        if not first:
-            carry = np.eye(2 * k) if not last else np.concatenate([np.eye(k), -np.eye(k)], axis=1)
-        elif not last:
-            carry = np.concatenate([carry, -carry])
-        weight = np.concatenate([own, carry]) if first else block_diag(own, carry)
-        affines.append(Affine(np.asarray(weight, dtype), np.concatenate([map_.bias, np.zeros(len(carry), dtype)])))
-    groups = tuple((NeuronGroup("slice", len(map_.bias), "a slice of a larger network"),) for map_ in affines[:-1])
-    return ReLUNet(tuple(affines), groups)
+def _reading(gate: ReLUNet, slots: list[int], width: int) -> ReLUNet:
+    """The gate behind a choice of its inputs: input c is number slots[c] of `width`, or read with weight 0."""
+    first = gate.affines[0]
+    weight = np.zeros((len(first.weight), width), first.weight.dtype)
+    for c, slot in enumerate(slots):
+        if slot >= 0:
+            weight[:, slot] = first.weight[:, c]
+    return ReLUNet((Affine(weight, first.bias), *gate.affines[1:]), gate.groups)
 
 
-def _outputs(net: ReLUNet, channels: Indices) -> ReLUNet:
-    """Some outputs of a net, and the neurons they depend on."""
-    last = net.affines[-1]
-    return pruned(ReLUNet((*net.affines[:-1], Affine(last.weight[channels], last.bias[channels])), net.groups))
+def _some_inputs(net: ReLUNet, columns: NDArray[np.bool_]) -> ReLUNet:
+    """The net on some of its inputs; on one that it reads with weight 0, if there are none."""
+    first = net.affines[0]
+    weight = first.weight[:, columns] if columns.any() else np.zeros((len(first.weight), 1), first.weight.dtype)
+    return ReLUNet((Affine(weight, first.bias), *net.affines[1:]), net.groups)
+
+
+def _outputs(net: ReLUNet, rows: Sequence[int]) -> ReLUNet:
+    """Some outputs of a net, and the neurons they depend on; −1 is an output that is 0."""
+    last, where = net.affines[-1], np.array(rows, np.intp)
+    weight, bias = np.where(where[:, None] >= 0, last.weight[where], 0), np.where(where >= 0, last.bias[where], 0)
+    return pruned(ReLUNet((*net.affines[:-1], Affine(weight.astype(net.dtype), bias.astype(net.dtype))), net.groups))
 
 
 def _distinct(nets: list[ReLUNet]) -> tuple[list[ReLUNet], tuple[int, ...]]:

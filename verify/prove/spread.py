@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...atlas import Array, Box, ChartTarget, ExpressionMap, ManifoldTask, Tiling
+from ...expressions.box import box_cells
 from ...intervals import Interval
 from ...intervals.gradients import GradientEnclosure
 from ..enclosure import ExpressionEnclosure, TaylorForms
-from .manifold import cells
 
 BOXES = 1 << 12
 """Per piece, on which gradients are enclosed."""
@@ -45,7 +45,7 @@ def spread(task: ManifoldTask, errors: Array, tiling: Tiling | None) -> Array:
 
 def _slopes(function: ExpressionMap, box: Box) -> Array:
     """sup |∂_k f| over a box, (outputs, d); ∞ where f may jump."""
-    lower, upper = cells(box.lower, box.upper, BOXES)
+    lower, upper = box.cells(BOXES)
     _, partials = GradientEnclosure(function)([Interval(low, high) for low, high in zip(lower.T, upper.T, strict=True)])
     return np.array([[float(partial.magnitude.max()) for partial in row] for row in partials])
 
@@ -67,7 +67,7 @@ def _jump(task: ManifoldTask, tiling: Tiling, errors: Array) -> Array:
             flat = lower == upper
             if (lower > upper).any() or not (flat & (errors > 0)).any():
                 continue
-            forms = TaylorForms.variables(*cells(lower, upper, BOXES))
+            forms = TaylorForms.variables(*box_cells(lower, upper, BOXES))
             difference = ExpressionEnclosure(functions[p])(forms) - ExpressionEnclosure(functions[q])(forms)
             worst = np.maximum(worst, difference.range().magnitude.max(0))
     return worst

@@ -6,12 +6,15 @@ has the right sign, and a sum of numbers that are not positive is 0 only if all 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from ...atlas import Array, Tiling
-from ...moe.network import Network
-from .linear import split
-from .slices import Slicer
+from ...moe.layer import MoELayer, Weighting
+from ...moe.network import Affine, Network, ReLUNet
+from .linear import pruned
+from .slices import Origin, Slicer
 
 
 def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bool = False) -> tuple[int, ...] | None:
@@ -21,20 +24,14 @@ def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bo
     beyond the outside of the tiling have to get the piece they are beyond of, too.
     """
     last = network.layers[-1]
-    if len(last.experts) == 1:
+    if last.gate is None:
         return (0,) * len(tiling)
-    if not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all():
+    if last.top_k > 1 or last.weighting is Weighting.RECTIFIED or not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all():
         return None
     axes = matrix.argmax(1)
-    slicer = Slicer(network)
-    arriving = slicer.origins[-2]
-    unit = ((last.affine_gate.weight == 1).sum(1) == 1) & ((last.affine_gate.weight != 0).sum(1) == 1)
-    if not unit.all() or last.affine_gate.bias.any():
-        return None
     pieces = []
-    for row in last.affine_gate.weight:
-        layer, channel = arriving[int(row.argmax())]
-        box = None if layer == 0 else _box(slicer, layer, channel, axes, tiling.dimension)
+    for scores in _scores(network):
+        box = None if scores is None else _box(*scores, axes, tiling.dimension)
         if box is None or (piece := _piece(tiling, *box, beyond)) is None:
             return None
         pieces.append(piece)
@@ -48,24 +45,45 @@ def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bo
     return tuple(int(np.argsort(pieces)[p]) for p in range(len(tiling)))
 
 
-def _box(slicer: Slicer, layer: int, channel: int, axes: Array, dimension: int) -> tuple[Array, Array] | None:
+def _scores(network: Network) -> Iterator[tuple[ReLUNet, Sequence[Origin]] | None]:
+    """For every gate output a net of one output that computes its logit, and the origins of what that reads; None for other gates."""
+    gate, slicer = network.layers[-1].gate, Slicer(network)
+    assert gate is not None
+    arriving, affine = slicer.origins[-2], gate.affines[-1]
+    for j, (row, bias) in enumerate(zip(affine.weight, affine.bias, strict=True)):
+        if len(gate.affines) > 1:
+            yield pruned(ReLUNet((*gate.affines[:-1], Affine(affine.weight[j : j + 1], affine.bias[j : j + 1])), gate.groups)), arriving
+            continue
+        layer, channel = arriving[int(row.argmax())]
+        part = slicer.slice(layer, [channel], ()) if layer and bias == 0 and row.max() == 1 and (row != 0).sum() == 1 else None
+        if part is None or len(part.network.layers) != 1 or not _dense(part.network.layers[0]):
+            yield None
+            continue
+        (moe,) = part.network.layers
+        reads = range(len(part.reads)) if moe.reads is None else moe.reads
+        yield moe.experts[0], [part.reads[k] for k in reads]
+
+
+def _dense(layer: MoELayer) -> bool:
+    """Whether it is one net, and nothing else."""
+    return layer.gate is None and layer.shared is None and layer.carries is None
+
+
+def _box(net: ReLUNet, reads: Sequence[Origin], axes: Array, dimension: int) -> tuple[Array, Array] | None:
     """The box on which a score is 0, off which it is negative; None if its weights do not have the form for that."""
-    part = slicer.slice(layer, [channel], ())
-    if len(part.network.layers) != 1 or len(part.network.layers[0].experts) != 1 or any(origin[0] != 0 for origin in part.reads):
+    if len(net.affines) != 2:
         return None
-    moe = part.network.layers[0]
-    parts = split(moe.experts[0])
-    if len(parts.rest.affines) != 2 or parts.carried.any():
-        return None
-    hidden, out = parts.rest.affines
+    hidden, out = net.affines
     rows = hidden.weight
     if out.bias.any() or not (out.weight[0] <= -1).all() or not (((np.abs(rows) == 1).sum(1) == 1) & ((rows != 0).sum(1) == 1)).all():
         return None
     lower, upper = np.full(dimension, -np.inf), np.full(dimension, np.inf)
     for row, bias in zip(rows, hidden.bias, strict=True):
-        column = int(np.abs(row).argmax())
-        axis = int(axes[part.reads[column][1]])
-        if row[column] > 0:  # σ(z − t) is 0 up to t = −bias
+        layer, channel = reads[int(np.abs(row).argmax())]
+        if layer:
+            return None
+        axis = int(axes[channel])
+        if row.max() > 0:  # σ(z − t) is 0 up to t = −bias
             upper[axis] = min(upper[axis], -bias)
         else:
             lower[axis] = max(lower[axis], bias)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ...atlas import Array
 
 Indices = NDArray[np.intp]
-UNSETTLED = 255
-"""Tag of leaves about which nothing is known."""
+OUTSIDE, ELSEWHERE, PROVED, UNSETTLED = 0, 1, 2, 255
+"""Tags of leaves: off the chart; left to other charts; with a bound; about which nothing is known."""
 FIRST_CUTS = 8
 """Times that a root is halved before anything is judged: proofs take hundreds of boxes, and a batch of one costs as much as one of 256."""
 SMALLEST = 2.0**-45
@@ -83,6 +83,10 @@ class Tree:
     def bound(self) -> float:
         """What its leaves prove, ∞ if one was never judged."""
         return float(self.bounds.max(initial=0.0))
+
+    def rounded_up(self, least: float) -> Tree:
+        """No bound is below `least`."""
+        return replace(self, bounds=np.where(self.tags == PROVED, np.maximum(self.bounds, least), self.bounds))
 
     def leaves(self) -> tuple[Array, Array]:
         """Corners of all leaves, (leaves, d) each."""
