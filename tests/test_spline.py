@@ -7,10 +7,11 @@ import pytest
 import sympy
 from atlasmoe.constructions.relu.spline.a_priori import a_priori_spline
 from atlasmoe.constructions.relu.spline.knots import allocate
-from atlasmoe.constructions.relu.spline.spline import fit_spline, free_knot_spline, relu_form
+from atlasmoe.constructions.relu.spline.spline import fit_spline, relu_form
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.expressions.maps import ExpressionMap
 from atlasmoe.moe.ridge import Ridge
+from free_knots import free_knot_spline
 from spline_targets import DENSE, KINKED_TARGETS, SMOOTH_TARGETS, between, compiled, optimum, t
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from ...atlas import Array, Atlas, Points
+from ...intervals.rounding import gamma
 from ...moe.network import Affine
 from .proved_cover import CoverProof
 
@@ -86,19 +87,14 @@ def score_error(atlas: Atlas, centers: Array, radii: Array, gate: Affine, stored
     X = float((np.linalg.norm(centers, axis=1) + radii).max())  # M lies in the balls
     weight, bias = stored.weight.astype(float), stored.bias.astype(float)
     W, B = float(np.linalg.norm(weight, axis=1).max()), float(np.abs(bias).max())
-    arithmetic = _gamma(D + 1, u) * (W * X + B) + tiny * (1 + X)
+    arithmetic = gamma(D + 1, stored.weight.dtype) * (W * X + B) + tiny * (1 + X)
     inputs = u * W * X + tiny * W
     rounded = float((np.linalg.norm(weight - gate.weight, axis=1) * X + np.abs(bias - gate.bias)).max())
-    u64 = float(np.finfo(float).eps) / 2
-    built = _gamma(k + 3, u64) * ((C**2 + float(radii.max()) ** 2) / 2 + (C + X) ** 2)
+    built = gamma(k + 3, float) * ((C**2 + float(radii.max()) ** 2) / 2 + (C + X) ** 2)
     if atlas.embedding is not None:
         Q = atlas.embedding
-        defect = float(np.linalg.norm(Q.T @ Q - np.eye(k))) + _gamma(D, u64) * k
-        built += (defect + 2 * _gamma(k, u64) * np.sqrt(k)) * C * X
+        defect = float(np.linalg.norm(Q.T @ Q - np.eye(k))) + gamma(D, float) * k
+        built += (defect + 2 * gamma(k, float) * np.sqrt(k)) * C * X
     offsets = np.einsum("ek,ek->e", centers, centers) - radii**2
     dropped = 0.0 if gate.bias.any() else float(np.ptp(offsets)) / 4
     return float(PRODUCTS * (arithmetic + inputs + rounded + built + dropped))
-
-
-def _gamma(n: int, u: float) -> float:
-    return float(n * u / (1 - n * u))

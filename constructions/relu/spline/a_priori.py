@@ -78,12 +78,6 @@ def a_priori_spline(
         pieces = max(pieces + 1, int(np.ceil(pieces * min(2.0, np.sqrt(spline.bound / epsilon)))))
 
 
-def equidistributed_bound(widths: Array, curvatures: Array, pieces: int) -> float:
-    """(Σ w_k√M_k)²/(8(m−P)²), B4 (i): of interpolation at m = `pieces` > P knots on P cells with |F″| ≤ M_k; ∞ for m ≤ P."""
-    spare = pieces - len(widths)
-    return float((widths @ np.sqrt(curvatures)) ** 2 / (8 * spare**2)) if spare > 0 else np.inf
-
-
 class _Builder:
     """The kinks of one function, and cells with bounds of its second derivative."""
 

@@ -11,17 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....atlas import Array
-from ....errors import InvalidArgument
 from ....moe.ridge import Dictionary
 from .curve import Curve
-from .kinks import Kinks, find_kinks
+from .kinks import find_kinks
 from .knots import Gaps, equalise
 
 SAMPLES_PER_PIECE = 8
 """At n samples a piece the largest error is seen up to a part of 1/n² of it."""
-LEAST_SAMPLES = 1024
-ZOOM, ZOOMS = 64, 5
-"""Samples around a kink are ZOOM times as dense in each of ZOOMS − 1 rounds: 1/1024 becomes 10^-10."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,45 +54,10 @@ def fit_spline(t: Array, values: Array, width: int) -> tuple[Dictionary, Array, 
     t, first = np.unique(t, return_index=True)
     curve = Curve.through(t, values[first], find_kinks(t, values[first], (width - 1) // 2))
     # More than one knot for two samples would fit what is not known.
-    return _fitted(curve, curve.t, curve.values, curve.breaks, min(width, max(1, len(t) // 2))).to_relu()
+    return fitted(curve, curve.t, curve.values, curve.breaks, min(width, max(1, len(t) // 2))).to_relu()
 
 
-def free_knot_spline(function: Callable[[Array], Array], lower: float, upper: float, width: int) -> Spline:
-    """A spline of at most `width` pieces for F : [lower, upper] → R^q, nearly optimal in the sup norm.
-
-    `function` takes t (N,) to (N, q). Kinks are found on a grid and zoomed in on. `bound` is None: no number of samples proves anything.
-    Raises `InvalidArgument` if the interval or the width is empty or a value is not finite.
-    """
-    if not (lower < upper and width >= 1):
-        raise InvalidArgument(f"a spline needs lower < upper and width ≥ 1, got [{lower}, {upper}] and {width}")
-
-    def at(t: Array) -> Array:
-        values = np.asarray(function(t), float).reshape(len(t), -1)
-        if not np.isfinite(values).all():
-            raise InvalidArgument(f"the function is not finite at {t[~np.isfinite(values).all(1)][0]:.6g}")
-        return values
-
-    t = np.linspace(lower, upper, max(LEAST_SAMPLES, SAMPLES_PER_PIECE * width) + 1)
-    values = at(t)
-    found = _zoomed(at, find_kinks(t, values, (width - 1) // 2), t)
-    breaks = np.concatenate([t[:1], found.at, t[-1:]])
-    return _fitted(at, t, values, breaks, width)
-
-
-def _zoomed(at: Callable[[Array], Array], found: Kinks, t: Array) -> Kinks:
-    """The kinks found on an equispaced grid t, as exactly as samples can tell; those that turn out smooth are left out."""
-    spacing = (t[-1] - t[0]) / (len(t) - 1)
-    for zoom in range(1, ZOOMS):
-        close = []
-        for kink in found.at:
-            near = np.unique(np.clip(kink + spacing / ZOOM**zoom * np.arange(-1.5 * ZOOM, 1.5 * ZOOM + 1), t[0], t[-1]))
-            kinks = find_kinks(near, at(near), 4)
-            close.append(kinks[np.argsort(np.abs(kinks.at - kink), kind="stable")[:1]])
-        found = Kinks.merge(close) if close else found
-    return found
-
-
-def _fitted(at: Callable[[Array], Array], t: Array, values: Array, breaks: Array, width: int) -> Spline:
+def fitted(at: Callable[[Array], Array], t: Array, values: Array, breaks: Array, width: int) -> Spline:
     """The spline of at most `width` pieces for the function `at`; t and values are samples of it, all breaks become knots."""
     fractions = (np.arange(SAMPLES_PER_PIECE) / SAMPLES_PER_PIECE)[:, None]
 
