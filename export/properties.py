@@ -112,13 +112,14 @@ def write_properties(model: Model, folder: str | os.PathLike[str], out: str | os
 
 def certified_trees(folder: Path, model: Model) -> list[Tree]:
     """The boxes of the certificate in a folder, chart by chart. Raises `FolderError` if there is none or it is about other files."""
+    charts = model.manifold_task.atlas.parametrising
     try:
         document = json.loads((folder / CERTIFICATE).read_text())
         stated, site = dict(document["sha256"]), "" if document["schema"] == 1 else "0."
         arrays = safetensors.load_file(folder / BOXES)
         trees = [
             Tree(*(arrays[f"{site}{n}.{key}"] for key in ("lower", "upper", "cuts", "tags", "bounds", "offsets", "members")))
-            for n in range(len(model.task.atlas.parametrising))  # type: ignore[union-attr]
+            for n in range(len(charts))
         ]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise FolderError(f"{folder}: holds no certificate ({error}); write one with: atlasmoe certify {folder}") from error
