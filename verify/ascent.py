@@ -71,16 +71,17 @@ def pattern(d: int, rng: np.random.Generator) -> Array:
     return np.concatenate([half, -half])
 
 
-def ascend(space: Space, starts: Points, value: Callable[[Points], Array], seed: int) -> tuple[Points, Array]:
+def ascend(space: Space, starts: Points, value: Callable[[Points, NDArray[np.intp]], Array], seed: int) -> tuple[Points, Array]:
     """Climb from each start to a point of larger value, staying in its box and region; points and values (N,).
 
+    `value` is given points and, for each, which start it is tried for: every start may climb a function of its own.
     Each round tries all directions of one pattern at each start's own step, moves to the best point if it is better
     (and lengthens the step by half), else halves the step. Values never decrease.
     """
     rng = np.random.default_rng(seed)
     d = starts.intrinsic.shape[1]
     lower, upper = space.bounds(starts.chart)
-    place, best = starts.intrinsic.copy(), value(starts)
+    place, best = starts.intrinsic.copy(), value(starts, np.arange(len(starts)))
     step = np.full(len(starts), FIRST_STEP)
     for _ in range(ROUNDS):
         active = np.flatnonzero(step > LAST_STEP)
@@ -94,7 +95,7 @@ def ascend(space: Space, starts: Points, value: Callable[[Points], Array], seed:
         # Where a try is not allowed the place itself stands in, so that every start keeps as many tries as directions.
         stay = np.repeat(place[active], len(directions), axis=0)
         tried = np.where(space.allowed(chart, tried)[:, None], tried, stay)
-        gained = value(space.parametrise(chart, tried)).reshape(len(active), -1)
+        gained = value(space.parametrise(chart, tried), np.repeat(active, len(directions))).reshape(len(active), -1)
         winner = gained.argmax(1)
         top = gained[np.arange(len(active)), winner]
         better = top > best[active]

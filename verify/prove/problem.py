@@ -209,7 +209,7 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
     if goal.missed or goal.tightness is None:
         return
     worst = np.argsort(-errors, kind="stable")[:CLIMBS]
-    note(*ascend(Ground(task.atlas), points[worst], error, seed))
+    note(*ascend(Ground(task.atlas), points[worst], lambda tried, _: error(tried), seed))
 
 
 def run(attempts: Sequence[Attempt] | Sequence[ScoreAttempt], doing: str, most: int, deadline: float, saved: Checkpoint) -> None:

@@ -5,6 +5,7 @@ The design is what somebody claims. Everything that does not fit is a `problem` 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,6 +108,17 @@ class Layout:
         """Node ↦ the layer that computes it."""
         made = {station.block.name: station.site.layer for station in self.stations if station.site is not None}
         return made | {join.node: join.layer for join in self.design.joins}
+
+    @cached_property
+    def passing(self) -> tuple[tuple[int, str, list[int], list[int]], ...]:
+        """For every layer the columns that inputs ("carried") and other channels ("slots") which pass it have before and after it."""
+        found = []
+        for layer, (before, after) in enumerate(itertools.pairwise(self.design.places)):
+            for kind in ("carried", "slots"):
+                both = [c for c in before if c in after and isinstance(c, channels.Input) == (kind == "carried")]
+                if both:
+                    found.append((layer, kind, [before[c] for c in both], [after[c] for c in both]))
+        return tuple(found)
 
     def label(self, node: Block | Combine) -> str:
         """What claims call a node."""

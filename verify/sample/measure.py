@@ -154,13 +154,18 @@ class Gauge:
 
     def chosen(self, points: Points) -> NDArray[np.int64]:
         """For every block one number for the set of gate outputs that is chosen, (N, L)."""
+        (*front, last), state = self.network.layers, points.ambient.astype(self.network.dtype)
+        chosen: list[Indices] = []
         with np.errstate(all="ignore"):
-            trace = self.run(points)
+            for layer in front:
+                chosen.append(layer.choose(logits := layer.logits(state)))
+                state = layer.forward(state, chosen[-1], logits)
+            chosen.append(last.choose(last.logits(state)))
         rng, columns = np.random.default_rng(len(self.graph.blocks)), []
         for station in self.layout.stations:
             code = rng.integers(1, 2**40, size=len(station.pieces) + 1)
             none = np.zeros(len(points), np.int64)
-            columns.append(none if station.site is None else code[trace.chosen[station.site.layer]].sum(1))
+            columns.append(none if station.site is None else code[chosen[station.site.layer]].sum(1))
         return np.stack(columns, axis=-1)
 
     def taken(self, trace: Trace) -> tuple[Indices, ...]:

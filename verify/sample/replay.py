@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array
-from ...moe import channels
 from ...moe.channels import Value
 from ...moe.nets import ReLUNet
 from ...moe.network import Trace
@@ -30,8 +29,9 @@ class Replay:
     taken: Mapping[str, NDArray[np.intp]]
     """Block ↦ the chart or piece with the largest logit, (N,); −1 for a gate output that is none."""
 
-    def arriving(self, layer: int) -> Array:
-        return self.read if layer == 0 else self.trace.states[layer - 1].astype(float)
+    def column(self, layer: int, channel: int) -> Array:
+        """One channel of what arrives at a layer, (N,)."""
+        return self.read[:, channel] if layer == 0 else self.trace.states[layer - 1][:, channel].astype(float)
 
     def values(self, names: tuple[str, ...], layer: int) -> Array:
         """Components from the channels that arrive at a layer alone, (N, len(names))."""
@@ -42,7 +42,7 @@ class Replay:
         layout = self.layout
         place = layout.design.places[layer]
         if Value(component) in place:
-            return self.arriving(layer)[:, place[Value(component)]]
+            return self.column(layer, place[Value(component)])
         if component in layout.graph.coordinates:
             matrix, k = layout.graph.projection, layout.graph.coordinates.index(component)
             return self.read[:, k] if matrix is None else self.read @ matrix[k]
@@ -59,8 +59,8 @@ class Replay:
 
     def rounding(self, layer: int, size: Array) -> Array:
         """g at each point: `UNITS` units of rounding of what a gate adds up, of x̂ or of `size`, whichever is largest, at least of 1."""
-        gate = self.layout.network.layers[layer].gate
-        terms = np.abs(self.arriving(layer)) if gate is None else _magnitude(gate, self.arriving(layer))
+        gate, arriving = self.layout.network.layers[layer].gate, self.read if layer == 0 else self.trace.states[layer - 1].astype(float)
+        terms = np.abs(arriving) if gate is None else _magnitude(gate, arriving)
         scale = np.maximum(np.maximum(terms.max(1), np.abs(self.read).max(1)), np.maximum(size, 1.0))
         return UNITS * float(np.finfo(self.layout.network.dtype).eps) * scale
 
@@ -87,11 +87,10 @@ class Replay:
     def kept(self) -> dict[str, Array]:
         """How much channels change in layers that should only carry them: of the inputs ("carried"), of all others ("slots")."""
         found = {} if self.layout.design.alone else {"slots": np.zeros(len(self.read))}
-        for layer, (before, after) in enumerate(zip(self.layout.design.places, self.layout.design.places[1:], strict=False)):
-            for channel in before.keys() & after.keys():
-                change = np.abs(self.trace.states[layer][:, after[channel]].astype(float) - self.arriving(layer)[:, before[channel]])
-                kind = "carried" if isinstance(channel, channels.Input) else "slots"
-                found[kind] = np.maximum(found.get(kind, change), change)
+        for layer, kind, before, after in self.layout.passing:
+            arriving = self.read if layer == 0 else self.trace.states[layer - 1]
+            change = np.abs(self.trace.states[layer][:, after].astype(float) - arriving[:, before].astype(float)).max(1)
+            found[kind] = np.maximum(found.get(kind, change), change)
         return found
 
     def written(self) -> dict[str, Array]:
@@ -106,9 +105,9 @@ class Replay:
             layer = layout.made.get(node.name, last)
             if layer == last:
                 continue
-            place, state = layout.design.places[layer + 1], self.trace.states[layer].astype(float)
+            place = layout.design.places[layer + 1]
             names = [name for name in node.components if Value(name) in place]
-            gaps = [np.abs(state[:, place[Value(name)]] - self.value(name, layer)) for name in names]
+            gaps = [np.abs(self.column(layer + 1, place[Value(name)]) - self.value(name, layer)) for name in names]
             if gaps:
                 found[node.name] = np.max(gaps, axis=0)
         if len(late) == 1:

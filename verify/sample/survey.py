@@ -20,8 +20,8 @@ ASCENDED = ("tau_error", "max_t", "max_tau", "chosen_t", "separation", "tied_err
 RANDOM = ("uniform", "low discrepancy")
 SHOWN_BLOCKS = 16
 """Blocks that the route of a worst point names."""
-LEAST_STARTS, MOST_SHARES = 2, 4
-"""Starts of an ascent of each block's quantities, at least; and with how many blocks the starts for the error become more."""
+LEAST_STARTS, MOST_STARTS = 2, 48
+"""Starts of an ascent of each of many blocks' quantities, at least; and of the error of many blocks, at most."""
 
 
 class Distinct:
@@ -94,10 +94,6 @@ class Survey:
         for _ in self._chunks(points, kind):
             pass
 
-    def values(self, points: Points, quantity: Quantity, kind: str) -> Array:
-        """Evaluate like `observe`; how bad one quantity is at each point, (N,), larger is worse."""
-        return np.concatenate([seen.badness(quantity) for seen in self._chunks(points, kind)])
-
     def _chunks(self, points: Points, kind: str) -> Iterator[Observation]:
         for start in range(0, len(points), self.chunk):
             yield self._observe(points[start : start + self.chunk], kind)
@@ -105,7 +101,8 @@ class Survey:
     def _observe(self, points: Points, kind: str) -> Observation:
         seen = self.gauge.observe(points)
         self.counts[kind] += len(points)
-        self.distinct.add(seen.routes)
+        if not self.gauge.layout.design.alone:
+            self.distinct.add(seen.routes)
         self.multiplicity = max(self.multiplicity, seen.multiplicity)
         self.sizes = {name: max(size, self.sizes.get(name, 0.0)) for name, size in seen.sizes.items()}
         for l, taken in enumerate(seen.taken):
@@ -151,7 +148,9 @@ class Survey:
 
     def _remember(self, quantity: Quantity, points: Points, bad: Array, routes: NDArray[np.intp]) -> None:
         L = routes.shape[1]
-        count = self.keep * min(L, MOST_SHARES) if quantity == ERROR else max(self.keep // L, LEAST_STARTS)
+        count = self.keep
+        if L > 1:
+            count = min(self.keep * L, MOST_STARTS) if quantity == ERROR else max(self.keep // (2 * L), LEAST_STARTS)
         # Spread over what the blocks took, one block after another, so that no expert's worst point is forgotten.
         cell = routes[np.arange(len(points)), np.arange(len(points)) % L]
         kept = _spread_worst(bad, cell, count)
@@ -163,15 +162,19 @@ class Survey:
             starts = merged[0][kept], merged[1][kept], merged[2][kept]
         self._starts[quantity] = starts
 
-    def climb(self, quantity: Quantity, seed: int) -> None:
-        """Ascend from the worst points so far, apart from those that ascent itself found."""
-        if quantity not in self._starts or (quantity.kind == "tied_error" and self.value(quantity) == 0):
+    def climb(self, kinds: Sequence[str], seed: int) -> None:
+        """Ascend from the worst points so far of all quantities of some kinds, apart from those that ascent itself found."""
+        climbed = [q for q in self._starts if q.kind in kinds and (q.kind != "tied_error" or self.value(q) != 0)]
+        if not climbed:
             return
+        starts = [self._starts[quantity][0] for quantity in climbed]
+        own = np.repeat(np.arange(len(climbed)), [len(one) for one in starts])
 
-        def bad(points: Points) -> Array:
-            return self.values(points, quantity, "ascent")
+        def bad(points: Points, which: NDArray[np.intp]) -> Array:
+            seen = [np.stack([seen.badness(q) for q in climbed]) for seen in self._chunks(points, "ascent")]
+            return np.asarray(np.concatenate(seen, axis=1)[own[which], np.arange(len(points))])
 
-        ascend(self.gauge.product, self._starts[quantity][0], bad, seed)
+        ascend(self.gauge.product, concatenate(starts), bad, seed)
 
     def value(self, quantity: Quantity) -> float:
         """The worst value of a quantity so far; the best possible one if it was never measured."""

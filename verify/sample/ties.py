@@ -15,8 +15,8 @@ from .scores import gap, runners_up, tie_tolerance
 BATCHES = (1, 7, 61)
 ALONE = 32
 """How many points are evaluated one by one."""
-CALLS = 8192
-"""How often, at most, all layers together are called for one batch size."""
+CALLS = 512
+"""How often, at most, all layers together are called for one batch size: then the first points have to do."""
 COPIES = 4
 PROBE = 1e-4
 """Step, in box widths, with which the slope of the gap is measured."""
@@ -35,6 +35,7 @@ class Ties:
     """The network evaluated again at N points near its ties and interfaces."""
 
     points: int
+    """How many were evaluated in batches of other sizes."""
     rerouted: int
     """Points where what is chosen changed with the batch size."""
     noise: Mapping[str, float]
@@ -87,11 +88,12 @@ def retry(gauge: Gauge, points: Points) -> Ties:
     noise = dict.fromkeys(sites, 0.0)
     with np.errstate(all="ignore"):
         together, target = gauge.run(points), gauge.truth(points).output
-        moved, changed = np.zeros(len(points), bool), Worst(0.0, None)
+        moved, changed, most = np.zeros(len(points), bool), Worst(0.0, None), 0
         for size in BATCHES:
-            limit = ALONE if size == 1 else size * (CALLS // len(gauge.network.layers))
-            for start in range(0, min(len(points), limit), size):
-                rows = np.arange(start, min(start + size, len(points), limit))
+            limit = min(len(points), ALONE if size == 1 else size * (CALLS // len(gauge.network.layers)))
+            most = max(most, limit)
+            for start in range(0, limit, size):
+                rows = np.arange(start, min(start + size, limit))
                 again = gauge.run(points[rows])
                 for name, layer in sites.items():
                     change = np.nan_to_num(np.abs(again.logits[layer].astype(float) - together.logits[layer][rows].astype(float)))
@@ -110,7 +112,7 @@ def retry(gauge: Gauge, points: Points) -> Ties:
                 rows, routes = runners_up(logits, together.chosen[sites[name]], tolerance[name])
                 if len(rows):
                     tied[name] = _worse(tied[name], gauge.error_along(station, points[rows], routes, target[rows]), points[rows])
-    return Ties(len(points), int(moved.sum()), noise, tolerance, once, changed, tied)
+    return Ties(most, int(moved.sum()), noise, tolerance, once, changed, tied)
 
 
 def _worse(worst: Worst, errors: Array, points: Points) -> Worst:
