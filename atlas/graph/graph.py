@@ -105,8 +105,7 @@ class TaskGraph:
     @cached_property
     def order(self) -> tuple[Node, ...]:
         """All nodes, every one after those that it reads; else inputs, blocks and combinations, each as they were given."""
-        kinds = (Input, Block, Combine)
-        place = {node.name: (kinds.index(type(node)), i) for i, node in enumerate(self.nodes)}
+        place = {node.name: (("input", "block", "combine").index(node.kind), i) for i, node in enumerate(self.nodes)}
         return tuple(self[name] for name in networkx.lexicographical_topological_sort(self.graph, key=place.__getitem__))
 
     def __getitem__(self, name: str) -> Node:
@@ -129,6 +128,11 @@ class TaskGraph:
     def combines(self) -> tuple[Combine, ...]:
         """In the order of `order`."""
         return tuple(node for node in self.order if isinstance(node, Combine))
+
+    @cached_property
+    def makers(self) -> tuple[Block | Combine, ...]:
+        """What experts compute: the blocks, and the combinations that are no affine maps; in the order of `order`."""
+        return tuple(n for n in self.order if isinstance(n, Block) or (isinstance(n, Combine) and n.function.affine is None))
 
     @property
     def outputs(self) -> int:

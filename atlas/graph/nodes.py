@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,7 @@ class Input:
     manifold: Box | Atlas
     coordinates: tuple[str, ...] = ()
     """The k names, before any embedding; () for the default (`component_names`)."""
+    kind: ClassVar[str] = "input"
 
     def __post_init__(self) -> None:
         if not self.coordinates:
@@ -131,6 +133,7 @@ class Block:
     """The task on one manifold that this block is all of (`as_graph`); its atlas may be embedded, and its target of any kind."""
     options: Mapping[str, str | float] = field(default_factory=dict)
     """By names of `OPTIONS`; what is not said here is what `compile` is asked for, or its own choice."""
+    kind: ClassVar[str] = "block"
 
     def __post_init__(self) -> None:
         if not self.outputs and self.subtasks:
@@ -268,6 +271,10 @@ class Combine:
     function: ExpressionMap
     """Its variables are `reads`."""
     outputs: tuple[str, ...] = ()
+    kind: ClassVar[str] = "combine"
+    tiling: ClassVar[None] = None
+    atlas: ClassVar[None] = None
+    """It takes one map everywhere: there is nothing to route."""
 
     def __post_init__(self) -> None:
         if not self.outputs:

@@ -30,8 +30,7 @@ AGREE = 1e-9
 
 def wire(node: Node) -> Wire:
     """The node as far as its names go."""
-    kind = {Input: "input", Block: "block", Combine: "combine"}[type(node)]
-    return Wire(kind, node.name, node.reads, node.components)
+    return Wire(node.kind, node.name, node.reads, node.components)
 
 
 def structure(nodes: Sequence[Node], output: str) -> list[Finding]:
