@@ -14,7 +14,7 @@ import numpy as np
 import sympy
 from scipy.linalg import block_diag
 
-from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Tiling
+from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Input, Tiling
 from ...expressions.parse import real_symbols
 from ...intervals.patch import GROW, Patch
 from .charts import Boxes, Charts
@@ -22,7 +22,7 @@ from .documents import Documents, Site, Value
 from .functions import moves_little, within
 from .layers import Layer
 from .leaves import Failure, Followed, Judge, Subject, extent
-from .rounding import read, rounding
+from .rounding import overflows, read, rounding
 from .routers import exact_routes
 from .slices import NONE, Origin, Slice, Slicer, without_linear
 from .trees import OUTSIDE, PROVED, UNSETTLED
@@ -63,6 +63,8 @@ class Composition:
         self.boxes = 0
         self.added: dict[tuple[str, str], float] = {}
         """(site, dtype) ↦ what rounding may add to its channels."""
+        self.sizes: Array = np.zeros(0)
+        """max |y_k| of all coordinates."""
         self.functions: dict[str, list[ExpressionMap]] = {}
         """Site ↦ the functions of its pieces where these are boxes."""
 
@@ -70,6 +72,9 @@ class Composition:
         """Whatever is wrong or open, site by site, up to the first one that is rejected. `covered` and `followed`: sites about whose
         edges and scores something is claimed.
         """
+        if overflow := self._overflow():
+            yield Failure(True, f"a number of the network may overflow in {overflow}")
+            return
         for site in self.found.sites:
             try:
                 failures = list(self._site(site, site.name in covered, site.name in followed))
@@ -99,6 +104,21 @@ class Composition:
             fates, count = fates + more, count + again
         self.fates, self.boxes = self.fates + fates, self.boxes + count
         self._values(site, judge)
+
+    def _overflow(self) -> str | None:
+        """The first dtype in which some number of the network may overflow, wherever that is multiplied by 0 for what is looked at."""
+        self.sizes = size = np.concatenate([self._extent(node) for node in self.graph.inputs])
+        for dtype in sorted({"float64", self.found.dtype}):
+            if overflows(self.slicer.layers, read(self.embedding, size, np.zeros(len(size)), dtype), dtype):
+                return dtype
+        return None
+
+    def _extent(self, node: Input) -> Array:
+        """max |y_k| on an input."""
+        if node.box is not None:
+            return np.maximum(np.abs(node.box.lower), np.abs(node.box.upper))
+        domain = Charts(cast(Atlas, node.domain))
+        return extent(domain, [(low[None], high[None]) for low, high in zip(domain.lower, domain.upper, strict=True)])
 
     def _node(self, site: Site) -> Block | Combine:
         """The node of a site, about which nothing was said yet."""
@@ -298,7 +318,7 @@ class Composition:
         for dtype in sorted({"float64", self.found.dtype}):
             computed = np.array([self.known[name].rounding[dtype] if name in self.known else 0.0 for name in site.variables])
             eta, added = rounding(layers, read(judge.subject.matrix, size, computed, dtype), dtype)
-            most = float(added.max())
+            most = float(added.error.max())
             self.added[site.name, dtype] = most
             where = "" if self.found.manifold else f"{site.name}: "
             if not eta <= site.eta:

@@ -17,17 +17,17 @@ from ...progress import track
 from .charts import Boxes, Charts, Verdict
 from .functions import halves
 from .layers import Flags, Indices, Layer
-from .networks import Frame, Rows
+from .networks import FEW, Frame, Rows
 from .scores import Scores
 from .trees import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Tree
 
-LEAVES = 1024
+LEAVES = 4096
 """Leaves that are settled before the next ones are looked at."""
 NUMBERS = 1 << 21
 """Numbers of one array of hidden neurons at a time."""
 DEEPEST = 24
 """Cuts below a leaf before it is given up."""
-EFFORT = 128
+EFFORT = 32
 """Boxes a leaf, on average over `LEAVES` of them, before the rest are given up."""
 MANY = 256
 """Leaves that are not confirmed before no more are looked at."""
@@ -318,8 +318,8 @@ def difference(truth: Patch, frame: Frame, found: Rows) -> tuple[Array, Array]:
         factor = -Interval.of(found.core[:, V + c, None, :])
         first, second = first + factor * y.first[..., c : c + 1], second + factor * y.second[..., c : c + 1]
     down, up = deviation(y.upper - y.lower, first, second)
-    away = found.rough[:, 1] * GROW + ULPS * np.abs(found.core[:, -1])
-    values = truth.at - Interval(at - slack - ULPS * np.abs(at), at + slack + ULPS * np.abs(at))
+    away = found.rough[:, 1] * GROW + FEW * np.abs(found.core[:, -1])
+    values = truth.at - Interval(at - slack - FEW * np.abs(at), at + slack + FEW * np.abs(at))
     above = highest(values.upper, up) + (away - found.core[:, -1])
     below = highest(-values.lower, down) + (away + found.core[:, -1])
     # Where f has a jump or a kink its derivatives say little, its range still something.
@@ -330,7 +330,7 @@ def difference(truth: Patch, frame: Frame, found: Rows) -> tuple[Array, Array]:
     below = np.fmin(below, (most + more) - truth.value.lower + lost)
     bound = np.maximum(above, below).max(1)
     attained = np.maximum(values.lower, -values.upper).max((1, 2))
-    return np.where(np.isnan(bound), np.inf, bound + ULPS * np.abs(bound)), attained
+    return np.where(np.isnan(bound), np.inf, bound + FEW * np.abs(bound)), attained
 
 
 def longest(y: Patch) -> Indices:

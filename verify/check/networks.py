@@ -22,11 +22,13 @@ from numpy.typing import DTypeLike
 
 from ...atlas import Array
 from ...intervals import Interval
-from ...intervals.patch import GROW, ULPS, Patch
+from ...intervals.patch import GROW, Patch
 from .layers import Flags, Indices, Layer, Map, Net
 
 TINY = 2.0**-1000
 """Far above what underflow loses, far below what matters."""
+FEW = 2.0**-50
+"""For sums of no more than 2^3 roundings, relative to their largest term."""
 SUBSETS = 64
 """Sets of K experts that are tried for a box; where more may be chosen, nothing is known of their sum."""
 
@@ -119,14 +121,14 @@ class Frame:
         """How far q may be (≤ 0, ≥ 0) from its interpolant, (R, n) each: at the vertices it is on it."""
         linear = rows.core[:, self.vertices : -1]
         middle = np.einsum("nkc,nk->nc", linear, self.middle[rows.box]) + rows.core[:, -1]
-        bent = np.abs(self.middle[rows.box]) * ULPS + self.radius[rows.box]
-        radius = (np.einsum("nkc,nk->nc", np.abs(linear), bent) + rows.rough[:, 1] + ULPS * np.abs(rows.core[:, -1])) * GROW
+        bent = np.abs(self.middle[rows.box]) * gamma(self.middle.shape[1] + 8) + self.radius[rows.box]
+        radius = (np.einsum("nkc,nk->nc", np.abs(linear), bent) + rows.rough[:, 1] + FEW * np.abs(rows.core[:, -1])) * GROW
         return np.minimum(middle - radius, 0), np.maximum(middle + radius, 0)
 
     def vertex_range(self, rows: Rows) -> tuple[Array, Array]:
         """Least and largest of the values at the vertices, (R, n) each."""
         at = rows.core[:, : self.vertices]
-        slack = rows.rough[:, 0] * GROW + ULPS * np.abs(at).max(1)
+        slack = rows.rough[:, 0] * GROW + FEW * np.abs(at).max(1)
         return at.min(1) - slack, at.max(1) + slack
 
     def _rectified(self, rows: Rows, linear: Flags) -> Rows:
@@ -143,7 +145,7 @@ class Frame:
         core[:, V:-1] *= passing[:, None]
         core[:, -1] = np.where(passing, core[:, -1], np.where(silent, 0.0, middle))
         rough = np.where(silent[:, None], 0.0, rows.rough)
-        rough[:, 1] = np.where(passing | silent, rough[:, 1], radius + ULPS * np.abs(middle))
+        rough[:, 1] = np.where(passing | silent, rough[:, 1], radius + FEW * np.abs(middle))
         return Rows(rows.box, core, rough)
 
     def losing(self, gate: Net, K: int, arriving: Rows, tolerance: float) -> tuple[Flags, Flags]:
@@ -162,7 +164,7 @@ class Frame:
             other = self.affine(Map(last.weight[b] - last.weight, last.bias[b] - last.bias), hidden.subset(rows))
             beaten[rows] += self.vertex_range(other)[0] + self.deviation(other)[0] > tolerance * GROW
         at = logits.core[:, : self.vertices]
-        slack = logits.rough[:, :1] + np.abs(at) * ULPS
+        slack = logits.rough[:, :1] + np.abs(at) * FEW
         if low.shape[1] <= K:
             return np.zeros(low.shape, bool), np.ones(low.shape, bool)
         above = np.sort(at + slack, axis=2)[:, :, [-K - 1, -K]]
@@ -225,7 +227,7 @@ class Frame:
         radius = np.maximum(weight.upper - middle, middle - weight.lower) * GROW
         core, rough = rows.core * middle[:, None, None], rows.rough * np.abs(middle)[:, None, None]
         scaled = Rows(rows.box, core, rough * GROW + TINY)
-        rounded = Rows(rows.box, core, scaled.rough + ULPS * self._sizes(scaled))
+        rounded = Rows(rows.box, core, scaled.rough + FEW * self._sizes(scaled))
         return self.known(rounded, radius[:, None] * self.range(rows).magnitude)
 
     def known(self, rows: Rows, radius: Array) -> Rows:
@@ -234,7 +236,7 @@ class Frame:
         return Rows(rows.box, rows.core, rows.rough + np.stack([away, 2 * away], axis=1) * GROW)
 
     def plus(self, a: Rows, b: Rows) -> Rows:
-        rough = (a.rough + b.rough + ULPS * (self._sizes(a) + self._sizes(b))) * GROW
+        rough = (a.rough + b.rough + FEW * (self._sizes(a) + self._sizes(b))) * GROW
         return Rows(a.box, a.core + b.core, rough)
 
     def placed(self, layer: Layer, state: Rows, written: Rows | None) -> Rows:
@@ -255,7 +257,7 @@ class Frame:
     def range(self, rows: Rows) -> Interval:
         """What q lies in, (R, n)."""
         (low, high), (down, up) = self.vertex_range(rows), self.deviation(rows)
-        lost = ULPS * (np.abs(low) + np.abs(high) + up - down)
+        lost = FEW * (np.abs(low) + np.abs(high) + up - down)
         return Interval(low + down - lost, high + up + lost)
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import sympy
 
-from ...atlas import Array, Atlas
+from ...atlas import Array
 from ...expressions.parse import real_symbols
 from ...intervals import Interval, enclose_number
 from ...intervals.patch import GROW, Patch
-from .charts import Charts
 from .composition import Composition, Refused
 from .documents import ReadOut
-from .leaves import extent
 from .networks import Frame
 from .rounding import read, rounding
 from .slices import Slice
@@ -63,8 +59,8 @@ def _affine(sites: Composition, said: ReadOut) -> None:
         size = max(abs(known.value.lower), abs(known.value.upper))
         error += np.abs(w) * known.value.error + off * size
     for dtype in sorted({"float64", sites.found.dtype}):
-        if not said.rounding[dtype] >= _rounding(sites, part, dtype):
-            raise Refused(f"rounding in {dtype} may add more than {said.rounding[dtype]}")
+        if not said.rounding[dtype] >= (added := _rounding(sites, part, dtype)):
+            raise Refused(f"rounding in {dtype} may add {added:.9g}, not {said.rounding[dtype]:.9g}")
     if blocks:
         error += _folded(sites, said, blocks)
     else:
@@ -101,19 +97,10 @@ def _constant(rest: Slice, left: list[sympy.Expr]) -> Array:
 def _rounding(sites: Composition, part: Slice, dtype: str) -> float:
     """What evaluation in a dtype adds to the outputs, earlier sites included."""
     names = [*sites.graph.coordinates, *sites.known]
-    sizes, computed = [], []
-    for node in sites.graph.inputs:
-        if node.box is not None:
-            sizes += np.maximum(np.abs(node.box.lower), np.abs(node.box.upper)).tolist()
-        elif any(layer == 0 for layer, _ in part.reads):
-            domain = Charts(cast(Atlas, node.domain))
-            sizes += extent(domain, [(low[None], high[None]) for low, high in zip(domain.lower, domain.upper, strict=True)]).tolist()
-        else:
-            sizes += [0.0] * len(node.components)
-        computed += [0.0] * len(node.components)
+    sizes, computed = sites.sizes.tolist(), [0.0] * len(sites.sizes)
     for known in sites.known.values():
         sizes.append(max(abs(known.value.lower), abs(known.value.upper)) + known.value.error)
         computed.append(known.rounding[dtype])
     matrix = sites.matrix(part, names)
     _, added = rounding(part.layers, read(matrix, np.array(sizes), np.array(computed), dtype), dtype)
-    return float(added.max())
+    return float(added.error.max())

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from ...atlas import Array
 from ...intervals.patch import GROW
 from .layers import Indices, Layer, Map, Net
-from .networks import gamma
+from .networks import gamma, outer
 
 ELEMENTARY = 8
 """Units in the last place to which exp is trusted in either dtype."""
@@ -35,19 +35,40 @@ def largest(parts: Sequence[Sized]) -> Sized:
     return Sized(np.max([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0))
 
 
-def evaluated(map_: Map, x: Sized, dtype: DTypeLike) -> Sized:
-    """|fl(W·x + b) − (W·x + b)| ≤ γ_{n+1}·(|W|·|x| + |b|) in any order of summation, plus a subnormal number for each operation."""
-    weight, n = np.abs(map_.weight), map_.weight.shape[1] + 1
+def evaluated(map_: Map, x: Sized, dtype: DTypeLike, twice: int = 0) -> Sized:
+    """|fl(W·x + b) − (W·x + b)| ≤ γ_{n+1}·(|W|·|x| + |b|) in any order of summation, plus a subnormal number for each operation.
+
+    Terms that are 0 do not count. `twice`: so many inputs are pairs, z = σ(z) − σ(−z), both of which may be computed as small numbers.
+    """
+    weight = np.abs(map_.weight)
+    n = int((weight != 0).sum(1).max(initial=0)) + twice + 1
     exact, arriving = weight @ x.size + np.abs(map_.bias), weight @ x.error
-    lost = arriving + gamma(n, dtype) * (exact + arriving) + n * float(np.finfo(dtype).smallest_subnormal)
-    grow = GROW + 2 * gamma(n)  # for what is rounded here
+    lost = arriving + gamma(n, dtype) * (exact + 2 * arriving) + n * float(np.finfo(dtype).smallest_subnormal)
+    grow = GROW + 2 * gamma(map_.weight.shape[1] + 1)  # for what is rounded here
     return Sized(grow * exact, grow * lost).within(dtype)
 
 
 def through(net: Net, x: Sized, dtype: DTypeLike) -> Sized:
-    for map_ in net.stored:
-        x = evaluated(map_, x, dtype)
-    return x
+    """A pair of neurons computes σ(ẑ) − σ(−z̃) within e of z where ẑ and z̃ are; inputs that pass all layers arrive as they are."""
+    inner, pairs = x, 0
+    for map_, linear in zip(net.maps[:-1], net.linear, strict=True):
+        inner, pairs = evaluated(map_, inner, dtype, pairs), int(linear.sum())
+    if len(net.maps) > 1 and net.skip.any():
+        inner = Sized(np.concatenate([inner.size, x.size]), np.concatenate([inner.error, x.error]))
+    return evaluated(outer(net), inner, dtype, pairs)
+
+
+def overflows(layers: Sequence[Layer], x: Sized, dtype: DTypeLike) -> bool:
+    """Whether a number of any layer may be beyond `dtype`, also one that is multiplied by 0."""
+    for layer in layers:
+        for net in layer.everything:
+            inner = x.of(layer.sees if net is layer.gate else layer.reads)
+            for map_ in net.stored:
+                inner = evaluated(map_, inner, dtype)
+                if not np.isfinite(inner.error).all():
+                    return True
+        x = rounding([layer], x, dtype)[1]
+    return not np.isfinite(x.error).all()
 
 
 def added(a: Sized, b: Sized, dtype: DTypeLike) -> Sized:
@@ -57,18 +78,19 @@ def added(a: Sized, b: Sized, dtype: DTypeLike) -> Sized:
 
 
 def read(embedding: Array | None, size: Array, computed: Array, dtype: DTypeLike) -> Sized:
-    """x = Q·z, |z_k| ≤ size, computed in float64 and rounded, where a row that copies one z_k arrives within `computed` of it."""
+    """x = Q·z, |z_k| ≤ size, computed in float64 and rounded; a z_k that is copied is only rounded, and within `computed` before that."""
     error = computed.copy()
     if embedding is not None:
-        copied, n = np.abs(embedding) @ computed, embedding.shape[1]
-        size = np.abs(embedding) @ size * (GROW + 2 * gamma(n))
-        error = copied + gamma(n) * size
+        terms = (embedding != 0).sum(1)
+        lost = np.array([gamma(n) for n in np.where((terms == 1) & (embedding == 1).any(1), 0, terms).tolist()])
+        size = np.abs(embedding) @ size * (GROW + 2 * gamma(embedding.shape[1]))
+        error = np.abs(embedding) @ computed + lost * size
     error = GROW * (error + gamma(1, dtype) * (size + error) + float(np.finfo(dtype).smallest_subnormal))
     return Sized(size, error).within(dtype)
 
 
-def rounding(layers: Sequence[Layer], x: Sized, dtype: DTypeLike) -> tuple[float, Array]:
-    """(η, what is added to each channel behind the last layer) for evaluation in `dtype` of what the layers read."""
+def rounding(layers: Sequence[Layer], x: Sized, dtype: DTypeLike) -> tuple[float, Sized]:
+    """(η, each channel behind the last layer) for evaluation in `dtype` of what the layers read."""
     eta = 0.0
     for layer in layers:
         logits = None if layer.gate is None else through(layer.gate, x.of(layer.sees), dtype)
@@ -87,7 +109,7 @@ def rounding(layers: Sequence[Layer], x: Sized, dtype: DTypeLike) -> tuple[float
             size[layer.writes] = np.where(both, summed.size, out.size)
             error[layer.writes] = np.where(both, summed.error, out.error)
         x = Sized(size, error)
-    return eta, x.error
+    return eta, x
 
 
 def weighed(layer: Layer, logits: Sized, out: Sized, dtype: DTypeLike) -> Sized:
