@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..atlas import Array, Atlas, Block, Combine, Input, TaskGraph, Tiling
+from ..atlas import Array, Block, Combine, Input, TaskGraph
 from ..errors import EpsilonNotReached
 from .collar import SHARE, Collar
 from .ranges import Values, domains, jump, steepness
@@ -146,7 +146,7 @@ def propagate(task: TaskGraph, own: Mapping[str, float], lipschitz: Mapping[str,
 def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values], collars: Mapping[str, Collar] = NO_COLLARS) -> Shares:
     """Equal shares of ε for all nodes that make errors, each divided by its weight; less where a jump's margin asks for it."""
     approximated = inexact(task)
-    makers = [node for node in task.order if isinstance(node, Block) or (isinstance(node, Combine) and node.function.affine is None)]
+    makers = task.makers
     caps = _caps(task, reach, approximated, ROUNDING_SHARE * epsilon / len(makers), collars)
     last = task[task.output].name
     inner = [node for node in makers if node.name != last]
@@ -159,7 +159,7 @@ def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values], coll
                 continue
             # What is read exactly passes no error on.
             needed = approximated.intersection(node.reads)
-            if isinstance(node, Block) and isinstance(node.domain, Atlas):
+            if node.atlas is not None:
                 needed = needed if node.name in collars else set()
                 lipschitz[node.name] = collars[node.name].values if needed else np.zeros((len(node.components), len(node.reads)))
                 continue
@@ -188,7 +188,7 @@ def _caps(
     """
     caps: dict[str, float] = {}
     for block in task.blocks:
-        if not isinstance(block.domain, Tiling):
+        if block.tiling is None:
             for name, bears in zip(block.reads, collars[block.name].bears if block.name in collars else (), strict=False):
                 if name in approximated:
                     caps[name] = min(caps.get(name, np.inf), SHARE * float(bears))
@@ -196,7 +196,7 @@ def _caps(
         for axis, name in enumerate(block.reads):
             if name not in approximated:
                 continue
-            for t in block.domain.knots[axis][1:-1]:
+            for t in block.tiling.knots[axis][1:-1]:
                 margin = reach[name].distance(float(t))
                 if margin > 0 and jump(block, axis, float(t)) > negligible:
                     caps[name] = min(caps.get(name, np.inf), MARGIN_SHARE * margin)

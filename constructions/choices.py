@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..atlas import Block, TaskGraph, Tiling
+from ..atlas import Block, TaskGraph
 from ..errors import InvalidArgument
 from .routers.hinge import HalfSpaces
 
@@ -77,7 +77,7 @@ def _own(graph: TaskGraph, block: Block, option: str, value: object) -> tuple[ob
 def _theorem(block: Block, value: object, mine: bool) -> str:
     if not isinstance(value, str) or value not in THEOREMS:
         raise InvalidArgument(f"theorem {value!r} is not one of {', '.join(THEOREMS)}")
-    pieces = isinstance(block.domain, Tiling)
+    pieces = block.domain.exclusive
     if value != "auto" and pieces == THEOREMS[value]:
         kind, other = ("pieces", "5.3") if pieces else ("charts", "5.2")
         if mine or value in ("5.2", "5.3"):
@@ -91,9 +91,9 @@ def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routi
         return value
     if not isinstance(value, str) or value not in ROUTINGS:
         raise InvalidArgument(f"routing {value!r} is not one of {', '.join(ROUTINGS)}, or HalfSpaces")
-    if value == "auto" or not isinstance(block.domain, Tiling):
+    if value == "auto" or not block.domain.exclusive:
         return value
-    if mine or all(isinstance(other.domain, Tiling) for other in graph.blocks):
+    if mine or all(other.domain.exclusive for other in graph.blocks):
         raise InvalidArgument(
             f"{called(block)} is given on pieces, whose faces route by themselves (B10); routing {value!r} compares scores of charts: "
             "leave it out, or give it to a block on charts"

@@ -85,9 +85,9 @@ def points_of(task: TaskGraph, dtype: np.dtype, seed: int) -> tuple[Array, Array
         points = np.concatenate([points, routed[found]])
     start = 0
     for node in task.inputs:
-        if isinstance(node.manifold, Box):
+        if node.box is not None:
             columns = slice(start, start + node.ambient_dimension)
-            points[:, columns] = representable(points[:, columns], node.manifold, dtype)
+            points[:, columns] = representable(points[:, columns], node.box, dtype)
         start += node.ambient_dimension
     return points, points.astype(dtype)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..atlas import Atlas, Block, ManifoldTask, TaskGraph, arguments
+from ..atlas import Block, ManifoldTask, TaskGraph, arguments
 from ..atlas.ball import ball_atlas
 from ..atlas.graph import as_graph
 from ..atlas.refine import refine
@@ -262,7 +262,7 @@ def block_task(task: ManifoldTask | TaskGraph, epsilon: float, block: str | None
     Raises `InvalidArgument` if there is no such block on charts, or several and none is named.
     """
     graph = as_graph(task)
-    charts = [one for one in graph.blocks if isinstance(one.domain, Atlas)]
+    charts = [one for one in graph.blocks if one.atlas is not None]
     names = ", ".join(one.name for one in charts)
     if not charts:
         raise InvalidArgument(f"{graph.name!r} has no block on charts that could be planned; pieces are taken as they are")
@@ -287,13 +287,13 @@ def compile_planned(
     """
     arguments.choice("minimise", minimise, MINIMISED)
     graph = as_graph(task)
-    charts = [block for block in graph.blocks if isinstance(block.domain, Atlas)]
-    names = [None] if isinstance(task, ManifoldTask) or not charts else [block.name for block in charts]
+    charts = [block for block in graph.blocks if block.atlas is not None]
+    names = [None] if graph is not task or not charts else [block.name for block in charts]
     frontiers = [plan(task, epsilon, block=name, max_width=max_width, seed=seed) for name in names]
     ranked = [frontier.ranked(minimise) for frontier in frontiers]
     place: list[int] = [0] * len(ranked)
     failed: list[list[int]] = [[] for _ in ranked]
-    theorem = "affine" if isinstance(task, ManifoldTask) else {block.name: "affine" for block in charts}
+    theorem = "affine" if graph is not task else {block.name: "affine" for block in charts}
     while True:
         rows = [some[k] for some, k in zip(ranked, place, strict=True)]
         finer = _refined(task, charts, rows, seed)

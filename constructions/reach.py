@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..atlas import Block, Combine, TaskGraph
+from ..atlas import Block, Combine, Input, TaskGraph
 from .ranges import Values, block_values, combine_values, input_values
 
 
@@ -22,12 +22,14 @@ class Reach(Mapping[str, Values]):
         """Raises `InvalidArgument` naming the node whose values cannot be bounded."""
         if name not in self._known:
             node = self.graph.sources[name]
-            if isinstance(node, Block):
-                found = block_values(node, [self[read] for read in node.reads])
-            elif isinstance(node, Combine):
-                found = combine_values(node, [self[read] for read in node.reads])
-            else:
-                found = input_values(node)
+            read = [self[name] for name in node.reads]
+            match node:
+                case Input():
+                    found = input_values(node)
+                case Block():
+                    found = block_values(node, read)
+                case Combine():
+                    found = combine_values(node, read)
             self._known |= zip(node.components, found, strict=True)
         return self._known[name]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..atlas import Atlas, Block, ManifoldTask
+from ..atlas import Block, ManifoldTask
 from ..errors import AtlasMoEError, EpsilonNotReached, InvalidArgument
 from ..moe.ledger import Claim, Known
 from . import theorem_4_8, theorem_4_9
@@ -157,7 +157,7 @@ def _with(block: Block, task: ManifoldTask) -> Block:
     if block.given is not None:
         return replace(block, domain=task.atlas, given=task)
     atlas = replace(task.atlas, embedding=None)
-    if isinstance(block.domain, Atlas) and atlas.charts is block.domain.charts:
+    if block.atlas is not None and atlas.charts is block.atlas.charts:
         return block
     return replace(block, domain=atlas, subtasks=(block.subtasks[0],) * len(atlas))
 

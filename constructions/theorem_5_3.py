@@ -44,8 +44,8 @@ class Interface:
 
 def interfaces(block: Block, reading: Reading) -> list[Interface]:
     """All of them, with margins among the values that the block reads."""
-    tiling = block.domain
-    assert isinstance(tiling, Tiling)
+    tiling = block.tiling
+    assert tiling is not None
     return [
         Interface(axis, float(t), reading.values[axis].distance(float(t)), jump(block, axis, float(t)))
         for axis, knots in enumerate(tiling.knots)
@@ -59,8 +59,8 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
     Values that are read with an error η: an interface at which the subtasks agree needs no margin, as f is Lipschitz across it; any
     other must be further than η from every value that is read, else `MarginTooSmall` (B9). Pieces on the outside are wider by η.
     """
-    tiling = block.domain
-    assert isinstance(tiling, Tiling)
+    tiling = block.tiling
+    assert tiling is not None
     assert tiling.precedence is not None  # structure checks it
     order = tiling.precedence
     met = interfaces(block, reading)
@@ -141,8 +141,8 @@ def check_margins(block: Block, reading: Reading, met: Sequence[Interface], band
 
 
 def _routing_claim(block: Block, reading: Reading, met: Sequence[Interface], affine: bool, band: float, dtype: DTypeLike) -> Claim:
-    tiling = block.domain
-    assert isinstance(tiling, Tiling)
+    tiling = block.tiling
+    assert tiling is not None
     name = f"block[{block.name}].routing"
     sides = "; ".join(_side(block, tiling, at) for at in met[:SHOWN]) + (f"; {len(met) - SHOWN} more" if len(met) > SHOWN else "")
     if not reading.exact:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..atlas import Block, Combine, ManifoldTask, TaskGraph, Tiling
+from ..atlas import Block, Combine, ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..moe.channels import Input
 from ..moe.design import Design
@@ -86,7 +86,7 @@ class Works:
     def reading(self, node: Block | Combine) -> Reading:
         """What arrives at a node; values only where the node asks for them."""
         error = np.array([self.errors[name] for name in node.reads])
-        needed = isinstance(node, Combine) or isinstance(node.domain, Tiling) or (error > 0).any()
+        needed = node.atlas is None or (error > 0).any()
         values = tuple(self.reach[name] for name in node.reads) if needed else ()
         plain = tuple(isinstance(self.assembly.forms[name].channel, Input) for name in node.reads)
         whole = next((i for i in self.graph.inputs if i.coordinates == node.reads), None)
@@ -112,7 +112,7 @@ class Works:
         What they bear does not depend on what arrives, only the other way round.
         """
         approximated = inexact(self.graph)
-        blocks = [b for b in self.graph.blocks if not isinstance(b.domain, Tiling) and approximated.intersection(b.reads)]
+        blocks = [b for b in self.graph.blocks if b.tiling is None and approximated.intersection(b.reads)]
         for block in blocks:
             self.ready[block.name] = self._on_charts(block)
         for _ in range(SHARPENINGS if blocks else 0):
@@ -142,7 +142,7 @@ class Works:
             assert made.charts.collar is not None
             require(block, reading, made.charts.collar)
             return theorem_5_2.with_collar(made, reading, made.charts.collar)
-        theorem = theorem_5_3 if isinstance(block.domain, Tiling) else theorem_5_2
+        theorem = theorem_5_3 if block.domain.exclusive else theorem_5_2
         made = theorem.build(block, reading, self.asked(block), self.choices[block])
         return made if made.charts is None or self.assembly.alone else self._measured(made)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import sympy
 
-from ...atlas import BallChart, Box, Chart, ChartTarget, ExpressionTarget, ManifoldTask, Piece
+from ...atlas import BallChart, Box, CallableTarget, Chart, ManifoldTask, Piece
 from ...errors import AtlasMoEError
 from ...moe.ledger import Claim, Known
 from ...moe.ridge import Ridge
@@ -25,18 +25,13 @@ def local_expression(task: ManifoldTask, piece: Piece, chart: int) -> Local | No
     None if the intrinsic dimension is not 1, the target is a callable, or a chart that is no ball is parametrised by another.
     """
     target, mapped = task.target, task.atlas.charts[chart]
-    if task.atlas.dimension != 1 or not isinstance(target, ExpressionTarget | ChartTarget):
+    if task.atlas.dimension != 1 or isinstance(target, CallableTarget):
         return None
     if isinstance(mapped, Chart) and piece.chart != chart:
         return None
-    curve = task.atlas.parametrising[piece.chart].inverse
+    curve, function = task.atlas.parametrising[piece.chart].inverse, target.local(piece.chart, task.atlas.parametrising[piece.chart])
     variable = curve.variables[0]
-    if isinstance(target, ExpressionTarget):
-        substitution = dict(zip(target.function.variables, curve.expressions, strict=True))
-        expressions = tuple(e.subs(substitution, simultaneous=True) for e in target.function.expressions)
-    else:
-        function = target.functions[piece.chart]
-        expressions = tuple(e.subs(function.variables[0], variable) for e in function.expressions)
+    expressions = tuple(e.xreplace({function.variables[0]: variable}) for e in function.expressions)
     along = None
     if isinstance(mapped, BallChart):
         offsets = [x - sympy.Float(float(c)) for x, c in zip(curve.expressions, mapped.center, strict=True)]
