@@ -31,7 +31,7 @@ def point(found: Explanation) -> RenderableType:
         result.append(("truth", _vector(found.truth, 8) if found.alone else _some(f"{value:.8g}" for value in found.truth)))
         result.append(("error", f"{found.error:.3g} here; over {whole} the ledger says {found.bound:.3g} ({found.known})"))
     if not found.alone:
-        return Group(_facts(head), Text(), Listing("", "component", COLUMNS, list(_components(found))), Text(), _facts(result))
+        return Group(_facts(head), Text(), Listing("", "component", COLUMNS, list(_components(found))), _facts(result))
     if found.local is not None:
         head.append(("local", f"φ(x) = {_vector(found.local)} in chart {found.chart}"))
     return Group(_facts(head + result), Text(), _best(found.scores))

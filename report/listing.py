@@ -54,6 +54,7 @@ class Listing:
         yield Text(MARGIN + "─" * (room + beside), "dim")
         for row in self.rows:
             yield from self._row(console, row, room, sizes, width)
+        yield Text()
 
     @property
     def _headings(self) -> tuple[Text, ...]:
