@@ -14,6 +14,7 @@ from atlasmoe.errors import InvalidArgument
 from atlasmoe.moe import Affine, Known, Model, Network
 from atlasmoe.moe.channels import Value
 from atlasmoe.moe.design import Design
+from atlasmoe.moe.promise import ScorePromise
 from atlasmoe.verify.sample import Pieces, Report, verify, verify_network
 from atlasmoe.verify.sample.points import interfaces
 from atlasmoe.verify.sample.product import Product
@@ -446,3 +447,29 @@ def test_charts_that_change_places(mixed: Model) -> None:
     chosen = int(broken.trace([witness]).routes[number][0])
     assert isinstance(mixed.task, TaskGraph)
     assert not mixed.task.trace([witness]).valid["a"][0, chosen]
+
+
+def promised(model: Model, promise: ScorePromise) -> Design:
+    sites = tuple(replace(site, promise=promise) if site.block == "a" else site for site in model.design.sites)
+    return replace(model.design, sites=sites)
+
+
+def test_scores_of_a_block_on_charts_that_follow_a_promise(mixed: Model) -> None:
+    """As for a task on one manifold, under the block's name; μ = 1/2 is where two arcs hold a point equally."""
+    design = promised(mixed, ScorePromise(1 / 2, 1 / 8))
+    assert isinstance(mixed.task, TaskGraph)
+    report = verify_network(mixed.network, mixed.task, epsilon=0.2, design=design, samples=SAMPLES)
+    assert report.holds, str(report)
+    names = {claim.name.removeprefix("block[a].routing.") for claim in report.claims if claim.name.startswith("block[a].routing.")}
+    assert names == {"separation", "tau", "sharp", "max_score", "max_tau", "chosen_rho", "ties"}
+    assert report["block[a].routing.max_score"].bound == pytest.approx(1 / 2, abs=1e-6)
+    number = layer_of(mixed, "a")
+    gate = mixed.network.layers[number].gate
+    broken = with_layer(mixed.network, number, gate=Affine(gate.weight * 0.5, gate.bias * 0.5))
+    report = verify_network(broken, mixed.task, epsilon=0.2, design=design, samples=SAMPLES)
+    assert refuted(report) == {"block[a].routing.tau", "block[a].routing.sharp", "block[a].routing.max_tau"}
+    x = np.array([report["block[a].routing.tau"].witness])
+    scores = broken.trace(x).logits[number][0]
+    block = mixed.task.blocks[0]
+    assert block.atlas is not None
+    assert np.abs(block.atlas.rho(x[:, :2])[0] - scores).max() == pytest.approx(report["block[a].routing.tau"].bound)

@@ -24,7 +24,7 @@ Judged = tuple[Claim, Quantity | None]
 def claims(survey: Survey, ties: Ties) -> Iterator[Judged]:
     """Every claim that something was measured for."""
     layout, alone = survey.gauge.layout, survey.gauge.layout.design.alone
-    if not alone:
+    if not alone or layout.problems:
         yield _layout(survey)
     yield from _whole(survey)
     for station in layout.stations:
