@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +39,7 @@ class Atlas:
     embedding: Array | None = None
     """(D, k) with orthonormal columns Q: x = Q·y. None: D = k."""
     recipe: Mapping[str, Any] | None = field(default=None, repr=False)
-    noun: ClassVar[str] = "chart"
+    noun: ClassVar[Literal["chart"]] = "chart"
     exclusive: ClassVar[bool] = False
     """Where charts overlap, subtasks agree."""
     box: ClassVar[Box | None] = None

@@ -45,7 +45,7 @@ class Model:
 
     def __repr__(self) -> str:
         network, total = self.network, self.ledger.root
-        experts = self.facts["experts"] if isinstance(self.task, TaskGraph) else len(network.layers[-1])
+        experts = len(network.layers[-1]) if self.design.alone else self.facts["experts"]
         shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {experts} experts"
         known = f"|f − Ψ| ≤ {total.bound:.3g} ({total.known}), ε = {total.budget:.3g}"
         return f"Model({self.task.name!r}: {shape}, {network.parameters:,} parameters in {network.dtype}; {known})"

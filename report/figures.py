@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..atlas import Atlas
 from ..atlas.graph import as_graph
 from ..errors import AtlasMoEError
 from ..moe.model import Model
@@ -40,7 +39,7 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
         drawn = panels.draw(model, report)
     elif dimension == 1:
         drawn = curves.draw(model, domain, report)
-    elif isinstance(domain, Atlas) and domain.base_dimension == 3:
+    elif domain.noun == "chart" and domain.base_dimension == 3:
         drawn = surfaces.draw_in_space(model, domain, report)
     else:
         drawn = surfaces.draw_in_charts(model, domain, report)

@@ -128,8 +128,8 @@ def parts(block: Block) -> str:
 
 def range_of(domain: Atlas | Tiling) -> str:
     """What an input or a block ranges over."""
-    if isinstance(domain, Tiling):
-        return _box(domain.domain)
+    if domain.box is not None:
+        return _box(domain.box)
     if domain.recipe is None:
         named = f"a {domain.dimension}-dimensional manifold"
     else:

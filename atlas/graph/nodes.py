@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class Input:
     manifold: Box | Atlas
     coordinates: tuple[str, ...] = ()
     """The k names, before any embedding; () for the default (`component_names`)."""
-    kind: ClassVar[str] = "input"
+    kind: ClassVar[Literal["input"]] = "input"
 
     def __post_init__(self) -> None:
         if not self.coordinates:
@@ -133,7 +133,7 @@ class Block:
     """The task on one manifold that this block is all of (`as_graph`); its atlas may be embedded, and its target of any kind."""
     options: Mapping[str, str | float] = field(default_factory=dict)
     """By names of `OPTIONS`; what is not said here is what `compile` is asked for, or its own choice."""
-    kind: ClassVar[str] = "block"
+    kind: ClassVar[Literal["block"]] = "block"
 
     def __post_init__(self) -> None:
         if not self.outputs and self.subtasks:
@@ -271,7 +271,7 @@ class Combine:
     function: ExpressionMap
     """Its variables are `reads`."""
     outputs: tuple[str, ...] = ()
-    kind: ClassVar[str] = "combine"
+    kind: ClassVar[Literal["combine"]] = "combine"
     tiling: ClassVar[None] = None
     atlas: ClassVar[None] = None
     """It takes one map everywhere: there is nothing to route."""

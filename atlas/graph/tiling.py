@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import networkx
 import numpy as np
@@ -66,7 +66,7 @@ class Tiling:
     pieces: tuple[BoxPiece, ...]
     coordinates: tuple[str, ...] = ()
     """The k names of its coordinates; () for z1, z2, …"""
-    noun: ClassVar[str] = "piece"
+    noun: ClassVar[Literal["piece"]] = "piece"
     exclusive: ClassVar[bool] = True
     """Every point has one owner, because subtasks may disagree where pieces meet."""
     embedding: ClassVar[Array | None] = None

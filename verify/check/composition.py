@@ -122,8 +122,9 @@ class Composition:
 
     def _node(self, site: Site) -> Block | Combine:
         """The node of a site, about which nothing was said yet."""
-        node = next((node for node in self.graph.nodes if node.name == site.name), None)
-        if not isinstance(node, Block if site.kind == "block" else Combine) or node.components != site.components:
+        nodes: tuple[Block | Combine, ...] = (*self.graph.blocks, *self.graph.combines)
+        node = next((node for node in nodes if node.name == site.name), None)
+        if node is None or node.kind != site.kind or node.components != site.components:
             raise Refused(f"the task has no {site.kind} of this name with components {site.components}")
         if site.name in self.functions:
             raise Refused("it is there twice")
@@ -137,9 +138,9 @@ class Composition:
         for node in self.graph.order:
             if node is until:
                 return
-            if isinstance(node, Combine) and node.name not in names and node.components[0] not in self.expressions:
+            if node.kind == "combine" and node.name not in names and node.components[0] not in self.expressions:
                 self.expressions |= dict(zip(node.components, self._expanded(node), strict=True))
-            elif isinstance(node, Block) and node.name not in names:
+            elif node.kind == "block" and node.name not in names:
                 self.folded |= dict.fromkeys(node.components, node)
                 self.expressions |= real_symbols(node.components)
 
@@ -197,8 +198,8 @@ class Composition:
 
     def _subject(self, site: Site, node: Block | Combine, part: Slice) -> tuple[Subject, list[ExpressionMap]]:
         """What the leaves of a site are about, and the functions of its pieces where these are boxes."""
-        whole = self._expanded(node) if isinstance(node, Combine) else []
-        variables = node.reads if isinstance(node, Block) else tuple(sorted({str(s) for e in whole for s in e.free_symbols}))
+        whole = self._expanded(node) if node.kind == "combine" else []
+        variables = node.reads if node.kind == "block" else tuple(sorted({str(s) for e in whole for s in e.free_symbols}))
         known = {name for name in variables if name in self.known}
         if site.variables != variables or len(site.moves) != len(variables) or not known | set(self.graph.coordinates) >= set(variables):
             raise Refused(f"its variables are {str(site.variables)[:80]}, but it reads {str(variables)[:80]}, or they are not known yet")
@@ -207,11 +208,11 @@ class Composition:
             raise Refused(f"what it reads may be off by {errors}, not by {site.moves}")
         matrix = self.matrix(part, variables)
         routes, functions = None, []
-        if isinstance(node, Block) and not node.domain.exclusive:
+        if node.kind == "block" and node.atlas is not None:
             domain: Charts | Boxes = (charts := Charts(self._atlas(site, node)))
             truth = self._truth(site, node, charts)
         else:
-            if isinstance(node, Block):
+            if node.kind == "block":
                 tiling, functions = cast(Tiling, node.domain), [self._after(site, node.local(i)) for i in range(len(node))]
                 self._inside(site, tiling)
                 routes = exact_routes(part, matrix, tiling, bool(site.moves.any()))
@@ -352,7 +353,7 @@ class Composition:
         if not functions or not site.moves.any():
             return
         node = self.graph[site.name]
-        tiling = cast(Tiling, node.domain) if isinstance(node, Block) else None
+        tiling = cast(Tiling, node.domain) if node.kind == "block" else None
         roots = [tree.root for tree in site.trees]
         if not moves_little(functions, roots, tiling, site.moves, np.array(stated)):
             raise Refused(f"the function is not shown to change by at most {stated} where what it reads is off by {site.moves}", False)
