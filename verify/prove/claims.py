@@ -91,7 +91,13 @@ def _of_site(site: SiteProof) -> Iterator[Claim]:
     routed = site.routed and solution.settled
     statement = f"every point gets an expert of {name} whose chart contains it, or whose piece owns it"
     how = Known.PROVED if routed else Known.UNKNOWN
-    aside = "" if routed else "pieces next to an interface may be mistaken for each other; the error counts that in"
+    aside = "pieces next to an interface may be mistaken for each other; the error counts that in"
+    if site.charts:
+        aside = (
+            "some boxes are open" if not routed else "of values read that lie on the charts, as the task has it" if site.moves.any() else ""
+        )
+    elif routed:
+        aside = ""
     yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", 0.0, float(not routed), how, note=aside)
     if site.charts:
         yield _edges(f"block[{name}].cover", solution.trees, solution.manifold)

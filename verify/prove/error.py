@@ -159,7 +159,7 @@ class ErrorJudge:
         Enclosures are off by third order at best: halving every side makes a bound smaller by 2^3 at most, one cut by 2^(3/d). Boxes
         whose bound is too large for one cut to help are spared the judgement between.
         """
-        lengths, d = side_lengths(place), place.u.dimension
+        lengths, d = side_lengths(place), place.dimension
         with np.errstate(all="ignore"):
             needed = np.where(np.isfinite(bound), d / ORDER * np.log2(bound / self.goal.enough), 1.0)
         sides, rows = [], np.arange(len(place))
@@ -171,7 +171,7 @@ class ErrorJudge:
 
     def _paths(self, place: Place, truth: TaylorForms) -> tuple[Indices, Indices, Array, Flags]:
         """For every path and expert that may be chosen there: the box, the gate output, a bound of |f − Ψ|, whether x ∈ U_j."""
-        state = self.network.before_last(place.y, self.eta)
+        state = self.network.before_last(place.z, self.eta)
         last = self.network.layers[-1]
         if self.chosen is None:
             row, gate = last.chosen(state, self.eta)
@@ -216,7 +216,7 @@ class ErrorJudge:
         """Boxes that are cut before any expert is looked at: more may win there than meet at a corner of cells in general."""
         domain = self.manifold.charts[self.chart].chart.domain
         coarse = ((place.upper - place.lower) / domain.widths).max(1) > FINEST_EDGE
-        return coarse & (count > place.u.dimension + self.network.layers[-1].layer.top_k + 1)
+        return coarse & (count > place.dimension + self.network.layers[-1].layer.top_k + 1)
 
     def _on_coarse_edge(self, lower: Array, upper: Array) -> Flags:
         """Boxes on an edge of the chart that are cut further, so that ρ_p < 1/E may yet be proved there."""
@@ -244,4 +244,4 @@ def longest_side(place: Place) -> NDArray[np.intp]:
 def side_lengths(place: Place) -> Array:
     """How far φ⁻¹ moves along each side of a box, (N, d); where that is unknown, the sides themselves."""
     known = (place.y.radius < np.inf).all(1, keepdims=True)
-    return np.where(known, np.linalg.norm(place.y.linear, axis=2), place.upper - place.lower)
+    return np.where(known, np.linalg.norm(place.y.linear[:, : place.dimension], axis=2), place.upper - place.lower)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from ...atlas import Array
-from ...intervals import Interval
 from ...moe.network import Network
 from ..enclosure import TaylorForms
 from .choice import Indices
@@ -13,10 +12,9 @@ from .layers import EnclosedLayer, Reading, State
 
 
 class EnclosedNetwork:
-    """A network near points y: it reads Q·z for some z within `moves` of y, |z| ≤ size."""
+    """A network on points z, |z| ≤ size, of which it reads Q·z."""
 
-    def __init__(self, network: Network, embedding: Array | None, size: Array, moves: Array | None = None) -> None:
-        self.moves = None if moves is None else Interval(-moves, moves)
+    def __init__(self, network: Network, embedding: Array | None, size: Array) -> None:
         self.inputs = len(network.inputs)
         self.layers: list[EnclosedLayer] = []
         carries: Indices = np.arange(self.inputs)
@@ -24,14 +22,13 @@ class EnclosedNetwork:
             self.layers.append(EnclosedLayer(layer, carries, Reading(embedding, size), self.inputs))
             carries = self.layers[-1].after
 
-    def start(self, y: TaylorForms) -> State:
+    def start(self, z: TaylorForms) -> State:
         """What arrives at the first layer."""
-        y = y if self.moves is None else y.plus(self.moves)
-        return State(np.arange(len(y)), y, np.arange(self.inputs), None)
+        return State(np.arange(len(z)), z, np.arange(self.inputs), None)
 
-    def before_last(self, y: TaylorForms, eta: float) -> State:
+    def before_last(self, z: TaylorForms, eta: float) -> State:
         """The state at the last gate, one row for every path that may lead there."""
-        state = self.start(y)
+        state = self.start(z)
         for layer in self.layers[:-1]:
             state = layer.advance(state, eta)
         return state

@@ -56,12 +56,21 @@ class Place:
     """The coordinates, (N, d)."""
     y: TaylorForms
     """φ⁻¹(u) before any embedding, (N, k)."""
+    z: TaylorForms
+    """What a network has in the place of y, as near to it as the manifold says, (N, k): y itself, or a form in u and z − y."""
 
     def __len__(self) -> int:
         return len(self.lower)
 
     def subset(self, rows: NDArray[np.intp]) -> Place:
-        return Place(self.chart, self.lower[rows], self.upper[rows], self.u.subset(rows), self.y.subset(rows))
+        y = self.y.subset(rows)
+        z = y if self.z is self.y else self.z.subset(rows)
+        return Place(self.chart, self.lower[rows], self.upper[rows], self.u.subset(rows), y, z)
+
+    @property
+    def dimension(self) -> int:
+        """d, the sides of a box that can be cut."""
+        return self.lower.shape[1]
 
     @property
     def middle(self) -> Array:
@@ -72,14 +81,23 @@ class Place:
 class EnclosedManifold:
     """M and its charts, as far as they can be enclosed."""
 
-    def __init__(self, atlas: Atlas) -> None:
-        self.atlas = atlas
+    def __init__(self, atlas: Atlas, moves: Array | None = None) -> None:
+        """`moves`: how far what is read may be from points of M, coordinate by coordinate; None: not at all."""
+        self.atlas, self.moves = atlas, moves
         self.charts = [EnclosedChart(chart) for chart in atlas.parametrising]
         self.parametrised = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
 
     def place(self, chart: int, lower: Array, upper: Array) -> Place:
-        u = TaylorForms.variables(lower, upper)
-        return Place(chart, lower, upper, u, self.charts[chart].inverse(u))
+        if self.moves is None:
+            u = TaylorForms.variables(lower, upper)
+            y = z = self.charts[chart].inverse(u)
+        else:
+            ones = np.ones((len(lower), len(self.moves)))
+            both, d = TaylorForms.variables(np.concatenate([lower, -ones], axis=1), np.concatenate([upper, ones], axis=1)), lower.shape[1]
+            u = both[:, :d]
+            y = self.charts[chart].inverse(u)
+            z = y + both[:, d:].times(self.moves)
+        return Place(chart, lower, upper, u, y, z)
 
     def outside(self, place: Place) -> Flags:
         """Boxes proved to be off the chart: its region is negative there."""

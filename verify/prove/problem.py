@@ -5,6 +5,7 @@ A task graph has one for every site; a task on one manifold is one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -38,6 +39,8 @@ NEGLIGIBLE = 2.0**-10
 """Part of ε below which no bound is sharpened."""
 LEAST = 2.0**-40
 """Part of the size of f below which bounds are rounded up to it, so that other enclosures can confirm them."""
+MOST_CORNERS = 32
+"""Of the box around a point in which what is read may lie, to look at when sampling."""
 SIZING = 1 << 12
 """Boxes, in all of a chart, from which the size of its points is bounded."""
 
@@ -115,10 +118,10 @@ class Attempt:
     def __init__(self, problem: Problem, goal: Goal, seed: int, saved: Checkpoint) -> None:
         network, task = problem.network, problem.task
         self.problem, self.goal = problem, goal
-        self.manifold = EnclosedManifold(task.atlas)
+        self.manifold = EnclosedManifold(task.atlas, problem.moves)
         target = EnclosedTarget(task)
         size = base_size(self.manifold) + (0.0 if problem.moves is None else problem.moves)
-        self.enclosed = EnclosedNetwork(network, task.atlas.embedding, size, problem.moves)
+        self.enclosed = EnclosedNetwork(network, task.atlas.embedding, size)
         self.roundings = {str(dtype): _rounding_in(problem, size, dtype) for dtype in {np.dtype(float), network.dtype}}
         self.eta = max(found.logits for found in self.roundings.values())
         goal.slack = self.roundings["float64"].outputs
@@ -195,8 +198,12 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
     """
     network, task = problem.network.astype(float), problem.task
 
+    corners = _corners(problem.moves)
+
     def error(points: Points) -> Array:
-        found = np.abs(network(points.ambient) - task.evaluate(points)).max(1)
+        truth = task.evaluate(points)
+        read = [points.ambient] if problem.moves is None else [task.atlas.embed(points.base + corner) for corner in corners]
+        found = np.max([np.abs(network(z) - truth).max(1) for z in read], axis=0)
         return np.where(np.isnan(found), np.inf, found)
 
     def note(points: Points, errors: Array) -> None:
@@ -210,6 +217,14 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
         return
     worst = np.argsort(-errors, kind="stable")[:CLIMBS]
     note(*ascend(Ground(task.atlas), points[worst], lambda tried, _: error(tried), seed))
+
+
+def _corners(moves: Array | None) -> Array:
+    """As far as z may be from y, in every direction, or in some of them; (n, k)."""
+    if moves is None:
+        return np.zeros((0, 0))
+    signs = np.array(list(itertools.islice(itertools.product((-1.0, 1.0), repeat=len(moves)), MOST_CORNERS)))
+    return np.concatenate([signs, -signs]) * moves
 
 
 def run(attempts: Sequence[Attempt] | Sequence[ScoreAttempt], doing: str, most: int, deadline: float, saved: Checkpoint) -> None:

@@ -196,7 +196,7 @@ class ScoresJudge:
         rows = np.flatnonzero(~settled)
         if len(rows):
             some = place.subset(rows)
-            tau = self.network.layers[-1].logits(self.network.before_last(some.y, self.eta))
+            tau = self.network.layers[-1].logits(self.network.before_last(some.z, self.eta))
             gap = tau - self.reference(some)
             bound[rows] = gap.range().magnitude.max(1)
             best = tau.range().lower.max(1)
