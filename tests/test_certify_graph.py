@@ -4,12 +4,15 @@ import dataclasses
 import json
 
 import atlasmoe
+import joblib
 import numpy as np
 import pytest
 from atlasmoe import Box, ManifoldTask, builtin
 from atlasmoe.atlas import Atlas, Block, ChartTarget, Combine, Input, TaskGraph, Tiling
-from atlasmoe.moe import Affine, MoELayer, Network, ReLUNet
+from atlasmoe.moe import Affine, Network, ReLUNet
 from atlasmoe.moe.channels import Value
+from atlasmoe.moe.promise import ScorePromise
+from atlasmoe.verify.prove.error import ErrorJudge
 from atlasmoe.verify.prove.slices import Slicer
 from atlasmoe.verify.prove.spread import spread
 from atlasmoe.verify.prove.tiling import tiling_router
@@ -113,13 +116,104 @@ def test_manifolds_and_intervals_in_one_graph():
     assert worst(model, graph) <= certificate.bound <= 0.1
 
 
+def collar_graph():
+    """A point of a circle is computed, and read by a block on the circle."""
+    time = Input("t", Box((0.0,), (3.0,)))
+    point = Combine.parse("p", ("t",), ["cos(t)", "sin(t)"])
+    return TaskGraph("collar", (time, point, Block.parse("g", ("p_1", "p_2"), builtin("circle", charts=3), "p_1*p_2")), "g")
+
+
+def test_a_block_on_charts_reads_computed_values():
+    graph = collar_graph()
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    certificate = atlasmoe.certify(model)
+    assert certificate.status == "proved"
+    assert certificate["block[g].routing"].known == "proved"
+    assert worst(model, graph) <= certificate.bound <= 0.1
+    (point, block) = certificate.sites
+    assert block.moves.tolist() == [value.error for value in point.values]
+    # Whatever is read in the place of the point, as far away as it may be.
+    angle = np.linspace(0, 2 * np.pi, 4001)
+    truth = np.cos(angle) * np.sin(angle)
+    for signs in np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]):
+        read = np.stack([np.cos(angle), np.sin(angle)], axis=1) + signs * block.moves
+        assert np.abs(block.part.network(read)[:, 0] - truth).max() <= certificate["block[g].error"].bound
+
+
+def test_what_is_read_too_far_away_is_not_proved():
+    """The same block behind values that are off by as much as the charts are large."""
+    graph = collar_graph()
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    spoiled = changed(model.network, 0, 0, shifted(0.4))
+    assert atlasmoe.certify(spoiled, graph, epsilon=5.0, boxes=20_000)["block[g].routing"].known == "unknown"
+
+
+def test_scores_are_followed_at_every_site_that_promises_them():
+    circle = Input("c", builtin("circle", charts=3))
+    around = Block.parse("around", circle.coordinates, circle.manifold, "c_1*c_2")
+    graph = TaskGraph("direct", (circle, around), "around")
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    (site,) = model.design.sites
+    for delta, known in ((0.1, "proved"), (1e-6, "refuted")):
+        promising = dataclasses.replace(model.design, sites=(dataclasses.replace(site, promise=ScorePromise(0.33, delta)),))
+        certificate = atlasmoe.certify(dataclasses.replace(model, design=promising))
+        assert certificate["block[around].routing.tau"].known == known
+        assert certificate.status == "proved"
+        assert certificate["block[around].routing.max_tau"].known == ("proved" if known == "proved" else "unknown")
+    (proved,) = certificate.sites
+    assert len(proved.scores.trees) == 3
+
+
+def test_an_interrupted_proof_of_a_graph_goes_on_to_the_same_certificate(product_model, tmp_path, monkeypatch):
+    place, options = tmp_path / "progress", {"tightness": 1.01}
+    judge, calls = ErrorJudge.__call__, [0, 0]
+
+    def counted(self, lower, upper):
+        calls[0] += 1
+        if calls[0] == calls[1]:
+            raise KeyboardInterrupt
+        return judge(self, lower, upper)
+
+    monkeypatch.setattr(ErrorJudge, "__call__", counted)
+    whole = atlasmoe.certify(product_model, **options)
+    needed = calls[0]
+    for stop in (2, needed - 1):  # in the first site, and in the last, which reads the values of the others
+        calls[:] = [0, stop]
+        with pytest.raises(KeyboardInterrupt):
+            atlasmoe.certify(product_model, **options, checkpoint=place)
+        assert place.is_file()
+        calls[:] = [0, 0]
+        resumed = atlasmoe.certify(product_model, **options, checkpoint=place)
+        assert calls[0] == needed - stop + 1, "what was judged before is not judged again"
+        assert not place.exists()
+        assert (resumed.bound, resumed.boxes) == (whole.bound, whole.boxes)
+        for name, tree in whole.trees.items():
+            np.testing.assert_array_equal(tree.bounds, resumed.trees[name].bounds)
+
+
+def test_all_sites_share_the_boxes_that_are_allowed():
+    graph = sum_graph(3, 4)
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    # A search begins with 511 boxes, of which none is judged unless it is allowed more; there are twelve.
+    assert atlasmoe.certify(model, boxes=12 * 511).status == "unknown"
+    assert atlasmoe.certify(model, boxes=12 * 512).status == "proved"
+
+
+def test_charts_and_sites_side_by_side_prove_the_same(product_model):
+    alone = atlasmoe.certify(product_model)
+    with joblib.parallel_config(n_jobs=2):
+        together = atlasmoe.certify(product_model)
+    assert together.status == "proved"
+    assert together.bound == pytest.approx(alone.bound, rel=0.1)
+
+
 def changed(network, layer, expert, change):
     """The network with one expert replaced."""
     moe = network.layers[layer]
     experts = list(moe.experts)
     experts[expert] = change(experts[expert])
     layers = list(network.layers)
-    layers[layer] = MoELayer(moe.gate, tuple(experts), moe.serves, moe.names, moe.channels, moe.reads)
+    layers[layer] = dataclasses.replace(moe, experts=tuple(experts))
     return Network(tuple(layers), network.inputs)
 
 
