@@ -63,10 +63,6 @@ def inconsistent(found: Documents) -> Iterator[str]:
         return
     if document.number("eta") != max((site.eta for site in found.sites), default=0.0):
         yield f"η is {document.number('eta')}, which is not the largest of the sites"
-    of_balls = {block.name for block in found.graph.blocks if not block.domain.exclusive and block.task.atlas.balls is not None}
-    if any(site.scores is not None and site.name in of_balls for site in found.sites):
-        yield "there are score trees, but an atlas of balls has no scores that they could be about"
-        return
     claims = {claim.text("name"): claim for claim in document.children("claims")}
     words = wording(found)
     if set(claims) != set(words) or len(claims) != len(document.list("claims")):

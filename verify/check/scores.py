@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import sympy
 
-from ...atlas import Array, Chart, ExpressionMap
+from ...atlas import Array, BallChart, Chart, ExpressionMap
 from ...intervals import Interval
 from ...intervals.patch import Patch
 from .charts import Charts, depths
@@ -16,21 +16,23 @@ CELLS = 256
 
 
 class Scores:
-    """t_i for all charts i of an atlas of charts with boxes."""
+    """t_i for all charts i of an atlas: those with boxes, or its balls, whose bumps are functions of the point."""
 
     def __init__(self, charts: Charts, level: float | None) -> None:
         """`level`: of the plateaus, t_i = depth_i/level; None: t_i = ρ_i."""
-        self.charts, E = charts, len(charts.charts)
-        self.bumps = [_bump(charts, chart, level) for chart in charts.charts]
+        self.charts, E = charts, len(charts.atlas)
+        balls = charts.atlas.balls is not None
+        self.bumps = [_bump(charts, chart, level) for chart in charts.atlas.charts]
         b = sympy.symbols(f"b:{E}", real=True)
         if level is not None:
             shares = [part / sympy.Rational(level) for part in b]
-        elif all(chart.partition is not None for chart in charts.charts):
+        elif not balls and all(chart.partition is not None for chart in charts.charts):
             shares = list(b)
         else:
             shares = [part / sympy.Add(*b) for part in b]
         self.shares = ExpressionMap(tuple(b), tuple(shares))
-        self.cells = [_image(charts, j) for j in range(E)]
+        self.in_space = [balls or bump.variables != charts.charts[j].inverse.variables for j, bump in enumerate(self.bumps)]
+        self.cells = [] if balls else [_image(charts, j) for j in range(E)]
 
     def __call__(self, p: int, u: Patch, y: Patch) -> Patch:
         """All t_i on boxes of chart p."""
@@ -38,9 +40,10 @@ class Scores:
 
     def _chart(self, j: int, p: int, u: Patch, y: Patch) -> Patch:
         """b_j. Where it is open whether the box is in the chart it is 0 or what the formula says."""
-        chart, bump = self.charts.charts[j], self.bumps[j]
-        if bump.variables != chart.inverse.variables:
+        bump = self.bumps[j]
+        if self.in_space[j]:
             return self.charts.map(bump, y)
+        chart = self.charts.charts[j]
         if j == p:
             return self.charts.map(bump, u)
         if chart.forward is None:
@@ -116,14 +119,20 @@ def _replaced(patch: Patch, where: Flags, change, slopes: float) -> Patch:  # ty
     return Patch(patch.lower, patch.upper, *ends, *(chosen(part, flat(part)) for part in (patch.first, patch.second)))
 
 
-def _bump(charts: Charts, chart: Chart, level: float | None) -> ExpressionMap:
+def _bump(charts: Charts, chart: Chart | BallChart, level: float | None) -> ExpressionMap:
     """b as an expression: the chart's own, or the default of `PartitionOfUnity`, of power 1 for plateaus."""
-    given = chart.partition or chart.bump
-    if given is not None:
-        return given
-    u, profile = chart.inverse.variables, charts.atlas.partition
+    if isinstance(chart, BallChart):
+        u = sympy.symbols(charts.atlas.coordinates, real=True)
+        square = sympy.Add(*((y - sympy.Rational(float(c))) ** 2 for y, c in zip(u, chart.center, strict=True)))
+        factors = [1 - square / sympy.Rational(float(chart.radius)) ** 2]
+    else:
+        given = chart.partition or chart.bump
+        if given is not None:
+            return given
+        u, factors = chart.inverse.variables, depths(chart)
+    profile = charts.atlas.partition
     total: sympy.Expr = sympy.Integer(1)
-    for depth in depths(chart):
+    for depth in factors:
         if level is not None or profile.profile == "polynomial":
             total *= sympy.Max(0, depth) ** (1 if level is not None else profile.power)
         else:
