@@ -11,8 +11,10 @@ from atlasmoe.atlas import ExpressionMap
 from atlasmoe.expressions.parse import parse_expression, real_symbols
 from atlasmoe.intervals import CurvatureEnclosure, Interval, Jet
 from atlasmoe.intervals.patch import Patch, PatchMap, deviation, highest
+from atlasmoe.verify.check.layers import Map, Net
 from atlasmoe.verify.check.leaves import difference
-from atlasmoe.verify.check.networks import Frame, Map, Net, evaluated, with_linear_pairs
+from atlasmoe.verify.check.networks import Frame
+from atlasmoe.verify.check.rounding import Sized, evaluated
 
 TEXTS = [
     "u**2*v - 3*u*v", "sin(3*u)*cos(v)", "exp(u - v**2)", "1/(2 + u**2 + v**2)", "sqrt(3 + u*v)", "atan2(v + 2, u)", "atan2(u, v)",
@@ -97,7 +99,7 @@ def random_net(rng: np.random.Generator, widths: tuple[int, ...]) -> Net:
             inner.weight[second], inner.bias[second], outer.weight[:, second] = (
                 -inner.weight[first], -inner.bias[first], -outer.weight[:, first]
             )  # fmt: skip
-    return with_linear_pairs(maps)
+    return Net.of(maps)
 
 
 def evaluate(maps: tuple[Map, ...], x: np.ndarray) -> np.ndarray:
@@ -121,7 +123,7 @@ def test_no_error_of_a_net_is_beyond_its_bound(hidden: tuple[int, ...], size: fl
         net = random_net(rng, (5, *hidden, 2))
         assert [flags.sum() for flags in net.linear] == [2] * len(hidden)
         frame = Frame(y)
-        bound, attained = difference(truth, frame, frame.net(net, frame.start(embedding)))
+        bound, attained = difference(truth, frame, frame.net(net, frame.start(embedding, np.zeros(3))))
         error = np.abs(function(points) - evaluate(net.stored, inverse(points) @ embedding.T)).max(2)
         assert (error <= bound * (1 + 1e-12)).all()
         assert (attained <= bound).all()
@@ -137,7 +139,7 @@ def test_whoever_wins_is_not_said_to_lose(size: float) -> None:
     y = PatchMap(inverse)(Patch.coordinates(lower, upper))
     gate = Map(rng.normal(size=(6, 2)), rng.normal(size=6) / 2)
     frame = Frame(y)
-    losing, first = frame.losing(frame.affine(gate, frame.start(None)), 0.01)
+    losing, first = frame.losing(Net.of([gate]), 1, frame.start(None, np.zeros(2)), 0.01)
     points = inside(rng, lower, upper, 100)
     logits = inverse(points) @ gate.weight.T + gate.bias
     near = logits >= logits.max(-1, keepdims=True) - 0.01
@@ -153,7 +155,7 @@ def test_rounding_of_an_evaluation_is_within_its_bound() -> None:
     x = rng.normal(size=(500, 50))
     rounded = x.astype(np.float32)
     got = rounded @ map_.weight.astype(np.float32).T + map_.bias.astype(np.float32)
-    _, error = evaluated(map_, np.abs(x).max(0), np.abs(x - rounded).max(0), np.float32)
+    error = evaluated(map_, Sized(np.abs(x).max(0), np.abs(x - rounded).max(0)), np.float32).error
     assert (np.abs(got - (x @ map_.weight.T + map_.bias)).max(0) <= error).all()
 
 
