@@ -165,12 +165,12 @@ def _graph_ties(survey: Survey, ties: Ties) -> Iterator[Judged]:
 def _nodes(survey: Survey) -> Iterator[Judged]:
     """How far what each layer writes is from the node's own function of what the layer reads."""
     layout, dtype = survey.gauge.layout, survey.gauge.network.dtype
-    for node in layout.makers:
+    for node in layout.graph.makers:
         if node.name in layout.budgets:
-            block = node.components[0] in layout.blocks
+            block = node.kind == "block"
             what = "F_i of what its layer reads, i the piece taken" if block else "f_out of what its layer reads"
             # Of values that are exact but for rounding the ledger allows none: an identity is computed to a few roundings.
             slack = UNITS * float(np.finfo(dtype).eps) * max(1.0, survey.sizes[node.name])
             statement, source = f"|{node.name} as written − {what}|", _theorem(survey) if block else "R10"
             budget = layout.budgets[node.name] + slack
-            yield from _claim(survey, layout.label(node), Quantity("written", node.name), statement, source, budget)
+            yield from _claim(survey, f"{node.kind}[{node.name}]", Quantity("written", node.name), statement, source, budget)

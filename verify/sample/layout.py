@@ -71,14 +71,10 @@ class Layout:
         names = () if site is None else site.pieces
         pieces = np.array([block.names.index(name) if name in block.names else -1 for name in names], np.intp)
         computed = any(name not in self.graph.coordinates for name in block.reads)
-        strict = not computed and (not block.domain.exclusive or ((site is None or not site.either) and self._exact(block)))
+        # A coordinate that is one channel of the network's input is rounded once, and an interface is the same for task and network.
+        exact = not computed and all(list(self.form(name).values()) == [1.0] for name in block.reads)
+        strict = not computed and (not block.domain.exclusive or (exact and (site is None or not site.either)))
         return Station(block, site, pieces, computed, strict)
-
-    def _exact(self, block: Block) -> bool:
-        """Whether every coordinate that a block reads is a channel of the network's input, so that nothing about it is rounded twice."""
-        matrix = self.graph.projection
-        rows = [self.graph.coordinates.index(name) for name in block.reads]
-        return matrix is None or bool(((matrix[rows] != 0).sum(1) == 1).all() and (matrix[rows].sum(1) == 1).all())
 
     @cached_property
     def blocks(self) -> dict[str, Block]:
@@ -89,13 +85,6 @@ class Layout:
     def combines(self) -> dict[str, Combine]:
         """Component ↦ the combination that it is of."""
         return {name: combine for combine in self.graph.combines for name in combine.components}
-
-    @cached_property
-    def makers(self) -> tuple[Block | Combine, ...]:
-        """The nodes that the network computes, in the order of the graph: blocks, and combinations that are not affine."""
-        made: dict[str, Block | Combine] = {block.name: block for block in self.graph.blocks}
-        made |= {combine.name: combine for combine in self.graph.combines if combine.function.affine is None}
-        return tuple(made[node.name] for node in self.graph.order if node.name in made)
 
     @cached_property
     def budgets(self) -> dict[str, float]:
@@ -120,33 +109,23 @@ class Layout:
                     found.append((layer, kind, [before[c] for c in both], [after[c] for c in both]))
         return tuple(found)
 
-    def label(self, node: Block | Combine) -> str:
-        """What claims call a node."""
-        return f"{'block' if node.components[0] in self.blocks else 'combine'}[{node.name}]"
-
-    def atoms(self, component: str) -> Iterator[Channel]:
-        """The channels that a component is read from: its own, those of what an affine combination combines, or of an input."""
-        combine = self.combines.get(component)
+    def form(self, component: str) -> dict[Channel, float]:
+        """The channels that a component is read from, with Σ |weights|: its own, those of an input or of what an affine map combines."""
+        combine, found = self.combines.get(component), dict[Channel, float]()
         if component in self.graph.coordinates:
-            row, matrix = self.graph.coordinates.index(component), self.graph.projection
-            yield from map(channels.Input, [row] if matrix is None else np.flatnonzero(matrix[row]).tolist())
-        elif combine is not None and combine.function.affine is not None:
-            row = combine.components.index(component)
-            for weight, name in zip(combine.function.affine[0][row], combine.reads, strict=True):
-                if weight != 0:
-                    yield from self.atoms(name)
-        else:
-            yield Value(component)
-
-    def weight(self, component: str, maker: Block | Combine) -> float:
-        """Σ |weights| with which a component depends on the values of `maker`, through affine combinations alone."""
-        combine = self.combines.get(component)
-        if component in maker.components:
-            return 1.0
+            k, matrix = self.graph.coordinates.index(component), self.graph.projection
+            return (
+                {channels.Input(k): 1.0}
+                if matrix is None
+                else {channels.Input(j): abs(matrix[k, j]) for j in np.flatnonzero(matrix[k]).tolist()}
+            )
         if combine is None or combine.function.affine is None:
-            return 0.0
+            return {Value(component): 1.0}
         row = combine.function.affine[0][combine.components.index(component)]
-        return float(sum(abs(w) * self.weight(name, maker) for w, name in zip(row, combine.reads, strict=True) if w))
+        for weight, name in zip(row.tolist(), combine.reads, strict=True):
+            for channel, part in self.form(name).items() if weight else ():
+                found[channel] = found.get(channel, 0.0) + abs(weight) * part
+        return found
 
     @cached_property
     def problems(self) -> tuple[str, ...]:
@@ -163,7 +142,7 @@ class Layout:
             elif missing := [name for name in block.names if name not in site.pieces]:
                 yield f"block {block.name!r}: layer {site.layer + 1} has no gate output for {missing[0]!r}"
         for name in self.made.keys() | {site.block for site in self.design.sites}:
-            if name not in {node.name for node in self.makers}:
+            if name not in {node.name for node in self.graph.makers}:
                 yield f"{name!r} is no block and no curved combination of the graph"
         names = [*(site.block for site in self.design.sites), *(join.node for join in self.design.joins)]
         for name in sorted({name for name in names if names.count(name) > 1}):
@@ -172,18 +151,18 @@ class Layout:
     def _wrong_slots(self) -> Iterator[str]:
         """Values that are not there where something reads them (R2)."""
         places, last = self.design.places, len(self.network.layers) - 1
-        for node in self.makers:
+        for node in self.graph.makers:
             layer = self.made.get(node.name)
             if layer is None:
-                if node.components[0] in self.combines:
+                if node.kind == "combine":
                     yield f"combination {node.name!r}: no layer is named as the one that computes it"
                 continue
             for name in node.reads:
-                for atom in self.atoms(name):
+                for atom in self.form(name):
                     if atom not in places[layer]:
                         yield f"{node.name!r} reads {name!r}, but no channel {self.design.label(atom)} arrives at layer {layer + 1}"
-        late = {name for node in self.makers if self.made.get(node.name) in (last, None) for name in node.components}
+        late = {name for node in self.graph.makers if self.made.get(node.name) in (last, None) for name in node.components}
         for name in self.graph[self.graph.output].components:
-            for atom in self.atoms(name):
+            for atom in self.form(name):
                 if atom not in places[last] and not (isinstance(atom, Value) and atom.component in late):
                     yield f"the output needs {self.design.label(atom)}, which does not arrive at the last layer"

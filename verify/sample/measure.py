@@ -100,7 +100,7 @@ class Gauge:
         """What reports call a quantity."""
         if not quantity.node or self.layout.design.alone:
             return quantity.kind
-        label = next(self.layout.label(node) for node in self.layout.makers if node.name == quantity.node)
+        label = f"{self.graph[quantity.node].kind}[{quantity.node}]"
         return label if quantity.kind == "written" else f"{label}.{quantity.kind}"
 
     def run(self, points: Points, routes: Sequence[Indices | None] | None = None) -> Trace:
@@ -199,7 +199,7 @@ class Gauge:
             values |= {Quantity(kind): change for kind, change in replay.kept().items()}
             if not self.layout.design.alone:
                 values |= {Quantity("written", name): gap for name, gap in replay.written().items()}
-            sizes = {node.name: max(_size(truth.values[name]) for name in node.components) for node in self.layout.makers}
+            sizes = {node.name: max(_size(truth.values[name]) for name in node.components) for node in self.graph.makers}
         return Observation(values, taken, multiplicity, sizes)
 
     def _route(self, values: dict[Quantity, Array], station: Station, taken: Indices, valid: NDArray[np.bool_], replay: Replay) -> None:

@@ -100,8 +100,8 @@ class Replay:
         """
         layout, found = self.layout, {}
         last = len(layout.network.layers) - 1
-        late = [node for node in layout.makers if layout.made.get(node.name) == last]
-        for node in layout.makers:
+        late = [node for node in layout.graph.makers if layout.made.get(node.name) == last]
+        for node in layout.graph.makers:
             layer = layout.made.get(node.name, last)
             if layer == last:
                 continue
@@ -112,7 +112,8 @@ class Replay:
                 found[node.name] = np.max(gaps, axis=0)
         if len(late) == 1:
             outputs = layout.graph[layout.graph.output].components
-            weights = [layout.weight(name, late[0]) for name in outputs]
+            makes = {Value(name) for name in late[0].components}
+            weights = [sum(weight for channel, weight in layout.form(name).items() if channel in makes) for name in outputs]
             expected = [self.value(name, last) for name in outputs]
             gaps = [np.abs(self.trace.output[:, k] - e) / w for k, (e, w) in enumerate(zip(expected, weights, strict=True)) if w > 0]
             if gaps:

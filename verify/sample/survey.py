@@ -24,40 +24,11 @@ LEAST_STARTS, MOST_STARTS = 2, 48
 """Starts of an ascent of each of many blocks' quantities, at least; and of the error of many blocks, at most."""
 
 
-class Distinct:
-    """A set of tuples of pieces: exact, whatever their number; each tuple packed into a few 64-bit words."""
-
-    def __init__(self, sizes: Sequence[int]) -> None:
-        self.words: list[list[int]] = [[]]
-        room = 1
-        for l, size in enumerate(sizes):
-            if room * size >= 2**62:
-                self.words.append([])
-                room = 1
-            self.words[-1].append(l)
-            room *= size
-        self.sizes = list(sizes)
-        self._seen: NDArray[np.int64] = np.empty((0, len(self.words)), np.int64)
-        self._new: list[NDArray[np.int64]] = []
-
-    def add(self, routes: NDArray[np.intp]) -> None:
-        """The tuples (N, L), without those in which some gate output is no piece."""
-        routes = routes[(routes >= 0).all(1)]
-        packed = np.zeros((len(routes), len(self.words)), np.int64)
-        for w, members in enumerate(self.words):
-            for l in members:
-                packed[:, w] = packed[:, w] * self.sizes[l] + routes[:, l]
-        self._new.append(np.unique(packed, axis=0))
-        if sum(map(len, self._new)) > max(1 << 16, len(self._seen)):
-            self._merge()
-
-    def _merge(self) -> None:
-        self._seen = np.unique(np.concatenate([self._seen, *self._new]), axis=0)
-        self._new = []
-
-    def __len__(self) -> int:
-        self._merge()
-        return len(self._seen)
+def tuples_of(routes: NDArray[np.intp]) -> set[bytes]:
+    """The different ones of the tuples (N, L), without those in which some gate output is no piece."""
+    known = routes[(routes >= 0).all(1)].astype(np.uint32)
+    packed, width = known.tobytes(), 4 * known.shape[1]
+    return {packed[start : start + width] for start in range(0, len(packed), width)}
 
 
 class Survey:
@@ -70,7 +41,8 @@ class Survey:
         self.routes = [np.zeros(len(block), np.int64) for block in blocks]
         """For every block how many i.i.d. points each chart or piece got."""
         self.reached = [np.zeros(len(block), bool) for block in blocks]
-        self.distinct = Distinct([len(block) for block in blocks])
+        self.distinct: set[bytes] = set()
+        """The tuples of charts and pieces that were taken, as `tuples_of` packs them."""
         self.violations = 0
         """Among the i.i.d. points."""
         self.multiplicity = 0
@@ -102,7 +74,7 @@ class Survey:
         seen = self.gauge.observe(points)
         self.counts[kind] += len(points)
         if not self.gauge.layout.design.alone:
-            self.distinct.add(seen.routes)
+            self.distinct |= tuples_of(seen.routes)
         self.multiplicity = max(self.multiplicity, seen.multiplicity)
         self.sizes = {name: max(size, self.sizes.get(name, 0.0)) for name, size in seen.sizes.items()}
         for l, taken in enumerate(seen.taken):
