@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import numpy as safetensors
 
 from ...atlas import ManifoldTask, TaskGraph
+from ...atlas.graph import as_graph
 from ...errors import FolderError
 from ...moe.layout import tensors
 from ...moe.ledger import Claim, Known
@@ -60,7 +61,7 @@ class Certificate:
     @property
     def kind(self) -> str:
         """manifold or graph."""
-        return "manifold" if isinstance(self.problem, ManifoldTask) else "graph"
+        return "graph" if as_graph(self.problem).blocks[0].given is None else "manifold"
 
     @property
     def status(self) -> Known:

@@ -10,33 +10,20 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from ...atlas import (
-    Array,
-    Block,
-    CallableTarget,
-    Chart,
-    ChartTarget,
-    Combine,
-    Domain,
-    ExpressionMap,
-    ExpressionTarget,
-    Input,
-    ManifoldTask,
-    Target,
-    TaskGraph,
-)
-from ...atlas.graph import as_graph
+from ...atlas import Array, ManifoldTask, TaskGraph, task_to_spec
+from ...errors import InvalidArgument
+from ...moe.layout import describe, tensors
 from ...moe.network import Network
+from ...moe.typed_json import canonical, finite_json
 from .tree import Search
 
 EVERY = 20.0
@@ -63,10 +50,12 @@ class Checkpoint:
     """A file of the searches of all sites, and of what their judges have seen; no file, no checkpoint."""
 
     def __init__(self, path: str | Path | None, network: Network, task: ManifoldTask | TaskGraph, options: Mapping[str, Any]) -> None:
-        given = [block.given for block in as_graph(task).blocks if block.given is not None]
-        whole = not any(isinstance(task.target, CallableTarget) for task in given)
-        self.path = None if path is None or not whole else Path(path)
-        self.key = "" if self.path is None else _fingerprint(network, as_graph(task), options)
+        self.path, self.key = (None if path is None else Path(path)), ""
+        if self.path is not None:
+            try:
+                self.key = _fingerprint(network, task, options)
+            except InvalidArgument:  # nothing tells this task from another one
+                self.path = None
         self.before = self._read()
         """The arrays of an earlier run, by the names of searches."""
         self.running: dict[str, tuple[Search, Remembering]] = {}
@@ -135,57 +124,12 @@ def _restored(arrays: Mapping[str, NDArray], lower: Array, upper: Array) -> Sear
     return Search(lower, upper, nodes, part("stack"), part("cuts"), part("leaves"), volume)
 
 
-def _fingerprint(network: Network, graph: TaskGraph, options: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256()
-
-    def add(*parts: object) -> None:
-        for part in parts:
-            if isinstance(part, np.ndarray):
-                add(str(part.dtype), part.shape)
-                digest.update(np.ascontiguousarray(part).tobytes())
-            else:
-                digest.update(f"{part!r};".encode())
-
-    add(json.dumps(options, sort_keys=True), graph.name, graph.output)
-    for layer in network.layers:
-        add(layer.serves, layer.reads, layer.writes, layer.carries, layer.top_k, str(layer.weighting), layer.gate is None)
-        add(layer.channels, layer.shared is None)
-        for net in layer.nets:
-            add(len(net.affines), *(array for affine in net.affines for array in (affine.weight, affine.bias)))
-    for node in graph.nodes:
-        add(node.name, node.components, node.reads)
-        match node:
-            case Combine():
-                add(_text(node.function))
-            case Input():
-                _add_domain(node.domain, add)
-            case Block():
-                _add_domain(node.domain, add)
-                add(*map(_text, node.subtasks), None if node.given is None else _target(node.given.target))
+def _fingerprint(network: Network, task: ManifoldTask | TaskGraph, options: Mapping[str, Any]) -> str:
+    tables, arrays = task_to_spec(task)
+    if "callable" in tables.get("target", {}):
+        raise InvalidArgument("a Python function is only known by its name")
+    digest = hashlib.sha256(canonical(finite_json([describe(network), tables, dict(options)])))
+    for name, array in {**tensors(network), **arrays}.items():
+        digest.update(f"{name} {array.dtype} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _target(target: Target) -> list[str]:
-    match target:
-        case ChartTarget(functions=functions):
-            return list(map(_text, functions))
-        case ExpressionTarget(function=function):
-            return [_text(function)]
-        case CallableTarget(name=name):
-            return [name]
-
-
-def _add_domain(domain: Domain, add: Callable[..., None]) -> None:
-    add(domain.coordinates, getattr(domain, "partition", None), domain.embedding, domain.names)
-    for chart in (*getattr(domain, "charts", ()), *domain.parametrising):
-        if isinstance(chart, Chart):
-            add(chart.name, chart.boundary, np.array(chart.domain.lower), np.array(chart.domain.upper))
-            add(*map(_text, (chart.inverse, chart.forward, chart.region, chart.bump, chart.partition)))
-        else:
-            add(chart.name, chart.center, chart.frame, float(chart.radius))
-    add(*(piece.closed for piece in getattr(domain, "pieces", ())))
-
-
-def _text(function: ExpressionMap | None) -> str:
-    """An expression without loss, floats and assumptions included."""
-    return "none" if function is None else sympy.srepr((function.variables, function.expressions))

@@ -9,8 +9,9 @@ part is at most Σ sup|∂_k f|·e_k plus what f jumps at interfaces (`spread`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import sympy
@@ -25,9 +26,9 @@ from ...moe.network import Network
 from .checkpoint import Checkpoint
 from .error import Goal
 from .manifold import EnclosedManifold
-from .problem import NEGLIGIBLE, Attempt, Problem, ScoreAttempt, base_size, run
+from .problem import NEGLIGIBLE, Attempt, Problem, ScoreAttempt, Solution, base_size, run
 from .rounding import GENEROUS
-from .sites import NotProvableError, SiteProof, Value
+from .sites import NotProvableError, Site, SiteProof, Value
 from .slices import Origin, Slice, Slicer
 from .spread import enlarged, spread
 from .tiling import tiling_router
@@ -50,17 +51,8 @@ class Asked:
     seed: int
 
 
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A site whose searches are running."""
-
-    node: Block | Combine
-    channels: tuple[Origin, ...]
-    part: Slice
-    variables: tuple[str, ...]
-    moves: Array
-    attempt: Attempt
-    folded: bool = False
+Opened = tuple[Site, Attempt]
+"""A site whose searches are running."""
 
 
 class Proof:
@@ -70,6 +62,8 @@ class Proof:
         """`scale`: an error from a `NEGLIGIBLE` part of which on no bound is sharpened."""
         self.network, self.design, self.graph, self.asked, self.saved = network, design, graph, asked, saved
         self.floor = NEGLIGIBLE * scale
+        self.alone = len(graph.nodes) == 2
+        """Whether there is one site, which is all of the network."""
         self.slicer = Slicer(network)
         self.sites: dict[str, SiteProof] = {}
         self.values: dict[str, Value] = {}
@@ -89,7 +83,7 @@ class Proof:
 
     def prove(self) -> None:
         """All nodes but what is folded into the read-out."""
-        nodes: list[Block | Combine] = [node for node in self.graph.order if not isinstance(node, Input)]
+        nodes: list[Block | Combine] = [node for node in self.graph.order if node.kind != "input"]
         while nodes:
             unknown = {name for node in nodes for name in node.components}
             level = [node for node in nodes if not unknown & set(node.reads)]
@@ -111,7 +105,7 @@ class Proof:
     def _attempt(self, node: Block | Combine) -> Opened | None:
         """The node's searches; none of a node without channels, nor of one about which nothing can be said."""
         try:
-            return self._block(node) if isinstance(node, Block) else self._combine(node)
+            return self._block(node) if node.kind == "block" else self._combine(node)
         except NotProvableError as why:
             self.missing[node.name] = str(why)
             return None
@@ -123,7 +117,8 @@ class Proof:
             self.expressions |= real_symbols(block.components)
             return None
         part = self.cut(channels, block.reads, choosing=not block.domain.exclusive)
-        return self.open(block, channels, part, self.task(block))
+        task = self.task(block)
+        return self.open(self.site(block, channels, part, block.reads), task)
 
     def _combine(self, node: Combine) -> Opened | None:
         into = {symbol: self.expressions[self._stated(str(symbol))] for symbol in node.function.variables}
@@ -137,7 +132,7 @@ class Proof:
         domain = Tiling.whole(enlarged(Box(lower, upper), self.errors(names)), names)
         target = ChartTarget((ExpressionMap(tuple(real_symbols(names).values()), tuple(whole)),))
         task = ManifoldTask(node.name, _box_atlas(domain), target)
-        return self.open(node, channels, self.cut(channels, names), task, names)
+        return self.open(self.site(node, channels, self.cut(channels, names), names), task)
 
     def _stated(self, name: str) -> str:
         """A component of which something is known. Raises `NotProvableError` for others."""
@@ -157,7 +152,7 @@ class Proof:
 
     def cut(self, channels: Sequence[Origin], reads: Sequence[str], *, choosing: bool = False) -> Slice:
         """The slice that computes these channels from inputs and proved values; `choosing`: its last gate stays, whatever it decides."""
-        if len(self.graph.nodes) == 2 and channels[0][0] == len(self.network.layers):
+        if self.alone and channels[0][0] == len(self.network.layers):
             return Slice(self.network, tuple((0, k) for k in range(len(self.network.inputs))))
         known = {value.origin for value in self.values.values()}
         return self.slicer.slice(channels[0][0], [c for _, c in channels], known, self._anything(reads), choosing=choosing)
@@ -190,9 +185,9 @@ class Proof:
     def size_of(self, coordinate: str) -> float:
         """|coordinate| at most, on M."""
         source, k = self._input(coordinate)
-        if isinstance(source.manifold, Box):
+        if source.box is not None:
             return float(np.abs(self._range(coordinate)).max())
-        return float(base_size(EnclosedManifold(source.manifold))[k])
+        return float(base_size(EnclosedManifold(cast(Atlas, source.domain)))[k])
 
     def errors(self, names: Sequence[str]) -> Array:
         """How far what the network has in place of these components may be from them."""
@@ -222,7 +217,7 @@ class Proof:
             node = self.graph.sources[unknown[0]].name
             raise NotProvableError(self.missing.get(node, f"it reads {unknown[0]}, an affine combination of computed values"))
         domain = block.domain
-        if not isinstance(domain, Tiling):
+        if domain.noun == "chart":
             return block.task
         errors = self.errors(names)
         for name, low, high in zip(names, domain.domain.lower, domain.domain.upper, strict=True):
@@ -233,79 +228,63 @@ class Proof:
         target = ChartTarget(tuple(block.local(i) for i in range(len(block))))
         return ManifoldTask(block.name, _box_atlas(Tiling(boxes, block.reads)), target)
 
-    def open(
-        self,
-        node: Block | Combine,
-        channels: tuple[Origin, ...],
-        part: Slice,
-        task: ManifoldTask,
-        names: Sequence[str] = (),
-        folded: bool = False,
-    ) -> Opened:
-        """The searches of a node, about `names` if it is no block."""
-        names = tuple(names or node.reads)
-        matrix, moves = self.matrix(part, names), self.errors(names)
+    def open(self, site: Site, task: ManifoldTask) -> Opened:
+        """The searches of a site that is to follow a task on its variables."""
+        matrix, part = self.matrix(site.part, site.variables), site.part
         known = {value.origin: value for value in self.values.values()}
         computed = {
             str(dtype): np.array([known[o].rounding.get(str(dtype), 0.0) if o in known else 0.0 for o in part.reads])
             for dtype in {np.dtype(float), self.network.dtype}
         }
-        tiling = node.domain if isinstance(node, Block) and isinstance(node.domain, Tiling) else None
-        chosen = None if tiling is None else tiling_router(part.network, tiling, matrix, beyond=bool(moves.any()))
-        charts = isinstance(node, Block) and tiling is None
+        moved = bool(site.moves.any())
         problem = Problem(
-            node.name,
+            site.name,
             part.network,
             ManifoldTask(task.name, _with_embedding(task.atlas, matrix), task.target),
-            chosen,
-            valid=charts,
+            None if site.tiling is None else tiling_router(part.network, site.tiling, matrix, beyond=moved),
+            valid=site.charts,
             computed=computed,
-            moves=moves if charts and moves.any() else None,
+            moves=site.moves if site.charts and moved else None,
         )
-        return Opened(node, channels, part, names, moves, Attempt(problem, self._goal(), self.asked.seed, self.saved), folded)
+        return site, Attempt(problem, self._goal(), self.asked.seed, self.saved)
+
+    def site(self, node: Block | Combine, channels: tuple[Origin, ...], part: Slice, names: Sequence[str], folded: bool = False) -> Site:
+        tiling = cast(Tiling, node.domain) if node.kind == "block" and node.atlas is None else None
+        return Site(node.name, node.kind, node.components, channels, part, tuple(names), self.errors(names), tiling, folded)
 
     def _goal(self) -> Goal:
         """The whole task's, if there is but one site; errors of several add up, so each has to be small, and none has an ε."""
-        if len(self.graph.nodes) == 2:
+        if self.alone:
             return Goal(np.inf if self.asked.epsilon is None else self.asked.epsilon, self.asked.tightness, self.floor)
         tightness = TIGHTEST if self.asked.tightness is None else self.asked.tightness
         return Goal(np.inf, tightness, self.floor / len(self.graph.nodes))
 
     def solve(self, level: Sequence[Opened]) -> None:
-        """Run their searches, and keep what they prove."""
-        searches = [search for opened in level for search in opened.attempt.searches]
+        """Run the searches of some sites, and keep what they prove."""
+        attempts = [attempt for _, attempt in level]
+        searches = [search for attempt in attempts for search in attempt.searches]
         most = max(0, self.left) // max(self.waiting, len(searches), 1)
-        names = "" if len(self.graph.nodes) == 2 else " " + ", ".join(opened.node.name for opened in level)
-        run([opened.attempt for opened in level], f"proving{names}", most, self.asked.deadline, self.saved)
+        names = "" if self.alone else " " + ", ".join(site.name for site, _ in level)
+        run(attempts, f"proving{names}", most, self.asked.deadline, self.saved)
         self.waiting -= len(searches)
         self.left -= sum(search.nodes for search in searches)
-        for opened in level:
-            self._keep(opened)
-
-    def _keep(self, opened: Opened) -> None:
-        node, solution = opened.node, opened.attempt.solution()
-        charts = solution.problem.valid
-        values: tuple[Value, ...] = ()
-        if not opened.folded:
-            tiling = node.domain if isinstance(node, Block) and isinstance(node.domain, Tiling) else None
-            moved = np.zeros(len(node.components)) if charts else spread(solution.problem.task, opened.moves, tiling)
-            values = tuple(self._values(opened, moved))
+        for site, attempt in level:
+            solution = attempt.solution()
+            values = () if site.folded else tuple(_values(site, solution))
             self.values |= {value.component: value for value in values}
-            self.expressions |= real_symbols(node.components)
-        kind = "block" if isinstance(node, Block) else "combine"
-        proved = (node.components, opened.channels, opened.part, opened.variables, opened.moves, charts, solution, values)
-        self.sites[node.name] = SiteProof(node.name, kind, *proved, folded=opened.folded)
+            self.expressions |= {} if site.folded else real_symbols(site.components)
+            self.sites[site.name] = SiteProof(**vars(site), solution=solution, values=values)
 
-    def _values(self, opened: Opened, moved: Array) -> Sequence[Value]:
-        solution = opened.attempt.solution()
-        rounding = {dtype: found.outputs for dtype, found in solution.roundings.items()}
-        found = []
-        for k, (name, origin) in enumerate(zip(opened.node.components, opened.channels, strict=True)):
-            lower, upper = float(solution.values.lower[k]), float(solution.values.upper[k])
-            slack = SLACK * max(abs(lower), abs(upper))
-            error = GENEROUS * (solution.bound + float(moved[k]) + rounding["float64"])
-            found.append(Value(name, origin, lower - slack, upper + slack, float(moved[k]), error, rounding))
-        return found
+
+def _values(site: Site, solution: Solution) -> Iterator[Value]:
+    """What may be relied on of a site's components."""
+    moved = np.zeros(len(site.components)) if site.charts else spread(solution.problem.task, site.moves, site.tiling)
+    rounding = {dtype: found.outputs for dtype, found in solution.roundings.items()}
+    for k, (name, origin) in enumerate(zip(site.components, site.channels, strict=True)):
+        lower, upper = float(solution.values.lower[k]), float(solution.values.upper[k])
+        slack = SLACK * max(abs(lower), abs(upper))
+        error = GENEROUS * (solution.bound + float(moved[k]) + rounding["float64"])
+        yield Value(name, origin, lower - slack, upper + slack, float(moved[k]), error, rounding)
 
 
 def is_affine(expressions: Sequence[sympy.Expr]) -> bool:

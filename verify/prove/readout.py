@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import sympy
 
-from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask, Tiling
+from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
 from ...expressions.parse import real_symbols
 from ...moe.layer import Weighting
 from ...moe.network import Network
@@ -73,13 +73,11 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
         (block,) = blocks.values()
         folded = block.name
         remaining = Slice(bare.network, tuple(part.reads[k] for _, k in bare.reads))
-        opened = proof.open(block, channels, remaining, _after(proof.task(block), block, left), folded=True)
-        proof.solve([opened])
+        site = proof.site(block, channels, remaining, block.reads, folded=True)
+        proof.solve([proof.open(site, _after(proof.task(block), block, left))])
         solution = proof.sites[folded].solution
-        error += GENEROUS * (solution.bound + rounding["float64"])
-        if isinstance(block.domain, Tiling):
-            moved = spread(solution.problem.task, opened.moves, block.domain)
-            error += GENEROUS * moved
+        moved = moved if site.charts else spread(solution.problem.task, site.moves, site.tiling)
+        error += GENEROUS * (solution.bound + moved + rounding["float64"])
     return ReadOut(error, rounding, None, tuple(values), task, taken, folded, constant, moved)
 
 

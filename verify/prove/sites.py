@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...atlas import Array
+from ...atlas import Array, Tiling
 from .problem import ScoreProof, Solution
 from .slices import Origin, Slice
 
@@ -38,8 +38,8 @@ class Value:
 
 
 @dataclass(frozen=True, eq=False)
-class SiteProof:
-    """A block, or a combination with an expert of its own, and the boxes on which its slice of the network follows it."""
+class Site:
+    """A block, or a combination with an expert of its own, and the slice of the network that computes it."""
 
     name: str
     kind: str
@@ -52,13 +52,25 @@ class SiteProof:
     """The coordinates and components that its boxes are about."""
     moves: Array
     """How far what the network has in the place of each may be from it."""
-    charts: bool
-    """Whether boxes are of coordinates of charts, or of the variables themselves."""
-    solution: Solution
+    tiling: Tiling | None
+    """The pieces of a block that is cut into pieces."""
+    folded: bool = False
+    """Whether it has no channels of its own, and the read-out computes it."""
+
+    @property
+    def charts(self) -> bool:
+        """Whether boxes are of coordinates of charts, or of the variables themselves."""
+        return self.kind == "block" and self.tiling is None
+
+
+@dataclass(frozen=True, eq=False)
+class SiteProof(Site):
+    """A site and the boxes on which its slice follows it."""
+
+    solution: Solution = field(kw_only=True)
     values: tuple[Value, ...] = ()
     """None of a block that is folded into the read-out."""
     scores: ScoreProof | None = None
-    folded: bool = False
 
     @property
     def routed(self) -> bool:
