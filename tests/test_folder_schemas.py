@@ -18,6 +18,7 @@ from atlasmoe.moe.design import Design, Join, Site
 from atlasmoe.moe.design_file import describe_design, read_design
 from atlasmoe.moe.promise import ScorePromise
 from atlasmoe.moe.typed_json import Fields
+from atlasmoe.verify.check import check
 from folders import arrays, assert_same_places, resign
 from general_layers import KINDS, general_network
 
@@ -82,6 +83,17 @@ def test_folders_of_schema_1_still_load(name: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "m/config.json").read_text())["schema"] == 2
     assert again.design == model.design
     assert [array.tobytes() for array in arrays(again.network)] == [array.tobytes() for array in arrays(model.network)]
+
+
+@pytest.mark.parametrize("name", ["circle", "graph", "graph_affine"])
+def test_models_of_schema_1_are_verified_and_their_certificates_confirmed(name: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(Path(__file__).parent / "folders_v1" / name, tmp_path / "m")
+    model = atlasmoe.load(folder)
+    assert atlasmoe.verify(model, samples=1000).holds
+    certificate = atlasmoe.certify(model, tightness=None)
+    assert certificate.status == "proved"
+    certificate.write(folder)
+    assert check(folder).verdict == "confirmed"
 
 
 @pytest.mark.parametrize(

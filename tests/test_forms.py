@@ -10,6 +10,7 @@ import pytest
 import torch
 from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling
 from atlasmoe.moe import Model
+from atlasmoe.verify.check import check
 
 FORMS = ("paper", "residual")
 
@@ -73,3 +74,16 @@ def test_the_residual_form_stores_fewer_numbers(models: dict[str, Model]) -> Non
     paper, residual = (models[form].network for form in FORMS)
     assert residual.parameters < paper.parameters
     assert residual.active_parameters < paper.active_parameters
+
+
+@pytest.mark.parametrize("models", ["L+1"], indirect=True)
+def test_both_forms_are_proved_with_the_same_bound_and_confirmed(models: dict[str, Model], tmp_path: Path) -> None:
+    bounds = []
+    for form, model in models.items():
+        certificate = atlasmoe.certify(model, tightness=None)
+        assert certificate.status == "proved"
+        certificate.write(atlasmoe.save(model, tmp_path / form))
+        report = check(tmp_path / form)
+        assert report.verdict == "confirmed", report.failures
+        bounds.append(report.bound)
+    np.testing.assert_allclose(*bounds, rtol=1e-9)
