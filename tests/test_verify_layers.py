@@ -289,3 +289,43 @@ def test_one_of_the_experts_beside_what_is_carried() -> None:
     assert errs(network, GRAPH, report)
     assert report["block[b]"].bound == pytest.approx(0.002, rel=1e-6)
     assert report.worst["block[b]"].route.endswith("b: piece2")
+
+
+OVERLAPPING = Atlas(
+    ("x1",),
+    tuple(
+        Chart(name, Box((low,), (high,)), ExpressionMap((X1,), (X1,)), ExpressionMap((X1,), (X1,)), ((low == 0, high == 1),))
+        for name, low, high in (("low", 0, 0.6), ("high", 0.4, 1))
+    ),
+)
+CHAIN = TaskGraph(
+    "chain",
+    (
+        Input("t", Box((0,), (1,))),
+        Block.parse("a", ("t",), Tiling.intervals((0, 1)), ["t"]),
+        Block.parse("b", ("a",), OVERLAPPING, "2*a"),
+    ),
+    "b",
+)
+
+
+def chain(at: float) -> tuple[Network, Design]:
+    """A dense layer that computes a to 10⁻³, and one that reads it and takes the lower chart up to `at`."""
+    first = MoELayer(None, (linear(1, 1e-3),), (0,), ("piece1",), ("y[a]",))
+    gate = Affine(np.array([[-1.0], [1.0]]), np.array([at, -at]))
+    second = MoELayer(gate, (linear(2),), (0, 0), ("low", "high"), ("y[b]",))
+    sites = (Site("a", 0, ("piece1",), budget=1e-3), Site("b", 1, ("low", "high"), budget=EPSILON))
+    return Network((first, second), ("x[0]",)), Design(((X(0),), (Value("a"),), (Value("b"),)), sites)
+
+
+def test_charts_of_computed_values() -> None:
+    """B9: a chart has to hold the true value or the one that is read."""
+    for at, right in ((0.5, True), (0.4, True), (0.6, True), (0.39, False), (0.62, False)):
+        network, design = chain(at)
+        report = verify_network(network, CHAIN, epsilon=3e-3, design=design, samples=SAMPLES)
+        assert report["total"].bound == pytest.approx(2e-3)
+        assert report["routing.read"].holds is right
+        assert report["block[b].routing.separation"].holds is (0.4 < at <= 0.6), "that is about the true values"
+        assert report["block[a]"].holds
+    x = witness(report, "routing.read")
+    assert 0.6 < x[0, 0] < 0.62

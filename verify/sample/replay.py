@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array
+from ...atlas import Array, Atlas
 from ...moe.channels import Value
 from ...moe.nets import ReLUNet
 from ...moe.network import Trace
@@ -73,11 +73,11 @@ class Replay:
         if station.site is None:
             return np.full(len(taken), np.inf)
         read = self.values(station.block.reads, station.site.layer)
-        tiling = station.block.tiling
-        if tiling is None:
-            held = valid | station.block.domain.membership(read)
+        tiling, atlas = station.block.tiling, station.block.atlas
+        if atlas is not None:
+            held = valid | _reach(atlas, read)
             distance = np.where(np.take_along_axis(held, taken, 1), 0.0, np.inf)
-        else:
+        if tiling is not None:
             lower = np.where(tiling.lower == tiling.domain.lower, -np.inf, tiling.lower)[taken]
             upper = np.where(tiling.upper == tiling.domain.upper, np.inf, tiling.upper)[taken]
             distance = np.maximum(np.maximum(lower - read[:, None], read[:, None] - upper), 0).max(2)
@@ -119,6 +119,14 @@ class Replay:
             if gaps:
                 found[late[0].name] = np.max(gaps, axis=0)
         return found
+
+
+def _reach(atlas: Atlas, read: Array) -> NDArray[np.bool_]:
+    """Whether each chart's box or ball holds points that lie near M, perhaps not on it, (N, E)."""
+    known = all(chart.forward is not None for chart in atlas.parametrising)
+    if atlas.balls is not None or not known:
+        return atlas.membership(read)
+    return np.stack([chart.inside(chart.coordinates(read)) for chart in atlas.parametrising], axis=-1)
 
 
 def _magnitude(net: ReLUNet, x: Array) -> Array:
