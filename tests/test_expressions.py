@@ -257,6 +257,7 @@ def test_the_value_is_that_of_the_text_in_python(text):
 def _python_value(text: str, point: np.ndarray) -> float | None:
     """The value by Python's own arithmetic; the text is the test's, not a user's. None where it is not real and finite."""
     functions = {name: function.value for name, function in FUNCTIONS.items()}
+    functions["atan2"] = lambda y, x: math.atan2(y + 0.0, x + 0.0)  # there is one real 0, and no −0
     names = dict(zip("xyz", map(float, point), strict=True))
     piecewise = {"Piecewise": lambda *cases: next(value for value, condition in cases if condition), "pi": math.pi, "E": math.e}
     try:
