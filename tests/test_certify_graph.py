@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from atlasmoe import Box, ManifoldTask, builtin
 from atlasmoe.atlas import Atlas, Block, ChartTarget, Combine, Input, TaskGraph, Tiling
-from atlasmoe.moe import Affine, Network, ReLUNet
+from atlasmoe.moe import Affine, Network, NeuronGroup, ReLUNet
 from atlasmoe.moe.channels import Value
 from atlasmoe.moe.promise import ScorePromise
 from atlasmoe.verify.prove.error import ErrorJudge
@@ -162,6 +162,23 @@ def test_scores_are_followed_at_every_site_that_promises_them():
         assert certificate["block[around].routing.max_tau"].known == ("proved" if known == "proved" else "unknown")
     (proved,) = certificate.sites
     assert len(proved.scores.trees) == 3
+
+
+@pytest.mark.parametrize(("prefers", "known"), [(None, "proved"), (1, "unknown")])
+def test_a_gate_over_charts_is_looked_at_although_all_experts_are_equal(prefers, known):
+    circle = Input("c", builtin("circle", charts=3))
+    graph = TaskGraph("line", (circle, Block.parse("b", circle.coordinates, circle.manifold, "c_1")), "b")
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    last = model.network.layers[-1]
+    row = np.zeros((1, last.experts[0].inputs))
+    row[0, 0] = 1.0
+    maps = (Affine(np.concatenate([row, -row]), np.zeros(2)), Affine(np.array([[1.0, -1.0]]), np.zeros(1)))
+    same = dataclasses.replace(last, experts=(ReLUNet(maps, ((NeuronGroup("c_1", 2, "by hand"),),)),), serves=(0, 0, 0))
+    if prefers is not None:
+        same = dataclasses.replace(same, gate=Affine(np.zeros_like(last.gate.weight), np.eye(3)[prefers]))
+    certificate = atlasmoe.certify(Network((*model.network.layers[:-1], same), model.network.inputs), graph, epsilon=0.1, boxes=6000)
+    assert certificate["block[b].routing"].known == known
+    assert certificate.sites[0].part.network.layers[-1].names == last.names
 
 
 def test_an_interrupted_proof_of_a_graph_goes_on_to_the_same_certificate(product_model, tmp_path, monkeypatch):

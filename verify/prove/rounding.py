@@ -65,7 +65,8 @@ def affine(map_: Affine, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
     weight, bias = np.abs(np.asarray(map_.weight, float)), np.abs(np.asarray(map_.bias, float))
     n = weight.shape[1]
     size = weight @ x.size + bias
-    arriving = weight @ x.error
+    with np.errstate(invalid="ignore"):
+        arriving = weight @ x.error  # NaN where 0 meets ∞
     tiny = (n + 1) * float(np.finfo(dtype).smallest_subnormal)
     error = GENEROUS * (arriving + gamma(n + 1, dtype) * (size + arriving) + tiny)
     # No product or partial sum is larger than size + error; where that may overflow nothing is known of what follows. Nor for NaN.
