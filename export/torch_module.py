@@ -135,7 +135,7 @@ class MoE(nn.Module):
         self.shared = None if layer.shared is None else as_module(layer.shared)
         self.experts = ExpertStack(layer.experts)
         self.top_k, self.weighting = layer.top_k, layer.weighting
-        self.unit = layer.top_k == 1 and layer.weighting is not Weighting.RECTIFIED
+        self.unit = layer.unit
         self.names, self.channels = layer.names, layer.channels
         for name, numbers in {"serves": layer.serves, "reads": layer.reads, **_placement(layer)}.items():
             self.register_buffer(name, None if numbers is None else torch.tensor(numbers, dtype=torch.int64))

@@ -8,7 +8,7 @@ found out from names. What the design says is a claim like any other: `grammar.c
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from ..errors import InvalidArgument
@@ -109,10 +109,6 @@ class Design:
             yield f"routes {', '.join(routed)}"
         if joined := [join.node for join in self.joins if join.layer == layer]:
             yield f"computes {', '.join(joined)}"
-
-    def relaxed(self) -> Design:
-        """The same places without a word on how good anything is: for weights that were changed."""
-        return replace(self, sites=tuple(replace(site, promise=None, budget=None) for site in self.sites))
 
 
 def design_of(network: Network, block: str, pieces: Sequence[str], outputs: Sequence[str], promise: ScorePromise | None = None) -> Design:

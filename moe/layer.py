@@ -112,21 +112,9 @@ class MoELayer:
         return (*(net for net in (self.gate, self.shared) if net is not None), *self.experts)
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the chosen expert's output is the state: the layer of the paper."""
-        return self.top_k == 1 and self.shared is None and self.writes is None and self.carries is None and self._unit
-
-    @property
-    def _unit(self) -> bool:
+    def unit(self) -> bool:
         """Whether a single chosen expert has weight 1."""
         return self.top_k == 1 and self.weighting is not Weighting.RECTIFIED
-
-    @property
-    def affine_gate(self) -> Affine:
-        """The gate as one affine map. Raises `InvalidArgument` where there is none, or a nonlinear one."""
-        if self.gate is None:
-            raise InvalidArgument("a dense layer has no gate")
-        return self.gate.affine
 
     @property
     def sources(self) -> Indices:
@@ -188,7 +176,7 @@ class MoELayer:
         chosen = chosen[:, None] if chosen.ndim == 1 else chosen
         inputs = self.read(x)
         out = self._run(inputs, chosen[:, 0])
-        if not self._unit:
+        if not self.unit:
             w = self.weights(chosen, self.logits(x) if logits is None else logits)
             out = out * w[:, :1]
             for k in range(1, chosen.shape[1]):

@@ -128,7 +128,7 @@ def test_off_the_domain_nothing_is_claimed(model: Model) -> None:
 def test_a_wrong_route_is_named(model: Model) -> None:
     number = model.design["a"].layer
     layers = list(model.network.layers)
-    gate = layers[number].affine_gate
+    gate = layers[number].gate.affine
     layers[number] = replace(layers[number], gate=Affine(gate.weight.copy(), gate.bias + 10 * np.eye(3)[0]))
     broken = replace(model, network=Network(tuple(layers), model.network.inputs))
     choice = broken.explain([0.5, 0.5]).blocks[0]

@@ -73,7 +73,8 @@ def test_folders_of_schema_1_still_load(name: str, tmp_path: Path) -> None:
     options |= {"theorem": "4.8", "routing": "plateau"} if name == "circle" else {"depth": model.facts["depth_kind"]}
     today = atlasmoe.compile(model.task, **options)
     assert model.design.states == today.design.states
-    assert model.design.relaxed().sites == today.design.relaxed().sites
+    places, others = ([replace(site, promise=None, budget=None) for site in found.design.sites] for found in (model, today))
+    assert places == others
     if name == "circle":
         assert model.design.sites[0].promise == today.design.sites[0].promise is not None
     assert [(join.node, join.layer) for join in model.design.joins] == [(join.node, join.layer) for join in today.design.joins]
