@@ -13,10 +13,11 @@ import sympy
 from atlasmoe.atlas import Atlas, Box, CallableTarget, Chart, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
 from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError, InvalidArgument
+from atlasmoe.intervals.rounding import gamma
 from atlasmoe.moe import Affine, Known, Model, MoELayer, Network
 from atlasmoe.verify.prove import Certificate, certify
 from atlasmoe.verify.prove.error import PROVED, ErrorJudge
-from atlasmoe.verify.prove.rounding import Magnitudes, affine, gamma
+from atlasmoe.verify.prove.rounding import Magnitudes, affine
 from atlasmoe.verify.sample import verify
 from click.testing import CliRunner
 from conftest import EPSILON, circle_model, circle_task

@@ -18,11 +18,11 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from ...atlas import Array
 from ...intervals import Interval
 from ...intervals.patch import GROW, Patch
+from ...intervals.rounding import gamma
 from .layers import Flags, Indices, Layer, Map, Net
 
 TINY = 2.0**-1000
@@ -31,12 +31,6 @@ FEW = 2.0**-50
 """For sums of no more than 2^3 roundings, relative to their largest term."""
 SUBSETS = 64
 """Sets of K experts that are tried for a box; where more may be chosen, nothing is known of their sum."""
-
-
-def gamma(n: int, dtype: DTypeLike = float) -> float:
-    """n·u/(1 − n·u); ∞ for more terms than 1/u."""
-    u = float(np.finfo(dtype).eps) / 2
-    return n * u / (1 - n * u) if n * u < 1 else np.inf
 
 
 @dataclass(frozen=True, eq=False)

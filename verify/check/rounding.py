@@ -10,8 +10,9 @@ from numpy.typing import DTypeLike
 
 from ...atlas import Array
 from ...intervals.patch import GROW
+from ...intervals.rounding import gamma
 from .layers import Indices, Layer, Map, Net
-from .networks import gamma, outer
+from .networks import outer
 
 ELEMENTARY = 8
 """Units in the last place to which exp is trusted in either dtype."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array
+from ...intervals.rounding import gamma
 from ...moe.network import Affine, NeuronGroup, ReLUNet
-from .rounding import GENEROUS, gamma
+from .rounding import GENEROUS
 
 Net = ReLUNet | Affine
 

@@ -16,6 +16,7 @@ from joblib import Parallel, delayed
 from ...atlas import Array, ManifoldTask, Points
 from ...errors import InvalidArgument
 from ...intervals import Interval
+from ...intervals.rounding import gamma
 from ...moe.network import Network
 from ...moe.promise import ScorePromise
 from ...progress import gauge
@@ -24,7 +25,7 @@ from .checkpoint import Checkpoint
 from .error import EnclosedTarget, ErrorJudge, Goal
 from .forward import EnclosedNetwork
 from .manifold import EnclosedManifold
-from .rounding import GENEROUS, Rounding, gamma
+from .rounding import GENEROUS, Rounding
 from .rounding import network as network_rounding
 from .scores import EnclosedScores, ScoresJudge
 from .tree import Search, Tree

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ...atlas import Array
+from ...intervals.rounding import gamma
 from ...moe.layer import MoELayer, Weighting
 from ...moe.network import Affine, Network, ReLUNet
 
@@ -52,12 +53,6 @@ class Rounding:
     """η: every logit of every layer is computed to within this…"""
     outputs: float
     """…and every output to within this."""
-
-
-def gamma(n: int, dtype: DTypeLike) -> float:
-    """γ_n = n·u/(1 − n·u); ∞ for more terms than 1/u."""
-    u = float(np.finfo(dtype).eps) / 2
-    return n * u / (1 - n * u) if n * u < 1 else np.inf
 
 
 def affine(map_: Affine, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
