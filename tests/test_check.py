@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import atlasmoe
 import numpy as np
@@ -18,24 +15,27 @@ import sympy
 from atlasmoe.atlas import ExpressionMap, ExpressionTarget, ManifoldTask
 from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError
-from atlasmoe.verify.check import CheckReport, check
-from atlasmoe.verify.prove import certify
+from atlasmoe.verify.check import check
+from certificates import (
+    BOXES,
+    CERTIFICATE,
+    ELSEWHERE,
+    OUTSIDE,
+    PROVED,
+    WEIGHTS,
+    Arrays,
+    Document,
+    certified,
+    claim,
+    edited,
+    reweighted,
+    tampered,
+    why,
+)  # fmt: skip
 from click.testing import CliRunner
 from safetensors import numpy as safetensors
 
-Arrays = dict[str, np.ndarray]
-Document = dict[str, Any]
 EPSILON = 0.3
-CERTIFICATE, BOXES, WEIGHTS = "certificate.json", "certificate.safetensors", "model.safetensors"
-OUTSIDE, ELSEWHERE, PROVED = 0, 1, 2
-
-
-def certified(model: atlasmoe.Model, folder: Path) -> Path:
-    atlasmoe.save(model, folder)
-    certificate = certify(model, tightness=None)
-    assert certificate.status == "proved"
-    certificate.write(folder)
-    return folder
 
 
 def task_of(atlas: atlasmoe.Atlas, *texts: str) -> ManifoldTask:
@@ -49,29 +49,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three arcs of the circle, two layers: x is carried through the first, experts have two hidden layers."""
     task = task_of(atlasmoe.builtin("circle", charts=3), "x1*x2")
     return certified(atlasmoe.compile(task, epsilon=EPSILON), tmp_path_factory.mktemp("circle") / "model")
-
-
-def tampered(
-    folder: Path, copy: Path, document: Callable[[Document], object] = id, boxes: Callable[[Arrays], object] = id, rehash: bool = True
-) -> Path:
-    """A copy whose certificate was changed, with hashes that are right again."""
-    shutil.copytree(folder, copy)
-    data, arrays = json.loads((copy / CERTIFICATE).read_text()), dict(safetensors.load_file(copy / BOXES))
-    boxes(arrays)
-    (copy / BOXES).write_bytes(safetensors.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-    if rehash:
-        data["sha256"] = {name: hashlib.sha256((copy / name).read_bytes()).hexdigest() for name in data["sha256"]}
-    document(data)
-    (copy / CERTIFICATE).write_text(json.dumps(data))
-    return copy
-
-
-def claim(data: Document, name: str) -> Document:
-    return next(found for found in data["claims"] if found["name"] == name)
-
-
-def why(report: CheckReport) -> str:
-    return "\n".join(map(str, report.failures))
 
 
 def test_an_honest_circle_is_confirmed(folder: Path) -> None:
@@ -215,16 +192,6 @@ def test_changed_boxes_are_rejected(number: int, folder: Path, tmp_path: Path) -
     assert report.failures[0].rejected
 
 
-def edited(path: str, value: object) -> Callable[[Document], None]:
-    def change(data: Document) -> None:
-        *parents, last = path.split("/")
-        for part in parents:
-            data = claim(data, part.removeprefix("@")) if part.startswith("@") else data[int(part) if part.isdigit() else part]
-        data[last] = value
-
-    return change
-
-
 def without_claim(data: Document) -> None:
     data["claims"] = data["claims"][1:]
 
@@ -253,7 +220,8 @@ EDITS = [
     edited("@cover/known", "refuted"), edited("@cover/bound", 1.0), edited("@routing.tau/budget", 1e-9),
     edited("@routing.max_tau/bound", 0.99), edited("task", "other"), edited("kind", "graph"),
     edited("dtype", "float32"), edited("sites/0/winners", ["a", "b", "c"]),
-    edited("sites/0/pieces", []), edited("tags", {}), edited("sha256/config.json", "0" * 64), edited("sha256/certificate.safetensors", "0" * 64),
+    edited("sites/0/pieces", []), edited("tags", {}), edited("sha256/config.json", "0" * 64),
+    edited("sha256/certificate.safetensors", "0" * 64),
 ]  # fmt: skip
 
 
@@ -271,21 +239,6 @@ def test_a_file_that_changed_is_rejected(name: str, folder: Path, tmp_path: Path
     report = check(copy)
     assert report.verdict == "rejected"
     assert name in why(report)
-
-
-def reweighted(folder: Path, copy: Path, change: Callable[[Arrays], object]) -> Path:
-    """A copy with other weights, whose hashes are mended in config.json and in the certificate."""
-    tampered(folder, copy)
-    arrays = {name: array.copy() for name, array in safetensors.load_file(copy / WEIGHTS).items()}
-    change(arrays)
-    (copy / WEIGHTS).write_bytes(safetensors.save(arrays))
-    config = json.loads((copy / "config.json").read_text())
-    config["files"][WEIGHTS]["sha256"] = hashlib.sha256((copy / WEIGHTS).read_bytes()).hexdigest()
-    (copy / "config.json").write_text(json.dumps(config))
-    data = json.loads((copy / CERTIFICATE).read_text())
-    data["sha256"] = {name: hashlib.sha256((copy / name).read_bytes()).hexdigest() for name in data["sha256"]}
-    (copy / CERTIFICATE).write_text(json.dumps(data))
-    return copy
 
 
 @pytest.mark.parametrize("tensor", ["layers.1.experts.0.affines.1.weight", "layers.0.experts.0.affines.1.weight", "layers.1.gate.bias"])

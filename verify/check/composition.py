@@ -350,6 +350,8 @@ class Composition:
     def check_spread(self, site: Site, stated: Sequence[float]) -> None:
         """How much the function on boxes may change with what is read."""
         functions = self.functions[site.name]
+        if not all(spread >= 0 for spread in stated):
+            raise Refused(f"{stated} is no bound of how much a function changes")
         if not functions or not site.moves.any():
             return
         node = self.graph[site.name]

@@ -14,8 +14,8 @@ from ...intervals.rounding import gamma
 from .layers import Indices, Layer, Map, Net
 from .networks import outer
 
-ELEMENTARY = 8
-"""Units in the last place to which exp is trusted in either dtype."""
+ELEMENTARY = 4
+"""Units in the last place, of twice the unit roundoff each, to which exp is trusted in either dtype."""
 
 
 class Sized(NamedTuple):
@@ -116,8 +116,8 @@ def rounding(layers: Sequence[Layer], x: Sized, dtype: DTypeLike) -> tuple[float
 def weighed(layer: Layer, logits: Sized, out: Sized, dtype: DTypeLike) -> Sized:
     """Σ_k w_k·q_k over K experts, |q_k| ≤ `out`; for one set of K, whichever it is.
 
-    Weights: 1/K, rounded once; σ(s_k), as far off as s_k; exp(s_k − max)/Σ, whose exponents are off by at most twice the error of a logit
-    and a rounding of each difference, and which add up to 1.
+    Weights: 1/K, rounded once; σ(s_k), as far off as s_k. Softmax: Σ_k |∂_j w_k| summed over j is Σ_k 2·w_k·(1 − w_k) ≤ 2·(1 − 1/K), the
+    exponents s_k − max s are off by the error of a logit and a rounding, and each exp, sum and quotient adds its own.
     """
     K, u, eta = layer.top_k, gamma(1, dtype), float(logits.error.max())
     largest_logit = float((logits.size + logits.error).max())
@@ -125,8 +125,7 @@ def weighed(layer: Layer, logits: Sized, out: Sized, dtype: DTypeLike) -> Sized:
     if layer.weighting == "rectified":
         whole, wrong = K * largest_logit, K * eta
     elif layer.weighting == "softmax":
-        off = 2 * (2 * eta + 2 * u * largest_logit) + 4 * float(np.finfo(dtype).smallest_subnormal)
-        wrong = np.expm1(min(off, 700.0)) + (1 + np.expm1(min(off, 700.0))) * gamma(K + 3 + 4 * ELEMENTARY, dtype)
+        wrong = GROW * 2 * (1 - 1 / K) * (eta + 2 * u * largest_logit) + gamma(K + 1 + 4 * ELEMENTARY, dtype)
     tiny = 4 * K * float(np.finfo(dtype).tiny)
     reach = out.size + out.error
     error = whole * out.error + (wrong + tiny) * reach + gamma(K + 1, dtype) * (whole + wrong) * reach + tiny
