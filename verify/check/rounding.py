@@ -79,14 +79,17 @@ def added(a: Sized, b: Sized, dtype: DTypeLike) -> Sized:
 
 
 def read(embedding: Array | None, size: Array, computed: Array, dtype: DTypeLike) -> Sized:
-    """x = Q·z, |z_k| ≤ size, computed in float64 and rounded; a z_k that is copied is only rounded, and within `computed` before that."""
-    error = computed.copy()
+    """x = Q·z, |z_k| ≤ size, computed in float64 and rounded. A z_k that the network computed itself, within `computed` > 0, is there as it
+    is; a coordinate that is copied is only rounded.
+    """
+    error, channel = computed.copy(), computed > 0
     if embedding is not None:
         terms = (embedding != 0).sum(1)
         lost = np.array([gamma(n) for n in np.where((terms == 1) & (embedding == 1).any(1), 0, terms).tolist()])
         size = np.abs(embedding) @ size * (GROW + 2 * gamma(embedding.shape[1]))
-        error = np.abs(embedding) @ computed + lost * size
-    error = GROW * (error + gamma(1, dtype) * (size + error) + float(np.finfo(dtype).smallest_subnormal))
+        error, channel = np.abs(embedding) @ computed + lost * size, (embedding != 0) @ channel
+    once = gamma(1, dtype) * (size + error) + float(np.finfo(dtype).smallest_subnormal)
+    error = GROW * (error + np.where(channel, 0.0, once))
     return Sized(size, error).within(dtype)
 
 

@@ -83,7 +83,9 @@ class Slicer:
 
 def _computing(layer: Layer, outputs: Indices, gated: bool) -> Layer:
     """The layer's nets for some of their outputs, equal ones once; without its gate where that decides nothing about them."""
-    shared = None if layer.shared is None or not len(outputs) else layer.shared.outputs(outputs)
+    shared = None if layer.shared is None else layer.shared.outputs(outputs)
+    if shared is not None and shared.silent.all():
+        shared = None
     nets, serves = _distinct([net.outputs(outputs) for net in layer.nets] if len(outputs) else [])
     serves = serves[layer.serves] if len(outputs) else layer.serves
     if gated or len(nets) > 1 or (len(nets) == 1 and not layer.unit):
