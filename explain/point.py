@@ -91,9 +91,11 @@ class _Witness:
 
     def steps(self) -> Iterator[LayerStep]:
         for number, layer in enumerate(self.network.layers):
-            joined = {join.node for join in self.design.joins}
-            folded = [n.name for n in self.graph.combines if n.name not in joined and self._first(n.components[0]) == number + 1]
-            does = "; ".join([*self.design.does(number), *([f"computes {', '.join(folded)}"] if folded else [])])
+            joined = {join.node: join.layer for join in self.design.joins}
+            folded = ", ".join(n.name for n in self.graph.combines if n.name not in joined and self._first(n.components[0]) == number + 1)
+            does = "; ".join(self.design.does(number))
+            if folded:
+                does += f", {folded}" if number in joined.values() else f"; computes {folded}" if does else f"computes {folded}"
             logits, chosen, rest = self._gate(number)
             first = int(chosen[0])
             yield LayerStep(
