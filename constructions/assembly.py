@@ -111,7 +111,7 @@ class Assembly:
         options = [[Part(net, reads, writes, made.ambient)] for net in made.experts]
         self._push(gate, options, made.names, kept, leaving)
 
-    def join(self, nodes: Sequence[Combine], nets: Sequence[ReLUNet], budgets: Sequence[float | None]) -> None:
+    def join(self, nodes: Sequence[Combine], nets: Sequence[ReLUNet], budgets: Sequence[float]) -> None:
         """A layer of one expert for combinations that are ready together."""
         parts = [
             Part(net, tuple(self.forms[name] for name in node.reads), tuple(Value(name) for name in node.components))

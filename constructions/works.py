@@ -182,8 +182,11 @@ class Works:
             self.combines[node.name] = made
             errors = {name: float(e) for name, e in zip(node.reads, reading.error, strict=True)}
             self._known(node, made.bound, slopes(node, self.reach, errors))
-        nets = [self.combines[node.name].net for node in nodes]
-        self.assembly.join(nodes, nets, [self.asked(node).budget for node in nodes])
+        built = [self.combines[node.name] for node in nodes]
+        asked = [self.asked(node).budget for node in nodes]
+        # As for blocks: what is claimed of the numbers that are stored has room for their rounding.
+        budgets = [(made.bound if budget is None else budget) / (1 - ROUNDING_SHARE) for made, budget in zip(built, asked, strict=True)]
+        self.assembly.join(nodes, [made.net for made in built], budgets)
 
     def finish(self) -> tuple[Network, Design]:
         """The network in float64, and its design."""
