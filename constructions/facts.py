@@ -46,9 +46,6 @@ def _several(works: Works, network: Network) -> dict[str, Any]:
         "pieces": graph.pieces,
         "blocks": {block.name: len(block) for block in graph.blocks},
         "subtasks": graph.subtasks,
-        "routes": {name: site.layer + 1 for name, site in works.assembly.sites.items()},
-        "scores": {name: site.scores + 1 for name, site in works.assembly.sites.items() if site.scores is not None},
-        "slots": {block.name: [f"y[{c}]" for c in block.components] for block in graph.blocks},
         "routers": {name: made.router for name, made in works.built.items()},
         "nonzero": nonzero(network),
     }

@@ -118,7 +118,7 @@ def measure(E: int, L: int) -> tuple[Row, Model]:
     trace = model.network.trace(x)
     wrong = np.zeros(len(x), bool)
     for l, block in enumerate(graph.blocks):
-        layer = model.facts["routes"][block.name] - 1
+        layer = model.design[block.name].layer
         order = [block.names.index(name) for name in model.network.layers[layer].names]
         wrong |= np.array(order)[trace.routes[layer]] != routes[:, l]
     truth = graph(x)[:, 0]

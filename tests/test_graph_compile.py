@@ -175,7 +175,7 @@ def test_more_pieces_than_a_64_bit_counter():
     assert found.all()
     trace = model.network.trace(x)
     for l, block in enumerate(graph.blocks):
-        number = model.facts["routes"][block.name] - 1
+        number = model.design[block.name].layer
         names = model.network.layers[number].names
         assert [names[k] for k in trace.routes[number]] == [block.names[i] for i in routes[:, l]]
     assert np.abs(trace.output - graph(x)).max() <= 0.01

@@ -56,17 +56,17 @@ def test_mixed_manifolds(mixed, model):
     assert len(model.network.layers) == 2 * 3
 
 
-def test_every_block_is_routed_where_the_facts_say(mixed, model):
+def test_every_block_is_routed_where_the_design_says(mixed, model):
     x = mixed.sample(4000, 8)
     trace, truth = model.network.trace(x), mixed.trace(x)
     rows = np.arange(len(x))
     for block in mixed.blocks:
-        layer = model.facts["routes"][block.name] - 1
+        layer = model.design[block.name].layer
         names = model.network.layers[layer].names
         chosen = np.array([block.names.index(name) for name in names])[trace.routes[layer]]
         assert truth.valid[block.name][rows, chosen].all()
         # The gate compares the scores that an earlier layer wrote, and nothing else.
-        written = model.network.layers[model.facts["scores"][block.name] - 1].channels
+        written = model.network.layers[model.design[block.name].scores].channels
         gate = model.network.layers[layer].gate
         assert not gate.bias.any()
         for row, name in zip(gate.weight, names, strict=True):
@@ -77,9 +77,9 @@ def test_partial_outputs_stand_in_their_slots(mixed, model):
     x = mixed.sample(2000, 9)
     trace, truth = model.network.trace(x), mixed.trace(x)
     for block in mixed.blocks[:-1]:  # the last one is folded into the read-out
-        layer = model.facts["routes"][block.name] - 1
-        (slot,) = model.facts["slots"][block.name]
-        column = model.network.layers[layer].channels.index(slot)
+        layer = model.design[block.name].layer
+        (component,) = block.components
+        column = model.network.layers[layer].channels.index(f"y[{component}]")
         assert np.abs(trace.states[layer][:, column] - truth.values[block.name]).max() <= model.ledger[f"block[{block.name}]"].budget
     # R2: y of the first block passes the layers of all others unchanged.
     states = [trace.states[k][:, la.channels.index("y[u]")] for k, la in enumerate(model.network.layers) if "y[u]" in la.channels]
@@ -115,7 +115,7 @@ def test_affine_routers_on_an_embedded_input(dtype):
     model = compile(graph, epsilon=0.1, depth="L", dtype=dtype)
     assert len(model.network.layers) == 3
     assert model.facts["routers"] == {"u": "affine", "w": "affine"}
-    assert model.facts["scores"] == {}
+    assert all(site.scores is None for site in model.design.sites)
     x = graph.sample(3000, 1)
     assert np.abs(model(x) - graph(x)).max() <= 0.1
     assert model.ledger.holds

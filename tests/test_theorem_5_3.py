@@ -142,14 +142,13 @@ def test_depth(pair, depth, layers):
 def test_network_recomputed_from_its_arrays(pair):
     """Layer by layer as the theorem has it: append τ, route on it, write y beside what is still needed, read out."""
     model = compile(pair, epsilon=0.05)
-    layers, facts = model.network.layers, model.facts
+    layers = model.network.layers
     x = np.array([[0.3, 2.5, 0.7], [1.0, 0.5, -0.2], [2.9, 0.1, 1.0], [2.0, 0.499, 0.0]])
     for point in x:
         state = dict(zip(model.network.inputs, point, strict=True))
         for l, block in enumerate(pair.blocks):
             score, route = layers[2 * l], layers[2 * l + 1]
-            assert facts["scores"][block.name] == 2 * l + 1
-            assert facts["routes"][block.name] == 2 * l + 2
+            assert (model.design[block.name].scores, model.design[block.name].layer) == (2 * l, 2 * l + 1)
             before = state if l == 0 else dict(state)
             arriving = model.network.inputs if l == 0 else layers[2 * l - 1].channels
             written = run(score.experts[0], point_of(before, arriving, score.reads))
