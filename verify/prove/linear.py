@@ -27,13 +27,16 @@ class Split:
     rest: ReLUNet
 
 
-def split(net: ReLUNet) -> Split:
-    """The linear pairs of a net apart from the rest, for every output; neurons that nothing reads any more are left out. float64, exact."""
+def split(net: ReLUNet, only: int | None = None) -> Split:
+    """The linear pairs of a net apart from the rest, for every output; neurons that nothing reads any more are left out. float64, exact.
+
+    `only`: the pairs of one input, the others stay.
+    """
     net = net.astype(float)
     out = np.array(net.affines[-1].weight)
     carried = np.zeros((len(out), net.affines[0].weight.shape[1]))
     inputs, signs = _passed_on(net)
-    for c in np.unique(inputs[inputs >= 0]):
+    for c in np.unique(inputs[inputs >= 0]) if only is None else [only]:
         up, down = (np.flatnonzero((inputs == c) & (signs == sign)) for sign in (1, -1))
         for p, q in zip(up, down, strict=False):
             rows = (out[:, p] == -out[:, q]) & (carried[:, c] == 0)
@@ -104,19 +107,3 @@ def fold_affine(map_: Affine, embedding: Array | None, size: Array) -> tuple[Aff
     error = gamma(weight.shape[1] + 1, float) * (np.abs(directions) @ np.abs(embedding) @ size) * GENEROUS
     error += weight.shape[1] * float(np.finfo(float).tiny) * size.sum()  # products that underflow
     return Affine(sign[:, None] * (directions @ embedding)[which], bias.copy()), error[which]
-
-
-def without_linear(net: ReLUNet, column: int) -> tuple[Array, ReLUNet]:
-    """The linear part w (out,) of a net in one input, exactly, and the net without it: net(x) = w·x_column + rest(x)."""
-    parts = split(net)
-    weights = np.array(parts.carried[:, column])
-    out = np.array(net.affines[-1].weight, float)
-    inputs, signs = _passed_on(net.astype(float))
-    up, down = (np.flatnonzero((inputs == column) & (signs == sign)) for sign in (1, -1))
-    taken = np.zeros(len(out), bool)
-    for p, q in zip(up, down, strict=False):
-        rows = (out[:, p] == -out[:, q]) & ~taken & (out[:, p] == weights)
-        out[np.ix_(rows, [p, q])] = 0
-        taken |= rows
-    last = Affine(out, np.asarray(net.affines[-1].bias, float))
-    return np.where(taken, weights, 0.0), ReLUNet((*(a.astype(float) for a in net.affines[:-1]), last), net.groups)

@@ -12,7 +12,7 @@ from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget,
 from ...expressions.parse import real_symbols
 from ...moe.layer import Weighting
 from ...moe.network import Network
-from .linear import without_linear
+from .linear import split
 from .proof import Proof
 from .rounding import GENEROUS
 from .rounding import network as network_rounding
@@ -38,47 +38,47 @@ def read_out(proof: Proof) -> ReadOut:
 
 def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
     """f = Σ a_k·v_k + g, Ψ = Σ w_k·(v_k + δ_k) + g̃: |f − Ψ| ≤ Σ (|w_k|·e_k + |a_k − w_k|·|v_k|) + |g − g̃| (R10)."""
-    network, values = proof.network, proof.values
-    last, outputs = len(network.layers), len(whole)
-    channels = tuple((last, c) for c in range(outputs))
+    network, outputs = proof.network, len(whole)
+    channels = tuple((len(network.layers), c) for c in range(outputs))
     part = proof.cut(channels, proof.graph.coordinates)
-    rest, linear = part.network, {}
-    for name, value in values.items():
-        if value.origin in part.reads:
-            linear[name], rest = _stripped(rest, part.reads.index(value.origin))
-    symbols = {str(s): s for e in whole for s in e.free_symbols}
-    error = np.zeros(outputs)
-    task, taken = np.zeros((outputs, len(values))), np.zeros((outputs, len(values)))
-    for k, (name, value) in enumerate(values.items()):
-        if name in symbols:
-            task[:, k] = [float(sympy.diff(e, symbols[name])) for e in whole]
-        taken[:, k] = linear.get(name, 0.0)
-        a, w = task[:, k], taken[:, k]
-        # a is rounded from the task's exact number, hence the last term.
-        error += GENEROUS * (np.abs(w) * value.error + (np.abs(a - w) + np.finfo(float).eps * np.abs(a)) * value.size)
-    left = [e.xreplace({symbols[name]: sympy.Integer(0) for name in values if name in symbols}) for e in whole]
+    rounding = {str(dtype): _rounding(proof, part, dtype) for dtype in {np.dtype(float), network.dtype}}
+    rest, task, taken = _linear(proof, part, whole)
+    left = [e.xreplace({s: sympy.Integer(0) for s in e.free_symbols if str(s) in proof.values}) for e in whole]
     names = {str(s) for e in left for s in e.free_symbols}
     blocks = {proof.folded[name].name: proof.folded[name] for name in names if name in proof.folded}
     if len(blocks) > 1 or names - set(proof.folded):
         raise NotProvableError("the read-out mixes more than one block with coordinates")
-    rounding = {str(dtype): _rounding(proof, part, dtype) for dtype in {np.dtype(float), network.dtype}}
-    constant, moved, folded = np.zeros(outputs), np.zeros(outputs), None
-    bare = Slicer(rest).slice(len(rest.layers), range(outputs), (), choosing=any(not block.domain.exclusive for block in blocks.values()))
-    if not blocks:
+    block = next(iter(blocks.values()), None)
+    bare = Slicer(rest).slice(len(rest.layers), range(outputs), (), choosing=block is not None and not block.domain.exclusive)
+    constant, moved = np.zeros(outputs), np.zeros(outputs)
+    if block is None:
         if not _is_constant(bare.network):
             raise NotProvableError("the network's read-out reads more than what the task's does")
         constant = np.abs(rest(np.zeros((1, len(part.reads))))[0] - np.array([float(e) for e in left]))
-        error += GENEROUS * constant + rounding["float64"]
+        bound = constant
     else:
-        (block,) = blocks.values()
-        folded = block.name
         remaining = Slice(bare.network, tuple(part.reads[k] for _, k in bare.reads))
         site = proof.site(block, channels, remaining, block.reads, folded=True)
         proof.solve([proof.open(site, _after(proof.task(block), block, left))])
-        solution = proof.sites[folded].solution
+        solution = proof.sites[block.name].solution
         moved = moved if site.charts else spread(solution.problem.task, site.moves, site.tiling)
-        error += GENEROUS * (solution.bound + moved + rounding["float64"])
-    return ReadOut(error, rounding, None, tuple(values), task, taken, folded, constant, moved)
+        bound = solution.bound + moved
+    error = GENEROUS * (bound + rounding["float64"])
+    for a, w, value in zip(task.T, taken.T, proof.values.values(), strict=True):
+        # a is rounded from the task's exact number, hence the last term.
+        error += GENEROUS * (np.abs(w) * value.error + (np.abs(a - w) + np.finfo(float).eps * np.abs(a)) * value.size)
+    return ReadOut(error, rounding, None, tuple(proof.values), task, taken, block and block.name, constant, moved)
+
+
+def _linear(proof: Proof, part: Slice, whole: Sequence[sympy.Expr]) -> tuple[Network, Array, Array]:
+    """The network without its linear part in proved values; and a and w, (outputs, values) each."""
+    rest, shape = part.network, (len(whole), len(proof.values))
+    task, taken = np.zeros(shape), np.zeros(shape)
+    for k, (name, value) in enumerate(proof.values.items()):
+        task[:, k] = [float(sympy.diff(e, real_symbols([name])[name])) for e in whole]
+        if value.origin in part.reads:
+            taken[:, k], rest = _stripped(rest, part.reads.index(value.origin))
+    return rest, task, taken
 
 
 def _is_constant(network: Network) -> bool:
@@ -130,9 +130,10 @@ def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:
     weights = np.zeros(len(network.outputs))
     if len(channels) != 1 or last.weighting is Weighting.RECTIFIED:
         return weights, network
-    parts = [without_linear(expert, channels[0]) for expert in last.experts]
-    if any(not np.array_equal(w, parts[0][0]) for w, _ in parts):
+    parts = [split(expert, channels[0]) for expert in last.experts]
+    shares = [part.carried[:, channels[0]] for part in parts]
+    if any(not np.array_equal(share, shares[0]) for share in shares):
         return weights, network
-    weights[last.targets] = parts[0][0]
-    stripped = replace(last, experts=tuple(net.astype(network.dtype) for _, net in parts))
+    weights[last.targets] = shares[0]
+    stripped = replace(last, experts=tuple(part.rest.astype(network.dtype) for part in parts))
     return weights, Network((*network.layers[:-1], stripped), network.inputs)
