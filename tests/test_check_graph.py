@@ -150,7 +150,7 @@ EDITS = {
         edited("sites/0/domain", "charts"), edited("sites/0/pieces", []), edited("sites/0/bound", scaled(0.5)),
         edited("sites/0/components", ["b"]), edited("readout/site", "a"), edited("readout", None),
         edited("@block[b].routing/known", "proved"), swapped, twice, without(0), without(1), renamed, edited("sites", []),
-        edited("kind", "manifold"),
+        edited("kind", "manifold"), edited("@total/known", "sure"), edited("readout/rounding", {"float64": 1.0, "float32": 1.0}),
     ],
     "jumps": [
         edited("sites/0/values/0/lower", 5.0), edited("readout/network", [[2.0]]), edited("readout/components", []),

@@ -149,7 +149,7 @@ def _amount(found: Documents, claims: dict[str, Fields]) -> Iterator[str]:
         yield from _read_out(found, claims)
     principal = [name for name in claims if (name in PRINCIPAL if found.manifold else name == "total" or name.endswith("].cover"))]
     known = {claims[name].text("known") for name in principal}
-    status = next(word for word in ("refuted", "unknown", "proved") if word in known)
+    status = next((word for word in ("refuted", "unknown", "proved") if word in known), None)
     if document.get("status") != status:
         yield f'the status is {document.get("status")!r}, but its claims amount to "{status}"'
 

@@ -16,6 +16,7 @@ from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Input, Tiling
 from ...expressions.parse import real_symbols
+from ...intervals import NotEnclosed
 from ...intervals.patch import GROW, Patch
 from .charts import Boxes, Charts
 from .documents import Documents, Site, Value
@@ -78,8 +79,9 @@ class Composition:
         for site in self.found.sites:
             try:
                 failures = list(self._site(site, site.name in covered, site.name in followed))
-            except Refused as why:
-                yield Failure(why.rejected, f"{site.name[:80]}: {why}" if not self.found.manifold else str(why))
+            except (Refused, NotEnclosed) as why:
+                rejected = isinstance(why, Refused) and why.rejected
+                yield Failure(rejected, f"{site.name[:80]}: {why}" if not self.found.manifold else str(why))
                 return
             yield from failures
             if failures or any(fate is not None and fate.rejected for fate in self.fates):
@@ -245,6 +247,8 @@ class Composition:
         atlas = block.task.atlas
         if len(site.trees) != len(atlas.parametrising) or not site.charts or site.routes is not None:
             raise Refused("it has not one tree for every chart, or says how pieces are routed")
+        if len(site.winners) != len(atlas) or (site.scores is not None and site.winners == ("all",)):
+            raise Refused(f"there are {len(site.winners)} gate outputs for {len(atlas)} charts, or no gate that scores could be of")
         domains = [np.array([chart.domain.lower, chart.domain.upper]) for chart in atlas.parametrising]
         for trees in (site.trees, *([site.followed] if site.scores is not None else ())):
             for chart, domain, tree in zip(atlas.parametrising, domains, trees, strict=True):

@@ -198,7 +198,7 @@ class Judge:
             self._ask(notes, p, np.flatnonzero(tags == tag), u, y, test, words)
         if self.subject.covered and self.scores is None:
             self._edges(notes, charts, p, np.flatnonzero(proved | (tags == UNSETTLED)), u, y)
-        if self.scores is not None or self.layers[-1].gate is None:
+        if self.scores is not None:
             return
         for j in np.flatnonzero(members[proved].any(0)):
             words = f'winner "{self.layers[-1].names[j]}": its chart does not contain the box'

@@ -18,7 +18,7 @@ from .slices import Slice
 
 def check_read_out(sites: Composition, said: ReadOut) -> None:
     """Raises `Refused` unless every number of the read-out is confirmed."""
-    if len(said.error) != sites.graph.outputs or not {"float64", sites.found.dtype} <= set(said.rounding):
+    if len(said.error) != sites.graph.outputs or set(said.rounding) != {"float64", sites.found.dtype}:
         raise Refused("it has not one error an output, or not what rounding adds")
     if said.site is not None:
         output = sites.graph[sites.graph.output]
