@@ -1,0 +1,94 @@
+"""Options of blocks: whatever can be asked for one manifold can be asked for every block, and "auto" goes on until something fits."""
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe import (
+    Block,
+    Box,
+    Combine,
+    ExpressionMap,
+    ExpressionTarget,
+    Input,
+    InvalidArgument,
+    ManifoldTask,
+    TaskGraph,
+    Tiling,
+    builtin,
+    compile,
+)
+from sympy import symbols
+
+
+@pytest.fixture(scope="module")
+def graph() -> TaskGraph:
+    """Two circles and an interval, one block each."""
+    nodes = (
+        Input("c", builtin("circle"), ("a", "b")),
+        Input("d", builtin("circle"), ("p", "q")),
+        Input("t", Box((0,), (2,)), ("t",)),
+        Block.parse("u", ("a", "b"), builtin("circle"), "a*b"),
+        Block.parse("v", ("p", "q"), builtin("circle", charts=6), "p + q**2"),
+        Block.parse("w", ("t",), Tiling.intervals((0, 1, 2)), ["t", "2 - t"]),
+        Combine.parse("f", ("u", "v", "w"), "u + v + w"),
+    )
+    return TaskGraph("options", nodes, "f")
+
+
+def test_each_block_has_a_router_of_its_own(graph):
+    model = compile(graph, epsilon=0.1, routing={"u": "plateau", "v": "multiplicity"})
+    assert (model.design["u"].router, model.design["v"].router) == ("plateau", "multiplicity")
+    x = graph.sample(3000, 1)
+    assert np.abs(model(x) - graph(x)).max() <= 0.1
+
+
+def test_one_word_for_all_goes_to_the_blocks_it_fits(graph):
+    routers = compile(graph, epsilon=0.1, routing="plateau").facts["routers"]
+    assert (routers["u"], routers["v"]) == ("plateau", "plateau")
+    assert routers["w"] not in ("plateau", "auto")
+
+
+def test_what_a_block_asks_for_itself_goes_first(graph):
+    nodes = tuple(
+        Block.parse("u", ("a", "b"), builtin("circle"), "a*b", routing="multiplicity") if node.name == "u" else node for node in graph.nodes
+    )
+    routers = compile(TaskGraph("own", nodes, "f"), epsilon=0.1, routing="plateau").facts["routers"]
+    assert (routers["u"], routers["v"]) == ("multiplicity", "plateau")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"routing": {"w": "plateau"}}, r'block "w" is given on pieces, whose faces route by themselves'),
+        ({"theorem": {"w": "4.8"}}, r'block "w" is given on pieces, which is Theorem 5.3'),
+        ({"theorem": {"u": "5.3"}}, r'block "u" is given on charts, which is Theorem 5.2'),
+        ({"routing": {"x": "plateau"}}, r"there is no block 'x'; the blocks are u, v, w"),
+        ({"theorem": {"u": "affine"}, "routing": {"u": "plateau"}}, r'block "u": theorem "affine" routes by its gate alone'),
+    ],
+)
+def test_options_that_fit_no_block_are_refused_by_its_name(graph, options, message):
+    with pytest.raises(InvalidArgument, match=message):
+        compile(graph, epsilon=0.1, **options)
+
+
+def test_blocks_of_graphs_are_planned_and_minimised(graph):
+    rows = atlasmoe.plan(graph, 0.1, block="u", experts=[4])
+    assert [row.experts for row in rows] == [4]
+    model = compile(graph, epsilon=0.1, minimise="total")
+    assert model.facts["routers"]["u"] == model.facts["routers"]["v"] == "affine"
+    x = graph.sample(3000, 2)
+    assert np.abs(model(x) - graph(x)).max() <= 0.1
+
+
+def test_auto_goes_on_to_what_reaches_its_budget():
+    """Charts whose scores are out of reach at this width: balls are tried next, and the facts say why the charts were left."""
+    atlas = builtin("torus", dimension=2, charts=9)
+    x1, x2, x3, x4 = symbols("x1:5", real=True)
+    task = ManifoldTask("torus", atlas, ExpressionTarget(ExpressionMap((x1, x2, x3, x4), (x1 * x3,))))
+    with pytest.raises(atlasmoe.EpsilonNotReached, match="tau"):
+        compile(task, epsilon=0.2, routing="theorem", max_width=32)
+    model = compile(task, epsilon=0.2, max_width=32)
+    assert model.design.sites[0].router == "affine"
+    assert any("tau" in one["why"] for one in model.facts["tried"])
+    points = atlas.sample(3000, 3)
+    assert np.abs(model(points.base) - task(points.base)).max() <= 0.2
