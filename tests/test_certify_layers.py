@@ -14,9 +14,10 @@ from atlasmoe.verify.enclosure import TaylorForms
 from atlasmoe.verify.prove import certify
 from atlasmoe.verify.prove.forward import EnclosedNetwork
 from atlasmoe.verify.prove.layers import carried_channels
+from atlasmoe.verify.prove.linear import split
 from atlasmoe.verify.prove.rounding import network as network_rounding
 from general_layers import KINDS, NAMES, general_network
-from test_certify_graph import product_graph, sum_graph, worst
+from test_certify_graph import collar_graph, product_graph, sum_graph, worst
 
 X, Y = sympy.symbols("x y", real=True)
 MUTATIONS = 40
@@ -134,6 +135,16 @@ def residual(network: Network) -> Network:
     return Network(tuple(layers), network.inputs)
 
 
+@pytest.mark.parametrize("graph", [sum_graph(3, 4), collar_graph()], ids=["sum", "collar"])
+def test_what_is_compiled_in_the_residual_form_is_proved(graph: atlasmoe.TaskGraph) -> None:
+    paper = certify(atlasmoe.compile(graph, epsilon=0.1))
+    model = atlasmoe.compile(graph, epsilon=0.1, form="residual")
+    certificate = certify(model)
+    assert certificate.status is Known.PROVED
+    assert certificate.bound == pytest.approx(paper.bound, rel=1e-9)
+    assert worst(model, graph) <= certificate.bound
+
+
 @pytest.mark.parametrize("graph", [product_graph(), sum_graph(2, 3)], ids=["product", "sum"])
 def test_the_residual_form_is_proved_like_the_paper_form(graph: atlasmoe.TaskGraph) -> None:
     model = atlasmoe.compile(graph, epsilon=0.1)
@@ -189,3 +200,19 @@ def test_every_one_of_k_experts_has_to_be_valid(reach: float, known: Known) -> N
     assert certificate["routing.valid"].known is known
     if known is Known.PROVED:
         assert 0.01 <= certificate.bound <= 0.02 * (1 + 1e-9)
+
+
+def test_linear_parts_of_nets() -> None:
+    """Of affine maps all is linear; of others pairs σ(x) − σ(−x), all of them or those of one input."""
+    rng = np.random.default_rng(4)
+    points = rng.normal(size=(50, 2))
+    flat = ReLUNet((Affine(np.array([[0.0, 1.0], [0.0, -1.0], [2.0, -2.0]]), np.arange(3.0)),), ())
+    pairs = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [0.6, 0.8]])
+    outer = np.array([[2.0, -2.0, 3.0, -3.0, 1.0], [0.0, 0.0, 1.0, 1.0, 0.0]])
+    bent = ReLUNet((Affine(pairs, np.zeros(5)), Affine(outer, np.ones(2))), ((NeuronGroup("h", 5, "by hand"),),))
+    for net, linear in ((flat, flat.weight), (bent, [[2.0, 3.0], [0.0, 0.0]])):
+        for only in (None, 0, 1):
+            found = split(net, only)
+            expected = np.array(linear) if only is None else np.array(linear) * (np.arange(2) == only)
+            np.testing.assert_array_equal(found.carried, expected)
+            np.testing.assert_allclose(points @ found.carried.T + found.rest(points), net(points), rtol=0, atol=1e-14)

@@ -34,7 +34,11 @@ def split(net: ReLUNet, only: int | None = None) -> Split:
     """
     net = net.astype(float)
     out = np.array(net.affines[-1].weight)
-    carried = np.zeros((len(out), net.affines[0].weight.shape[1]))
+    carried = np.zeros((len(out), net.inputs))
+    if len(net.affines) == 1:
+        columns = slice(None) if only is None else only
+        carried[:, columns], out[:, columns] = out[:, columns], 0.0
+        return Split(carried, ReLUNet((Affine(out, np.array(net.affines[0].bias)),), ()))
     inputs, signs = _passed_on(net)
     for c in np.unique(inputs[inputs >= 0]) if only is None else [only]:
         up, down = (np.flatnonzero((inputs == c) & (signs == sign)) for sign in (1, -1))

@@ -10,6 +10,7 @@ import sympy
 
 from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
 from ...expressions.parse import real_symbols
+from ...intervals.rounding import gamma
 from ...moe.layer import Weighting
 from ...moe.network import Network
 from .linear import split
@@ -67,7 +68,7 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
     for a, w, value in zip(task.T, taken.T, proof.values.values(), strict=True):
         # a is rounded from the task's exact number, hence the last term.
         error += GENEROUS * (np.abs(w) * value.error + (np.abs(a - w) + np.finfo(float).eps * np.abs(a)) * value.size)
-    return ReadOut(error, rounding, None, tuple(proof.values), task, taken, block and block.name, constant, moved)
+    return ReadOut(error, rounding, None, tuple(proof.values), task, taken, None if block is None else block.name, constant, moved)
 
 
 def _linear(proof: Proof, part: Slice, whole: Sequence[sympy.Expr]) -> tuple[Network, Array, Array]:
@@ -111,8 +112,9 @@ def _rounding(proof: Proof, part: Slice, dtype: np.dtype) -> float:
         value = known.get(origin)
         if value is None:
             row = proof.embedding[origin[1]]
-            sizes.append(sum(abs(row[k]) * proof.size_of(proof.graph.coordinates[k]) for k in np.flatnonzero(row)))
-            errors.append(0.0)
+            mixed = np.flatnonzero(row)
+            sizes.append(GENEROUS * sum(abs(row[k]) * proof.size_of(proof.graph.coordinates[k]) for k in mixed))
+            errors.append(0.0 if (row[mixed] == 1).all() else gamma(len(row), float) * sizes[-1])
         else:
             sizes.append(value.size + value.error)
             errors.append(value.rounding[str(dtype)])
@@ -130,10 +132,13 @@ def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:
     weights = np.zeros(len(network.outputs))
     if len(channels) != 1 or last.weighting is Weighting.RECTIFIED:
         return weights, network
-    parts = [split(expert, channels[0]) for expert in last.experts]
-    shares = [part.carried[:, channels[0]] for part in parts]
-    if any(not np.array_equal(share, shares[0]) for share in shares):
+    nets = [split(net, channels[0]) for net in (*last.experts, *(() if last.shared is None else (last.shared,)))]
+    shares = [part.carried[:, channels[0]] for part in nets]
+    each, beside = shares[: len(last.experts)], shares[-1] if last.shared is not None else np.zeros(len(last.targets))
+    if any(not np.array_equal(share, each[0]) for share in each) or (each[0] * beside).any():
         return weights, network
-    weights[last.targets] = shares[0]
-    stripped = replace(last, experts=tuple(part.rest.astype(network.dtype) for part in parts))
+    weights[last.targets] = each[0] + beside  # one of them is 0
+    rest = [part.rest.astype(network.dtype) for part in nets]
+    shared = None if last.shared is None else rest.pop()
+    stripped = replace(last, experts=tuple(rest), shared=shared)
     return weights, Network((*network.layers[:-1], stripped), network.inputs)
