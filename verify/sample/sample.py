@@ -134,7 +134,7 @@ def _survey_adversarial(survey: Survey, samples: int, seeds: list[int]) -> Point
     survey.observe(faces(product, few, seeds[1]), "face")
     between = interfaces(product, few, seeds[2])
     survey.observe(between, "interface")
-    start, end = segments(product, product.sample(8 * few, seeds[0]), seeds[2])
+    start, end = segments(product, product.sample(8 * few // min(len(graph.blocks), 4), seeds[0]), seeds[2])
     edges = start[:0]
     if len(start) and graph.subtasks > 1:
         edges, _ = jumps(product, start, end, gauge.held, max(1, few // graph.subtasks))

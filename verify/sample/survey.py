@@ -123,8 +123,10 @@ class Survey:
         count = self.keep
         if L > 1:
             count = min(self.keep * L, MOST_STARTS) if quantity == ERROR else max(self.keep // (2 * L), LEAST_STARTS)
-        # Spread over what the blocks took, one block after another, so that no expert's worst point is forgotten.
-        cell = routes[np.arange(len(points)), np.arange(len(points)) % L]
+        # Spread over what the block took, or one block after another, so that no expert's worst point is forgotten.
+        names = [block.name for block in self.gauge.graph.blocks]
+        block = names.index(quantity.node) if quantity.node else np.arange(len(points)) % L
+        cell = routes[np.arange(len(points)), block]
         kept = _spread_worst(bad, cell, count)
         starts = points[kept], bad[kept], cell[kept]
         if quantity in self._starts:
@@ -159,9 +161,12 @@ def _spread_worst(bad: Array, cell: NDArray[np.intp], count: int) -> NDArray[np.
     """Indices of at most `count` bad points: half of them the worst of all, half the worst of each cell in turn."""
     order = np.argsort(-bad, kind="stable")
     best = order[: (count + 1) // 2]
-    by_cell = np.argsort(cell[order], kind="stable")
+    # NumPy sorts small integers by their digits, many times as fast.
+    by_cell = np.argsort(cell[order].astype(np.int16 if cell.max(initial=0) < 2**15 else np.intp), kind="stable")
     sorted_cells = cell[order][by_cell]
     rank = np.empty(len(order), np.intp)
     rank[by_cell] = np.arange(len(order)) - np.searchsorted(sorted_cells, sorted_cells)
-    spread = order[np.argsort(rank, kind="stable")][: count // 2]
+    last = min(count // 2, len(rank)) - 1
+    first = np.flatnonzero(rank <= np.partition(rank, last)[last])
+    spread = order[first[np.argsort(rank[first], kind="stable")]][: count // 2]
     return np.unique(np.concatenate([best, spread]))
