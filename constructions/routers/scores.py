@@ -69,13 +69,13 @@ class Scores(Router):
         delta = budget_of(task.atlas, self.name, cover)
         if missed and HELD_OUT_SAFETY * missed[-1].reached > delta:
             # "multiplicity" asks the same of the same scores, with a larger budget.
-            return f"τ ≈ ρ reached {missed[-1].reached:.3g} before, but δ is {delta:.3g}"
+            return f"τ ≈ ρ reached {missed[-1].reached:.3g} before, but the budget is {delta / HELD_OUT_SAFETY:.3g}"
         if asked.width is not None:
             return None
         scout = _scout(task.atlas, min(asked.limit, AUTO_WIDTH), asked.seed)
         if scout <= HOPE * delta / HELD_OUT_SAFETY:
             return None
-        return f"a quick τ ≈ ρ errs by {scout:.3g}, too far from δ = {delta:.3g}"
+        return f"a quick τ ≈ ρ errs by {scout:.3g}, too far from the budget {delta / HELD_OUT_SAFETY:.3g}"
 
     def build(self, task: ManifoldTask, asked: Asked) -> Scored:
         """Raises `EpsilonNotReached` when the budget is out of reach."""
