@@ -216,6 +216,13 @@ def test_all_sites_share_the_boxes_that_are_allowed():
     assert atlasmoe.certify(model, boxes=13 * 512).status == "proved"
 
 
+def test_nothing_is_said_of_what_reads_open_boxes():
+    certificate = atlasmoe.certify(atlasmoe.compile(chain_graph(), epsilon=0.05), boxes=2 * 511)
+    assert certificate.status == certificate["block[a].error"].known == "unknown"
+    assert certificate["total"].note == "a, which it reads, is not proved on all boxes"
+    assert [claim.name for claim in certificate.claims if claim.name.startswith("block[b]")] == []
+
+
 def test_charts_and_sites_side_by_side_prove_the_same(product_model):
     alone = atlasmoe.certify(product_model)
     with joblib.parallel_config(n_jobs=2):

@@ -10,6 +10,7 @@ import pytest
 import sympy
 from atlasmoe.atlas import Atlas, Box, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
 from atlasmoe.moe import Affine, Known, MoELayer, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe.layer import Weighting
 from atlasmoe.verify.enclosure import TaylorForms
 from atlasmoe.verify.prove import certify
 from atlasmoe.verify.prove.forward import EnclosedNetwork
@@ -200,6 +201,13 @@ def test_every_one_of_k_experts_has_to_be_valid(reach: float, known: Known) -> N
     assert certificate["routing.valid"].known is known
     if known is Known.PROVED:
         assert 0.01 <= certificate.bound <= 0.02 * (1 + 1e-9)
+
+
+def test_a_dense_layer_weighed_by_nothing_is_refused() -> None:
+    layer = MoELayer(None, (ReLUNet((Affine(np.ones((1, 2)), np.zeros(1)),), ()),), (0,), ("all",), ("f",), weighting=Weighting.RECTIFIED)
+    task = replace(TASK, atlas=Atlas(("x", "y"), TASK.atlas.charts[:1]))
+    with pytest.raises(atlasmoe.InvalidArgument, match="no logits that could weigh"):
+        certify(Network((layer,), ("x", "y")), task, tightness=1.1)
 
 
 def test_linear_parts_of_nets() -> None:

@@ -190,7 +190,13 @@ class Proof:
         return float(base_size(EnclosedManifold(cast(Atlas, source.domain)))[k])
 
     def errors(self, names: Sequence[str]) -> Array:
-        """How far what the network has in place of these components may be from them."""
+        """How far what the network has in place of these components may be from them.
+
+        Raises `NotProvableError` for one whose site has open boxes: what it lies in is not known there.
+        """
+        for name in names:
+            if name in self.values and not self.sites[self.graph.sources[name].name].solution.settled:
+                raise NotProvableError(f"{name}, which it reads, is not proved on all boxes")
         return np.array([self.values[name].error if name in self.values else 0.0 for name in names])
 
     def matrix(self, part: Slice, names: Sequence[str]) -> Array:
