@@ -128,14 +128,14 @@ class Attempt:
         goal.slack = self.roundings["float64"].outputs
         _seed(goal, problem, seed)
         self.judges = [
-            ErrorJudge(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen)
+            ErrorJudge(p, self.manifold, self.enclosed, target, goal, eta=self.eta, valid=problem.valid, chosen=chosen)
             for p, chosen in enumerate(problem.chosen or [None] * len(self.manifold.charts))
         ]
-        self.searches = [saved.search(f"errors/{problem.name}/{p}", judge, *self.root(p)) for p, judge in enumerate(self.judges)]
-
-    def root(self, chart: int) -> tuple[Array, Array]:
-        domain = self.manifold.charts[chart].chart.domain
-        return np.array(domain.lower), np.array(domain.upper)
+        boxes = [chart.domain for chart in task.atlas.parametrising]
+        self.searches = [
+            saved.search(f"errors/{problem.name}/{p}", judge, np.array(box.lower), np.array(box.upper))
+            for p, (judge, box) in enumerate(zip(self.judges, boxes, strict=True))
+        ]
 
     def solution(self) -> Solution:
         """What the searches amount to so far."""
@@ -145,7 +145,15 @@ class Attempt:
         size = np.maximum(np.abs(lowest), np.abs(highest)).max()
         least = LEAST * size if np.isfinite(size) else 0.0
         trees = {name: tree.rounded_up(least) for name, tree in _by_name(self.manifold, self.searches).items()}
-        return Solution(self.problem, self.manifold, self.enclosed, self.goal, self.roundings, trees, Interval(lowest, highest))
+        return Solution(
+            problem=self.problem,
+            manifold=self.manifold,
+            enclosed=self.enclosed,
+            goal=self.goal,
+            roundings=self.roundings,
+            trees=trees,
+            values=Interval(lowest, highest),
+        )
 
 
 class ScoreAttempt:

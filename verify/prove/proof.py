@@ -247,7 +247,7 @@ class Proof:
             site.name,
             part.network,
             ManifoldTask(task.name, _with_embedding(task.atlas, matrix), task.target),
-            None if site.tiling is None else tiling_router(part.network, site.tiling, matrix, beyond=moved),
+            chosen=None if site.tiling is None else tiling_router(part.network, site.tiling, matrix, beyond=moved),
             valid=site.charts,
             computed=computed,
             moves=site.moves if site.charts and moved else None,
@@ -256,7 +256,17 @@ class Proof:
 
     def site(self, node: Block | Combine, channels: tuple[Origin, ...], part: Slice, names: Sequence[str], folded: bool = False) -> Site:
         tiling = cast(Tiling, node.domain) if node.kind == "block" and node.atlas is None else None
-        return Site(node.name, node.kind, node.components, channels, part, tuple(names), self.errors(names), tiling, folded)
+        return Site(
+            name=node.name,
+            kind=node.kind,
+            components=node.components,
+            channels=channels,
+            part=part,
+            variables=tuple(names),
+            moves=self.errors(names),
+            tiling=tiling,
+            folded=folded,
+        )
 
     def _goal(self) -> Goal:
         """The whole task's, if there is but one site; errors of several add up, so each has to be small, and none has an ε."""
@@ -290,7 +300,7 @@ def _values(site: Site, solution: Solution) -> Iterator[Value]:
         lower, upper = float(solution.values.lower[k]), float(solution.values.upper[k])
         slack = SLACK * max(abs(lower), abs(upper))
         error = GENEROUS * (solution.bound + float(moved[k]) + rounding["float64"])
-        yield Value(name, origin, lower - slack, upper + slack, float(moved[k]), error, rounding)
+        yield Value(name, origin, lower - slack, upper + slack, spread=float(moved[k]), error=error, rounding=rounding)
 
 
 def is_affine(expressions: Sequence[sympy.Expr]) -> bool:

@@ -68,7 +68,16 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
     for a, w, value in zip(task.T, taken.T, proof.values.values(), strict=True):
         # a is rounded from the task's exact number, hence the last term.
         error += GENEROUS * (np.abs(w) * value.error + (np.abs(a - w) + np.finfo(float).eps * np.abs(a)) * value.size)
-    return ReadOut(error, rounding, None, tuple(proof.values), task, taken, None if block is None else block.name, constant, moved)
+    return ReadOut(
+        error=error,
+        rounding=rounding,
+        components=tuple(proof.values),
+        task=task,
+        network=taken,
+        block=None if block is None else block.name,
+        constant=constant,
+        spread=moved,
+    )
 
 
 def _linear(proof: Proof, part: Slice, whole: Sequence[sympy.Expr]) -> tuple[Network, Array, Array]:

@@ -127,12 +127,12 @@ class _Cut:
             serves if gate is not None else (0,),
             layer.names if gate is not None else ("all",),
             (*(layer.channels[c] for c in wanted), *(f"carried{origin}" for origin in carried)),
-            tuple(slots[int(c)] for c in reads[columns]) or (0,),
-            None if plain else tuple(wanted.index(c) for c in own),
-            None if plain else tuple(carries),
-            None if shared is None else _some_inputs(shared, columns),
-            layer.top_k if gate is not None else 1,
-            layer.weighting,
+            reads=tuple(slots[int(c)] for c in reads[columns]) or (0,),
+            writes=None if plain else tuple(wanted.index(c) for c in own),
+            carries=None if plain else tuple(carries),
+            shared=None if shared is None else _some_inputs(shared, columns),
+            top_k=layer.top_k if gate is not None else 1,
+            weighting=layer.weighting,
         )
         return part, below, sources
 
