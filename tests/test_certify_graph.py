@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from atlasmoe import Box, ManifoldTask, builtin
 from atlasmoe.atlas import Atlas, Block, ChartTarget, Combine, Input, TaskGraph, Tiling
-from atlasmoe.moe import Affine, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.moe.channels import Value
 from atlasmoe.moe.promise import ScorePromise
 from atlasmoe.verify.prove.error import ErrorJudge
@@ -281,6 +281,25 @@ def test_a_router_is_recognised_only_if_it_is_one():
     assert tiling_router(changed(model.network, 0, 0, moved_knot), tiling, matrix) is None
     upper = Tiling.intervals(range(4), closed="upper")
     assert tiling_router(model.network, upper, matrix) is None  # the same boxes, other owners of the interfaces
+
+
+def test_scores_inside_the_gate_are_recognised_too():
+    """The two layers of a router as one with a gate that has a hidden layer (N1): the same pieces, in one layer."""
+    graph = sum_graph(1, 3)
+    model = atlasmoe.compile(graph, epsilon=0.1)
+    last = model.network.layers[-1]
+    scores = Slicer(model.network).slice(1, last.gate.weight.argmax(1).tolist(), ())
+    part = Slicer(model.network).slice(2, [0], ())
+    gate, inner = scores.network.layers[0].experts[0], part.network.layers[-1]
+    network = Network((MoELayer(gate, inner.experts, inner.serves, inner.names, ("y[f]",)),), ("x[0]",))
+    points = graph.sample(300, 2)
+    np.testing.assert_allclose(network(points), model.network(points), rtol=0, atol=1e-12)
+    assert tiling_router(network, graph.blocks[0].domain, np.eye(1)) == tiling_router(model.network, graph.blocks[0].domain, np.eye(1))
+    certificate = atlasmoe.certify(network, graph, epsilon=0.1)
+    assert certificate.status == "proved"
+    assert certificate["block[b0].routing"].known == "proved"
+    spoiled = MoELayer(moved_knot(gate), inner.experts, inner.serves, inner.names, ("y[f]",))
+    assert tiling_router(Network((spoiled,), ("x[0]",)), graph.blocks[0].domain, np.eye(1)) is None
 
 
 def test_a_slice_computes_what_the_network_computes(product_model):

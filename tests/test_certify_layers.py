@@ -17,7 +17,7 @@ from atlasmoe.verify.prove.forward import EnclosedNetwork
 from atlasmoe.verify.prove.layers import carried_channels
 from atlasmoe.verify.prove.linear import split
 from atlasmoe.verify.prove.rounding import network as network_rounding
-from general_layers import KINDS, NAMES, general_network
+from general_layers import KINDS, NAMES, experts, general_network, net
 from test_certify_graph import collar_graph, product_graph, sum_graph, worst
 
 X, Y = sympy.symbols("x y", real=True)
@@ -84,6 +84,22 @@ def with_one_weight(network: Network, rng: np.random.Generator) -> Network:
     layers = list(network.layers)
     layers[number] = replace(layer, **{part: changed})
     return Network(tuple(layers), network.inputs)
+
+
+@pytest.mark.parametrize("weighting", Weighting)
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_sets_of_k_chosen_on_the_way_are_told_apart(weighting: Weighting, top_k: int) -> None:
+    """A layer of three experts before the last one, which reads what any of its sets writes."""
+    rng = np.random.default_rng(11)
+    before = MoELayer(
+        net(rng, 2, 3), experts(rng, 3, 2, 2), (0, 1, 2), NAMES, ("c", "d"), top_k=top_k, weighting=weighting, shared=net(rng, 2, 3, 2)
+    )
+    last = MoELayer(net(rng, 2, 3), experts(rng, 2, 2, 1), (0, 1, 0), NAMES, ("f",))
+    network = Network((before, last), ("x", "y"))
+    certificate = certify(network, TASK, tightness=1.3)
+    assert certificate.status is Known.PROVED
+    assert seen(network) <= certificate["total.float64"].bound
+    assert certificate.bound <= 1.3 * certificate.found
 
 
 @pytest.mark.parametrize("kind", KINDS)
