@@ -73,13 +73,12 @@ def with_one_weight(network: Network, rng: np.random.Generator) -> Network:
     parts = [name for name in ("gate", "shared") if getattr(layer, name) is not None]
     part = rng.choice([*parts, *["experts"] * 3])
     stored = int(rng.integers(len(layer.experts)))
-    net = layer.experts[stored] if part == "experts" else getattr(layer, part)
-    deep = int(rng.integers(len(net.affines)))
-    weight, bias = np.array(net.affines[deep].weight), np.array(net.affines[deep].bias)
+    old = layer.experts[stored] if part == "experts" else getattr(layer, part)
+    deep = int(rng.integers(len(old.affines)))
+    weight, bias = np.array(old.affines[deep].weight), np.array(old.affines[deep].bias)
     array = weight if rng.random() < 0.7 else bias
     array.flat[int(rng.integers(array.size))] += rng.uniform(1, 4) * rng.choice([-1, 1])
-    affines = (*net.affines[:deep], Affine(weight, bias), *net.affines[deep + 1 :])
-    new = ReLUNet(affines, net.groups)
+    new = ReLUNet((*old.affines[:deep], Affine(weight, bias), *old.affines[deep + 1 :]), old.groups)
     changed = tuple(new if k == stored else e for k, e in enumerate(layer.experts)) if part == "experts" else new
     layers = list(network.layers)
     layers[number] = replace(layer, **{part: changed})
@@ -144,9 +143,10 @@ def residual(network: Network) -> Network:
         copies = carried_channels(layer, arriving)
         own = np.flatnonzero(copies < 0)
         nets = []
-        for net in layer.experts:
-            last = net.affines[-1]
-            nets.append(ReLUNet((*net.affines[:-1], Affine(np.array(last.weight[own]), np.array(last.bias[own]))), net.groups))
+        for expert in layer.experts:
+            last = expert.affines[-1]
+            kept = Affine(np.array(last.weight[own]), np.array(last.bias[own]))
+            nets.append(ReLUNet((*expert.affines[:-1], kept), expert.groups))
         layers.append(replace(layer, experts=tuple(nets), writes=tuple(own.tolist()), carries=tuple(copies.tolist())))
         arriving = len(layer.channels)
     return Network(tuple(layers), network.inputs)
@@ -188,8 +188,9 @@ def test_a_gate_that_is_a_net_is_compared_by_the_net_of_the_difference() -> None
 
 def test_a_dense_layer_alone() -> None:
     """No gate, one chart: nothing is chosen."""
-    net = general_network("dense").layers[0].experts[0]
-    one = ReLUNet((*net.affines[:-1], Affine(np.array(net.affines[-1].weight[:1]), np.array(net.affines[-1].bias[:1]))), net.groups)
+    dense = general_network("dense").layers[0].experts[0]
+    last = dense.affines[-1]
+    one = ReLUNet((*dense.affines[:-1], Affine(np.array(last.weight[:1]), np.array(last.bias[:1]))), dense.groups)
     network = Network((MoELayer(None, (one,), (0,), ("all",), ("f",)),), ("x", "y"))
     task = replace(TASK, atlas=Atlas(("x", "y"), TASK.atlas.charts[:1]))
     certificate = certify(network, task, tightness=1.1)
@@ -234,9 +235,9 @@ def test_linear_parts_of_nets() -> None:
     pairs = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [0.6, 0.8]])
     outer = np.array([[2.0, -2.0, 3.0, -3.0, 1.0], [0.0, 0.0, 1.0, 1.0, 0.0]])
     bent = ReLUNet((Affine(pairs, np.zeros(5)), Affine(outer, np.ones(2))), ((NeuronGroup("h", 5, "by hand"),),))
-    for net, linear in ((flat, flat.weight), (bent, [[2.0, 3.0], [0.0, 0.0]])):
+    for whole, linear in ((flat, flat.weight), (bent, [[2.0, 3.0], [0.0, 0.0]])):
         for only in (None, 0, 1):
-            found = split(net, only)
+            found = split(whole, only)
             expected = np.array(linear) if only is None else np.array(linear) * (np.arange(2) == only)
             np.testing.assert_array_equal(found.carried, expected)
-            np.testing.assert_allclose(points @ found.carried.T + found.rest(points), net(points), rtol=0, atol=1e-14)
+            np.testing.assert_allclose(points @ found.carried.T + found.rest(points), whole(points), rtol=0, atol=1e-14)
