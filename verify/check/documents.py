@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,13 +126,14 @@ def read(folder: Path) -> Documents:
     if schema == 1:
         if not manifold:
             raise FolderError(f"{folder / CERTIFICATE}: certificates of task graphs of schema 1 cannot be checked; certify the model again")
-        sites: tuple[Site, ...] = (_only_site(certificate, config, graph, inputs, layers, arrays),)
+        scored = any(name.startswith(SCORES) for name in arrays)
+        described: Sequence[Fields] = (_first_schema(certificate, config, graph, len(layers), scored),)
         read_out = None
     else:
-        sites = tuple(_site(fields) for fields in certificate.children("sites"))
+        described = certificate.children("sites")
         read_out = None if certificate["readout"] is None else _read_out(certificate.child("readout"))
     problems = list(hash_problems(certificate, config, data))
-    sites, used = _with_trees(sites, schema, arrays, folder / BOXES, problems)
+    sites, used = _with_trees([_site(fields) for fields in described], schema, arrays, folder / BOXES, problems)
     if stray := sorted(arrays.keys() - used):
         problems.append(f"{BOXES} has arrays that belong to no piece: {str(stray)[:200]}")
     return Documents(certificate, schema, manifold, graph, dtype, inputs, layers, sites, read_out, problems)
@@ -216,50 +217,50 @@ def _read_out(data: Fields) -> ReadOut:
     return ReadOut(None, error, rounding, data.texts("components"), matrices[0], matrices[1], block, constant, spread)
 
 
-def _only_site(
-    document: Fields, config: Fields, graph: TaskGraph, inputs: int, layers: tuple[Layer, ...], arrays: Mapping[str, NDArray]
-) -> Site:
-    """What a certificate of schema 1 says of its one manifold, as a site."""
+def _first_schema(document: Fields, config: Fields, graph: TaskGraph, layers: int, scored: bool) -> Fields:
+    """What a certificate of schema 1 says of its one manifold, as schema 2 says it of a site."""
     (block,), facts = graph.blocks, config.child("facts")
     claims = {claim.text("name"): claim for claim in document.children("claims")}
     missing = Fields({"budget": None, "bound": None}, document.path)
-    total, rounding = _or_infinite(claims.get("total", missing), "bound"), {}
-    for dtype in DTYPES:
-        if np.isfinite(bound := _or_infinite(claims.get(f"total.{dtype}", missing), "bound")):
-            rounding[dtype] = (bound - total) * (1 - 2.0**-50)  # what the claim leaves for it
-        else:
-            rounding[dtype] = np.inf
-    scores = None
-    if any(name.startswith(SCORES) for name in arrays):
-        level = facts.number("plateau_level") if facts.get("routing") == "plateau" else None
-        if level is not None and not 0 < level < np.inf:
-            raise facts.error(f'"plateau_level" is {level}')
-        tau, most = (claims.get(name, missing) for name in ("routing.tau", "routing.max_tau"))
-        delta, least = _or_infinite(tau, "budget"), _or_infinite(most, "budget")
-        scores = Promise(delta, least + delta, level, _or_infinite(tau, "bound"), _or_infinite(most, "bound"))
-    return Site(
-        name=block.name,
-        kind="block",
-        components=block.components,
-        channels=tuple((len(layers), c) for c in range(graph.outputs)),
-        reads=frozenset((0, i) for i in range(inputs)),
-        variables=block.reads,
-        moves=np.zeros(len(block.reads)),
-        charts=True,
-        pieces=tuple((piece.text("name"), piece.integer("boxes")) for piece in document.children("charts")),
-        winners=document.texts("winners"),
-        routes=None,
-        eta=document.number("eta"),
-        bound=_or_infinite(document, "bound"),
-        rounding=rounding,
-        values=(),
-        scores=scores,
-        folded=False,
-    )
+
+    def said(name: str, key: str) -> float:
+        return _or_infinite(claims.get(name, missing), key)
+
+    # What the claims about evaluation in floats leave for rounding.
+    left = {dtype: (said(f"total.{dtype}", "bound") - said("total", "bound")) * (1 - 2.0**-50) for dtype in DTYPES}
+    level = facts["plateau_level"] if facts.get("routing") == "plateau" else None
+    delta, floor = said("routing.tau", "budget"), said("routing.max_tau", "budget") + said("routing.tau", "budget")
+    scores = {
+        "delta": delta,
+        "floor": floor,
+        "level": level,
+        "bound": said("routing.tau", "bound"),
+        "least": said("routing.max_tau", "bound"),
+    }
+    site = {
+        "name": block.name,
+        "kind": "block",
+        "components": list(block.components),
+        "channels": [[layers, c] for c in range(graph.outputs)],
+        "reads": [[0, i] for i in range(graph.ambient_dimension)],
+        "variables": list(block.reads),
+        "moves": [0.0] * len(block.reads),
+        "domain": "charts",
+        "pieces": document["charts"],
+        "winners": document["winners"],
+        "routes": None,
+        "eta": document["eta"],
+        "bound": document["bound"],
+        "rounding": {dtype: None if np.isnan(number) else number for dtype, number in left.items()},
+        "values": [],
+        "scores": scores if scored else None,
+        "folded": False,
+    }
+    return Fields(site, document.path)
 
 
 def _with_trees(
-    sites: tuple[Site, ...], schema: int, arrays: Mapping[str, NDArray], path: Path, problems: list[str]
+    sites: Sequence[Site], schema: int, arrays: Mapping[str, NDArray], path: Path, problems: list[str]
 ) -> tuple[tuple[Site, ...], set[str]]:
     """The sites with their trees, and the names of the arrays that belong to them."""
     found, used = [], set()

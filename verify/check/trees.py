@@ -13,8 +13,8 @@ from ...atlas import Array
 from ...errors import FolderError
 from .layers import Flags
 
-NODES = 1 << 24
-"""Boxes of a tree that are read at most."""
+NODES, MEMBERS = 1 << 24, 1 << 29
+"""Boxes of a tree, and leaves times winners, that are read at most."""
 OUTSIDE, ELSEWHERE, PROVED, UNSETTLED = 0, 1, 2, 255
 TAGS = {str(OUTSIDE): "outside", str(ELSEWHERE): "elsewhere", str(PROVED): "proved", str(UNSETTLED): "unknown"}
 ARRAYS = {"lower": "f8", "upper": "f8", "cuts": "u1", "tags": "u1", "bounds": "f8", "offsets": "i8", "members": "i4"}
@@ -61,7 +61,7 @@ def read_tree(arrays: Mapping[str, NDArray], prefix: str, path: Path, dimension:
         return "there is a leaf whose tag is none"
     if (not scores and (sizes[proved] == 0).any()) or not (bounds[proved] >= 0).all() or not np.isfinite(bounds[proved]).all():
         return "there is a leaf tagged proved without winners or without a bound"
-    if len(tags) * winners > 1 << 31:
+    if len(tags) * winners > MEMBERS:
         return f"{len(tags)} leaves with sets of {winners} winners are more than is checked"
     chosen = np.zeros((len(tags), winners), bool)
     chosen[np.repeat(np.arange(len(tags)), sizes), members] = True
