@@ -131,7 +131,7 @@ class Frame:
         passing = linear | (low + down >= 0)
         silent = ~linear & (high + up <= 0)
         open_ = (low < 0) & (high > 0)
-        gap = np.where(open_, -low * high / np.where(open_, high - low, 1.0), 0.0) * GROW
+        gap = np.minimum(np.where(open_, -low * high / np.where(open_, high - low, 1.0), 0.0), self._scatter(rows)) * GROW
         middle, radius = (up - gap + down) / 2, (up + gap - down) / 2 * GROW
         core = rows.core.copy()
         V = self.vertices
@@ -141,6 +141,23 @@ class Frame:
         rough = np.where(silent[:, None], 0.0, rows.rough)
         rough[:, 1] = np.where(passing | silent, rough[:, 1], radius + FEW * np.abs(middle))
         return Rows(rows.box, core, rough)
+
+    def _scatter(self, rows: Rows) -> Array:
+        """At most the interpolant of σ(z) − σ(the interpolant of z), (R, n), for z given at the vertices.
+
+        An interpolant at τ is the mean of the values at vertices drawn with probabilities ∏(1 ± τ_k)/2. For a mean m and a variance v
+        the mean of σ is at most (m + √(m² + v))/2, so that σ(m) and the mean are at most √v/2 apart; and v ≤ Σ_k max|Δ_k z|²/4.
+        """
+        V = self.vertices
+        if V <= 2:
+            return np.array(np.inf)
+        at = rows.core[:, :V]
+        slack = 2 * (rows.rough[:, 0] * GROW + FEW * np.abs(at).max(1))
+        cube, total = at.reshape(len(at), *(2,) * (V.bit_length() - 1), -1), np.zeros(slack.shape)
+        for axis in range(1, cube.ndim - 1):
+            edges = np.abs(np.diff(cube, axis=axis)).reshape(len(at), -1, at.shape[2]).max(1)
+            total += (edges + slack) ** 2
+        return np.sqrt(total) / 4
 
     def losing(self, gate: Net, K: int, arriving: Rows, tolerance: float) -> tuple[Flags, Flags]:
         """Gate outputs that are surely more than `tolerance` below K others all over the box, and such as are surely among the K largest
