@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import sympy
 
@@ -46,12 +48,12 @@ class Scores:
         chart = self.charts.charts[j]
         if j == p:
             return self.charts.map(bump, u)
-        if chart.forward is None:
-            return zero_where(unit(y), self._off(j, y))
         off = self._off(j, y)
         rows = np.flatnonzero(~off)
-        found = zero_where(unit(y), off)
-        return placed(found, rows, self._near(j, p, u.subset(rows), y.subset(rows))) if len(rows) else found
+        found = zero_where(anything(y, 1.0 if chart.bump is None else np.inf), off)
+        if chart.forward is None or not len(rows):
+            return found
+        return placed(found, rows, self._near(j, p, u.subset(rows), y.subset(rows)))
 
     def _near(self, j: int, p: int, u: Patch, y: Patch) -> Patch:
         """b_j, j ≠ p, by the chart's coordinates."""
@@ -70,53 +72,60 @@ class Scores:
         return np.all(np.any(away, axis=2), axis=1)
 
 
+def _each(patch: Patch, change: Callable[[Interval, bool, str], Interval]) -> Patch:
+    """The patch with each of its parts changed: part, whether it is one of derivatives, what it is called."""
+    parts = ("value", "at", "first", "second")
+    return Patch(patch.lower, patch.upper, *(change(getattr(patch, name), k > 1, name) for k, name in enumerate(parts)))
+
+
 def side_by_side(parts: list[Patch]) -> Patch:
     """One component each, on the same boxes, as one patch."""
-    names = ("value", "at", "first", "second")
-    joined = [Interval(*(np.concatenate([getattr(getattr(p, n), end) for p in parts], -1) for end in ("lower", "upper"))) for n in names]
-    return Patch(parts[0].lower, parts[0].upper, *joined)
+
+    def joined(part: Interval, slope: bool, name: str) -> Interval:
+        return Interval(*(np.concatenate([getattr(getattr(p, name), end) for p in parts], -1) for end in ("lower", "upper")))
+
+    return _each(parts[0], joined)
 
 
-def unit(y: Patch) -> Patch:
-    """Anything in [0, 1]."""
-    shapes = (y.value.lower[:, :1], y.at.lower[..., :1], y.first.lower[..., :1], y.second.lower[..., :1])
-    ends = ((0.0, 1.0), (0.0, 1.0), (-np.inf, np.inf), (-np.inf, np.inf))
-    parts = [Interval(np.full_like(a, low), np.full_like(a, high)) for a, (low, high) in zip(shapes, ends, strict=True)]
-    return Patch(y.lower, y.upper, *parts)
+def anything(y: Patch, top: float) -> Patch:
+    """Anything in [0, top]."""
+
+    def wide(part: Interval, slope: bool, name: str) -> Interval:
+        like = part.lower[..., :1]
+        return Interval(np.full_like(like, -np.inf if slope else 0.0), np.full_like(like, np.inf if slope else top))
+
+    return _each(y, wide)
 
 
-def placed(patch: Patch, rows: Indices, part: Patch) -> Patch:
+def placed(patch: Patch, rows: Indices, found: Patch) -> Patch:
     """The patch with some of its boxes replaced."""
-    joined = []
-    for name in ("value", "at", "first", "second"):
-        ends = []
-        for end in ("lower", "upper"):
-            whole = np.array(getattr(getattr(patch, name), end))
-            whole[rows] = getattr(getattr(part, name), end)
-            ends.append(whole)
-        joined.append(Interval(*ends))
-    return Patch(patch.lower, patch.upper, *joined)
+
+    def put(part: Interval, slope: bool, name: str) -> Interval:
+        lower, upper = np.array(part.lower), np.array(part.upper)
+        lower[rows], upper[rows] = getattr(found, name).lower, getattr(found, name).upper
+        return Interval(lower, upper)
+
+    return _each(patch, put)
 
 
 def zero_where(patch: Patch, where: Flags) -> Patch:
-    return _replaced(patch, where, lambda part: Interval(np.zeros_like(part.lower), np.zeros_like(part.upper)), slopes=0.0)
+    return _each(patch, lambda part, slope, name: _switched(where, np.zeros_like(part.lower), np.zeros_like(part.lower), part))
 
 
 def either_where(patch: Patch, where: Flags) -> Patch:
     """There, anything between 0 and what it is; nothing is known of the way between."""
-    return _replaced(patch, where, lambda part: Interval(np.minimum(part.lower, 0), np.maximum(part.upper, 0)), slopes=np.inf)
+
+    def either(part: Interval, slope: bool, name: str) -> Interval:
+        wide = np.inf if slope else 0.0
+        return _switched(where, np.minimum(part.lower, -wide), np.maximum(part.upper, wide), part)
+
+    return _each(patch, either)
 
 
-def _replaced(patch: Patch, where: Flags, change, slopes: float) -> Patch:  # type: ignore[no-untyped-def]
-    def chosen(part: Interval, new: Interval) -> Interval:
-        flags = where.reshape(-1, *[1] * (part.lower.ndim - 1))
-        return Interval(np.where(flags, new.lower, part.lower), np.where(flags, new.upper, part.upper))
-
-    def flat(part: Interval) -> Interval:
-        return Interval(np.full_like(part.lower, -slopes), np.full_like(part.upper, slopes))
-
-    ends = [chosen(part, change(part)) for part in (patch.value, patch.at)]
-    return Patch(patch.lower, patch.upper, *ends, *(chosen(part, flat(part)) for part in (patch.first, patch.second)))
+def _switched(where: Flags, lower: Array, upper: Array, part: Interval) -> Interval:
+    """These ends on some boxes, on the others the part as it is."""
+    flags = where.reshape(-1, *[1] * (part.lower.ndim - 1))
+    return Interval(np.where(flags, lower, part.lower), np.where(flags, upper, part.upper))
 
 
 def _bump(charts: Charts, chart: Chart | BallChart, level: float | None) -> ExpressionMap:
