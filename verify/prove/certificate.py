@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Certificate:
     network: Network = field(repr=False)
     problem: ManifoldTask | TaskGraph = field(repr=False)
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """manifold or graph."""
         return "graph" if as_graph(self.problem).blocks[0].given is None else "manifold"

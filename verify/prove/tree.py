@@ -136,7 +136,7 @@ def children_of(cuts: NDArray[np.uint8]) -> tuple[Indices, Indices]:
 
 @dataclass(eq=False)
 class Search:
-    """Branch and bound over one root box. `run` can be stopped and taken up again; `state` and `of_state` put it on disk between."""
+    """Branch and bound over one root box. `run` can be stopped and taken up again; `checkpoint` puts it on disk between."""
 
     lower: Array
     upper: Array
