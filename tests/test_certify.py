@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +10,14 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import Atlas, Box, CallableTarget, Chart, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
-from atlasmoe.cli.main import main
-from atlasmoe.errors import FolderError, InvalidArgument
+from atlasmoe.errors import InvalidArgument
 from atlasmoe.intervals.rounding import gamma
 from atlasmoe.moe import Affine, Known, Model, MoELayer, Network
 from atlasmoe.verify.prove import Certificate, certify
 from atlasmoe.verify.prove.error import PROVED, ErrorJudge
 from atlasmoe.verify.prove.rounding import Magnitudes, affine
 from atlasmoe.verify.sample import verify
-from click.testing import CliRunner
+from certificates import loose
 from conftest import EPSILON, circle_model, circle_task
 from handmade import with_expert, with_gate
 
@@ -30,10 +28,6 @@ def expression_task(atlas: Atlas, *texts: str, name: str = "t") -> ManifoldTask:
     symbols = tuple(sympy.Symbol(c, real=True) for c in atlas.coordinates)
     values = tuple(sympy.sympify(text, locals=dict(zip(atlas.coordinates, symbols, strict=True))) for text in texts)
     return ManifoldTask(name, atlas, ExpressionTarget(ExpressionMap(symbols, values)))
-
-
-def loose(network: Network | Model, task: ManifoldTask | None = None, **options: object) -> Certificate:
-    return certify(network, task, **({"tightness": None} | options))  # type: ignore[arg-type]
 
 
 def sampled_error(network: Network, task: ManifoldTask, n: int = 20_000) -> float:
@@ -364,58 +358,6 @@ def test_a_checkpoint_of_another_problem_is_not_gone_on_from(tuned: Network, cir
     assert certify(rewired, circle.task, **CLOSE, checkpoint=place).status is not Known.PROVED  # type: ignore[arg-type]
     place.write_bytes(b"no tensors")
     require_proved(loose(circle.network, circle.task, epsilon=EPSILON, checkpoint=place))
-
-
-def test_certificate_files(proved: Certificate, circle: Model, tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="holds no model"):
-        proved.write(tmp_path)
-    folder = atlasmoe.save(circle, tmp_path / "m")
-    path = proved.write(folder)
-    document = json.loads(path.read_text())
-    assert document["status"] == "proved"
-    assert document["bound"] == proved.bound
-    assert document["epsilon"] == EPSILON
-    assert [claim["name"] for claim in document["claims"]] == [claim.name for claim in proved.claims]
-    assert {"model.safetensors", "config.json", "task.toml", "certificate.safetensors"} == set(document["sha256"])
-    (site,) = document["sites"]
-    assert [piece["boxes"] for piece in site["pieces"]] == [len(tree) for tree in proved.trees.values()]
-    other = replace(proved, network=with_expert(circle.network, 1, 0, lambda arrays: arrays[0][0].__imul__(2)))
-    with pytest.raises(FolderError, match=r"layers\.1\.experts\.0\.affines\.0\.weight is not what was certified"):
-        other.write(folder)
-
-
-def test_an_open_bound_is_null_in_the_file(circle: Model, tmp_path: Path) -> None:
-    certificate = certify(circle.network, circle.task, epsilon=EPSILON, tightness=1.0001, boxes=300)
-    document = json.loads(certificate.write(atlasmoe.save(circle, tmp_path / "m")).read_text())
-    assert document["bound"] is None
-    assert document["status"] == "unknown"
-
-
-def test_command_line(circle: Model, tmp_path: Path) -> None:
-    folder = str(atlasmoe.save(circle, tmp_path / "m"))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        result = CliRunner().invoke(main, ["certify", folder, *arguments])
-        return result.exit_code, result.stdout, result.stderr
-
-    code, out, _ = run("--tightness", "none", "--json")
-    assert code == 0
-    assert json.loads(out)["certificate"]["status"] == "proved"
-    assert (Path(folder) / "certificate.json").is_file()
-    code, out, _ = run("--tightness", "none")
-    assert (code, "proved" in out.lower()) == (0, True)
-    code, out, _ = run("--tightness", "none", "--epsilon", "1e-5", "--json")
-    assert (code, json.loads(out)["certificate"]["status"]) == (1, "refuted")
-    code, out, _ = run("--tightness", "1.0001", "--boxes", "300", "--json")
-    assert (code, json.loads(out)["certificate"]["status"]) == (1, "unknown")
-    code, _, err = run("--tightness", "soon")
-    assert (code, "--tightness" in err) == (2, True)
-    code, _, err = run("--epsilon", "-1")
-    assert (code, "epsilon must be positive" in err) == (2, True)
-    # What an unknown one has settled waits for another run.
-    assert [path.name for path in tmp_path.glob(".m.*")] == [".m.certify.safetensors"]
-    assert run("--tightness", "1.0001")[0] == 0
-    assert not list(tmp_path.glob(".m.*"))
 
 
 def test_the_task_of_the_conftest_is_what_it_says() -> None:
