@@ -10,8 +10,8 @@ from ...atlas import Array, ExpressionMap, Tiling
 from ...intervals.patch import GROW, Patch, PatchMap
 from .layers import Flags, Indices
 
-EFFORT = 1 << 17
-"""Boxes that one statement may take."""
+EFFORT, AT_ONCE = 1 << 17, 1 << 15
+"""Boxes that one statement may take beside four for each of those it is about, and that are looked at together."""
 PAIRS = 1 << 16
 """Pairs of pieces that meet, at most."""
 
@@ -21,10 +21,11 @@ Test = Callable[[Array, Array], Flags]
 
 def holds(test: Test, lower: Array, upper: Array) -> bool:
     """Whether a statement is shown to hold on boxes (N, d), cut where it is open."""
-    left = EFFORT
+    left = EFFORT + 4 * len(lower)
     while len(lower):
         left -= len(lower)
-        open_ = ~test(lower, upper)
+        parts = [slice(start, start + AT_ONCE) for start in range(0, len(lower), AT_ONCE)]
+        open_ = ~np.concatenate([test(lower[part], upper[part]) for part in parts])
         lower, upper = lower[open_], upper[open_]
         if left < 2 * len(lower):
             return not len(lower)

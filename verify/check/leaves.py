@@ -15,7 +15,7 @@ from ...intervals import Interval
 from ...intervals.patch import GROW, ULPS, Patch, deviation, highest
 from ...progress import track
 from .charts import Boxes, Charts, Verdict
-from .functions import halves
+from .functions import AT_ONCE, halves
 from .layers import Flags, Indices, Layer
 from .networks import FEW, Frame, Rows
 from .scores import Scores
@@ -89,7 +89,10 @@ class Subject(NamedTuple):
 def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Array:
     """max |y_k| over boxes of every piece, bounded, (k,): those that may hold the largest are cut until that is nearly attained."""
     attained = size = np.zeros(domain.base_dimension)
-    for p, (lower, upper) in enumerate(boxes):
+    cells = [
+        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE]) for p, (lower, upper) in enumerate(boxes) for n in range(0, len(lower), AT_ONCE)
+    ]
+    for p, lower, upper in cells:
         left = REFINED
         while len(lower):
             u, y = domain.points(p, lower, upper)
