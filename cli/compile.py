@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     multiple=True,
     default=["auto"],
     show_default="auto",
-    help="Of blocks on charts: theorem, multiplicity, plateau, hinge, or auto; for some blocks like --theorem.",
+    help="Of blocks on charts: auto, or a router by its name, like plateau (a wrong name lists all); for some blocks like --theorem.",
 )
 @click.option(
     "--depth", metavar="NAME", default="paper", show_default=True, help="Of a task graph of L blocks: paper (2L layers), L+1, or L."

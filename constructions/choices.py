@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from ..atlas import Block, TaskGraph
 from ..errors import InvalidArgument
-from .routers.hinge import HalfSpaces
+from .routers.base import Router
+from .routers.hinge import HalfSpaces, Hinge
+from .routers.named import ROUTERS
 
 THEOREMS = {"auto": True, "4.8": True, "4.9": True, "affine": True, "5.2": True, "5.3": False}
 """Theorem ↦ whether it is about blocks on charts; 5.3 is about pieces."""
 DEPTHS = ("paper", "L+1", "L")
-ROUTINGS = ("auto", "theorem", "multiplicity", "plateau", "hinge", "affine", "power")
+ROUTINGS = ("auto", *ROUTERS)
 Routing = str | HalfSpaces
 
 
@@ -27,6 +29,13 @@ class Choice:
     @property
     def routing_name(self) -> str:
         return self.routing if isinstance(self.routing, str) else "hinge"
+
+    @property
+    def router(self) -> Router | None:
+        """The one router that was asked for; None for "auto"."""
+        if isinstance(self.routing, HalfSpaces):
+            return Hinge(self.routing)
+        return ROUTERS.get(self.routing)
 
 
 @dataclass(frozen=True)
@@ -102,9 +111,10 @@ def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routi
 
 
 def _agree(block: Block, choice: Choice) -> None:
-    if choice.theorem == "affine" and choice.routing not in ("auto", "affine", "power"):
+    router = choice.router
+    if choice.theorem == "affine" and router is not None and not router.gate_alone:
         raise InvalidArgument(
             f'{called(block)}: theorem "affine" routes by its gate alone; routing {choice.routing_name!r} belongs to theorems 4.8 and 4.9'
         )
-    if choice.routing in ("affine", "power") and choice.theorem in ("4.8",):
+    if choice.theorem == "4.8" and router is not None and router.gate_alone:
         raise InvalidArgument(f"{called(block)}: theorem 4.8 routes by scores; routing {choice.routing!r} belongs to theorem affine")

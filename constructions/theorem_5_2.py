@@ -24,30 +24,23 @@ from .collar import Collar, collar_of, widened
 from .experts.charts import Expert
 from .routers.affine import NearestCentre
 from .routers.base import Routed, Router
-from .routers.hinge import HalfSpaces, Hinge
-from .routers.scores import Scores
+from .routers.named import TENTATIVE
 from .shares import ROUNDING_SHARE
 
-SCORES = ("theorem", "multiplicity", "plateau")
 NEAREST = "the charts are balls: the nearest centre routes exactly, with one layer and no τ (B1, B16)"
 
 
 def candidates(block: Block, choice: Choice) -> list[Router]:
     """The routers to try, in this order."""
-    if choice.depth == "L" or choice.theorem == "affine" or choice.routing in ("affine", "power"):
-        return [NearestCentre(replaces=choice.depth != "L" or choice.theorem == "affine")]
-    if isinstance(choice.routing, HalfSpaces):
-        return [Hinge(choice.routing)]
-    if choice.routing == "hinge":
-        return [Hinge()]
-    if choice.routing in SCORES:
-        return [Scores(choice.routing)]
-    scores: list[Router] = [Scores(name, tentative=True) for name in SCORES]
+    if choice.depth == "L" or choice.theorem == "affine":
+        return [NearestCentre(replaces=choice.theorem == "affine")]
+    if choice.router is not None:
+        return [choice.router]
     if choice.theorem != "auto":
-        return scores
+        return list(TENTATIVE)
     # One layer is the cheaper one; a graph is asked for its depth instead, and blocks in 2l layers have scores.
     first: list[Router] = [NearestCentre(replaces=False)] if block.given is not None else []
-    return [*first, *scores, NearestCentre()]
+    return [*first, *TENTATIVE, NearestCentre()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +138,7 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
 def _task(block: Block, reading: Reading, router: Router) -> ManifoldTask:
     """The block as a task; on all of an embedded input an affine gate reads it as it arrives, so that its score error is known."""
     task = block.task
-    if block.given is None and reading.embedding is not None and isinstance(router, NearestCentre):
+    if block.given is None and reading.embedding is not None and router.gate_alone:
         return replace(task, atlas=replace(task.atlas, embedding=reading.embedding))
     return task
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -176,6 +176,7 @@ def _closest(routing: AffineRouting, chart: int, seed: int) -> float:
 class NearestCentre(Router):
     """Balls route by their centres; charts of another kind are replaced by balls of the same manifold (B17), if `replaces` allows it."""
 
+    gate_alone: ClassVar[bool] = True
     replaces: bool = True
 
     @property

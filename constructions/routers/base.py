@@ -5,14 +5,14 @@ and faces of boxes (B10): the scores are a net by themselves, nothing is fitted.
 centres of balls or places of intervals, and there is no layer of scores. They differ in which domains they accept and in what
 they promise about their logits; whatever comes after them, experts, lowering, ledger, asks for a `Routed` and nothing more.
 
-A new router is one file with a subclass of `Router`, whose `build` gives a `Routed`, and its place in `theorem_5_2.candidates`.
+A new router is one file with a subclass of `Router`, whose `build` gives a `Routed`, and a line in `routers.named`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ...atlas import Array, Atlas, ManifoldTask
 from ...errors import EpsilonNotReached
@@ -71,6 +71,9 @@ class Routed(Protocol):
 
 class Router(ABC):
     """One way to route between charts."""
+
+    gate_alone: ClassVar[bool] = False
+    """Whether the gate knows by itself, without a layer of scores before it."""
 
     @property
     @abstractmethod

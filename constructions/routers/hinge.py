@@ -25,6 +25,7 @@ from ..asked import Asked
 from ..relu import Fit
 from .base import Router
 from .scored import COVER_SAMPLES, Scored, measure_cover
+from .scores_claims import Wording
 
 SAMPLES = 1 << 14
 CAP_SAFETY = 0.01
@@ -192,4 +193,9 @@ class Hinge(Router):
         # Weights, inputs, the D + 1 terms of a neuron and the sum over a chart's faces, each term at most `largest`.
         rounding = (atlas.ambient_dimension + 4 + len(net.affines[0].bias)) * faces * largest * float(np.finfo(np.float32).eps)
         tau = Fit(Ridge.of(net), net, rounding, np.zeros(atlas.ambient_dimension), 0, len(net.affines[0].bias))
-        return Scored("hinge", atlas, lambda base: half_spaces.scores(base, eta), eta / 4, measure_cover(atlas, seed), None, tau)
+        cover, wording = measure_cover(atlas, seed), Wording("s", "η", f"η/4, η = {eta:.4g}", "B14")
+
+        def reference(base: Array) -> Array:
+            return half_spaces.scores(base, eta)
+
+        return Scored("hinge", atlas, reference, eta / 4, cover, level=None, tau=tau, promise=None, wording=wording)

@@ -16,7 +16,7 @@ from ..experts.cells import Cell, find_cells
 from ..experts.charts import Expert
 from ..relu import Fit
 from ..shares import HELD_OUT_SAFETY
-from .scores_claims import total
+from .scores_claims import Wording, total
 
 COVER_SAMPLES = 1 << 14
 
@@ -56,6 +56,8 @@ class Scored:
     level: float | None
     """Plateau level; None for ρ."""
     tau: Fit
+    promise: ScorePromise | None
+    wording: Wording
 
     @property
     def kind(self) -> str:
@@ -72,10 +74,6 @@ class Scored:
     @property
     def gate(self) -> None:
         return None
-
-    @property
-    def promise(self) -> ScorePromise | None:
-        return ScorePromise.from_facts(self.facts(), len(self.charts))
 
     @property
     def reached(self) -> float:

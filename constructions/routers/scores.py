@@ -23,11 +23,13 @@ import numpy as np
 
 from ...atlas import Array, Atlas, BallChart, ManifoldTask
 from ...errors import EpsilonNotReached
+from ...moe.promise import ScorePromise
 from ..asked import Asked
 from ..relu import NARROWEST, Hint, Target, fit, fit_to
 from ..shares import HELD_OUT_SAFETY
 from .base import Router
 from .scored import COVER_SAMPLES, Cover, Scored, measure_cover
+from .scores_claims import Wording
 
 AUTO_WIDTH = 1024
 """routing="auto" moves on to the next budget when τ would have to be wider; a routing asked for by name may use max_width."""
@@ -36,6 +38,12 @@ HOPE = 8.0
 PLATEAU_SAFETY = 0.8
 """The plateau level is this times the smallest depth seen: the cover {depth ≥ level} then has a margin of a fifth."""
 
+WORDING = {
+    "theorem": Wording("ρ", "1/E", "1/(4E)", "Theorem 4.8 steps 1–3"),
+    "multiplicity": Wording("ρ", "1/N", "1/(4N)", "B11"),
+    "plateau": Wording("b", "1", "1/4", "B12"),
+}
+
 cover_of = functools.lru_cache(maxsize=4)(measure_cover)
 """The same charts are asked about by one router after another."""
 
@@ -43,6 +51,12 @@ cover_of = functools.lru_cache(maxsize=4)(measure_cover)
 def budget_of(atlas: Atlas, kind: str, cover: Cover) -> float:
     """δ of the table above."""
     return {"theorem": 1 / (4 * len(atlas)), "multiplicity": 1 / (4 * cover.multiplicity), "plateau": 1 / 4}[kind]
+
+
+def promise_of(atlas: Atlas, kind: str, cover: Cover, delta: float, level: float | None) -> ScorePromise | None:
+    """What the table above says of τ."""
+    facts = {"routing": kind, "delta": delta, "mu": cover.mu, "multiplicity": cover.multiplicity, "plateau_level": level}
+    return ScorePromise.from_facts(facts, len(atlas))
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,8 @@ class Scores(Router):
             tau = fit(target, asked.width, seed=seed)
             if HELD_OUT_SAFETY * tau.error > delta:
                 raise EpsilonNotReached("tau", budget=delta / HELD_OUT_SAFETY, reached=tau.error, width=asked.width, remedy=remedy)
-        return Scored(self.name, atlas, reference, delta, cover, level, tau)
+        promise = promise_of(atlas, self.name, cover, delta, level)
+        return Scored(self.name, atlas, reference, delta, cover, level, tau, promise, WORDING[self.name])
 
 
 @functools.lru_cache(maxsize=4)

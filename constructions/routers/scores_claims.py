@@ -18,6 +18,18 @@ from ..shares import ROUNDING_SHARE
 MEASURED = 1 << 15
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How the ledger speaks of one kind of scores, whose budget δ is a quarter of what some score reaches everywhere."""
+
+    symbol: str
+    least: str
+    """What some score reaches…"""
+    quarter: str
+    """…and δ, in formulas."""
+    source: str
+
+
 class Following(Protocol):
     """What is said of the scores that a gate compares."""
 
@@ -32,6 +44,9 @@ class Following(Protocol):
 
     @property
     def cover(self) -> Covered: ...
+
+    @property
+    def wording(self) -> Wording: ...
 
 
 class Covered(Protocol):
@@ -116,15 +131,8 @@ def _routing(seen: _Measured, routing: Following, E: int) -> Claim:
     winning = seen.tau.max(1)
     best = seen.scores.max(1)
     d = routing.delta
-    symbol, least = {
-        "theorem": ("ρ", "1/E"),
-        "multiplicity": ("ρ", "1/N"),
-        "plateau": ("b", "1"),
-        "hinge": ("s", "η"),
-    }[routing.name]
+    symbol, least, source = routing.wording.symbol, routing.wording.least, routing.wording.source
     floor = 4 * d  # 1/E, 1/N, 1 or η, as delta is a quarter of it
-    source = {"theorem": "Theorem 4.8 steps 1–3", "multiplicity": "B11", "plateau": "B12", "hinge": "B14"}[routing.name]
-    quarter = {"theorem": "1/(4E)", "multiplicity": "1/(4N)", "plateau": "1/4", "hinge": f"η/4, η = {floor:.4g}"}[routing.name]
     cover = routing.cover
     # One part in 10^12 of room: the quotients b_i/Σb_j are themselves rounded.
     top = Claim(
@@ -132,7 +140,7 @@ def _routing(seen: _Measured, routing: Following, E: int) -> Claim:
     )
     tau = seen.claim(
         "routing.tau",
-        f"‖{symbol} − τ‖ ≤ δ = {quarter}",
+        f"‖{symbol} − τ‖ ≤ δ = {routing.wording.quarter}",
         source,
         d,
         deviation,
