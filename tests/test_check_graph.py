@@ -95,7 +95,7 @@ def test_more_pieces_than_anybody_can_count_are_confirmed(tmp_path: Path) -> Non
     assert report.verdict == "confirmed", why(report)
 
 
-@pytest.mark.parametrize("name", ["product", "chain"])
+@pytest.mark.parametrize("name", ["product", "chain", "jumps"])
 def test_channels_that_are_carried_beside_experts(name: str, tmp_path: Path) -> None:
     graph, options = GRAPHS[name]
     report = check(certified(atlasmoe.compile(graph(), form="residual", **options), tmp_path / "model"))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...atlas import Array
-from .layers import Indices, Layer, Map, Net, narrowed
+from .layers import Indices, Layer, Net, narrowed
 
 Origin = tuple[int, int]
 NONE = np.empty(0, np.intp)
@@ -103,7 +103,9 @@ def _distinct(nets: list[Net]) -> tuple[tuple[Net, ...], Indices]:
 
 
 def without_linear(part: Slice, column: int) -> tuple[Array, Slice]:
-    """(w, rest): outputs = w·(number `column` of `reads`) + those of the rest, as far as all experts of the last layer share that part."""
+    """(w, rest): outputs = w·(number `column` of `reads`) + those of the rest, as far as all experts of the last layer share that part, or
+    the shared expert has it.
+    """
     last = part.layers[-1]
     outputs = len(last.carries)
     nothing = np.zeros(outputs), part
@@ -116,16 +118,12 @@ def without_linear(part: Slice, column: int) -> tuple[Array, Slice]:
     if not last.nets or not last.unit or (last.carries >= 0).any() or position not in last.reads.tolist():
         return nothing
     at = last.reads.tolist().index(position)
-    weights = np.zeros(outputs)
-    weights[last.writes] = last.nets[0].skip[:, at]
-    if any(not np.array_equal(net.skip[:, at], weights[last.writes]) for net in last.nets):
+    weights, each = np.zeros(outputs), last.nets[0].skip[:, at]
+    beside = np.zeros(len(each)) if last.shared is None else last.shared.skip[:, at]
+    if any(not np.array_equal(net.skip[:, at], each) for net in last.nets) or (each * beside).any():
         return nothing
-    nets = tuple(net.without(at) for net in last.nets)
-    bare = Slicer(len(part.reads), (*part.layers[:-1], narrowed(last._replace(nets=nets))))
+    weights[last.writes] = each + beside  # one of them is 0
+    bared = last._replace(nets=tuple(net.without(at) for net in last.nets), shared=last.shared and last.shared.without(at))
+    bare = Slicer(len(part.reads), (*part.layers[:-1], narrowed(bared)))
     rest = bare.slice(len(part.layers), range(outputs), (), last.gate is not None)
     return weights, Slice(rest.layers, tuple(part.reads[i] for _, i in rest.reads))
-
-
-def plain(net: Net) -> Map | None:
-    """A net that is one affine map; None for others."""
-    return net.stored[0] if len(net.stored) == 1 else None
