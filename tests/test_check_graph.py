@@ -58,6 +58,13 @@ def tree_graph() -> TaskGraph:
     return TaskGraph("tree", (*inputs, first, second, left, Combine.parse("f", ("left", "b"), "left + 2*b")), "f")
 
 
+def collar_graph() -> TaskGraph:
+    """A point of a circle is computed, and read by a block on the circle."""
+    point = Combine.parse("p", ("t",), ["cos(t)", "sin(t)"])
+    around = Block.parse("g", ("p_1", "p_2"), builtin("circle", charts=3), "p_1*p_2")
+    return TaskGraph("collar", (Input("t", Box((0.0,), (3.0,))), point, around), "g")
+
+
 GRAPHS: dict[str, tuple[Callable[[], TaskGraph], dict]] = {
     "jumps": (lambda: sum_graph(2, 3), {"epsilon": 0.1}),
     "jumps in float32, scores one layer early": (lambda: sum_graph(3, 2), {"epsilon": 0.1, "depth": "L+1", "dtype": "float32"}),
@@ -65,6 +72,7 @@ GRAPHS: dict[str, tuple[Callable[[], TaskGraph], dict]] = {
     "chain": (chain_graph, {"epsilon": 0.05}),
     "mixed": (mixed_graph, {"epsilon": 0.2}),
     "tree": (tree_graph, {"epsilon": 0.1}),
+    "collar": (collar_graph, {"epsilon": 0.1}),
 }
 
 
@@ -162,6 +170,7 @@ EDITS = {
         edited("sites/2/moves", [0.0, 0.0]), edited("sites/2/values/0/spread", 0.0), edited("sites/2/variables", ["b", "a"]),
         edited("sites/2/values/0/upper", scaled(0.3)),
     ],
+    "collar": [edited("sites/1/moves", [0.0, 0.0]), edited("sites/1/bound", scaled(0.5)), edited("sites/0/values/0/error", scaled(0.5))],
     "mixed": [
         edited("@block[around].cover/known", "unknown"), edited("sites/0/domain", "boxes"), edited("sites/0/routes", [0, 1, 2]),
         edited("sites/0/winners", ["all"]),

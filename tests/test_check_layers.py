@@ -14,7 +14,7 @@ from atlasmoe.moe.layout import describe, tensors
 from atlasmoe.moe.typed_json import Fields
 from atlasmoe.verify.check import check
 from atlasmoe.verify.check.layers import read_layers
-from atlasmoe.verify.check.networks import Frame
+from atlasmoe.verify.check.networks import Frame, beside
 from atlasmoe.verify.check.rounding import Sized, rounding
 from atlasmoe.verify.check.slices import Slicer
 from certificates import certified, why
@@ -33,8 +33,8 @@ def boxes(count: int, width: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def behind(layers: tuple, lower: np.ndarray, upper: np.ndarray, moves: float = 0.0):
     """What a frame knows of the last layer's channels on boxes, (rows, channels), and which box each row is about."""
-    frame = Frame(Patch.coordinates(lower, upper))
-    state = frame.start(None, np.full(lower.shape[1], moves))
+    frame = Frame(beside(Patch.coordinates(lower, upper), moves * np.eye(lower.shape[1])))
+    state = frame.start(None)
     for layer in layers:
         state = frame.behind(layer, state, 0.0)
     return frame.range(state), state.box

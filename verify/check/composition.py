@@ -234,7 +234,7 @@ class Composition:
 
         if tuple(name for name, _ in site.pieces) != domain.names or [n for _, n in site.pieces] != [len(t.tags) for t in site.trees]:
             raise Refused("its pieces are not those of the task, each with its number of boxes")
-        if domain.dimension > MOST_DIMENSIONS:
+        if domain.dimension + np.count_nonzero(site.moves) * site.charts > MOST_DIMENSIONS:
             raise Refused(f"functions of {domain.dimension} coordinates are not followed, {MOST_DIMENSIONS} are", rejected=False)
         prefix = "" if self.found.manifold else f"{site.name}/"
         embedding = None if np.array_equal(matrix, np.eye(*matrix.shape)) and len(matrix) == matrix.shape[1] else matrix

@@ -17,7 +17,7 @@ from ...progress import track
 from .charts import Boxes, Charts, Verdict
 from .functions import AT_ONCE, halves
 from .layers import Flags, Indices, Layer
-from .networks import FEW, Frame, Rows
+from .networks import FEW, Frame, Rows, beside
 from .scores import Scores
 from .trees import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Tree
 
@@ -114,7 +114,8 @@ class Judge:
         self.subject, self.domain, self.layers, self.follows = subject, subject.domain, subject.layers, follows
         self.charts = subject.domain if isinstance(subject.domain, Charts) else None
         self.scores = None if follows is None or self.charts is None else Scores(self.charts, follows.level)
-        d, k = self.domain.dimension, self.domain.base_dimension
+        self.shifts = np.diag(subject.moves)[subject.moves > 0]
+        d, k = self.domain.dimension + len(self.shifts), self.domain.base_dimension
         widest = max((net.widest for layer in self.layers for net in layer.everything), default=1)
         self.step = max(8, NUMBERS // (max(widest, *(len(layer.carries) for layer in self.layers)) * (2**d + k + 1)))
 
@@ -230,8 +231,8 @@ class Judge:
 
     def _network(self, notes: _Notes, rows: Indices, u: Patch, y: Patch, p: int, bounds: Array, members: Flags) -> None:
         """Only recorded winners may be chosen, and |f − q| ≤ bound whichever of them are, along every path to the last gate."""
-        frame, layer = Frame(y), self.layers[-1]
-        truth = self.subject.truth(p, u, y)
+        frame, layer = Frame(beside(y, self.shifts)), self.layers[-1]
+        truth = self._fixed(self.subject.truth(p, u, y))
         state = self._arriving(frame)
         alone, allowed = np.bincount(state.box, minlength=len(rows)) == 1, members[rows[state.box]]
         possible = allowed
@@ -280,10 +281,10 @@ class Judge:
         assert self.scores is not None
         assert self.follows is not None
         assert gate is not None
-        frame = Frame(y)
+        frame = Frame(beside(y, self.shifts))
         state = self._arriving(frame)
         tau, alone = frame.net(gate, state.channels(self.layers[-1].sees)), np.bincount(state.box, minlength=len(rows)) == 1
-        size, attained = difference(self.scores(p, u, y).subset(tau.box), frame, tau)
+        size, attained = difference(self._fixed(self.scores(p, u, y)).subset(tau.box), frame, tau)
         box = rows[tau.box]
         notes.open[box[~(size <= self.subject.bound)]] = "|t − τ| is not shown to be within the bound"
         low = (frame.vertex_range(tau)[0] + frame.deviation(tau)[0]).max(1)
@@ -292,9 +293,13 @@ class Judge:
         at = tau.core[:, : frame.vertices] + (tau.rough[:, :1] + ULPS * np.abs(tau.core[:, : frame.vertices]))
         notes.wrong[box[(at.max(2).min(1) < self.follows.floor) & alone[tau.box]]] = "max τ is below its bound at a vertex"
 
+    def _fixed(self, truth: Patch) -> Patch:
+        """What does not change with what is read amiss, on the boxes of the frame."""
+        return beside(truth, np.zeros((len(self.shifts), truth.value.lower.shape[1])))
+
     def _arriving(self, frame: Frame) -> Rows:
         """What the last layer reads, one row for every path that may lead there."""
-        state = frame.start(self.subject.matrix, self.subject.moves)
+        state = frame.start(self.subject.matrix)
         for layer in self.layers[:-1]:
             state = frame.behind(layer, state, self.subject.eta)
         return state

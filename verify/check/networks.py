@@ -6,8 +6,8 @@ on each part. A neuron whose sign is known on the box passes them on or is 0. An
 [z₋, z₊]: σ of it lies at most −z₋·z₊/(z₊ − z₋) below the interpolant of σ(z), never above, and σ moves no further than z deviates. Pairs
 σ(z) − σ(−z) are linear.
 
-Where K experts are weighed, weights that vary over a box are taken as constants ± a radius; anything known to ±r everywhere is known to ±r
-at the vertices and moves by up to 2r between them.
+Where K experts are weighed, weights that vary over a box are taken as constants ± a radius; anything known to ±r everywhere is known
+to ±r at the vertices and moves by up to 2r between them. What is read amiss by up to e is y + e·δ, δ more coordinates of the box.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from ...atlas import Array
 from ...intervals import Interval
-from ...intervals.patch import GROW, Patch
+from ...intervals.patch import GROW, Patch, signs
 from ...intervals.rounding import gamma
 from .layers import Flags, Indices, Layer, Map, Net
 
@@ -68,13 +68,13 @@ class Frame:
         self.middle, self.radius = (up - down) / 2, (up + down) / 2 * GROW
         """Deviation of y from its interpolant, (N, k)."""
 
-    def start(self, embedding: Array | None, moves: Array) -> Rows:
-        """x = Q·z for all z with |z_k − y_k| ≤ moves_k."""
+    def start(self, embedding: Array | None) -> Rows:
+        """x = Q·y."""
         N, k = self.middle.shape
         core = np.zeros((N, self.vertices + k + 1, k))
         core[:, : self.vertices] = self.y.at.middle
         core[:, self.vertices : -1] = np.eye(k)
-        rough = np.stack([self.y.at.reach.max(1) + moves, np.broadcast_to(2 * moves, (N, k))], axis=1) * GROW
+        rough = np.stack([self.y.at.reach.max(1), np.zeros((N, k))], axis=1)
         rows = Rows(np.arange(N), core, rough)
         if embedding is None:
             return rows
@@ -270,6 +270,30 @@ class Frame:
         (low, high), (down, up) = self.vertex_range(rows), self.deviation(rows)
         lost = FEW * (np.abs(low) + np.abs(high) + up - down)
         return Interval(low + down - lost, high + up + lost)
+
+
+def beside(patch: Patch, shifts: Array) -> Patch:
+    """The functions plus Σ_j δ_j·shifts_j, (m, functions), on boxes with m more coordinates δ ∈ [−1, 1]^m: all that is at most so far off.
+    No more than one of the shifts of a function is not 0.
+    """
+    (m, c), N = shifts.shape, len(patch)
+    if not m:
+        return patch
+    ones, corners = np.ones((N, m)), Interval.of(signs(m) @ shifts)
+    at = patch.at[:, :, None] + corners
+    zeros = np.zeros((N, m, c))
+
+    def joined(part: Interval, more: Array) -> Interval:
+        return Interval(np.concatenate([part.lower, more], 1), np.concatenate([part.upper, more], 1))
+
+    return Patch(
+        np.concatenate([patch.lower, -ones], 1),
+        np.concatenate([patch.upper, ones], 1),
+        patch.value + Interval(-np.abs(shifts).sum(0), np.abs(shifts).sum(0)),
+        Interval(at.lower.reshape(N, -1, c), at.upper.reshape(N, -1, c)),
+        joined(patch.first, zeros + shifts),
+        joined(patch.second, zeros),
+    )
 
 
 def outer(net: Net) -> Map:

@@ -85,7 +85,7 @@ def _constant(rest: Slice, left: list[sympy.Expr]) -> Array:
     if rest.reads:
         raise Refused(f"the network's outputs are not affine in {rest.reads[:4]}", rejected=False)
     frame = Frame(Patch.coordinates(np.zeros((1, 1)), np.zeros((1, 1))))
-    state = frame.start(np.zeros((0, 1)), np.zeros(1))
+    state = frame.start(np.zeros((0, 1)))
     for layer in rest.layers:
         state = frame.behind(layer, state, np.inf)
     found = frame.range(state)
