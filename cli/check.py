@@ -29,7 +29,10 @@ def check(folder: Path, as_json: bool) -> None:
         for failure in report.failures:
             click.secho(f"{'rejected' if failure.rejected else 'undecided'}: {failure}", fg="red" if failure.rejected else "yellow")
         looked = f"{report.confirmed:,} of {report.leaves:,} leaves confirmed on {report.boxes:,} boxes in {report.seconds:.1f} s"
-        click.echo(f"{report.task}: |f − Ψ| ≤ {report.bound} for every point of M; {looked}")
+        click.echo(
+            f"{report.task}: |f − Ψ| ≤ {report.bound} for every point of M" if report.holds else f"{report.task}: nothing is confirmed"
+        )
+        click.echo(looked)
         if report.claims:
             click.echo(f"claims: {', '.join(report.claims)}")
         click.secho(report.verdict, fg=COLORS[report.verdict], bold=True)

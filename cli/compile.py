@@ -55,18 +55,30 @@ if TYPE_CHECKING:
 @click.option("--dtype", metavar="NAME", default="float64", show_default=True, help="float64 or float32, of the weights as exported.")
 @max_width_option
 @click.option(
-    "--minimise", metavar="COST", help="active, total or latency: replace the charts by as many balls as `plan` finds cheapest for ε."
+    "--minimise",
+    metavar="COST",
+    multiple=True,
+    help="active, total or latency: replace the charts by as many balls as `plan` finds cheapest for ε; for some blocks like --theorem.",
 )
 @seed_option
 @force_option
 @json_option
 def compile(
-    spec: str, output: Path, theorem: tuple[str, ...], routing: tuple[str, ...], force: bool, as_json: bool, **choices: Any
+    spec: str,
+    output: Path,
+    theorem: tuple[str, ...],
+    routing: tuple[str, ...],
+    minimise: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+    **choices: Any,
 ) -> None:
     """Compile SPEC into a model folder: weights, ledger, model card."""
     from ..atlas.spec import load_task
 
     choices |= {"theorem": by_block("--theorem", theorem), "routing": by_block("--routing", routing)}
+    if minimise:
+        choices["minimise"] = by_block("--minimise", minimise)
     model, path = build(load_task(spec), output, force, choices)
     if as_json:
         print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})

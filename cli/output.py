@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from ..verify.sample import Report
 
 FILE_COLUMNS = 100
-"""Width of tables where standard output is no terminal."""
+"""Width of tables where standard output is no terminal and COLUMNS does not say another."""
+LEAST_COLUMNS = 60
 MOST_TRIED = 8
 """Routers that were tried and left, of which a terminal hears."""
 
@@ -70,7 +72,8 @@ def print_rich(renderable: Any) -> None:
     else:
         from ..report.tables import render
 
-        click.echo(render(renderable, FILE_COLUMNS))
+        columns = os.environ.get("COLUMNS", "")
+        click.echo(render(renderable, max(int(columns), LEAST_COLUMNS) if columns.isdecimal() else FILE_COLUMNS))
 
 
 def finding_fields(finding: Finding) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..atlas import Block, TaskGraph
@@ -50,7 +51,8 @@ class Choices:
 
     @staticmethod
     def of(graph: TaskGraph, theorem: str | Mapping[str, str], routing: Routing | Mapping[str, Routing], depth: str) -> Choices:
-        """From values for all blocks, or mappings from names of blocks; a block's own options go first.
+        """From values for all blocks, or mappings from names of blocks. What is asked of a block by its name goes first, then what the
+        block says itself, then a value for all.
 
         Raises `InvalidArgument` for values that do not exist, and for those that fit no block, or not the one they were given for.
         """
@@ -76,16 +78,23 @@ def called(block: Block) -> str:
 
 def _own(graph: TaskGraph, block: Block, option: str, value: object) -> tuple[object, bool]:
     """The value of an option for one block, and whether it was said of this block alone."""
+    if isinstance(value, Mapping) and block.name in value:
+        return value[block.name], True
     if option in block.options:
         return block.options[option], True
-    if isinstance(value, Mapping):
-        return value.get(block.name, "auto"), block.name in value
-    return value, len(graph.blocks) == 1
+    return ("auto", False) if isinstance(value, Mapping) else (value, len(graph.blocks) == 1)
+
+
+def _unknown(block: Block, mine: bool, problem: str, value: object, accepted: Iterable[str]) -> InvalidArgument:
+    """The error for a word that does not exist, with the nearest that does, and the block that it was said of."""
+    near = difflib.get_close_matches(str(value), list(accepted), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return InvalidArgument(f"{called(block)}: {problem}{hint}" if mine and block.given is None else problem + hint)
 
 
 def _theorem(block: Block, value: object, mine: bool) -> str:
     if not isinstance(value, str) or value not in THEOREMS:
-        raise InvalidArgument(f"theorem {value!r} is not one of {', '.join(THEOREMS)}")
+        raise _unknown(block, mine, f"theorem {value!r} is not one of {', '.join(THEOREMS)}", value, THEOREMS)
     pieces = block.domain.exclusive
     if value != "auto" and pieces == THEOREMS[value]:
         kind, other = ("pieces", "5.3") if pieces else ("charts", "5.2")
@@ -99,7 +108,7 @@ def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routi
     if isinstance(value, HalfSpaces):
         return value
     if not isinstance(value, str) or value not in ROUTINGS:
-        raise InvalidArgument(f"routing {value!r} is not one of {', '.join(ROUTINGS)}, or HalfSpaces")
+        raise _unknown(block, mine, f"routing {value!r} is not one of {', '.join(ROUTINGS)}, or HalfSpaces", value, ROUTINGS)
     if value == "auto" or not block.domain.exclusive:
         return value
     if mine or all(other.domain.exclusive for other in graph.blocks):

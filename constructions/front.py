@@ -23,7 +23,7 @@ def compile(
     form: str = "paper",
     dtype: str = "float64",
     max_width: int = 2048,
-    minimise: str | None = None,
+    minimise: str | Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Model:
     """A mixture of experts Ψ with |f − Ψ| ≤ ε on M (largest component), and the ledger of why.
@@ -40,7 +40,7 @@ def compile(
     of M (B14). `depth`, of L blocks: "paper" for 2L layers, "L+1", or "L" where affine gates will do (B2). `form`: "paper", the class of
     the theorems, or "residual", in which channels are carried beside the experts (N8, see `assembly`). `dtype`: of the weights as
     exported. No width exceeds `max_width`. `minimise`: "active", "total" (parameters) or "latency"; charts are then replaced by as many
-    balls as are cheapest for ε, as `plan` predicts it. Deterministic for a `seed`.
+    balls as are cheapest for ε, as `plan` predicts it; a mapping does so for the blocks that it names. Deterministic for a `seed`.
 
     Raises `LintError` if the task breaks an assumption of the theorem, `InvalidArgument` for arguments out of their domain or that
     do not fit a block, `EpsilonNotReached` with the best error if some budget cannot be met, and `MarginTooSmall` for a block that reads

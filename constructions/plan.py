@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -278,19 +278,20 @@ def block_task(task: ManifoldTask | TaskGraph, epsilon: float, block: str | None
 
 
 def compile_planned(
-    task: ManifoldTask | TaskGraph, epsilon: float, minimise: str, *, form: str, dtype: str, max_width: int, seed: int
+    task: ManifoldTask | TaskGraph, epsilon: float, minimise: str | Mapping[str, str], *, form: str, dtype: str, max_width: int, seed: int
 ) -> Model:
-    """Every block on charts by the cheapest row of its plan that in fact reaches its share of ε: widths are then as small as can be.
+    """Every block on charts, or those that `minimise` names, by the cheapest row of its plan that in fact reaches its share of ε:
+    widths are then as small as can be.
 
     A row whose prediction turns out too good is passed over for the next cheapest, and named in the facts. The facts hold the chosen row
     beside what was reached; the ledger's root says both in its note. Raises as `plan` and `compile` do.
     """
-    arguments.choice("minimise", minimise, MINIMISED)
     graph = as_graph(task)
-    charts = [block for block in graph.blocks if block.atlas is not None]
+    goals = _goals(graph, minimise)
+    charts = [block for block in graph.blocks if block.name in goals]
     names = [None] if graph is not task or not charts else [block.name for block in charts]
     frontiers = [plan(task, epsilon, block=name, max_width=max_width, seed=seed) for name in names]
-    ranked = [frontier.ranked(minimise) for frontier in frontiers]
+    ranked = [frontier.ranked(goal) for frontier, goal in zip(frontiers, goals.values(), strict=True)]
     place: list[int] = [0] * len(ranked)
     failed: list[list[int]] = [[] for _ in ranked]
     theorem = "affine" if graph is not task else {block.name: "affine" for block in charts}
@@ -299,7 +300,7 @@ def compile_planned(
         finer = _refined(task, charts, rows, seed)
         try:
             model = construct(finer, epsilon=epsilon, theorem=theorem, form=form, dtype=dtype, max_width=max_width, seed=seed)
-            return _annotated(model, rows, minimise, failed)
+            return _annotated(model, rows, goals, failed)
         except EpsilonNotReached as missed:
             n = next((n for n, name in enumerate(names) if name is None or missed.what.startswith(f"block[{name}]")), 0)
             failed[n].append(rows[n].experts)
@@ -319,8 +320,20 @@ def _refined(task: ManifoldTask | TaskGraph, charts: Sequence[Block], rows: Sequ
     return dataclasses.replace(task, nodes=tuple(finer.get(node.name, node) for node in task.nodes))
 
 
-def _annotated(model: Model, rows: Sequence[Plan], minimise: str, failed: Sequence[list[int]]) -> Model:
-    """The model with predicted beside reached; of several blocks, what all of them together reached."""
+def _goals(graph: TaskGraph, minimise: str | Mapping[str, str]) -> dict[str, str]:
+    """Block ↦ what its plan is the cheapest for, in the order of the graph's blocks."""
+    asked = minimise if isinstance(minimise, Mapping) else {block.name: minimise for block in graph.blocks if block.atlas is not None}
+    for goal in asked.values() if asked else [minimise]:
+        arguments.choice("minimise", goal, MINIMISED)
+    names = [block.name for block in graph.blocks]
+    for name in asked:
+        if name not in names:
+            raise InvalidArgument(f"minimise: there is no block {name!r}; the blocks are {', '.join(names)}")
+    return {name: asked[name] for name in names if name in asked}
+
+
+def _annotated(model: Model, rows: Sequence[Plan], goals: Mapping[str, str], failed: Sequence[list[int]]) -> Model:
+    """The model with what was predicted of each block beside what all of the network reached."""
     root, facts = model.ledger.root, model.facts
     reached = {
         "width": facts["m"],
@@ -329,12 +342,20 @@ def _annotated(model: Model, rows: Sequence[Plan], minimise: str, failed: Sequen
         "error": root.bound,
     }
     planned = [
-        {"minimise": minimise, **row.to_dict(), "reached": reached, "passed_over": left} for row, left in zip(rows, failed, strict=True)
+        {"minimise": goal, **({} if model.design.alone else {"block": name}), **row.to_dict(), "reached": reached, "passed_over": left}
+        for (name, goal), row, left in zip(goals.items(), rows, failed, strict=True)
     ]
-    facts = {**facts, "plan": planned[0] if len(planned) == 1 else planned}
-    E = ", ".join(str(row.experts) for row in rows)
-    note = f"planned for least {minimise}: E = {E}; m = {', '.join(str(row.width) for row in rows)} predicted, {reached['width']} reached; "
-    note += f"active parameters {sum(row.active for row in rows):,} predicted, {reached['active']:,} reached; "
-    note += f"total {sum(row.total for row in rows):,} predicted, {reached['total']:,} reached"
+    if model.design.alone:
+        ((_, goal),), (row,) = goals.items(), rows
+        note = f"planned for least {goal}: E = {row.experts}; m = {row.width} predicted, {reached['width']} reached; "
+        note += f"active parameters {row.active:,} predicted, {reached['active']:,} reached; "
+        note += f"total {row.total:,} predicted, {reached['total']:,} reached"
+    else:
+        note = "; ".join(
+            f"block {name} planned for least {goal}: E = {row.experts}, m = {row.width}, {row.active:,} active parameters of {row.total:,}"
+            for (name, goal), row in zip(goals.items(), rows, strict=True)
+        )
+        note += f"; all blocks, and what joins them, reached m = {reached['width']}, {reached['active']:,} of {reached['total']:,}"
+    facts = {**facts, "plan": planned[0] if model.design.alone else planned}
     noted = dataclasses.replace(root, note="; ".join(filter(None, (root.note, note))))
     return dataclasses.replace(model, ledger=dataclasses.replace(model.ledger, root=noted), facts=facts)

@@ -91,6 +91,11 @@ def write_properties(model: Model, folder: str | os.PathLike[str], out: str | os
     certificate of these files, `InvalidArgument` if onnx is not installed or the network has no properties of this kind.
     """
     onnx = _onnx()
+    if not model.design.alone:
+        raise InvalidArgument(
+            f"properties are of leaves of one block on one manifold, and {model.task.name!r} is a task graph of several sites: "
+            "compile a block by itself, as a task on its manifold, certify it, and export its properties"
+        )
     folder, out = Path(folder), Path(out)
     found = list(properties(model, certified_trees(folder, model)))
     if not found:
@@ -113,6 +118,8 @@ def write_properties(model: Model, folder: str | os.PathLike[str], out: str | os
 def certified_trees(folder: Path, model: Model) -> list[Tree]:
     """The boxes of the certificate in a folder, chart by chart. Raises `FolderError` if there is none or it is about other files."""
     charts = model.manifold_task.atlas.parametrising
+    if not (folder / CERTIFICATE).is_file():
+        raise FolderError(f"{folder}: holds no certificate; write one with: atlasmoe certify {folder}")
     try:
         document = json.loads((folder / CERTIFICATE).read_text())
         stated, site = dict(document["sha256"]), "" if document["schema"] == 1 else "0."
@@ -122,7 +129,7 @@ def certified_trees(folder: Path, model: Model) -> list[Tree]:
             for n in range(len(charts))
         ]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise FolderError(f"{folder}: holds no certificate ({error}); write one with: atlasmoe certify {folder}") from error
+        raise FolderError(f"{folder}: holds no readable certificate ({error}); write one with: atlasmoe certify {folder}") from error
     for name in (*BOUND, BOXES):
         if (folder / name).is_file() and stated.get(name) != sha256(folder / name):
             raise FolderError(f"{folder / name}: is not what the certificate is about; certify again: atlasmoe certify {folder}")

@@ -42,13 +42,20 @@ def finite_json(data: Any) -> Any:
 
 
 def parse_json(data: bytes, path: Path) -> Any:
-    """The document in `data`; `FolderError` naming `path` if there is none."""
+    """The document in `data`; `FolderError` naming `path` if there is none, or if a key is there twice: readers differ in which counts."""
 
     def refuse(token: str) -> float:
         raise ValueError(f"{token} is not JSON")
 
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        return found
+
     try:
-        return json.loads(data.decode(), parse_constant=refuse)
+        return json.loads(data.decode(), parse_constant=refuse, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise FolderError(f"{path}: is not valid JSON ({error}); {MEND}") from error
 

@@ -116,6 +116,15 @@ def test_manifolds_and_intervals_in_one_graph():
     assert worst(model, graph) <= certificate.bound <= 0.1
 
 
+def test_a_smooth_combination_of_values_that_are_not_settled_says_so():
+    circle = Input("c", builtin("circle", charts=3))
+    around = Block.parse("around", circle.coordinates, circle.manifold, "c_1*c_2")
+    graph = TaskGraph("square", (circle, around, Combine.parse("f", ("around",), "around**2")), "f")
+    certificate = atlasmoe.certify(atlasmoe.compile(graph, epsilon=0.1), boxes=10)
+    assert certificate.status == "unknown"
+    assert any("around, which it reads, is not proved on all boxes" in claim.note for claim in certificate.claims)
+
+
 def collar_graph():
     """A point of a circle is computed, and read by a block on the circle."""
     time = Input("t", Box((0.0,), (3.0,)))

@@ -18,6 +18,7 @@ from atlasmoe.cli.options import by_block
 from atlasmoe.moe import Model, Network
 from atlasmoe.moe.network import MoELayer
 from click.testing import CliRunner, Result
+from test_bad_specs import expected
 
 ROOT = Path(__file__).parent.parent
 BAD_SPECS = sorted((ROOT / "tests" / "bad_specs").glob("*.toml"))
@@ -244,7 +245,7 @@ def test_bad_specs(path: Path, tmp_path: Path) -> None:
     result = run("compile", path, "-o", tmp_path / "m", "--epsilon", "0.1")
     assert isinstance(result.exception, SystemExit), f"traceback: {result.exception!r}"
     assert (result.exit_code, result.stdout) == (2, "")
-    for line in path.with_suffix(".expected").read_text().splitlines():
+    for line in expected(path):
         assert line in result.stderr
     assert not list(tmp_path.iterdir())
 

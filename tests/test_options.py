@@ -54,6 +54,8 @@ def test_what_a_block_asks_for_itself_goes_first(graph):
     )
     routers = compile(TaskGraph("own", nodes, "f"), epsilon=0.1, routing="plateau").facts["routers"]
     assert (routers["u"], routers["v"]) == ("multiplicity", "plateau")
+    named = compile(TaskGraph("own", nodes, "f"), epsilon=0.1, routing={"u": "plateau"}).facts["routers"]
+    assert named["u"] == "plateau", "what is asked of a block by its name goes before what it says itself"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,9 @@ def test_what_a_block_asks_for_itself_goes_first(graph):
         ({"theorem": {"w": "4.8"}}, r'block "w" is given on pieces, which is Theorem 5.3'),
         ({"theorem": {"u": "5.3"}}, r'block "u" is given on charts, which is Theorem 5.2'),
         ({"routing": {"x": "plateau"}}, r"there is no block 'x'; the blocks are u, v, w"),
+        ({"routing": {"u": "platau"}}, r'block "u": routing \'platau\' is not one of .*; did you mean \'plateau\''),
+        ({"minimise": {"x": "total"}}, r"minimise: there is no block 'x'; the blocks are u, v, w"),
+        ({"minimise": {"u": "totl"}}, r"unknown minimise 'totl'; did you mean 'total'"),
         ({"theorem": {"u": "affine"}, "routing": {"u": "plateau"}}, r'block "u": theorem "affine" routes by its gate alone'),
     ],
 )
@@ -78,6 +83,14 @@ def test_blocks_of_graphs_are_planned_and_minimised(graph):
     assert model.facts["routers"]["u"] == model.facts["routers"]["v"] == "affine"
     x = graph.sample(3000, 2)
     assert np.abs(model(x) - graph(x)).max() <= 0.1
+
+
+def test_one_block_alone_is_minimised(graph):
+    model = compile(graph, epsilon=0.1, minimise={"v": "active"})
+    assert (model.facts["routers"]["u"] != "affine", model.facts["routers"]["v"]) == (True, "affine")
+    (planned,) = model.facts["plan"]
+    assert (planned["block"], planned["minimise"]) == ("v", "active")
+    assert "block v planned for least active" in model.ledger.root.note
 
 
 def test_auto_goes_on_to_what_reaches_its_budget():

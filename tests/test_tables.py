@@ -109,7 +109,8 @@ def test_a_long_name_takes_a_line_of_its_own(tables: dict[str, RenderableType]) 
 def test_tables_in_files(graph: Model, tmp_path: Path) -> None:
     folder = atlasmoe.save(graph, tmp_path / "model")
     for arguments in (["show", folder], ["verify", folder, "--samples", "500"], ["certify", folder, "--tightness", "none"]):
-        result = CliRunner().invoke(main, list(map(str, arguments)))
-        assert result.exit_code == 0, result.output
-        claims = [line for line in result.stdout.splitlines() if not line.startswith(("model: ", "certificate: "))]
-        assert max(map(cell_len, claims)) <= FILE_COLUMNS
+        for columns in ("", "80"):
+            result = CliRunner(env={"COLUMNS": columns}).invoke(main, list(map(str, arguments)))
+            assert result.exit_code == 0, result.output
+            claims = [line for line in result.stdout.splitlines() if not line.startswith(("model: ", "certificate: "))]
+            assert max(map(cell_len, claims)) <= int(columns or FILE_COLUMNS)

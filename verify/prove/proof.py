@@ -128,8 +128,9 @@ class Proof:
             self.expressions |= dict(zip(node.components, whole, strict=True))
             return None
         names = tuple(sorted({str(symbol) for expression in whole for symbol in expression.free_symbols}))
+        errors = self.errors(names)
         lower, upper = zip(*(self._range(name) for name in names), strict=True)
-        domain = Tiling.whole(enlarged(Box(lower, upper), self.errors(names)), names)
+        domain = Tiling.whole(enlarged(Box(lower, upper), errors), names)
         target = ChartTarget((ExpressionMap(tuple(real_symbols(names).values()), tuple(whole)),))
         task = ManifoldTask(node.name, _box_atlas(domain), target)
         return self.open(self.site(node, channels, self.cut(channels, names), names), task)
