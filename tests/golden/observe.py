@@ -112,7 +112,7 @@ def explained(model: atlasmoe.Model, folder: Path, case: Case) -> Iterator[dict[
     for point in [*given, *points(model, DRAWN)]:
         found = model.explain(point)
         chosen = {"route": found.route} if graph else {"chart": found.chart}
-        yield {**dataclasses.asdict(found), **chosen, "text": printed("explain", folder, f"--at={','.join(map(repr, point.tolist()))}")}
+        yield {**found.to_dict(), **chosen, "text": printed("explain", folder, f"--at={','.join(map(repr, point.tolist()))}")}
 
 
 def neurons(model: atlasmoe.Model) -> Iterator[dict[str, Any]]:
