@@ -20,6 +20,8 @@ from .points import Points, concatenate
 
 DEFAULT_PARTITION = PartitionOfUnity()
 DEPTH = PartitionOfUnity(power=1)
+ROUNDINGS = 8
+"""Two sums of k squares, each within γ_k of the exact one, and what is made of them, differ by less than so many (k + 2)·ε of |y − c|²."""
 """Bumps that are the depth itself."""
 
 
@@ -162,7 +164,16 @@ class Atlas:
         return candidate.contains(base)
 
     def membership(self, base: ArrayLike) -> NDArray[np.bool_]:
-        """In which charts each point y of M lies; [..., k] to [..., E]."""
+        """In which charts each point y of M lies; [..., k] to [..., E]. Of balls all at once; where rounding could tell, one by one."""
+        if self.balls is not None:
+            base = np.asarray(base, float)
+            depth = self.powers(base) / self.balls[1] ** 2
+            inside = depth > 0
+            near = np.abs(depth) < ROUNDINGS * (self.base_dimension + 2) * np.finfo(float).eps
+            for chart in np.flatnonzero(near.reshape(-1, len(self)).any(0)):
+                rows = near[..., chart]
+                inside[rows, chart] = self.contains(int(chart), base[rows])
+            return inside
         return np.stack([self.contains(i, base) for i in range(len(self))], axis=-1)
 
     def local(self, chart: int, base: ArrayLike) -> Array | None:

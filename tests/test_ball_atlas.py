@@ -84,6 +84,19 @@ def test_centers_lie_on_the_manifold(atlas: Atlas) -> None:
     assert on_some_chart.any(0).all()
 
 
+def test_membership_is_that_of_every_ball_also_on_its_edge(atlas: Atlas) -> None:
+    assert atlas.balls is not None
+    centers, radii = atlas.balls
+    rng = np.random.default_rng(5)
+    away = rng.normal(size=(4000, centers.shape[1]))
+    which = rng.integers(len(atlas), size=len(away))
+    edge = centers[which] + radii[which, None] * away / np.linalg.norm(away, axis=1, keepdims=True)
+    base = np.concatenate([edge, atlas.sample(4000, 6).base])
+    one_by_one = np.stack([chart.contains(base) for chart in atlas.charts], axis=-1)
+    np.testing.assert_array_equal(atlas.membership(base), one_by_one)
+    np.testing.assert_array_equal(atlas.membership(base[7]), one_by_one[7])
+
+
 def test_same_seed_same_balls_other_seed_other_balls() -> None:
     first, again, other = (ball_atlas(builtin("sphere"), charts=12, seed=seed) for seed in (3, 3, 4))
     assert all(np.array_equal(a.center, b.center) for a, b in zip(balls(first), balls(again), strict=True))
