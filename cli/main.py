@@ -96,10 +96,11 @@ def _message(error: Exception) -> str:
 def _defect(error: Exception) -> str:
     """What is said of an error that nobody foresaw: what, where in the library, and what to do."""
     inside = Path(__file__).parents[1]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if inside in Path(frame.filename).parents]
-    last = frames[-1]
+    package = __name__.split(".")[0]
+    ours = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_globals.get("__name__", "").split(".")[0] == package]
+    frame, number = ours[-1]
     what = f"{type(error).__name__}: {' '.join(str(error).split())}" if str(error) else type(error).__name__
-    where = f"{Path(last.filename).relative_to(inside).as_posix()}, line {last.lineno}"
+    where = f"{Path(frame.f_code.co_filename).relative_to(inside).as_posix()}, line {number}"
     return (
         f"{what} (in {where})\nThis is a defect of atlasmoe {__version__}, not of your input. "
         f"Please report it with the line above and the command; {TRACEBACK}=1 shows the traceback."

@@ -123,7 +123,7 @@ def test_no_error_of_a_net_is_beyond_its_bound(hidden: tuple[int, ...], size: fl
         net = random_net(rng, (5, *hidden, 2))
         assert [flags.sum() for flags in net.linear] == [2] * len(hidden)
         frame = Frame(y)
-        bound, attained = difference(truth, frame, frame.net(net, frame.start(embedding, np.zeros(3))))
+        bound, attained = difference(truth, frame, frame.net(net, frame.start(embedding)))
         error = np.abs(function(points) - evaluate(net.stored, inverse(points) @ embedding.T)).max(2)
         assert (error <= bound * (1 + 1e-12)).all()
         assert (attained <= bound).all()
@@ -139,7 +139,7 @@ def test_whoever_wins_is_not_said_to_lose(size: float) -> None:
     y = PatchMap(inverse)(Patch.coordinates(lower, upper))
     gate = Map(rng.normal(size=(6, 2)), rng.normal(size=6) / 2)
     frame = Frame(y)
-    losing, first = frame.losing(Net.of([gate]), 1, frame.start(None, np.zeros(2)), 0.01)
+    losing, first = frame.losing(Net.of([gate]), 1, frame.start(None), 0.01)
     points = inside(rng, lower, upper, 100)
     logits = inverse(points) @ gate.weight.T + gate.bias
     near = logits >= logits.max(-1, keepdims=True) - 0.01
