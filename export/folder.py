@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from typing import Any
 import numpy as np
 import tomli_w
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from ..atlas import CallableTarget, ManifoldTask, TaskGraph
@@ -34,6 +32,7 @@ from ..moe.design import Design
 from ..moe.design_file import describe_design, read_design
 from ..moe.grammar import misfits
 from ..moe.layout import describe, read_network, tensors
+from ..moe.strict import parse_toml, tensors_of_schema
 from ..moe.typed_json import MEND, Fields, canonical, finite_json, parse_json
 from .card import model_card
 from .first_schema import old_design
@@ -49,6 +48,8 @@ CONFIG, WEIGHTS, TASK, ARRAYS, LEDGER, CARD = (
     "ledger.json",
     "README.md",
 )
+KEYS = ("model_type", "schema", "atlasmoe", "task", "facts", "network", "design", "files", "digest")
+"""Of config.json."""
 METADATA = {"schema": str(SCHEMA)}
 """Of safetensors files. One key only: safetensors writes several in random order, and equal models should give equal files."""
 REQUIRED = {WEIGHTS, TASK, LEDGER, CARD}
@@ -121,6 +122,7 @@ def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -
         raise FolderError(f"{folder / TASK}: maps {maps}; the files do not belong together, compile the model again")
     document = Fields.of(parse_json(contents[LEDGER], folder / LEDGER), folder / LEDGER)
     _check_schema(document)
+    document.only("schema", "root")
     ledger = Ledger(Claim.read(document.child("root")))
     if "design" in config or config["schema"] != OLD:
         design = read_design(config.child("design"))
@@ -188,6 +190,7 @@ def _read_config(folder: Path) -> Fields:
     if config.get("model_type") != "atlasmoe":
         raise FolderError(f'{path}: "model_type" is not "atlasmoe"; name a folder that `atlasmoe compile` wrote')
     _check_schema(config)
+    config.only(*KEYS)
     body = {key: value for key, value in config.items() if key != "digest"}
     if config.text("digest") != _digest(body):
         raise FolderError(f"{path}: was changed after it was written (its digest does not match); {MEND}")
@@ -205,6 +208,7 @@ def _read_files(folder: Path, config: Fields) -> dict[str, bytes]:
     contents = {}
     for name in files:
         entry = files.child(name)
+        entry.only("bytes", "sha256", "schema")
         path, size = folder / name, entry.integer("bytes")
         if not path.is_file():
             raise FolderError(f"{path}: is missing; {MEND}")
@@ -229,30 +233,20 @@ def _is_lfs_pointer(path: Path) -> bool:
 
 
 def _read_tensors(folder: Path, name: str, data: bytes) -> dict[str, NDArray]:
-    """The arrays of a safetensors file, after its own schema version."""
-    path = folder / name
-    try:
-        arrays = safetensors.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FolderError(f"{path}: is no safetensors file that can be read ({error}); {MEND}") from error
-    _check_schema(Fields.of(header.get("__metadata__", {}), path))
-    return arrays
+    """The arrays of a safetensors file."""
+    return tensors_of_schema(data, folder / name, (OLD, SCHEMA))
 
 
 def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarget | None) -> ManifoldTask | TaskGraph:
     path = folder / TASK
     arrays = _read_tensors(folder, ARRAYS, contents[ARRAYS]) if ARRAYS in contents else {}
+    spec = parse_toml(contents[TASK], path)
     try:
-        spec = tomllib.loads(contents[TASK].decode())
-        task = task_from_spec(spec, source=str(path), arrays=arrays, target=target or _absent_target(spec))
+        return task_from_spec(spec, source=str(path), arrays=arrays, target=target or _absent_target(spec))
     except SpecError as error:
         raise FolderError(f"{path}: {'; '.join(map(str, error.findings))}") from error
-    except AtlasMoEError as error:
+    except (AtlasMoEError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise FolderError(f"{path}: is not valid TOML ({error}); {MEND}") from error
-    return task
 
 
 def _absent_target(spec: Mapping[str, Any]) -> CallableTarget | None:
@@ -266,7 +260,7 @@ def _absent_target(spec: Mapping[str, Any]) -> CallableTarget | None:
 
 def _check_schema(data: Fields) -> None:
     version = data.get("schema")
-    if str(version) not in (str(SCHEMA), str(OLD)) or isinstance(version, bool):
+    if version not in (SCHEMA, OLD) or not isinstance(version, int) or isinstance(version, bool):
         reads = f"this version of atlasmoe reads {OLD} and {SCHEMA}"
         raise FolderError(f"{data.path}: has schema version {version!r}, {reads}; install the one that wrote it")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from ..errors import InvalidArgument
@@ -35,10 +36,11 @@ def _channel(channel: Channel) -> list[Any]:
 
 def read_design(fields: Fields) -> Design:
     """What `describe_design` wrote. Raises `FolderError` for anything else; whether it fits a network is `check_network`'s to say."""
+    fields.only("form", "alone", "states", "sites", "joins")
     return Design(
         states=tuple(tuple(_read_channel(fields, entry) for entry in _entries(fields, state)) for state in fields.list("states")),
         sites=tuple(_site(data) for data in fields.children("sites")),
-        joins=tuple(Join(data.text("node"), data.integer("layer"), _number(data, "budget")) for data in fields.children("joins")),
+        joins=tuple(_join(data) for data in fields.children("joins")),
         form=fields.text("form"),
         alone=fields.flag("alone"),
     )
@@ -61,10 +63,17 @@ def _read_channel(fields: Fields, entry: object) -> Channel:
     raise fields.error(f'"states" holds {str(entry)[:80]}, which is no channel')
 
 
+def _join(data: Fields) -> Join:
+    data.only(*(field.name for field in dataclass_fields(Join)))
+    return Join(data.text("node"), data.integer("layer"), _number(data, "budget"))
+
+
 def _site(data: Fields) -> Site:
+    data.only(*(field.name for field in dataclass_fields(Site)))
     promise = None
     if data["promise"] is not None:
         said = data.child("promise")
+        said.only(*(field.name for field in dataclass_fields(ScorePromise)))
         try:
             promise = ScorePromise(said.number("floor"), said.number("delta"), _number(said, "plateau_level"), said.flag("balls"))
         except InvalidArgument as error:

@@ -16,6 +16,8 @@ from .typed_json import MEND, Fields
 DTYPES = ("float32", "float64")
 PLAIN: Mapping[str, Any] = {"gate": {"hidden": []}, "shared": None, "writes": None, "carries": None, "top_k": 1, "weighting": "softmax"}
 """What a layer is in keys that its object does not have: that of the paper, which is all there was in folders of schema 1."""
+LAYER = ("names", "channels", "serves", "reads", "experts", *PLAIN)
+"""The keys of a layer."""
 
 
 def tensors(network: Network) -> dict[str, NDArray]:
@@ -71,6 +73,7 @@ def _hidden(net: ReLUNet | None) -> dict[str, Any] | None:
 
 def read_network(config: Fields, arrays: Mapping[str, NDArray]) -> Network:
     """The network that `describe` and `tensors` wrote; `FolderError` unless names and arrays fit exactly."""
+    config.only("dtype", "inputs", "layers")
     dtype = config.text("dtype")
     if dtype not in DTYPES:
         raise config.error(f'"dtype" is {dtype!r}, not one of {", ".join(DTYPES)}')
@@ -112,6 +115,7 @@ class Weights:
 
 def _layer(number: int, stored: Fields, weights: Weights) -> MoELayer:
     data = Fields({**PLAIN, **stored.data}, stored.path, stored.where)
+    data.only(*LAYER)
 
     def net(fields: Fields, part: str) -> ReLUNet:
         groups = tuple(_groups(fields))
@@ -140,10 +144,13 @@ def _layer(number: int, stored: Fields, weights: Weights) -> MoELayer:
 
 def _groups(fields: Fields) -> Iterator[tuple[NeuronGroup, ...]]:
     """The neuron groups of every hidden layer."""
+    fields.only("hidden")
     for groups in fields.list("hidden"):
         if not isinstance(groups, list):
             raise fields.error('"hidden" is not a list of lists')
         some = Fields({"groups": groups}, fields.path, fields.where).children("groups")
+        for group in some:
+            group.only("name", "count", "origin")
         yield tuple(NeuronGroup(g.text("name"), g.integer("count"), g.text("origin")) for g in some)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -73,6 +73,7 @@ class Claim:
     @staticmethod
     def read(data: Fields) -> Claim:
         """What `to_dict` wrote, as JSON. Raises `FolderError` for anything else."""
+        data.only(*(field.name for field in fields(Claim)))
         known, sense = data.text("known"), data.text("sense")
         if known not in set(Known):
             raise data.error(f'"known" is {known!r}, not one of {", ".join(Known)}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,14 @@ def finite_json(data: Any) -> Any:
 
 
 def parse_json(data: bytes, path: Path) -> Any:
-    """The document in `data`; `FolderError` naming `path` if there is none, or if a key is there twice: readers differ in which counts."""
+    """The document in `data`; `FolderError` naming `path` if there is none, or if it could be read in two ways: a key that is there twice,
+    a number beyond float64, half of a surrogate pair.
+    """
+
+    def finite(token: str) -> float:
+        if math.isinf(number := float(token)):
+            raise ValueError(f"{token[:40]} is beyond float64")
+        return number
 
     def refuse(token: str) -> float:
         raise ValueError(f"{token} is not JSON")
@@ -51,11 +59,14 @@ def parse_json(data: bytes, path: Path) -> Any:
         found = dict(pairs)
         if len(found) < len(pairs):
             keys = [key for key, _ in pairs]
-            raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+            raise ValueError(f"{next(key for key, n in Counter(keys).items() if n > 1)[:80]!r} is there twice")
         return found
 
     try:
-        return json.loads(data.decode(), parse_constant=refuse, object_pairs_hook=once)
+        document = json.loads(data.decode(), parse_constant=refuse, parse_float=finite, object_pairs_hook=once)
+        if b"\\u" in data:
+            canonical(document)  # what was escaped may be text that no file can hold
+        return document
     except (ValueError, RecursionError) as error:
         raise FolderError(f"{path}: is not valid JSON ({error}); {MEND}") from error
 
@@ -90,6 +101,11 @@ class Fields:
 
     def items(self) -> Iterator[tuple[str, Any]]:
         return iter(self.data.items())
+
+    def only(self, *keys: str) -> None:
+        """Raises `FolderError` if there are fields beside these."""
+        if strangers := sorted(self.data.keys() - set(keys)):
+            raise self.error(f"{strangers[0][:80]!r} is no field of it")
 
     def _typed(self, key: str, kind: type | tuple[type, ...], words: str) -> Any:
         value = self[key]

@@ -1,4 +1,12 @@
-"""Interrupt-safe: what a search has settled so far, in a file that an interrupted run goes on from.
+"""Interrupt-safe: where a search has cut its boxes so far, in a file that an interrupted run goes on from.
+
+Lemma. Nothing in the file is believed. A resumed search starts with the boxes that the cuts make of its root, none of them settled: each
+is judged in this run, in large batches, and cut on where that does not settle it. What was found, and what f was seen to lie in, is found
+again. So whatever stands in the file, a leaf is tagged *proved* only by this run's judge; other cuts can cost time and boxes, no more.
+
+Hence an interrupted and resumed run proves what an uninterrupted one does, on a tree that refines the one at which it was stopped. Where no
+tightness is asked for, it is the same tree, with bounds that agree but for the rounding of other batches: a box is then settled or cut
+whatever was found elsewhere.
 
 The file is bound to all that its boxes were judged by: every weight and how the experts are wired, the task down to its last expression
 and float, the options and the versions. A task with a Python function, which cannot be told from another one, starts afresh.
@@ -7,47 +15,29 @@ and float, the options and the versions. A task with a Python function, which ca
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from ...atlas import Array, ManifoldTask, TaskGraph, task_to_spec
-from ...errors import InvalidArgument
+from ...errors import FolderError, InvalidArgument
 from ...moe.layout import describe, tensors
 from ...moe.network import Network
+from ...moe.strict import parse_tensors
 from ...moe.typed_json import canonical, finite_json
-from .tree import Search
+from .tree import Cuts, Search
 
 EVERY = 20.0
 """Seconds between two writes."""
-PARTS = {
-    "stack": ("number", "depth", "lower", "upper"),
-    "cuts": ("number", "depth", "side", "first"),
-    "leaves": ("number", "tag", "bound", "size", "members"),
-}
-
-
-class Remembering(Protocol):
-    """A judge whose knowledge outlives a run."""
-
-    @property
-    def refuted(self) -> bool: ...
-
-    def remember(self) -> dict[str, NDArray]: ...
-
-    def recall(self, arrays: Mapping[str, NDArray]) -> None: ...
 
 
 class Checkpoint:
-    """A file of the searches of all sites, and of what their judges have seen; no file, no checkpoint."""
+    """A file of the cuts of all searches; no file, no checkpoint."""
 
     def __init__(self, path: str | Path | None, network: Network, task: ManifoldTask | TaskGraph, options: Mapping[str, Any]) -> None:
         self.path, self.key = (None if path is None else Path(path)), ""
@@ -57,71 +47,44 @@ class Checkpoint:
             except InvalidArgument:  # nothing tells this task from another one
                 self.path = None
         self.before = self._read()
-        """The arrays of an earlier run, by the names of searches."""
-        self.running: dict[str, tuple[Search, Remembering]] = {}
+        """The cuts of an earlier run, by the names of searches."""
+        self.running: dict[str, Search] = {}
         self.written = time.monotonic()
 
-    def _read(self) -> dict[str, NDArray]:
+    def _read(self) -> dict[str, Cuts]:
         """None if the file is missing, damaged or about something else: that costs time, nothing else."""
         if self.path is None or not self.path.is_file():
             return {}
         try:
-            data = self.path.read_bytes()
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            return safetensors.load(data) if header.get("__metadata__", {}).get("key") == self.key else {}
-        except (OSError, SafetensorError, ValueError, KeyError):
+            arrays, metadata = parse_tensors(self.path.read_bytes(), self.path)
+        except (OSError, FolderError):
             return {}
+        return arrays if metadata == {"key": self.key} else {}
 
-    def search(self, name: str, judge: Remembering, lower: Array, upper: Array) -> Search:
-        """The search of this root as it was left, its judge with what it had seen; else a new one."""
-        found = {key.removeprefix(f"{name}/"): array for key, array in self.before.items() if key.startswith(f"{name}/")}
-        if found:
-            judge.recall(found)
-        search = _restored(found, lower, upper) if found else Search(lower, upper)
-        self.running[name] = search, judge
-        return search
+    def search(self, name: str, lower: Array, upper: Array) -> Search:
+        """The search of this root, its boxes cut as they were left; where nothing fit to be one was left, a new one."""
+        search = None if name not in self.before else Search.resumed(lower, upper, self.before[name])
+        self.running[name] = Search(lower, upper) if search is None else search
+        return self.running[name]
 
     def save(self, *, now: bool = False) -> None:
         """Write, if `EVERY` seconds have passed since the last time."""
         if self.path is None or (not now and time.monotonic() - self.written < EVERY):
             return
-        arrays: dict[str, NDArray] = {}
-        for name, (search, judge) in self.running.items():
-            arrays |= {f"{name}/{key}": array for key, array in {**_arrays(search), **judge.remember()}.items()}
+        cuts = self.before | {name: search.so_far() for name, search in self.running.items()}
         stage = self.path.with_name(f".{self.path.name}.partial")
-        stage.write_bytes(safetensors.save(self.before | arrays, metadata={"key": self.key}))
+        stage.write_bytes(safetensors.save(cuts, metadata={"key": self.key}))
         os.replace(stage, self.path)
         self.written = time.monotonic()
 
-    def finish(self) -> None:
-        """The run is over: the file is needed no more, or holds what is left to do."""
+    def finish(self, *, over: bool) -> None:
+        """The run is over: the file is needed no more if that is so of what was asked, or if all is done; else it holds the cuts so far."""
         if self.path is None:
             return
-        if all(search.done or judge.refuted for search, judge in self.running.values()):
+        if over or all(search.done for search in self.running.values()):
             self.path.unlink(missing_ok=True)
         else:
             self.save(now=True)
-
-
-def _arrays(search: Search) -> dict[str, NDArray]:
-    with search.lock:
-        arrays: dict[str, NDArray] = {"nodes": np.array([search.nodes]), "volume": np.array([search.volume])}
-        lists: dict[str, Any] = {"stack": search.stack + search.pending, "cuts": list(search.cuts), "leaves": list(search.leaves)}
-    for part, names in PARTS.items():
-        entries = lists[part]
-        for column, name in enumerate(names):
-            if entries:
-                arrays[f"{part}.{name}"] = np.ascontiguousarray(np.concatenate([entry[column] for entry in entries]))
-    return arrays
-
-
-def _restored(arrays: Mapping[str, NDArray], lower: Array, upper: Array) -> Search:
-    def part(name: str) -> list[Any]:
-        columns = [f"{name}.{column}" for column in PARTS[name]]
-        return [tuple(arrays[column] for column in columns)] if columns[0] in arrays else []
-
-    nodes, volume = int(arrays["nodes"][0]), float(arrays["volume"][0])
-    return Search(lower, upper, nodes, part("stack"), part("cuts"), part("leaves"), volume)
 
 
 def _fingerprint(network: Network, task: ManifoldTask | TaskGraph, options: Mapping[str, Any]) -> str:

@@ -133,8 +133,7 @@ class Attempt:
         ]
         boxes = [chart.domain for chart in task.atlas.parametrising]
         self.searches = [
-            saved.search(f"errors/{problem.name}/{p}", judge, np.array(box.lower), np.array(box.upper))
-            for p, (judge, box) in enumerate(zip(self.judges, boxes, strict=True))
+            saved.search(f"errors/{problem.name}/{p}", np.array(box.lower), np.array(box.upper)) for p, box in enumerate(boxes)
         ]
 
     def solution(self) -> Solution:
@@ -166,8 +165,7 @@ class ScoreAttempt:
             ScoresJudge(p, solved.manifold, solved.enclosed, reference, promise, solved.eta) for p in range(len(solved.manifold.charts))
         ]
         self.searches = [
-            saved.search(f"scores/{solved.problem.name}/{p}", judge, tree.lower, tree.upper)
-            for p, (judge, tree) in enumerate(zip(self.judges, solved.trees.values(), strict=True))
+            saved.search(f"scores/{solved.problem.name}/{p}", tree.lower, tree.upper) for p, tree in enumerate(solved.trees.values())
         ]
 
     def solution(self) -> ScoreProof:

@@ -77,8 +77,8 @@ def certify(
             note = str(why)
         if not any(site.solution.goal.missed for site in proof.sites.values()):
             proof.follow_scores()
-    saved.finish()
     sites = {} if proof is None else proof.sites
+    saved.finish(over=any(site.refuted for site in sites.values()))
     if alone is not None:
         (site,) = sites.values()
         found, missed = site.solution.goal.found, _seen(network, alone, site.solution.goal)

@@ -6,12 +6,11 @@ the error small although they fail, and a network nobody compiled has none of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 
 from ...atlas import Array, BallChart, Chart, ExpressionMap, PartitionOfUnity
 from ...expressions.parse import real_symbols
@@ -175,17 +174,6 @@ class ScoresJudge:
     def remark(self) -> str:
         """For whoever is waiting."""
         return f"|t − τ| ≤ {self.promise.delta:.3g}"
-
-    def remember(self) -> dict[str, NDArray]:
-        """What it has seen."""
-        arrays = {"least": np.array([self.least])}
-        return arrays if self.violated is None else arrays | {"place": self.violated[0], "violation": np.array([self.violated[1]])}
-
-    def recall(self, arrays: Mapping[str, NDArray]) -> None:
-        """The inverse of `remember`."""
-        self.least = float(arrays["least"][0])
-        if "violation" in arrays:
-            self.violated = arrays["place"], float(arrays["violation"][0])
 
     def __call__(self, lower: Array, upper: Array) -> Verdicts:
         place = self.manifold.place(self.chart, lower, upper)

@@ -73,6 +73,12 @@ class SiteProof(Site):
     scores: ScoreProof | None = None
 
     @property
+    def refuted(self) -> bool:
+        """Whether a point was found that ends its searches."""
+        scores = () if self.scores is None else self.scores.judges
+        return self.solution.goal.missed or any(judge.refuted for judge in scores)
+
+    @property
     def routed(self) -> bool:
         """Whether every point gets an expert whose chart contains it, or whose piece owns it, once all boxes are settled."""
         return self.charts or (self.solution.problem.chosen is not None and not self.moves.any())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -19,12 +19,16 @@ from numpy.typing import NDArray
 from ...atlas import Array
 
 Indices = NDArray[np.intp]
+Cuts = NDArray[np.uint8]
+"""The nodes of a tree in preorder: 0 for a leaf, k + 1 for a cut along side k."""
 OUTSIDE, ELSEWHERE, PROVED, UNSETTLED = 0, 1, 2, 255
 """Tags of leaves: off the chart; left to other charts; with a bound; about which nothing is known."""
 FIRST_CUTS = 8
 """Times that a root is halved before anything is judged: proofs take hundreds of boxes, and a batch of one costs as much as one of 256."""
 SMALLEST = 2.0**-45
 """A box with a side this part of the root's is not cut again: 2^7 floats are left in it where the root is [1, 2]."""
+MOST_RESUMED = 1 << 24
+"""Nodes of a tree that a search is resumed from; a larger one is started anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +140,7 @@ def children_of(cuts: NDArray[np.uint8]) -> tuple[Indices, Indices]:
 
 @dataclass(eq=False)
 class Search:
-    """Branch and bound over one root box. `run` can be stopped and taken up again; `checkpoint` puts it on disk between."""
+    """Branch and bound over one root box. `run` can be stopped and taken up again; `checkpoint` keeps its cuts on disk between."""
 
     lower: Array
     upper: Array
@@ -153,6 +157,34 @@ class Search:
     """The boxes that are being judged: still unsettled."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while boxes move from one list to another, so that whoever holds it sees every box once."""
+    given: int = 0
+    """Nodes that an earlier run left: these are not counted again."""
+
+    @staticmethod
+    def resumed(lower: Array, upper: Array, cuts: NDArray) -> Search | None:
+        """The search of a root that was cut like this, no box of it settled; None if that is no tree of boxes that may be cut so."""
+        if cuts.dtype != np.uint8 or cuts.ndim != 1 or not 1 < len(cuts) <= MOST_RESUMED or cuts.max() > len(lower):
+            return None
+        try:
+            halves = children_of(cuts)
+        except ValueError:
+            return None
+        search = Search(lower, upper, stack=[(np.zeros(1, np.intp), np.zeros(1, np.intp), lower[None], upper[None])])
+        level, waiting = np.zeros(1, np.intp), []
+        while len(level):
+            number, depth, low, high = search.stack.pop()
+            cut = np.flatnonzero(cuts[level])
+            kept = cuts[level] == 0
+            waiting.append((number[kept], depth[kept], low[kept], high[kept]))
+            side = cuts[level[cut]].astype(np.intp) - 1
+            if ((high - low)[cut, side] <= SMALLEST * (upper - lower)[side]).any():
+                return None
+            if len(cut):
+                search._cut(number[cut], depth[cut], low[cut], high[cut], side)
+            level = np.stack([half[level[cut]] for half in halves], axis=1).reshape(-1)
+        search.stack = [part for part in waiting if len(part[0])]
+        search.given = search.nodes
+        return search
 
     def __post_init__(self) -> None:
         if not self.cuts and not self.leaves and not self.stack:
@@ -168,11 +200,11 @@ class Search:
         return not self.stack and not self.pending
 
     def run(self, judge: Judge, *, batch: int, most: int, deadline: float, after: Callable[[Search], None] | None = None) -> None:
-        """Settle boxes, `batch` at a time, until all are, or `most` nodes exist, or the clock passes `deadline`, or the judge refutes.
+        """Settle boxes, `batch` at a time, until all are, or `most` new nodes exist, or the clock passes `deadline`, or the judge refutes.
 
         `after` is called after every batch. The latest boxes go first, so that few wait.
         """
-        while not self.done and self.nodes < most and time.monotonic() < deadline and not judge.refuted:
+        while not self.done and self.nodes - self.given < most and time.monotonic() < deadline and not judge.refuted:
             with self.lock:
                 self.stack += self.pending  # left there by an interruption
                 self.pending = [self._take(batch)]
@@ -243,6 +275,13 @@ class Search:
         both: Indices = np.repeat(first, 2) + np.tile([0, 1], len(first))
         return both, np.repeat(depth + 1, 2), halves_lower, halves_upper
 
+    def so_far(self) -> Cuts:
+        """The tree as it stands, in preorder; boxes that are being judged are leaves."""
+        with self.lock:
+            parts = list(self.cuts)
+            nodes = self.nodes
+        return _in_preorder(nodes, parts)[0]
+
     def tree(self) -> Tree:
         """The tree as it stands; boxes that were never judged are leaves tagged `UNSETTLED`."""
         waiting = [
@@ -251,15 +290,21 @@ class Search:
         ]
         number, tag, bound, size = (np.concatenate(parts) for parts in zip(*(leaf[:4] for leaf in self.leaves), *waiting, strict=True))
         members = np.concatenate([leaf[4] for leaf in self.leaves]) if self.leaves else np.empty(0, np.intp)
-        parent, depth, side, first = (np.concatenate(p) for p in zip(*self.cuts, strict=True)) if self.cuts else (np.empty(0, np.intp),) * 4
-        place = _preorder(self.nodes, parent, depth, first)
-        cuts = np.zeros(self.nodes, np.uint8)
-        cuts[place[parent]] = side + 1
+        cuts, place = _in_preorder(self.nodes, self.cuts)
         order = np.argsort(place[number])
         starts = np.concatenate([[0], np.cumsum(size)])[:-1]
         offsets = np.concatenate([[0], np.cumsum(size[order])]).astype(np.int64)
         gather = np.repeat(starts[order] - offsets[:-1], size[order]) + np.arange(offsets[-1])
         return Tree(self.lower, self.upper, cuts, tag[order], bound[order], offsets, members[gather].astype(np.int32))
+
+
+def _in_preorder(nodes: int, parts: Sequence[tuple[Indices, Indices, Indices, Indices]]) -> tuple[Cuts, Indices]:
+    """The cuts in preorder, and the place of every node there."""
+    parent, depth, side, first = (np.concatenate(p) for p in zip(*parts, strict=True)) if parts else (np.empty(0, np.intp),) * 4
+    place = _preorder(nodes, parent, depth, first)
+    cuts = np.zeros(nodes, np.uint8)
+    cuts[place[parent]] = side + 1
+    return cuts, place
 
 
 def _preorder(nodes: int, parent: Indices, depth: Indices, first: Indices) -> Indices:
