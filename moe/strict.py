@@ -1,8 +1,8 @@
 """Files that can be read in one way only: JSON, TOML and safetensors, refused where two readers could see different things in them.
 
-A reader that takes the first of two equal keys, or the last, or does not look at bytes that nothing points to, sees another document than the
-next one; then a hash binds bytes, but not what they say. So equal keys, unknown fields, bytes before or behind, numbers that are not finite,
-and tensors that overlap or leave gaps are errors here, which name the file and the place.
+A reader that takes the first of two equal keys, or the last, or does not look at bytes that nothing points to, sees another document
+than the next one; then a hash binds bytes, but not what they say. So equal keys, unknown fields, bytes before or behind, numbers that
+are not finite, and tensors that overlap or leave gaps are errors here, which name the file and the place.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ MOST_DIMENSIONS = 8
 def parse_tensors(data: bytes, path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
     """The arrays of a safetensors file by name, and its metadata.
 
-    Raises `FolderError` unless the header is one JSON object without equal keys, every tensor has a dtype, a shape and offsets that fit each
-    other, and the tensors fill the rest of the file without gap or overlap.
+    Raises `FolderError` unless the header is one JSON object without equal keys, every tensor has a dtype, a shape and offsets that fit
+    each other, and the tensors fill the rest of the file without gap or overlap.
     """
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= size <= min(LONGEST_HEADER, len(data) - 8):
