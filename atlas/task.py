@@ -40,8 +40,7 @@ class ExpressionTarget:
 
     def local(self, index: int, chart: Chart) -> ExpressionMap:
         """F_i = f∘φ_i⁻¹ for parametrising chart number `index`."""
-        into = dict(zip(self.function.variables, chart.inverse.expressions, strict=True))
-        return ExpressionMap(chart.inverse.variables, tuple(e.xreplace(into) for e in self.function.expressions))
+        return self.function.after(chart.inverse)
 
     def evaluate(self, points: Points) -> Array:
         """f at points of M, (N, outputs)."""

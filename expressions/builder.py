@@ -12,10 +12,9 @@ from typing import Any
 import lark
 import sympy
 from lark.visitors import Transformer_NonRecursive
-from sympy.functions.elementary.piecewise import ExprCondPair
-from sympy.logic.boolalg import BooleanTrue
 
-from .grammar import COMPARISONS, CONNECTIVES, CONSTANTS, FUNCTIONS, HEADS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT
+from .grammar import COMPARISONS, CONNECTIVES, CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT
+from .survey import STRUCTURE, bits
 
 CANCELLATION = 1e-13
 """A sum of irrational constants smaller than this, relative to its largest term, may be 0 in disguise."""
@@ -51,11 +50,6 @@ def excerpt(text: str, *, tail: bool = False, length: int = 30) -> str:
     if len(text) <= length:
         return text
     return "…" + text[-length:] if tail else text[:length] + "…"
-
-
-def bits(number: Fraction) -> int:
-    """Bits of the longer of numerator and denominator."""
-    return max(number.numerator.bit_length(), number.denominator.bit_length())
 
 
 class Builder(Transformer_NonRecursive):
@@ -206,7 +200,7 @@ class Builder(Transformer_NonRecursive):
         values = [argument.value for argument in arguments]
         if not _known(values):
             expression = function.build(*(argument.expression for argument in arguments))
-            if any(type(atom) not in _STRUCTURE for atom in expression.atoms(sympy.Function)):
+            if any(type(atom) not in STRUCTURE for atom in expression.atoms(sympy.Function)):
                 # sympy's rewriting left the grammar, as atan2(0, x) would with a Heaviside function.
                 expression = function.build(*(argument.expression for argument in arguments), evaluate=False)
             return self._settled(expression, start, end, None, 1, depth)
@@ -335,49 +329,3 @@ def suggestion(name: str, accepted: Iterable[str]) -> str:
     """`"did you mean 'x'? "` if an accepted name is near, else the empty text."""
     near = difflib.get_close_matches(name, list(accepted), n=1)
     return f"did you mean {near[0]!r}? " if near else ""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a sympy tree is made of: its size, and what in it is not of the grammar ("" if nothing is)."""
-
-    nodes: int
-    depth: int
-    problem: str
-
-
-_STRUCTURE = (
-    *(sympy.Add, sympy.Mul, sympy.Pow, sympy.Symbol, type(sympy.pi), type(sympy.E)),
-    *(sympy.Piecewise, ExprCondPair, sympy.And, sympy.Or, BooleanTrue),
-    *(relation for relation, _ in COMPARISONS.values()),
-    *HEADS,
-)
-
-
-def survey(expression: sympy.Basic) -> Survey:
-    """Walks the tree; stops at the first part that no text of the grammar can say."""
-    nodes, deepest = 0, 0
-    pending: list[tuple[sympy.Basic, int]] = [(expression, 1)]
-    while pending:
-        part, depth = pending.pop()
-        nodes, deepest = nodes + 1, max(deepest, depth)
-        if problem := _outside(part):
-            return Survey(nodes, deepest, problem)
-        pending.extend((argument, depth + 1) for argument in part.args if not isinstance(part, sympy.Rational))
-    return Survey(nodes, deepest, "")
-
-
-def _outside(part: sympy.Basic) -> str:
-    """Why this node is not of the grammar, or ""."""
-    if isinstance(part, sympy.Float):
-        value = float(part)
-        return "" if math.isfinite(value) and sympy.Float(value) == part else f"contains {part}, which is no float64"
-    if isinstance(part, sympy.Rational):
-        return "" if bits(Fraction(int(part.p), int(part.q))) <= MAX_BITS else f"contains an integer of more than {MAX_BITS} bits"
-    if isinstance(part, sympy.Pow) and part.exp.is_number and abs(float(part.exp)) > MAX_EXPONENT:
-        return f"contains an exponent of more than {MAX_EXPONENT}"
-    if part is sympy.I:
-        return "is not real"
-    if part in (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
-        return "is not finite"
-    return "" if type(part) in _STRUCTURE else f"contains {type(part).__name__}, which the expression language has not"

@@ -1,8 +1,12 @@
-"""`ExpressionMap`: a vector-valued function given by sympy expressions, evaluated on batches of float64 points."""
+"""`ExpressionMap`: a vector-valued function given by expressions, evaluated on batches of float64 points.
+
+An expression is there twice: as the tree of what was written, which says what the function is and where it is defined, and as what
+sympy made of it, which is evaluated, differentiated and composed. Whoever makes a map of others keeps both: `renamed`, `after`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +18,8 @@ from sympy.printing.numpy import NumPyPrinter
 
 from ..errors import InvalidArgument
 from .box import Array
+from .from_sympy import tree_of
+from .tree import Name, Node, free_names, substitute
 
 
 class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
@@ -37,7 +43,15 @@ class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
         return self._fold("minimum", expression.args)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Formula:
+    """What a text says: its tree, and what sympy made of it."""
+
+    expression: sympy.Expr
+    tree: Node
+
+
+@dataclass(frozen=True, eq=False, init=False)
 class ExpressionMap:
     """The map R^a → R^b, point ↦ (e_1(point), …, e_b(point)).
 
@@ -47,11 +61,49 @@ class ExpressionMap:
 
     variables: tuple[sympy.Symbol, ...]
     expressions: tuple[sympy.Expr, ...]
+    written: tuple[Node, ...] | None
+    """The trees of the texts that the expressions were read from; None if they were never text."""
 
-    def __post_init__(self) -> None:
-        unknown = set().union(*(e.free_symbols for e in self.expressions)) - set(self.variables)
-        if unknown:
-            raise InvalidArgument(f"expressions use {sorted(map(str, unknown))}, but only {[str(v) for v in self.variables]} are declared")
+    def __init__(self, variables: Sequence[sympy.Symbol], expressions: Sequence[sympy.Expr], trees: Sequence[Node] | None = None) -> None:
+        """`trees` are the components as they were written, if they were. Raises `InvalidArgument` for names that are no variables."""
+        object.__setattr__(self, "variables", tuple(variables))
+        object.__setattr__(self, "expressions", tuple(expressions))
+        object.__setattr__(self, "written", None if trees is None else tuple(trees))
+        used = {str(symbol) for symbol in set().union(*(e.free_symbols for e in self.expressions)) - set(self.variables)}
+        if self.written is not None:
+            if len(self.written) != len(self.expressions):
+                raise InvalidArgument(f"there are {len(self.written)} trees for {len(self.expressions)} expressions; give one for each")
+            used |= free_names(*self.written) - set(map(str, self.variables))
+        if used:
+            raise InvalidArgument(f"expressions use {sorted(used)}, but only {[str(v) for v in self.variables]} are declared")
+
+    @classmethod
+    def of(cls, variables: Iterable[sympy.Symbol], formulas: Sequence[Formula]) -> ExpressionMap:
+        """The map whose components are these."""
+        return cls(tuple(variables), [f.expression for f in formulas], [f.tree for f in formulas])
+
+    @cached_property
+    def trees(self) -> tuple[Node, ...]:
+        """The b components as trees: as written, or as the text would be that says the sympy expressions."""
+        return tuple(map(tree_of, self.expressions)) if self.written is None else self.written
+
+    def same(self, other: ExpressionMap) -> bool:
+        """Whether the other map is the same function, written in the same way in the same variables."""
+        return self is other or (self.variables, self.expressions, self.trees) == (other.variables, other.expressions, other.trees)
+
+    def renamed(self, variables: Sequence[sympy.Symbol]) -> ExpressionMap:
+        """The same function of other variables, as many as there are."""
+        into = dict(zip(self.variables, variables, strict=True))
+        trees = None
+        if self.written is not None:
+            trees = substitute(self.written, {str(old): Name(str(new)) for old, new in into.items()})
+        return ExpressionMap(variables, tuple(e.xreplace(into) for e in self.expressions), trees)
+
+    def after(self, inner: ExpressionMap) -> ExpressionMap:
+        """The composition point ↦ self(inner(point)), defined where `inner` is, and self at its values: sympy may cancel, trees do not."""
+        into = dict(zip(self.variables, inner.expressions, strict=True))
+        trees = substitute(self.trees, dict(zip(map(str, self.variables), inner.trees, strict=True)))
+        return ExpressionMap(inner.variables, tuple(e.xreplace(into) for e in self.expressions), trees)
 
     @property
     def inputs(self) -> int:

@@ -1,6 +1,7 @@
-"""Text to sympy and back, by a grammar of our own: `parse_expression`, `parse_number`, `format_expression`, `caret`.
+"""Text to trees and sympy, by a grammar of our own: `read_expression`, `parse_expression`, `parse_number`, `caret`.
 
-No text of a user is ever evaluated as code. And since sympy evaluates what it is given at once (9**9**9**9 would not
+A text becomes a tree in which nothing is rewritten (`tree.py`, which says what it means) and the sympy expression that constructions
+work with. No text of a user is ever evaluated as code. And since sympy evaluates what it is given at once (9**9**9**9 would not
 return), every node is bounded before it is built: the value of each constant part is tracked in exact fractions or in
 floats, and so is the degree of nested powers. What `parse_expression` accepts, `format_expression` writes, within the
 same limits, as a text that parses to the same expression.
@@ -17,14 +18,30 @@ import lark
 import sympy
 
 from ..errors import Finding, Severity, SpecError
-from .builder import Builder, Refused, excerpt, survey
+from .builder import Builder, Refused, excerpt
 from .grammar import FUNCTIONS, GRAMMAR, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
-from .text import format_expression
+from .maps import Formula
+from .survey import survey
+from .syntax import Syntax
+from .text import format_expression, text_of
+from .tree import Node, depth
 
-__all__ = ["caret", "format_expression", "parse_expression", "parse_number", "real_symbols", "wrong_name"]
+__all__ = [
+    "Formula",
+    "caret",
+    "format_expression",
+    "parse_expression",
+    "parse_number",
+    "read_expression",
+    "real_symbols",
+    "wrong_name",
+]
 
 MAX_REWRITES = 4
 """sympy's automatic simplification may need more than one pass until text and expression agree."""
+
+MAX_LEVELS = 4 * MAX_DEPTH
+"""Levels of the tree: signs, quotients and sums are levels of their own there."""
 
 LANGUAGE = "an expression is made of numbers, declared names, + - * / **, parentheses and functions such as sin(x)"
 
@@ -42,7 +59,12 @@ def wrong_name(name: object) -> str | None:
 
 
 def parse_expression(text: str, names: Sequence[str] | Mapping[str, sympy.Symbol], where: str = "expression") -> sympy.Expr:
-    """The sympy expression that `text` says, over the declared names only; all symbols are real.
+    """What sympy makes of a text; it may be defined where the text is not. See `read_expression`."""
+    return read_expression(text, names, where).expression
+
+
+def read_expression(text: str, names: Sequence[str] | Mapping[str, sympy.Symbol], where: str = "expression") -> Formula:
+    """What `text` says, over the declared names only; all symbols are real.
 
     `where` names the field in messages. Decimal numbers are float64; integers and fractions of integers are exact.
     Raises `SpecError` with a finding for the first syntax error, or for every name that is not declared; each finding
@@ -51,11 +73,22 @@ def parse_expression(text: str, names: Sequence[str] | Mapping[str, sympy.Symbol
     symbols = dict(names) if isinstance(names, Mapping) else real_symbols(names)
     text = _one_line(text, where)
     try:
-        return _stable(_read(text, symbols, where), symbols, where)
+        expression = _stable(_read(text, symbols, where), symbols, where)
+        return Formula(expression, _tree(text, symbols))
     except Refused as refused:
         _fail(where, text, refused)
     except RecursionError:
         _fail(where, text, Refused(1, "is nested too deeply", "split it into simpler parts"))
+
+
+def _tree(text: str, symbols: dict[str, sympy.Symbol]) -> Node:
+    """The tree of a text that can be read, within the limits of what is written back."""
+    tree: Node = Syntax(symbols).transform(_parse(text))
+    if depth(tree) > MAX_LEVELS:
+        raise Refused(1, f"has {depth(tree)} levels of signs, sums and products", f"the limit is {MAX_LEVELS}: split it into simpler parts")
+    if len(text_of(tree)) > MAX_LENGTH:
+        raise Refused(1, f"is longer than {MAX_LENGTH} characters when written out", "split it into simpler parts")
+    return tree
 
 
 def _stable(expression: sympy.Expr, symbols: dict[str, sympy.Symbol], where: str) -> sympy.Expr:
@@ -74,11 +107,18 @@ def _stable(expression: sympy.Expr, symbols: dict[str, sympy.Symbol], where: str
 
 def _read(text: str, symbols: dict[str, sympy.Symbol], where: str) -> sympy.Expr:
     """One pass from text to sympy, within all limits."""
-    builder = Builder(text, symbols)
-    node = builder.transform(_parse(text))
+    builder, parsed = Builder(text, symbols), _parse(text)
+    try:
+        node = builder.transform(parsed)
+        if not builder.refused:
+            _check_result(node.expression)
+    except (Refused, RecursionError):
+        raise
+    except Exception as failure:  # sympy's rewriting may stumble over parts that are real nowhere, such as atanh(pi)
+        problem = f"holds a part that sympy cannot work with ({type(failure).__name__})"
+        raise Refused(1, problem, "look for a part that is no real number, and write it differently") from failure
     if builder.refused:
         raise SpecError([_finding(where, text, refused) for refused in builder.refused])
-    _check_result(node.expression)
     return node.expression
 
 

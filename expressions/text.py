@@ -1,15 +1,42 @@
-"""From sympy back to text: `format_expression`."""
+"""From trees, and so from sympy, back to text: `text_of` and `format_expression`."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
 
 import sympy
 
 from ..errors import InvalidArgument
-from .builder import survey
-from .grammar import HEADS
+from .from_sympy import tree_of
+from .grammar import MAX_LENGTH
+from .survey import survey
+from .tree import (
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Sum,
+    Truth,
+    postorder,
+)
 
 _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(5)
 """How tightly a text holds together, loosest first."""
+
+_LONGEST = 4 * MAX_LENGTH
+"""A text longer than this is cut: no reader takes it, and a tree that shares its parts may have one of any length."""
+
+Texts = Mapping[Node, tuple[str, int]]
 
 
 def format_expression(expression: sympy.Expr) -> str:
@@ -21,85 +48,57 @@ def format_expression(expression: sympy.Expr) -> str:
     problem = survey(expression).problem
     if problem:
         raise InvalidArgument(f"this expression {problem}, so it cannot be written in a spec: {str(expression)[:200]}")
-    return _write(expression, _SUM)
+    return text_of(tree_of(expression))
 
 
-def _write(part: sympy.Basic, tightness: int) -> str:
-    """The text of a part, in parentheses if it would fall apart where `tightness` is needed."""
-    text, own = _text(part)
-    return text if own >= tightness else f"({text})"
+def text_of(tree: Node) -> str:
+    """The tree as a text: the one that it was read from, but for spaces, needless parentheses and the way numbers are written.
+
+    Reading it gives the same tree. Of conditions too.
+    """
+    known: dict[Node, tuple[str, int]] = {}
+    for node in postorder(tree):
+        text, tightness = _text(node, known)
+        known[node] = (text if len(text) <= _LONGEST else text[:_LONGEST] + "…"), tightness
+    return known[tree][0]
 
 
-def _text(part: sympy.Basic) -> tuple[str, int]:
-    match part:
-        case sympy.Float():
-            return repr(float(part)), _SIGN if part < 0 else _ATOM
-        case sympy.Integer():
-            return str(part.p), _SIGN if part < 0 else _ATOM
-        case sympy.Rational():
-            return f"{part.p}/{part.q}", _PRODUCT
-        case sympy.Symbol():
-            return part.name, _ATOM
-        case sympy.Add():
-            return _sum(part), _SUM
-        case sympy.Mul():
-            return _product(part), _PRODUCT
-        case sympy.Pow():
-            return _power(part)
-        case sympy.Piecewise():
-            return f"Piecewise({', '.join(f'({_write(value, _SUM)}, {_condition(condition)})' for value, condition in part.args)})", _ATOM
-    if part is sympy.pi or part is sympy.E:
-        return str(part), _ATOM
-    return f"{HEADS[type(part)]}({', '.join(_write(argument, _SUM) for argument in part.args)})", _ATOM
+def _text(node: Node, known: Texts) -> tuple[str, int]:
+    """The text of a node and how tightly it holds together, given those of its parts."""
 
+    def write(part: Node, tightness: int) -> str:
+        text, own = known[part]
+        return text if own >= tightness else f"({text})"
 
-def _sum(part: sympy.Add) -> str:
-    numbers = [term for term in part.args if term.is_Number]
-    text = ""
-    for term in [term for term in part.args if not term.is_Number] + numbers:  # x - 1 rather than -1 + x
-        written = _write(term, _PRODUCT)
-        text += written if not text else f" - {written[1:]}" if written.startswith("-") else f" + {written}"
-    return text
-
-
-def _product(part: sympy.Mul) -> str:
-    above, below, sign = [], [], ""
-    for factor in part.args:
-        base, exponent = factor.as_base_exp() if factor.is_Pow else (factor, sympy.S.One)
-        if factor is sympy.S.NegativeOne:
-            sign = "-"
-        elif isinstance(factor, sympy.Rational) and not isinstance(factor, sympy.Integer):
-            sign = "-" if factor.p < 0 else ""
-            if abs(factor.p) != 1:
-                above.append(str(abs(factor.p)))
-            below.append(str(factor.q))
-        elif factor.is_Pow and isinstance(exponent, sympy.Rational) and exponent < 0 and not base.is_Number:
-            below.append(_write(sympy.Pow(base, -exponent, evaluate=False) if exponent != -1 else base, _POWER))
-        else:
-            above.append(_write(factor, _SIGN if not above else _POWER))
-    return sign + "*".join(above or ["1"]) + "".join(f"/{factor}" for factor in below)
-
-
-def _power(part: sympy.Pow) -> tuple[str, int]:
-    base, exponent = part.args
-    if exponent == sympy.Rational(1, 2):
-        return f"sqrt({_write(base, _SUM)})", _ATOM
-    if exponent is sympy.S.NegativeOne:
-        return f"1/{_write(base, _POWER)}", _PRODUCT
-    return f"{_write(base, _ATOM)}**{_write(exponent, _POWER)}", _POWER
-
-
-def _condition(part: sympy.Basic) -> str:
-    match part:
-        case sympy.And():
-            return " and ".join(_joined(argument) for argument in part.args)
-        case sympy.Or():
-            return " or ".join(_joined(argument) for argument in part.args)
-        case sympy.core.relational.Relational():
-            return f"{_write(part.lhs, _SUM)} {part.rel_op} {_write(part.rhs, _SUM)}"
-    return "True"
-
-
-def _joined(part: sympy.Basic) -> str:
-    text = _condition(part)
-    return text if isinstance(part, sympy.core.relational.Relational) else f"({text})"
+    match node:
+        case Number(value):
+            text = repr(value) if isinstance(value, float) else str(value)
+            return text, _PRODUCT if isinstance(value, Fraction) and value.denominator > 1 else _SIGN if value < 0 else _ATOM
+        case Constant(name) | Name(name):
+            return name, _ATOM
+        case Sum(terms):
+            text = write(terms[0], _PRODUCT)
+            for term in terms[1:]:
+                text += f" - {write(term.part, _PRODUCT)}" if isinstance(term, Negative) else f" + {write(term, _PRODUCT)}"
+            return text, _SUM
+        case Negative(part):
+            return f"-{write(part, _PRODUCT)}", _PRODUCT if known[part][1] == _PRODUCT else _SIGN
+        case Product(factors):
+            rest = (f"/{write(f.part, _POWER)}" if isinstance(f, Reciprocal) else f"*{write(f, _POWER)}" for f in factors[1:])
+            return write(factors[0], _POWER) + "".join(rest), _PRODUCT
+        case Reciprocal(part):
+            return f"1/{write(part, _POWER)}", _PRODUCT
+        case Power(base, exponent):
+            return f"{write(base, _ATOM)}**{write(exponent, _POWER)}", _POWER
+        case Call(function, arguments):
+            return f"{function}({', '.join(known[a][0] for a in arguments)})", _ATOM
+        case Piecewise(cases):
+            return f"Piecewise({', '.join(f'({known[value][0]}, {known[condition][0]})' for value, condition in cases)})", _ATOM
+        case Comparison(relation, left, right):
+            return f"{known[left][0]} {relation} {known[right][0]}", _ATOM
+        case And(conditions) | Or(conditions):
+            word = " and " if isinstance(node, And) else " or "
+            return word.join(write(c, _ATOM) for c in conditions), _SUM
+        case Truth(holds):
+            return str(holds), _SUM
+    raise InvalidArgument(f"a {type(node).__name__} is no part of an expression")

@@ -104,13 +104,13 @@ def _block(block: Block, samples: int, share: int, seed: int, seen: dict[Any, li
     key: Any
     if block.tiling is None:
         functions = block.subtasks[:1] if block.uniform else [block.local(i) for i in range(len(block))]
-        key = (id(block.domain), tuple((f.variables, f.expressions) for f in functions), block.uniform)
+        key = (id(block.domain), tuple((f.variables, f.expressions, f.trees) for f in functions), block.uniform)
         return once(key, lambda: check_manifold(block.task, samples, seed))
     found = []
     places = real_symbols(f"z{i + 1}" for i in range(len(block.reads)))
     for piece, function in zip(block.tiling.pieces, block.subtasks, strict=True):
-        into = dict(zip(function.variables, places.values(), strict=True))
-        key = (piece.box, tuple(e.xreplace(into) for e in function.expressions))
+        alike = function.renamed(tuple(places.values()))
+        key = (piece.box, alike.expressions, alike.trees)
         about = once(key, lambda box=piece.box, f=function: _piece(box, f, share, seed))  # type: ignore[misc]
         found += [dataclasses.replace(f, where=f'piece "{piece.name}": {f.where}') for f in about]
     if not found:

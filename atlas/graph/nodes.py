@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import parse_expression, real_symbols
+from ...expressions.parse import read_expression, real_symbols
 from ..atlas import Atlas
 from ..chart import Chart
 from ..domain import first_valid
@@ -42,7 +42,7 @@ def expression_map(reads: Sequence[str], texts: Texts, where: str = "expression"
     """The map that one or several expressions in the names `reads` describe. Raises `SpecError` like `parse_expression`."""
     symbols = real_symbols(reads)
     listed = [texts] if isinstance(texts, str) else texts
-    return ExpressionMap(tuple(symbols.values()), tuple(parse_expression(text, symbols, where) for text in listed))
+    return ExpressionMap.of(symbols.values(), [read_expression(text, symbols, where) for text in listed])
 
 
 def before_embedding(atlas: Atlas) -> Atlas:
@@ -191,7 +191,7 @@ class Block:
         if not self.subtasks:
             return False
         first = self.subtasks[0]
-        same = all(f is first or (f.variables, f.expressions) == (first.variables, first.expressions) for f in self.subtasks[1:])
+        same = all(map(first.same, self.subtasks[1:]))
         return same and not self.is_intrinsic(0)
 
     def is_intrinsic(self, piece: int) -> bool:
@@ -256,9 +256,7 @@ class Block:
             raise InvalidArgument(f'block "{self.name}" is cut into pieces: it is no task on an atlas')
         if self.uniform:
             variables = real_symbols(self.atlas.coordinates)
-            renamed = dict(zip(self.subtasks[0].variables, variables.values(), strict=True))
-            expressions = tuple(e.xreplace(renamed) for e in self.subtasks[0].expressions)
-            return ManifoldTask(self.name, self.atlas, ExpressionTarget(ExpressionMap(tuple(variables.values()), expressions)))
+            return ManifoldTask(self.name, self.atlas, ExpressionTarget(self.subtasks[0].renamed(tuple(variables.values()))))
         return ManifoldTask(self.name, self.atlas, ChartTarget(tuple(self.local(i) for i in range(len(self)))))
 
 

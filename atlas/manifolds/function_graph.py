@@ -10,7 +10,9 @@ import sympy
 
 from ...errors import InvalidArgument
 from ...expressions.box import Box
-from ...expressions.maps import ExpressionMap
+from ...expressions.from_sympy import tree_of
+from ...expressions.maps import ExpressionMap, Formula
+from ...expressions.tree import Name
 from .. import arguments
 from ..atlas import Atlas
 from ..chart import Chart
@@ -32,9 +34,9 @@ def graph(expression: Any = None, dimension: Any = 2, domain: Any = None, charts
     if expression is None:
         raise InvalidArgument(f'the graph of a function needs an expression in {", ".join(map(str, u))}, e.g. expression = "u1**2"')
     listed = list(expression) if isinstance(expression, Sequence) and not isinstance(expression, str) else [expression]
-    g = tuple(_expression(e, u) for e in listed)
+    g = [_formula(e, u) for e in listed]
     x = ambient_symbols(d + len(g))
-    inverse, forward = ExpressionMap(u, (*u, *g)), ExpressionMap(x, x[:d])
+    inverse, forward = ExpressionMap.of(u, [*(Formula(v, Name(str(v))) for v in u), *g]), ExpressionMap(x, x[:d])
     found = []
     for name, bounds, boundary in sub_boxes(sides, charts):
         box = Box(*bounds)
@@ -47,12 +49,12 @@ def graph(expression: Any = None, dimension: Any = 2, domain: Any = None, charts
     return Atlas(tuple(map(str, x)), tuple(found))
 
 
-def _expression(given: Any, u: tuple[sympy.Symbol, ...]) -> sympy.Expr:
+def _formula(given: Any, u: tuple[sympy.Symbol, ...]) -> Formula:
     """One component of g over the symbols u, from text or from a sympy expression in symbols of the same names."""
     if isinstance(given, str):
-        from ...expressions.parse import parse_expression
+        from ...expressions.parse import read_expression
 
-        given = parse_expression(given, [str(v) for v in u])
+        return read_expression(given, [str(v) for v in u])
     if isinstance(given, bool) or not isinstance(given, sympy.Expr | int | float):
         raise InvalidArgument(f"expression must be a sympy expression or its text, got {given!r}")
     if isinstance(given, int | float):
@@ -61,4 +63,5 @@ def _expression(given: Any, u: tuple[sympy.Symbol, ...]) -> sympy.Expr:
     unknown = [s for s in given.free_symbols if str(s) not in by_name]
     if unknown:
         raise arguments.unknown("name in the expression:", str(unknown[0]), by_name)
-    return given.xreplace({s: by_name[str(s)] for s in given.free_symbols})
+    expression = given.xreplace({s: by_name[str(s)] for s in given.free_symbols})
+    return Formula(expression, tree_of(expression))

@@ -11,6 +11,7 @@ from scipy.linalg import block_diag
 from ...errors import InvalidArgument
 from ...expressions.box import Box
 from ...expressions.maps import ExpressionMap
+from ...expressions.parts import cut_off, joined, multiplied
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
 from ..chart import Chart
@@ -49,14 +50,14 @@ def _pair(p: Chart, q: Chart) -> Chart:
     u_p, u_q, x_p, x_q = u[: p.dimension], u[p.dimension :], x[: p.inverse.outputs], x[p.inverse.outputs :]
     forward = None
     if p.forward is not None and q.forward is not None:
-        forward = ExpressionMap(x, _renamed(p.forward, x_p) + _renamed(q.forward, x_q))
+        forward = joined(x, p.forward.renamed(x_p), q.forward.renamed(x_q))
     region = None
     if p.region is not None or q.region is not None:
-        region = ExpressionMap(u, (_depth(p, u_p) * _depth(q, u_q),))
+        region = multiplied(u, _depth(p, u_p), _depth(q, u_q))
     return Chart(
         name,
         Box(p.domain.lower + q.domain.lower, p.domain.upper + q.domain.upper),
-        ExpressionMap(u, _renamed(p.inverse, u_p) + _renamed(q.inverse, u_q)),
+        joined(u, p.inverse.renamed(u_p), q.inverse.renamed(u_q)),
         forward,
         p.boundary + q.boundary,
         region,
@@ -65,20 +66,14 @@ def _pair(p: Chart, q: Chart) -> Chart:
     )
 
 
-def _renamed(function: ExpressionMap, symbols: Symbols) -> tuple[sympy.Expr, ...]:
-    """The components of a map in other variables."""
-    names = dict(zip(function.variables, symbols, strict=True))
-    return tuple(e.xreplace(names) for e in function.expressions)
-
-
-def _depth(chart: Chart, u: Symbols) -> sympy.Expr:
+def _depth(chart: Chart, u: Symbols) -> ExpressionMap:
     """The depth of u in the chart as `PartitionOfUnity` defines it, cut off at 0: positive exactly inside.
 
     Cutting off matters in a product: two negative factors must not make a positive one.
     """
     if chart.region is not None:
         middle = float(chart.region(chart.domain.center)[0])
-        return sympy.Max(_renamed(chart.region, u)[0] / middle, 0)
+        return cut_off(chart.region.renamed(u), middle)
     depth = sympy.Integer(1)
     for v, low, high, (lower, upper) in zip(u, chart.domain.lower, chart.domain.upper, chart.boundary, strict=True):
         if lower and upper:
@@ -87,7 +82,7 @@ def _depth(chart: Chart, u: Symbols) -> sympy.Expr:
         if lower or upper:
             t = (t + 1) / 2 if lower else (t - 1) / 2
         depth *= sympy.Max(1 - t**2, 0)
-    return depth
+    return ExpressionMap(u, (depth,))
 
 
 def _given(name: str, which: str, p: Chart, q: Chart, u: Sequence[Symbols], x: Sequence[Symbols]) -> ExpressionMap | None:
@@ -101,4 +96,4 @@ def _given(name: str, which: str, p: Chart, q: Chart, u: Sequence[Symbols], x: S
     if intrinsic[0] != intrinsic[1]:
         raise InvalidArgument(f"chart \"{name}\": one factor's {which} is in intrinsic, the other's in ambient coordinates; use one kind")
     everything, first, second = u if intrinsic[0] else x
-    return ExpressionMap(everything, (_renamed(one, first)[0] * _renamed(other, second)[0],))
+    return multiplied(everything, one.renamed(first), other.renamed(second))

@@ -8,6 +8,7 @@ from typing import Any
 from ...expressions.box import Box
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
+from ...expressions.tree import free_names
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
 from ..chart import Chart
@@ -85,7 +86,7 @@ def _subtasks(fields: Fields, draft: Draft, domain: Atlas | Tiling, symbols: Sym
             fields.error(label, "has an expression and charts with one", "give one for all of the block, or one for every chart")
             return None
         read = fields.components(table["expression"], f"{label}: expression", symbols)
-        return None if read is None else (ExpressionMap(tuple(symbols.values()), read),) * len(domain)
+        return None if read is None else (ExpressionMap.of(symbols.values(), read),) * len(domain)
     if tables is None:
         fields.error(label, "the key 'expression' is missing", "add it, or [[block.chart]] tables with one each")
         return None
@@ -133,12 +134,12 @@ def _chart_subtask(fields: Fields, label: str, table: Table, atlas: Atlas, i: in
     read = fields.components(table["expression"], f"{here}: expression", {**symbols, **intrinsic})
     if read is None:
         return None
-    used = set().union(*(component.free_symbols for component in read))
-    if used & set(intrinsic.values()) and used & set(symbols.values()):
+    used = free_names(*(component.tree for component in read))
+    if used & set(intrinsic) and used & set(symbols):
         fields.error(f"{here}: expression", "mixes intrinsic names and names that the block reads", "write it in one kind of coordinates")
         return None
-    variables = intrinsic if used & set(intrinsic.values()) else symbols
-    return ExpressionMap(tuple(variables.values()), read)
+    variables = intrinsic if used & set(intrinsic) else symbols
+    return ExpressionMap.of(variables.values(), read)
 
 
 def _pieces(reader: Reader, draft: Draft, symbols: Symbols, options: Mapping[str, str]) -> Block | None:
@@ -167,7 +168,7 @@ def _pieces(reader: Reader, draft: Draft, symbols: Symbols, options: Mapping[str
         read = fields.components(table["expression"], f"{here}: expression", symbols) if "expression" in table else None
         if name is not None and box is not None and closed is not None and read is not None:
             pieces.append(BoxPiece(name, box, closed))
-            subtasks.append(ExpressionMap(tuple(symbols.values()), read))
+            subtasks.append(ExpressionMap.of(symbols.values(), read))
     if len(fields.findings) > before or draft.name is None:
         return None
     return Block(draft.name, draft.reads, Tiling(tuple(pieces)), tuple(subtasks), draft.components, options=options)

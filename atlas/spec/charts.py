@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import sympy
-
 from ...errors import AtlasMoEError
 from ...expressions.box import Box
-from ...expressions.maps import ExpressionMap
+from ...expressions.maps import ExpressionMap, Formula
 from ...expressions.parse import real_symbols, wrong_name
+from ...expressions.tree import free_names
 from ..arguments import MAX_CHARTS, MAX_DIMENSION
 from ..atlas import Atlas
 from ..chart import Chart
@@ -25,7 +24,7 @@ MANIFOLD_KEYS = ("ambient", "intrinsic", "partition", "partition_power", "embed"
 CHART_KEYS = ("name", "domain", "inverse", "forward", "boundary", "region", "bump", "partition", "target")
 
 
-Components = tuple[sympy.Expr, ...]
+Components = tuple[Formula, ...]
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ def _map(fields: Fields, table: Mapping[str, Any], label: str, key: str, symbols
         return None
     value = [table[key]] if outputs == 1 and isinstance(table[key], str) else table[key]
     read = fields.expressions(value, f"{label}: {key}", symbols, outputs)
-    return None if read is None else ExpressionMap(tuple(symbols.values()), read)
+    return None if read is None else ExpressionMap.of(symbols.values(), read)
 
 
 def _scalar(fields: Fields, table: Mapping[str, Any], label: str, key: str, u: Symbols, y: Symbols) -> ExpressionMap | None:
@@ -202,9 +201,8 @@ def _scalar(fields: Fields, table: Mapping[str, Any], label: str, key: str, u: S
     read = fields.expression(table[key], where, {**u, **y})
     if read is None:
         return None
-    used = read.free_symbols
-    if used & set(u.values()) and used & set(y.values()):
+    used = free_names(read.tree)
+    if used & set(u) and used & set(y):
         fields.error(where, "mixes ambient and intrinsic names", "write it in one kind of coordinates")
         return None
-    symbols = y if used & set(y.values()) else u
-    return ExpressionMap(tuple(symbols.values()), (read,))
+    return ExpressionMap.of((y if used & set(y) else u).values(), (read,))

@@ -10,7 +10,8 @@ import sympy
 
 from ...errors import AtlasMoEError, Finding, Severity, SpecError
 from ...expressions.builder import excerpt, suggestion
-from ...expressions.parse import parse_expression, parse_number
+from ...expressions.maps import Formula
+from ...expressions.parse import parse_number, read_expression
 
 Symbols = Mapping[str, sympy.Symbol]
 
@@ -82,17 +83,17 @@ class Fields:
             self.findings.extend(error.findings)
             return None
 
-    def expression(self, value: Any, where: str, symbols: Symbols) -> sympy.Expr | None:
+    def expression(self, value: Any, where: str, symbols: Symbols) -> Formula | None:
         """An expression as text, or a number."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             value = repr(value)
         try:
-            return parse_expression(value, symbols, where)
+            return read_expression(value, symbols, where)
         except SpecError as error:
             self.findings.extend(error.findings)
             return None
 
-    def expressions(self, value: Any, where: str, symbols: Symbols, length: int | None) -> tuple[sympy.Expr, ...] | None:
+    def expressions(self, value: Any, where: str, symbols: Symbols, length: int | None) -> tuple[Formula, ...] | None:
         """A list of expressions, all of them read even if one is wrong."""
         entries = self.sequence(value, where, length, "expressions")
         if entries is None:
@@ -101,9 +102,10 @@ class Fields:
             self.error(where, "is an empty list", "give at least one expression")
             return None
         read = [self.expression(entry, f"{where}[{k}]", symbols) for k, entry in enumerate(entries)]
-        return None if any(e is None for e in read) else tuple(read)
+        good = tuple(e for e in read if e is not None)
+        return good if len(good) == len(read) else None
 
-    def components(self, value: Any, where: str, symbols: Symbols) -> tuple[sympy.Expr, ...] | None:
+    def components(self, value: Any, where: str, symbols: Symbols) -> tuple[Formula, ...] | None:
         """One expression, or a list of them."""
         if isinstance(value, list | tuple):
             return self.expressions(value, where, symbols, None)

@@ -11,6 +11,7 @@ from ...errors import LintError
 from ...expressions.box import Box
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
+from ...expressions.tree import free_names
 from ..atlas import Atlas
 from ..graph.graph import TaskGraph
 from ..graph.nodes import Combine, Input, Node, component_names
@@ -141,12 +142,12 @@ def _combine(reader: Reader, draft: Draft, known: Sequence[str]) -> tuple[Draft,
     if read is None:
         return draft, None
     if "reads" not in table:
-        used = set().union(*(component.free_symbols for component in read))
-        symbols = {name: symbol for name, symbol in symbols.items() if symbol in used}
+        used = free_names(*(component.tree for component in read))
+        symbols = {name: symbol for name, symbol in symbols.items() if name in used}
         draft = dataclasses.replace(draft, reads=tuple(symbols))
     if draft.name is None or lost:
         return dataclasses.replace(draft, reads=tuple(name for name in draft.reads if name not in lost)), None
-    return draft, Combine(draft.name, draft.reads, ExpressionMap(tuple(symbols.values()), read), draft.components)
+    return draft, Combine(draft.name, draft.reads, ExpressionMap.of(symbols.values(), read), draft.components)
 
 
 def _check_arrays(reader: Reader, drafts: Sequence[Draft]) -> None:

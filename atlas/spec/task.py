@@ -183,7 +183,7 @@ def _read_target(fields: Fields, tables: Mapping[str, Any], written: Written, gi
         return None
     symbols = real_symbols(written.coordinates)
     read = fields.components(table["expression"], "target: expression", symbols)
-    return None if read is None else ExpressionTarget(ExpressionMap(tuple(symbols.values()), read))
+    return None if read is None else ExpressionTarget(ExpressionMap.of(symbols.values(), read))
 
 
 def _python_target(fields: Fields, given: PythonTarget | None, name: Any, table: Mapping[str, Any]) -> Target | None:
@@ -221,7 +221,7 @@ def _chart_targets(fields: Fields, tables: Mapping[str, Any], written: Written) 
     if fields.findings or written.atlas is None:
         return None
     parametrising = written.atlas.parametrising
-    return ChartTarget(tuple(ExpressionMap(c.inverse.variables, f) for c, f in zip(parametrising, read, strict=True)))
+    return ChartTarget(tuple(ExpressionMap.of(c.inverse.variables, f) for c, f in zip(parametrising, read, strict=True)))
 
 
 def _listed_targets(fields: Fields, value: Any, atlas: Atlas | None) -> Target | None:
@@ -236,7 +236,7 @@ def _listed_targets(fields: Fields, value: Any, atlas: Atlas | None) -> Target |
         u = {str(symbol): symbol for symbol in chart.inverse.variables}
         read = fields.components(entry, f"target: charts[{k}]", u)
         if read is not None:
-            functions.append(ExpressionMap(chart.inverse.variables, read))
+            functions.append(ExpressionMap.of(chart.inverse.variables, read))
     if len(functions) < len(entries):
         return None
     if len({f.outputs for f in functions}) > 1:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ...errors import AtlasMoEError, InvalidArgument, SpecError
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import format_expression, parse_expression, real_symbols, wrong_name
+from ...expressions.parse import format_expression, read_expression, real_symbols, wrong_name
+from ...expressions.text import text_of
 from ..atlas import Atlas
 from ..chart import Chart
 from ..manifolds import builtin
@@ -102,16 +103,20 @@ def _chart_table(chart: Chart, u: tuple[str, ...], y: tuple[str, ...]) -> dict[s
 
 
 def texts_of(function: ExpressionMap, names: tuple[str, ...], where: str) -> list[str]:
-    """The components as texts, with the variables under `names`; each is read back once, so that it can be read later."""
+    """The components as texts, with the variables under `names`; each is read back once, so that it can be read later.
+
+    What was read from text is written as it was, not as sympy rewrote it.
+    """
     if len(names) != function.inputs:
         raise InvalidArgument(f"{where}: is a function of {function.inputs} coordinates, not of {names}")
     symbols = real_symbols(names)
-    renamed = dict(zip(function.variables, symbols.values(), strict=True))
+    renamed = function.renamed(tuple(symbols.values()))
     texts = []
-    for expression in function.expressions:
+    for expression, tree in zip(renamed.expressions, renamed.written or (None,) * function.outputs, strict=True):
         try:
-            text = format_expression(expression.xreplace(renamed))
-            texts.append(format_expression(parse_expression(text, symbols, where)))
+            text = format_expression(expression) if tree is None else text_of(tree)
+            again = read_expression(text, symbols, where)
+            texts.append(format_expression(again.expression) if tree is None else text)
         except SpecError as error:
             raise InvalidArgument(f"{'; '.join(map(str, error.findings))}; such an expression cannot be saved") from None
         except InvalidArgument as error:
@@ -150,10 +155,7 @@ def _same_chart(a: Chart, b: Chart) -> bool:
     if (a.name, a.domain, a.boundary) != (b.name, b.domain, b.boundary):
         return False
     maps = zip(_maps(a), _maps(b), strict=True)
-    return all(
-        (p is None and q is None) or (p is not None and q is not None and (p.variables, p.expressions) == (q.variables, q.expressions))
-        for p, q in maps
-    )
+    return all((p is None and q is None) or (p is not None and q is not None and p.same(q)) for p, q in maps)
 
 
 def _maps(chart: Chart) -> tuple[ExpressionMap | None, ...]:

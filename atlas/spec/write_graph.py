@@ -108,12 +108,12 @@ def renamed(atlas: Atlas, names: tuple[str, ...]) -> Atlas:
     """
     if atlas.coordinates == names or (atlas.recipe is not None and atlas_tables(atlas)[1] is None):
         return atlas
-    into = dict(zip(real_symbols(atlas.coordinates).values(), real_symbols(names).values(), strict=True))
+    into = tuple(real_symbols(names).values())
 
     def rename(function: ExpressionMap | None, chart: Chart) -> ExpressionMap | None:
         if function is None or function.variables == chart.inverse.variables:
             return function
-        return ExpressionMap(tuple(into.get(v, v) for v in function.variables), tuple(e.xreplace(into) for e in function.expressions))
+        return function.renamed(into)
 
     def chart_of(chart: Chart) -> Chart:
         forward, bump, partition = (rename(f, chart) for f in (chart.forward, chart.bump, chart.partition))
