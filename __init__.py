@@ -60,6 +60,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "FolderError",
             "InvalidArgument",
             "LintError",
+            "PrecisionWarning",
             "Severity",
             "SpecError",
         ],
@@ -102,6 +103,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .errors import FolderError as FolderError
     from .errors import InvalidArgument as InvalidArgument
     from .errors import LintError as LintError
+    from .errors import PrecisionWarning as PrecisionWarning
     from .errors import Severity as Severity
     from .errors import SpecError as SpecError
     from .explain import Explanation as Explanation

@@ -97,3 +97,7 @@ class MarginTooSmall(AtlasMoEError):
             f'block "{block}": what it reads as {reads!r} errs by up to {error:.3g}, but its margin at the interface {reads} = {at:.6g}, '
             f"where its pieces jump by {jump:.3g}, is only {margin:.3g}; {remedy}"
         )
+
+
+class PrecisionWarning(UserWarning):
+    """A module was rounded to a dtype in which less is known of it than of the model."""

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from ..moe.sums import Sums
+from .sums import through
 
 Maps = list[tuple[Tensor, Tensor]]
-Dispatch = Callable[[Maps, Tensor, Tensor | None], Tensor]
+Dispatch = Callable[[Maps, Tensor, Tensor | None, Sums], Tensor]
 
 DIRECT_ROWS = 8
 """Up to this many rows are not worth sorting."""
@@ -25,24 +27,23 @@ CHUNK_BYTES = 1 << 19
 """Size of a chunk's hidden activations: they are written and read again while still in the second-level cache."""
 
 
-def choose_dispatch(maps: Maps, rows: int, expert: Tensor | None) -> Dispatch:
-    """The way that was fastest in `benchmarks/dispatch.py` for this many rows and experts of this size."""
+def choose_dispatch(maps: Maps, rows: int, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Dispatch:
+    """The way that was fastest in `benchmarks/dispatch.py` for this many rows and experts of this size, of those that keep the order
+    of sums.
+    """
     if expert is None:
         return dense
     if rows <= DIRECT_ROWS:
         return direct
     experts = maps[0][0].shape[0]
     numbers = sum(weight[0].numel() for weight, _ in maps)
-    small_load = rows < BUCKET_LOAD * min(experts, rows)
+    small_load = sums is Sums.PLAIN and rows < BUCKET_LOAD * min(experts, rows)
     return bucketed if small_load and numbers <= BUCKET_NUMBERS else segmented
 
 
-def run(maps: Maps, k: int, x: Tensor) -> Tensor:
+def run(maps: Maps, k: int, x: Tensor, sums: Sums = Sums.PLAIN) -> Tensor:
     """f^(k)(x), [n, in] to [n, out]."""
-    for weight, bias in maps[:-1]:
-        x = functional.linear(x, weight[k], bias[k]).relu_()
-    weight, bias = maps[-1]
-    return functional.linear(x, weight[k], bias[k])
+    return through([(weight[k], bias[k]) for weight, bias in maps], x, sums)
 
 
 def chunk_rows(maps: Maps) -> int:
@@ -51,38 +52,38 @@ def chunk_rows(maps: Maps) -> int:
     return max(16, CHUNK_BYTES // (width * maps[0][0].element_size()))
 
 
-def dense(maps: Maps, x: Tensor, expert: Tensor | None = None) -> Tensor:
+def dense(maps: Maps, x: Tensor, expert: Tensor | None = None, sums: Sums = Sums.PLAIN) -> Tensor:
     """All rows through the one expert there is."""
-    return torch.cat([run(maps, 0, part) for part in torch.split(x, chunk_rows(maps))]) if len(x) else run(maps, 0, x)
+    return torch.cat([run(maps, 0, part, sums) for part in torch.split(x, chunk_rows(maps))]) if len(x) else run(maps, 0, x, sums)
 
 
-def direct(maps: Maps, x: Tensor, expert: Tensor | None) -> Tensor:
+def direct(maps: Maps, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
     """Row by row."""
     assert expert is not None
     if not len(x):
-        return run(maps, 0, x)
-    return torch.cat([run(maps, k, x[n : n + 1]) for n, k in enumerate(expert.tolist())])
+        return run(maps, 0, x, sums)
+    return torch.cat([run(maps, k, x[n : n + 1], sums) for n, k in enumerate(expert.tolist())])
 
 
-def segmented(maps: Maps, x: Tensor, expert: Tensor | None) -> Tensor:
+def segmented(maps: Maps, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
     """Sort the rows by expert, gather them once, run each expert on its own contiguous segment, scatter back."""
     assert expert is not None
     if not len(x):
-        return run(maps, 0, x)
+        return run(maps, 0, x, sums)
     order = expert.argsort(stable=True)
     counts = expert.bincount(minlength=maps[0][0].shape[0]).tolist()
     parts, step = [], chunk_rows(maps)
     for k, segment in enumerate(torch.split(x[order], counts)):
         if counts[k] > step:
-            parts += [run(maps, k, part) for part in torch.split(segment, step)]
+            parts += [run(maps, k, part, sums) for part in torch.split(segment, step)]
         elif counts[k]:
-            parts.append(run(maps, k, segment))
+            parts.append(run(maps, k, segment, sums))
     y = torch.cat(parts)
     return torch.empty_like(y).index_copy_(0, order, y)
 
 
-def bucketed(maps: Maps, x: Tensor, expert: Tensor | None) -> Tensor:
-    """Batched products over the experts with 1, 2, 3–4, 5–8, … rows; a segment is padded by repeating its last row."""
+def bucketed(maps: Maps, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
+    """Batched products over the experts with 1, 2, 3–4, 5–8, … rows; a segment is padded by repeating its last row. In any order only."""
     assert expert is not None
     order = expert.argsort(stable=True)
     counts = expert.bincount(minlength=maps[0][0].shape[0])

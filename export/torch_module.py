@@ -2,7 +2,7 @@
 
 The experts of a layer are stored as stacks of affine maps, (stored experts, out, in); narrower experts are padded with
 zero neurons, which changes no value. Rows are sent to their experts in one of three ways, chosen by how many rows an
-expert gets (`ExpertStack.forward`); all three compute the same sums.
+expert gets (`ExpertStack.forward`); all three compute the same sums, in the order that `to_torch(sums=…)` names (`moe.sums`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from ..errors import InvalidArgument
 from ..moe import Affine, Model, MoELayer, Network, ReLUNet
 from ..moe.layer import Indices, Weighting
+from ..moe.sums import Sums, known
 from .dispatch import Maps, choose_dispatch
+from .precision import Conversion, Sample, as_stored, at_least_single, reduced, warn
+from .sums import maps_of, through
 
 ROUTER_NUMBERS = 1 << 18
 """Logits computed at a time when only the winner is wanted, so that they never leave the cache."""
@@ -89,9 +92,14 @@ class ExpertStack(nn.ModuleList):
         """(weight, bias) of every affine map, innermost first."""
         return [(affine.weight, affine.bias) for affine in cast(Iterator[StackedAffine], iter(self))]
 
-    def forward(self, x: Tensor, expert: Tensor | None) -> Tensor:
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.maps[0][0].dtype
+
+    def forward(self, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
         """[N, in] and the stored expert of every row, [N] or None if there is only one, to [N, out]."""
-        return choose_dispatch(self.maps, len(x), expert)(self.maps, x, expert)
+        maps = self.maps
+        return choose_dispatch(maps, len(x), expert, sums)(maps, x.to(self.dtype), expert, sums)
 
 
 def as_module(net: ReLUNet) -> nn.Module:
@@ -129,8 +137,10 @@ class MoE(nn.Module):
     sums: Tensor | None
     """(2, n): channels that are written and carried, and what is carried there."""
 
-    def __init__(self, layer: MoELayer) -> None:
+    def __init__(self, layer: MoELayer, order: Sums = Sums.PLAIN, guides: bool = False) -> None:
+        """`order`: of its sums. `guides`: a later gate reads what the experts write, so they keep at least float32, as gates do."""
         super().__init__()
+        self.order, self.guides = order, guides
         self.router = None if layer.gate is None else as_module(layer.gate)
         self.shared = None if layer.shared is None else as_module(layer.shared)
         self.experts = ExpertStack(layer.experts)
@@ -143,9 +153,24 @@ class MoE(nn.Module):
     def extra_repr(self) -> str:
         return f"E={len(self.names)}" + ("" if self.unit else f", K={self.top_k}, weights {self.weighting}")
 
+    def _apply(self, fn: Conversion, recurse: bool = True) -> MoE:
+        """Conversions of dtype and device: gates, and experts that guide them, go no lower than float32."""
+        super()._apply(fn, recurse=False)  # type: ignore[no-untyped-call]
+        for child in self.children() if recurse else ():
+            child._apply(at_least_single(fn) if child is self.router or self.guides else fn)  # type: ignore[no-untyped-call]
+        return self
+
+    @property
+    def reading(self) -> torch.dtype:
+        """The dtype in which states arrive."""
+        return self.experts.dtype if self.router is None else next(self.router.parameters()).dtype
+
     def logits(self, x: Tensor) -> Tensor:
         """[N, in] to [N, E]; zeros of a dense layer."""
-        return x.new_zeros(len(x), 1) if self.router is None else self.router(x)
+        if self.router is None:
+            return x.new_zeros(len(x), 1)
+        with as_stored(x):
+            return self.router(x) if self.order is Sums.PLAIN else through(maps_of(self.router), x, self.order)
 
     def choose(self, logits: Tensor) -> Tensor:
         """The K gate outputs with the largest logits, best first, of equal ones the first: [N, E] to [N, K] int64."""
@@ -177,18 +202,32 @@ class MoE(nn.Module):
 
     def forward(self, x: Tensor, chosen: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
         """[N, in] to [N, out]; `chosen` and `weights`, [N, K] each, override the router together."""
+        with as_stored(x, self.guides):
+            return self._forward(x, chosen, weights)
+
+    def _forward(self, x: Tensor, chosen: Tensor | None, weights: Tensor | None) -> Tensor:
         inputs = x if self.reads is None else x.index_select(1, self.reads)
         if chosen is None and (self.experts.stored > 1 or not self.unit):
             chosen, weights = self.route(x)
         expert = None if chosen is None or self.experts.stored == 1 else self.serves[chosen].flatten()
         if weights is None or self.unit:
-            y = self.experts(inputs, expert)
+            y = self.experts(inputs, expert, self.order)
         else:
-            parts = self.experts(inputs.repeat_interleave(self.top_k, 0), expert)
-            y = (weights[..., None] * parts.view(len(x), self.top_k, parts.shape[-1])).sum(1)
+            parts = self.experts(inputs.repeat_interleave(self.top_k, 0), expert, self.order)
+            y = self._weighed(weights.to(parts.dtype), parts.view(len(x), self.top_k, parts.shape[-1]))
         if self.shared is not None:
-            y = y + self.shared(inputs)
+            inputs = inputs.to(y.dtype)
+            y = y + (self.shared(inputs) if self.order is Sums.PLAIN else through(maps_of(self.shared), inputs, self.order))
         return y if self.origins is None else self._placed(x, y, self.origins)
+
+    def _weighed(self, weights: Tensor, parts: Tensor) -> Tensor:
+        """Σ_k w_k·y_k for weights [N, K] and outputs [N, K, out]; one after the other where the order is fixed."""
+        if self.order is Sums.PLAIN:
+            return (weights[..., None] * parts).sum(1)
+        out = weights[:, :1] * parts[:, 0]
+        for k in range(1, self.top_k):
+            out = out + weights[:, k : k + 1] * parts[:, k]
+        return out
 
     def _placed(self, x: Tensor, written: Tensor, origins: Tensor) -> Tensor:
         """carry(x) + scatter(written): one gather, and a sum where a channel is both."""
@@ -201,11 +240,18 @@ class AtlasMoE(nn.Module):
 
     Computes what the numpy `Network` computes, up to the rounding of sums taken in another order (so an argmax that is
     tied to rounding may fall the other way). Differentiable in x and in the weights through the chosen experts.
+
+    x is rounded to the dtype of the first gate (of the first experts, if there is none), whatever its own: float64 inputs of a float32
+    module are no error, and f is approximated at the rounded point. `.to(dtype)`, `.half()` and `.bfloat16()` leave gates, and experts
+    that a later gate reads, in float32 at least, and warn once of what the other experts lose (`precision`). Under autocast gates run in
+    their own dtype.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, sums: Sums = Sums.PLAIN, sample: Sample | None = None) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([MoE(layer) for layer in network.layers])
+        last = max((n for n, layer in enumerate(network.layers) if len(layer) > 1), default=0)
+        self.layers = nn.ModuleList([MoE(layer, sums, guides=n < last) for n, layer in enumerate(network.layers)])
+        self.sums, self.sample = sums, sample
         self.inputs, self.outputs = network.inputs, network.outputs
         most = max(len(layer.experts) for layer in network.layers)
         self.block_rows = max(BLOCK_ROWS, BLOCK_LOAD * most)
@@ -222,17 +268,39 @@ class AtlasMoE(nn.Module):
         """[..., D] to [..., out], in the dtype of the weights; or `Routed` with every layer's routes and logits."""
         if x.shape[-1:] != (len(self.inputs),):
             raise InvalidArgument(f"the network reads [..., {len(self.inputs)}], got {tuple(x.shape)}")
-        x = x.to(self.stack[0].experts.maps[0][0].dtype)
+        x = x.to(self.stack[0].reading)
         batch, rows = x.shape[:-1], x.reshape(-1, x.shape[-1])
         if return_routes:
             return self._traced(batch, rows)
         y = torch.cat([self._block(part) for part in torch.split(rows, self.block_rows)]) if len(rows) else self._block(rows)
         return y.reshape(*batch, len(self.outputs))
 
+    def _apply(self, fn: Conversion, recurse: bool = True) -> AtlasMoE:
+        before = self.dtype
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if reduced(self.dtype) and not reduced(before):
+            self._warn()
+        return self
+
+    def _warn(self) -> None:
+        """Measure what rounding did to the module."""
+        if self.sample is None or self.stack[-1].experts.maps[0][0].is_meta:
+            return warn(self.dtype, None, None)
+        with torch.no_grad():
+            found = cast(
+                Routed, self(torch.from_numpy(self.sample.points).to(self.stack[-1].experts.maps[0][0].device), return_routes=True)
+            )
+        return warn(self.dtype, self.sample, self.sample.compared(found.y, found.routes))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the last layer's experts, and of the outputs."""
+        return self.stack[-1].experts.dtype
+
     def _block(self, x: Tensor) -> Tensor:
         for layer in self.stack:
             x = layer(x)
-        return x
+        return x.to(self.dtype)
 
     def _traced(self, batch: torch.Size, x: Tensor) -> Routed:
         routes, logits, weights = [], [], []
@@ -245,12 +313,19 @@ class AtlasMoE(nn.Module):
             routes.append(chosen.reshape(shape))
             logits.append(scores.reshape(*batch, len(layer.names)))
             weights.append(w.reshape(shape))
-        return Routed(x.reshape(*batch, len(self.outputs)), tuple(routes), tuple(logits), tuple(weights))
+        return Routed(x.to(self.dtype).reshape(*batch, len(self.outputs)), tuple(routes), tuple(logits), tuple(weights))
 
 
-def to_torch(model: Model | Network) -> AtlasMoE:
+def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN) -> AtlasMoE:
     """The network as a `torch.nn.Module`, in its own dtype, on the CPU, with trainable parameters.
 
-    Raises `InvalidArgument` if the experts of a layer differ in depth.
+    `sums`: in which order sums of products are taken (`moe.sums`). "plain": as the library likes. "blocks": in blocks of 32, float32
+    errs far less. "float64": in one fixed order, the last sum of every net in float64: equal bits for a row whatever the batch, threads,
+    device and library. A certificate bounds each, as claims `total.float32`, `total.float32.blocks` and `total.float32.float64`.
+
+    Raises `InvalidArgument` if the experts of a layer differ in depth, or for another word.
     """
-    return AtlasMoE(model.network if isinstance(model, Model) else model)
+    order = known(sums)
+    if isinstance(model, Model):
+        return AtlasMoE(model.network, order, Sample.of(model.network, model.task))
+    return AtlasMoE(model, order)

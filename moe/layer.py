@@ -28,6 +28,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InvalidArgument
 from .nets import Affine, Floats, ReLUNet
+from .sums import Sums
 
 Indices = NDArray[np.intp]
 CHUNK = 1 << 22
@@ -151,9 +152,9 @@ class MoELayer:
         """What experts read of the state."""
         return x if self.reads is None else x[:, list(self.reads)]
 
-    def logits(self, x: Floats) -> Floats:
+    def logits(self, x: Floats, sums: Sums = Sums.PLAIN) -> Floats:
         """[N, arriving] to [N, E]; zeros of a dense layer."""
-        return np.zeros((len(x), 1), self.dtype) if self.gate is None else self.gate(x)
+        return np.zeros((len(x), 1), self.dtype) if self.gate is None else self.gate(x, sums)
 
     def choose(self, logits: Floats) -> Indices:
         """The K gate outputs with the largest logits, [N, K], best first; the first of equal ones."""
@@ -171,21 +172,21 @@ class MoELayer:
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
-    def forward(self, x: Floats, chosen: Indices, logits: Floats | None = None) -> Floats:
+    def forward(self, x: Floats, chosen: Indices, logits: Floats | None = None, sums: Sums = Sums.PLAIN) -> Floats:
         """The state behind the layer; each input runs through its chosen experts only, [N] or [N, K]."""
         chosen = chosen[:, None] if chosen.ndim == 1 else chosen
         inputs = self.read(x)
-        out = self._run(inputs, chosen[:, 0])
+        out = self._run(inputs, chosen[:, 0], sums)
         if not self.unit:
-            w = self.weights(chosen, self.logits(x) if logits is None else logits)
+            w = self.weights(chosen, self.logits(x, sums) if logits is None else logits)
             out = out * w[:, :1]
             for k in range(1, chosen.shape[1]):
-                out = out + w[:, k : k + 1] * self._run(inputs, chosen[:, k])
+                out = out + w[:, k : k + 1] * self._run(inputs, chosen[:, k], sums)
         if self.shared is not None:
-            out = out + self.shared(inputs)
+            out = out + self.shared(inputs, sums)
         return self._placed(x, out)
 
-    def _run(self, inputs: Floats, route: Indices) -> Floats:
+    def _run(self, inputs: Floats, route: Indices, sums: Sums) -> Floats:
         """One expert's outputs for every row."""
         stored = np.asarray(self.serves)[route]
         out = np.empty((len(inputs), self.experts[0].outputs), self.dtype)
@@ -196,7 +197,7 @@ class MoELayer:
             step = max(1, CHUNK // max((1, *net.widths)))
             for start in range(0, len(rows), step):
                 part = rows[start : start + step]
-                out[part] = net(inputs[part])
+                out[part] = net(inputs[part], sums)
         return out
 
     def _placed(self, x: Floats, written: Floats) -> Floats:

@@ -16,6 +16,7 @@ from .grammar import check_network
 from .ledger import Ledger
 from .network import Floats, Network
 from .promise import ScorePromise
+from .sums import Sums
 
 if TYPE_CHECKING:
     from .. import Explanation, NeuronOrigin
@@ -57,9 +58,9 @@ class Model:
             raise InvalidArgument(f"{self.task.name!r} is a task graph: it has no one atlas; look at its blocks")
         return self.task
 
-    def __call__(self, x: ArrayLike) -> Floats:
-        """Ψ(x) for ambient points [N, D]; [N, outputs] in the network's dtype."""
-        return self.network(x)
+    def __call__(self, x: ArrayLike, sums: Sums | str = Sums.PLAIN) -> Floats:
+        """Ψ(x) for ambient points [N, D]; [N, outputs] in the network's dtype. `sums`: their order, "plain", "blocks" or "float64"."""
+        return self.network(x, sums)
 
     @overload
     def explain(self, x: ArrayLike) -> Explanation: ...

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InvalidArgument
+from . import sums as order
+from .sums import Sums
 
 Floats = NDArray[np.floating]
 
@@ -36,14 +38,12 @@ class Affine:
         """The map as a net without hidden layers."""
         return ReLUNet((self,), ())
 
-    def __call__(self, x: Floats) -> Floats:
-        out = x @ self.weight.T
-        out += self.bias
-        return out
+    def __call__(self, x: Floats, sums: Sums = Sums.PLAIN, last: bool = True) -> Floats:
+        return order.affine(x, self.weight, self.bias, sums, last)
 
-    def rectified(self, x: Floats) -> Floats:
-        """σ(W·x + b)."""
-        out = self(x)
+    def rectified(self, x: Floats, sums: Sums = Sums.PLAIN) -> Floats:
+        """σ(W·x + b), of a map that is not the last of its net."""
+        out = self(x, sums, last=False)
         return np.maximum(out, 0, out=out)
 
     def after(self, inner: Affine) -> Affine:
@@ -117,11 +117,11 @@ class ReLUNet:
     def dtype(self) -> np.dtype:
         return self.affines[0].weight.dtype
 
-    def __call__(self, x: Floats) -> Floats:
+    def __call__(self, x: Floats, sums: Sums = Sums.PLAIN) -> Floats:
         """[N, in] to [N, out], in the dtype of the weights."""
         for affine in self.affines[:-1]:
-            x = affine.rectified(x)
-        return self.affines[-1](x)
+            x = affine.rectified(x, sums)
+        return self.affines[-1](x, sums)
 
     def then(self, outer: ReLUNet) -> ReLUNet:
         """outer ∘ self, with the two affine maps in the middle merged into one."""

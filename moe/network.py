@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ..errors import InvalidArgument
 from .layer import CHUNK, Indices, MoELayer, Weighting
 from .nets import Affine, Floats, NeuronGroup, ReLUNet
+from .sums import Sums, known
 
-__all__ = ["Affine", "Floats", "Indices", "MoELayer", "Network", "NeuronGroup", "ReLUNet", "Trace", "Weighting"]
+__all__ = ["Affine", "Floats", "Indices", "MoELayer", "Network", "NeuronGroup", "ReLUNet", "Sums", "Trace", "Weighting"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +75,13 @@ class Network:
         """Numbers that one input is multiplied with: all gates and shared experts, the K largest experts of every layer."""
         return sum(layer.active_parameters for layer in self.layers)
 
-    def trace(self, x: ArrayLike, routes: Sequence[NDArray[np.intp] | None] | None = None) -> Trace:
-        """Run [N, D] through all layers, in the network's dtype.
+    def trace(self, x: ArrayLike, routes: Sequence[NDArray[np.intp] | None] | None = None, sums: Sums | str = Sums.PLAIN) -> Trace:
+        """Run [N, D] through all layers, in the network's dtype; x is rounded to it first.
 
-        `routes` overrides the gates of the layers it gives, by the chosen gate outputs [N] or [N, K].
+        `routes` overrides the gates of the layers it gives, by the chosen gate outputs [N] or [N, K]. `sums`: in which order sums are
+        taken (`moe.sums`), "plain", "blocks" or "float64".
         """
+        sums = known(sums)
         x = np.atleast_2d(np.asarray(x, self.dtype))
         if x.ndim != 2 or x.shape[1] != len(self.inputs):
             raise InvalidArgument(f"the network reads [N, {len(self.inputs)}], got {x.shape}")
@@ -86,22 +89,22 @@ class Network:
             raise InvalidArgument(f"routes are given for {len(routes)} layers of {len(self.layers)}; None leaves a layer to its gate")
         logits, chosen, states = [], [], []
         for number, layer in enumerate(self.layers):
-            scores = layer.logits(x)
+            scores = layer.logits(x, sums)
             forced = None if routes is None else routes[number]
             experts = layer.choose(scores) if forced is None else forced[:, None] if forced.ndim == 1 else forced
-            x = layer.forward(x, experts, scores)
+            x = layer.forward(x, experts, scores, sums)
             logits.append(scores)
             chosen.append(experts)
             states.append(x)
         return Trace(tuple(logits), tuple(chosen), tuple(states))
 
-    def __call__(self, x: ArrayLike) -> Floats:
-        """[N, D] to [N, out], so many rows at a time that logits and states of many experts stay small."""
+    def __call__(self, x: ArrayLike, sums: Sums | str = Sums.PLAIN) -> Floats:
+        """[N, D] to [N, out], so many rows at a time that logits and states of many experts stay small; `sums` as for `trace`."""
         x = np.atleast_2d(np.asarray(x, self.dtype))
         step = max(1, CHUNK // max(max(len(layer), len(layer.channels)) for layer in self.layers))
         if len(x) <= step:
-            return self.trace(x).output
-        return np.concatenate([self.trace(x[start : start + step]).output for start in range(0, len(x), step)])
+            return self.trace(x, sums=sums).output
+        return np.concatenate([self.trace(x[start : start + step], sums=sums).output for start in range(0, len(x), step)])
 
     def astype(self, dtype: DTypeLike) -> Network:
         return replace(self, layers=tuple(layer.astype(dtype) for layer in self.layers))

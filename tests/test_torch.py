@@ -12,6 +12,7 @@ from atlasmoe.errors import InvalidArgument
 from atlasmoe.export import dispatch, torch_module
 from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.moe.layer import Weighting
+from atlasmoe.moe.sums import Sums
 from general_layers import KINDS, experts, general_network
 
 
@@ -83,7 +84,7 @@ def test_layers_of_every_kind_equal_the_numpy_network(kind: str, count: int, dty
 def test_several_experts_by_every_way_of_dispatch(kind: str, way: dispatch.Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
     network = general_network(kind)
     x = np.random.default_rng(2).normal(size=(90, 2))
-    monkeypatch.setattr(torch_module, "choose_dispatch", lambda maps, rows, expert: way)
+    monkeypatch.setattr(torch_module, "choose_dispatch", lambda maps, rows, expert, sums: way)
     y = atlasmoe.to_torch(network)(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(y, network(x), rtol=0, atol=1e-13)
 
@@ -208,10 +209,10 @@ def test_every_row_runs_through_one_expert_only(count: int, monkeypatch: pytest.
     rows: dict[int, int] = {}
     run = dispatch.run
 
-    def counting(maps: dispatch.Maps, k: int, x: torch.Tensor) -> torch.Tensor:
+    def counting(maps: dispatch.Maps, k: int, x: torch.Tensor, sums: Sums) -> torch.Tensor:
         if len(maps) == 2:  # the second layer's experts have two affine maps, the first's three
             rows[k] = rows.get(k, 0) + len(x)
-        return run(maps, k, x)
+        return run(maps, k, x, sums)
 
     monkeypatch.setattr(dispatch, "run", counting)
     result = module(torch.randn(count, 5, dtype=torch.float64), return_routes=True)
