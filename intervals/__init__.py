@@ -2,12 +2,15 @@
 
 from .arithmetic import Flags, Interval, outward
 from .curvature import CurvatureEnclosure, Jet
-from .natural import NaturalEnclosure, enclose_number
+from .decoration import Decoration
+from .natural import NaturalEnclosure
+from .numbers import enclose_number
 from .program import Algebra, NotEnclosed, Program
 
 __all__ = [
     "Algebra",
     "CurvatureEnclosure",
+    "Decoration",
     "Flags",
     "Interval",
     "Jet",

@@ -2,30 +2,46 @@
 
 + − · / and the square root are correctly rounded by IEEE 754: one float outward makes them rigorous. For the other functions this
 trusts numpy's documented accuracy of 4 ulp and goes `LIBRARY_ULPS` outward, which the tests hold against arbitrary precision.
-Unknown is [−∞, ∞]: what NaN becomes, and every function where its real domain is left. At a closed end of a domain the value is the
-limit, log 0 = −∞. There is no empty interval: no operation here produces one.
+Unknown is [−∞, ∞]: what NaN becomes. There is no empty interval: no operation here produces one. Every operation also carries what is
+known of the numbers as functions on a box (`decoration`): an interval without `DEFINED` holds the values where there is one,
+√[−1, 4] = [0, 2], and is to be read as unknown by whoever asks about the whole box (`settled`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
 from ..expressions import Array
+from .decoration import SURE, Decoration, Decorations, least, lowered
 
 Flags = NDArray[np.bool_]
 
 LIBRARY_ULPS = 8
 """Twice what numpy promises for float64."""
+SHORT = 2.0**-900
+"""Far above where products of floats may underflow."""
 PHASE = 1e-9
 """Extrema of the sine within this distance of an interval (radians, relative from 1 on) count as inside it: far more than rounding."""
 REDUCIBLE = 1e6
 """Beyond this argument the sine is only known to lie in [−1, 1]."""
+
+
+class Domain(NamedTuple):
+    """[least, most], or without its finite ends."""
+
+    least: float
+    most: float
+    closed: bool
+
+
+NONNEGATIVE, POSITIVE = Domain(0.0, np.inf, closed=True), Domain(0.0, np.inf, closed=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +50,8 @@ class Interval:
 
     lower: Array
     upper: Array
+    decoration: Decorations = field(default_factory=lambda: SURE)
+    """What holds of the numbers as a function on its box, whatever the box is; broadcasts against the bounds."""
 
     @staticmethod
     def of(lower: ArrayLike, upper: ArrayLike | None = None) -> Interval:
@@ -47,17 +65,22 @@ class Interval:
         return Interval(low, high).unknown_where(np.zeros((), bool))
 
     def __getitem__(self, index: Any) -> Interval:
-        return Interval(self.lower[index], self.upper[index])
+        decoration = self.decoration
+        if decoration.ndim:
+            decoration = np.broadcast_to(decoration, np.broadcast_shapes(self.lower.shape, decoration.shape))[index]
+        return Interval(self.lower[index], self.upper[index], decoration)
 
     def __add__(self, other: Interval) -> Interval:
         with np.errstate(invalid="ignore", over="ignore"):
             low, high = self.lower + other.lower, self.upper + other.upper
         # A sum that rounds to 0 is 0: numbers that are known not to be negative stay so.
         low, high = np.where(low == 0, 0.0, np.nextafter(low, -np.inf)), np.where(high == 0, 0.0, np.nextafter(high, np.inf))
-        return Interval(low, high).unknown_where(np.zeros((), bool))
+        if (lost := np.isnan(low) | np.isnan(high)).any():  # ∞ − ∞: of any size, and defined all the same
+            low, high = np.where(lost, -np.inf, low), np.where(lost, np.inf, high)
+        return Interval(low, high, least(self.decoration, other.decoration))
 
     def __neg__(self) -> Interval:
-        return Interval(-self.upper, -self.lower)
+        return Interval(-self.upper, -self.lower, self.decoration)
 
     def __sub__(self, other: Interval) -> Interval:
         return self + (-other)
@@ -74,9 +97,8 @@ class Interval:
         same = up & (other.lower >= 0) | down & (other.upper <= 0)
         opposite = up & (other.upper <= 0) | down & (other.lower >= 0)
         found = outward(low, high)
-        return Interval(
-            np.where(same, np.maximum(found.lower, 0), found.lower), np.where(opposite, np.minimum(found.upper, 0), found.upper)
-        )
+        low, high = np.where(same, np.maximum(found.lower, 0), found.lower), np.where(opposite, np.minimum(found.upper, 0), found.upper)
+        return Interval(low, high, least(self.decoration, other.decoration))
 
     def __truediv__(self, other: Interval) -> Interval:
         return self * other.inverse()
@@ -85,11 +107,16 @@ class Interval:
         return self * Interval.of(factor)
 
     def inverse(self) -> Interval:
-        """1/x; unbounded on one side where an end is 0, on both where 0 lies inside."""
+        """1/x; not defined at 0: unbounded on one side where an end is 0, on both where 0 lies inside."""
         with np.errstate(divide="ignore", over="ignore"):
             low = np.where(self.upper == 0, -np.inf, 1 / np.where(self.upper == 0, 1.0, self.upper))
             high = np.where(self.lower == 0, np.inf, 1 / np.where(self.lower == 0, 1.0, self.lower))
-        return outward(low, high).unknown_where((self.lower < 0) & (self.upper > 0) | (self.lower == 0) & (self.upper == 0))
+        found = outward(low, high).decorated(self.decoration)
+        pole = self.contains_zero()
+        if not pole.any():
+            return found
+        nothing = (self.lower < 0) & (self.upper > 0) | (self.lower == 0) & (self.upper == 0)
+        return found.at_most(Decoration.NOTHING, pole).unknown_where(nothing)
 
     def column(self, k: int) -> Interval:
         """Component k of intervals (P, q)."""
@@ -117,71 +144,120 @@ class Interval:
         return (self.lower <= 0) & (self.upper >= 0)
 
     def unknown_where(self, where: Flags) -> Interval:
-        """[−∞, ∞] where the condition holds or a bound is NaN."""
+        """[−∞, ∞], and perhaps not defined, where the condition holds or a bound is NaN."""
         where = where | np.isnan(self.lower) | np.isnan(self.upper)
         if not where.any():
             return self
-        return Interval(np.where(where, -np.inf, self.lower), np.where(where, np.inf, self.upper))
+        low, high = np.where(where, -np.inf, self.lower), np.where(where, np.inf, self.upper)
+        return Interval(low, high, lowered(self.decoration, where, Decoration.NOTHING))
+
+    def decorated(self, decoration: Decorations) -> Interval:
+        """The same numbers, of which this is known."""
+        return self if decoration is self.decoration else Interval(self.lower, self.upper, decoration)
+
+    def at_most(self, level: Decoration, where: Flags) -> Interval:
+        """No more is known than this where the condition holds."""
+        return self.decorated(lowered(self.decoration, where, level))
+
+    def settled(self, level: Decoration = Decoration.DEFINED) -> Interval:
+        """Unknown where less than this is known."""
+        return self if self.decoration is SURE else self.unknown_where(self.decoration < level)
 
     def absolute(self) -> Interval:
         low = np.maximum(np.maximum(self.lower, -self.upper), 0.0)
-        return Interval(low, np.maximum(-self.lower, self.upper))
+        found = Interval(low, np.maximum(-self.lower, self.upper), self.decoration)
+        return found.at_most(Decoration.LIPSCHITZ, (self.lower < 0) & (self.upper > 0))
 
     def hull(self, other: Interval) -> Interval:
-        return Interval(np.minimum(self.lower, other.lower), np.maximum(self.upper, other.upper))
+        low, high = np.minimum(self.lower, other.lower), np.maximum(self.upper, other.upper)
+        return Interval(low, high, least(self.decoration, other.decoration))
 
     def meet(self, other: Interval) -> Interval:
         """The intersection of two enclosures of the same number; unknown where they are disjoint, as then there is no such number."""
         low, high = np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper)
-        return Interval(low, high).unknown_where(low > high)
+        return Interval(low, high, least(self.decoration, other.decoration)).unknown_where(low > high)
 
     def power(self, n: int) -> Interval:
         """xⁿ for any integer n, by squaring and multiplying."""
         if n < 0:
             return self.power(-n).inverse()
         if n % 2 == 0:
-            size = self.absolute()
-            return Interval(_power(size.lower, n, -np.inf), _power(size.upper, n, np.inf))
-        return Interval(_signed_power(self.lower, n, -np.inf), _signed_power(self.upper, n, np.inf))
+            low, high = np.maximum(np.maximum(self.lower, -self.upper), 0.0), np.maximum(-self.lower, self.upper)
+            return Interval(_power(low, n, -np.inf), _power(high, n, np.inf), self.decoration)
+        return Interval(_signed_power(self.lower, n, -np.inf), _signed_power(self.upper, n, np.inf), self.decoration)
 
     def monotone(self, function: Callable[[Array], Array], ulps: int = LIBRARY_ULPS) -> Interval:
-        """The image under an ascending function of numpy; unknown where an end is outside its domain."""
+        """The image under an ascending smooth function of numpy; unknown where an end is outside its domain."""
         with np.errstate(all="ignore"):
-            return outward(function(self.lower), function(self.upper), ulps)
+            found = outward(function(self.lower), function(self.upper), ulps)
+        return found.decorated(least(self.decoration, found.decoration))
+
+    def ascending(self, function: Callable[[Array], Array], domain: Domain, ulps: int = LIBRARY_ULPS) -> Interval:
+        """The image of what lies in the domain under an ascending function, smooth inside and continuous at closed ends."""
+        low, high = self.lower < domain.least, self.upper > domain.most
+        inside = self.within(domain.least, domain.most) if (low | high).any() else self
+        nowhere = inside.lower > inside.upper
+        with np.errstate(all="ignore"):
+            found = outward(function(inside.lower), function(inside.upper), ulps)
+        found = found.decorated(least(self.decoration, found.decoration))
+        ends = (self.lower <= domain.least) & np.isfinite(domain.least) | (self.upper >= domain.most) & np.isfinite(domain.most)
+        found = found.at_most(Decoration.CONTINUOUS if domain.closed else Decoration.NOTHING, ends)
+        return found.at_most(Decoration.NOTHING, low | high).unknown_where(nowhere)
 
     def within(self, least: float, most: float) -> Interval:
         """The part in [least, most] of an enclosure of a number that is known to lie there."""
-        return Interval(np.maximum(self.lower, least), np.minimum(self.upper, most))
+        return Interval(np.maximum(self.lower, least), np.minimum(self.upper, most), self.decoration)
 
     def larger(self, other: Interval) -> Interval:
         """max(x, y)."""
-        return Interval(np.maximum(self.lower, other.lower), np.maximum(self.upper, other.upper))
+        low, high = np.maximum(self.lower, other.lower), np.maximum(self.upper, other.upper)
+        if self.decoration is SURE and other.decoration is SURE:
+            both = SURE
+        else:  # The one that is known to be larger counts, if the other is defined.
+            both = least(self.decoration, other.decoration)
+            one, two = self.lower >= other.upper, self.upper <= other.lower
+            both = np.where(one & (both > 0), self.decoration, np.where(two & (both > 0), other.decoration, both))
+        open_ = (self.lower < other.upper) & (self.upper > other.lower)
+        return Interval(low, high, lowered(both, open_, Decoration.LIPSCHITZ))
 
     def sign(self) -> Interval:
-        return Interval(np.sign(self.lower), np.sign(self.upper))
+        found = Interval(np.sign(self.lower), np.sign(self.upper), self.decoration)
+        return found.at_most(Decoration.DEFINED, found.lower < found.upper)
 
     def sqrt(self) -> Interval:
-        return self.monotone(np.sqrt, 1).within(0, np.inf).unknown_where(self.lower < 0)
+        return self.ascending(np.sqrt, NONNEGATIVE, 1).within(0, np.inf)
 
     def exp(self) -> Interval:
         return self.monotone(np.exp).within(0, np.inf)
 
     def log(self) -> Interval:
-        return self.monotone(np.log).unknown_where(self.lower < 0)
+        return self.ascending(np.log, POSITIVE)
+
+    def raised(self, exponent: Interval) -> Interval:
+        """x^p for x ≥ 0 and one real number p enclosed by an interval, 0^p = 0 for p > 0; at 0 as smooth as p says."""
+        p, positive = exponent, bool(exponent.lower > 0)
+        low, high = self.lower, self.upper
+        base = Interval(np.maximum(low, 0.0), np.maximum(high, 0.0))
+        with np.errstate(all="ignore"):
+            ends = [np.power(x, q) for x in (base.lower, base.upper) for q in ((p.lower,) if p.lower == p.upper else (p.lower, p.upper))]
+        found = outward(reduce(np.minimum, ends), reduce(np.maximum, ends), LIBRARY_ULPS).within(0, np.inf).decorated(self.decoration)
+        level = Decoration.NOTHING if not positive else Decoration(int(np.clip(np.floor(p.lower), 0, 2)) + 2)
+        return found.at_most(level, low <= 0).at_most(Decoration.NOTHING, low < 0).unknown_where((high < 0) | (high <= 0) & (not positive))
 
     def angle(self, x: Interval) -> Interval:
-        """atan2(self, x); [−π, π] for arguments that reach the origin, or the negative x-axis from below."""
+        """atan2(self, x); [−π, π] for arguments that reach the origin, where it is not defined, or the negative x-axis from below."""
         y, half, whole = self, HALF_PI, HALF_PI + HALF_PI
         right = (y / x).monotone(np.arctan)
         steep = (x / y).monotone(np.arctan)
-        result = Interval(-whole.upper, whole.upper)
+        result = Interval(-whole.upper, whole.upper, least(y.decoration, x.decoration))
         cases = [
             (x.upper < 0) & (y.upper < 0), (x.upper < 0) & (y.lower >= 0), x.lower > 0, y.lower > 0, y.upper < 0,
         ]  # fmt: skip
         values = [right - whole, right + whole, right, half - steep, -half - steep]
         for case, value in zip(cases, values, strict=True):
-            result = Interval(np.where(case, value.lower, result.lower), np.where(case, value.upper, result.upper))
-        return result
+            result = Interval(np.where(case, value.lower, result.lower), np.where(case, value.upper, result.upper), result.decoration)
+        level, across = y.contains_zero(), (y.lower < 0) & (y.upper >= 0) & (x.lower < 0)
+        return result.at_most(Decoration.DEFINED, across).at_most(Decoration.NOTHING, level & x.contains_zero())
 
     def sin(self) -> Interval:
         return self._wave(np.sin, np.pi / 2)
@@ -198,7 +274,7 @@ class Interval:
             high = np.where(self._meets(top, 2 * np.pi), 1.0, np.minimum(ends.upper, 1.0))
             wide = np.maximum(np.abs(self.lower), np.abs(self.upper)) > REDUCIBLE
         wide = wide | np.isnan(low) | np.isnan(high)
-        return Interval(np.where(wide, -1.0, low), np.where(wide, 1.0, high))
+        return Interval(np.where(wide, -1.0, low), np.where(wide, 1.0, high), self.decoration)
 
     def _meets(self, first: float, period: float) -> Flags:
         """Whether some first + k·period may lie within; true in doubt."""
@@ -236,7 +312,10 @@ def _power(size: Array, n: int, towards: float) -> Array:
                 result = base if result is None else np.maximum(np.nextafter(result * base, towards), 0)
             n //= 2
             if n:
-                base = np.maximum(np.nextafter(base * base, towards), 0)
+                square = base * base
+                # Squares of 26 bits are exact: 1 − x² is not negative on [−1, 1].
+                exact = (base == base.astype(np.float32)) & (square > SHORT) | (base == 0)
+                base = np.where(exact, square, np.maximum(np.nextafter(square, towards), 0))
     assert result is not None
     return result
 

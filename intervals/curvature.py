@@ -1,8 +1,8 @@
 """Values, gradients and pure second derivatives of expressions enclosed over boxes at once: forward differentiation, twice, in intervals.
 
-First derivatives are those of Lipschitz functions: where |·|, max or min may switch, the hull of both sides; second derivatives are
-unknown there. Where a function may jump (sign, Piecewise), all derivatives are unknown. Mixed derivatives are not computed: the error of
-multilinear interpolation on a box depends on the pure ones only.
+First derivatives are those of Lipschitz functions: where |·|, max or min may switch, the hull of both sides. They are unknown where the
+function is not known to be Lipschitz (sign, Piecewise, √ at 0), and second derivatives where it is not known to be C². Mixed derivatives
+are not computed: the error of multilinear interpolation on a box depends on the pure ones only.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import sympy
 
 from ..expressions import ExpressionMap
 from .arithmetic import Flags, Interval
-from .derivatives import ZERO, Derivatives
-from .natural import enclose_number
+from .decoration import Decoration
+from .derivatives import Derivatives
+from .natural import known
+from .numbers import enclose_number
 from .program import Program
-from .sides import Partials, Sides, picked
+from .sides import Partials, Sides, picked, settled
 
 TWO = Interval.of(2.0)
 
@@ -45,10 +47,6 @@ def _scaled(partials: Partials, factor: Interval) -> Partials:
 def _products(a: Partials, b: Partials, factor: Interval) -> Partials:
     """factor·a_k·b_k."""
     return {k: factor * (a[k] * b[k]) for k in sorted(a.keys() & b.keys())}
-
-
-def _unknown(partials: Partials, where: Flags) -> Partials:
-    return {k: p.unknown_where(where) for k, p in partials.items()}
 
 
 class CurvatureAlgebra(Sides[Jet]):
@@ -77,26 +75,18 @@ class CurvatureAlgebra(Sides[Jet]):
         first = _sum(_scaled(y.first, along), _scaled(x.first, -across))
         radial = _sum(_scaled(x.first, along), _scaled(y.first, across))
         second = _sum(_scaled(y.second, along), _scaled(x.second, -across), _products(first, radial, -TWO))
-        # Across the negative x-axis the angle jumps.
-        cut = (x.value.lower <= 0) & (y.value.lower <= 0) & (y.value.upper >= 0)
-        return Jet(y.value.angle(x.value), _unknown(first, cut), _unknown(second, cut))
+        return Jet(y.value.angle(x.value), first, second)
 
     def absolute(self, a: Jet) -> Jet:
         negative = Jet(-a.value, {k: -p for k, p in a.first.items()}, {k: -p for k, p in a.second.items()})
         return self.picked(a.value.absolute(), a.value.lower >= 0, a.value.upper <= 0, a, negative)
 
     def sign(self, a: Jet) -> Jet:
-        jump = {k: ZERO.unknown_where(a.value.contains_zero()) for k in a.first}
-        return Jet(a.value.sign(), jump, jump)
+        return Jet(a.value.sign(), {}, {})
 
     def picked(self, value: Interval, first: Flags, second: Flags, a: Jet, b: Jet) -> Jet:
-        keys = {*a.first, *b.first, *a.second, *b.second}
-        bends = picked(first, second, a.second, b.second, keys)
-        return Jet(value, picked(first, second, a.first, b.first, keys), _unknown(bends, ~(first | second)))
-
-    def unknown(self, a: Jet, value: Interval, where: Flags) -> Jet:
-        every = dict.fromkeys(range(self.coordinates), ZERO)
-        return Jet(value, _unknown({**every, **a.first}, where), _unknown({**every, **a.second}, where))
+        bends = picked(first, second, a.second, b.second, {*a.second, *b.second})
+        return Jet(value, picked(first, second, a.first, b.first, {*a.first, *b.first}), bends)
 
 
 class CurvatureEnclosure:
@@ -109,4 +99,10 @@ class CurvatureEnclosure:
     def __call__(self, inputs: Sequence[Jet], coordinates: int) -> list[Jet]:
         """One jet per component, from one per variable; all over boxes of so many coordinates."""
         with np.errstate(all="ignore"):
-            return self._program(CurvatureAlgebra(coordinates), inputs)
+            parts = self._program(CurvatureAlgebra(), [Jet(known(part.value), part.first, part.second) for part in inputs])
+        found = []
+        for part in parts:
+            first = settled(part.first, part.value, Decoration.LIPSCHITZ, coordinates)
+            second = settled(part.second, part.value, Decoration.SMOOTH, coordinates)
+            found.append(Jet(part.value.settled(), first, second))
+        return found

@@ -1,21 +1,25 @@
 """The elementary functions with their first three derivatives, enclosed over intervals.
 
-Outside its real domain a function, and at the ends of the domain an unbounded derivative, is unknown.
+The decoration of the value says where the function is defined, continuous, Lipschitz, C²: derivatives of what is less mean nothing. At the
+ends of a domain an unbounded derivative is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from .arithmetic import HALF_PI, Interval
+from .arithmetic import HALF_PI, Domain, Interval
 
 Derivatives = tuple[Interval, Interval, Interval, Interval]
 """(h, h′, h″, h‴) on an interval."""
 
 ZERO = Interval.of(0.0)
 ONE = Interval.of(1.0)
+BETWEEN, INSIDE, ABOVE = Domain(-1.0, 1.0, closed=True), Domain(-1.0, 1.0, closed=False), Domain(1.0, np.inf, closed=True)
+"""Of asin and acos, of atanh, of acosh."""
 
 
 def powers(x: Interval, n: int) -> Derivatives:
@@ -25,6 +29,21 @@ def powers(x: Interval, n: int) -> Derivatives:
         return r.power(p), r.power(p + 1).times(n), r.power(p + 2).times(n * (n - 1)), r.power(p + 3).times(n * (n - 1) * (n - 2))
     first, second, third = (x.power(n - k).times(f) if f else ZERO for k, f in enumerate((n, n * (n - 1), n * (n - 1) * (n - 2)), 1))
     return x.power(n), first, second, third
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """A real constant p that is no integer, and p − 1, p − 2, p − 3, enclosed."""
+
+    shifted: tuple[Interval, ...]
+
+    def powers(self, x: Interval) -> Derivatives:
+        """x^p for x ≥ 0 and its derivatives p·x^{p−1}, … by the power rule."""
+        factor, found = ONE, [x.raised(self.shifted[0])]
+        for k in range(3):
+            factor = factor * self.shifted[k]
+            found.append(factor * x.raised(self.shifted[k + 1]))
+        return found[0], found[1], found[2], found[3]
 
 
 def square_root(x: Interval) -> Derivatives:
@@ -85,7 +104,7 @@ def _atan(x: Interval) -> Derivatives:
 
 def _asin(x: Interval) -> Derivatives:
     r = _inverse_root(ONE - x.power(2))
-    return x.monotone(np.arcsin), r, x * r.power(3), (ONE + x.power(2).times(2)) * r.power(5)
+    return x.ascending(np.arcsin, BETWEEN), r, x * r.power(3), (ONE + x.power(2).times(2)) * r.power(5)
 
 
 def _acos(x: Interval) -> Derivatives:
@@ -94,7 +113,7 @@ def _acos(x: Interval) -> Derivatives:
 
 
 def _sinh(x: Interval) -> Derivatives:
-    sinh, cosh = x.monotone(np.sinh), x.absolute().monotone(np.cosh).within(1, np.inf)
+    sinh, cosh = x.monotone(np.sinh), x.absolute().decorated(x.decoration).monotone(np.cosh).within(1, np.inf)
     return sinh, cosh, sinh, cosh
 
 
@@ -110,12 +129,12 @@ def _asinh(x: Interval) -> Derivatives:
 
 def _acosh(x: Interval) -> Derivatives:
     r = _inverse_root(x.power(2) - ONE)
-    return x.monotone(np.arccosh), r, -(x * r.power(3)), (ONE + x.power(2).times(2)) * r.power(5)
+    return x.ascending(np.arccosh, ABOVE), r, -(x * r.power(3)), (ONE + x.power(2).times(2)) * r.power(5)
 
 
 def _atanh(x: Interval) -> Derivatives:
     r = (ONE - x.power(2)).inverse().unknown_where(x.absolute().upper >= 1)
-    return x.monotone(np.arctanh), r, (x * r.power(2)).times(2), (ONE.times(2) + x.power(2).times(6)) * r.power(3)
+    return x.ascending(np.arctanh, INSIDE), r, (x * r.power(2)).times(2), (ONE.times(2) + x.power(2).times(6)) * r.power(3)
 
 
 SMOOTH: dict[str, Callable[[Interval], Derivatives]] = {

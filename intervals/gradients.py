@@ -1,7 +1,7 @@
 """Values and gradients of expressions enclosed over boxes at once: forward differentiation in interval arithmetic.
 
 Gradients are those of Lipschitz functions: where |·|, max or min may switch, the hull of both sides, so that mean value bounds hold across
-the switch. Where a function may jump (sign, Piecewise), its gradient is unknown.
+the switch. Where a function is not known to be Lipschitz (sign, Piecewise, √ at 0), its gradient is unknown.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import sympy
 
 from ..expressions import ExpressionMap
 from .arithmetic import Flags, Interval
-from .derivatives import ONE, ZERO, Derivatives
-from .natural import enclose_number
+from .decoration import Decoration
+from .derivatives import ONE, Derivatives
+from .natural import known
+from .numbers import enclose_number
 from .program import Program
-from .sides import Partials, Sides, picked
+from .sides import Partials, Sides, picked, settled
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,22 +62,16 @@ class GradientAlgebra(Sides[Slope]):
 
     def angle(self, y: Slope, x: Slope) -> Slope:
         square = (x.value.power(2) + y.value.power(2)).inverse()
-        # Across the negative x-axis the angle jumps.
-        cut = (x.value.lower <= 0) & (y.value.lower <= 0) & (y.value.upper >= 0)
-        found = _combined(y.value.angle(x.value), (y, x.value * square), (x, -(y.value * square)))
-        return Slope(found.value, {k: p.unknown_where(cut) for k, p in found.partials.items()})
+        return _combined(y.value.angle(x.value), (y, x.value * square), (x, -(y.value * square)))
 
     def absolute(self, a: Slope) -> Slope:
         return a.scaled(a.value.absolute(), a.value.sign())
 
     def sign(self, a: Slope) -> Slope:
-        return a.scaled(a.value.sign(), ZERO.unknown_where(a.value.contains_zero()))
+        return Slope(a.value.sign(), {})
 
     def picked(self, value: Interval, first: Flags, second: Flags, a: Slope, b: Slope) -> Slope:
         return Slope(value, picked(first, second, a.partials, b.partials, {*a.partials, *b.partials}))
-
-    def unknown(self, a: Slope, value: Interval, where: Flags) -> Slope:
-        return Slope(value, {k: a.partials.get(k, ZERO).unknown_where(where) for k in range(self.coordinates)})
 
 
 class GradientEnclosure:
@@ -89,10 +85,11 @@ class GradientEnclosure:
         """The components over the boxes whose sides are the intervals, one per variable, and ∂component/∂variable."""
         shape = np.broadcast_shapes(*(side.lower.shape for side in box))
         with np.errstate(all="ignore"):
-            parts = self._program(GradientAlgebra(len(box)), [Slope(side, {k: ONE}) for k, side in enumerate(box)])
-        values = [_broadcast(part.value, shape) for part in parts]
-        return values, [[_broadcast(part.partials.get(k, ZERO), shape) for k in range(len(box))] for part in parts]
+            parts = self._program(GradientAlgebra(), [Slope(known(side), {k: ONE}) for k, side in enumerate(box)])
+        values = [_broadcast(part.value.settled(), shape) for part in parts]
+        partials = [settled(part.partials, part.value, Decoration.LIPSCHITZ, len(box)) for part in parts]
+        return values, [[_broadcast(part[k], shape) for k in range(len(box))] for part in partials]
 
 
 def _broadcast(x: Interval, shape: tuple[int, ...]) -> Interval:
-    return Interval(np.broadcast_to(x.lower, shape), np.broadcast_to(x.upper, shape))
+    return Interval(np.broadcast_to(x.lower, shape), np.broadcast_to(x.upper, shape), x.decoration)

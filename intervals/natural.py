@@ -9,20 +9,11 @@ import numpy as np
 import sympy
 
 from ..expressions import ExpressionMap
-from .arithmetic import Interval, outward
-from .derivatives import SMOOTH
+from .arithmetic import Interval
+from .decoration import SURE, Decoration, least, lowered
+from .derivatives import SMOOTH, Exponent
+from .numbers import enclose_number
 from .program import Decision, Program
-
-DIGITS = 40
-"""Decimal digits to which irrational constants are computed before they are rounded outwards."""
-
-
-def enclose_number(value: sympy.Expr) -> Interval:
-    """A real constant: exact if a float holds it, else between two neighbouring floats."""
-    nearest = float(value) if value.is_Number else float(value.evalf(DIGITS))
-    if (value.is_Float or value.is_Rational) and np.isfinite(nearest) and sympy.Rational(value) == sympy.Rational(nearest):
-        return Interval.of(nearest)
-    return outward(np.array(nearest), np.array(nearest))
 
 
 class IntervalAlgebra:
@@ -39,6 +30,9 @@ class IntervalAlgebra:
 
     def power(self, a: Interval, exponent: int) -> Interval:
         return a.power(exponent)
+
+    def real_power(self, a: Interval, exponent: Exponent) -> Interval:
+        return a.raised(exponent.shifted[0])
 
     def square_root(self, a: Interval) -> Interval:
         return a.sqrt()
@@ -62,17 +56,25 @@ class IntervalAlgebra:
         return -((-a).larger(-b))
 
     def compare(self, greater: Interval, less: Interval, strict: bool) -> Decision:
+        known = least(greater.decoration, less.decoration)
         if strict:
-            return greater.lower > less.upper, greater.upper <= less.lower
-        return greater.lower >= less.upper, greater.upper < less.lower
+            return Decision(greater.lower > less.upper, greater.upper <= less.lower, known)
+        return Decision(greater.lower >= less.upper, greater.upper < less.lower, known)
 
     def choose(self, decision: Decision, a: Interval, b: Interval | None) -> Interval:
-        true, false = decision
+        true, false, known = decision
         if b is None:
-            return a.unknown_where(~np.asarray(true))
-        hull = a.hull(b)
-        lower = np.where(true, a.lower, np.where(false, b.lower, hull.lower))
-        return Interval(lower, np.where(true, a.upper, np.where(false, b.upper, hull.upper)))
+            found = a.unknown_where(~np.asarray(true))
+        else:
+            hull = a.hull(b)
+            lower = np.where(true, a.lower, np.where(false, b.lower, hull.lower))
+            upper = np.where(true, a.upper, np.where(false, b.upper, hull.upper))
+            if a.decoration is not SURE or b.decoration is not SURE:
+                either = np.where(true, a.decoration, np.where(false, b.decoration, hull.decoration))
+                hull = hull.decorated(either)
+            # Where it is open which one it is, the function may jump.
+            found = Interval(lower, upper, lowered(hull.decoration, ~np.asarray(true | false), Decoration.DEFINED))
+        return found.at_most(Decoration.NOTHING, np.asarray(known < Decoration.DEFINED))
 
 
 DIRECT = {
@@ -93,8 +95,13 @@ class NaturalEnclosure:
         self._program = Program(function)
 
     def __call__(self, box: Sequence[Interval]) -> list[Interval]:
-        """The components over the boxes whose sides are the intervals, one per variable."""
+        """The components over the boxes whose sides are the intervals, one per variable; unknown where they may be undefined."""
         shape = np.broadcast_shapes(*(side.lower.shape for side in box))
         with np.errstate(all="ignore"):
-            parts = self._program(IntervalAlgebra(), box)
-        return [Interval(np.broadcast_to(part.lower, shape), np.broadcast_to(part.upper, shape)) for part in parts]
+            parts = [part.settled() for part in self._program(IntervalAlgebra(), [known(side) for side in box])]
+        return [Interval(np.broadcast_to(part.lower, shape), np.broadcast_to(part.upper, shape), part.decoration) for part in parts]
+
+
+def known(side: Interval) -> Interval:
+    """What expressions are computed from: numbers that are not bounded may be undefined."""
+    return side.at_most(Decoration.NOTHING, np.isinf(side.lower) | np.isinf(side.upper))

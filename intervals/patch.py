@@ -4,6 +4,10 @@ Theorem. Let h be Lipschitz on the box ∏[l_k, l_k + w_k], τ ∈ [−1, 1]^d i
 at the 2^d vertices. Then −Σ_k down_k·(1 − τ_k²) ≤ h − I ≤ Σ_k up_k·(1 − τ_k²), where up_k is the lesser of w_k²/8·max(−∂_kk h)⁺ and
 w_k/4·(max ∂_k h − min ∂_k h), and down_k likewise with +∂_kk h. For d = 1 that is the error of linear interpolation; and I interpolates
 along one coordinate after the other, each time averaging the errors of the others with weights ≥ 0.
+
+Derivatives are asked of `CurvatureEnclosure`, which knows first ones only of what is Lipschitz on the box, and second ones only of what is
+C²: where they are unknown the bounds are ∞. Rounding is covered relatively (`GROW`, `ULPS`), and absolutely (`TINY`) where products may
+underflow.
 """
 
 from __future__ import annotations
@@ -18,13 +22,15 @@ from numpy.typing import NDArray
 from ..expressions import Array, ExpressionMap
 from .arithmetic import Interval
 from .curvature import CurvatureEnclosure, Jet
-from .derivatives import ZERO
+from .decoration import SURE
 from .natural import NaturalEnclosure
 
 GROW = 1 + 2.0**-40
 """Covers the few roundings of 2^-53 each with which a bound is computed from nonnegative numbers."""
 ULPS = 2.0**-46
 """The same for sums of either sign, relative to their largest term: up to 2^7 roundings."""
+TINY = 2.0**-1000
+"""More than 2^50 products lose by underflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +90,7 @@ class PatchMap:
         ]
         found = self._curvature(jets, d)
         at = self._values([inner.at[..., c] for c in range(count)])
-        first, second = ([_stack([part.get(k, ZERO) for k in range(d)], N) for part in parts] for parts in _partials(found))
+        first, second = ([_stack([part[k] for k in range(d)], N) for part in parts] for parts in _partials(found))
         patch = Patch(
             inner.lower, inner.upper, _stack([jet.value for jet in found], N), _stack(at, (N, vertices)), _last(first), _last(second)
         )
@@ -92,13 +98,18 @@ class PatchMap:
 
 
 def deviation(widths: Array, first: Interval, second: Interval) -> tuple[Array, Array]:
-    """`down` and `up` of the theorem, (N, d, c), for boxes of these widths (N, d)."""
+    """`down` and `up` of the theorem, (N, d, c), for boxes of these widths (N, d); ∞ where first derivatives are not bounded."""
     width = np.nextafter(widths, np.inf)[:, :, None]
     with np.errstate(all="ignore"):
-        jump = np.fmax(first.upper - first.lower, 0) * width / 4
-        down = np.minimum(np.maximum(second.upper, 0) * width**2 / 8, jump)
-        up = np.minimum(np.maximum(-second.lower, 0) * width**2 / 8, jump)
-    return down * GROW, up * GROW
+        known = np.isfinite(first.lower) & np.isfinite(first.upper)
+        jump = _covered(first.upper - first.lower, width, 1 / 4)
+        down, up = (np.minimum(_covered(_covered(bend, width, 1), width, 1 / 8), jump) for bend in (second.upper, -second.lower))
+        return np.where(known, down, np.inf), np.where(known, up, np.inf)
+
+
+def _covered(factor: Array, width: Array, share: float) -> Array:
+    """At least max(factor, 0)·width·share, a power of two, and 0 where that is."""
+    return np.where(factor > 0, factor * width * (GROW * share) + TINY, 0.0)
 
 
 def signs(d: int) -> Array:
@@ -110,9 +121,10 @@ def highest(at: Array, up: Array) -> Array:
     """At least I + Σ_k up_k·(1 − τ_k²) everywhere, (N, c), for an interpolant I with these values at the vertices (N, 2^d, c).
 
     I = m + Σ s_k·τ_k + Σ c_kl·τ_k·τ_l + …. Where |s_k| ≥ Σ_l |c_kl| + 2·up_k the largest value is at τ_k = sign s_k. Among the other
-    coordinates c_kl·τ_k·τ_l ≤ |c_kl|/2·(τ_k² + τ_l²): a sum of parabolas, each with its own peak.
+    coordinates c_kl·τ_k·τ_l ≤ |c_kl|/2·(τ_k² + τ_l²): a sum of parabolas, each with its own peak. ∞ where anything is not finite.
     """
     d = up.shape[1]
+    known = np.isfinite(at).all(1) & np.isfinite(up).all(1)
     tau = signs(d)
     with np.errstate(all="ignore"):
         coarse = at.max(1) + up.sum(1)
@@ -129,9 +141,10 @@ def highest(at: Array, up: Array) -> Array:
         height = middle + (end * slope).sum(1) + (end * pull).sum(1) / 2
         bend = up - (np.abs(twist) * free[:, None]).sum(2) / 2
         slant = np.abs(slope + pull)
-        peak = np.where(slant >= 2 * bend, slant - bend, slant**2 / (4 * np.where(bend > 0, bend, 1.0)))
+        peak = np.where(slant >= 2 * bend, slant - bend, slant * (slant / np.where(bend > 0, bend, 1.0)) / 4)
         fine = height + np.where(free, up + peak, 0.0).sum(1) + rest.max(1)
-        return np.fmin(coarse, fine) + ULPS * (np.abs(at).max(1) + up.sum(1))
+        found = np.fmin(coarse, fine) + ULPS * (np.abs(at).max(1) + up.sum(1))
+        return np.where(known, found, np.inf) + TINY
 
 
 def _partials(jets: Sequence[Jet]) -> tuple[list[dict[int, Interval]], list[dict[int, Interval]]]:
@@ -141,7 +154,10 @@ def _partials(jets: Sequence[Jet]) -> tuple[list[dict[int, Interval]], list[dict
 def _stack(parts: Sequence[Interval], shape: int | tuple[int, ...]) -> Interval:
     """Intervals side by side on a new last axis, each broadcast to the shape."""
     lower, upper = ([np.broadcast_to(side, shape) for side in sides] for sides in zip(*((p.lower, p.upper) for p in parts), strict=True))
-    return Interval(np.stack(lower, axis=-1), np.stack(upper, axis=-1))
+    decoration = SURE
+    if any(p.decoration is not SURE for p in parts):
+        decoration = np.stack([np.broadcast_to(p.decoration, shape) for p in parts], axis=-1)
+    return Interval(np.stack(lower, axis=-1), np.stack(upper, axis=-1), decoration)
 
 
 def _last(parts: Sequence[Interval]) -> Interval:

@@ -7,19 +7,32 @@ these operations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import sympy
 
 from ..errors import AtlasMoEError
 from ..expressions import ExpressionMap
 from .arithmetic import Flags
-from .derivatives import SMOOTH
+from .decoration import SURE, Decorations, least
+from .derivatives import SMOOTH, Exponent
+from .numbers import enclose_exponent
 
 T = TypeVar("T")
 
-Decision = tuple[Flags, Flags]
-"""(surely true, surely false), elementwise."""
+
+class Decision(NamedTuple):
+    """What is known of a condition, elementwise."""
+
+    true: Flags
+    false: Flags
+    decoration: Decorations = SURE
+    """Of the numbers that it compares: a condition on undefined numbers has no truth."""
+
+    def negated(self) -> Decision:
+        return Decision(self.false, self.true, self.decoration)
+
 
 LONGEST = 100
 """Characters of an expression that a message shows."""
@@ -30,7 +43,7 @@ class NotEnclosed(AtlasMoEError):
 
 
 class Algebra(Protocol[T]):
-    """Numbers over which expressions can be computed. Outside the real domain of an operation the result is unknown."""
+    """Numbers over which expressions can be computed; they know where they may be undefined, being outside the domain of an operation."""
 
     def number(self, value: sympy.Expr) -> T:
         """A constant: a float as it is, a rational, π or e."""
@@ -42,6 +55,9 @@ class Algebra(Protocol[T]):
 
     def power(self, a: T, exponent: int) -> T:
         """a^exponent; a pole where a may be 0 and the exponent is negative."""
+
+    def real_power(self, a: T, exponent: Exponent) -> T:
+        """a^p for a ≥ 0, and a > 0 if p < 0."""
 
     def square_root(self, a: T) -> T: ...
 
@@ -65,7 +81,7 @@ class Algebra(Protocol[T]):
         """greater > less, or ≥ if not strict."""
 
     def choose(self, decision: Decision, a: T, b: T | None) -> T:
-        """a where the decision is true, b where it is false, both where it is open; without b nothing is known but a."""
+        """a where the decision is true, b where it is false, both where it is open; without b it is defined only where that is true."""
 
 
 Step = Callable[..., object]
@@ -135,16 +151,17 @@ class Program:
         if isinstance(e, sympy.And | sympy.Or):
             return _connected(isinstance(e, sympy.And), at)
         if isinstance(e, sympy.Not):
-            return lambda algebra, known: (known[at[0]][1], known[at[0]][0])
+            return lambda algebra, known: known[at[0]].negated()
         if e in (sympy.true, sympy.false):
-            return lambda algebra, known: (e == sympy.true, e == sympy.false)
+            holds = np.array(e == sympy.true)
+            return lambda algebra, known: Decision(holds, ~holds)
         raise NotEnclosed(f"{type(e).__name__} in {str(e)[:LONGEST]} has no enclosure; write it with the functions of specifications")
 
 
 def _arguments(e: sympy.Basic) -> list[sympy.Basic]:
     """The parts that e is computed from."""
-    if isinstance(e, sympy.Pow) and e.exp.is_Rational:
-        return [e.base] if e.exp.q <= 2 else [e.base, e.exp]
+    if isinstance(e, sympy.Pow) and e.exp.is_Number:
+        return [e.base]
     if isinstance(e, sympy.Pow) and e.base == sympy.E:
         return [e.exp]
     if isinstance(e, sympy.Piecewise):
@@ -165,17 +182,17 @@ def _folded(name: str, at: list[int]) -> Step:
 
 
 def _power(e: sympy.Pow, at: list[int]) -> Step:
-    if e.exp.is_Integer:
-        n = int(e.exp)
-        return lambda algebra, known: algebra.power(known[at[0]], n)
-    if e.exp.is_Rational and e.exp.q == 2:
-        numerator = int(e.exp.p)
-
-        def root(algebra: Algebra, known: list) -> object:
-            found = algebra.square_root(known[at[0]])
-            return found if numerator == 1 else algebra.power(found, numerator)
-
-        return root
+    if e.exp.is_Number:
+        p = sympy.Rational(e.exp)  # which power it is depends on the number, not on how it is written
+        if p.is_Integer:
+            n = int(p)
+            return lambda algebra, known: algebra.power(known[at[0]], n)
+        if p == sympy.S.Half:
+            return lambda algebra, known: algebra.square_root(known[at[0]])
+        if p == -sympy.S.Half:
+            return lambda algebra, known: algebra.power(algebra.square_root(known[at[0]]), -1)
+        exponent = enclose_exponent(p)
+        return lambda algebra, known: algebra.real_power(known[at[0]], exponent)
     if len(at) == 1:
         return lambda algebra, known: algebra.smooth("exp", known[at[0]])
 
@@ -197,11 +214,13 @@ def _piecewise(at: list[int]) -> Step:
 
 
 def _connected(every: bool, at: list[int]) -> Step:
-    def step(algebra: object, known: list) -> Decision:
-        trues, falses = known[at[0]]
-        for place in at[1:]:
-            true, false = known[place]
-            trues, falses = (trues & true, falses | false) if every else (trues | true, falses & false)
-        return trues, falses
+    return lambda algebra, known: connected([known[place] for place in at], every)
 
-    return step
+
+def connected(parts: Sequence[Decision], every: bool) -> Decision:
+    """Whether all of the conditions hold, or else some."""
+    total = parts[0]
+    for one in parts[1:]:
+        trues, falses = (total.true & one.true, total.false | one.false) if every else (total.true | one.true, total.false & one.false)
+        total = Decision(trues, falses, least(total.decoration, one.decoration))
+    return total

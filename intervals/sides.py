@@ -9,7 +9,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from .arithmetic import Flags, Interval
-from .derivatives import SMOOTH, ZERO, Derivatives, powers, square_root
+from .decoration import SURE, Decoration
+from .derivatives import SMOOTH, ZERO, Derivatives, Exponent, powers, square_root
 from .natural import IntervalAlgebra
 from .program import Decision
 
@@ -27,10 +28,7 @@ V = TypeVar("V", bound=Valued)
 
 
 class Sides(ABC, Generic[V]):
-    """Expressions over values with derivatives, elementwise over boxes of so many `coordinates`."""
-
-    def __init__(self, coordinates: int) -> None:
-        self.coordinates = coordinates
+    """Expressions over values with derivatives, elementwise over boxes. What the derivatives are worth the decoration of the value says."""
 
     @abstractmethod
     def through(self, a: V, found: Derivatives) -> V:
@@ -40,12 +38,11 @@ class Sides(ABC, Generic[V]):
     def picked(self, value: Interval, first: Flags, second: Flags, a: V, b: V) -> V:
         """A continuous function with this value that is a where `first`, b where `second`, and may switch between them elsewhere."""
 
-    @abstractmethod
-    def unknown(self, a: V, value: Interval, where: Flags) -> V:
-        """a with this value, and with no derivative known where it may jump, also by coordinates that only a condition depends on."""
-
     def power(self, a: V, exponent: int) -> V:
         return self.through(a, powers(a.value, exponent))
+
+    def real_power(self, a: V, exponent: Exponent) -> V:
+        return self.through(a, exponent.powers(a.value))
 
     def square_root(self, a: V) -> V:
         return self.through(a, square_root(a.value))
@@ -65,13 +62,20 @@ class Sides(ABC, Generic[V]):
         return NATURAL.compare(greater.value, less.value, strict)
 
     def choose(self, decision: Decision, a: V, b: V | None) -> V:
-        true, false = np.asarray(decision[0]), np.asarray(decision[1])
-        if b is None:
-            return a if true.all() else self.unknown(a, a.value.unknown_where(~true), ~true)
-        found = self.picked(NATURAL.choose((true, false), a.value, b.value), true, false, a, b)
-        return self.unknown(found, found.value, ~(true | false))
+        value = NATURAL.choose(decision, a.value, None if b is None else b.value)
+        return self.picked(value, np.asarray(decision.true), np.asarray(decision.false), a, a if b is None else b)
 
 
 def picked(first: Flags, second: Flags, a: Partials, b: Partials, keys: Iterable[int]) -> Partials:
     """∂a where `first`, ∂b where `second`, the hull of both elsewhere; by the coordinates `keys`."""
-    return {k: NATURAL.choose((first, second), a.get(k, ZERO), b.get(k, ZERO)) for k in sorted(keys)}
+    decision = Decision(first, second)
+    return {k: NATURAL.choose(decision, a.get(k, ZERO), b.get(k, ZERO)) for k in sorted(keys)}
+
+
+def settled(partials: Partials, value: Interval, level: Decoration, coordinates: int) -> Partials:
+    """Derivatives of a function with this value by every coordinate: unknown where less than `level` is known of it."""
+    every = {k: partials.get(k, ZERO) for k in range(coordinates)}
+    if value.decoration is SURE:
+        return every
+    lost = np.asarray(value.decoration < level)
+    return {k: p.decorated(SURE).unknown_where(lost) for k, p in every.items()}

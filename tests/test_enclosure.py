@@ -8,7 +8,7 @@ import sympy
 from atlasmoe.atlas import ExpressionMap
 from atlasmoe.errors import InvalidArgument, SpecError
 from atlasmoe.expressions.parse import parse_expression
-from atlasmoe.intervals import NotEnclosed
+from atlasmoe.intervals import Decoration, NotEnclosed
 from atlasmoe.intervals.derivatives import SMOOTH
 from atlasmoe.verify.enclosure import Enclosed, ExpressionEnclosure, TaylorForms
 from exact_values import exact_function, inside_form, random_boxes, random_points
@@ -110,8 +110,10 @@ def test_ends_of_domains() -> None:
     assert enclosed("sqrt(u**2 + v**2)", *corner).bounds.lower[0, 0] == 0
     assert enclosed("sqrt(u**2 + v**2)", *corner).known.all()
     assert enclosed("(u**2)**(1/3) + Abs(v)**0.7", *corner).known.all()
-    assert enclosed("atan2(u, v)", *corner).bounds.upper[0, 0] < 3.2
-    for text in ("sqrt(u)", "log(u)", "1/u", "asin(4*u)", "acosh(u)", "tan(4*u)", "u**0.3", "u**v", "atanh(2*u)"):
+    across = enclosed("atan2(u, v)", [[-0.5, -0.5]], [[0.5, -0.25]])
+    assert across.bounds.upper[0, 0] < 3.2
+    assert across.bounds.decoration[0, 0] == Decoration.DEFINED
+    for text in ("atan2(u, v)", "sqrt(u)", "log(u)", "1/u", "asin(4*u)", "acosh(u)", "tan(4*u)", "u**0.3", "u**v", "atanh(2*u)"):
         found = enclosed(text, *corner)
         assert not found.known.any()
         assert np.isinf(found.forms.radius).all()

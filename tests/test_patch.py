@@ -92,6 +92,36 @@ def test_a_kink_is_at_most_as_far_as_its_slopes_allow() -> None:
     assert 1 <= down[0, 0, 0] <= 1 + 1e-9  # |u| lies 1 below its chord at 0
 
 
+def ranges(text: str, low: float, high: float) -> tuple[float, float]:
+    patch = PatchMap(ExpressionMap((U["u"],), (parse_expression(text, U),)))(Patch.coordinates(np.array([[low]]), np.array([[high]])))
+    return patch.range().lower[0, 0], patch.range().upper[0, 0]
+
+
+@pytest.mark.parametrize("text", ["1/u**2", "1/u**10", "exp(u) + 1e-30/(u - 0.3)**2", "1/u**3", "tan(2*u)"])
+def test_poles_are_not_bounded(text: str) -> None:
+    """An even power of an unknown number is not negative, which does not make what has a pole convex."""
+    assert ranges(text, -1.0, 2.0) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-160, 1e-200, 1e-300, 1e-305, 1e200, 1e305])
+def test_no_scale_is_too_small_or_too_large(scale: float) -> None:
+    low, high = ranges(f"{scale!r}*(u - u**2 + u/2)", 0.0, 1.0)
+    top = 0.5625 * scale
+    assert low <= 0
+    assert top <= high <= top * (1 + 1e-9) + 1e-300
+    assert deviation(np.array([[1e-200]]), Interval.of([[[0.0]]], [[[1e-200]]]), Interval.of([[[0.0]]], [[[1e300]]]))[0] > 0
+
+
+def test_what_is_not_finite_is_not_below_anything() -> None:
+    at, up = np.array([[[0.0], [1.0]]]), np.array([[[1.0]]])
+    for strange in (np.inf, np.nan):
+        assert highest(np.array([[[0.0], [strange]]]), up) == np.inf
+        assert highest(at, np.array([[[strange]]])) == np.inf
+    infinite = Interval.of(np.full((1, 1, 1), -np.inf), np.full((1, 1, 1), np.inf))
+    zero = Interval.of(np.zeros((1, 1, 1)))
+    assert deviation(np.array([[1.0]]), infinite, zero)[0] == np.inf
+
+
 def random_net(rng: np.random.Generator, widths: tuple[int, ...]) -> Net:
     maps = [Map(rng.normal(size=(b, a)), rng.normal(size=b) / 2) for a, b in pairwise(widths)]
     for inner, outer in pairwise(maps):  # two carried pairs in every hidden layer

@@ -1,7 +1,8 @@
 """Taylor forms of sympy expressions: every part is enclosed twice, as a form and by its natural interval extension.
 
 The two help each other: the range of a form cuts the interval, and the interval keeps domains and third derivatives tight
-where a form cannot (√(u² + v²) at 0).
+where a form cannot (√(u² + v²) at 0). What is known of a part on a whole box, whether it is defined, continuous, Lipschitz, C², is the
+decoration of its interval; forms of what may be undefined are unknown in the end.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from numpy.typing import ArrayLike
 
 from ...atlas import ExpressionMap
 from ...errors import InvalidArgument
-from ...intervals import Flags, Interval, Program, enclose_number
+from ...intervals import Decoration, Flags, Interval, Program, enclose_number
 from ...intervals.arithmetic import HALF_PI
-from ...intervals.derivatives import SMOOTH, Derivatives, powers, square_root
-from ...intervals.natural import IntervalAlgebra
+from ...intervals.decoration import SURE, least
+from ...intervals.derivatives import SMOOTH, Derivatives, Exponent, powers, square_root
+from ...intervals.natural import IntervalAlgebra, known
 from ...intervals.program import Decision
 from . import smooth
 from .taylor import TaylorForms
@@ -36,15 +38,16 @@ class Enclosed:
     def variables(lower: ArrayLike, upper: ArrayLike) -> Enclosed:
         """The coordinates on the boxes with corners (N, d)."""
         forms = TaylorForms.variables(lower, upper)
-        lower, upper = np.asarray(lower, float), np.asarray(upper, float)
-        finite = np.isfinite(lower) & np.isfinite(upper)
-        return Enclosed(forms, Interval(lower, upper).unknown_where(~finite))
+        assert forms.bounds is not None
+        return Enclosed(forms, forms.bounds)
 
     @staticmethod
     def of(forms: TaylorForms, bounds: Interval | None = None) -> Enclosed:
-        """The forms, with bounds cut to their range."""
+        """The forms, with bounds cut to their range. Of forms alone no more is known than that what they hold is defined."""
         found = forms.range()
-        return Enclosed(forms, found if bounds is None else found.meet(bounds))
+        if bounds is None:
+            bounds = found.decorated(np.where(np.isfinite(forms.radius), Decoration.DEFINED, Decoration.NOTHING).astype(np.uint8))
+        return Enclosed(forms, found.decorated(bounds.decoration).meet(bounds))
 
     @property
     def known(self) -> Flags:
@@ -61,8 +64,9 @@ class ExpressionEnclosure:
         self.inputs, self.outputs = function.inputs, function.outputs
 
     def __call__(self, forms: TaylorForms) -> TaylorForms:
-        """The components as functions of the box coordinates of `forms`, which hold the variables in order."""
-        return self.enclosed(Enclosed.of(forms)).forms
+        """The components as functions of the box coordinates of `forms`, which hold the variables in order; with bounds, if those have."""
+        found = self.enclosed(Enclosed.of(forms, forms.bounds))
+        return TaylorForms(found.forms.coefficients, found.forms.radius, found.bounds)
 
     def over(self, lower: ArrayLike, upper: ArrayLike) -> Enclosed:
         """The components over the boxes with corners (N, inputs)."""
@@ -73,12 +77,22 @@ class ExpressionEnclosure:
         if variables.forms.functions != self.inputs:
             raise InvalidArgument(f"an expression of {self.inputs} variables was given {variables.forms.functions} forms")
         N, d = len(variables.forms), variables.forms.dimension
-        inputs: list[Value] = [Enclosed(variables.forms[:, k], variables.bounds[:, [k]]) for k in range(self.inputs)]
+        inputs: list[Value] = [Enclosed(variables.forms[:, k], known(variables.bounds[:, [k]])) for k in range(self.inputs)]
         with np.errstate(all="ignore"):
             algebra = _FormAlgebra(N, d)
-            parts = [algebra.lifted(part) for part in self._program(algebra, inputs)]
+            parts = [_settled(algebra.lifted(part)) for part in self._program(algebra, inputs)]
         lower, upper = (np.concatenate([getattr(p.bounds, end) for p in parts], axis=1) for end in ("lower", "upper"))
-        return Enclosed(TaylorForms.concatenate([p.forms for p in parts]), Interval(lower, upper))
+        decoration = SURE
+        if any(p.bounds.decoration is not SURE for p in parts):
+            decoration = np.concatenate([np.broadcast_to(p.bounds.decoration, (N, 1)) for p in parts], axis=1)
+        return Enclosed(TaylorForms.concatenate([p.forms for p in parts]), Interval(lower, upper, decoration))
+
+
+def _settled(part: Enclosed) -> Enclosed:
+    """Unknown where it may be undefined."""
+    if part.bounds.decoration is SURE:
+        return part
+    return Enclosed(part.forms.unknown_where(part.bounds.decoration < Decoration.DEFINED), part.bounds.settled())
 
 
 Value = Enclosed | Interval
@@ -97,7 +111,7 @@ class _FormAlgebra:
         if isinstance(value, Enclosed):
             return value
         full = Interval(np.broadcast_to(value.lower, self._shape), np.broadcast_to(value.upper, self._shape))
-        return Enclosed(TaylorForms.constants(full, self._dimension), full)
+        return Enclosed(TaylorForms.constants(full, self._dimension), full.decorated(value.decoration))
 
     def number(self, value: sympy.Expr) -> Value:
         return enclose_number(value)
@@ -133,6 +147,9 @@ class _FormAlgebra:
     def power(self, a: Value, exponent: int) -> Value:
         return self._composed(lambda x: powers(x, exponent), a, lambda x: x.power(exponent))
 
+    def real_power(self, a: Value, exponent: Exponent) -> Value:
+        return self._composed(exponent.powers, a, lambda x: x.raised(exponent.shifted[0]))
+
     def square_root(self, a: Value) -> Value:
         return self._composed(square_root, a, Interval.sqrt)
 
@@ -159,8 +176,8 @@ class _FormAlgebra:
 
     @staticmethod
     def _select(condition: Flags, a: Enclosed, b: Enclosed) -> Enclosed:
-        bounds = Interval(np.where(condition, a.bounds.lower, b.bounds.lower), np.where(condition, a.bounds.upper, b.bounds.upper))
-        return Enclosed(a.forms.where(condition, b.forms), bounds)
+        lower, upper = np.where(condition, a.bounds.lower, b.bounds.lower), np.where(condition, a.bounds.upper, b.bounds.upper)
+        return Enclosed(a.forms.where(condition, b.forms), Interval(lower, upper, least(a.bounds.decoration, b.bounds.decoration)))
 
     def absolute(self, a: Value) -> Value:
         if isinstance(a, Interval):
@@ -188,12 +205,14 @@ class _FormAlgebra:
 
     def compare(self, greater: Value, less: Value, strict: bool) -> Decision:
         gap = self._gap(self.lifted(greater), self.lifted(less)).bounds
-        return (gap.lower > 0, gap.upper <= 0) if strict else (gap.lower >= 0, gap.upper < 0)
+        if strict:
+            return Decision(gap.lower > 0, gap.upper <= 0, gap.decoration)
+        return Decision(gap.lower >= 0, gap.upper < 0, gap.decoration)
 
     def choose(self, decision: Decision, a: Value, b: Value | None) -> Value:
-        true, false = (np.broadcast_to(part, self._shape) for part in decision)
+        true, false = (np.broadcast_to(part, self._shape) for part in decision[:2])
         a, b = self.lifted(a), None if b is None else self.lifted(b)
-        bounds = self._natural.choose((true, false), a.bounds, None if b is None else b.bounds)
+        bounds = self._natural.choose(Decision(true, false, decision.decoration), a.bounds, None if b is None else b.bounds)
         if b is None:
             return Enclosed(a.forms.unknown_where(~true), bounds)
         form = a.forms.where(true, b.forms.where(false, smooth.hull(a.forms, b.forms)))

@@ -45,8 +45,8 @@ class NetEnclosure:
             raise InvalidArgument(f"a net of {self.inputs} inputs was given {forms.functions} forms")
         if not self.parts:
             N = len(forms)
-            ends = (np.broadcast_to(end, (N, self.outputs)) for end in (self.constant.lower, self.constant.upper))
-            return TaylorForms.constants(Interval(*ends), forms.dimension)
+            lower, upper = (np.broadcast_to(end, (N, self.outputs)) for end in (self.constant.lower, self.constant.upper))
+            return TaylorForms.constants(Interval(lower, upper), forms.dimension)
         total = self.parts[0](forms)
         for part in self.parts[1:]:
             total = total + part(forms)

@@ -51,6 +51,9 @@ class TaylorForms:
     """(N, C, n), C = 1 + d + d(d+1)/2. In memory boxes are neighbours, so that every operation runs along them."""
     radius: Array
     """(N, n), ≥ 0."""
+    bounds: Interval | None = None
+    """(N, n), which the functions lie in besides, with what is known of them (`Decoration`): for coordinates their boxes, for expressions
+    their natural bounds. Only choosing boxes and functions keeps it."""
 
     @staticmethod
     def variables(lower: ArrayLike, upper: ArrayLike) -> TaylorForms:
@@ -71,7 +74,9 @@ class TaylorForms:
         coefficients[:, 0] = middle
         for j in range(d):
             coefficients[:, 1 + j, j] = half[:, j]
-        return settled(coefficients, np.where(np.isfinite(middle) & np.isfinite(half), 0.0, UNKNOWN))
+        known = np.isfinite(middle) & np.isfinite(half)
+        found = settled(coefficients, np.where(known, 0.0, UNKNOWN))
+        return TaylorForms(found.coefficients, found.radius, Interval(lower, upper).unknown_where(~known))
 
     @staticmethod
     def constants(values: Interval, dimension: int) -> TaylorForms:
@@ -118,11 +123,13 @@ class TaylorForms:
         if rows != slice(None):
             raise InvalidArgument("forms[:, k] chooses functions; subset(rows) chooses boxes")
         columns = [columns] if isinstance(columns, int | np.integer) else columns
-        return TaylorForms(self.coefficients[:, :, columns], self.radius[:, columns])
+        bounds = None if self.bounds is None else self.bounds[:, columns]
+        return TaylorForms(self.coefficients[:, :, columns], self.radius[:, columns], bounds)
 
     def subset(self, rows: Any) -> TaylorForms:
         """The forms on some of the boxes."""
-        return TaylorForms(self.coefficients.transpose(1, 2, 0)[:, :, rows].transpose(2, 0, 1), self.radius[rows])
+        bounds = None if self.bounds is None else self.bounds[rows]
+        return TaylorForms(self.coefficients.transpose(1, 2, 0)[:, :, rows].transpose(2, 0, 1), self.radius[rows], bounds)
 
     @staticmethod
     def concatenate(parts: Sequence[TaylorForms]) -> TaylorForms:

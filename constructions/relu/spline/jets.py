@@ -17,7 +17,8 @@ from ....atlas import Array
 from ....errors import InvalidArgument
 from ....intervals import Flags, Interval, enclose_number
 from ....intervals.derivatives import ONE, SMOOTH, ZERO, exponential, logarithm, powers, square_root
-from ....intervals.program import Decision
+from ....intervals.numbers import enclose_exponent
+from ....intervals.program import Decision, connected
 from ....intervals.sides import NATURAL
 
 Jet = tuple[Interval | None, ...]
@@ -125,10 +126,12 @@ class Jets:
 
     def _power(self, base: sympy.Expr, exponent: sympy.Expr) -> Jet:
         inner = self(base)
-        if exponent.is_Integer:
+        if exponent.is_Number and sympy.Rational(exponent).is_Integer:
             return chain(powers(value(inner), int(exponent)), inner)
         if exponent == sympy.S.Half:
             return chain(square_root(value(inner)), inner)
+        if exponent.is_Number:
+            return chain(enclose_exponent(sympy.Rational(exponent)).powers(value(inner)), inner)
         # x^p = exp(p·log x); sympy keeps E**u as a power of E.
         log = self._constant(ONE) if base == sympy.E else chain(logarithm(value(inner)), inner)
         scaled = product(self(exponent), log)
@@ -167,42 +170,39 @@ class Jets:
             first, second = -first, -second
         wins, loses = first.lower >= second.upper, first.upper <= second.lower
         self._undecided(tuple(map(add, a, _negated(b))), ~wins & ~loses)
-        chosen = Interval(np.maximum(first.lower, second.lower), np.maximum(first.upper, second.upper))
-        return (chosen if largest else -chosen, *self._select(a[1:], b[1:], wins, loses))
+        chosen = first.larger(second)
+        return (chosen if largest else -chosen, *self._select(a[1:], b[1:], Decision(wins, loses)))
 
-    def _select(self, a: Jet, b: Jet, first: Flags, second: Flags) -> Jet:
-        """a where `first`, b where `second`, the hull elsewhere."""
+    def _select(self, a: Jet, b: Jet, decision: Decision) -> Jet:
+        """a where the decision is true, b where it is false, the hull elsewhere."""
         out: list[Interval | None] = []
         for left, right in zip(a, b, strict=True):
             if left is None and right is None:
                 out.append(None)
                 continue
-            out.append(NATURAL.choose((first, second), left or ZERO, right or ZERO))
+            out.append(NATURAL.choose(decision, left or ZERO, right or ZERO))
         return tuple(out)
 
     def _piecewise(self, e: sympy.Piecewise) -> Jet:
         result: Jet | None = None
         for branch, condition in reversed(e.args):
-            true, false = self._decide(condition)
+            decision = self._decide(condition)
             jet = self(branch)
             # After the last condition nothing is defined: if it may be false, nothing is known.
-            unknown = (Interval.of(-np.inf, np.inf),) * (self.order + 1)
-            result = self._select(jet, unknown if result is None else result, true, false)
+            unknown = (Interval.of(np.nan),) * (self.order + 1)
+            result = self._select(jet, unknown if result is None else result, decision)
         assert result is not None
         return result
 
     def _decide(self, condition: sympy.Basic) -> Decision:
         shape = self.undecided.shape
         if condition in (sympy.true, sympy.false):
-            return np.full(shape, condition == sympy.true), np.full(shape, condition == sympy.false)
+            return Decision(np.full(shape, condition == sympy.true), np.full(shape, condition == sympy.false))
         if isinstance(condition, sympy.And | sympy.Or):
             parts = [self._decide(part) for part in condition.args]
-            trues, falses = np.array([p[0] for p in parts]), np.array([p[1] for p in parts])
-            every, some = np.logical_and.reduce, np.logical_or.reduce
-            return (every(trues), some(falses)) if isinstance(condition, sympy.And) else (some(trues), every(falses))
+            return connected(parts, every=isinstance(condition, sympy.And))
         if isinstance(condition, sympy.Not):
-            true, false = self._decide(condition.args[0])
-            return false, true
+            return self._decide(condition.args[0]).negated()
         if not isinstance(condition, sympy.Gt | sympy.Ge | sympy.Lt | sympy.Le):
             raise InvalidArgument(f"the condition {condition} has no enclosure, so no bound can be proved")
         difference = tuple(map(add, self(condition.gts), _negated(self(condition.lts))))
@@ -215,7 +215,7 @@ class Jets:
         else:
             false = false & ~both
         self._undecided(difference, ~true & ~false)
-        return true, false
+        return Decision(true, false, x.decoration)
 
 
 def _vanishes(x: Interval) -> Flags:

@@ -15,7 +15,7 @@ import numpy as np
 import sympy
 
 from ....atlas import Array
-from ....intervals import Flags, Interval
+from ....intervals import Decoration, Flags, Interval
 from .jets import Jet, Jets, quotient, value
 
 PARTS, FEW_PARTS = 4, 256
@@ -44,11 +44,11 @@ class Local:
 
     def values(self, left: Array, right: Array) -> Interval:
         """F on [left, right] (P,) each, as (P, q)."""
-        return self._stacked([value(jet) for jet in map(Jets(self.variable, left, right, 0), self.expressions)], left)
+        return self._stacked([value(jet).settled() for jet in map(Jets(self.variable, left, right, 0), self.expressions)], left)
 
     def positions(self, u: Array) -> Interval:
         """s at u (P,)."""
-        return self._stacked([value(Jets(self.variable, u, u, 0)(self.coordinate))], u).column(0)
+        return self._stacked([value(Jets(self.variable, u, u, 0)(self.coordinate)).settled()], u).column(0)
 
     def undecided(self, left: Array, right: Array) -> Flags:
         """Where some branch of F or of s may change within [left, right]."""
@@ -58,7 +58,7 @@ class Local:
         return jets.undecided
 
     def derivatives(self, left: Array, right: Array) -> tuple[Interval, Interval, Interval]:
-        """F, dF/ds and d²F/ds² on [left, right], each (P, q); [−∞, ∞] where nothing can be said.
+        """F, dF/ds and d²F/ds² on [left, right], each (P, q); [−∞, ∞] where nothing can be said, or F may be undefined.
 
         For intervals within which no branch changes. Which branch it is may remain undecided: then these are hulls over the
         branches, and the mean value form holds for each of them.
@@ -76,9 +76,11 @@ class Local:
             center = value(self._differentiated(narrow, self._differentiated(narrow, narrow(expression))))
             drift = bend[1]
             mean = center if drift is None else center + drift * offset
-            values.append(value(wide(expression)))
-            slopes.append(value(slope))
-            bends.append(value(bend).meet(mean))
+            F = value(wide(expression))
+            lost = np.asarray(F.decoration < Decoration.DEFINED)
+            values.append(F.settled())
+            slopes.append(value(slope).settled().unknown_where(lost))
+            bends.append(value(bend).settled().meet(mean.settled()).unknown_where(lost))
         return self._stacked(values, left), self._stacked(slopes, left), self._stacked(bends, left)
 
     def _differentiated(self, jets: Jets, jet: Jet) -> Jet:
