@@ -1,0 +1,201 @@
+"""Trees at batches of points in float64, with a bound to first order of how far rounding may have carried each part.
+
+It tells where a part is surely negative, or 0, from where it only came out so; values that anybody uses come from `ExpressionMap`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InvalidArgument
+from .box import Array
+from .tree import (
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Sum,
+    Truth,
+    postorder,
+)
+
+EPS = float(np.finfo(float).eps)
+CONSTANTS = {"pi": math.pi, "E": math.e}
+RELATIONS: Mapping[str, Callable[[Array, Array], NDArray[np.bool_]]] = {
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
+
+
+def _steady(a: Array) -> Array:
+    return np.zeros_like(a)
+
+
+FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "sin": (np.sin, np.cos),
+    "cos": (np.cos, np.sin),
+    "tan": (np.tan, lambda a: 1 / np.cos(a) ** 2),
+    "cot": (lambda a: 1 / np.tan(a), lambda a: 1 / np.sin(a) ** 2),
+    "asin": (np.arcsin, lambda a: 1 / np.sqrt(1 - a * a)),
+    "acos": (np.arccos, lambda a: 1 / np.sqrt(1 - a * a)),
+    "atan": (np.arctan, lambda a: 1 / (1 + a * a)),
+    "sinh": (np.sinh, np.cosh),
+    "cosh": (np.cosh, np.sinh),
+    "tanh": (np.tanh, lambda a: 1 - np.tanh(a) ** 2),
+    "asinh": (np.arcsinh, lambda a: 1 / np.sqrt(1 + a * a)),
+    "acosh": (np.arccosh, lambda a: 1 / np.sqrt(a * a - 1)),
+    "atanh": (np.arctanh, lambda a: 1 / (1 - a * a)),
+    "exp": (np.exp, np.exp),
+    "log": (np.log, lambda a: 1 / a),
+    "sqrt": (np.sqrt, lambda a: 0.5 / np.sqrt(a)),
+    "sign": (np.sign, _steady),
+    "Abs": (np.abs, np.ones_like),
+}
+"""Functions of one argument: value and slope."""
+
+
+@dataclass(frozen=True)
+class Float64:
+    """Values (n,) and bounds of their rounding errors (n,), or scalars for constants; for conditions the values are flags."""
+
+    value: NDArray[Any]
+    error: Array
+
+
+def value_of(constant: Node) -> tuple[float, float]:
+    """The value of a tree without names, and a bound of its rounding error; NaN where it has none."""
+    found = evaluate([constant], {})[constant]
+    return float(found.value), float(np.nan_to_num(found.error, nan=np.inf))
+
+
+def evaluate(trees: Sequence[Node], columns: Mapping[str, Array]) -> dict[Node, Float64]:
+    """Every part of the trees at points given column by column, (n,) each. Raises `InvalidArgument` for what no text can say."""
+    known: dict[Node, Float64] = {}
+    with np.errstate(all="ignore"):
+        for node in postorder(*trees):
+            known[node] = _computed(node, [known[part] for part in node.parts], columns)
+    return known
+
+
+def _computed(node: Node, parts: list[Float64], columns: Mapping[str, Array]) -> Float64:
+    if node.exact is not None:
+        return _number(node.exact)
+    match node:
+        case Constant(name) if name in CONSTANTS:
+            return Float64(np.asarray(CONSTANTS[name]), np.asarray(EPS * CONSTANTS[name]))
+        case Name(name):
+            return Float64(columns[name], np.zeros(np.shape(columns[name])))
+        case Negative():
+            return Float64(-parts[0].value, parts[0].error)
+        case Sum():
+            return _sum(parts)
+        case Product():
+            total = parts[0]
+            for factor in parts[1:]:
+                total = _product(total, factor)
+            return total
+        case Reciprocal():
+            inverse = 1 / parts[0].value
+            return Float64(inverse, parts[0].error * inverse**2 + EPS * np.abs(inverse))
+        case Power():
+            return _power(node, *parts)
+        case Call(function, _):
+            return _call(function, parts)
+        case Piecewise():
+            return _piecewise(parts)
+        case Comparison(relation, _, _):
+            flags = RELATIONS[relation](parts[0].value, parts[1].value)
+            return Float64(flags, np.zeros(np.shape(flags)))
+        case And() | Or():
+            join = np.logical_and if isinstance(node, And) else np.logical_or
+            flags = join.reduce(np.broadcast_arrays(*(part.value for part in parts)))
+            return Float64(flags, np.zeros(np.shape(flags)))
+        case Truth(holds):
+            return Float64(np.asarray(holds), np.zeros(()))
+    raise InvalidArgument(f"{node} has no value here; write it with the functions of specifications")
+
+
+def _number(exact: Fraction) -> Float64:
+    try:
+        rounded = float(exact)
+    except OverflowError:
+        return Float64(np.asarray(math.copysign(math.inf, exact)), np.asarray(math.inf))
+    return Float64(np.asarray(rounded), np.asarray(0.0 if Fraction(rounded) == exact else EPS * abs(rounded)))
+
+
+def _sum(parts: list[Float64]) -> Float64:
+    """A sum rounds once for each partial sum."""
+    total = parts[0]
+    for part in parts[1:]:
+        value = total.value + part.value
+        total = Float64(value, total.error + part.error + EPS * np.abs(value))
+    return total
+
+
+def _product(a: Float64, b: Float64) -> Float64:
+    value = a.value * b.value
+    return Float64(value, a.error * np.abs(b.value) + np.abs(a.value) * b.error + a.error * b.error + EPS * np.abs(value))
+
+
+def _power(node: Power, base: Float64, exponent: Float64) -> Float64:
+    """a^n for a whole n; else exp(p·log a)."""
+    if (n := node.whole) is not None:
+        value = np.power(base.value, float(n))
+        slope = abs(n) * np.abs(np.power(base.value, float(n - 1))) if n else np.zeros_like(base.value)
+        return Float64(value, _moved(base.error, slope) + 2 * EPS * np.abs(value))
+    value = np.power(base.value, exponent.value)
+    by_base = np.abs(exponent.value * np.power(base.value, exponent.value - 1))
+    by_exponent = np.abs(value * np.log(base.value))
+    return Float64(value, _moved(base.error, by_base) + _moved(exponent.error, by_exponent) + 2 * EPS * np.abs(value))
+
+
+def _call(function: str, parts: list[Float64]) -> Float64:
+    if function == "atan2":
+        y, x = parts
+        value = np.arctan2(y.value + 0.0, x.value + 0.0)
+        return Float64(value, _moved(y.error + x.error, 1 / np.hypot(x.value, y.value)) + EPS * np.abs(value))
+    if function in ("Max", "Min"):
+        pick = np.maximum if function == "Max" else np.minimum
+        total = parts[0]
+        for part in parts[1:]:
+            total = Float64(pick(total.value, part.value), np.maximum(total.error, part.error))
+        return total
+    if function not in FUNCTIONS:
+        raise InvalidArgument(f"{function}(…) has no value here; write it with the functions of specifications")
+    compute, slope = FUNCTIONS[function]
+    value = np.asarray(compute(parts[0].value))
+    return Float64(value, _moved(parts[0].error, np.abs(slope(parts[0].value))) + 2 * EPS * np.abs(value))
+
+
+def _piecewise(parts: list[Float64]) -> Float64:
+    """The first case whose condition holds; NaN where none does."""
+    value, error, open_ = np.asarray(np.nan), np.zeros(()), np.asarray(True)
+    for case, condition in zip(parts[::2], parts[1::2], strict=True):
+        here = open_ & condition.value
+        value, error, open_ = np.where(here, case.value, value), np.where(here, case.error, error), open_ & ~here
+    return Float64(value, error)
+
+
+def _moved(error: Array, slope: Array) -> Array:
+    """What an error becomes; 0 stays 0 where the slope is infinite."""
+    return np.where(error == 0, 0.0, error * slope)
