@@ -1,12 +1,14 @@
-"""Experts built on a Dask cluster: the same weights, bit for bit, from tasks that are closures and travel as such."""
+"""Experts built and proofs found on a Dask cluster: the same weights and boxes, bit for bit, from closures that travel as such."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe import CallableTarget, ExpressionMap, ExpressionTarget, ManifoldTask, Model, builtin
+from atlasmoe.moe import Known
+from atlasmoe.verify.enclosure import TaylorForms
+from atlasmoe.verify.prove import Certificate, certify, problem
 
 distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
@@ -71,6 +76,61 @@ def test_closures_travel_and_run_on_the_workers(cluster: Any, tmp_path: Path) ->
     assert_same(here, there)
     ran = {int(path.name) for path in tmp_path.iterdir()} - {os.getpid()}
     assert ran, "the work left this process"
+    assert ran <= set(cluster.run(os.getpid).values())
+
+
+def on(x: tuple[sympy.Symbol, ...], value: sympy.Expr) -> ExpressionTarget:
+    return ExpressionTarget(ExpressionMap(x, (value,)))
+
+
+def product(y: TaylorForms) -> TaylorForms:
+    return y[:, 0] * y[:, 1]
+
+
+@pytest.fixture(scope="module", params=["scores", "surface", "closure"])
+def proved_model(request: pytest.FixtureRequest) -> Model:
+    """Scores are followed on a circle; a surface takes rounds; a target that is a closure."""
+    x = sympy.symbols("x1:4", real=True)
+    if request.param == "scores":
+        return atlasmoe.compile(ManifoldTask("c", builtin("circle", charts=3), on(x[:2], x[0] * x[1])), width=48, theorem="4.8")
+    if request.param == "surface":
+        return atlasmoe.compile(ManifoldTask("s", builtin("sphere", atlas="ball", charts=6), on(x, x[0] * x[1])), width=96)
+    target = CallableTarget(lambda y: y[:, :1] * y[:, 1:2], name="product", enclosure=lambda y: product(y))
+    return atlasmoe.compile(ManifoldTask("f", builtin("circle", atlas="ball", charts=4), target), width=16)
+
+
+def written(certificate: Certificate) -> bytes:
+    """All that a certificate says, but how long it took."""
+    document = json.dumps(replace(certificate, seconds=0.0).to_dict(), sort_keys=True)
+    trees = [*certificate.trees.values(), *certificate.scores.values()]
+    return document.encode() + b"".join(getattr(tree, field.name).tobytes() for tree in trees for field in fields(tree))
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
+def test_proofs_are_the_same_bits_everywhere(proved_model: Model, cluster: Any, monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    monkeypatch.setattr(problem, "BATCH", 512)  # many parts, many rounds
+    monkeypatch.setattr(problem, "BATCH_PER_EXPERT", 16)
+    alone = certify(proved_model, epsilon=1e9, tightness=1.02)
+    assert alone.status is Known.PROVED
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        spread = certify(proved_model, epsilon=1e9, tightness=1.02)
+    assert written(spread) == written(alone)
+
+
+def test_parts_of_a_proof_run_on_the_workers(cluster: Any, tmp_path: Path) -> None:
+    """The enclosure of a target says itself in which process it ran."""
+    folder = str(tmp_path)
+
+    def enclosure(y: TaylorForms) -> TaylorForms:
+        Path(folder, str(os.getpid())).touch()
+        return product(y)
+
+    target = CallableTarget(lambda y: y[:, :1] * y[:, 1:2], name="product", enclosure=enclosure)
+    model = atlasmoe.compile(ManifoldTask("f", builtin("circle", atlas="ball", charts=4), target), width=16)
+    with joblib.parallel_config(backend="dask"):
+        assert certify(model, epsilon=0.1, tightness=None).status is Known.PROVED
+    ran = {int(path.name) for path in tmp_path.iterdir()}
+    assert ran
     assert ran <= set(cluster.run(os.getpid).values())
 
 

@@ -8,7 +8,8 @@ On a box of chart p one of these is proved:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +112,23 @@ class ErrorJudge:
     def remark(self) -> str:
         """For whoever is waiting."""
         return f"largest error {self.goal.found:.3g}, accepts {self.goal.enough:.3g}"
+
+    def apart(self) -> ErrorJudge:
+        """A judge of the same boxes, with a goal of its own."""
+        return replace(self, goal=replace(self.goal))
+
+    def remember(self) -> dict[str, NDArray]:
+        """What it has seen, and the largest error that anybody of the same goal has."""
+        arrays = {"lowest": np.atleast_1d(self.lowest), "highest": np.atleast_1d(self.highest), "found": np.array([self.goal.found])}
+        if self.goal.where is not None:
+            arrays |= {"chart": np.array([self.goal.where[0]]), "place": np.array(self.goal.where[1])}
+        return arrays
+
+    def recall(self, arrays: Mapping[str, NDArray]) -> None:
+        """Take up what it or others have seen."""
+        self.lowest, self.highest = np.minimum(self.lowest, arrays["lowest"]), np.maximum(self.highest, arrays["highest"])
+        if "chart" in arrays and arrays["found"][0] > self.goal.found:
+            self.goal.found, self.goal.where = float(arrays["found"][0]), (int(arrays["chart"][0]), arrays["place"])
 
     def __call__(self, lower: Array, upper: Array) -> Verdicts:
         place = self.manifold.place(self.chart, lower, upper)

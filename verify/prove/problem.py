@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from ...atlas import Array, ManifoldTask, Points
 from ...errors import InvalidArgument
@@ -19,14 +18,15 @@ from ...intervals import Interval
 from ...intervals.rounding import gamma
 from ...moe.network import Network
 from ...moe.promise import ScorePromise
-from ...progress import gauge
 from ..ascent import Ground, ascend
+from . import rounds
 from .checkpoint import Checkpoint
 from .error import EnclosedTarget, ErrorJudge, Goal
 from .forward import EnclosedNetwork
 from .manifold import EnclosedManifold
 from .rounding import GENEROUS, Rounding
 from .rounding import network as network_rounding
+from .rounds import PartJudge, Running
 from .scores import EnclosedScores, ScoresJudge
 from .tree import Search, Tree
 
@@ -236,28 +236,16 @@ def _corners(moves: Array | None) -> Array:
 
 def run(attempts: Sequence[Attempt] | Sequence[ScoreAttempt], doing: str, most: int, deadline: float, saved: Checkpoint) -> None:
     """All charts of all attempts, side by side where joblib is told so; `most` boxes in every search."""
-    searches = [search for attempt in attempts for search in attempt.searches]
-    if not searches:
-        return
-    with gauge(doing, 1.0) as show:
-
-        def after(_: Search) -> None:
-            show(sum(search.volume for search in searches) / len(searches), attempts[0].judges[0].remark)
-            saved.save()
-
-        jobs = (
-            delayed(search.run)(judge, batch=_batch(attempt.manifold), most=most, deadline=deadline, after=after)
-            for attempt in attempts
-            for search, judge in zip(attempt.searches, attempt.judges, strict=True)
-        )
-        try:
-            Parallel(prefer="threads", require="sharedmem")(jobs)
-        except KeyboardInterrupt:
-            saved.save(now=True)
-            raise
+    running = [_running(attempt.manifold, attempt.searches, attempt.judges) for attempt in attempts]
+    try:
+        rounds.run(list(itertools.chain(*running)), doing, most, deadline, saved.save)
+    except KeyboardInterrupt:
+        saved.save(now=True)
+        raise
 
 
-def _batch(manifold: EnclosedManifold) -> int:
+def _running(manifold: EnclosedManifold, searches: Sequence[Search], judges: Sequence[PartJudge]) -> list[Running]:
     d, k = manifold.atlas.dimension, manifold.atlas.base_dimension
     limit = MOST_COEFFICIENTS // (k * (1 + d + d * (d + 1) // 2))
-    return int(np.clip(BATCH_PER_EXPERT * len(manifold.atlas), BATCH, max(limit, BATCH)))
+    batch = int(np.clip(BATCH_PER_EXPERT * len(manifold.atlas), BATCH, max(limit, BATCH)))
+    return [Running(search, judge, batch) for search, judge in zip(searches, judges, strict=True)]

@@ -6,8 +6,8 @@ the error small although they fail, and a network nobody compiled has none of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
@@ -174,6 +174,21 @@ class ScoresJudge:
     def remark(self) -> str:
         """For whoever is waiting."""
         return f"|t − τ| ≤ {self.promise.delta:.3g}"
+
+    def apart(self) -> ScoresJudge:
+        """A judge of the same boxes, which sees for itself."""
+        return replace(self)
+
+    def remember(self) -> dict[str, NDArray]:
+        """What it has seen."""
+        arrays = {"least": np.array([self.least])}
+        return arrays if self.violated is None else arrays | {"place": self.violated[0], "violation": np.array([self.violated[1]])}
+
+    def recall(self, arrays: Mapping[str, NDArray]) -> None:
+        """Take up what it or others have seen."""
+        self.least = min(self.least, float(arrays["least"][0]))
+        if "violation" in arrays and self.violated is None:
+            self.violated = arrays["place"], float(arrays["violation"][0])
 
     def __call__(self, lower: Array, upper: Array) -> Verdicts:
         place = self.manifold.place(self.chart, lower, upper)

@@ -7,9 +7,8 @@ a leaf, k + 1 for a cut along side k.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -29,6 +28,8 @@ SMALLEST = 2.0**-45
 """A box with a side this part of the root's is not cut again: 2^7 floats are left in it where the root is [1, 2]."""
 MOST_RESUMED = 1 << 24
 """Nodes of a tree that a search is resumed from; a larger one is started anew."""
+OWN = 1 << 62
+"""From here on nodes are numbered by a part of a search, until it joins the whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +155,7 @@ class Search:
     volume: float = 0.0
     """The settled part of the root's volume."""
     pending: list[tuple[Indices, Indices, Array, Array]] = field(default_factory=list)
-    """The boxes that are being judged: still unsettled."""
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while boxes move from one list to another, so that whoever holds it sees every box once."""
+    """The boxes that are being judged, here or as `parts`: still unsettled."""
     given: int = 0
     """Nodes that an earlier run left: these are not counted again."""
 
@@ -199,22 +198,42 @@ class Search:
     def done(self) -> bool:
         return not self.stack and not self.pending
 
-    def run(self, judge: Judge, *, batch: int, most: int, deadline: float, after: Callable[[Search], None] | None = None) -> None:
-        """Settle boxes, `batch` at a time, until all are, or `most` new nodes exist, or the clock passes `deadline`, or the judge refutes.
-
-        `after` is called after every batch. The latest boxes go first, so that few wait.
+    def run(self, judge: Judge, *, batch: int, most: int, deadline: float, judged: float = np.inf) -> None:
+        """Settle boxes, `batch` at a time, until all are, or `most` new nodes exist, or the clock passes `deadline`, or the judge refutes,
+        or `judged` boxes were. The latest boxes go first, so that few wait.
         """
-        while not self.done and self.nodes - self.given < most and time.monotonic() < deadline and not judge.refuted:
-            with self.lock:
-                self.stack += self.pending  # left there by an interruption
-                self.pending = [self._take(batch)]
+        while not self.done and self.nodes - self.given < most and judged > 0 and time.monotonic() < deadline and not judge.refuted:
+            self.stack += self.pending  # left there by an interruption
+            self.pending = []
+            self.pending = [self._take(batch)]
             number, depth, lower, upper = self.pending[0]
-            found = judge(lower, upper)
-            with self.lock:
-                self._file(number, depth, lower, upper, found)
-                self.pending = []
-            if after is not None:
-                after(self)
+            self._file(number, depth, lower, upper, judge(lower, upper))
+            self.pending = []
+            judged -= len(number)
+
+    def parts(self, batch: int, most: int) -> list[Search]:
+        """The latest boxes, `batch` at a time and `most` times at most, as searches of their own, which `join` takes back in order."""
+        self.stack += self.pending
+        self.pending, found = [], []
+        while self.stack and len(found) < most:
+            boxes = self._take(batch)
+            self.pending.append(boxes)
+            found.append(Search(self.lower, self.upper, OWN, [boxes]))
+        return found
+
+    def join(self, part: Search) -> None:
+        """File what became of the first part that is still out."""
+
+        def here(number: Indices) -> Indices:
+            moved: Indices = np.where(number >= OWN, number - (OWN - self.nodes), number)
+            return moved
+
+        stack = [(here(number), depth, lower, upper) for number, depth, lower, upper in part.stack + part.pending]
+        cuts = [(here(number), depth, side, here(first)) for number, depth, side, first in part.cuts]
+        leaves = [(here(number), tag, bound, size, members) for number, tag, bound, size, members in part.leaves]
+        nodes, volume = self.nodes + part.nodes - OWN, self.volume + part.volume
+        self.stack, self.cuts, self.leaves = self.stack + stack, self.cuts + cuts, self.leaves + leaves
+        self.nodes, self.volume, self.pending = nodes, volume, self.pending[1:]
 
     def _take(self, batch: int) -> tuple[Indices, Indices, Array, Array]:
         taken: list[tuple[Indices, Indices, Array, Array]] = []
@@ -277,10 +296,7 @@ class Search:
 
     def so_far(self) -> Cuts:
         """The tree as it stands, in preorder; boxes that are being judged are leaves."""
-        with self.lock:
-            parts = list(self.cuts)
-            nodes = self.nodes
-        return _in_preorder(nodes, parts)[0]
+        return _in_preorder(self.nodes, self.cuts)[0]
 
     def tree(self) -> Tree:
         """The tree as it stands; boxes that were never judged are leaves tagged `UNSETTLED`."""
