@@ -12,8 +12,8 @@ import sys
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from joblib import Parallel, delayed
@@ -56,40 +56,77 @@ class Running:
     batch: int
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    def parts(self, most: int) -> list[Part]:
+        """What of it belongs to the next round; nothing if it is over."""
+        search, known = self.search, self.judge.remember()
+        left = most - (search.nodes - search.given)
+        if search.done or left <= 0 or self.judge.refuted:
+            return []
+        found = search.parts(self.batch, PARTS)
+        return [Part(self, known, part, max(1, left // len(found))) for part in found]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a search, what was known when it was taken, and how many nodes it may make."""
+
+    of: Running
+    known: Seen
+    search: Search
+    room: int
+
+    def join(self, seen: Seen) -> None:
+        """File what became of it, and what was seen."""
+        self.of.search.join(self.search)
+        self.of.judge.recall(seen)
+
 
 def run(running: Sequence[Running], doing: str, most: int, deadline: float, after: Callable[[], None]) -> None:
-    """Run all searches until each is done, or has `most` nodes, or its judge refutes, or the clock (`time.monotonic`) passes `deadline`.
+    """Run all searches until each is done, or has `most` new nodes, or its judge refutes, or the clock passes `deadline`.
 
-    `after` is called when something has been joined. An interruption leaves what is open where the next call finds it.
+    `deadline`: by `time.monotonic`, looked at between batches. `after` is called when a part has been joined.
+    An interruption leaves open what is open.
     """
-    if not running:
-        return
-    shared = [_Shared(one.key, one.judge) for one in running]
     with gauge(doing, 1.0) as show, Parallel(prefer="threads", return_as="generator") as parallel:
-        while True:
-            jobs, owners = [], []
-            for one, judge in zip(running, shared, strict=True):
-                if one.search.done or one.search.nodes >= most or one.judge.refuted or time.monotonic() >= deadline:
-                    continue
-                parts, known = one.search.parts(one.batch, PARTS), one.judge.remember()
-                room, until = max(1, (most - one.search.nodes) // len(parts)), time.time() + deadline - time.monotonic()
-                jobs += [delayed(_run)(judge, known, part, one.batch, room, until) for part in parts]
-                owners += [one] * len(parts)
-            if not jobs:
-                return
-            for one, (part, seen) in zip(owners, parallel(iter(jobs)), strict=True):
-                one.search.join(part)
-                one.judge.recall(seen)
-                show(sum(each.search.volume for each in running) / len(running), one.judge.remark)
+        while time.monotonic() < deadline and (parts := [part for one in running for part in one.parts(most)]):
+            for part in _here(parts, deadline) if parallel.n_jobs == 1 else _there(parts, deadline, parallel):
+                show(sum(one.search.volume for one in running) / len(running), part.of.judge.remark)
                 after()
 
 
-def _run(shared: _Shared, known: Seen, part: Search, batch: int, room: int, until: float) -> tuple[Search, Seen]:
-    """What became of a part, and what was seen. `until`: the clock (`time.time`), which machines have in common."""
+def _here(parts: Sequence[Part], deadline: float) -> Iterator[Part]:
+    """One part after the other; one that is interrupted is joined as it stands."""
+    for part in parts:
+        judge = part.of.judge.apart()
+        judge.recall(part.known)
+        try:
+            _judge(judge, part.search, part.of.batch, part.room, deadline)
+        finally:
+            part.join(judge.remember())
+        yield part
+
+
+def _there(parts: Sequence[Part], deadline: float, parallel: Parallel) -> Iterator[Part]:
+    """All parts of a round where joblib has them run, joined in order."""
+    shared = {part.of.key: _Shared(part.of.key, part.of.judge) for part in parts}
+    until = time.time() + deadline - time.monotonic()
+    jobs = (delayed(_sent)(shared[part.of.key], part.known, part.search, part.of.batch, part.room, until) for part in parts)
+    for part, (search, seen) in zip(parts, parallel(jobs), strict=True):
+        done = replace(part, search=search)
+        done.join(seen)
+        yield done
+
+
+def _sent(shared: _Shared, known: Seen, part: Search, batch: int, room: int, until: float) -> tuple[Search, Seen]:
+    """What became of a part in another thread or process. `until`: the clock (`time.time`), which machines have in common."""
     judge = shared.judge.apart()
     judge.recall(known)
-    part.run(judge, batch=batch, most=OWN + room, deadline=time.monotonic() + until - time.time(), judged=BATCHES * batch)
+    _judge(judge, part, batch, room, time.monotonic() + until - time.time())
     return part, judge.remember()
+
+
+def _judge(judge: PartJudge, part: Search, batch: int, room: int, deadline: float) -> None:
+    part.run(judge, batch=batch, most=OWN + room, deadline=deadline, judged=BATCHES * batch)
 
 
 class _Shared:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
+from numpy.typing import NDArray
 
 from ...atlas import Array, BallChart, Chart, ExpressionMap, PartitionOfUnity
 from ...expressions.parse import real_symbols

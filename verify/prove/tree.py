@@ -214,7 +214,8 @@ class Search:
     def parts(self, batch: int, most: int) -> list[Search]:
         """The latest boxes, `batch` at a time and `most` times at most, as searches of their own, which `join` takes back in order."""
         self.stack += self.pending
-        self.pending, found = [], []
+        self.pending = []
+        found: list[Search] = []
         while self.stack and len(found) < most:
             boxes = self._take(batch)
             self.pending.append(boxes)
