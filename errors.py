@@ -81,6 +81,10 @@ class FolderError(AtlasMoEError):
     """A model folder is missing, incomplete, of another schema version, or does not match its hashes."""
 
 
+class ProofKept(FolderError):
+    """A folder holds a proof that says more than the one that was to be written there; it stays."""
+
+
 class MarginTooSmall(AtlasMoEError):
     """A block reads a computed value that may fall on the wrong side of an interface at which its pieces jump (B9)."""
 

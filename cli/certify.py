@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,8 +11,24 @@ from ..errors import InvalidArgument
 from .options import figure_option, json_option
 from .output import check_figure_path, print_json, print_rich
 
+if TYPE_CHECKING:
+    from ..verify.prove import Certificate
+
 CHECKPOINT = "{name}.certify.safetensors"
 """Beside the model's folder: where an interrupted proof is kept."""
+
+
+def _write(certificate: Certificate, folder: Path, overwrite: bool) -> str:
+    """Write the certificate, or leave the one that is there, and say which."""
+    from ..errors import ProofKept
+    from ..verify.prove.binding import earlier
+
+    before = earlier(folder)
+    try:
+        written = certificate.write(folder, overwrite=overwrite)
+    except ProofKept as kept:
+        return str(kept)
+    return f"certificate: {written}" + ("" if before is None else f"; it replaces one that said it proved a bound of {before.bound:.6g}")
 
 
 @click.command(short_help="Prove the claims of the model for every point.")
@@ -27,6 +44,7 @@ CHECKPOINT = "{name}.certify.safetensors"
 @click.option("--boxes", type=click.IntRange(1), metavar="N", default=4_000_000, show_default=True, help="Boxes to look at, at most.")
 @click.option("--seconds", type=float, metavar="S", default=600.0, show_default=True, help="Time to spend, at most.")
 @click.option("--jobs", type=int, metavar="J", default=1, show_default=True, help="Charts proved at a time.")
+@click.option("--overwrite", is_flag=True, help="Replace a certificate that says it proves a smaller bound.")
 @figure_option("Draw the boxes of the proof into this PNG.")
 @click.option("--ledger", is_flag=True, help="Show the model's ledger too, with what is proved written into it.")
 @json_option
@@ -37,14 +55,16 @@ def certify(
     boxes: int,
     seconds: float,
     jobs: int,
+    overwrite: bool,
     figure: Path | None,
     ledger: bool,
     as_json: bool,
 ) -> None:
     """Prove, for every point of M, that the model in FOLDER routes to a valid chart and that its error stays below ε.
 
-    Writes certificate.json and certificate.safetensors into FOLDER; `atlasmoe check FOLDER` re-verifies them. Exit code 1 if a
-    claim is refuted or not proved within the budget. An interrupted run goes on where it stopped when it is started again.
+    Writes certificate.json and certificate.safetensors into FOLDER; `atlasmoe check FOLDER` re-verifies them. A certificate there that
+    says it proves a smaller bound stays. Exit code 1 if a claim is refuted or not proved within the budget. An interrupted run goes on
+    where it stopped when it is started again.
     """
     import joblib
 
@@ -61,13 +81,13 @@ def certify(
     checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))
     with joblib.parallel_config(n_jobs=jobs):
         certificate = prove(model, epsilon=epsilon, tightness=ratio, boxes=boxes, seconds=seconds, checkpoint=checkpoint)
-    written = certificate.write(folder)
+    written = _write(certificate, folder, overwrite)
     if figure is not None and certificate.trees:
         from ..report.certificate_figure import certificate_figure
 
         certificate_figure(certificate, figure)
     if as_json:
-        print_json({"folder": str(place), "certificate": certificate.to_dict()})
+        print_json({"folder": str(place), "written": written.startswith("certificate:"), "certificate": certificate.to_dict()})
     else:
         from ..report.tables import certificate_table, ledger_table
         from ..verify.prove.ledger import with_proofs
@@ -75,7 +95,7 @@ def certify(
         if ledger:
             print_rich(ledger_table(with_proofs(model.ledger, certificate)))
         print_rich(certificate_table(certificate))
-        click.echo(f"certificate: {written}")
+        click.echo(written)
         if figure is not None and certificate.trees:
             click.echo(f"figure: {figure}")
     if certificate.status != "proved":

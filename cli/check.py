@@ -35,6 +35,6 @@ def check(folder: Path, as_json: bool) -> None:
         click.echo(looked)
         if report.claims:
             click.echo(f"claims: {', '.join(report.claims)}")
-        click.secho(report.verdict, fg=COLORS[report.verdict], bold=True)
+        click.secho(str(report), fg=COLORS[report.verdict], bold=True)
     if not report.holds:
         click.get_current_context().exit(1)

@@ -28,8 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors import numpy as safetensors
 
 from ..atlas import Array
 from ..errors import FolderError, InvalidArgument
@@ -37,8 +35,10 @@ from ..intervals import Interval
 from ..moe.layer import Weighting
 from ..moe.model import Model
 from ..moe.network import Affine, Network, NeuronGroup, ReLUNet
+from ..moe.strict import parse_tensors
+from ..moe.typed_json import Fields, parse_json
 from ..verify.enclosure import TaylorForms, prepare
-from ..verify.prove.certificate import BOUND, BOXES, CERTIFICATE, sha256
+from ..verify.prove.binding import BOUND, BOXES, CERTIFICATE, LEDGER, sha256
 from ..verify.prove.error import EnclosedTarget
 from ..verify.prove.forward import EnclosedNetwork
 from ..verify.prove.linear import fold
@@ -121,16 +121,17 @@ def certified_trees(folder: Path, model: Model) -> list[Tree]:
     if not (folder / CERTIFICATE).is_file():
         raise FolderError(f"{folder}: holds no certificate; write one with: atlasmoe certify {folder}")
     try:
-        document = json.loads((folder / CERTIFICATE).read_text())
-        stated, site = dict(document["sha256"]), "" if document["schema"] == 1 else "0."
-        arrays = safetensors.load_file(folder / BOXES)
+        document = Fields.of(parse_json((folder / CERTIFICATE).read_bytes(), folder / CERTIFICATE), folder / CERTIFICATE)
+        schema = document.integer("schema")
+        stated, site = document.mapping("files" if schema > 2 else "sha256"), "" if schema == 1 else "0."
+        arrays, _ = parse_tensors((folder / BOXES).read_bytes(), folder / BOXES)
         trees = [
             Tree(*(arrays[f"{site}{n}.{key}"] for key in ("lower", "upper", "cuts", "tags", "bounds", "offsets", "members")))
             for n in range(len(charts))
         ]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, KeyError, FolderError) as error:
         raise FolderError(f"{folder}: holds no readable certificate ({error}); write one with: atlasmoe certify {folder}") from error
-    for name in (*BOUND, BOXES):
+    for name in (*(name for name in BOUND if name != LEDGER or schema > 2), BOXES):
         if (folder / name).is_file() and stated.get(name) != sha256(folder / name):
             raise FolderError(f"{folder / name}: is not what the certificate is about; certify again: atlasmoe certify {folder}")
     return trees

@@ -95,6 +95,14 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Assumption:
+    """What a proof takes from a task and cannot prove of it: a name, short and unique, and the statement."""
+
+    name: str
+    statement: str
+
+
+@dataclass(frozen=True)
 class Ledger:
     """A tree of claims; `root` is the theorem's conclusion |f − Ψ| ≤ ε."""
 

@@ -91,7 +91,8 @@ def report_table(report: Report, *, statements: bool = True) -> Group:
 
 def certificate_table(certificate: Certificate, *, statements: bool = True) -> Group:
     """A certificate: what is proved for every point, and what is not, with where that was seen."""
-    verdict = Text(VERDICTS[certificate.status], STYLES[certificate.status])
+    assuming = certificate.verdict.partition(", ")[1:]
+    verdict = Text(VERDICTS[certificate.status] + "".join(assuming), STYLES[certificate.status])
     beyond = 0 < certificate.found < certificate.bound < float("inf")
     ratio = f", {certificate.bound / certificate.found:.3f} times the largest error found" if beyond else ""
     head = Text.assemble(
@@ -105,6 +106,7 @@ def certificate_table(certificate: Certificate, *, statements: bool = True) -> G
         for claim in certificate.claims
     ]
     parts: list[RenderableType] = [head, Listing("", "claim", (*CLAIM[:3], ("known", LEFT)), rows)]
+    parts += [Text(f"assumed: {taken.name}: {taken.statement}", "yellow") for taken in certificate.assumptions]
     for claim in certificate.claims:
         if claim.known is not Known.PROVED:
             where = "" if claim.witness is None else f" at ({', '.join(f'{v:.10g}' for v in claim.witness[:9])})"

@@ -13,6 +13,7 @@ import atlasmoe
 import numpy as np
 from atlasmoe.atlas import ManifoldTask
 from atlasmoe.moe import Model, Network
+from atlasmoe.moe.typed_json import canonical
 from atlasmoe.verify.check import CheckReport
 from atlasmoe.verify.prove import Certificate, certify
 from safetensors import numpy as safetensors
@@ -42,12 +43,21 @@ def tampered(
     shutil.copytree(folder, copy)
     data, arrays = json.loads((copy / CERTIFICATE).read_text()), dict(safetensors.load_file(copy / BOXES))
     boxes(arrays)
-    (copy / BOXES).write_bytes(safetensors.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    metadata = {"schema": str(data["schema"])}
+    (copy / BOXES).write_bytes(safetensors.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=metadata))
     if rehash:
-        data["sha256"] = {name: hashlib.sha256((copy / name).read_bytes()).hexdigest() for name in data["sha256"]}
+        bind(copy, data)
     document(data)
     (copy / CERTIFICATE).write_text(json.dumps(data))
     return copy
+
+
+def bind(folder: Path, data: Document) -> None:
+    """Make all hashes of a certificate right again."""
+    key = "files" if "files" in data else "sha256"
+    data[key] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in data[key]}
+    if key == "files":
+        data["root"] = hashlib.sha256(canonical(data["files"])).hexdigest()
 
 
 def reweighted(folder: Path, copy: Path, change: Callable[[Arrays], object], config: Callable[[Document], object] = id) -> Path:
@@ -55,14 +65,34 @@ def reweighted(folder: Path, copy: Path, change: Callable[[Arrays], object], con
     tampered(folder, copy)
     arrays = {name: array.copy() for name, array in safetensors.load_file(copy / WEIGHTS).items()}
     change(arrays)
-    (copy / WEIGHTS).write_bytes(safetensors.save(arrays))
+    (copy / WEIGHTS).write_bytes(safetensors.save(arrays, metadata={"schema": "2"}))
     data = json.loads((copy / "config.json").read_text())
     config(data)
     data["files"][WEIGHTS]["sha256"] = hashlib.sha256((copy / WEIGHTS).read_bytes()).hexdigest()
     (copy / "config.json").write_text(json.dumps(data))
     data = json.loads((copy / CERTIFICATE).read_text())
-    data["sha256"] = {name: hashlib.sha256((copy / name).read_bytes()).hexdigest() for name in data["sha256"]}
+    bind(copy, data)
     (copy / CERTIFICATE).write_text(json.dumps(data))
+    return copy
+
+
+def in_older_schema(folder: Path, copy: Path, schema: int) -> Path:
+    """A copy of a folder whose certificate is written as an older schema has it."""
+    shutil.copytree(folder, copy)
+    data, arrays = json.loads((copy / CERTIFICATE).read_text()), safetensors.load_file(copy / BOXES)
+    search, files = data.pop("search"), data.pop("files")
+    del data["root"], data["assumptions"], files["ledger.json"]
+    data |= {"schema": schema, "sha256": files, **{key: search[key] for key in ("found", "tightness", "seconds", "versions")}}
+    for entry in data["claims"]:
+        entry |= {"note": search["notes"].get(entry["name"], ""), "witness": None, "samples": None, "children": []}
+    if schema == 1:
+        (site,) = data.pop("sites")
+        del data["readout"]
+        data |= {"charts": site["pieces"], "winners": site["winners"]}
+        arrays = {name.replace("scores.0.", "scores.") if name.startswith("scores.") else name[2:]: array for name, array in arrays.items()}
+    (copy / BOXES).write_bytes(safetensors.save(arrays, metadata={"schema": str(schema)}))
+    bind(copy, data)
+    (copy / CERTIFICATE).write_text(json.dumps(data, indent=1))
     return copy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError
 from atlasmoe.moe import Model
+from atlasmoe.moe.typed_json import canonical
 from atlasmoe.verify.prove import certify
 from certificates import loose
 from click.testing import CliRunner
@@ -29,7 +31,8 @@ def test_certificate_files(circle: Model, tmp_path: Path) -> None:
     assert document["bound"] == proved.bound
     assert document["epsilon"] == EPSILON
     assert [claim["name"] for claim in document["claims"]] == [claim.name for claim in proved.claims]
-    assert {"model.safetensors", "config.json", "task.toml", "certificate.safetensors"} == set(document["sha256"])
+    assert {"model.safetensors", "config.json", "task.toml", "ledger.json", "certificate.safetensors"} == set(document["files"])
+    assert document["root"] == hashlib.sha256(canonical(document["files"])).hexdigest()
     (site,) = document["sites"]
     assert [piece["boxes"] for piece in site["pieces"]] == [len(tree) for tree in proved.trees.values()]
     other = replace(proved, network=with_expert(circle.network, 1, 0, lambda arrays: arrays[0][0].__imul__(2)))

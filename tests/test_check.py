@@ -210,18 +210,32 @@ def no_rounding(data: Document) -> None:
 
 
 def unbound(data: Document) -> None:
-    del data["sha256"][WEIGHTS]
+    del data["files"][WEIGHTS]
+
+
+def source_of_another(data: Document) -> None:
+    claim(data, "total")["source"] = "Theorem 9.9"
+
+
+def promised_otherwise(data: Document) -> None:
+    """δ that config.json does not promise, and the claims that go with it."""
+    data["sites"][0]["scores"]["delta"] = claim(data, "routing.tau")["budget"] = claim(data, "routing.tau")["budget"] * 1.01
+
+
+def assumed(data: Document) -> None:
+    data["assumptions"].append({"name": "trust", "statement": "the author is right"})
 
 
 EDITS = [
-    smaller_eta, smaller_total, no_rounding, without_claim, unbound, edited("epsilon", 0.001), edited("epsilon", 0.5),
+    smaller_eta, smaller_total, no_rounding, without_claim, unbound, source_of_another, promised_otherwise, assumed,
+    edited("epsilon", 0.001), edited("epsilon", 0.5),
     edited("bound", 1e-9), edited("status", "refuted"), edited("@total/bound", 1e-9), edited("@total/budget", 1e-9),
     edited("@total/statement", "for every x ∈ M and every dtype: |f(x) − Ψ(x)| ≤ ε"), edited("@total/sense", ">="),
     edited("@cover/known", "refuted"), edited("@cover/bound", 1.0), edited("@routing.tau/budget", 1e-9),
     edited("@routing.max_tau/bound", 0.99), edited("task", "other"), edited("kind", "graph"),
     edited("dtype", "float32"), edited("sites/0/winners", ["a", "b", "c"]),
-    edited("sites/0/pieces", []), edited("tags", {}), edited("sha256/config.json", "0" * 64),
-    edited("sha256/certificate.safetensors", "0" * 64),
+    edited("sites/0/pieces", []), edited("tags", {}), edited("files/config.json", "0" * 64),
+    edited("files/certificate.safetensors", "0" * 64), edited("files/ledger.json", "0" * 64), edited("root", "0" * 64),
 ]  # fmt: skip
 
 
@@ -321,7 +335,7 @@ def broken(name: str, content: bytes | None) -> Callable[[Path], None]:
 def retyped(name: str, array: np.ndarray) -> Callable[[Path], None]:
     def change(copy: Path) -> None:
         arrays = {**safetensors.load_file(copy / BOXES), name: array}
-        (copy / BOXES).write_bytes(safetensors.save(arrays))
+        (copy / BOXES).write_bytes(safetensors.save(arrays, metadata={"schema": "3"}))
 
     return change
 
@@ -344,8 +358,9 @@ MALFORMED = [
     broken(CERTIFICATE, b"\xff"), broken(BOXES, b""), broken(BOXES, b"\xff" * 64), broken(WEIGHTS, b"{}"),
     broken("config.json", b"{}"), broken("task.toml", b"[task]"),
     retyped("0.0.cuts", np.zeros(3, np.int64)), retyped("0.0.lower", np.zeros((1, 1))), retyped("0.0.bounds", np.zeros(3, np.float32)),
-    wrong(schema=1), wrong(schema=3), wrong(schema=True), wrong(claims=3), wrong(claims=[3]),
-    wrong(eta="small"), wrong(sha256=[]), wrong(status=None), said_twice,
+    wrong(schema=1), wrong(schema=2), wrong(schema=4), wrong(schema=True), wrong(claims=3), wrong(claims=[3]),
+    wrong(eta="small"), wrong(files=[]), wrong(root=3), wrong(search=[]), wrong(assumptions=None), wrong(note="trust me"),
+    wrong(status=None), said_twice,
 ]  # fmt: skip
 
 

@@ -1,9 +1,7 @@
-"""`check` still reads certificates of schema 1: one manifold, its trees numbered by chart alone."""
+"""`check` still reads certificates of schema 1 (one manifold, its trees numbered by chart alone) and of schema 2."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,29 +12,31 @@ import sympy
 from atlasmoe.atlas import ExpressionMap, ExpressionTarget, ManifoldTask
 from atlasmoe.errors import FolderError
 from atlasmoe.verify.check import check
-from certificates import BOXES, CERTIFICATE, Arrays, Document, certified, claim, edited, tampered, why
-from safetensors import numpy as safetensors
-
-
-def in_first_schema(folder: Path) -> Path:
-    """The certificate of a folder, written as schema 1 has it."""
-    data, arrays = json.loads((folder / CERTIFICATE).read_text()), safetensors.load_file(folder / BOXES)
-    (site,) = data.pop("sites")
-    del data["readout"]
-    data |= {"schema": 1, "charts": site["pieces"], "winners": site["winners"]}
-    renamed = {name.replace("scores.0.", "scores.") if name.startswith("scores.") else name[2:]: array for name, array in arrays.items()}
-    (folder / BOXES).write_bytes(safetensors.save(renamed))
-    data["sha256"][BOXES] = hashlib.sha256((folder / BOXES).read_bytes()).hexdigest()
-    (folder / CERTIFICATE).write_text(json.dumps(data, indent=1))
-    return folder
+from certificates import Arrays, Document, certified, claim, edited, in_older_schema, tampered, why
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     atlas = atlasmoe.builtin("circle", charts=3)
     x, y = sympy.symbols(atlas.coordinates, real=True)
     task = ManifoldTask("t", atlas, ExpressionTarget(ExpressionMap((x, y), (x * y,))))
-    return in_first_schema(certified(atlasmoe.compile(task, epsilon=0.3), tmp_path_factory.mktemp("circle") / "model"))
+    return certified(atlasmoe.compile(task, epsilon=0.3), tmp_path_factory.mktemp("circle") / "model")
+
+
+@pytest.fixture(scope="module")
+def folder(newest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return in_older_schema(newest, tmp_path_factory.mktemp("first") / "model", 1)
+
+
+def test_schema_2_is_judged_by_the_same_obligations(newest: Path, tmp_path: Path) -> None:
+    second = in_older_schema(newest, tmp_path / "second", 2)
+    report = check(second)
+    assert report.verdict == "confirmed", why(report)
+    assert report.claims == check(newest).claims
+    for n, change in enumerate((edited("sites/0/scores/delta", 0.2), edited("@total/source", "B99"), smaller_total)):
+        assert check(tampered(second, tmp_path / str(n), change)).verdict == "rejected"
+    with pytest.raises(FolderError, match="'trust' is no field"):
+        check(tampered(second, tmp_path / "field", edited("trust", "me")))
 
 
 def test_an_honest_one_is_confirmed(folder: Path) -> None:

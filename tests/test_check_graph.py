@@ -271,8 +271,8 @@ def numbers_in(data: object, path: tuple = ()) -> list[tuple]:
     return [path] if isinstance(data, int | float) and not isinstance(data, bool) else []
 
 
-HARMLESS = {"seconds", "found", "tightness", "samples", "note"}
-"""Numbers that prove nothing."""
+HARMLESS = {"search", "schema"}
+"""Where numbers prove nothing, or are no numbers."""
 
 
 @pytest.mark.parametrize("name", ["chain", "jumps"])
@@ -283,7 +283,7 @@ def test_no_random_edit_makes_a_false_claim_true(name: str, folders: Callable[[s
     points = model.task.sample(4000, 3)
     truth = model.task.evaluate(points)
     document = json.loads((folder / CERTIFICATE).read_text())
-    paths = [path for path in numbers_in(document) if not HARMLESS & set(path) and path[0] not in ("schema", "versions", "sha256")]
+    paths = [path for path in numbers_in(document) if not HARMLESS & set(path)]
     arrays = safetensors.load_file(folder / WEIGHTS)
     weights = sorted(arrays)
     honest, confirmed = check(folder), 0

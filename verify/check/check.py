@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from .claims import inconsistent
+from .claims import assumptions, inconsistent
 from .composition import Composition, Refused
-from .documents import Documents, number_or_none, read
+from .documents import Documents, number_or_none
+from .files import read
 from .leaves import Failure
 from .readout import check_read_out
 
@@ -41,6 +42,8 @@ class CheckReport:
     """The certificate's bound of |f − Ψ|; of a manifold for real arithmetic, of a graph for float64 too."""
     claims: tuple[str, ...]
     """Names of the claims that are proved: all that the certificate says are, if the verdict is "confirmed"."""
+    assumptions: tuple[str, ...]
+    """Names of what is taken from the task, and not proved of it."""
     leaves: int
     confirmed: int
     rejected: int
@@ -59,7 +62,12 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         failures = [{"rejected": f.rejected, "reason": f.reason, "chart": f.chart, "box": f.box} for f in self.failures]
-        return {**self.__dict__, "claims": list(self.claims), "failures": failures}
+        return {**self.__dict__, "claims": list(self.claims), "assumptions": list(self.assumptions), "failures": failures}
+
+    def __str__(self) -> str:
+        """The verdict in words, with what it assumes."""
+        assuming = f", assuming {', '.join(self.assumptions)}" if self.assumptions and self.holds else ""
+        return f"{self.verdict}{assuming}"
 
 
 def check(folder: str | os.PathLike[str]) -> CheckReport:
@@ -89,6 +97,7 @@ def check(folder: str | os.PathLike[str]) -> CheckReport:
         epsilon=number_or_none(found.certificate, "epsilon"),
         bound=number_or_none(found.certificate, "bound"),
         claims=tuple(sorted(proved)) if verdict == "confirmed" else (),
+        assumptions=tuple(taken.name for taken in assumptions(found.graph)),
         leaves=sum(len(tree.tags) for site in found.sites for tree in (*site.trees, *site.followed)),
         confirmed=sum(fate is None for fate in fates),
         rejected=sum(fate is not None and fate.rejected for fate in fates),

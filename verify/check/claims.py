@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...atlas import TaskGraph
+from ...moe.ledger import Assumption
 from ...moe.typed_json import Fields
 from .documents import Documents, Site, number_or_none
 from .trees import TAGS, Tree
@@ -22,6 +24,7 @@ class Expected(NamedTuple):
     """What a claim has to say; None where any number is right as long as bound and budget keep it."""
 
     statement: str
+    source: str
     bound: float | None = None
     budget: float | None = None
     trees: Sequence[Tree] = ()
@@ -40,11 +43,12 @@ def expected(found: Documents) -> dict[str, Expected]:
     epsilon = number_or_none(found.certificate, "epsilon")
     trees = sites[0].trees if found.manifold else ()
     budget, shown = whole if epsilon is None else epsilon, found.schema == 1 or read_out is not None
-    claims = {"total": Expected(REAL if found.manifold else BOTH, whole, budget, trees, shown)}
+    source = "Theorem 4.8, B8, B15" if found.manifold else "Theorem 5.2, B9, R10"
+    claims = {"total": Expected(REAL if found.manifold else BOTH, source, whole, budget, trees, shown)}
     order = "in any order of summation" if found.manifold else "where no piece is mistaken for another"
     for dtype in {"float64", found.dtype} if found.manifold else {found.dtype} - {"float64"}:
         said, least = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, {order}", whole + rounding.get(dtype, np.inf)
-        claims[f"total.{dtype}"] = Expected(said, None, budget, trees, shown, 0.0 if found.schema == 1 else least)
+        claims[f"total.{dtype}"] = Expected(said, "R9", None, budget, trees, shown, 0.0 if found.schema == 1 else least)
     for site in sites:
         claims |= _of_site(site, found)
     return claims
@@ -53,22 +57,23 @@ def expected(found: Documents) -> dict[str, Expected]:
 def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
     prefix = "" if found.manifold else f"{site.kind}[{site.name}]."
     if found.manifold:
-        claims = {"routing.valid": Expected(VALID, None, 0.0, site.trees)}
+        claims = {"routing.valid": Expected(VALID, "Theorem 4.8 step 3, B1", None, 0.0, site.trees)}
     else:
         said = f"|{site.name} − its slice of the network| {WHERE[site.kind]}"
-        claims = {f"{prefix}error": Expected(said, site.bound, site.bound, site.trees)}
+        claims = {f"{prefix}error": Expected(said, "Theorem 5.2, B9", site.bound, site.bound, site.trees)}
         said = f"every point gets an expert of {site.name} whose chart contains it, or whose piece owns it"
         exact = site.charts or (site.routes is not None and not site.moves.any())
-        claims |= {f"{prefix}routing": Expected(said, None, 0.0, site.trees, exact)} if site.kind == "block" else {}
+        claims |= {f"{prefix}routing": Expected(said, "Theorem 5.2, B10", None, 0.0, site.trees, exact)} if site.kind == "block" else {}
     if site.charts:
-        claims[f"{prefix}cover"] = Expected(COVER, None, 0.0)
+        claims[f"{prefix}cover"] = Expected(COVER, "Theorem 4.8 step 3", None, 0.0)
     if site.scores is not None:
+        steps = ("Theorem 4.8 step 1", "Theorem 4.8 step 3") if site.scores.level is None else ("B12", "B12")
         symbol, floor = "ρ" if site.scores.level is None else "b", site.scores.floor - site.scores.delta
         said = f"for every x ∈ M: max_i |{symbol}_i(x) − τ_i(x)| ≤ δ, τ the real-arithmetic function of the stored weights"
-        claims[f"{prefix}routing.tau"] = Expected(said, site.scores.bound, site.scores.delta, site.followed)
+        claims[f"{prefix}routing.tau"] = Expected(said, steps[0], site.scores.bound, site.scores.delta, site.followed)
         most = None if found.schema == 1 else floor
         said = f"for every x ∈ M: max_i τ_i(x) ≥ {floor:.6g}"
-        claims[f"{prefix}routing.max_tau"] = Expected(said, site.scores.least, most, site.followed, sense=">=")
+        claims[f"{prefix}routing.max_tau"] = Expected(said, steps[1], site.scores.least, most, site.followed, sense=">=")
     return claims
 
 
@@ -83,6 +88,8 @@ def inconsistent(found: Documents) -> Iterator[str]:
         return
     if document.number("eta") != max((site.eta for site in found.sites), default=0.0):
         yield f"η is {document.number('eta')}, which is not the largest of the sites"
+    if found.schema > 2:
+        yield from _assumed(found)
     claims, wanted = {claim.text("name"): claim for claim in document.children("claims")}, expected(found)
     if set(claims) != set(wanted) or len(claims) != len(document.list("claims")):
         yield f"the claims are {str(sorted(claims))[:200]}, not {str(sorted(wanted))[:200]}"
@@ -90,6 +97,7 @@ def inconsistent(found: Documents) -> Iterator[str]:
     for name, claim in claims.items():
         yield from _claim(name, claim, wanted[name])
     for site in found.sites:
+        yield from _promised(site, found)
         yield from _largest(f"site {site.name[:80]}", site.bound, site.trees)
         if site.scores is not None and not any(name.endswith("routing.tau") and c.text("known") == "refuted" for name, c in claims.items()):
             yield from _largest(f"the scores of site {site.name[:80]}", site.scores.bound, site.followed)
@@ -106,7 +114,8 @@ def inconsistent(found: Documents) -> Iterator[str]:
 def _claim(name: str, claim: Fields, wanted: Expected) -> Iterator[str]:
     """One claim: its words, its numbers, and that it is not called proved if it is not."""
     known, budget, bound = claim.text("known"), number_or_none(claim, "budget"), number_or_none(claim, "bound")
-    if (claim.get("statement"), claim.get("sense")) != (wanted.statement, wanted.sense) or known not in ("proved", "unknown", "refuted"):
+    said = tuple(claim.get(key) for key in ("statement", "source", "sense"))
+    if said != (wanted.statement, wanted.source, wanted.sense) or known not in ("proved", "unknown", "refuted"):
         yield f"claim {name} does not say what such a claim says"
     for key, stated, value in (("budget", budget, wanted.budget), ("bound", bound, None if known == "refuted" else wanted.bound)):
         if value is not None and stated != (value if np.isfinite(value) else None):
@@ -114,6 +123,30 @@ def _claim(name: str, claim: Fields, wanted: Expected) -> Iterator[str]:
     kept = budget is not None and bound is not None and (bound >= budget if wanted.sense == ">=" else wanted.least <= bound <= budget)
     if known == "proved" and not (kept and wanted.provable and not any(tree.open for tree in wanted.trees)):
         yield f"claim {name} is not proved: its bound is {bound} and its budget {budget}, boxes are open, or nothing says how it follows"
+
+
+def _promised(site: Site, found: Documents) -> Iterator[str]:
+    """Scores are followed as config.json promises them; in schema 1 the floor comes out of two numbers that were rounded."""
+    if site.scores is None:
+        return
+    promise, said = found.promises.get(site.name), (site.scores.delta, site.scores.floor, site.scores.level)
+    same = promise == said
+    if promise is not None and found.schema == 1:
+        same = promise[0] == said[0] and promise[2] == said[2] and abs(promise[1] - said[1]) <= 1e-12 * promise[1]
+    if not same:
+        yield f"site {site.name[:80]}: its scores have δ, floor and level {said}, but config.json promises {promise}"
+
+
+def _assumed(found: Documents) -> Iterator[str]:
+    """The assumptions that are listed are those that there are, word by word."""
+    listed = [(taken.text("name"), taken.text("statement")) for taken in found.certificate.children("assumptions")]
+    if listed != (wanted := [(taken.name, taken.statement) for taken in assumptions(found.graph)]):
+        yield f"the assumptions are {str(listed)[:200]}, not {str(wanted)[:200]}"
+
+
+def assumptions(graph: TaskGraph) -> tuple[Assumption, ...]:
+    """What a proof takes from the task and `check` does not prove of it."""
+    return ()
 
 
 def _largest(what: str, stated: float, trees: Sequence[Tree]) -> Iterator[str]:

@@ -98,6 +98,7 @@ def certify(
         versions=versions(),
         network=network,
         problem=given,
+        design=design if isinstance(model, Model) else None,
     )
 
 

@@ -1,0 +1,131 @@
+"""What certificate.json says of claims, sites and the read-out, every field by its type, and no field beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...moe.typed_json import Fields
+from .documents import Promise, ReadOut, Site, Value, number_or_none
+from .layers import DTYPES
+from .slices import Origin
+
+TOP = ("schema", "kind", "task", "dtype", "epsilon", "status", "bound", "eta", "claims", "tags")
+FREE = ("tightness", "found", "seconds", "versions")
+"""What older schemas say of the search at the top; it proves nothing."""
+FIELDS = {
+    1: (*TOP, *FREE, "sha256", "charts", "winners"),
+    2: (*TOP, *FREE, "sha256", "sites", "readout"),
+    3: (*TOP, "assumptions", "sites", "readout", "search", "files", "root"),
+}
+"""Of certificate.json, by schema."""
+SEARCH = ("found", "tightness", "notes", "witnesses", "seconds", "versions", "diagnosis")
+CLAIM = ("name", "statement", "source", "budget", "bound", "sense", "known")
+OLD_CLAIM = (*CLAIM, "note", "witness", "samples", "children")
+SITE = (
+    *("name", "kind", "components", "channels", "reads", "variables", "moves", "domain", "pieces", "winners", "routes"),
+    *("eta", "bound", "rounding", "values", "scores", "folded"),
+)
+AFFINE = ("components", "task", "network", "block", "constant", "spread")
+
+
+def require_fields(certificate: Fields, schema: int) -> None:
+    """Raises `FolderError` if the document, or one of its claims, has fields that its schema does not have."""
+    certificate.only(*FIELDS[schema])
+    for claim in certificate.children("claims"):
+        claim.only(*(CLAIM if schema > 2 else OLD_CLAIM))
+    if schema > 2:
+        certificate.child("search").only(*SEARCH)
+        for taken in certificate.children("assumptions"):
+            taken.only("name", "statement")
+
+
+def site_of(data: Fields) -> Site:
+    """What is said of a site, without its trees."""
+    data.only(*SITE)
+    return Site(
+        name=data.text("name"),
+        kind=_word(data, "kind", ("block", "combine")),
+        components=data.texts("components"),
+        channels=_origins(data, "channels"),
+        reads=frozenset(_origins(data, "reads")),
+        variables=data.texts("variables"),
+        moves=np.array(_finite(data, "moves")),
+        charts=_word(data, "domain", ("charts", "boxes")) == "charts",
+        pieces=tuple(_piece(piece) for piece in data.children("pieces")),
+        winners=data.texts("winners"),
+        routes=None if data["routes"] is None else data.integers("routes"),
+        eta=data.number("eta"),
+        bound=or_infinite(data, "bound"),
+        rounding=_by_dtype(data.child("rounding")),
+        values=tuple(_value(value) for value in data.children("values")),
+        scores=None if data["scores"] is None else _promise(data.child("scores")),
+        folded=data.flag("folded"),
+    )
+
+
+def _piece(data: Fields) -> tuple[str, int]:
+    data.only("name", "boxes")
+    return data.text("name"), data.integer("boxes")
+
+
+def _promise(data: Fields) -> Promise:
+    data.only("delta", "floor", "level", "bound", "least")
+    level = number_or_none(data, "level")
+    if level is not None and not 0 < level < np.inf:
+        raise data.error(f'"level" is {level}')
+    return Promise(data.number("delta"), data.number("floor"), level, or_infinite(data, "bound"), or_infinite(data, "least"))
+
+
+def _value(data: Fields) -> Value:
+    data.only("component", "lower", "upper", "spread", "error")
+    return Value(data.text("component"), *(or_infinite(data, key) for key in ("lower", "upper", "spread", "error")))
+
+
+def read_out_of(data: Fields) -> ReadOut:
+    """How the total follows."""
+    error, rounding = np.array(_finite(data, "error")), _by_dtype(data.child("rounding"))
+    if _word(data, "kind", ("site", "affine")) == "site":
+        data.only("kind", "site", "error", "rounding")
+        return ReadOut(data.text("site"), error, rounding)
+    data.only("kind", "error", "rounding", *AFFINE)
+    block = None if data["block"] is None else data.text("block")
+    matrices = []
+    for key in ("task", "network"):
+        rows = [_finite(Fields({key: row}, data.path, data.where), key) for row in data.list(key)]
+        if len({len(row) for row in rows}) > 1:
+            raise data.error(f'"{key}" is no matrix')
+        matrices.append(np.array(rows))
+    constant, spread = (np.array(_finite(data, key)) for key in ("constant", "spread"))
+    return ReadOut(None, error, rounding, data.texts("components"), matrices[0], matrices[1], block, constant, spread)
+
+
+def or_infinite(fields: Fields, key: str) -> float:
+    found = number_or_none(fields, key)
+    return np.inf if found is None or np.isnan(found) else found
+
+
+def _finite(fields: Fields, key: str) -> list[float]:
+    """A list of numbers; ∞ for null."""
+    return [or_infinite(Fields({key: entry}, fields.path, fields.where), key) for entry in fields.list(key)]
+
+
+def _word(fields: Fields, key: str, allowed: tuple[str, ...]) -> str:
+    if fields.text(key) not in allowed:
+        raise fields.error(f'"{key}" is {fields.text(key)[:80]!r}, not one of {", ".join(allowed)}')
+    return fields.text(key)
+
+
+def _by_dtype(fields: Fields) -> dict[str, float]:
+    if not set(fields) <= set(DTYPES):
+        raise fields.error("it names other dtypes than float32 and float64")
+    return {dtype: or_infinite(fields, dtype) for dtype in fields}
+
+
+def _origins(fields: Fields, key: str) -> tuple[Origin, ...]:
+    found = []
+    for entry in fields.list(key):
+        if not isinstance(entry, list) or len(entry) != 2:
+            raise fields.error(f'"{key}" holds {str(entry)[:80]}, which is no pair of a layer and a channel')
+        layer, channel = Fields({key: entry}, fields.path, fields.where).integers(key)
+        found.append((layer, channel))
+    return tuple(found)
