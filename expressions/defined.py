@@ -35,6 +35,15 @@ def undefined(trees: Sequence[Node], columns: Mapping[str, Array]) -> Flags:
     return result
 
 
+def anywhere(tree: Node, asked: Sequence[Condition], columns: Mapping[str, Array]) -> Flags:
+    """Where a tree is surely undefined because one of these conditions of it fails: columns (n,) to (n,)."""
+    suspected = np.asarray((margins(asked, columns) < 0).any(1))
+    rows = np.flatnonzero(suspected)
+    if len(rows):
+        suspected[rows] = undefined([tree], {name: column[rows] for name, column in columns.items()})[:, 0]
+    return suspected
+
+
 def margins(asked: Sequence[Condition], columns: Mapping[str, Array]) -> Array:
     """How far each point is from failing each condition: columns (n,) to (n, conditions).
 

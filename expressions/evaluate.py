@@ -24,7 +24,6 @@ from .tree import (
     Name,
     Negative,
     Node,
-    Number,
     Or,
     Piecewise,
     Power,

@@ -18,7 +18,10 @@ from sympy.printing.numpy import NumPyPrinter
 
 from ..errors import InvalidArgument
 from .box import Array
+from .conditions import Condition
+from .defined import anywhere
 from .from_sympy import tree_of
+from .lost import unseen
 from .tree import Name, Node, free_names, substitute
 
 
@@ -56,7 +59,8 @@ class ExpressionMap:
     """The map R^a → R^b, point ↦ (e_1(point), …, e_b(point)).
 
     `variables` are the a input coordinates in order, `expressions` the b components over them. Outside an expression's
-    real domain (the square root of a negative number, division by zero) the value is NaN or ±∞, never an exception.
+    real domain (the square root of a negative number, division by zero) the value is NaN or ±∞, never an exception; NaN also where
+    only the tree is undefined, for sympy has cancelled the part, and where floats pass over it.
     """
 
     variables: tuple[sympy.Symbol, ...]
@@ -132,7 +136,24 @@ class ExpressionMap:
         with np.errstate(all="ignore"):
             for k, component in enumerate(self._compiled(*np.moveaxis(points, -1, 0))):
                 result[..., k] = component
+        self._take_back(points, result)
         return result
+
+    @cached_property
+    def _unseen(self) -> list[tuple[int, list[Condition]]]:
+        """Components, with the conditions of theirs that evaluating the sympy expressions does not show."""
+        written = enumerate(zip(self.written or (), self.expressions, strict=False))
+        return [(k, asked) for k, (tree, expression) in written if (asked := unseen(tree, expression))]
+
+    def _take_back(self, points: Array, result: Array) -> None:
+        """Put NaN where the trees are undefined."""
+        if not self._unseen:
+            return
+        rows = points.reshape(-1, self.inputs)
+        columns = {str(v): rows[:, k] for k, v in enumerate(self.variables)}
+        for k, asked in self._unseen:
+            bad = anywhere(self.trees[k], asked, columns).reshape(points.shape[:-1])
+            result[bad, k] = np.nan
 
     @cached_property
     def jacobian(self) -> ExpressionMap:

@@ -40,7 +40,7 @@ from .tree import (
     postorder,
 )
 
-LARGEST = 1 << 12
+LARGEST = 1 << 40
 """exp of larger numbers is not computed here: it is `Undecided`."""
 FARTHEST = 1 << 1024
 """Nor are sin and cos of numbers beyond all floats."""
@@ -225,7 +225,7 @@ class _Arithmetic:
             return Fraction(0)
         undecided = sign == 0 and not free_names(node.exponent) and self.sign(exponent) is None
         self.demand(node, sign == 1, sign in (-1, 0) and not undecided)
-        return self.exp(node, self.interval(exponent) * self.log(node, base))
+        return self.exp(node, self.interval(exponent) * self.interval(self.log(node, base)))
 
     def whole_power(self, node: Node, base: Any, n: int) -> Any:
         if n < 0:

@@ -1,0 +1,73 @@
+"""`sympy_of`: what sympy makes of a tree, with all its rewriting.
+
+Two parts of which it makes the same are the same where both are defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import sympy
+
+from ..errors import InvalidArgument
+from .grammar import COMPARISONS, CONSTANTS, FUNCTIONS
+from .tree import (
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Sum,
+    Truth,
+    postorder,
+)
+
+
+def sympy_of(tree: Node) -> Any:
+    """An expression over real symbols, or a condition. Raises `InvalidArgument` for what no text can say."""
+    known: dict[Node, Any] = {}
+    for node in postorder(tree):
+        known[node] = _made(node, [known[part] for part in node.parts])
+    return known[tree]
+
+
+HEADS: Mapping[type[Node], Callable[..., Any]] = {
+    Sum: sympy.Add,
+    Product: sympy.Mul,
+    Power: sympy.Pow,
+    Negative: lambda a: -a,
+    Reciprocal: lambda a: 1 / a,
+    And: lambda *parts: sympy.And(*parts, evaluate=False),
+    Or: lambda *parts: sympy.Or(*parts, evaluate=False),
+}
+
+
+def _made(node: Node, parts: list[Any]) -> Any:
+    match node:
+        case Number(value):
+            return sympy.Rational(value.numerator, value.denominator) if isinstance(value, Fraction) else sympy.Float(value)
+        case Name(name):
+            return sympy.Symbol(name, real=True)
+        case Constant(name) if name in CONSTANTS:
+            return CONSTANTS[name][0]
+        case Truth(holds):
+            return sympy.true if holds else sympy.false
+        case Call(function, _) if function in FUNCTIONS:
+            return FUNCTIONS[function].build(*parts)
+        case Comparison(relation, _, _) if relation in COMPARISONS:
+            return COMPARISONS[relation][0](*parts, evaluate=False)
+        case Piecewise():
+            return sympy.Piecewise(*zip(parts[::2], parts[1::2], strict=True), evaluate=False)
+    if type(node) in HEADS:
+        return HEADS[type(node)](*parts)
+    raise InvalidArgument(f"a {type(node).__name__} of this kind is no part of the expression language")
