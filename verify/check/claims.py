@@ -61,9 +61,13 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
     else:
         said = f"|{site.name} − its slice of the network| {WHERE[site.kind]}"
         claims = {f"{prefix}error": Expected(said, "Theorem 5.2, B9", site.bound, site.bound, site.trees)}
-        said = f"every point gets an expert of {site.name} whose chart contains it, or whose piece owns it"
-        exact = site.charts or (site.routes is not None and not site.moves.any())
-        claims |= {f"{prefix}routing": Expected(said, "Theorem 5.2, B10", None, 0.0, site.trees, exact)} if site.kind == "block" else {}
+        astray = 0.0 if site.charts else float(site.moves.max(initial=0.0))
+        owner = "whose piece is within the bound of it in every coordinate" if astray else "whose piece owns it"
+        said = f"every point gets an expert of {site.name} whose chart contains it, or {owner}"
+        exact = site.charts or site.routes is not None
+        shown = exact and not any(tree.open for tree in site.trees)
+        if site.kind == "block":
+            claims[f"{prefix}routing"] = Expected(said, "Theorem 5.2, B10", astray if shown else np.inf, astray, site.trees, exact)
     if site.charts:
         claims[f"{prefix}cover"] = Expected(COVER, "Theorem 4.8 step 3", None, 0.0)
     if site.scores is not None:

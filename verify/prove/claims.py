@@ -89,16 +89,14 @@ def _of_site(site: SiteProof) -> Iterator[Claim]:
     if site.kind != "block":
         return
     routed = site.routed and solution.settled
-    statement = f"every point gets an expert of {name} whose chart contains it, or whose piece owns it"
+    owner = "whose piece is within the bound of it in every coordinate" if site.astray else "whose piece owns it"
+    statement = f"every point gets an expert of {name} whose chart contains it, or {owner}"
     how = Known.PROVED if routed else Known.UNKNOWN
-    aside = "pieces next to an interface may be mistaken for each other; the error counts that in"
-    if site.charts:
-        aside = (
-            "some boxes are open" if not routed else "of values read that lie on the charts, as the task has it" if site.moves.any() else ""
-        )
-    elif routed:
-        aside = ""
-    yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", 0.0, float(not routed), how, note=aside)
+    reach = site.astray if routed else np.inf
+    aside = "" if routed else "some boxes are open" if not solution.settled else "the gate is not one that routes exactly"
+    if routed and site.moves.any():
+        aside = "of values read that lie on the charts, as the task has it" if site.charts else "the error counts in what is read amiss"
+    yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", site.astray, reach, how, note=aside)
     if site.charts:
         yield _edges(f"block[{name}].cover", solution.trees, solution.manifold)
     yield from _scores(f"block[{name}].", site.scores)

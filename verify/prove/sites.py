@@ -80,8 +80,17 @@ class SiteProof(Site):
 
     @property
     def routed(self) -> bool:
-        """Whether every point gets an expert whose chart contains it, or whose piece owns it, once all boxes are settled."""
-        return self.charts or (self.solution.problem.chosen is not None and not self.moves.any())
+        """Whether every point gets an expert whose chart contains it, or whose piece is within `astray` of it, once all boxes are settled."""
+        return self.charts or self.solution.problem.chosen is not None
+
+    @property
+    def astray(self) -> float:
+        """How far a point v may be, in any coordinate, from the piece whose expert it gets; 0: that piece owns it.
+
+        An exact router takes the piece that owns z, which stands in the place of v, or, for z beyond all pieces, the nearest point to z of
+        what they fill. As v is in there too, that point is no further from it than z: at most e_k in coordinate k.
+        """
+        return 0.0 if self.charts else float(self.moves.max(initial=0.0))
 
 
 @dataclass(frozen=True, eq=False)
