@@ -16,7 +16,7 @@ from .relu import Neurons, rectify
 from .ridge import Profile, Profiles, canonical
 from .taylor import EPS, TaylorForms
 
-SHARED = 3
+SHARED = 2
 """Neurons of a direction from which on a profile is cheaper and tighter than neurons one by one."""
 
 Part = Callable[[TaylorForms], TaylorForms]
