@@ -117,6 +117,27 @@ def test_a_read_out_of_one_block_that_is_constant_on_a_piece(tmp_path: Path) -> 
     assert report.verdict == "confirmed", why(report)
 
 
+def test_what_is_exact_is_proved_to_be_as_near_as_rounding_leaves_it(tmp_path: Path) -> None:
+    """Experts without neurons: two indicators, added."""
+    inputs = [Input(name, Box((0.0,), (1.0,))) for name in ("s", "t")]
+    blocks = [Block.parse(f"at_{name}", (name,), Tiling.intervals([0, 0.5, 1]), ["0", "1"]) for name in ("s", "t")]
+    graph = TaskGraph("indicators", (*inputs, *blocks, Combine.parse("f", ("at_s", "at_t"), "at_s + at_t")), "f")
+    folder = certified(atlasmoe.compile(graph, epsilon=0.01), tmp_path / "model", tightness=1.1)
+    report = check(folder)
+    assert report.verdict == "confirmed", why(report)
+    assert report.bound <= 1e-13
+    assert report.boxes == report.leaves
+    (found, _) = json.loads((folder / CERTIFICATE).read_text())["sites"]
+    assert found["bound"] <= 1e-13, "points of an interface are compared with the expert of the piece that owns them"
+
+
+def test_a_constant_piece_beside_a_curved_one(tmp_path: Path) -> None:
+    block = Block.parse("f", ("t",), Tiling.intervals([0, 1, 2]), ["0", "sin(t)"])
+    graph = TaskGraph("mixed", (Input("t", Box((0.0,), (2.0,))), block), "f")
+    report = check(certified(atlasmoe.compile(graph, epsilon=0.01), tmp_path / "model", tightness=1.1))
+    assert report.verdict == "confirmed", why(report)
+
+
 def scaled(factor: float) -> Callable[[float], float]:
     return lambda number: number * factor
 

@@ -102,7 +102,8 @@ def inconsistent(found: Documents) -> Iterator[str]:
         yield from _claim(name, claim, wanted[name])
     for site in found.sites:
         yield from _promised(site, found)
-        yield from _largest(f"site {site.name[:80]}", site.bound, site.trees)
+        if not site.bound >= max((tree.largest for tree in site.trees), default=np.inf):
+            yield f"site {site.name[:80]}: its bound {site.bound} is below the largest of its leaves"
         if site.scores is not None and not any(name.endswith("routing.tau") and c.text("known") == "refuted" for name, c in claims.items()):
             yield from _largest(f"the scores of site {site.name[:80]}", site.scores.bound, site.followed)
     if number_or_none(document, "bound") != number_or_none(claims["total"], "bound"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -38,8 +38,9 @@ SEEDS, CLIMBS = 1 << 14, 32
 """Points at which an error is looked for before anything is proved, and of how many the worst are climbed from."""
 NEGLIGIBLE = 2.0**-10
 """Part of ε below which no bound is sharpened."""
-LEAST = 2.0**-40
-"""Part of the size of f below which bounds are rounded up to it, so that other enclosures can confirm them."""
+ROOM, ULPS = 2.0**-10, 2.0**-47
+"""What other enclosures need to confirm a bound that is hardly above the error itself: a part of that error, which a few more cuts than
+ours reach; and for what they round, a part of the size of f beside what evaluation in float64 may add."""
 MOST_CORNERS = 32
 """Of the box around a point in which what is read may lie, to look at when sampling."""
 SIZING = 1 << 12
@@ -101,8 +102,10 @@ class Solution:
 
     @property
     def bound(self) -> float:
-        """What the boxes prove, ∞ if one is open."""
-        return max((tree.bound for tree in self.trees.values()), default=0.0)
+        """What the boxes prove, ∞ if one is open, and no less than leaves room to confirm it, unless that is more than was asked for."""
+        size = self.values.magnitude.max(initial=0.0)
+        room = self.goal.found * (1 + ROOM) + ULPS * size + self.roundings["float64"].outputs
+        return max(*(tree.bound for tree in self.trees.values()), min(float(room), self.goal.enough))
 
     @property
     def settled(self) -> bool:
@@ -141,16 +144,13 @@ class Attempt:
         outputs = self.problem.task.outputs
         lowest = np.min([np.broadcast_to(judge.lowest, (outputs,)) for judge in self.judges], axis=0)
         highest = np.max([np.broadcast_to(judge.highest, (outputs,)) for judge in self.judges], axis=0)
-        size = np.maximum(np.abs(lowest), np.abs(highest)).max()
-        least = LEAST * size if np.isfinite(size) else 0.0
-        trees = {name: tree.rounded_up(least) for name, tree in _by_name(self.manifold, self.searches).items()}
         return Solution(
             problem=self.problem,
             manifold=self.manifold,
             enclosed=self.enclosed,
             goal=self.goal,
             roundings=self.roundings,
-            trees=trees,
+            trees=_by_name(self.manifold, self.searches),
             values=Interval(lowest, highest),
         )
 
@@ -203,14 +203,16 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
     A sample that misses ε ends it: there is nothing to prove. The stored weights are evaluated in float64 whatever their dtype, as the
     bounds are about their real-arithmetic function.
     """
-    network, task = problem.network.astype(float), problem.task
-
+    networks, task = _by_piece(problem), problem.task
     corners = _corners(problem.moves)
 
     def error(points: Points) -> Array:
-        truth = task.evaluate(points)
+        truth, found = task.evaluate(points), np.zeros(len(points.ambient))
         read = [points.ambient] if problem.moves is None else [task.atlas.embed(points.base + corner) for corner in corners]
-        found = np.max([np.abs(network(z) - truth).max(1) for z in read], axis=0)
+        for p, network in enumerate(networks):
+            rows = points.chart == p if len(networks) > 1 else np.ones(len(found), bool)
+            if rows.any():
+                found[rows] = np.max([np.abs(network(z[rows]) - truth[rows]).max(1) for z in read], axis=0)
         return np.where(np.isnan(found), np.inf, found)
 
     def note(points: Points, errors: Array) -> None:
@@ -224,6 +226,19 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
         return
     worst = np.argsort(-errors, kind="stable")[:CLIMBS]
     note(*ascend(Ground(task.atlas), points[worst], lambda tried, _: error(tried), seed))
+
+
+def _by_piece(problem: Problem) -> list[Network]:
+    """The network in float64; or one for every piece, with the expert that is known to win there: at an interface points of either
+    piece are compared with that piece's own expert, as boxes are.
+    """
+    network = problem.network.astype(float)
+    last = network.layers[-1]
+    if problem.chosen is None or last.gate is None:
+        return [network]
+    experts = [last.experts[last.serves[j]] for j in problem.chosen]
+    alone = [replace(last, gate=None, experts=(expert,), serves=(0,), names=("all",)) for expert in experts]
+    return [Network((*network.layers[:-1], layer), network.inputs) for layer in alone]
 
 
 def _corners(moves: Array | None) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -88,10 +88,6 @@ class Tree:
     def bound(self) -> float:
         """What its leaves prove, ∞ if one was never judged."""
         return float(self.bounds.max(initial=0.0))
-
-    def rounded_up(self, least: float) -> Tree:
-        """No bound is below `least`."""
-        return replace(self, bounds=np.where(self.tags == PROVED, np.maximum(self.bounds, least), self.bounds))
 
     def leaves(self) -> tuple[Array, Array]:
         """Corners of all leaves, (leaves, d) each."""
