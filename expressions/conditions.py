@@ -6,11 +6,12 @@ An expression has a value at a point exactly if every `Condition` of its tree ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from .evaluate import value_of
+from .signs import Sign, signs
 from .text import text_of
 from .tree import Call, Node, Piecewise, Power, Reciprocal, Truth, free_names, postorder
 
@@ -92,20 +93,36 @@ def is_positive_constant(exponent: Node) -> bool:
 
 
 def conditions(trees: Iterable[Node]) -> list[Condition]:
-    """The conditions of the trees, each part once, in the order of the text."""
+    """The conditions of the trees, each part once, in the order of the text; none that no number could fail, such as x² ≥ 0."""
     order = postorder(*(roots := tuple(trees)))
     guards: dict[Node, frozenset[Guard]] = dict.fromkeys(roots, frozenset())
     for node in reversed(order):  # whatever is made of a part comes before the part
         for part, reached in uses(node):
             now = guards[node] | reached
             guards[part] = now & guards[part] if part in guards else now
+    known = signs(order)
     place = {node: k for k, node in enumerate(order)}
     found = []
     for node in order:
-        if (asked := demand_of(node)) is not None:
+        asked = demand_of(node)
+        if asked is not None and not _met(*asked, known):
             ordered = sorted(guards[node], key=lambda guard: (place.get(guard[0], 0), guard[1]))
             found.append(Condition(node, *asked, tuple(ordered)))
     return found
+
+
+def _met(demand: Demand, arguments: tuple[Node, ...], known: Mapping[Node, Sign]) -> bool:
+    """Whether a demand is met whatever the coordinates are."""
+    match demand:
+        case Demand.NONNEGATIVE:
+            return known[arguments[0]] >= Sign.NONNEGATIVE
+        case Demand.POSITIVE | Demand.NONZERO | Demand.DIRECTION:
+            return any(known[argument] is Sign.POSITIVE for argument in arguments)
+        case Demand.WITHIN_ONE:
+            return isinstance(arguments[0], Call) and arguments[0].function in ("sin", "cos", "tanh", "sign")
+        case Demand.FROM_ONE:
+            return isinstance(arguments[0], Call) and arguments[0].function == "cosh"
+    return False
 
 
 def uses(node: Node) -> list[tuple[Node, frozenset[Guard]]]:

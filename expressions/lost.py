@@ -28,8 +28,8 @@ def unseen(tree: Node, expression: sympy.Expr) -> list[Condition]:
         return []
     hidden = _hidden(tree)
     other = tree_of(expression)
-    lost = set() if other is tree else {c.part for c in _lost(asked, conditions([other]))}
-    return [c for c in asked if c.part in lost or _passed_over(c, hidden[c.part])]
+    gone = set() if other is tree else {c.part for c in lost(asked, conditions([other]))}
+    return [c for c in asked if c.part in gone or _passed_over(c, hidden[c.part])]
 
 
 def _passed_over(condition: Condition, hidden: tuple[bool, bool]) -> bool:
@@ -53,7 +53,7 @@ def _hidden(tree: Node) -> dict[Node, tuple[bool, bool]]:
     return found
 
 
-def _lost(asked: list[Condition], kept: list[Condition]) -> list[Condition]:
+def lost(asked: list[Condition], kept: list[Condition]) -> list[Condition]:
     """The conditions that are not among those kept, as sympy sees them."""
     plain = {(c.demand, c.arguments, c.guards) for c in kept}
     left = [c for c in asked if (c.demand, c.arguments, c.guards) not in plain]

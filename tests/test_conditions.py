@@ -24,7 +24,11 @@ def listed(text: str) -> list[tuple[str, Demand, list[tuple[str, bool]]]]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("x**2 + sin(x)*exp(y) + 1/3 + 2**x + x**0 + sqrt(x**2)*0", [("sqrt(x**2)", Demand.NONNEGATIVE, [])]),
+        ("x**2 + sin(x)*exp(y) + 1/3 + 2**x + x**0 + sqrt(x**2)/(1 + x**2)*asin(sin(x)) + acosh(cosh(x)) + log(exp(x))", []),
+        (
+            "log(x**2) + log(abs(x)) + 1/x**2",
+            [("log(x**2)", Demand.POSITIVE, []), ("log(Abs(x))", Demand.POSITIVE, []), ("1/x**2", Demand.NONZERO, [])],
+        ),
         ("x/x", [("1/x", Demand.NONZERO, [])]),
         ("x**-2.0", [("x**(-2.0)", Demand.NONZERO, [])]),
         ("x**2.5 + x**-pi", [("x**2.5", Demand.NONNEGATIVE, []), ("x**(-pi)", Demand.POSITIVE, [])]),

@@ -205,7 +205,32 @@ def arbiter(text: str, x: float) -> mpmath.mpf | None:
     """The value of the text as written, None where it has none. Cases and joined conditions are only looked at one after the other."""
     text = re.sub(r"(?<![\w.])(\d+\.?\d*(?:[eE][+-]?\d+)?)", r"Real(\1, True)", text)
     code = compile(_lazy(text), "text", "eval")
-    names = ("sin cos tan cot asin acos atan atan2 sinh cosh tanh asinh acosh atanh exp log sqrt sign Abs abs Max max Min min").split()
+    names = [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "exp",
+        "log",
+        "sqrt",
+        "sign",
+        "Abs",
+        "abs",
+        "Max",
+        "max",
+        "Min",
+        "min",
+    ]
     scope = {
         **{n: function(n) for n in names},
         "Real": Real,

@@ -124,12 +124,12 @@ CASES: dict[str, tuple[Callable[[], ManifoldTask], str, str]] = {
             Chart("n", Box((-0.8,) * 2, (0.8,) * 2), over((u, v), u, v, sqrt(1 - u**2 - v**2)), on_sphere(x, y)), cap("south", -1)
         ),
         'chart "n": inverse[2]',
-        "is not finite at",
+        "sqrt(-u**2 - v**2 + 1) has a value only where -u**2 - v**2 + 1 is not negative",
     ),
     "inverse has a pole": (
         lambda: circle(*ARCS[:2], Chart("c", Box((-1.4,), (1.4,)), POLE, on_circle(1 / x + Rational(123, 1000)))),
-        'chart "c": inverse',
-        "grows without bound (a pole)",
+        'chart "c": inverse[0]',
+        "is undefined at a point: 1/(u - 123/1000) has a value only where",
     ),
     "inverse is complex": (
         lambda: circle(*ARCS, Chart("d", Box((-1.0,), (1.0,)), over((u,), sympy.I, u))),
@@ -193,7 +193,7 @@ CASES: dict[str, tuple[Callable[[], ManifoldTask], str, str]] = {
     "NaN bump": (
         lambda: circle(arc("a", 0, bump=on_circle(sqrt(x - Rational(1, 2)))), *ARCS[1:]),
         'chart "a": bump',
-        "is not finite at about ",
+        "sqrt(x - 1/2) has a value only where x - 1/2 is not negative",
     ),
     "empty bump": (lambda: circle(arc("a", 0, bump=on_circle(0)), *ARCS[1:]), 'chart "a": bump', "is positive nowhere on its chart"),
     "bump at the edge": (
@@ -228,14 +228,24 @@ CASES: dict[str, tuple[Callable[[], ManifoldTask], str, str]] = {
         "partition",
         'chart "a" gives ρ itself, but chart "b" does not',
     ),
-    "target is NaN": (lambda: circle(*ARCS, target=sqrt(x)), "target", 'is not finite on chart "'),
+    "target is NaN": (lambda: circle(*ARCS, target=sqrt(x)), "target", 'is undefined on chart "b" at about 70 % of the points'),
     "target is NaN on a speck": (
         lambda: sphere(cap("n", 1), cap("s", -1), target=sqrt((x - 0.123) ** 2 + (y - 0.211) ** 2 - 1e-6)),
         "target",
-        'is not finite on chart "n"',
+        'is undefined on chart "n" at a point',
     ),
     "target is complex": (lambda: circle(*ARCS, target=Abs(x) + sympy.I), "target", "`Abs(x) + I` is not a real number"),
-    "target has a pole": (lambda: circle(*ARCS, target=1 / (x - Rational(1, 10))), "target", "grows without bound on chart"),
+    "target has a pole": (lambda: circle(*ARCS, target=1 / (x - Rational(1, 10))), "target", "and next to this one it changes its sign"),
+    "target has a pole of even order": (
+        lambda: circle(*ARCS, target=1 / (x - sqrt(2) / 3) ** 2),
+        "target",
+        "changes its sign",
+    ),
+    "target has a pole without a change of sign": (
+        lambda: circle(*ARCS, target=1 / (Abs(x - sqrt(2) / 3) + (x - sqrt(2) / 3) ** 2)),
+        "target",
+        "grows without bound on chart",
+    ),
     "target jumps": (lambda: circle(*ARCS, target=sign(y - Rational(1, 3))), "target", "where the branches of `sign(y - 1/3)` meet"),
     "target's branches do not meet": (lambda: circle(*ARCS, target=Piecewise((x, x < 0), (x**2 + 1, True))), "target", "jumps on chart"),
     "angle as target": (lambda: circle(*ARCS, target=atan2(y, x)), "target", "jumps on chart"),
@@ -247,7 +257,7 @@ CASES: dict[str, tuple[Callable[[], ManifoldTask], str, str]] = {
     "chart target is NaN": (
         lambda: circle(*ARCS, target=ChartTarget((over((u,), sqrt(u)), over((u,), 0), over((u,), 0)))),
         'chart "a": target',
-        "is not finite at",
+        "sqrt(u) has a value only where u is not negative",
     ),
     "callable of the wrong shape": (
         lambda: circle(*ARCS, target=CallableTarget(lambda points: points)),

@@ -11,6 +11,7 @@ from ...expressions.box import Array
 from ...expressions.maps import ExpressionMap
 from ..atlas import Atlas
 from ..chart import BallChart, Chart
+from .domains import check_defined
 from .locate import locate
 from .maps import check_evaluates
 from .probe import Probe, error, face_name, many, number, warning, worst
@@ -61,6 +62,10 @@ def check_values(probe: Probe) -> list[Finding]:
     points = probe.closed
     arguments = chart.inverse(points) if is_ambient(chart, own[1]) else points
     if found := check_evaluates(where, own[1], arguments[:1]):
+        return found
+    through = chart.inverse if is_ambient(chart, own[1]) else None
+    remedy = "rewrite it so that it is a number ≥ 0 on its chart"
+    if found := check_defined(probe, where, own[1], probe.open, through=through, closed=False, remedy=remedy):
         return found
     values = own[1](arguments)[:, 0]
     inner = np.abs(chart.domain.to_unit(points)).max(-1) < 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import sympy
@@ -13,6 +14,7 @@ from ...expressions.box import Array
 from ...expressions.maps import ExpressionMap
 from ..atlas import Atlas
 from ..chart import INVERSE_TOLERANCE, Chart
+from .domains import check_defined
 from .probe import Probe, descend, error, face_name, jacobians, many, names, number, warning, worst
 
 DEGENERATE = 1e-6
@@ -21,8 +23,6 @@ float64 derivatives are trusted to about 1e-8, and `descend` closes in on a zero
 POLE = 1e6
 """A map that grows to this many times its median while `descend` still gains a factor 1e3 has a pole."""
 STARTS = 4
-CONDITIONS = 16
-"""Roots and logarithms per map that are followed to the end of their domain."""
 STAY_AWAY = "shrink the chart's domain, or give it a region, so that it stays away"
 
 
@@ -56,6 +56,9 @@ def check_region(probe: Probe) -> list[Finding]:
     where = f'chart "{chart.name}": region'
     found = check_evaluates(where, chart.region, chart.domain.center)
     if found:
+        return found
+    whole = Probe(probe.index, dataclasses.replace(chart, region=None), probe.samples, probe.seed)
+    if found := check_defined(whole, where, chart.region, whole.everywhere, remedy="make it a number on the whole box"):
         return found
     values = chart.region(probe.everywhere)[:, 0]
     if np.isnan(values).any():
@@ -94,40 +97,23 @@ def check_region(probe: Probe) -> list[Finding]:
     return found
 
 
-def domain_conditions(function: ExpressionMap) -> ExpressionMap:
-    """Expressions that must be ≥ 0 for the function to be real: bases of fractional powers, arguments of log, 1 − a² for asin."""
-    found: dict[sympy.Expr, None] = {}
-    for part in (part for expression in function.expressions for part in sympy.preorder_traversal(expression)):
-        if isinstance(part, sympy.Pow) and part.exp.is_number and not part.exp.is_integer:
-            found[part.base] = None
-        elif isinstance(part, sympy.log):
-            found[part.args[0]] = None
-        elif isinstance(part, sympy.asin | sympy.acos):
-            found[1 - part.args[0] ** 2] = None
-    return ExpressionMap(function.variables, tuple(e for e in found if e.free_symbols)[:CONDITIONS])
+def check_finite(probe: Probe, where: str, function: ExpressionMap, *, remedy: str = STAY_AWAY) -> list[Finding]:
+    """A map of intrinsic coordinates is defined, finite and without poles on the closed chart."""
+    return check_defined(probe, where, function, probe.closed, remedy=remedy) or check_bounded(probe, where, function, remedy=remedy)
 
 
-def _first_component(function: ExpressionMap, through: ExpressionMap | None) -> Callable[[Array], Array]:
-    return lambda u: function(u if through is None else through(u))[..., 0]
-
-
-def check_finite(
+def check_bounded(
     probe: Probe, where: str, function: ExpressionMap, *, through: ExpressionMap | None = None, of: str = "", remedy: str = STAY_AWAY
 ) -> list[Finding]:
-    """A map of intrinsic coordinates, or of ambient ones `through` φ⁻¹, is finite on the closed chart.
+    """A map of intrinsic coordinates, or of ambient ones `through` φ⁻¹, is finite in floats on the closed chart.
 
-    Between the sampled points it is followed to where its roots and logarithms come nearest to the end of their domain,
-    and to where it grows, in search of a pole.
+    Between the sampled points it is followed to where it grows, in search of a pole.
     """
 
     def read(u: Array) -> Array:
         return u if through is None else through(u)
 
     points = probe.closed
-    for condition in domain_conditions(function).expressions:
-        level = ExpressionMap(function.variables, (condition,))
-        starts = points[np.argsort(level(read(points))[:, 0], kind="stable")[:STARTS]]
-        points = np.concatenate([points, descend(_first_component(level, through), starts, probe.chart, seed=probe.seed)[0]])
     values = function(read(points))
     bad = ~np.isfinite(values).all(-1)
     if bad.any():
@@ -154,6 +140,9 @@ def check_inverse(probe: Probe) -> list[Finding]:
         return []
     where = f'chart "{chart.name}": forward'
     points = probe.open
+    remedy = "correct the forward map: it is used at all points of its chart"
+    if found := check_defined(probe, where, chart.forward, points, through=chart.inverse, closed=False, remedy=remedy):
+        return found
     base = chart.inverse(points)
     back = chart.forward(base)
     off = np.abs((back - points) / chart.domain.widths).max(-1)

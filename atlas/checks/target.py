@@ -8,10 +8,12 @@ import numpy as np
 
 from ...errors import Finding
 from ...expressions.box import Array
+from ...expressions.tree import Node
 from ..points import Points
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
+from .domains import check_defined
 from .locate import locate
-from .maps import check_evaluates, check_finite
+from .maps import check_bounded, check_evaluates, check_finite
 from .probe import Probe, error, many, number, worst
 
 DEFINE = "define the target on all of M: it is compiled in the sup norm"
@@ -43,9 +45,15 @@ def _where(probe: Probe) -> str:
 def _expression(target: ExpressionTarget, probes: Sequence[Probe], points: Points) -> list[Finding]:
     if found := check_evaluates("target", target.function, points.base[:1]):
         return found
+    reported: set[Node] = set()
+    on = {probe.index: f' on chart "{probe.chart.name}"' for probe in probes}
     for probe in probes:
-        on = f' on chart "{probe.chart.name}"'
-        found += check_finite(probe, "target", target.function, through=probe.chart.inverse, of=on, remedy=DEFINE)
+        through, of = probe.chart.inverse, on[probe.index]
+        found += check_defined(probe, "target", target.function, probe.closed, through=through, of=of, remedy=DEFINE, reported=reported)
+    if found:
+        return found
+    for probe in probes:
+        found += check_bounded(probe, "target", target.function, through=probe.chart.inverse, of=on[probe.index], remedy=DEFINE)
     unique = {finding.where: finding for finding in reversed(found)}
     return list(unique.values())
 

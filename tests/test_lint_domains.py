@@ -1,0 +1,136 @@
+"""`lint` finds where a text is undefined, with the part, the point and a remedy; ends that belong to a domain are clean."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from atlasmoe.atlas import lint, task_from_spec
+from atlasmoe.errors import Finding, Severity
+
+
+def interval(expression: str | list[str], domain: tuple[float, float] = (-1, 1)) -> dict:
+    return {
+        "task": {"name": "interval"},
+        "manifold": {"builtin": "interval", "domain": list(domain)},
+        "target": {"expression": expression},
+    }
+
+
+def errors(spec: dict) -> list[Finding]:
+    return [finding for finding in lint(task_from_spec(spec)) if finding.severity is Severity.ERROR]
+
+
+@pytest.mark.parametrize(
+    ("expression", "domain"),
+    [
+        ("sqrt(x1**2)", (-1, 1)),
+        ("log(exp(x1))", (-1, 1)),
+        ("sqrt(x1)", (0, 1)),
+        ("x1**1.5 + x1**2.5", (0, 1)),
+        ("asin(x1) + acos(x1)", (-1, 1)),
+        ("sqrt(1 - x1**2)", (-1, 1)),
+        ("sqrt(1 - x1**2)**2", (-1, 1)),
+        ("sqrt(0.3 - x1)", (-1, 0.3)),
+        ("acosh(x1)", (1, 2)),
+        ("x1**2.0 + x1**(4/2)", (-1, 1)),
+        ("Piecewise((log(x1)*x1, x1 > 0), (0, True))", (0, 1)),
+        ("Piecewise((sqrt(x1), x1 >= 0), (sqrt(-x1), True))", (-1, 1)),
+        ("sqrt(sin(x1)**2 + cos(x1)**2 - 1 + x1)*0 + x1", (1e-3, 1)),
+        ("x1/(x1**2 + 1e-3)", (-1, 1)),
+        ("exp(log(x1))", (0.001, 1)),
+    ],
+)
+def test_defined_expressions_are_clean(expression, domain):
+    assert errors(interval(expression, domain)) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "domain", "part", "where", "remedy"),
+    [
+        ("sqrt(x1)**2", (-1, 1), "sqrt(x1)", lambda x: x < 0, "write x1 if that is meant"),
+        ("x1/x1", (-1, 1), "1/x1", lambda x: x == 0, "write 1 if that is meant"),
+        ("exp(log(x1))", (0, 1), "log(x1)", lambda x: x == 0, "write x1 if that is meant"),
+        ("sin(asin(x1))", (-1.01, 1), "asin(x1)", lambda x: x < -1, "write x1 if that is meant"),
+        ("0*log(x1) + x1", (-1, 1), "log(x1)", lambda x: x <= 0, "write x1 if that is meant"),
+        ("sqrt(x1 - 0.01)", (0, 1), "sqrt(x1 - 0.01)", lambda x: x < 0.01, "write sqrt(Max(x1 - 0.01, 0))"),
+        ("asin(2*x1)", (0, 0.6), "asin(2*x1)", lambda x: x > 0.5, "write asin(Max(-1, Min(1, 2*x1)))"),
+        ("acosh(x1)", (0.9, 2), "acosh(x1)", lambda x: x < 1, "write acosh(Max(1, x1))"),
+        ("x1**0.5", (-0.001, 1), "x1**0.5", lambda x: x < 0, "write Max(x1, 0)**0.5"),
+        ("x1*log(x1)", (0, 1), "log(x1)", lambda x: x == 0, "Piecewise((…, x1 > 0), (…, True))"),
+        ("(x1**2 - 2)/(x1**2 - 2)", (1, 2), "1/(x1**2 - 2)", lambda x: abs(x**2 - 2) < 1e-3, "write 1 if that is meant"),
+        ("(x1 - 0.37)**3/(x1 - 0.37)**2", (0, 1), "1/(x1 - 0.37)**2", lambda x: abs(x - 0.37) < 1e-4, "if that is meant"),
+        ("tan(x1)*cot(x1)", (1, 2), "tan(x1)", lambda x: abs(x - 1.5708) < 1e-4, "define the target"),
+        ("sqrt((x1 - 0.1234)**2 - 1e-9) + 1", (0, 1), None, lambda x: abs(x - 0.1234) < 1e-4, "write sqrt(Max("),
+        ("atan2(x1 - 0.25, 2*x1 - 0.5) + 1", (0, 1), "atan2(x1 - 0.25, 2*x1 - 0.5)", lambda x: x == 0.25, "define the target"),
+        ("Piecewise((1/(x1 - 0.75), x1 > 0.5), (0, True))", (0, 1), "1/(x1 - 0.75)", lambda x: x == 0.75, "Piecewise((…,"),
+        ("Piecewise((x1, log(x1) > -1), (0, True))", (-1, 1), "log(x1)", lambda x: x <= 0, "Piecewise((…, x1 > 0)"),
+    ],
+)
+def test_undefined_points_are_found(expression, domain, part, where, remedy):
+    found = errors(interval(expression, domain))
+    named = [f for f in found if part is None or f": {part} has a value only where" in f.problem]
+    assert named, found
+    assert where(named[0].witness[0])
+    assert remedy in named[0].remedy
+    assert str(named[0]).isprintable()
+
+
+def test_every_part_is_named_and_every_component():
+    found = errors(interval(["sqrt(x1)**2 + exp(log(x1))", "x1", "1/x1"]))
+    assert [(f.where, f.problem.split(": ")[1].split(" has")[0]) for f in found] == [
+        ("target[0]", "sqrt(x1)"),
+        ("target[0]", "log(x1)"),
+        ("target[2]", "1/x1"),
+    ]
+
+
+@pytest.mark.parametrize("count", [20, 60])
+def test_no_condition_is_left_out(count):
+    """The last of many roots is the one that fails, between the lattice points."""
+    started = time.process_time()
+    many = " + ".join(f"sqrt(x1 + {k})" for k in range(2, count + 2))
+    (found,) = errors(interval(f"{many} + sqrt((x1 - 0.12345)**2 - 1e-8)**2"))
+    assert "sqrt((x1 - 0.12345)**2 - 1e-08) has a value only where" in found.problem
+    assert abs(found.witness[0] - 0.12345) < 1e-4
+    assert time.process_time() - started < 60
+
+
+def test_the_remedy_works():
+    """What the findings say to write is clean."""
+    for expression, domain in [("sqrt(x1)**2 + exp(log(x1))", (-1, 1)), ("sqrt(x1 - 0.01)", (0, 1)), ("asin(2*x1)", (0, 0.6))]:
+        (found, *_) = errors(interval(expression, domain))
+        again = found.remedy.removeprefix("write ").split(" if that is meant")[0].split(", or ")[0]
+        assert errors(interval(again, domain)) == []
+
+
+CHARTS = {
+    "task": {"name": "charts"},
+    "manifold": {"ambient": ["x", "y"], "intrinsic": ["t"]},
+    "chart": [
+        {"name": "a", "domain": [[-1, 1]], "boundary": [[True, True]], "inverse": ["t", "t**2"], "forward": ["x"]},
+    ],
+    "target": {"expression": "x + y"},
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "where", "part"),
+    [
+        ("inverse", ["t", "sqrt(t)**4"], 'chart "a": inverse[1]', "sqrt(t)"),
+        ("inverse", ["t**2/t", "t**2"], 'chart "a": inverse[0]', "1/t"),
+        ("forward", ["exp(log(x))"], 'chart "a": forward', "log(x)"),
+        ("forward", ["x*y/y"], 'chart "a": forward', "1/y"),
+        ("region", "sqrt(t)**2/2 + 1 - t/2", 'chart "a": region', "sqrt(t)"),
+        ("bump", "1 + 0*log(t)", 'chart "a": bump', "log(t)"),
+        ("bump", "y/y", 'chart "a": bump', "1/y"),
+        ("partition", "x/x", 'chart "a": partition', "1/x"),
+        ("target", "t/t", 'chart "a": target', "1/t"),
+    ],
+)
+def test_every_map_of_a_chart_is_looked_at(key, value, where, part):
+    spec = {**CHARTS, "chart": [{**CHARTS["chart"][0], key: value}]}
+    if key == "target":
+        del spec["target"]
+    found = errors(spec)
+    assert any(f.where == where and f": {part} has a value only where" in f.problem for f in found), found
