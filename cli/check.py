@@ -9,7 +9,7 @@ import click
 from .options import json_option
 from .output import print_json
 
-COLORS = {"confirmed": "green", "rejected": "red", "undecided": "yellow"}
+COLORS = {"confirmed": "green", "rejected": "red", "undecided": "yellow", "refuted": "red"}
 
 
 @click.command(short_help="Re-verify the certificate of the model.")
@@ -32,7 +32,7 @@ def check(folder: Path, as_json: bool) -> None:
         click.echo(
             f"{report.task}: |f − Ψ| ≤ {report.bound} for every point of M" if report.holds else f"{report.task}: nothing is confirmed"
         )
-        click.echo(looked)
+        click.echo(report.refutation if report.refutation else looked)
         if report.claims:
             click.echo(f"claims: {', '.join(report.claims)}")
         click.secho(str(report), fg=COLORS[report.verdict], bold=True)

@@ -53,7 +53,7 @@ KEYS = ("model_type", "schema", "atlasmoe", "task", "facts", "network", "design"
 METADATA = {"schema": str(SCHEMA)}
 """Of safetensors files. One key only: safetensors writes several in random order, and equal models should give equal files."""
 REQUIRED = {WEIGHTS, TASK, LEDGER, CARD}
-ALLOWED = {CONFIG, *REQUIRED, ARRAYS, "certificate.json", "certificate.safetensors"}
+ALLOWED = {CONFIG, *REQUIRED, ARRAYS, "certificate.json", "certificate.safetensors", "refutation.json"}
 LFS_POINTER = b"version https://git-lfs"
 """How the file begins that git checks out where git lfs is not installed."""
 TEXT_LIMIT = 64 << 20

@@ -230,7 +230,12 @@ def test_the_wrong_chart_may_not_win(circle: Model) -> None:
     weight[1, :2] = [0.0, 1.5]
     certificate = loose(with_gate(circle.network, weight), circle.task, epsilon=50.0, boxes=6000)
     assert certificate["total"].known is not Known.REFUTED
-    assert certificate["routing.valid"].known is Known.UNKNOWN
+    routing = certificate["routing.valid"]
+    assert routing.known is certificate.status is Known.REFUTED
+    assert routing.note == 'chart "north" gives it coordinates outside of its domain'
+    route = with_gate(circle.network, weight).trace(np.array([routing.witness])).routes[-1]
+    assert route == 1
+    assert not circle.task.atlas.contains(1, np.array([routing.witness]))[0]
 
 
 @pytest.mark.parametrize("half", [0.9, 1.0])

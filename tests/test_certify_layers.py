@@ -199,7 +199,7 @@ def test_a_dense_layer_alone() -> None:
     assert certificate.eta == 0
 
 
-@pytest.mark.parametrize(("reach", "known"), [(0.3, Known.PROVED), (-0.2, Known.UNKNOWN)])
+@pytest.mark.parametrize(("reach", "known"), [(0.3, Known.PROVED), (-0.2, Known.REFUTED)])
 def test_every_one_of_k_experts_has_to_be_valid(reach: float, known: Known) -> None:
     """Two of three intervals are chosen, the whole one and the left or right one; short ones do not hold all points that choose them."""
     x = sympy.Symbol("x", real=True)

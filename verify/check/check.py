@@ -24,6 +24,7 @@ from .documents import Documents, number_or_none
 from .files import read
 from .leaves import Failure
 from .readout import check_read_out
+from .refutation import REFUTATION, Looked, look
 
 NAMED = 12
 """Failures that a report names."""
@@ -31,7 +32,9 @@ NAMED = 12
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What became of a certificate: "confirmed", "rejected" if something in it is wrong, else "undecided"."""
+    """What became of a certificate: "confirmed"; "refuted" if it says so and its point shows it; "rejected" if something in it is
+    wrong; else "undecided".
+    """
 
     verdict: str
     task: str
@@ -53,6 +56,8 @@ class CheckReport:
     """Boxes that were looked at: leaves, and parts of leaves."""
     failures: tuple[Failure, ...]
     """The first of them."""
+    refutation: str
+    """What the point of refutation.json shows, if the verdict is "refuted"."""
     seconds: float
 
     @property
@@ -80,16 +85,20 @@ def check(folder: str | os.PathLike[str]) -> CheckReport:
     found = read(Path(folder))
     failures = [Failure(True, problem) for problem in found.problems or inconsistent(found)]
     proved = {claim.text("name") for claim in found.certificate.children("claims") if claim.get("known") == "proved"}
-    sites = Composition(found)
-    if not failures:
+    sites, status, looked = Composition(found), found.certificate.text("status"), None
+    if status == "refuted" and not failures:
+        looked = _refuted(found, Path(folder))
+        failures = [] if looked.shown else [Failure(looked.rejected, looked.words)]
+    elif not failures:
         with np.errstate(all="ignore"):
             failures = list(_composed(sites, found, proved))
     fates = sites.fates
     failures += sorted((fate for fate in fates if fate is not None), key=lambda fate: not fate.rejected)
-    status = found.certificate.text("status")
-    if status != "proved":
+    if status == "unknown":
         failures.append(Failure(False, f"the certificate itself only says that what it claims is {status}"))
     verdict = "rejected" if any(failure.rejected for failure in failures) else "undecided" if failures else "confirmed"
+    if verdict == "confirmed" and looked is not None:
+        verdict = "refuted"
     return CheckReport(
         verdict=verdict,
         task=found.graph.name,
@@ -104,8 +113,16 @@ def check(folder: str | os.PathLike[str]) -> CheckReport:
         undecided=sum(fate is not None and not fate.rejected for fate in fates),
         boxes=sites.boxes,
         failures=tuple(failures[:NAMED]),
+        refutation=looked.words if looked is not None and looked.shown else "",
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def _refuted(found: Documents, folder: Path) -> Looked:
+    """Whether the refutation that a certificate goes by shows what it says."""
+    if found.refutation is None:
+        return Looked(False, False, f"nothing shows that it is refuted: there is no {REFUTATION}")
+    return look(found.refutation, folder / REFUTATION, found, found.hashes)
 
 
 def _composed(sites: Composition, found: Documents, proved: set[str]) -> list[Failure]:

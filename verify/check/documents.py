@@ -88,6 +88,10 @@ class Documents(NamedTuple):
     read_out: ReadOut | None
     promises: Mapping[str, tuple[float, float, float | None] | None]
     """Block ↦ what config.json promises of its scores: δ, the floor, the level of plateaus."""
+    refutation: bytes | None
+    """refutation.json, if there is one."""
+    hashes: Mapping[str, str]
+    """SHA-256 of the files that a refutation is about."""
     problems: list[str]
     """What is wrong with the files or the trees; if there is any, trees may be missing."""
 

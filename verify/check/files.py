@@ -20,6 +20,7 @@ from .described import read_out_of, require_fields, site_of
 from .documents import Documents, Site, number_or_none
 from .first_schema import as_site
 from .layers import read_layers
+from .refutation import REFUTATION
 from .trees import ARRAYS, Tree, read_tree
 
 SCHEMAS = (1, 2, 3)
@@ -79,6 +80,8 @@ def read(folder: Path) -> Documents:
         sites=sites,
         read_out=read_out,
         promises=_promises(config, graph, manifold),
+        refutation=_bytes(folder / REFUTATION) if (folder / REFUTATION).exists() else None,
+        hashes={name: hashlib.sha256(data[name]).hexdigest() for name in (WEIGHTS, CONFIG, TASK, ARRAYS_FILE) if name in data},
         problems=problems,
     )
 

@@ -30,6 +30,8 @@ CERTIFICATE, BOXES, REFUTATION = "certificate.json", "certificate.safetensors", 
 WEIGHTS, CONFIG, TASK, ARRAYS, LEDGER = "model.safetensors", "config.json", "task.toml", "atlas.safetensors", "ledger.json"
 BOUND = (WEIGHTS, CONFIG, TASK, ARRAYS, LEDGER)
 """Files of a model folder that a certificate is about; the arrays are there for large atlases only."""
+ABOUT = (WEIGHTS, CONFIG, TASK, ARRAYS)
+"""Files that a refutation is about."""
 FOLDERS = (1, 2)
 """Schemas of model folders."""
 LONGEST = 60

@@ -24,9 +24,10 @@ from ...moe.design import Design
 from ...moe.ledger import Assumption, Claim, Known
 from ...moe.network import Network
 from ...moe.typed_json import canonical
-from .binding import BOXES, CERTIFICATE, earlier, hashes_of, replace_file, require_same, root_of
+from .binding import ABOUT, BOXES, CERTIFICATE, REFUTATION, earlier, hashes_of, replace_file, require_same, root_of
 from .described import describe_read_out, describe_site, number, tree_arrays
 from .error import TAGS
+from .refutation import Refutation
 from .sites import ReadOut, SiteProof
 from .tree import Tree
 
@@ -57,6 +58,8 @@ class Certificate:
     problem: ManifoldTask | TaskGraph = field(repr=False)
     design: Design | None = field(default=None, repr=False)
     """Of the model that was certified; None of a network alone."""
+    refutation: Refutation | None = field(default=None, repr=False)
+    """What shows that a claim is refuted."""
     assumptions: tuple[Assumption, ...] = ()
     """What the proof takes from the task and cannot prove of it."""
 
@@ -157,7 +160,12 @@ class Certificate:
         document = self.to_dict()
         files = {**hashes_of(folder), BOXES: hashlib.sha256(data).hexdigest()}
         document |= {"files": files, "root": root_of(files)}
-        for name, content in ((BOXES, data), (CERTIFICATE, canonical(document) + b"\n")):
+        (folder / REFUTATION).unlink(missing_ok=True)
+        contents = {BOXES: data, CERTIFICATE: canonical(document) + b"\n"}
+        if self.refutation is not None:
+            about = {name: digest for name, digest in files.items() if name in ABOUT}
+            contents[REFUTATION] = canonical({**self.refutation.to_dict(), "task": self.task, "files": about}) + b"\n"
+        for name, content in contents.items():
             replace_file(folder / name, content)
         return folder / CERTIFICATE
 

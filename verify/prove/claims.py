@@ -7,7 +7,6 @@ the total follows from them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -19,14 +18,12 @@ from .tree import PROVED, UNSETTLED, Tree
 
 NAMED = 3
 """Worst boxes that an unknown claim names."""
-Miss = tuple[float, tuple[float, ...]]
-"""An error above ε and the ambient point at which the network makes it."""
 WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
 REAL = WHOLE + "Ψ the real-arithmetic function of the stored weights"
 BOTH = WHOLE + "in real arithmetic and evaluated in float64"
 
 
-def manifold_claims(site: SiteProof, epsilon: float | None, missed: Miss | None) -> tuple[Claim, ...]:
+def manifold_claims(site: SiteProof, epsilon: float | None) -> tuple[Claim, ...]:
     """The error, for real arithmetic and for evaluation in floats; valid routing; that the charts have no uncovered edge; the scores."""
     solution = site.solution
     open_ = [line for name, tree in solution.trees.items() for line in _open_boxes(name, tree)]
@@ -36,7 +33,7 @@ def manifold_claims(site: SiteProof, epsilon: float | None, missed: Miss | None)
         count = sum(int((tree.tags == UNSETTLED).sum()) for tree in solution.trees.values())
         note = f"{count:,} boxes are open, such as {'; '.join(open_[:NAMED])}"
     budget = solution.bound if epsilon is None else epsilon
-    total = _missed(Claim("total", REAL, "Theorem 4.8, B8, B15", budget, solution.bound, known, note=note), missed)
+    total = Claim("total", REAL, "Theorem 4.8, B8, B15", budget, solution.bound, known, note=note)
     floats = [
         _rounded(total, dtype, found.outputs, "in any order of summation")
         for dtype, found in sorted(solution.roundings.items(), reverse=True)
@@ -47,9 +44,7 @@ def manifold_claims(site: SiteProof, epsilon: float | None, missed: Miss | None)
     return (total, *floats, routing, _edges("cover", solution.trees, solution.manifold), *_scores("", site.scores))
 
 
-def graph_claims(
-    sites: Mapping[str, SiteProof], read_out: ReadOut | None, epsilon: float | None, note: str, missed: Miss | None
-) -> tuple[Claim, ...]:
+def graph_claims(sites: Mapping[str, SiteProof], read_out: ReadOut | None, epsilon: float | None, note: str) -> tuple[Claim, ...]:
     """The total, and what was proved of every block and combination."""
     bound = np.inf if read_out is None else read_out.bound
     settled = all(site.solution.settled for site in sites.values())
@@ -61,13 +56,7 @@ def graph_claims(
         for dtype, extra in sorted(added.items())
         if dtype != "float64"
     ]
-    return (_missed(total, missed), *floats, *(claim for site in sites.values() for claim in _of_site(site)))
-
-
-def _missed(total: Claim, missed: Miss | None) -> Claim:
-    if missed is None:
-        return total
-    return replace(total, known=Known.REFUTED, bound=missed[0], witness=missed[1], note="the network itself misses ε at the witness")
+    return (total, *floats, *(claim for site in sites.values() for claim in _of_site(site)))
 
 
 def _rounded(total: Claim, dtype: str, added: float, where: str) -> Claim:

@@ -20,6 +20,7 @@ from ...intervals import Flags
 from ..enclosure import ExpressionEnclosure, TaylorForms
 from .choice import Indices, subsets
 from .forward import EnclosedNetwork
+from .goal import Goal
 from .layers import State
 from .manifold import EnclosedManifold, Place, on_edge
 from .tree import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Verdicts
@@ -58,34 +59,6 @@ class EnclosedTarget:
 
 
 @dataclass(eq=False)
-class Goal:
-    """When a bound is good enough, and the largest error found so far."""
-
-    epsilon: float
-    """∞ if no error is too large."""
-    tightness: float | None
-    """Bounds up to this times the largest error found are good enough; None: up to ε."""
-    floor: float = 0.0
-    """Bounds up to this are good enough whatever was found: where the network is exact, rounding leaves nothing to be close to."""
-    found: float = 0.0
-    """The largest error proved to be reached at some point."""
-    where: tuple[int, Array] | None = None
-    """Its chart and coordinates."""
-    slack: float = 0.0
-    """What rounding may add to a bound; it has to fit below ε too."""
-
-    @property
-    def enough(self) -> float:
-        """The bound that settles a box."""
-        allowed = self.epsilon - self.slack
-        return allowed if self.tightness is None else min(allowed, max(self.tightness * self.found, self.floor))
-
-    @property
-    def missed(self) -> bool:
-        return self.found > self.epsilon
-
-
-@dataclass(eq=False)
 class ErrorJudge:
     """Judges boxes of one parametrising chart."""
 
@@ -106,7 +79,7 @@ class ErrorJudge:
 
     @property
     def refuted(self) -> bool:
-        return self.goal.missed
+        return self.goal.refuted
 
     @property
     def remark(self) -> str:
@@ -121,7 +94,13 @@ class ErrorJudge:
         """What it has seen, and the largest error that anybody of the same goal has."""
         arrays = {"lowest": np.atleast_1d(self.lowest), "highest": np.atleast_1d(self.highest), "found": np.array([self.goal.found])}
         if self.goal.where is not None:
-            arrays |= {"chart": np.array([self.goal.where[0]]), "place": np.array(self.goal.where[1])}
+            arrays |= {
+                "chart": np.array([self.goal.where[0]]),
+                "place": np.array(self.goal.where[1]),
+                "missed": np.array([self.goal.missed]),
+            }
+        if self.goal.misrouted is not None:
+            arrays |= {"astray.chart": np.array([self.goal.misrouted[0]]), "astray.place": np.array(self.goal.misrouted[1])}
         return arrays
 
     def recall(self, arrays: Mapping[str, NDArray]) -> None:
@@ -129,6 +108,9 @@ class ErrorJudge:
         self.lowest, self.highest = np.minimum(self.lowest, arrays["lowest"]), np.maximum(self.highest, arrays["highest"])
         if "chart" in arrays and arrays["found"][0] > self.goal.found:
             self.goal.found, self.goal.where = float(arrays["found"][0]), (int(arrays["chart"][0]), arrays["place"])
+            self.goal.missed = bool(arrays["missed"][0])
+        if "astray.chart" in arrays and self.goal.misrouted is None:
+            self.goal.misrouted = int(arrays["astray.chart"][0]), arrays["astray.place"]
 
     def __call__(self, lower: Array, upper: Array) -> Verdicts:
         place = self.manifold.place(self.chart, lower, upper)
@@ -193,6 +175,7 @@ class ErrorJudge:
                 reached[mine] = error.range().magnitude.max(1)
                 if last.single:
                     self._note(place, error, boxes, (count == 1)[boxes])
+                    self._note_route(place, boxes[~valid[mine] & (count == 1)[boxes]], int(j))
         if not last.single:
             reached = self._blended(place, truth, state, (row, gate), reached, judged)
         return state.box[row], gate, reached, valid
@@ -233,8 +216,15 @@ class ErrorJudge:
         least = np.where(alone[:, None], np.abs(error.center) - error.radius, -np.inf).max(1)
         worst = int(np.argmax(least))
         if least[worst] > self.goal.found and self._on_chart(place, boxes[worst]):
-            self.goal.found = float(least[worst])
-            self.goal.where = (self.chart, place.middle[boxes[worst]])
+            self.goal.note(float(least[worst]), self.chart, place.middle[boxes[worst]])
+
+    def _note_route(self, place: Place, boxes: Indices, gate: int) -> None:
+        """Take notice of a box whose only winner has a chart that does not seem to hold the box's middle."""
+        if len(boxes) and self.goal.astray is not None:
+            middle = place.middle[boxes]
+            lost = ~self.manifold.atlas.contains(gate, self.manifold.charts[self.chart].chart.inverse(middle))
+            if lost.any() and self._on_chart(place, boxes[int(lost.argmax())]):
+                self.goal.route(self.chart, middle[int(lost.argmax())])
 
     def _on_chart(self, place: Place, box: int) -> bool:
         return bool(self.manifold.charts[self.chart].chart.inside(place.middle[box]))

@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ...atlas import Array, ManifoldTask, Points
+from ...atlas import Array, CallableTarget, ManifoldTask, Points
+from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...intervals import Interval
 from ...intervals.rounding import gamma
@@ -21,9 +22,11 @@ from ...moe.promise import ScorePromise
 from ..ascent import Ground, ascend
 from . import rounds
 from .checkpoint import Checkpoint
-from .error import EnclosedTarget, ErrorJudge, Goal
+from .error import EnclosedTarget, ErrorJudge
 from .forward import EnclosedNetwork
+from .goal import Goal
 from .manifold import EnclosedManifold
+from .refutation import Exactly
 from .rounding import GENEROUS, Rounding
 from .rounding import network as network_rounding
 from .rounds import PartJudge, Running
@@ -41,6 +44,8 @@ NEGLIGIBLE = 2.0**-10
 ROOM, ULPS = 2.0**-10, 2.0**-47
 """What other enclosures need to confirm a bound that is hardly above the error itself: a part of that error, which a few more cuts than
 ours reach; and for what they round, a part of the size of f beside what evaluation in float64 may add."""
+ASTRAY = 2
+"""Points that seem to be routed wrongly, of each expert, that are looked at exactly."""
 MOST_CORNERS = 32
 """Of the box around a point in which what is read may lie, to look at when sampling."""
 SIZING = 1 << 12
@@ -200,10 +205,13 @@ def _rounding_in(problem: Problem, size: Array, dtype: np.dtype) -> Rounding:
 def _seed(goal: Goal, problem: Problem, seed: int) -> None:
     """The largest error found by sampling: what bounds are compared with from the start, and climbed to where they have to come near it.
 
-    A sample that misses ε ends it: there is nothing to prove. The stored weights are evaluated in float64 whatever their dtype, as the
-    bounds are about their real-arithmetic function.
+    A sample that is proved to miss ε ends it, as does one that is proved to be routed astray: there is nothing to prove. The stored weights
+    are evaluated in float64 whatever their dtype, as the bounds are about their real-arithmetic function.
     """
     networks, task = _by_piece(problem), problem.task
+    if problem.moves is None and not isinstance(task.target, CallableTarget):
+        exactly = Exactly(problem.network, as_graph(task), tuple(networks) if len(networks) > 1 else ())
+        goal.confirm, goal.astray = exactly.at, exactly.astray if problem.valid else None
     corners = _corners(problem.moves)
 
     def error(points: Points) -> Array:
@@ -215,17 +223,25 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
                 found[rows] = np.max([np.abs(network(z[rows]) - truth[rows]).max(1) for z in read], axis=0)
         return np.where(np.isnan(found), np.inf, found)
 
-    def note(points: Points, errors: Array) -> None:
-        best = int(np.argmax(errors))
-        goal.found, goal.where = float(errors[best]), (int(points.chart[best]), points.intrinsic[best])
-
     points = task.atlas.sample(max(SEEDS, 16 * len(task.atlas)), seed, low_discrepancy=True)
     errors = error(points)
-    note(points, errors)
-    if goal.missed or goal.tightness is None:
+    goal.sampled(errors, points.chart, points.intrinsic)
+    if not goal.missed and goal.astray is not None:
+        _look_astray(goal, networks[0], task, points)
+    if goal.refuted or goal.tightness is None:
         return
     worst = np.argsort(-errors, kind="stable")[:CLIMBS]
-    note(*ascend(Ground(task.atlas), points[worst], lambda tried, _: error(tried), seed))
+    climbed, reached = ascend(Ground(task.atlas), points[worst], lambda tried, _: error(tried), seed)
+    goal.sampled(reached, climbed.chart, climbed.intrinsic)
+
+
+def _look_astray(goal: Goal, network: Network, task: ManifoldTask, points: Points) -> None:
+    """Points that the last gate takes to an expert whose chart does not seem to hold them."""
+    chosen = network.trace(points.ambient).chosen[-1]
+    for j in np.unique(chosen):
+        rows = np.flatnonzero((chosen == j).any(1))
+        for row in rows[~task.atlas.contains(int(j), points.base[rows])][:ASTRAY]:
+            goal.route(int(points.chart[row]), points.intrinsic[row])
 
 
 def _by_piece(problem: Problem) -> list[Network]:

@@ -24,7 +24,7 @@ from ...moe.channels import Value as ValueChannel
 from ...moe.design import Design
 from ...moe.network import Network
 from .checkpoint import Checkpoint
-from .error import Goal
+from .goal import Goal
 from .manifold import EnclosedManifold
 from .problem import NEGLIGIBLE, Attempt, Problem, ScoreAttempt, Solution, base_size, run
 from .rounding import GENEROUS

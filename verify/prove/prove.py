@@ -17,10 +17,11 @@ from ...moe.network import Network
 from ..versions import versions
 from .certificate import Certificate
 from .checkpoint import Checkpoint
-from .claims import Miss, graph_claims, manifold_claims
-from .error import Goal
+from .claims import graph_claims, manifold_claims
+from .goal import CANDIDATES, Goal
 from .proof import Asked, Proof
 from .readout import read_out
+from .refutation import Exactly, Refutation, spots_at, spots_of, with_refutation
 from .sites import NotProvableError
 
 SAMPLED = 1 << 14
@@ -66,8 +67,8 @@ def certify(
     asked = Asked(epsilon, tightness, boxes, started + seconds, seed)
     options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()}
     saved = Checkpoint(checkpoint, network, given, options)
-    found, missed = (0.0, None) if alone is not None else _sampled(network, graph, asked)
-    proof = Proof(network, design, graph, asked, saved, found if epsilon is None else epsilon) if missed is None else None
+    found, refutation = (0.0, None) if alone is not None else _sampled(network, graph, asked)
+    proof = Proof(network, design, graph, asked, saved, found if epsilon is None else epsilon) if refutation is None else None
     result, note = None, f"largest error found {found:.6g}"
     if proof is not None:
         proof.prove()
@@ -75,22 +76,25 @@ def certify(
             result = read_out(proof)
         except NotProvableError as why:
             note = str(why)
-        if not any(site.solution.goal.missed for site in proof.sites.values()):
+        if not any(site.solution.goal.refuted for site in proof.sites.values()):
             proof.follow_scores()
     sites = {} if proof is None else proof.sites
     saved.finish(over=any(site.refuted for site in sites.values()))
     if alone is not None:
         (site,) = sites.values()
-        found, missed = site.solution.goal.found, _seen(network, alone, site.solution.goal)
-        claims = manifold_claims(site, epsilon, missed)
+        found, refutation = site.solution.goal.found, _seen(network, graph, site.solution.goal)
+        claims = manifold_claims(site, epsilon)
     else:
-        claims = graph_claims(sites, result, epsilon, note, missed)
+        claims = graph_claims(sites, result, epsilon, note)
+        if refutation is None and len(sites) == 1 and len(graph.inputs) == 1:
+            (site,) = sites.values()
+            refutation = _seen(network, graph, site.solution.goal)
     return Certificate(
         task=given.name,
         dtype=str(network.dtype),
         epsilon=np.inf if epsilon is None else epsilon,
         tightness=tightness,
-        claims=claims,
+        claims=with_refutation(claims, refutation),
         sites=tuple(sites.values()),
         read_out=result,
         found=found,
@@ -99,6 +103,7 @@ def certify(
         network=network,
         problem=given,
         design=design if isinstance(model, Model) else None,
+        refutation=refutation,
     )
 
 
@@ -112,23 +117,28 @@ def _design_by_names(network: Network, graph: TaskGraph) -> Design:
     return Design(states, ())
 
 
-def _sampled(network: Network, graph: TaskGraph, asked: Asked) -> tuple[float, Miss | None]:
-    """The largest error on sampled points, and where, if it is above ε: nothing has to be proved then."""
-    points = graph.sample(SAMPLED, asked.seed, low_discrepancy=True)
-    error = np.abs(np.asarray(network(points.astype(network.dtype)), float) - graph.evaluate(points)).max(1)
+def _sampled(network: Network, graph: TaskGraph, asked: Asked) -> tuple[float, Refutation | None]:
+    """The largest error on sampled points, and the point, if it is proved to be above ε there: nothing has to be proved then."""
+    points, located = spots_of(graph, SAMPLED, asked.seed)
+    truth = graph.evaluate(points, located)
+    error = np.abs(np.asarray(network.astype(float)(points), float) - truth).max(1)
     error = np.where(np.isnan(error), np.inf, error)
-    worst = int(np.argmax(error))
-    found = float(error[worst])
-    return found, (found, tuple(map(float, points[worst]))) if asked.epsilon is not None and found > asked.epsilon else None
+    epsilon, exactly = np.inf if asked.epsilon is None else asked.epsilon, Exactly(network, graph)
+    for n in np.argsort(-error, kind="stable")[:CANDIDATES]:
+        if not error[n] > epsilon and np.isfinite(error[n]):
+            break
+        if (found := exactly.refutation(spots_at(graph, located, int(n)), epsilon)) is not None:
+            return found.error, found
+    return float(min(error.max(), epsilon)), None
 
 
-def _seen(network: Network, task: ManifoldTask, goal: Goal) -> Miss | None:
-    """The error at the worst point found and the point, if the network itself violates ε there."""
-    if goal.where is None or not goal.missed:
+def _seen(network: Network, graph: TaskGraph, goal: Goal) -> Refutation | None:
+    """What is refuted where the search found ε missed, or a point routed astray."""
+    where = goal.where if goal.missed else goal.misrouted
+    if where is None:
         return None
-    points = task.atlas.parametrise(*goal.where)
-    error = np.abs(np.asarray(network(points.ambient.astype(network.dtype)), float) - task.evaluate(points)).max()
-    return (float(error), tuple(map(float, points.ambient[0]))) if not error <= goal.epsilon else None
+    exactly = Exactly(network, graph)
+    return exactly.refutation(exactly.alone(*where), goal.epsilon)
 
 
 def _arguments(

@@ -76,7 +76,7 @@ class SiteProof(Site):
     def refuted(self) -> bool:
         """Whether a point was found that ends its searches."""
         scores = () if self.scores is None else self.scores.judges
-        return self.solution.goal.missed or any(judge.refuted for judge in scores)
+        return self.solution.goal.refuted or any(judge.refuted for judge in scores)
 
     @property
     def routed(self) -> bool:

@@ -1,0 +1,117 @@
+"""refutation.json, looked at again: whether f and the network at that point really exclude what is claimed to be refuted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from ...atlas import Atlas
+from ...atlas.graph.pointwise import NotPointwise, Pointwise, Spot, outside
+from ...errors import AtlasMoEError
+from ...expressions.precise import Enclosed, Undefined
+from ...moe.typed_json import Fields, parse_json
+from .documents import Documents, number_or_none
+from .pointwise import Open, embedded, evaluated
+
+REFUTATION = "refutation.json"
+FIELDS = ("schema", "task", "refutes", "epsilon", "point", "f", "network", "chosen", "error", "why", "files")
+CLAIMS = ("total", "defined", "routing.valid")
+
+
+class Looked(NamedTuple):
+    """What became of a refutation."""
+
+    shown: bool
+    rejected: bool
+    """Whether something in it is wrong; else, if it is not shown, it is only not decided."""
+    words: str
+
+
+def look(data: bytes, path: Path, found: Documents, hashes: Mapping[str, str]) -> Looked:
+    """Evaluate it again. Raises `FolderError` if the file cannot be read for what it is."""
+    document = Fields.of(parse_json(data, path), path)
+    document.only(*FIELDS)
+    if document.integer("schema") != 1:
+        raise document.error(f"has schema version {document.integer('schema')}, this version of atlasmoe reads 1")
+    refutes, spots = document.text("refutes"), _spots(document, found)
+    if refutes not in CLAIMS:
+        raise document.error(f'"refutes" is {refutes[:80]!r}, not one of {", ".join(CLAIMS)}')
+    epsilon = number_or_none(found.certificate, "epsilon")
+    if document.text("task") != found.graph.name or number_or_none(document, "epsilon") != epsilon:
+        return Looked(False, True, f"{REFUTATION} is about another task or another ε")
+    if document.mapping("files") != dict(hashes):
+        return Looked(False, True, f"{REFUTATION} is about other files")
+    known = {claim.text("name"): claim.text("known") for claim in found.certificate.children("claims")}
+    if known.get(refutes, known.get("total")) != "refuted":
+        return Looked(False, True, f"{REFUTATION} refutes {refutes}, but the certificate does not say so")
+    try:
+        return _evaluated(refutes, epsilon, spots, found)
+    except (NotPointwise, Open, AtlasMoEError, OverflowError) as why:
+        return Looked(False, False, f"what the point of {REFUTATION} shows is not decided: {why}")
+
+
+def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], found: Documents) -> Looked:
+    pointwise = Pointwise(found.graph, spots)
+    truth = pointwise.output
+    undefined = next((value for value in truth if isinstance(value, Undefined)), None)
+    if refutes == "defined":
+        shown = undefined is not None
+        return Looked(shown, not shown, f"f has no value there: {undefined}" if shown else f"f has a value at the point of {REFUTATION}")
+    reads, start = [], 0
+    for node in found.graph.inputs:
+        reads += embedded(node.domain.embedding, pointwise.coordinates[start : start + node.base_dimension])
+        start += node.base_dimension
+    outputs, chosen = evaluated(found.layers, reads)
+    if refutes == "routing.valid":
+        (block,), (spot,) = found.graph.blocks, spots.values()
+        if not isinstance(block.domain, Atlas):
+            return Looked(False, True, "the task has no charts that a point could be routed to wrongly")
+        why = next((why for j in chosen if (why := outside(block.domain, j, pointwise, spot.chart))), "")
+        return Looked(bool(why), not why, why or f"the point of {REFUTATION} is routed to charts that may hold it")
+    if epsilon is None:
+        return Looked(False, True, "no ε was given that an error could be above")
+    if not all(isinstance(value, Enclosed) for value in truth):
+        return Looked(False, False, f"whether f has a value at the point of {REFUTATION} is not decided")
+    pairs = [(f, psi) for f, psi in zip(truth, outputs, strict=True) if isinstance(f, Enclosed)]
+    error = max(max(f.lower - psi.high, psi.low - f.upper) for f, psi in pairs)
+    if error > Fraction(epsilon):
+        return Looked(True, False, f"|f − Ψ| is at least {float(error):.6g} there, above ε = {epsilon:.6g}")
+    most = max(max(f.upper - psi.low, psi.high - f.lower) for f, psi in pairs)
+    return Looked(False, most <= Fraction(epsilon), f"|f − Ψ| is not above ε = {epsilon:.6g} at the point of {REFUTATION}")
+
+
+def _spots(document: Fields, found: Documents) -> dict[str, Spot]:
+    """The point: for every input of the task a chart, and coordinates that are floats."""
+    spots: dict[str, Spot] = {}
+    for entry in document.children("point"):
+        entry.only("input", "chart", "coordinates")
+        node = next((node for node in found.graph.inputs if node.name == entry.text("input")), None)
+        if node is None or node.name in spots:
+            raise entry.error("is no input of the task, or is there twice")
+        coordinates = tuple(_coordinate(part) for part in entry.children("coordinates"))
+        chart = None
+        if entry["chart"] is not None:
+            names = [chart.name for chart in node.domain.parametrising]
+            if entry.text("chart") not in names:
+                raise entry.error('"chart" is none of the input\'s')
+            chart = names.index(entry.text("chart"))
+        if len(coordinates) != (node.base_dimension if node.box is not None else node.domain.parametrising[0].dimension):
+            raise entry.error(f"has {len(coordinates)} coordinates")
+        spots[node.name] = Spot(chart, coordinates)
+    if set(spots) != {node.name for node in found.graph.inputs}:
+        raise document.error('"point" does not say where it lies on every input')
+    return spots
+
+
+def _coordinate(part: Fields) -> Fraction:
+    """A float, in hexadecimal and as a fraction."""
+    part.only("hex", "fraction")
+    try:
+        number, (numerator, denominator) = float.fromhex(part.text("hex")), part.text("fraction").split("/")
+        if Fraction(number) == Fraction(int(numerator), int(denominator)):
+            return Fraction(number)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        pass
+    raise part.error('"hex" and "fraction" are not one finite number')
