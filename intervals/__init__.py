@@ -1,15 +1,17 @@
 """Intervals of floats that provably contain real results: their arithmetic, elementary functions and expressions over them."""
 
+from .algebra import Algebra, Decision
 from .arithmetic import Flags, Interval, outward
 from .curvature import CurvatureEnclosure, Jet
 from .decoration import Decoration
-from .natural import NaturalEnclosure
+from .extension import NaturalEnclosure
 from .numbers import enclose_number
-from .program import Algebra, NotEnclosed, Program
+from .program import NotEnclosed, Program
 
 __all__ = [
     "Algebra",
     "CurvatureEnclosure",
+    "Decision",
     "Decoration",
     "Flags",
     "Interval",

@@ -86,6 +86,8 @@ class Interval:
         return self + (-other)
 
     def __mul__(self, other: Interval) -> Interval:
+        if not other.lower.ndim and other.lower == other.upper and abs(np.frexp(other.lower)[0]) == 0.5:
+            return self._scaled(float(other.lower), other.decoration)
         with np.errstate(invalid="ignore", over="ignore", under="ignore"):
             products = [a * b for a in (self.lower, self.upper) for b in (other.lower, other.upper)]
         # 0·∞ is 0: an unbounded interval stands for real numbers of any size.
@@ -102,6 +104,15 @@ class Interval:
 
     def __truediv__(self, other: Interval) -> Interval:
         return self * other.inverse()
+
+    def _scaled(self, factor: float, decoration: Decorations) -> Interval:
+        """The product with ± a power of two, which is exact but where it underflows or overflows."""
+        ends = (self.lower, self.upper) if factor > 0 else (self.upper, self.lower)
+        with np.errstate(over="ignore", under="ignore"):
+            found = [end * factor for end in ends]
+        exact = [(np.abs(f) > SHORT) & (np.isfinite(f) | np.isinf(end)) | (end == 0) for f, end in zip(found, ends, strict=True)]
+        low, high = (np.where(e, f, np.nextafter(f, to)) for e, f, to in zip(exact, found, (-np.inf, np.inf), strict=True))
+        return Interval(low, high, least(self.decoration, decoration))
 
     def times(self, factor: float) -> Interval:
         return self * Interval.of(factor)
@@ -240,7 +251,8 @@ class Interval:
         base = Interval(np.maximum(low, 0.0), np.maximum(high, 0.0))
         with np.errstate(all="ignore"):
             ends = [np.power(x, q) for x in (base.lower, base.upper) for q in ((p.lower,) if p.lower == p.upper else (p.lower, p.upper))]
-        found = outward(reduce(np.minimum, ends), reduce(np.maximum, ends), LIBRARY_ULPS).within(0, np.inf).decorated(self.decoration)
+        found = outward(reduce(np.minimum, ends), reduce(np.maximum, ends), LIBRARY_ULPS).within(0, np.inf)
+        found = found.decorated(least(self.decoration, p.decoration))
         level = Decoration.NOTHING if not positive else Decoration(int(np.clip(np.floor(p.lower), 0, 2)) + 2)
         return found.at_most(level, low <= 0).at_most(Decoration.NOTHING, low < 0).unknown_where((high < 0) | (high <= 0) & (not positive))
 
@@ -313,7 +325,7 @@ def _power(size: Array, n: int, towards: float) -> Array:
             n //= 2
             if n:
                 square = base * base
-                # Squares of 26 bits are exact: 1 − x² is not negative on [−1, 1].
+                # Squares of 24 bits are exact: 1 − x² is not negative on [−1, 1].
                 exact = (base == base.astype(np.float32)) & (square > SHORT) | (base == 0)
                 base = np.where(exact, square, np.maximum(np.nextafter(square, towards), 0))
     assert result is not None

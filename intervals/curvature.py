@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-import sympy
 
 from ..expressions import ExpressionMap
 from .arithmetic import Flags, Interval
 from .decoration import Decoration
 from .derivatives import Derivatives
 from .natural import known
-from .numbers import enclose_number
 from .program import Program
 from .sides import Partials, Sides, picked, settled
 
@@ -52,8 +50,14 @@ def _products(a: Partials, b: Partials, factor: Interval) -> Partials:
 class CurvatureAlgebra(Sides[Jet]):
     """Expressions over jets."""
 
-    def number(self, value: sympy.Expr) -> Jet:
-        return Jet(enclose_number(value), {}, {})
+    def number(self, value: Interval) -> Jet:
+        return Jet(value, {}, {})
+
+    def negative(self, a: Jet) -> Jet:
+        return Jet(-a.value, {k: -p for k, p in a.first.items()}, {k: -p for k, p in a.second.items()})
+
+    def valued(self, a: Jet, value: Interval) -> Jet:
+        return Jet(value, a.first, a.second)
 
     def total(self, parts: Sequence[Jet]) -> Jet:
         value = reduce(Interval.__add__, (part.value for part in parts))
@@ -78,8 +82,7 @@ class CurvatureAlgebra(Sides[Jet]):
         return Jet(y.value.angle(x.value), first, second)
 
     def absolute(self, a: Jet) -> Jet:
-        negative = Jet(-a.value, {k: -p for k, p in a.first.items()}, {k: -p for k, p in a.second.items()})
-        return self.picked(a.value.absolute(), a.value.lower >= 0, a.value.upper <= 0, a, negative)
+        return self.picked(a.value.absolute(), a.value.lower >= 0, a.value.upper <= 0, a, self.negative(a))
 
     def sign(self, a: Jet) -> Jet:
         return Jet(a.value.sign(), {}, {})

@@ -27,6 +27,8 @@ def powers(x: Interval, n: int) -> Derivatives:
     if n < 0:
         r, p = x.inverse(), -n
         return r.power(p), r.power(p + 1).times(n), r.power(p + 2).times(n * (n - 1)), r.power(p + 3).times(n * (n - 1) * (n - 2))
+    if n == 0:
+        return x.power(0), x.times(0.0), ZERO, ZERO
     first, second, third = (x.power(n - k).times(f) if f else ZERO for k, f in enumerate((n, n * (n - 1), n * (n - 1) * (n - 2)), 1))
     return x.power(n), first, second, third
 

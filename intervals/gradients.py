@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-import sympy
 
 from ..expressions import ExpressionMap
 from .arithmetic import Flags, Interval
 from .decoration import Decoration
 from .derivatives import ONE, Derivatives
 from .natural import known
-from .numbers import enclose_number
 from .program import Program
 from .sides import Partials, Sides, picked, settled
 
@@ -48,8 +46,14 @@ def _combined(value: Interval, *parts: tuple[Slope, Interval]) -> Slope:
 class GradientAlgebra(Sides[Slope]):
     """Expressions over values with gradients."""
 
-    def number(self, value: sympy.Expr) -> Slope:
-        return Slope(enclose_number(value), {})
+    def number(self, value: Interval) -> Slope:
+        return Slope(value, {})
+
+    def negative(self, a: Slope) -> Slope:
+        return Slope(-a.value, {k: -p for k, p in a.partials.items()})
+
+    def valued(self, a: Slope, value: Interval) -> Slope:
+        return Slope(value, a.partials)
 
     def total(self, parts: Sequence[Slope]) -> Slope:
         return _combined(reduce(Interval.__add__, (part.value for part in parts)), *((part, ONE) for part in parts))

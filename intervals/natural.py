@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
-import sympy
 
-from ..expressions import ExpressionMap
+from .algebra import Decision
 from .arithmetic import Interval
 from .decoration import SURE, Decoration, least, lowered
 from .derivatives import SMOOTH, Exponent
-from .numbers import enclose_number
-from .program import Decision, Program
 
 
 class IntervalAlgebra:
     """Expressions over intervals, elementwise."""
 
-    def number(self, value: sympy.Expr) -> Interval:
-        return enclose_number(value)
+    def number(self, value: Interval) -> Interval:
+        return value
 
     def total(self, parts: Sequence[Interval]) -> Interval:
         return reduce(Interval.__add__, parts)
+
+    def negative(self, a: Interval) -> Interval:
+        return -a
 
     def multiply(self, a: Interval, b: Interval) -> Interval:
         return a * b
@@ -76,6 +76,15 @@ class IntervalAlgebra:
             found = Interval(lower, upper, lowered(hull.decoration, ~np.asarray(true | false), Decoration.DEFINED))
         return found.at_most(Decoration.NOTHING, np.asarray(known < Decoration.DEFINED))
 
+    def restricted(self, a: Interval, bound: Interval, above: bool) -> Interval:
+        lower, upper = (np.maximum(a.lower, bound.lower), a.upper) if above else (a.lower, np.minimum(a.upper, bound.upper))
+        empty = lower > upper
+        return Interval(np.where(empty, a.lower, lower), np.where(empty, a.upper, upper), a.decoration)
+
+    def never_zero(self, found: Interval, a: Interval, positive: bool) -> Interval:
+        touches = (a.lower == 0) if positive else (a.lower == 0) | (a.upper == 0)
+        return found.decorated(np.where(touches, lowered(a.decoration, touches, Decoration.CONTINUOUS), found.decoration))
+
 
 DIRECT = {
     "sin": Interval.sin,
@@ -85,21 +94,6 @@ DIRECT = {
     "log": Interval.log,
 }
 """Functions whose derivatives would be computed for nothing."""
-
-
-class NaturalEnclosure:
-    """The natural interval extension of an `ExpressionMap`: every component over N boxes at once, shared parts once."""
-
-    def __init__(self, function: ExpressionMap) -> None:
-        """Raises `NotEnclosed` if an expression holds a function without an enclosure."""
-        self._program = Program(function)
-
-    def __call__(self, box: Sequence[Interval]) -> list[Interval]:
-        """The components over the boxes whose sides are the intervals, one per variable; unknown where they may be undefined."""
-        shape = np.broadcast_shapes(*(side.lower.shape for side in box))
-        with np.errstate(all="ignore"):
-            parts = [part.settled() for part in self._program(IntervalAlgebra(), [known(side) for side in box])]
-        return [Interval(np.broadcast_to(part.lower, shape), np.broadcast_to(part.upper, shape), part.decoration) for part in parts]
 
 
 def known(side: Interval) -> Interval:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import sympy
 
@@ -13,12 +15,36 @@ DIGITS = 40
 
 
 def enclose_number(value: sympy.Expr) -> Interval:
-    """A real constant: exact if a float holds it, else between two neighbouring floats."""
-    nearest = float(value) if value.is_Number else float(value.evalf(DIGITS))
-    if (value.is_Float or value.is_Rational) and np.isfinite(nearest) and sympy.Rational(value) == sympy.Rational(nearest):
-        return Interval.of(nearest)
+    """A real constant of sympy: exact if a float holds it, else between two neighbouring floats."""
+    if value.is_Float or value.is_Rational:
+        exact = sympy.Rational(value)
+        return enclose_fraction(Fraction(int(exact.p), int(exact.q)))
+    nearest = float(value.evalf(DIGITS))
     return outward(np.array(nearest), np.array(nearest))
 
 
-def enclose_exponent(value: sympy.Rational) -> Exponent:
-    return Exponent(tuple(enclose_number(value - k) for k in range(4)))
+def enclose_fraction(value: Fraction) -> Interval:
+    """Exact if a float holds it, else between two neighbouring floats."""
+    try:
+        nearest = float(value)
+    except OverflowError:
+        nearest = np.inf if value > 0 else -np.inf
+    if np.isfinite(nearest) and Fraction(nearest) == value:
+        return Interval.of(nearest)
+    if np.isinf(nearest):
+        largest = np.finfo(float).max
+        return Interval.of(*((largest, np.inf) if value > 0 else (-np.inf, -largest)))
+    return outward(np.array(nearest), np.array(nearest))
+
+
+CONSTANTS = {"pi": outward(np.array(np.pi), np.array(np.pi)), "E": outward(np.array(np.e), np.array(np.e))}
+"""Both are the nearest floats."""
+
+
+def exponent_of(value: Fraction) -> Exponent:
+    return Exponent(tuple(enclose_fraction(value - k) for k in range(4)))
+
+
+def exponent_between(value: Interval) -> Exponent:
+    """A constant that is only known to lie in an interval."""
+    return Exponent(tuple(value - Interval.of(float(k)) for k in range(4)))

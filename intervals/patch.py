@@ -23,7 +23,7 @@ from ..expressions import Array, ExpressionMap
 from .arithmetic import Interval
 from .curvature import CurvatureEnclosure, Jet
 from .decoration import SURE
-from .natural import NaturalEnclosure
+from .extension import NaturalEnclosure
 
 GROW = 1 + 2.0**-40
 """Covers the few roundings of 2^-53 each with which a bound is computed from nonnegative numbers."""

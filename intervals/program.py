@@ -1,38 +1,47 @@
-"""A vector of sympy expressions as a straight-line program: every distinct part is computed once, over whatever numbers an algebra has.
+"""A vector of expressions as a straight-line program: every distinct part is computed once, over whatever numbers an algebra has.
 
-The functions are those that specifications may call. What an algebra computes may be intervals, Taylor forms, or anything else with
-these operations.
+A program runs over the trees of what was written (`expressions.tree`), never over what sympy made of it: where a part is undefined, the
+whole is. The functions are those that specifications may call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
-import sympy
 
 from ..errors import AtlasMoEError
 from ..expressions import ExpressionMap
-from .arithmetic import Flags
-from .decoration import SURE, Decorations, least
-from .derivatives import SMOOTH, Exponent
-from .numbers import enclose_exponent
+from ..expressions.text import text_of
+from ..expressions.tree import (
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Name,
+    Negative,
+    Node,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Sum,
+    Truth,
+    free_names,
+    postorder,
+)  # fmt: skip
+from .algebra import Algebra, Decision, connected
+from .arithmetic import Interval
+from .collected import factors, terms
+from .derivatives import SMOOTH
+from .guards import Guard, guards, never_zero, partial
+from .natural import IntervalAlgebra
+from .numbers import CONSTANTS, enclose_fraction, exponent_between, exponent_of
 
 T = TypeVar("T")
-
-
-class Decision(NamedTuple):
-    """What is known of a condition, elementwise."""
-
-    true: Flags
-    false: Flags
-    decoration: Decorations = SURE
-    """Of the numbers that it compares: a condition on undefined numbers has no truth."""
-
-    def negated(self) -> Decision:
-        return Decision(self.false, self.true, self.decoration)
-
 
 LONGEST = 100
 """Characters of an expression that a message shows."""
@@ -42,49 +51,12 @@ class NotEnclosed(AtlasMoEError):
     """An expression holds a part that has no enclosure here."""
 
 
-class Algebra(Protocol[T]):
-    """Numbers over which expressions can be computed; they know where they may be undefined, being outside the domain of an operation."""
-
-    def number(self, value: sympy.Expr) -> T:
-        """A constant: a float as it is, a rational, π or e."""
-
-    def total(self, parts: Sequence[T]) -> T:
-        """The sum of two or more."""
-
-    def multiply(self, a: T, b: T) -> T: ...
-
-    def power(self, a: T, exponent: int) -> T:
-        """a^exponent; a pole where a may be 0 and the exponent is negative."""
-
-    def real_power(self, a: T, exponent: Exponent) -> T:
-        """a^p for a ≥ 0, and a > 0 if p < 0."""
-
-    def square_root(self, a: T) -> T: ...
-
-    def smooth(self, name: str, a: T) -> T:
-        """A function of `derivatives.SMOOTH`."""
-
-    def angle(self, y: T, x: T) -> T:
-        """atan2(y, x)."""
-
-    def absolute(self, a: T) -> T: ...
-
-    def sign(self, a: T) -> T: ...
-
-    def larger(self, a: T, b: T) -> T:
-        """max(a, b)."""
-
-    def smaller(self, a: T, b: T) -> T:
-        """min(a, b)."""
-
-    def compare(self, greater: T, less: T, strict: bool) -> Decision:
-        """greater > less, or ≥ if not strict."""
-
-    def choose(self, decision: Decision, a: T, b: T | None) -> T:
-        """a where the decision is true, b where it is false, both where it is open; without b it is defined only where that is true."""
-
-
+Context = tuple[Guard, ...]
+"""What is known where a part is asked for: the conditions of the cases that it is in, as far as they are about parts of it."""
+Key = tuple[Node, Context]
 Step = Callable[..., object]
+Plan = tuple[Sequence[Key], Callable[[list[int]], Step]]
+"""What a part is computed from, and the step that does, given where these are kept."""
 
 
 class Program:
@@ -92,12 +64,14 @@ class Program:
 
     def __init__(self, function: ExpressionMap) -> None:
         """Raises `NotEnclosed` if an expression holds a part that no algebra computes."""
+        self._build([str(variable) for variable in function.variables], function.trees)
+
+    def _build(self, names: Sequence[str], trees: Sequence[Node]) -> None:
         self._steps: list[Step] = []
-        self._places: dict[sympy.Basic, int] = {}
-        for place, variable in enumerate(function.variables):
-            self._places[variable] = place
-        self._inputs = len(function.variables)
-        self._outputs = [self._place(e) for e in function.expressions]
+        self._inputs = len(names)
+        self._places: dict[Key, int] = {(Name(name), ()): k for k, name in enumerate(names)}
+        self._inside: dict[Node, frozenset[Node]] = {}
+        self._outputs = [self._place((tree, ())) for tree in trees]
 
     def __call__(self, algebra: Algebra[T], inputs: Sequence[T]) -> list[T]:
         """The components at the inputs, one per variable."""
@@ -108,67 +82,183 @@ class Program:
             known.append(step(algebra, known))
         return [known[place] for place in self._outputs]  # type: ignore[misc]
 
-    def _place(self, e: sympy.Basic) -> int:
-        """Where the value of e is kept, once a step that computes it has been added."""
-        pending = [e]
+    def _place(self, root: Key) -> int:
+        """Where the value of a part is kept, once a step that computes it has been added."""
+        pending = [root]
         while pending:  # not recursive: sums of products of sums may be deep
-            part = pending[-1]
-            missing = [] if part in self._places else [a for a in _arguments(part) if a not in self._places]
+            key = pending[-1]
+            if key in self._places:
+                pending.pop()
+                continue
+            needs, step = self._plan(*key)
+            missing = [need for need in needs if need not in self._places]
             pending.extend(missing)
             if not missing:
-                pending.pop()
-                if part not in self._places:
-                    step = self._step(part)
-                    self._places[part] = self._inputs + len(self._steps)
-                    self._steps.append(step)
-        return self._places[e]
+                self._places[key] = self._add(step([self._places[need] for need in needs]))
+        return self._places[root]
 
-    def _step(self, e: sympy.Basic) -> Step:
-        at = [self._places[a] for a in _arguments(e)]
-        if e.is_Number or e.is_NumberSymbol:
-            if e.is_finite is False or e is sympy.nan:
-                raise NotEnclosed(f"{e} is not a finite number")
-            return lambda algebra, known: algebra.number(e)
-        if isinstance(e, sympy.Add):
-            return lambda algebra, known: algebra.total([known[k] for k in at])
-        if isinstance(e, sympy.Mul | sympy.Max | sympy.Min):
-            return _folded({sympy.Mul: "multiply", sympy.Max: "larger", sympy.Min: "smaller"}[type(e)], at)
-        if isinstance(e, sympy.Pow):
-            return _power(e, at)
-        if type(e).__name__ in SMOOTH:
-            return lambda algebra, known: algebra.smooth(type(e).__name__, known[at[0]])
-        if isinstance(e, sympy.atan2):
-            return lambda algebra, known: algebra.angle(known[at[0]], known[at[1]])
-        if isinstance(e, sympy.Abs):
-            return lambda algebra, known: algebra.absolute(known[at[0]])
-        if isinstance(e, sympy.sign):
-            return lambda algebra, known: algebra.sign(known[at[0]])
-        if isinstance(e, sympy.Piecewise):
-            return _piecewise(at)
-        if isinstance(e, sympy.Gt | sympy.Ge | sympy.Lt | sympy.Le):
-            strict = isinstance(e, sympy.Gt | sympy.Lt)
-            return lambda algebra, known: algebra.compare(known[at[0]], known[at[1]], strict)
-        if isinstance(e, sympy.And | sympy.Or):
-            return _connected(isinstance(e, sympy.And), at)
-        if isinstance(e, sympy.Not):
-            return lambda algebra, known: known[at[0]].negated()
-        if e in (sympy.true, sympy.false):
-            holds = np.array(e == sympy.true)
-            return lambda algebra, known: Decision(holds, ~holds)
-        raise NotEnclosed(f"{type(e).__name__} in {str(e)[:LONGEST]} has no enclosure; write it with the functions of specifications")
+    def _add(self, step: Step) -> int:
+        self._steps.append(step)
+        return self._inputs + len(self._steps) - 1
+
+    def _key(self, node: Node, context: Context) -> Key:
+        if not context:
+            return node, context
+        if node not in self._inside:
+            self._inside[node] = frozenset(postorder(node))
+        return node, tuple(guard for guard in context if guard.part in self._inside[node])
+
+    def _plan(self, e: Node, context: Context) -> Plan:
+        own = [guard for guard in context if guard.part is e]
+        if own:
+            guard, rest = own[-1], tuple(g for g in context if g is not own[-1])
+            return [self._key(e, rest), (guard.bound, ())], _restricted(guard.above)
+        if e.exact is not None:
+            number = enclose_fraction(e.exact)
+            return [], lambda at: lambda algebra, known: algebra.number(number)
+        parts = [self._key(part, context) for part in e.parts]
+        match e:
+            case Constant(name) if name in CONSTANTS:
+                return [], lambda at: lambda algebra, known: algebra.number(CONSTANTS[name])
+            case Sum():
+                return self._sum(e, context)
+            case Negative():
+                return parts, lambda at: lambda algebra, known: algebra.negative(known[at[0]])
+            case Product() | Reciprocal():
+                return self._product(e, context)
+            case Power():
+                return self._power(e, context)
+            case Call(name, _):
+                return parts, lambda at: _called(e, name, at, name == "log" and never_zero(e.parts[0], context))
+            case Piecewise():
+                return self._piecewise(e, context)
+            case Comparison(relation) if relation in (">", ">=", "<", "<="):
+                ends = parts if relation in (">", ">=") else parts[::-1]
+                return ends, lambda at: lambda algebra, known: algebra.compare(known[at[0]], known[at[1]], relation in (">", "<"))
+            case And() | Or():
+                return parts, lambda at: lambda algebra, known: connected([known[k] for k in at], isinstance(e, And))
+            case Truth(holds):
+                return [], lambda at: lambda algebra, known: Decision(np.array(holds), np.array(not holds))
+        raise NotEnclosed(f"{_named(e)} in {text_of(e)[:LONGEST]} has no enclosure; write it with the functions of specifications")
+
+    def _sum(self, e: Sum, context: Context) -> Plan:
+        constant, counted = terms(e)
+        rest = enclose_fraction(constant)
+        numbers = [enclose_fraction(count) for count in counted.values()]
+
+        def step(at: list[int]) -> Step:
+            def total(algebra: Algebra, known: list) -> object:
+                parts = [_times(algebra, n, c, known[k]) for n, c, k in zip(numbers, counted.values(), at, strict=True)]
+                if constant or not parts:
+                    parts.append(algebra.number(rest))
+                return algebra.total(parts) if len(parts) > 1 else parts[0]
+
+            return total
+
+        return [self._key(part, context) for part in counted], step
+
+    def _product(self, e: Node, context: Context) -> Plan:
+        front, counted = factors(e)
+        number = enclose_fraction(front)
+        powers = [-count if below else count for (_, below), count in counted.items()]
+        punctured = [never_zero(part, context) for part, _ in counted]
+
+        def step(at: list[int]) -> Step:
+            def product(algebra: Algebra, known: list) -> object:
+                total = algebra.number(number) if abs(front) != 1 or not at else None
+                for power, safe, k in zip(powers, punctured, at, strict=True):
+                    factor = _raised(algebra, known[k], power, safe)
+                    total = factor if total is None else algebra.multiply(total, factor)
+                return algebra.negative(total) if front == -1 and at else total
+
+            return product
+
+        return [self._key(part, context) for part, _ in counted], step
+
+    def _power(self, e: Power, context: Context) -> Plan:
+        base, safe = self._key(e.base, context), never_zero(e.base, context)
+        p = e.exponent.exact
+        if e.whole is not None:
+            whole = e.whole
+            return [base], lambda at: lambda algebra, known: _raised(algebra, known[at[0]], whole, safe)
+        if p is not None and abs(p) == Fraction(1, 2):
+            return [base], lambda at: lambda algebra, known: _raised(algebra, algebra.square_root(known[at[0]]), int(2 * p), safe)
+        if e.base == Constant("E"):
+            return [self._key(e.exponent, context)], lambda at: lambda algebra, known: algebra.smooth("exp", known[at[0]])
+        if not free_names(e.exponent):
+            exponent = exponent_of(p) if p is not None else exponent_between(_constant(e.exponent))
+            return [base], lambda at: lambda algebra, known: algebra.real_power(known[at[0]], exponent)
+
+        # x^y = exp(y·log x) for x > 0; elsewhere it is not defined.
+        def real(at: list[int]) -> Step:
+            return lambda algebra, known: algebra.smooth("exp", algebra.multiply(known[at[1]], algebra.smooth("log", known[at[0]])))
+
+        return [base, self._key(e.exponent, context)], real
+
+    def _piecewise(self, e: Piecewise, context: Context) -> Plan:
+        """Each value is asked for where its condition holds and none before it does, which only matters where it may be undefined."""
+        needs: list[Key] = []
+        before = context
+        for value, condition in e.cases:
+            needs.append(self._key(value, (*before, *guards(condition)) if partial(value) else context))
+            needs.append(self._key(condition, before if partial(condition) else context))
+            before = (*before, *guards(condition, False))
+
+        def step(at: list[int]) -> Step:
+            def chosen(algebra: Algebra, known: list) -> object:
+                result = None
+                for value, condition in reversed(list(zip(at[::2], at[1::2], strict=True))):
+                    result = algebra.choose(known[condition], known[value], result)
+                return result
+
+            return chosen
+
+        return needs, step
 
 
-def _arguments(e: sympy.Basic) -> list[sympy.Basic]:
-    """The parts that e is computed from."""
-    if isinstance(e, sympy.Pow) and e.exp.is_Number:
-        return [e.base]
-    if isinstance(e, sympy.Pow) and e.base == sympy.E:
-        return [e.exp]
-    if isinstance(e, sympy.Piecewise):
-        return [part for pair in e.args for part in pair.args]
-    if isinstance(e, sympy.Gt | sympy.Ge | sympy.Lt | sympy.Le):
-        return [e.gts, e.lts]
-    return [] if e.is_Number or e.is_NumberSymbol else list(e.args)
+def _constant(e: Node) -> Interval:
+    """A number that is no fraction, enclosed."""
+    program = Program.__new__(Program)
+    program._build((), (e,))
+    with np.errstate(all="ignore"):
+        return program(IntervalAlgebra(), [])[0]
+
+
+def _named(e: Node) -> str:
+    return e.function if isinstance(e, Call) else e.name if isinstance(e, Constant) else type(e).__name__
+
+
+def _restricted(above: bool) -> Callable[[list[int]], Step]:
+    return lambda at: lambda algebra, known: algebra.restricted(known[at[0]], known[at[1]], above)
+
+
+def _times(algebra: Algebra[T], number: Interval, exact: Fraction, part: T) -> T:
+    """A number times a part."""
+    if abs(exact) == 1:
+        return part if exact == 1 else algebra.negative(part)
+    return algebra.multiply(algebra.number(number), part)
+
+
+def _raised(algebra: Algebra[T], a: T, n: int, safe: bool) -> T:
+    if n == 1:
+        return a
+    found = algebra.power(a, n)
+    return algebra.never_zero(found, a, False) if safe and n < 0 else found
+
+
+def _called(e: Node, name: str, at: list[int], safe: bool) -> Step:
+    if name in ("Max", "Min"):
+        return _folded("larger" if name == "Max" else "smaller", at)
+    if safe:
+        return lambda algebra, known: algebra.never_zero(algebra.smooth(name, known[at[0]]), known[at[0]], True)
+    if name in SMOOTH:
+        return lambda algebra, known: algebra.smooth(name, known[at[0]])
+    if name == "atan2":
+        return lambda algebra, known: algebra.angle(known[at[0]], known[at[1]])
+    own = {"sqrt": "square_root", "Abs": "absolute", "sign": "sign"}
+    if name in own:
+        return lambda algebra, known: getattr(algebra, own[name])(known[at[0]])
+    raise NotEnclosed(f"{name} in {text_of(e)[:LONGEST]} has no enclosure; write it with the functions of specifications")
 
 
 def _folded(name: str, at: list[int]) -> Step:
@@ -179,48 +269,3 @@ def _folded(name: str, at: list[int]) -> Step:
         return total
 
     return step
-
-
-def _power(e: sympy.Pow, at: list[int]) -> Step:
-    if e.exp.is_Number:
-        p = sympy.Rational(e.exp)  # which power it is depends on the number, not on how it is written
-        if p.is_Integer:
-            n = int(p)
-            return lambda algebra, known: algebra.power(known[at[0]], n)
-        if p == sympy.S.Half:
-            return lambda algebra, known: algebra.square_root(known[at[0]])
-        if p == -sympy.S.Half:
-            return lambda algebra, known: algebra.power(algebra.square_root(known[at[0]]), -1)
-        exponent = enclose_exponent(p)
-        return lambda algebra, known: algebra.real_power(known[at[0]], exponent)
-    if len(at) == 1:
-        return lambda algebra, known: algebra.smooth("exp", known[at[0]])
-
-    # x^p = exp(p·log x) for x > 0; elsewhere it is not real, or is not known to be.
-    def real(algebra: Algebra, known: list) -> object:
-        return algebra.smooth("exp", algebra.multiply(known[at[1]], algebra.smooth("log", known[at[0]])))
-
-    return real
-
-
-def _piecewise(at: list[int]) -> Step:
-    def step(algebra: Algebra, known: list) -> object:
-        result = None
-        for value, condition in reversed(list(zip(at[::2], at[1::2], strict=True))):
-            result = algebra.choose(known[condition], known[value], result)
-        return result
-
-    return step
-
-
-def _connected(every: bool, at: list[int]) -> Step:
-    return lambda algebra, known: connected([known[place] for place in at], every)
-
-
-def connected(parts: Sequence[Decision], every: bool) -> Decision:
-    """Whether all of the conditions hold, or else some."""
-    total = parts[0]
-    for one in parts[1:]:
-        trues, falses = (total.true & one.true, total.false | one.false) if every else (total.true | one.true, total.false & one.false)
-        total = Decision(trues, falses, least(total.decoration, one.decoration))
-    return total

@@ -8,11 +8,11 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from .algebra import Decision
 from .arithmetic import Flags, Interval
 from .decoration import SURE, Decoration
 from .derivatives import SMOOTH, ZERO, Derivatives, Exponent, powers, square_root
 from .natural import IntervalAlgebra
-from .program import Decision
 
 Partials = dict[int, Interval]
 """Derivatives by coordinate; an absent one is 0."""
@@ -37,6 +37,16 @@ class Sides(ABC, Generic[V]):
     @abstractmethod
     def picked(self, value: Interval, first: Flags, second: Flags, a: V, b: V) -> V:
         """A continuous function with this value that is a where `first`, b where `second`, and may switch between them elsewhere."""
+
+    @abstractmethod
+    def valued(self, a: V, value: Interval) -> V:
+        """a with this value."""
+
+    def restricted(self, a: V, bound: V, above: bool) -> V:
+        return self.valued(a, NATURAL.restricted(a.value, bound.value, above))
+
+    def never_zero(self, found: V, a: V, positive: bool) -> V:
+        return self.valued(found, NATURAL.never_zero(found.value, a.value, positive))
 
     def power(self, a: V, exponent: int) -> V:
         return self.through(a, powers(a.value, exponent))

@@ -119,7 +119,9 @@ def test_ends_of_domains() -> None:
         assert np.isinf(found.forms.radius).all()
         assert np.isfinite(found.forms.coefficients).all()
         assert np.isinf(found.forms.range().upper).all()
-    assert enclosed("Piecewise((1/u, u > 1/10), (u, True))", *corner).known.all() == np.False_
+    assert not enclosed("Piecewise((1/u, v > 1/10), (u, True))", *corner).known.any()
+    inside = enclosed("Piecewise((1/u, u > 1/10), (u, True))", *corner).bounds  # 1/u is asked for where u > 1/10
+    assert (inside.lower[0, 0], np.floor(inside.upper[0, 0])) == (-0.5, 10)
     assert enclosed("Piecewise((1/u, u > 1/10), (u, True))", [[0.2], [-1.0]], [[0.3], [0.09]]).known.all()
 
 

@@ -1,4 +1,4 @@
-"""Taylor forms of sympy expressions: every part is enclosed twice, as a form and by its natural interval extension.
+"""Taylor forms of expressions: every part is enclosed twice, as a form and by its natural interval extension.
 
 The two help each other: the range of a form cuts the interval, and the interval keeps domains and third derivatives tight
 where a form cannot (√(u² + v²) at 0). What is known of a part on a whole box, whether it is defined, continuous, Lipschitz, C², is the
@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import sympy
 from numpy.typing import ArrayLike
 
 from ...atlas import ExpressionMap
 from ...errors import InvalidArgument
-from ...intervals import Decoration, Flags, Interval, Program, enclose_number
+from ...intervals import Decision, Decoration, Flags, Interval, Program
 from ...intervals.arithmetic import HALF_PI
 from ...intervals.decoration import SURE, least
 from ...intervals.derivatives import SMOOTH, Derivatives, Exponent, powers, square_root
 from ...intervals.natural import IntervalAlgebra, known
-from ...intervals.program import Decision
 from . import smooth
 from .taylor import TaylorForms
 
@@ -89,10 +87,14 @@ class ExpressionEnclosure:
 
 
 def _settled(part: Enclosed) -> Enclosed:
-    """Unknown where it may be undefined."""
-    if part.bounds.decoration is SURE:
-        return part
-    return Enclosed(part.forms.unknown_where(part.bounds.decoration < Decoration.DEFINED), part.bounds.settled())
+    """Unknown where it may be undefined; and a bare range where no form is known."""
+    bounds, forms = part.bounds.settled(), part.forms
+    bare = ~(forms.radius < np.inf)
+    if bare.any():
+        forms = TaylorForms.constants(bounds, forms.dimension).where(bare, forms)
+    if bounds.decoration is not SURE:
+        forms = forms.unknown_where(bounds.decoration < Decoration.DEFINED)
+    return Enclosed(forms, bounds)
 
 
 Value = Enclosed | Interval
@@ -113,8 +115,21 @@ class _FormAlgebra:
         full = Interval(np.broadcast_to(value.lower, self._shape), np.broadcast_to(value.upper, self._shape))
         return Enclosed(TaylorForms.constants(full, self._dimension), full.decorated(value.decoration))
 
-    def number(self, value: sympy.Expr) -> Value:
-        return enclose_number(value)
+    def number(self, value: Interval) -> Value:
+        return value
+
+    def negative(self, a: Value) -> Value:
+        return -a if isinstance(a, Interval) else Enclosed(-a.forms, -a.bounds)
+
+    def restricted(self, a: Value, bound: Value, above: bool) -> Value:
+        if isinstance(a, Interval):
+            return a
+        limit = bound.bounds if isinstance(bound, Enclosed) else bound
+        return Enclosed(a.forms, self._natural.restricted(a.bounds, limit, above))
+
+    def never_zero(self, found: Value, a: Value, positive: bool) -> Value:
+        found, a = self.lifted(found), self.lifted(a)
+        return Enclosed(found.forms, self._natural.never_zero(found.bounds, a.bounds, positive))
 
     def total(self, parts: Sequence[Value]) -> Value:
         numbers = [part for part in parts if isinstance(part, Interval)]

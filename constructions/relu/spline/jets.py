@@ -8,6 +8,7 @@ hulls of the branches, derivatives mean nothing, and the interval is reported as
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from math import comb
 
 import numpy as np
@@ -15,10 +16,10 @@ import sympy
 
 from ....atlas import Array
 from ....errors import InvalidArgument
-from ....intervals import Flags, Interval, enclose_number
+from ....intervals import Decision, Flags, Interval, enclose_number
+from ....intervals.algebra import connected
 from ....intervals.derivatives import ONE, SMOOTH, ZERO, exponential, logarithm, powers, square_root
-from ....intervals.numbers import enclose_exponent
-from ....intervals.program import Decision, connected
+from ....intervals.numbers import exponent_of
 from ....intervals.sides import NATURAL
 
 Jet = tuple[Interval | None, ...]
@@ -131,7 +132,8 @@ class Jets:
         if exponent == sympy.S.Half:
             return chain(square_root(value(inner)), inner)
         if exponent.is_Number:
-            return chain(enclose_exponent(sympy.Rational(exponent)).powers(value(inner)), inner)
+            p = sympy.Rational(exponent)
+            return chain(exponent_of(Fraction(int(p.p), int(p.q))).powers(value(inner)), inner)
         # x^p = exp(p·log x); sympy keeps E**u as a power of E.
         log = self._constant(ONE) if base == sympy.E else chain(logarithm(value(inner)), inner)
         scaled = product(self(exponent), log)

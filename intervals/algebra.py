@@ -1,0 +1,83 @@
+"""Numbers over which expressions can be computed: the operations that intervals, jets, Taylor forms or anything else must have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from .arithmetic import Flags, Interval
+from .decoration import SURE, Decorations, least
+from .derivatives import Exponent
+
+T = TypeVar("T")
+
+
+class Decision(NamedTuple):
+    """What is known of a condition, elementwise."""
+
+    true: Flags
+    false: Flags
+    decoration: Decorations = SURE
+    """Of the numbers that it compares: a condition on undefined numbers has no truth."""
+
+    def negated(self) -> Decision:
+        return Decision(self.false, self.true, self.decoration)
+
+
+def connected(parts: Sequence[Decision], every: bool) -> Decision:
+    """Whether all of the conditions hold, or else some."""
+    total = parts[0]
+    for one in parts[1:]:
+        trues, falses = (total.true & one.true, total.false | one.false) if every else (total.true | one.true, total.false & one.false)
+        total = Decision(trues, falses, least(total.decoration, one.decoration))
+    return total
+
+
+class Algebra(Protocol[T]):
+    """Numbers over which expressions can be computed; they know where they may be undefined, being outside the domain of an operation."""
+
+    def number(self, value: Interval) -> T:
+        """A constant, enclosed."""
+
+    def total(self, parts: Sequence[T]) -> T:
+        """The sum of two or more."""
+
+    def negative(self, a: T) -> T: ...
+
+    def multiply(self, a: T, b: T) -> T: ...
+
+    def power(self, a: T, exponent: int) -> T:
+        """a^exponent; a pole where a may be 0 and the exponent is negative."""
+
+    def real_power(self, a: T, exponent: Exponent) -> T:
+        """a^p for a ≥ 0, and a > 0 if p < 0."""
+
+    def square_root(self, a: T) -> T: ...
+
+    def smooth(self, name: str, a: T) -> T:
+        """A function of `derivatives.SMOOTH`."""
+
+    def angle(self, y: T, x: T) -> T:
+        """atan2(y, x)."""
+
+    def absolute(self, a: T) -> T: ...
+
+    def sign(self, a: T) -> T: ...
+
+    def larger(self, a: T, b: T) -> T:
+        """max(a, b)."""
+
+    def smaller(self, a: T, b: T) -> T:
+        """min(a, b)."""
+
+    def compare(self, greater: T, less: T, strict: bool) -> Decision:
+        """greater > less, or ≥ if not strict."""
+
+    def choose(self, decision: Decision, a: T, b: T | None) -> T:
+        """a where the decision is true, b where it is false, both where it is open; without b it is defined only where that is true."""
+
+    def restricted(self, a: T, bound: T, above: bool) -> T:
+        """a on the part of the box where it is at least, or else at most, `bound`; a itself where there is no such part."""
+
+    def never_zero(self, found: T, a: T, positive: bool) -> T:
+        """What was found of a function of a that is continuous but at 0, or for `positive` numbers; a is not 0 at any point."""
