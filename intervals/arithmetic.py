@@ -86,8 +86,9 @@ class Interval:
         return self + (-other)
 
     def __mul__(self, other: Interval) -> Interval:
-        if not other.lower.ndim and other.lower == other.upper and abs(np.frexp(other.lower)[0]) == 0.5:
-            return self._scaled(float(other.lower), other.decoration)
+        for a, b in ((self, other), (other, self)):
+            if not b.lower.ndim and b.lower == b.upper and abs(np.frexp(b.lower)[0]) == 0.5:
+                return a._scaled(float(b.lower), b.decoration)
         with np.errstate(invalid="ignore", over="ignore", under="ignore"):
             products = [a * b for a in (self.lower, self.upper) for b in (other.lower, other.upper)]
         # 0·∞ is 0: an unbounded interval stands for real numbers of any size.

@@ -11,7 +11,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from atlasmoe.expressions.tree import (
-    And, Call, Comparison, Constant, Name, Negative, Node, Number, Or, Piecewise, Power, Product, Reciprocal, Sum, Truth
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Sum,
+    Truth,
 )  # fmt: skip
 from flint import arb, fmpq, fmpz
 
@@ -144,9 +158,11 @@ class Point:
             case Truth(value):
                 return value
             case And(parts):
-                return all([self.holds(part) for part in parts])
+                known = [self.holds(part) for part in parts]
+                return all(known)
             case Or(parts):
-                return any([self.holds(part) for part in parts])
+                known = [self.holds(part) for part in parts]
+                return any(known)
             case Comparison(relation, left, right):
                 gap = self.side(self(left).value - self(right).value)
                 return {">": gap > 0, ">=": gap >= 0, "<": gap < 0, "<=": gap <= 0}[relation]
@@ -174,7 +190,7 @@ class Point:
             inner = p * log
             grown = inner.value.exp()
             return inner.through(grown, grown, grown)
-        if side < 0 or side == 0 and not p.value > 0:
+        if side < 0 or (side == 0 and not p.value > 0):
             if side == 0 and not p.value <= 0:
                 raise Undecided
             raise Undefined
@@ -214,7 +230,7 @@ class Point:
         """Raises `Undefined` outside a domain; whether it is at a closed end."""
         sides = [self.side(a - least)] if least is not None else []
         sides += [self.side(most - a)] if most is not None else []
-        if min(sides) < 0 or min(sides) == 0 and not closed:
+        if min(sides) < 0 or (min(sides) == 0 and not closed):
             raise Undefined
         return min(sides) == 0
 

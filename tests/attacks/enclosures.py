@@ -20,9 +20,23 @@ from arb_trees import Dual, Point, Undecided, Undefined
 from atlasmoe.expressions import ExpressionMap
 from atlasmoe.expressions.text import text_of
 from atlasmoe.expressions.tree import (
-    And, Call, Comparison, Constant, Name, Negative, Node, Number, Or, Piecewise, Power, Product, Reciprocal, Sum, Truth
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Sum,
+    Truth,
 )  # fmt: skip
-from atlasmoe.intervals import Decoration, Interval, NaturalEnclosure, NotEnclosed
+from atlasmoe.intervals import Decoration, Interval, NaturalEnclosure
 from atlasmoe.intervals.gradients import GradientEnclosure
 from atlasmoe.intervals.patch import Patch, PatchMap, signs
 from atlasmoe.verify.enclosure import Enclosed, ExpressionEnclosure
@@ -128,16 +142,15 @@ class Trees:
         rng = self.rng
         part = self(min(depth, 1))
         inner = Negative(part) if rng.random() < 0.5 else part
-        value = rng.choice(
-            np.array(
-                [
-                    Call("sqrt", (inner,)), Power(inner, Number(1.5)), Call("log", (inner,)), Product((part, Call("log", (inner,)))),
-                    Product((Number(Fraction(1)), Reciprocal(inner))), Call("exp", (Product((Negative(Number(Fraction(1))), Reciprocal(inner))),)),
-                    Call("asin", (inner,)),
-                ],
-                object,
-            )
-        )  # fmt: skip
+        one = Number(Fraction(1))
+        values = [
+            *(Call(name, (inner,)) for name in ("sqrt", "log", "asin")),
+            Power(inner, Number(1.5)),
+            Product((part, Call("log", (inner,)))),
+            Product((one, Reciprocal(inner))),
+            Call("exp", (Product((Negative(one), Reciprocal(inner))),)),
+        ]
+        value = values[rng.integers(len(values))]
         relation = str(rng.choice(["<", "<=", ">", ">="]))
         bound = Number(Fraction(0)) if rng.random() < 0.8 else self.number()
         condition = Comparison(relation, part, bound) if rng.random() < 0.8 else Comparison(relation, Call("Abs", (part,)), self.number())
@@ -150,7 +163,9 @@ class Trees:
 def random_boxes(rng: np.random.Generator, N: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     """Corners (N, d) of every size, some without width, many with an end at a special number or a hair beside it."""
     lower = rng.normal(size=(N, d)) * 10.0 ** rng.choice([-3, -1, 0, 0, 0, 0, 0, 0, 0.5, 3], (N, 1))
-    upper = lower + 10.0 ** np.where(rng.random((N, d)) < 0.4, rng.uniform(-9, 0, (N, d)), rng.uniform(-1, 0.7, (N, d))) * (rng.random((N, d)) < 0.95)
+    upper = lower + 10.0 ** np.where(rng.random((N, d)) < 0.4, rng.uniform(-9, 0, (N, d)), rng.uniform(-1, 0.7, (N, d))) * (
+        rng.random((N, d)) < 0.95
+    )
     special = rng.choice(SPECIAL, (N, d))
     special = np.where(rng.random((N, d)) < 0.2, np.nextafter(special, rng.choice([-np.inf, np.inf], (N, d))), special)
     special = special * rng.choice([1.0, 1.0, -1.0], (N, d))
@@ -192,12 +207,18 @@ class Claims:
         (slope,), (partials,) = GradientEnclosure(composed)(sides)
         whole, patch = ExpressionEnclosure(composed).over(lower, upper), PatchMap(composed)(Patch.coordinates(lower, upper))
         enclosed, patches = [whole], [patch]
-        values = {"natural": natural, "slope": slope, "bounds": whole.bounds[:, 0], "range": whole.forms.range()[:, 0], "patch": patch.value[:, 0]}
+        values = {
+            "natural": natural,
+            "slope": slope,
+            "bounds": whole.bounds[:, 0],
+            "range": whole.forms.range()[:, 0],
+            "patch": patch.value[:, 0],
+        }
         if len(maps) > 1:
             inner, outer = maps
             part = ExpressionEnclosure(inner).over(lower, upper)
             enclosed.append(ExpressionEnclosure(outer).enclosed(part))
-            forms = ExpressionEnclosure(outer)(ExpressionEnclosure(inner)(part.forms[:, [0]] if False else _coordinates(lower, upper)))
+            forms = ExpressionEnclosure(outer)(ExpressionEnclosure(inner)(Enclosed.variables(lower, upper).forms))
             patches.append(PatchMap(outer)(PatchMap(inner)(Patch.coordinates(lower, upper))))
             assert forms.bounds is not None
             values |= {"composed": enclosed[1].bounds[:, 0], "forms": forms.bounds[:, 0], "patches": patches[1].value[:, 0]}
@@ -205,10 +226,6 @@ class Claims:
             values[f"vertices {k}"] = part.range()[:, 0]
         first = {"slope": _beside(partials), **{f"patch {k}": part.first[..., 0] for k, part in enumerate(patches)}}
         return Claims(tree, lower, upper, values, first, patch.second[..., 0], enclosed, patches)
-
-
-def _coordinates(lower: np.ndarray, upper: np.ndarray) -> object:
-    return Enclosed.variables(lower, upper).forms
 
 
 def _beside(parts: list[Interval]) -> Interval:
@@ -359,7 +376,7 @@ class Judge:
     def _level(sides: list[list[Dual | None]]) -> tuple[int, str]:
         """The most that can be true of what lies between two points on either side, nearer and nearer."""
         (a, b), (c, d) = sides
-        assert a is not None and b is not None and c is not None and d is not None
+        assert all(dual is not None for dual in (a, b, c, d))
         for level, reason, order in ((1, "a jump", "value"), (2, "a kink", "first"), (3, "a jump of the second derivative", "second")):
             parts = [getattr(dual, order) for dual in (a, b, c, d)]
             if any(part is None or not part.is_finite() for part in parts):
