@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import isqrt
 
 import numpy as np
 
 from ...atlas import Array
 from .bend import Bend, Places, narrower
+from .fast import loops
 from .taylor import EPS, TaylorForms, settled
 
 BINS = 4
@@ -148,31 +150,49 @@ class Profiles:
             return self._enclosed(forms)
 
     def _enclosed(self, forms: TaylorForms) -> TaylorForms:
-        N, C, d, q = len(forms), forms.coefficients.shape[1], forms.dimension, len(self.profiles[0].size)
+        N, C, q = len(forms), forms.coefficients.shape[1], len(self.profiles[0].size)
         projected = forms.affine(self.directions)
         known, span = projected.radius.max(1) < np.inf, projected.range()
-        total, radius, size = np.zeros((C, N, q)), np.zeros((N, q)), np.zeros((N, q))
-        for k, profile in enumerate(self.profiles):
-            coefficients, spread = projected.coefficients[:, :, k].T, projected.radius[:, k : k + 1]
-            left, right = np.where(known, span.lower[:, k], 0.0), np.where(known, span.upper[:, k], 0.0)
-            first, crossed, last, noise = profile.lines(left, right)
-            slopes, offsets = profile.slopes[first], profile.offsets[first]
-            slopes[crossed] = offsets[crossed] = 0
-            for c in range(C):
-                total[c] += slopes * coefficients[c][:, None]
-            total[0] += offsets
-            steep = np.abs(slopes)
-            radius += steep * spread + noise
-            size += steep * np.abs(coefficients).sum(0)[:, None] + np.abs(offsets)
-            if len(crossed):
-                bend, reach = profile.bent(left[crossed], right[crossed], first[crossed], last)
-                out, error = bend.forms(coefficients[:, crossed], spread[crossed, 0], d)
-                total[:, crossed] += out
-                radius[crossed] += error + reach
-                size[crossed] += np.abs(out).sum(0)
+        total, radius, size = np.zeros((C, q, N)), np.zeros((q, N)), np.zeros((q, N))
+        coefficients, spread = projected.coefficients.transpose(1, 2, 0), projected.radius.T
+        left, right = np.where(known, span.lower.T, 0.0), np.where(known, span.upper.T, 0.0)
+        if compiled := loops(N * len(self.profiles), len(self.profiles)):
+            rows = map(np.ascontiguousarray, (coefficients, spread, left, right))
+            compiled.ridge(*rows, *self._tables, forms.dimension, total, radius, size)
+        else:
+            for k, profile in enumerate(self.profiles):
+                _add(profile, (coefficients[:, k], spread[k], left[k], right[k]), total, radius, size)
         # A product and at most 2K additions make a coefficient.
         radius += (2 * len(self.profiles) + 2) * EPS * size
-        return settled(total.transpose(1, 0, 2), radius).unknown_where(~known[:, None])
+        return settled(total.transpose(2, 0, 1), radius.T).unknown_where(~known[:, None])
+
+    @cached_property
+    def _tables(self) -> tuple[Array, ...]:
+        """The profiles one after the other: where each begins, knots, slopes, offsets, sizes, shifts, noise."""
+        starts = np.concatenate([[0], np.cumsum([len(p.knots) for p in self.profiles])])
+        joined = (np.concatenate([getattr(p, name) for p in self.profiles]) for name in ("knots", "slopes", "offsets"))
+        return starts, *joined, *(np.array([getattr(p, name) for p in self.profiles]) for name in ("size", "shift", "noise"))
+
+
+def _add(profile: Profile, s: tuple[Array, Array, Array, Array], total: Array, radius: Array, size: Array) -> None:
+    """Add q(s) to total (C, q, N), radius and size (q, N), for s given by coefficients (C, N), radius, left and right ends (N,)."""
+    coefficients, spread, left, right = s
+    first, crossed, last, noise = profile.lines(left, right)
+    slopes, offsets = profile.slopes[first].T, profile.offsets[first].T
+    slopes[:, crossed] = offsets[:, crossed] = 0
+    for c in range(len(total)):
+        total[c] += slopes * coefficients[c]
+    total[0] += offsets
+    steep = np.abs(slopes)
+    radius += steep * spread + noise.T
+    size += steep * np.abs(coefficients).sum(0) + np.abs(offsets)
+    if len(crossed):
+        bend, reach = profile.bent(left[crossed], right[crossed], first[crossed], last)
+        dimension = (isqrt(8 * len(total) + 1) - 3) // 2
+        out, error = bend.forms(np.ascontiguousarray(coefficients[:, crossed]), spread[crossed], dimension)
+        total[:, :, crossed] += out.transpose(0, 2, 1)
+        radius[:, crossed] += (error + reach).T
+        size[:, crossed] += np.abs(out).sum(0).T
 
 
 def canonical(rows: Array) -> tuple[Array, Array]:

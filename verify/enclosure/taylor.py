@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from ...atlas import Array
 from ...errors import InvalidArgument
 from ...intervals import Flags, Interval
+from .fast import loops
 
 EPS = float(np.finfo(float).eps)
 """2u: n·EPS ≥ γ_n for n < 2^51."""
@@ -136,6 +137,11 @@ class TaylorForms:
         """The functions of all parts, beside each other on the same boxes."""
         return TaylorForms(np.concatenate([p.coefficients for p in parts], axis=2), np.concatenate([p.radius for p in parts], axis=1))
 
+    @property
+    def _in_memory(self) -> tuple[Array, Array]:
+        """Coefficients (C, n, N) and radii (n, N), as they lie in memory."""
+        return np.ascontiguousarray(self.coefficients.transpose(1, 2, 0)), np.ascontiguousarray(self.radius.T)
+
     def __neg__(self) -> TaylorForms:
         return TaylorForms(-self.coefficients, self.radius)
 
@@ -152,6 +158,11 @@ class TaylorForms:
     def __mul__(self, other: TaylorForms) -> TaylorForms:
         """Products function by function; terms of degree 3 and 4 go into the radius."""
         d, a, b = self.dimension, self.coefficients, other.coefficients
+        if a.shape == b.shape and (compiled := loops(self.radius.size, 1)):
+            (left, r), (right, s) = self._in_memory, other._in_memory
+            products, radius = np.empty_like(left), np.empty_like(r)
+            compiled.taylor_product(left, r, right, s, d, products, radius)
+            return settled(products.transpose(2, 0, 1), radius.T)
         with np.errstate(all="ignore"):
             out = a[:, :1] * b + b[:, :1] * a
             out[:, 0] = a[:, 0] * b[:, 0]
@@ -225,6 +236,10 @@ class TaylorForms:
 
     def range(self) -> Interval:
         """(N, n), what the functions lie in: exact along every axis, where l·t + q·t² has its extrema, and ±|q| for products t_i·t_j."""
+        if compiled := loops(self.radius.size, 1):
+            lower, upper = np.empty((2, *self.radius.T.shape))
+            compiled.taylor_range(*self._in_memory, self.dimension, lower, upper)
+            return Interval(lower.T, upper.T).unknown_where(~(self.radius < UNKNOWN))
         d, c = self.dimension, self.coefficients
         total = np.abs(c[:, 0])
         high, low, spread = np.zeros_like(total), np.zeros_like(total), np.zeros_like(total)

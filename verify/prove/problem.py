@@ -25,6 +25,7 @@ from .checkpoint import Checkpoint
 from .error import EnclosedTarget, ErrorJudge
 from .forward import EnclosedNetwork
 from .goal import Goal
+from .lattice import spread_points
 from .manifold import EnclosedManifold
 from .refutation import Exactly
 from .rounding import GENEROUS, Rounding
@@ -37,8 +38,12 @@ BATCH, BATCH_PER_EXPERT = 8192, 1024
 """Boxes judged at a time: this many, or this many per expert, so that each expert gets enough of them at once."""
 MOST_COEFFICIENTS = 1 << 24
 """Of the forms of a batch of points."""
-SEEDS, CLIMBS = 1 << 14, 32
-"""Points at which an error is looked for before anything is proved, and of how many the worst are climbed from."""
+SEEDS, CLIMBS = {1: 1 << 12, 2: 1 << 14}, 32
+"""Points at which an error is looked for before anything is proved, by dimension, and of how many the worst are climbed from."""
+MOST_SEEDS = 1 << 15
+"""In three dimensions and more."""
+SUSPECT = 0.5
+"""Part of ε from which on a sampled error may become one above ε by climbing."""
 NEGLIGIBLE = 2.0**-10
 """Part of ε below which no bound is sharpened."""
 ROOM, ULPS = 2.0**-10, 2.0**-47
@@ -203,7 +208,8 @@ def _rounding_in(problem: Problem, size: Array, dtype: np.dtype) -> Rounding:
 
 
 def _seed(goal: Goal, problem: Problem, seed: int) -> None:
-    """The largest error found by sampling: what bounds are compared with from the start, and climbed to where they have to come near it.
+    """The largest error found by sampling: what bounds are compared with from the start, and climbed to where they have to come near it
+    and where ε may be missed: that a network misses it by little is found out before the proof, not at its end.
 
     A sample that is proved to miss ε ends it, as does one that is proved to be routed astray: there is nothing to prove. The stored weights
     are evaluated in float64 whatever their dtype, as the bounds are about their real-arithmetic function.
@@ -223,12 +229,12 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
                 found[rows] = np.max([np.abs(network(z[rows]) - truth[rows]).max(1) for z in read], axis=0)
         return np.where(np.isnan(found), np.inf, found)
 
-    points = task.atlas.sample(max(SEEDS, 16 * len(task.atlas)), seed, low_discrepancy=True)
+    points = spread_points(task.atlas, max(SEEDS.get(task.atlas.dimension, MOST_SEEDS), 16 * len(task.atlas)))
     errors = error(points)
     goal.sampled(errors, points.chart, points.intrinsic)
     if not goal.missed and goal.astray is not None:
         _look_astray(goal, networks[0], task, points)
-    if goal.refuted or goal.tightness is None:
+    if goal.refuted or (goal.tightness is None and goal.found < SUSPECT * goal.epsilon):
         return
     worst = np.argsort(-errors, kind="stable")[:CLIMBS]
     climbed, reached = ascend(Ground(task.atlas), points[worst], lambda tried, _: error(tried), seed)

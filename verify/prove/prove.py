@@ -14,6 +14,7 @@ from ...moe.channels import Channel, Input, Score, Value
 from ...moe.design import Design, design_of
 from ...moe.model import Model
 from ...moe.network import Network
+from ..enclosure.fast import engine
 from ..versions import versions
 from .certificate import Certificate
 from .checkpoint import Checkpoint
@@ -99,7 +100,7 @@ def certify(
         read_out=result,
         found=found,
         seconds=time.monotonic() - started,
-        versions=versions(),
+        versions=versions() | {"loops": engine()},
         network=network,
         problem=given,
         design=design if isinstance(model, Model) else None,

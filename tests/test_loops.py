@@ -1,0 +1,97 @@
+"""Compiled loops and their numpy references give the same numbers, zeros up to their sign, and so do proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import atlasmoe
+import numpy as np
+import pytest
+import sympy
+from atlasmoe import ExpressionMap, ExpressionTarget, ManifoldTask, builtin
+from atlasmoe.verify.enclosure import TaylorForms, fast
+from atlasmoe.verify.enclosure.ridge import Profile, Profiles
+from atlasmoe.verify.enclosure.taylor import UNKNOWN, pairs
+from atlasmoe.verify.prove import certify
+
+pytest.importorskip("numba", reason="the extra `fast` is not installed")
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], tuple[Any, Any]]:
+    """Something done by numpy, and by compiled loops."""
+
+    def run(work: Callable[[], Any]) -> tuple[Any, Any]:
+        monkeypatch.setattr(fast, "WORTH", np.inf)
+        by_numpy = work()
+        monkeypatch.setattr(fast, "WORTH", -1)
+        assert fast.loops(0, 0) is not None
+        return by_numpy, work()
+
+    return run
+
+
+def forms(d: int, functions: int, seed: int, boxes: int = 400) -> TaylorForms:
+    """Of all sizes; some without linear or quadratic part, some unknown."""
+    rng = np.random.default_rng(seed)
+    coefficients = rng.normal(size=(boxes, 1 + d + len(pairs(d)), functions)) * 10.0 ** rng.integers(-12, 3, (boxes, 1, 1))
+    coefficients[::7, 1:] = 0
+    coefficients[::5, 1 + d :] = 0
+    coefficients[3] *= 1e-310
+    radius = 10.0 ** rng.uniform(-18, -1, (boxes, functions))
+    radius[::11], coefficients[::11] = UNKNOWN, 0.0
+    return TaylorForms(coefficients, radius)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+def test_ranges_and_products(both: Any, d: int) -> None:
+    a, b = forms(d, 3, 0), forms(d, 3, 1)
+    for one, other in (both(a.range), both((a * b).range)):
+        np.testing.assert_array_equal(one.lower, other.lower)
+        np.testing.assert_array_equal(one.upper, other.upper)
+        assert np.isinf(one.lower).any()
+        assert np.isfinite(one.lower).any()
+    one, other = both(lambda: a * b)
+    np.testing.assert_array_equal(one.coefficients, other.coefficients)
+    np.testing.assert_array_equal(one.radius, other.radius)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+@pytest.mark.parametrize("half", [1e-9, 0.01, 0.3])
+def test_profiles(both: Any, d: int, half: float) -> None:
+    """Boxes with no knot inside, one, and many; knots that coincide; boxes about which nothing is known."""
+    rng = np.random.default_rng(7)
+    center = rng.uniform(-1, 1, (500, d))
+    x = TaylorForms.variables(center - half * rng.random((500, d)), center + half)
+    x = x.unknown_where((np.arange(500) % 50 == 0)[:, None])
+    profiles = []
+    for m in (1, 2, 40, 300):
+        knots = np.round(rng.uniform(-1, 1, m), 2 if m == 300 else 9)
+        profiles.append(Profile.of(knots, rng.normal(size=(m, 2)), np.where(rng.random(m) < 0.5, 1.0, -1.0)))
+    sum_ = Profiles(rng.normal(size=(4, d)), tuple(profiles))
+    one, other = both(lambda: sum_(x * x if d == 1 else x))
+    np.testing.assert_array_equal(one.radius, other.radius)
+    np.testing.assert_array_equal(one.coefficients, other.coefficients)
+    assert np.isinf(one.radius[::50]).all()
+    assert np.isfinite(np.delete(one.radius, np.s_[::50], axis=0)).all()
+
+
+def test_a_proof_is_the_same(both: Any) -> None:
+    x = sympy.symbols("x1:4", real=True)
+    target = ExpressionTarget(ExpressionMap(x, (x[0] * x[1], sympy.sin(x[2]))))
+    model = atlasmoe.compile(ManifoldTask("s", builtin("sphere", atlas="ball", charts=6), target), width=64)
+    one, other = both(lambda: certify(model, epsilon=1e9, tightness=1.2))
+    assert one.claims == other.claims
+    for tree, again in zip(one.trees.values(), other.trees.values(), strict=True):
+        np.testing.assert_array_equal(tree.cuts, again.cuts)
+        np.testing.assert_array_equal(tree.bounds, again.bounds)
+
+
+def test_numpy_alone_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast.available.cache_clear()
+    monkeypatch.setenv(fast.VARIABLE, "0")
+    assert fast.engine() == "numpy"
+    fast.available.cache_clear()
+    monkeypatch.delenv(fast.VARIABLE)
+    assert fast.engine().startswith("numba")

@@ -1,0 +1,53 @@
+"""Whether hot loops run compiled: where numba is installed (the extra `fast`), from the moment on when there is enough to do.
+
+Compiled or not, the numbers are the same (`loops`), so the change goes unnoticed but for the time. Loading takes half a second, compiling,
+once after an installation, ten.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+WORTH, STEP = 1 << 22, 2000
+"""Values enclosed by numpy, in this process, before loops are loaded: about half a second; and how many take as long as a step for none."""
+VARIABLE = "ATLASMOE_FAST"
+"""Of the environment: 0 for numpy only."""
+
+_done = [0]
+
+
+def loops(values: int, steps: int) -> Any:
+    """The compiled loops, for so many values more, in so many steps of numpy; None for numpy."""
+    _done[0] += values + STEP * steps
+    return _loaded() if _done[0] > WORTH else None
+
+
+def engine() -> str:
+    """What hot loops run on."""
+    if not available():
+        return "numpy"
+    try:
+        return f"numba {version('numba')}"
+    except PackageNotFoundError:
+        return "numba"
+
+
+@cache
+def available() -> bool:
+    return os.environ.get(VARIABLE) != "0" and find_spec("numba") is not None
+
+
+@cache
+def _loaded() -> Any:
+    """None without numba, and with one that does not go with this Python or numpy: it says so while it is imported."""
+    if not available():
+        return None
+    try:
+        return import_module(".loops", __package__)
+    except (ImportError, SystemError):
+        return None

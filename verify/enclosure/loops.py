@@ -1,0 +1,197 @@
+"""Compiled twins of the hot loops of enclosures: the same operations in the same order as their numpy references, so the same numbers.
+
+Lemma. Every operation here is one IEEE 754 operation in double precision, rounded to nearest, as numpy's: nothing is contracted, nothing
+reassociated (fastmath is off, and the compiler may not fuse a·b + c otherwise). Sums run in the order of the reference. So a value here
+equals that of the reference, zeros up to their sign, which no bound depends on; and what the reference proves of its rounding holds here.
+`tests/test_loops.py` compares them. Imported only where numba is installed (`fast.py`).
+
+Arrays are laid out as forms are in memory: coefficients (C, n, N), radii (n, N), so that boxes are neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ...atlas import Array
+from .bend import Places
+from .taylor import EPS, INFLATION, UNDERFLOW, UNKNOWN
+
+compiled: Any = njit(error_model="numpy", cache=True)
+
+
+@compiled
+def _least(a, b):  # type: ignore[no-untyped-def]
+    return b if b < a or b != b else a
+
+
+@compiled
+def _most(a, b):  # type: ignore[no-untyped-def]
+    return b if b > a or b != b else a
+
+
+@compiled
+def taylor_range(c: Array, radius: Array, dimension: int, lower: Array, upper: Array) -> None:
+    """`TaylorForms.range`: into lower and upper (n, N)."""
+    C, n, N = c.shape
+    factor = EPS * (16 + 2 * C)
+    for f in range(n):
+        for b in range(N):
+            total, high, low, spread = abs(c[0, f, b]), 0.0, 0.0, 0.0
+            k = 1 + dimension
+            for i in range(dimension):
+                for j in range(i, dimension):
+                    q = c[k, f, b]
+                    size = abs(q)
+                    k += 1
+                    total += size
+                    if i != j:
+                        spread += size
+                        continue
+                    l, size = abs(c[1 + i, f, b]), 2 * size
+                    vertex, inside = l * (l / size) / 2, l < size
+                    total += l
+                    high += vertex if inside and q < 0 else l + q
+                    low -= vertex if inside and q > 0 else l - q
+            slack = (radius[f, b] + spread + factor * total + UNDERFLOW) * INFLATION
+            known = radius[f, b] < UNKNOWN
+            lower[f, b] = np.nextafter(c[0, f, b] + low - slack, -np.inf) if known else -np.inf
+            upper[f, b] = np.nextafter(c[0, f, b] + high + slack, np.inf) if known else np.inf
+
+
+@compiled
+def taylor_product(a: Array, r: Array, b: Array, s: Array, dimension: int, out: Array, radius: Array) -> None:
+    """`TaylorForms.__mul__` before it is settled, with a of C coefficients and radius r, b and s; into out and radius."""
+    C, n, N = a.shape
+    for f in range(n):
+        for x in range(N):
+            a0, b0 = a[0, f, x], b[0, f, x]
+            al, bl, aq, bq = 0.0, 0.0, 0.0, 0.0
+            out[0, f, x] = a0 * b0
+            for c in range(1, C):
+                out[c, f, x] = a0 * b[c, f, x] + b0 * a[c, f, x]
+                if c <= dimension:
+                    al += abs(a[c, f, x])
+                    bl += abs(b[c, f, x])
+                else:
+                    aq += abs(a[c, f, x])
+                    bq += abs(b[c, f, x])
+            k = 1 + dimension
+            for i in range(dimension):
+                for j in range(i, dimension):
+                    out[k, f, x] += a[1 + i, f, x] * b[1 + j, f, x]
+                    if i != j:
+                        out[k, f, x] += a[1 + j, f, x] * b[1 + i, f, x]
+                    k += 1
+            high = al * bq + aq * bl + aq * bq
+            a_all, b_all = abs(a0) + al + aq, abs(b0) + bl + bq
+            rounding = 8 * EPS * (a_all * b_all)
+            r1, s1 = r[f, x], s[f, x]
+            radius[f, x] = a_all * s1 + b_all * r1 + r1 * s1 + high + rounding
+
+
+@compiled
+def _gap(s, l, r, steeper, higher, bend):  # type: ignore[no-untyped-def]
+    return steeper * s + higher - bend / 2 * ((s - l) * (s - r))
+
+
+@compiled
+def ridge(
+    s: Array, radius: Array, left: Array, right: Array, starts: Places, knots: Array, slopes: Array, offsets: Array, reach: Array,
+    shift: Array, noise: Array, dimension: int, total: Array, spread: Array, size: Array,
+) -> None:  # fmt: skip
+    """`ridge.Profiles`: adds Σ_k q_k(s_k) to total (C, q, N), spread and size (q, N), for s (C, K, N) with radius, left and right (K, N).
+
+    Profile k has the knots starts[k] … starts[k + 1] − 1 and, one more each, slopes and offsets from starts[k] + k on, (·, q).
+    """
+    C, K, N = s.shape
+    outputs = slopes.shape[1]
+    out = np.empty(C)
+    for k in range(K):
+        begin, end = starts[k], starts[k + 1]
+        for b in range(N):
+            l, r, rad = left[k, b], right[k, b], radius[k, b]
+            lo, hi = begin, end
+            while lo < hi:
+                middle = (lo + hi) >> 1
+                if knots[middle] <= l:
+                    lo = middle + 1
+                else:
+                    hi = middle
+            first = lo
+            far = _most(abs(l), abs(r))
+            every, linear, quadratic = abs(s[0, k, b]), 0.0, 0.0
+            for c in range(1, C):
+                every += abs(s[c, k, b])
+                if c <= dimension:
+                    linear += abs(s[c, k, b])
+                else:
+                    quadratic += abs(s[c, k, b])
+            crossed = first < end and knots[first] < r
+            if not crossed:
+                for q in range(outputs):
+                    slope, offset = slopes[first + k, q], offsets[first + k, q]
+                    for c in range(C):
+                        total[c, q, b] += slope * s[c, k, b]
+                    total[0, q, b] += offset
+                    spread[q, b] += abs(slope) * rad + noise[k] * (reach[k, q] * far + shift[k, q])
+                    size[q, b] += abs(slope) * every + abs(offset)
+                continue
+            last = first + 1
+            while last < end and knots[last] < r:
+                last += 1
+            n = last - first
+            width, place = r - l, knots[first]
+            apart = _most((knots[last - 1] - place) * (n / max(n - 1, 1)), width * (n / (n + 1)))
+            lone = width * width / (4 * _least(place - l, r - place))
+            for q in range(outputs):
+                before, after = slopes[first + k, q], slopes[last + k, q]
+                start = before * l + offsets[first + k, q]
+                slope = (after * r + offsets[last + k, q] - start) / width
+                level = start - slope * l
+                bend = (after - before) / (lone if n == 1 else apart)
+                low1, high1, low2, high2 = np.inf, -np.inf, np.inf, -np.inf
+                for i in range(first, last + 1):
+                    t0 = l if i == first else _most(knots[i - 1], l)
+                    t1 = r if i == last else _least(knots[i], r)
+                    steeper, higher = slopes[i + k, q] - slope, offsets[i + k, q] - level
+                    e0, e1 = _gap(t0, l, r, steeper, higher, bend), _gap(t1, l, r, steeper, higher, bend)
+                    vertex = (l + r) / 2 + steeper / bend
+                    turn = _gap(vertex, l, r, steeper, higher, bend) if t0 < vertex < t1 else e0
+                    low1, high1 = _least(low1, _least(_least(e0, e1), turn)), _most(high1, _most(_most(e0, e1), turn))
+                    e0, e1 = _gap(t0, l, r, steeper, higher, 0.0), _gap(t1, l, r, steeper, higher, 0.0)
+                    low2, high2 = _least(low2, _least(e0, e1)), _most(high2, _most(e0, e1))
+                if high1 - low1 >= high2 - low2:
+                    low1, high1, bend = low2, high2, 0.0
+                middle = low1 + (high1 - low1) / 2
+                bent = abs(bend) * width * width + abs(bend) * (8 * EPS * far) * far
+                hidden = 16 * EPS * ((reach[k, q] + abs(slope)) * far + shift[k, q] + abs(level) + bent)
+                error = _most(high1 - middle, middle - low1) * (1 + 2 * EPS) + hidden
+                level += middle
+                error += EPS * abs(level)
+                # p(s), as `Bend.forms`.
+                center, half = s[0, k, b], bend / 2
+                below, above = center - l, center - r
+                tilt = slope + half * (below + above)
+                for c in range(C):
+                    out[c] = tilt * s[c, k, b]
+                out[0] = slope * center + level + half * (below * above)
+                m = 1 + dimension
+                for i in range(dimension):
+                    for j in range(i, dimension):
+                        out[m] += (half if i == j else 2 * half) * (s[1 + i, k, b] * s[1 + j, k, b])
+                        m += 1
+                off = abs(tilt) * rad + (abs(half) * (quadratic + rad) + UNDERFLOW) * (2 * linear + quadratic + rad)
+                deviation = linear + quadratic + rad
+                bent = abs(bend) * ((width + deviation) * (width + deviation) + UNDERFLOW)
+                off += 8 * EPS * (abs(slope) * (abs(center) + deviation) + abs(level) + bent)
+                spread[q, b] += noise[k] * (reach[k, q] * far + shift[k, q])
+                spread[q, b] += off + error
+                whole = abs(out[0])
+                total[0, q, b] += out[0]
+                for c in range(1, C):
+                    whole += abs(out[c])
+                    total[c, q, b] += out[c]
+                size[q, b] += whole
