@@ -346,3 +346,17 @@ def test_written_beside_the_weights(product_model, tmp_path):
     other = dataclasses.replace(certificate, network=changed(product_model.network, 3, 1, shifted(0.3)))
     with pytest.raises(atlasmoe.FolderError, match="is not what was certified"):
         other.write(folder)
+
+
+def cancelling_graph(text):
+    inputs = [Input(name, Box((-1.0,), (1.0,))) for name in ("u", "v")]
+    blocks = [Block.parse(name, (read,), Tiling.intervals([-1, 0, 1]), [f"{read}/2", read]) for name, read in (("a", "u"), ("b", "v"))]
+    return TaskGraph("cancels", (*inputs, *blocks, Combine.parse("f", ("a", "b"), text)), "f")
+
+
+def test_what_only_cancels_is_not_proved():
+    """sqrt(a)**2 is a for sympy, and undefined where a < 0: no weights of the read-out approximate it."""
+    model = atlasmoe.compile(cancelling_graph("a + b"), epsilon=1e-3)
+    assert atlasmoe.certify(model).status == "proved"
+    certificate = atlasmoe.certify(dataclasses.replace(model, task=cancelling_graph("sqrt(a)**2 + b")))
+    assert certificate.status != "proved"

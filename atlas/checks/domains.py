@@ -114,7 +114,7 @@ def check_defined(
         if failure.condition.part not in reported:
             reported.add(failure.condition.part)
             name = f"{where}[{failure.component}]" if function.outputs > 1 else where
-            found.append(_finding(name, failure, function, of, remedy))
+            found.append(finding(name, failure, function, of, remedy))
     return found
 
 
@@ -185,7 +185,7 @@ def _guarded(condition: Condition) -> Node:
     return tree
 
 
-def _vanishing(condition: Condition) -> list[Node]:
+def vanishing(condition: Condition) -> list[Node]:
     """The parts whose zeros are where the condition fails, if it fails at zeros."""
     argument = condition.arguments[0]
     match condition.demand:
@@ -216,7 +216,7 @@ def _factors(node: Node) -> Iterator[Node]:
 
 def _crossing(use: Use, condition: Condition, columns: Columns) -> Array | None:
     """A point next to which a part that must not vanish changes its sign, if there is one where the part is asked for."""
-    for node in _vanishing(condition):
+    for node in vanishing(condition):
 
         def signed(u: Array, columns: Columns | None = None, node: Node = node) -> Array:
             known = evaluate([node, *(g for g, _ in condition.guards)], use.columns(u) if columns is None else columns)
@@ -260,7 +260,8 @@ def _changes_sign(use: Use, condition: Condition, node: Node, high: Array, low: 
     return True
 
 
-def _finding(where: str, failure: Failure, function: ExpressionMap, of: str, remedy: str) -> Finding:
+def finding(where: str, failure: Failure, function: ExpressionMap, of: str, remedy: str, at: str = "") -> Finding:
+    """`of` and `at` say on which chart, and in which coordinates the point is."""
     condition = failure.condition
     arguments = " and ".join(_shown(argument) for argument in condition.arguments)
     share = many(failure.bad) if failure.bad.any() else "a point"
@@ -270,7 +271,9 @@ def _finding(where: str, failure: Failure, function: ExpressionMap, of: str, rem
         here = "which is not so here"
     else:
         here = f"and here it is {number(failure.value + 0.0)}"
-    problem = f"is undefined{of} at {share}: {_shown(condition.part)} has a value only where {arguments} {condition.demand.value}, {here}"
+    problem = (
+        f"is undefined{of} at {share}: {_shown(condition.part)} has a value only where {arguments} {condition.demand.value}, {here}{at}"
+    )
     advice = _advice(condition, function.expressions[failure.component])
     return Finding(Severity.ERROR, where, problem, f"{advice}{remedy}", tuple(float(f"{v + 0.0:.6g}") for v in failure.point))
 
@@ -299,5 +302,6 @@ def _advice(condition: Condition, expression: sympy.Expr) -> str:
         text = text_of(Power(inside, part.exponent) if isinstance(part, Power) else Call(part.function, (inside,)))
         return f"write {text}, or " if len(text) <= LONGEST else ""
     tests = {Demand.POSITIVE: "{a} > 0", Demand.NONZERO: "{a} < 0 or {a} > 0", Demand.INSIDE_ONE: "{a} > -1 and {a} < 1"}
-    text = tests.get(condition.demand, "").format(a=text_of(argument))
+    asked = vanishing(condition) if condition.demand is Demand.NONZERO else [argument]
+    text = tests.get(condition.demand, "").format(a=text_of(asked[0] if len(asked) == 1 else argument))
     return f"say what it is there, with Piecewise((…, {text}), (…, True)), or " if 0 < len(text) <= LONGEST else ""

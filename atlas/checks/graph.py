@@ -28,6 +28,7 @@ from ..task import ChartTarget, ExpressionTarget, ManifoldTask
 from . import maps, smoothness
 from .manifold import check_manifold
 from .probe import Probe, error, many, number, warning, worst
+from .reached import check_reached
 
 EVALUATIONS = 1 << 18
 """About this many points are looked at in all the pieces of a graph together."""
@@ -37,6 +38,7 @@ FOLLOWED = 1 << 14
 SNAPPED = 0.125
 """This share of the coordinates of half of those points is moved to each end of its box."""
 DEFINE = "define it on the whole piece or chart, with its ends: it is compiled in the sup norm"
+COMBINED = "define it for all values that reach it"
 COUNTER = 2**63
 """Counts from here on do not fit into a signed 64-bit integer."""
 MOST_PAIRS = 4_096
@@ -193,7 +195,8 @@ def _points(graph: TaskGraph, seed: int) -> Array:
 
 def _followed(graph: TaskGraph, seed: int) -> list[Finding]:
     """Where values leave the domain of a block or are not finite; each node is asked about points at which all is well before it."""
-    trace = graph.trace(_points(graph, seed))
+    points = _points(graph, seed)
+    trace, base = graph.trace(points), graph.unembed(points)
     good = np.ones(len(trace.output), bool)
     found: list[Finding] = []
     for node in graph.order:
@@ -206,11 +209,14 @@ def _followed(graph: TaskGraph, seed: int) -> list[Finding]:
                 found.append(_left(node, read, lost))
                 good &= ~lost
         values = np.stack([trace.values[name] for name in node.components], axis=-1)
+        if isinstance(node, Combine) and (undefined := check_reached(graph, node, base[good], read[good], COMBINED)):
+            found += undefined
+            good &= np.isfinite(values).all(1)
         bad = good & ~np.isfinite(values).all(1)
         if bad.any():
             point = read[worst(bad)]
             at = "" if len(node.reads) == 1 else f" (in {', '.join(node.reads)})"
-            remedy = "define it for all values that reach it" if isinstance(node, Combine) else DEFINE
+            remedy = COMBINED if isinstance(node, Combine) else DEFINE
             found.append(error(wire(node).label, f"is not finite at {many(bad)}{at}", remedy, point))
             good &= ~bad
         if not good.any():

@@ -15,7 +15,10 @@ import sympy
 from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Input, Tiling
+from ...expressions.formulas import cancelled, named, written_out
+from ...expressions.maps import Formula
 from ...expressions.parse import real_symbols
+from ...expressions.tree import free_names
 from ...intervals import NotEnclosed
 from ...intervals.patch import GROW, Patch
 from .charts import Boxes, Charts
@@ -57,7 +60,7 @@ class Composition:
         matrices = [np.eye(n.base_dimension) if n.domain.embedding is None else n.domain.embedding for n in self.graph.inputs]
         self.embedding: Array = block_diag(*matrices)
         self.known: dict[str, Known] = {}
-        self.expressions: dict[str, sympy.Expr] = dict(real_symbols(self.graph.coordinates))
+        self.formulas = named(self.graph.coordinates)
         """Every component in terms of coordinates, components with a channel, and components of blocks without one."""
         self.folded: dict[str, Block] = {}
         self.fates: list[Failure | None] = []
@@ -140,18 +143,17 @@ class Composition:
         for node in self.graph.order:
             if node is until:
                 return
-            if node.kind == "combine" and node.name not in names and node.components[0] not in self.expressions:
-                self.expressions |= dict(zip(node.components, self._expanded(node), strict=True))
+            if node.kind == "combine" and node.name not in names and node.components[0] not in self.formulas:
+                self.formulas |= dict(zip(node.components, self._expanded(node), strict=True))
             elif node.kind == "block" and node.name not in names:
                 self.folded |= dict.fromkeys(node.components, node)
-                self.expressions |= real_symbols(node.components)
+                self.formulas |= named(node.components)
 
-    def _expanded(self, node: Combine) -> list[sympy.Expr]:
+    def _expanded(self, node: Combine) -> list[Formula]:
         """A combination written out."""
-        if missing := [name for name in node.reads if name not in self.expressions]:
+        if missing := [name for name in node.reads if name not in self.formulas]:
             raise Refused(f"it reads {missing[0]}, of which nothing was confirmed")
-        into = {symbol: self.expressions[str(symbol)] for symbol in node.function.variables}
-        return [expression.xreplace(into) for expression in node.function.expressions]
+        return written_out(node.function, {name: self.formulas[name] for name in node.reads})
 
     def _slice(self, site: Site) -> Slice:
         """What computes the site's channels; of a folded block without what is linear in earlier values."""
@@ -201,7 +203,7 @@ class Composition:
     def _subject(self, site: Site, node: Block | Combine, part: Slice) -> tuple[Subject, list[ExpressionMap]]:
         """What the leaves of a site are about, and the functions of its pieces where these are boxes."""
         whole = self._expanded(node) if node.kind == "combine" else []
-        variables = node.reads if node.kind == "block" else tuple(sorted({str(s) for e in whole for s in e.free_symbols}))
+        variables = node.reads if node.kind == "block" else tuple(sorted(free_names(*(formula.tree for formula in whole))))
         known = {name for name in variables if name in self.known}
         if site.variables != variables or len(site.moves) != len(variables) or not known | set(self.graph.coordinates) >= set(variables):
             raise Refused(f"its variables are {str(site.variables)[:80]}, but it reads {str(variables)[:80]}, or they are not known yet")
@@ -221,7 +223,7 @@ class Composition:
             else:
                 lower, upper = zip(*(self._range(name) for name in variables), strict=True)
                 tiling = Tiling.whole(Box(lower, upper), variables)
-                functions = [ExpressionMap(tuple(real_symbols(variables).values()), tuple(whole))]
+                functions = [ExpressionMap.of(real_symbols(variables).values(), whole)]
             self._roots(site, tiling)
             roots = np.stack([tree.root for tree in site.trees], axis=1)
             domain = boxes = Boxes(tiling.names, roots[0], roots[1])
@@ -270,18 +272,19 @@ class Composition:
         """A block's function; of a folded block with what is left of the read-out after it."""
         if not site.folded:
             return function
-        into = dict(zip(real_symbols(site.components).values(), function.expressions, strict=True))
         left, blocks = self.left()
         if blocks != {site.name}:
             raise Refused(f"it is called folded into a read-out that mixes {sorted(blocks)} with other things")
-        return ExpressionMap(function.variables, tuple(e.xreplace(into) for e in left))
+        return ExpressionMap(tuple(real_symbols(site.components).values()), left).after(function)
 
     def left(self) -> tuple[list[sympy.Expr], set[str]]:
         """The output with 0 for every component that has a channel, and the names of the blocks that are left in it."""
         self._write_out(None)
-        whole = [self.expressions[name] for name in self.graph[self.graph.output].components]
+        formulas = [self.formulas[name] for name in self.graph[self.graph.output].components]
+        if part := next(filter(None, map(cancelled, formulas)), None):
+            raise Refused(f"{part} in the read-out may have no value, and only cancels", rejected=False)
         nothing = {symbol: sympy.Integer(0) for symbol in real_symbols(list(self.known)).values()} if self.known else {}
-        left = [e.xreplace(nothing) for e in whole]
+        left = [formula.expression.xreplace(nothing) for formula in formulas]
         names = {str(s) for e in left for s in e.free_symbols}
         if other := names - set(self.folded):
             raise Refused(f"the output has {sorted(other)[0]} in it, which is no component of a site", rejected=False)
@@ -349,7 +352,7 @@ class Composition:
         self.check_spread(site, [value.spread for value in site.values])
         for value, origin in zip(site.values, site.channels, strict=True):
             self.known[value.component] = Known(origin, value, dict(site.rounding))
-        self.expressions |= real_symbols(site.components)
+        self.formulas |= named(site.components)
 
     def check_spread(self, site: Site, stated: Sequence[float]) -> None:
         """How much the function on boxes may change with what is read."""

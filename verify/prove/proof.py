@@ -19,7 +19,9 @@ from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, Input, ManifoldTask, TaskGraph, Tiling
 from ...atlas.graph import BoxPiece
+from ...expressions.formulas import named, written_out
 from ...expressions.parse import real_symbols
+from ...expressions.tree import free_names
 from ...moe.channels import Value as ValueChannel
 from ...moe.design import Design
 from ...moe.network import Network
@@ -68,7 +70,7 @@ class Proof:
         self.sites: dict[str, SiteProof] = {}
         self.values: dict[str, Value] = {}
         """Components with a channel and a proof."""
-        self.expressions: dict[str, sympy.Expr] = dict(real_symbols(graph.coordinates))
+        self.formulas = named(graph.coordinates)
         """Every component in terms of coordinates, components with a channel, and components of folded blocks."""
         self.folded: dict[str, Block] = {}
         """Components that are computed inside the read-out only, and their block."""
@@ -114,30 +116,29 @@ class Proof:
         channels = self._channels(block)
         if channels is None:
             self.folded |= dict.fromkeys(block.components, block)
-            self.expressions |= real_symbols(block.components)
+            self.formulas |= named(block.components)
             return None
         part = self.cut(channels, block.reads, choosing=not block.domain.exclusive)
         task = self.task(block)
         return self.open(self.site(block, channels, part, block.reads), task)
 
     def _combine(self, node: Combine) -> Opened | None:
-        into = {symbol: self.expressions[self._stated(str(symbol))] for symbol in node.function.variables}
-        whole = [expression.xreplace(into) for expression in node.function.expressions]
+        whole = written_out(node.function, {name: self.formulas[self._stated(name)] for name in node.reads})
         channels = self._channels(node)
-        if channels is None or (node.name == self.graph.output and is_affine(whole)):
-            self.expressions |= dict(zip(node.components, whole, strict=True))
+        if channels is None or (node.name == self.graph.output and is_affine([formula.expression for formula in whole])):
+            self.formulas |= dict(zip(node.components, whole, strict=True))
             return None
-        names = tuple(sorted({str(symbol) for expression in whole for symbol in expression.free_symbols}))
+        names = tuple(sorted(free_names(*(formula.tree for formula in whole))))
         errors = self.errors(names)
         lower, upper = zip(*(self._range(name) for name in names), strict=True)
         domain = Tiling.whole(enlarged(Box(lower, upper), errors), names)
-        target = ChartTarget((ExpressionMap(tuple(real_symbols(names).values()), tuple(whole)),))
+        target = ChartTarget((ExpressionMap.of(real_symbols(names).values(), whole),))
         task = ManifoldTask(node.name, _box_atlas(domain), target)
         return self.open(self.site(node, channels, self.cut(channels, names), names), task)
 
     def _stated(self, name: str) -> str:
         """A component of which something is known. Raises `NotProvableError` for others."""
-        if name not in self.expressions:
+        if name not in self.formulas:
             node = self.graph.sources[name].name
             raise NotProvableError(self.missing.get(node, f"nothing is proved of {node}"))
         return name
@@ -289,7 +290,7 @@ class Proof:
             solution = attempt.solution()
             values = () if site.folded else tuple(_values(site, solution))
             self.values |= {value.component: value for value in values}
-            self.expressions |= {} if site.folded else real_symbols(site.components)
+            self.formulas |= {} if site.folded else named(site.components)
             self.sites[site.name] = SiteProof(**vars(site), solution=solution, values=values)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import sympy
 
 from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
+from ...expressions.formulas import cancelled
 from ...expressions.parse import real_symbols
 from ...intervals.rounding import gamma
 from ...moe.layer import Weighting
@@ -34,7 +35,10 @@ def read_out(proof: Proof) -> ReadOut:
         values = proof.sites[output.name].values
         rounding = {dtype: max(value.rounding[dtype] for value in values) for dtype in values[0].rounding}
         return ReadOut(np.array([value.error for value in values]), rounding, output.name)
-    return _affine(proof, [proof.expressions[name] for name in output.components])
+    formulas = [proof.formulas[name] for name in output.components]
+    if part := next(filter(None, map(cancelled, formulas)), None):
+        raise NotProvableError(f"{part} in the read-out may have no value, and only cancels: write the read-out without it")
+    return _affine(proof, [formula.expression for formula in formulas])
 
 
 def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
@@ -100,17 +104,13 @@ def _is_constant(network: Network) -> bool:
 
 def _after(task: ManifoldTask, block: Block, left: Sequence[sympy.Expr]) -> ManifoldTask:
     """The block's task with the read-out's affine map after it."""
-    names = real_symbols(block.components)
-
-    def after(function: ExpressionMap) -> ExpressionMap:
-        into = dict(zip(names.values(), function.expressions, strict=True))
-        return ExpressionMap(function.variables, tuple(e.xreplace(into) for e in left))
+    outer = ExpressionMap(tuple(real_symbols(block.components).values()), left)
 
     target = task.target
     if isinstance(target, ChartTarget):
-        return ManifoldTask(task.name, task.atlas, ChartTarget(tuple(map(after, target.functions))))
+        return ManifoldTask(task.name, task.atlas, ChartTarget(tuple(map(outer.after, target.functions))))
     assert isinstance(target, ExpressionTarget)
-    return ManifoldTask(task.name, task.atlas, ExpressionTarget(after(target.function)))
+    return ManifoldTask(task.name, task.atlas, ExpressionTarget(outer.after(target.function)))
 
 
 def _rounding(proof: Proof, part: Slice, dtype: np.dtype) -> float:
