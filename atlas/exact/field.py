@@ -50,7 +50,7 @@ class Field:
         self.squares: dict[int, PolyElement] = {}
         """Generator ↦ its square, in earlier ones."""
         self.conditions: list[Condition] = []
-        self.inputs = {v: self.generator(k) for k, v in enumerate(self.variables)}
+        self.inputs = {str(v): self.generator(k) for k, v in enumerate(self.variables)}
         self.pi = self.generator(len(self.variables))
 
     def constant(self, value: Fraction | int) -> Quotient:

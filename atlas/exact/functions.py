@@ -1,15 +1,34 @@
-"""Expressions as functions near a point."""
+"""Trees of expressions as functions near a point."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import mpmath
 import sympy
 
 from ...expressions.box import Array
+from ...expressions.from_sympy import tree_of
 from ...expressions.maps import ExpressionMap
+from ...expressions.tree import (
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Sum,
+    Truth,
+)
 from .angles import Angles
 from .field import DIGITS, Quotient, Unsettled
 
@@ -24,7 +43,7 @@ class Functions(Angles):
         self._logarithms: dict[int, Quotient] = {}
         """Generators that are logarithms, and of what."""
         for angle in angles:
-            self.turn(self.of(angle, self.inputs))
+            self.turn(self.of(tree_of(angle), self.inputs))
 
     def exponential(self, a: Quotient) -> Quotient:
         for k, inside in self._logarithms.items():
@@ -57,91 +76,100 @@ class Functions(Angles):
         self._logarithms[k] = a
         return self.generator(k)
 
-    def of(self, e: sympy.Expr, into: dict[sympy.Symbol, Quotient]) -> Quotient:
-        """The expression with functions in the places of its symbols."""
-        if e.is_Symbol:
-            return into[e]
-        if e.is_Rational or (e.is_Float and e.is_finite):
-            exact = sympy.Rational(e)
-            return self.constant(Fraction(int(exact.p), int(exact.q)))
-        if e is sympy.pi:
-            return self.pi
-        if e is sympy.E:
-            return self.exponential(self.constant(1))
-        if isinstance(e, sympy.Piecewise):
-            return self._piece(e, into)
-        if not e.args:
-            raise Unsettled(f"{e} is no number that is followed")
-        parts = [self.of(part, into) for part in e.args]
-        if isinstance(e, sympy.Add | sympy.Mul):
-            combine = self.plus if isinstance(e, sympy.Add) else self.times
-            total = parts[0]
-            for part in parts[1:]:
-                total = combine(total, part)
-            return total
-        if isinstance(e, sympy.Pow):
-            return self._raised(parts[0], parts[1])
-        return self._called(type(e).__name__, parts)
+    def of(self, tree: Node, into: Mapping[str, Quotient]) -> Quotient:
+        """The tree with functions in the places of its names."""
+        match tree:
+            case Name(name):
+                return into[name]
+            case Number():
+                return self.constant(Fraction(tree.value))
+            case Constant("pi"):
+                return self.pi
+            case Constant("E"):
+                return self.exponential(self.constant(1))
+            case Sum(terms):
+                return functools.reduce(self.plus, [self.of(term, into) for term in terms])
+            case Product(factors):
+                return functools.reduce(self.times, [self.of(factor, into) for factor in factors])
+            case Negative(part):
+                return self.times(self.of(part, into), -1)
+            case Reciprocal(part):
+                return self.over(self.constant(1), self.of(part, into))
+            case Power(base, exponent):
+                return self._raised(self.of(base, into), exponent, into)
+            case Call(name, arguments):
+                return self._called(name, [self.of(argument, into) for argument in arguments])
+            case Piecewise(cases):
+                return self._piece(cases, into)
+        raise Unsettled(f"{type(tree).__name__} is not followed")
 
-    def _raised(self, base: Quotient, exponent: Quotient) -> Quotient:
-        n = self.rational(exponent)
-        if n is not None and n.denominator <= 2:
-            return self.power(base, int(n)) if n.denominator == 1 else self.power(self.root(base), int(2 * n))
+    def _raised(self, base: Quotient, exponent: Node, into: Mapping[str, Quotient]) -> Quotient:
+        n = exponent.exact
+        if n is not None and n.denominator == 1:
+            return self.power(base, int(n))
+        if n is not None and n.denominator == 2:
+            return self.power(self.root(base), int(2 * n))
         self.require(base, strict=True)
-        return self.exponential(self.times(exponent, self.logarithm(base)))
+        return self.exponential(self.times(self.of(exponent, into), self.logarithm(base)))
 
     def _called(self, name: str, parts: Sequence[Quotient]) -> Quotient:
         a, one = parts[0], self.constant(1)
-        if name in ("sin", "cos", "tan"):
+        if name in ("sin", "cos", "tan", "cot"):
             c, s = self.turn(a)
-            return {"sin": s, "cos": c}[name] if name != "tan" else self.over(s, c)
+            return {"sin": s, "cos": c}[name] if name in ("sin", "cos") else self.over(s, c) if name == "tan" else self.over(c, s)
         if name in ("sinh", "cosh", "tanh"):
-            up = self.exponential(a)
-            down = self.over(one, up)
-            minus, plus = self.times(self.minus(up, down), Fraction(1, 2)), self.times(self.plus(up, down), Fraction(1, 2))
-            return {"sinh": minus, "cosh": plus}[name] if name != "tanh" else self.over(minus, plus)
+            return self._hyperbolic(name, self.exponential(a))
         if name in ("asin", "acos"):
             other = self.root(self.minus(one, self.power(a, 2)))
             return self.angle(a, other) if name == "asin" else self.angle(other, a)
-        if name == "atan2":
-            return self.angle(a, parts[1])
-        if name == "Abs":
-            return self.size(a)
+        if name in ("atan", "atan2"):
+            return self.angle(a, one if name == "atan" else parts[1])
         if name in ("Max", "Min"):
             return self._extreme(parts, 1 if name == "Max" else -1)
-        if name == "atan":
-            return self.angle(a, one)
-        if name in ("exp", "log"):
-            return self.exponential(a) if name == "exp" else self.logarithm(a)
-        raise Unsettled(f"{name} is not followed")
+        simple = {"exp": self.exponential, "log": self.logarithm, "sqrt": self.root, "Abs": self.size}
+        if name not in simple:
+            raise Unsettled(f"{name} is not followed")
+        return simple[name](a)
+
+    def _hyperbolic(self, name: str, up: Quotient) -> Quotient:
+        down = self.over(self.constant(1), up)
+        minus, plus = self.times(self.minus(up, down), Fraction(1, 2)), self.times(self.plus(up, down), Fraction(1, 2))
+        return {"sinh": minus, "cosh": plus}[name] if name != "tanh" else self.over(minus, plus)
 
     def _extreme(self, parts: Sequence[Quotient], sign: int) -> Quotient:
+        """The part that is largest at the point, or least."""
         best = max(parts, key=lambda part: sign * self.value(part))
         for part in parts:
             if part is not best:
                 self.require(self.times(self.minus(best, part), sign))
         return best
 
-    def _piece(self, e: sympy.Piecewise, into: dict[sympy.Symbol, Quotient]) -> Quotient:
-        for value, condition in e.args:
+    def _piece(self, cases: Sequence[tuple[Node, Node]], into: Mapping[str, Quotient]) -> Quotient:
+        for value, condition in cases:
             if self._holds(condition, into):
                 return self.of(value, into)
         raise Unsettled("no case of Piecewise holds at the point")
 
-    def _holds(self, condition: sympy.Basic, into: dict[sympy.Symbol, Quotient]) -> bool:
+    def _holds(self, condition: Node, into: Mapping[str, Quotient]) -> bool:
         """Whether the condition holds at the point; that it does, or does not, is required."""
-        if condition in (sympy.true, sympy.false):
-            return bool(condition)
-        if not isinstance(condition, sympy.Gt | sympy.Ge | sympy.Lt | sympy.Le):
-            raise Unsettled("a compound condition")
-        gap = self.minus(self.of(condition.gts, into), self.of(condition.lts, into))
-        strict = isinstance(condition, sympy.Gt | sympy.Lt)
-        holds = bool(self.value(gap) > 0 if strict else self.value(gap) >= 0)
-        self.require(gap if holds else self.times(gap, -1), strict if holds else not strict)
-        return holds
+        match condition:
+            case Truth(holds):
+                return holds
+            case And(parts):
+                return all(self._holds(part, into) for part in parts)
+            case Or(parts):
+                return any(self._holds(part, into) for part in parts)
+            case Comparison(relation, left, right) if relation in ("<", "<=", ">", ">="):
+                gap = self.minus(self.of(left, into), self.of(right, into))
+                gap = gap if relation in (">", ">=") else self.times(gap, -1)
+                strict = relation in ("<", ">")
+                holds = bool(self.value(gap) > 0 if strict else self.value(gap) >= 0)
+                self.require(gap if holds else self.times(gap, -1), strict if holds else not strict)
+                return holds
+        raise Unsettled("a condition that is not followed")
 
 
 def substituted(functions: Functions, outer: ExpressionMap, inner: Sequence[Quotient]) -> list[Quotient]:
-    """outer∘inner."""
-    into = dict(zip(outer.variables, inner, strict=True))
-    return [functions.of(e, into) for e in outer.expressions]
+    """outer∘inner, of what was written."""
+    into = dict(zip(map(str, outer.variables), inner, strict=True))
+    return [functions.of(tree, into) for tree in outer.trees]
