@@ -9,21 +9,25 @@ looked for at points: one for the part that a point is in, and more as points tu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import cast
 
+import mpmath
 import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from ..expressions.box import Array
+from ..expressions.box import Array, Box
 from ..expressions.maps import ExpressionMap
 from .chart import INVERSE_TOLERANCE, Chart
-from .exact import Condition, Functions, Quotient, Unsettled, substituted, with_finer_angles
+from .exact import Functions, Quotient, Unsettled, substituted, with_finer_angles
 
 MOST_FORMULAS = 16
 """Parts of one overlap that are looked at."""
+DIGITS = 40
 LONGEST = 4000
 """Operations of a formula that is of use."""
 
@@ -36,12 +40,10 @@ class Transition:
     """u ↦ v."""
     conditions: ExpressionMap | None
     """u ↦ numbers; None if there are no conditions."""
-    strict: tuple[bool, ...] = ()
-
-    @property
-    def identity(self) -> bool:
-        """Whether v = u."""
-        return self.coordinates.expressions == self.coordinates.variables
+    strict: tuple[bool, ...]
+    kept: tuple[tuple[bool, bool], ...]
+    """Per coordinate of chart j, whether v_k is nowhere on the box of chart p below its lower bound, or above its upper one, by exact
+    arithmetic; known only of affine functions with rational coefficients."""
 
 
 @dataclass(eq=False)
@@ -105,7 +107,7 @@ def transition_at(chart: Chart, other: Chart, point: Array) -> Transition | None
         back = substituted(functions, other.inverse, v)
         if any(functions.minus(a, b).top for a, b in zip(back, y, strict=True)):
             raise Unsettled("not an identity")
-        return _transition(functions, v)
+        return _transition(functions, v, chart.domain, other.domain)
 
     return _attempted(attempt)
 
@@ -121,7 +123,7 @@ def identity_at(chart: Chart, point: Array) -> Transition | None:
         v = substituted(functions, cast(ExpressionMap, chart.forward), substituted(functions, chart.inverse, u))
         if any(functions.minus(a, b).top for a, b in zip(v, u, strict=True)):
             raise Unsettled("not the identity")
-        return _transition(functions, u)
+        return _transition(functions, u, chart.domain, chart.domain)
 
     return _attempted(attempt)
 
@@ -133,11 +135,44 @@ def _attempted(attempt: Callable[[Sequence[sympy.Expr]], Transition]) -> Transit
         return None
 
 
-def _transition(functions: Functions, v: list[Quotient]) -> Transition:
-    u, found = functions.variables, dict.fromkeys(functions.conditions)
+def _transition(functions: Functions, v: list[Quotient], source: Box, target: Box) -> Transition:
+    u, found = functions.variables, list(dict.fromkeys(functions.conditions))
     formulas = tuple(functions.expression(part) for part in v)
     if sum(map(sympy.count_ops, (*formulas, *(c.expression for c in found)))) > LONGEST:
         raise Unsettled("the formulas grow too large")
-    conditions: list[Condition] = list(found)
-    strict = tuple(c.strict for c in conditions)
-    return Transition(ExpressionMap(u, formulas), ExpressionMap(u, tuple(c.expression for c in conditions)) if conditions else None, strict)
+    conditions = ExpressionMap(u, tuple(c.expression for c in found)) if found else None
+    kept = []
+    for part, low, high in zip(v, target.lower, target.upper, strict=True):
+        least, most = _range(functions, part, source)
+        kept.append((least is not None and least >= Fraction(low), most is not None and most <= Fraction(high)))
+    return Transition(ExpressionMap(u, formulas), conditions, tuple(c.strict for c in found), tuple(kept))
+
+
+def _range(functions: Functions, a: Quotient, box: Box) -> tuple[Fraction, Fraction] | tuple[None, None]:
+    """Of an affine function with rational coefficients over a box, exactly."""
+    affine = functions.affine(a)
+    if affine is None:
+        return None, None
+    least = most = affine[-1]
+    for slope, low, high in zip(affine[:-1], box.lower, box.upper, strict=True):
+        ends = sorted([slope * Fraction(low), slope * Fraction(high)])
+        least, most = least + ends[0], most + ends[1]
+    return least, most
+
+
+def residual(chart: Chart, other: Chart, point: Array) -> float:
+    """|φ_j⁻¹(φ_j(y)) − y|/(1 + |y|) at y = φ_p⁻¹(point), computed with 40 digits; ∞ where it cannot be. `other` needs a forward map."""
+    assert other.forward is not None
+    values = [sympy.Rational(float(x)) for x in point]
+    with mpmath.workdps(DIGITS):
+        try:
+            y = _at(chart.inverse, [mpmath.mpf(int(x.p)) / int(x.q) for x in values])
+            back = _at(other.inverse, _at(other.forward, y))
+            return float(max(abs(a - b) for a, b in zip(back, y, strict=True)) / (1 + max(map(abs, y))))
+        except (TypeError, ValueError, ZeroDivisionError, NameError):
+            return math.inf
+
+
+def _at(function: ExpressionMap, point: Sequence[mpmath.mpf]) -> list[mpmath.mpf]:
+    """The value at a point, with many digits."""
+    return list(sympy.lambdify(function.variables, list(function.expressions), modules="mpmath")(*point))

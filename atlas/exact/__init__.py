@@ -10,8 +10,8 @@ branch is taken is read off at one point, in 40 digits, and what it needs is kep
 them where it is used. A wrong reading makes a condition that cannot be proved, never a wrong result.
 """
 
-from .angles import with_finer_angles
+from .angles import FinerError, with_finer_angles
 from .field import Condition, Quotient, Unsettled
 from .functions import Functions, substituted
 
-__all__ = ["Condition", "Functions", "Quotient", "Unsettled", "substituted", "with_finer_angles"]
+__all__ = ["Condition", "FinerError", "Functions", "Quotient", "Unsettled", "substituted", "with_finer_angles"]

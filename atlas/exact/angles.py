@@ -22,7 +22,7 @@ FINEST = 720
 T = TypeVar("T")
 
 
-class _Finer(Exception):
+class FinerError(Exception):
     """An angle turned up that is a fraction of one that was taken for indivisible; all has to be computed again with it."""
 
     def __init__(self, angle: sympy.Expr) -> None:
@@ -36,7 +36,7 @@ def with_finer_angles(compute: Callable[[Sequence[sympy.Expr]], T]) -> T:
     for _ in range(6):
         try:
             return compute(angles)
-        except _Finer as finer:
+        except FinerError as finer:
             angles.insert(0, finer.angle)
     raise Unsettled("angles in too many fractions")
 
@@ -101,7 +101,7 @@ class Angles(Roots):
             if ratio is None:
                 continue
             if ratio.denominator != 1:
-                raise _Finer(self.expression(self.times(base, Fraction(1, ratio.denominator))))
+                raise FinerError(self.expression(self.times(base, Fraction(1, ratio.denominator))))
             return self._added(self._multiple(c, s, ratio), self._constant_turn(turns - ratio * offset))
         with mpmath.workdps(DIGITS):
             self._angles.append((a, *self._pair(self.expression(a), self.value(a))))

@@ -123,6 +123,14 @@ class Field:
         number = a.top.LC / a.bottom.LC if a.top else QQ(0)
         return Fraction(int(number.numerator), int(number.denominator))
 
+    def affine(self, a: Quotient) -> tuple[Fraction, ...] | None:
+        """The slopes in the variables and the constant, if it is affine in them with rational coefficients."""
+        if not a.bottom.is_ground or any(sum(m) > 1 or any(m[len(self.variables) :]) for m in a.top):
+            return None
+        unit = [self.ring.gens[k].leading_expv() for k in range(len(self.variables))] + [self.ring.one.leading_expv()]
+        found = [a.top.get(m, QQ(0)) / a.bottom.LC for m in unit]
+        return tuple(Fraction(int(c.numerator), int(c.denominator)) for c in found)
+
     def _value(self, p: PolyElement) -> mpmath.mpf:
         total = mpmath.mpf(0)
         for exponents, coefficient in p.terms():
