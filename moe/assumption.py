@@ -23,7 +23,10 @@ class Assumption:
 
 def agreement(chart: str, other: str) -> Assumption:
     """Two charts of which exact arithmetic does not show that they agree."""
-    return Assumption(f"open[{chart}, {other}]", f'M is a manifold in which the images of charts "{chart}" and "{other}" are open and agree where they meet')
+    return Assumption(
+        f"open[{chart}, {other}]",
+        f'M is a manifold in which the images of charts "{chart}" and "{other}" are open and agree where they meet',
+    )
 
 
 def faces(chart: str) -> Assumption:

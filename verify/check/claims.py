@@ -16,7 +16,7 @@ from .trees import TAGS, Tree
 WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
 REAL, BOTH = WHOLE + "Ψ the real-arithmetic function of the stored weights", WHOLE + "in real arithmetic and evaluated in float64"
 VALID = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
-COVER = "ρ_i < 1/E wherever chart i ends and M does not: no chart has an edge that others do not cover (boxes that may)"
+COVER = "wherever chart i ends and M does not, another chart holds the point: no chart has a bare edge (boxes that may)"
 WHERE = {"block": "everywhere that it may be read", "combine": "on all values that it may read"}
 
 

@@ -124,12 +124,15 @@ def _edges(name: str, trees: Mapping[str, Tree], manifold: EnclosedManifold) -> 
         lonely = (tree.tags == PROVED) | (tree.tags == UNSETTLED)
         rows = np.flatnonzero(lonely)
         edge = on_edge(manifold, p, lower[rows], upper[rows])
+        at = np.flatnonzero(edge)
+        if len(at):
+            edge[at] = ~manifold.held_by_others(manifold.place(p, lower[rows[at]], upper[rows[at]]))
         bare += int(edge.sum())
         if edge.any() and witness is None:
             box = rows[np.flatnonzero(edge)[0]]
             middle = (lower[box] + upper[box]) / 2
             witness = tuple(map(float, manifold.atlas.embed(manifold.charts[p].chart.inverse(middle))))
-    statement = "ρ_i < 1/E wherever chart i ends and M does not: no chart has an edge that others do not cover (boxes that may)"
+    statement = "wherever chart i ends and M does not, another chart holds the point: no chart has a bare edge (boxes that may)"
     known = Known.UNKNOWN if bare else Known.PROVED
     return Claim(name, statement, "Theorem 4.8 step 3", 0.0, float(bare), known, witness=witness)
 

@@ -2,7 +2,8 @@
 
 On a box of chart p one of these is proved:
 * OUTSIDE: the chart's region is negative, the box is off the chart;
-* ELSEWHERE: ρ_p < 1/E, every point of the box has an image in another chart where this is not so;
+* ELSEWHERE: every point of the box is left to charts that are proved to hold it (`manifold`); never where f is given chart by chart: then
+  all of every chart is compared, and charts that disagree show as an error;
 * PROVED: for every expert j that the gate may choose anywhere in the box, with logits known to ±η, x ∈ U_j and |f − expert_j| ≤ bound.
 """
 
@@ -51,6 +52,11 @@ class EnclosedTarget:
                     "give an expression, or CallableTarget(…, enclosure=…), which maps Taylor forms of y to those of f(y)"
                 )
             self.callable = target.enclosure
+
+    @property
+    def by_chart(self) -> bool:
+        """Whether every chart has a function of its own."""
+        return bool(self.local)
 
     def __call__(self, place: Place) -> TaylorForms:
         if self.whole is not None:
@@ -115,7 +121,8 @@ class ErrorJudge:
     def __call__(self, lower: Array, upper: Array) -> Verdicts:
         place = self.manifold.place(self.chart, lower, upper)
         tag = np.full(len(place), PROVED, np.uint8)
-        tag[self.manifold.elsewhere(place)] = ELSEWHERE
+        if not self.target.by_chart:
+            tag[self.manifold.elsewhere(place)] = ELSEWHERE
         tag[self.manifold.outside(place)] = OUTSIDE
         bound = np.zeros(len(place))
         settled = tag != PROVED
@@ -129,7 +136,7 @@ class ErrorJudge:
             np.maximum.at(bound, rows[box], reached)
             invalid = np.zeros(len(place), bool)
             invalid[rows[box[~valid]]] = True
-            settled[rows] = (bound[rows] <= self.goal.enough) & ~invalid[rows] & ~self._on_coarse_edge(lower[rows], upper[rows])
+            settled[rows] = (bound[rows] <= self.goal.enough) & ~invalid[rows] & ~self._on_bare_edge(some)
             done = truth.subset(settled[rows]).range()
             self.lowest = np.minimum(self.lowest, done.lower.min(0, initial=np.inf))
             self.highest = np.maximum(self.highest, done.upper.max(0, initial=-np.inf))
@@ -205,11 +212,15 @@ class ErrorJudge:
         coarse = ((place.upper - place.lower) / domain.widths).max(1) > FINEST_EDGE
         return coarse & (count > place.dimension + self.network.layers[-1].layer.top_k + 1)
 
-    def _on_coarse_edge(self, lower: Array, upper: Array) -> Flags:
-        """Boxes on an edge of the chart that are cut further, so that ρ_p < 1/E may yet be proved there."""
+    def _on_bare_edge(self, place: Place) -> Flags:
+        """Boxes on an edge of the chart that are cut further, so that other charts may yet be proved to hold it."""
         domain = self.manifold.charts[self.chart].chart.domain
-        coarse = ((upper - lower) / domain.widths).min(1) > FINEST_EDGE
-        return coarse & on_edge(self.manifold, self.chart, lower, upper)
+        bare = ((place.upper - place.lower) / domain.widths).min(1) > FINEST_EDGE
+        bare &= on_edge(self.manifold, self.chart, place.lower, place.upper)
+        rows = np.flatnonzero(bare)
+        if len(rows):
+            bare[rows] = ~self.manifold.held_by_others(place.subset(rows))
+        return bare
 
     def _note(self, place: Place, error: TaylorForms, boxes: Indices, alone: Flags) -> None:
         """Take notice of the largest error at a middle where only one expert may win: a lower bound of the true supremum."""

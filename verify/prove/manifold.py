@@ -1,16 +1,16 @@
 """Enclosures of all that depends on the charts: where a box of coordinates lies in space, and which charts it is in.
 
-M is the union of the images of the chart boxes (with region > 0) that parametrise the atlas. Two things are proved about boxes W of
-coordinates of chart p:
+M is the union of the images U_p = φ_p⁻¹({u ∈ D_p : region_p(u) > 0}) of the closed chart boxes that parametrise the atlas. A box W of
+coordinates of chart p may be tagged `elsewhere` if its points are left to other charts:
 
-* `elsewhere`: ρ_p < 1/E on W, with E the number of parametrising charts. Some ρ_j is ≥ 1/E at every point of M, so each point of φ_p⁻¹(W)
-  has an image in another chart where this does not hold, and W need not be looked at. On the faces of a chart's box that are not declared a
-  boundary of M it must hold: a chart that ends where no other goes on would go unnoticed otherwise.
-* `inside`: φ_p⁻¹(W) ⊂ U_j, for a chart with a forward map φ_j. Lemma: if the enclosure of φ_j over the connected set S = φ_p⁻¹(W) lies in
-  the open domain of chart j, and one point of S lies in U_j, then all do. For else S, being connected, holds a point of the boundary of
-  the open set U_j; points of S ∩ U_j come as near to it as one likes, and there φ_j leaves every compact part of its domain (φ_j⁻¹ is
-  continuous, and a limit inside the domain would put the boundary point into U_j). Off U_j the formula of φ_j may be anything, even
-  discontinuous. That the one point lies in U_j is seen in floats, up to `INVERSE_TOLERANCE`. For a ball it is an inequality.
+Lemma (owners). Let every point φ_p⁻¹(u), u ∈ W, be held by the charts j of a set J_W, p ∉ J_W: φ_p⁻¹(u) = φ_j⁻¹(v_j) with v_j ∈ D_j
+and region_j(v_j) > 0, and let (E − 1)·b_p(u)⁺ < Σ_{j ∈ J_W} b_j(v_j)⁺ on W. If this is so of every box that is tagged elsewhere, every
+point of M lies in a box that is not. For of at most E − 1 numbers one is above their mean: some b_j(v_j) > b_p(u). Go on from (j, v_j), the
+same point of M, which is not outside. The bump grows at every step, by at least the least gap of finitely many boxes, and it is bounded on
+them; so after finitely many steps one arrives at a box that is not tagged elsewhere.
+
+Neither that bumps add up to 1 is used, nor that they vanish off their charts, nor that φ_j⁻¹ is injective: a bump counts only where its
+chart is proved to hold the box (`membership`), and where it is negative it counts as 0.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, BallChart, Chart
-from ...atlas.chart import INVERSE_TOLERANCE
-from ...intervals import Interval, NaturalEnclosure
+from ...intervals import Decoration, Interval, NaturalEnclosure
+from ...moe.assumption import Assumption, agreement, faces, support
 from ..enclosure import ExpressionEnclosure, TaylorForms
+from .membership import Pair, Target
 
 Flags = NDArray[np.bool_]
 
@@ -34,8 +35,7 @@ class EnclosedChart:
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
         self.inverse = ExpressionEnclosure(chart.inverse)
-        self.forward = None if chart.forward is None else ExpressionEnclosure(chart.forward)
-        self.coarse_forward = None if chart.forward is None else NaturalEnclosure(chart.forward)
+        self.target = Target(chart)
         self.region = None if chart.region is None else ExpressionEnclosure(chart.region)
         self.coarse_region = None if chart.region is None else NaturalEnclosure(chart.region)
         given = chart.partition or chart.bump
@@ -77,6 +77,19 @@ class Place:
         """A point of every box."""
         return self.lower + (self.upper - self.lower) / 2
 
+    @property
+    def defined(self) -> Flags:
+        """Where φ⁻¹ is known to be defined all over the box."""
+        return np.all(self.y.radius < np.inf, axis=1)
+
+    @property
+    def continuous(self) -> Flags:
+        """Where it is known to be continuous."""
+        if self.y.bounds is None:
+            return np.zeros(len(self), bool)
+        found = np.broadcast_to(self.y.bounds.decoration, self.y.radius.shape)
+        return self.defined & np.all(found >= Decoration.CONTINUOUS, axis=1)
+
 
 class EnclosedManifold:
     """M and its charts, as far as they can be enclosed."""
@@ -86,6 +99,9 @@ class EnclosedManifold:
         self.atlas, self.moves = atlas, moves
         self.charts = [EnclosedChart(chart) for chart in atlas.parametrising]
         self.parametrised = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
+        self.pairs: dict[tuple[int, int], Pair] = {}
+        self.assumed: set[Assumption] = set()
+        """What memberships that were made use of rest on."""
 
     def place(self, chart: int, lower: Array, upper: Array) -> Place:
         if self.moves is None:
@@ -105,33 +121,40 @@ class EnclosedManifold:
         return np.zeros(len(place), bool) if region is None else region(place.u).range().upper[:, 0] < 0
 
     def elsewhere(self, place: Place) -> Flags:
-        """Boxes on which ρ_p < 1/E is proved: (E − 1)·b_p < Σ_{j≠p} b_j."""
+        """Boxes whose points are left to other charts: (E − 1)·b_p < Σ b_j over those that are proved to hold the box."""
         E = len(self.charts)
         found = np.zeros(len(place), bool)
         # What does not hold in the middle of a box does not hold on it.
-        rows = np.flatnonzero(self._share(place) < 1 / E)
+        rows = np.flatnonzero(place.defined & self._yields(place))
         if len(rows):
             some = place.subset(rows)
-            own = self._own_bump(some)
+            own = np.maximum(self._own_bump(some).upper, 0.0)
             others = Interval.of(np.zeros(len(some)))
             for j in range(E):
                 if j != place.chart:
                     others = others + Interval.of(self.least_bump(j, some))
-            found[rows] = (own * Interval.of(float(E - 1))).upper < others.lower
+            found[rows] = (Interval.of(own) * Interval.of(float(E - 1))).upper < others.lower
         return found
 
-    def _share(self, place: Place) -> Array:
-        """ρ_p in the middle of every box, in floats; NaN, which is less than nothing, where no bump is positive."""
-        return self.parametrised.rho(self.charts[place.chart].chart.inverse(place.middle))[:, place.chart]
+    def _yields(self, place: Place) -> Flags:
+        """The inequality of `elsewhere` in the middle of every box, in floats."""
+        bumps = np.fmax(self.parametrised.bumps(self.charts[place.chart].chart.inverse(place.middle)), 0)
+        own = bumps[:, place.chart]
+        return np.asarray((len(self.charts) - 1) * own < bumps.sum(1) - own)
 
     def least_bump(self, j: int, place: Place) -> Array:
-        """A number ≥ 0 that b_j is at least, on each box."""
+        """A number ≥ 0 that b_j is at least, on each box of another chart, where chart j is proved to hold it."""
         chart = self.charts[j]
-        if chart.given is not None and not chart.given_is_intrinsic:
-            return np.nan_to_num(np.maximum(chart.given(place.y).range().lower[:, 0], 0.0), nan=0.0)
+        given = None if chart.given_is_intrinsic else chart.given
+        if given is not None and chart.chart.forward is None:
+            least = np.maximum(given(place.y).range().lower[:, 0], 0.0)
+            if (least > 0).any():
+                self.assumed.add(support(chart.chart.name))
+            return np.nan_to_num(least, nan=0.0, posinf=0.0)
         least = np.zeros(len(place))
-        rows, where = self.within(chart, place, fine=False)
-        least[rows] = np.maximum(self._bump(chart, where).lower, 0.0)
+        rows, where = self.held(j, place, fine=False)
+        bump = given(place.y.subset(rows)).range()[:, 0] if given is not None else self._bump(chart, where)
+        least[rows] = np.nan_to_num(np.maximum(bump.lower, 0.0), nan=0.0, posinf=0.0)
         return least
 
     def _own_bump(self, place: Place) -> Interval:
@@ -176,46 +199,77 @@ class EnclosedManifold:
             return square.range().upper[:, 0] < np.nextafter(target.radius**2, 0.0)
         if chart == place.chart:
             return np.ones(len(place), bool)
-        enclosed = self.charts[chart]
-        if enclosed.forward is None:
+        if self.charts[chart].chart.forward is None:
             return self.least_bump(chart, place) > 0
         inside = np.zeros(len(place), bool)
-        inside[self.within(enclosed, place)[0]] = True
+        inside[self.held(chart, place)[0]] = True
         return inside
 
-    def within(self, chart: EnclosedChart, place: Place, *, fine: bool = True) -> tuple[NDArray[np.intp], Interval]:
-        """The lemma: boxes whose middle is in the chart and whose forward coordinates are all in its open domain; and those, (rows, d).
+    def held_by_others(self, place: Place) -> Flags:
+        """Boxes that some other parametrising chart is proved to hold strictly."""
+        found = np.zeros(len(place), bool)
+        for j, other in enumerate(self.charts):
+            rows = np.flatnonzero(~found)
+            if j == place.chart or not len(rows):
+                continue
+            some = place.subset(rows)
+            if other.chart.forward is None:
+                found[rows] = self.least_bump(j, some) > 0
+            else:
+                found[rows[self.held(j, some)[0]]] = True
+        return found
+
+    def held(self, j: int, place: Place, *, fine: bool = True) -> tuple[NDArray[np.intp], Interval]:
+        """Boxes that chart j ≠ p, which has a forward map, is proved to hold strictly, and where they are in its box: rows, (rows, d).
 
         Intervals decide most boxes; with `fine`, Taylor forms those that they do not.
         """
+        p, chart = place.chart, self.charts[j]
         none = np.empty((0, chart.chart.dimension))
-        if chart.forward is None or chart.coarse_forward is None:
-            return np.empty(0, np.intp), Interval(none, none)
-        rows = np.flatnonzero(chart.chart.contains(self.charts[place.chart].chart.inverse(place.middle)))
+        rows = np.flatnonzero(chart.chart.contains(self.charts[p].chart.inverse(place.middle)))
         if not len(rows):
             return rows, Interval(none, none)
-        y = place.y.subset(rows).range()
-        found = chart.coarse_forward([y[:, k] for k in range(place.y.functions)])
-        where = Interval(np.stack([u.lower for u in found], axis=1), np.stack([u.upper for u in found], axis=1))
-        inside = _in_domain(chart, where)
-        if fine and not inside.all():
-            open_ = np.flatnonzero(~inside)
-            sharper = chart.forward(place.y.subset(rows[open_])).range()
-            where.lower[open_], where.upper[open_] = sharper.lower, sharper.upper
-            inside[open_] = _in_domain(chart, sharper)
+        pair = self.pairs.setdefault((p, j), Pair(self.charts[p].chart, chart.target))
+        found: list[tuple[NDArray[np.intp], Interval]] = []
+        formulas = pair.formulas(place.middle[rows])
+        for formula in formulas:
+            where, holds = formula.coarse(place.lower[rows], place.upper[rows])
+            inside = self._inside(chart.target, where, holds, formula.kept)
+            if fine and not inside.all():
+                open_ = np.flatnonzero(~inside)
+                sharper, holds = formula.fine(place.u.subset(rows[open_]))
+                where.lower[open_], where.upper[open_] = sharper.lower, sharper.upper
+                inside[open_] = self._inside(chart.target, sharper, holds, formula.kept)
+            found.append((rows[inside], where[inside]))
+            rows = rows[~inside]
+            if not len(rows):
+                break
+        if len(rows) and pair.overlap.failed:
+            found.append(self._held_if_open(pair, chart, place, rows))
+        held, lower, upper = (
+            np.concatenate([f[0] for f in found]),
+            *(np.concatenate([getattr(f[1], e) for f in found]) for e in ("lower", "upper")),
+        )
+        return held, Interval(lower, upper)
+
+    def _inside(self, target: Target, where: Interval, holds: Flags, kept: NDArray[np.bool_] | None) -> Flags:
+        inside, leaning = target.strictly_in(where, kept)
+        inside &= holds
+        if (inside & leaning).any():
+            self.assumed.add(faces(target.chart.name))
+        return inside
+
+    def _held_if_open(self, pair: Pair, chart: EnclosedChart, place: Place, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], Interval]:
+        """The lemma of `membership`, on an assumption that is named."""
+        rows = rows[place.continuous[rows]]
+        assert chart.target.forward is not None
+        where = chart.target.forward(place.y.subset(rows)).range()
+        inside = self._inside(chart.target, where, np.ones(len(rows), bool), None)
+        if inside.any() and not pair.may_be_assumed(place.middle[rows[inside]]):
+            inside[:] = False
+        if inside.any():
+            self.assumed.add(agreement(self.charts[place.chart].chart.name, chart.chart.name))
         return rows[inside], where[inside]
-
-
-def _in_domain(chart: EnclosedChart, where: Interval) -> Flags:
-    """Whether coordinates in the intervals (N, d) are all in the open domain of a chart."""
-    domain, inside = chart.chart.domain, np.ones(len(where.lower), bool)
-    for k, (lower, upper) in enumerate(chart.chart.boundary):
-        low, high = domain.lower[k], domain.upper[k]
-        slack = INVERSE_TOLERANCE * (high - low)  # M ends at a boundary face: what enclosures add beyond it is no part of M
-        inside &= (where.lower[:, k] > (low - slack if lower else low)) & (where.upper[:, k] < (high + slack if upper else high))
-    if chart.coarse_region is not None:
-        inside &= chart.coarse_region([where[:, k] for k in range(chart.chart.dimension)])[0].lower > 0
-    return inside
 
 
 def _depth(chart: Chart, k: int, u: Interval) -> Interval | None:

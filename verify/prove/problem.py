@@ -192,7 +192,8 @@ def base_size(manifold: EnclosedManifold) -> Array:
     for p, enclosed in enumerate(manifold.charts):
         domain = enclosed.chart.domain
         place = manifold.place(p, *domain.cells(SIZING))
-        reach = place.y.range().magnitude[~manifold.outside(place)]
+        where = place.y.range() if place.y.bounds is None else place.y.range().meet(place.y.bounds)
+        reach = where.magnitude[~manifold.outside(place)]
         if not np.isfinite(reach).all():
             raise InvalidArgument(f'chart "{enclosed.chart.name}": its inverse is not bounded over its box, so nothing can be proved on it')
         sizes.append(reach.max(0))

@@ -55,8 +55,7 @@ class EnclosedScores:
     def _bump(self, j: int, place: Place) -> TaylorForms:
         if j in self.in_space or j == place.chart:
             return self.bumps[j](place.y if j in self.in_space else place.u)
-        chart = self.manifold.charts[j]
-        d = place.u.dimension
+        chart, d = self.manifold.charts[j].target, place.u.dimension
         found = TaylorForms.constants(Interval(np.zeros((len(place), 1)), np.ones((len(place), 1))), d)
         off = self._off(j, place)
         nothing = TaylorForms.constants(Interval.of(np.zeros((len(place), 1))), d)
@@ -67,7 +66,7 @@ class EnclosedScores:
         some = place.subset(rows)
         bump = self.bumps[j](chart.forward(some.y))
         surely = np.zeros(len(rows), bool)
-        surely[self.manifold.within(chart, some)[0]] = True
+        surely[self.manifold.held(j, some)[0]] = True
         # Where it is open whether a point is in the chart, b_j is 0 or what the formula says.
         reach = np.clip(np.nan_to_num(bump.range().upper, nan=1.0, posinf=1.0), 0.0, 1.0)
         either = TaylorForms.constants(Interval(np.zeros_like(reach), reach), d)
