@@ -102,8 +102,9 @@ def transition_at(chart: Chart, other: Chart, point: Array) -> Transition | None
     def attempt(angles: Sequence[sympy.Expr]) -> Transition:
         functions = Functions(chart.inverse.variables, point, angles)
         y = substituted(functions, chart.inverse, list(functions.inputs.values()))
+        functions.any_turn = True
         v = substituted(functions, cast(ExpressionMap, other.forward), y)
-        functions.conditions.clear()  # of how ψ was found, which nothing rests on
+        functions.any_turn = False
         back = substituted(functions, other.inverse, v)
         if any(functions.minus(a, b).top for a, b in zip(back, y, strict=True)):
             raise Unsettled("not an identity")

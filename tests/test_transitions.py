@@ -163,3 +163,15 @@ def test_values_are_those_of_arbitrary_precision() -> None:
             assert abs(found - mpmath.mpf(str(exact))) < 1e-30 * (1 + abs(found))
         settled += 1
     assert settled > 240
+
+
+def test_an_inverse_that_jumps_is_held_on_its_side_only() -> None:
+    t = sympy.Symbol("t", real=True)
+    jumping = chart("jumping", ("t", "0"), ("x",))
+    inverse = ExpressionMap((t,), (t, sympy.Piecewise((0, t < 0.5), (1, True))))
+    jumping = Chart("jumping", jumping.domain, inverse, jumping.forward)
+    transition = transition_at(jumping, LINE, np.array([0.25]))
+    assert transition is not None
+    assert transition.conditions is not None
+    assert (transition.conditions(np.array([[0.4], [0.6]]))[:, 0] > 0).tolist() == [True, False]
+    assert transition_at(jumping, LINE, np.array([0.75])) is None

@@ -46,6 +46,8 @@ class Angles(Roots):
 
     def __init__(self, variables: Sequence[sympy.Symbol], point: Array) -> None:
         super().__init__(variables, point)
+        self.any_turn = False
+        """Whether angles need not be those of atan2: for whoever wants a formula, and tests by itself what it is good for."""
         self._angles: list[tuple[Quotient, Quotient, Quotient]] = []
         """Indivisible arguments of trigonometric functions, with their cosines and sines."""
         self._turned: dict[int, tuple[Quotient, Quotient]] = {}
@@ -59,9 +61,10 @@ class Angles(Roots):
         for theta in self._candidates(at):
             c, s = self.turn(theta)
             if not self.minus(self.times(y, c), self.times(x, s)).top:
-                self.require(self.plus(self.times(x, c), self.times(y, s)))
-                self.require(self.plus(theta, self.pi), strict=True)
-                self.require(self.minus(self.pi, theta))
+                if not self.any_turn:
+                    self.require(self.plus(self.times(x, c), self.times(y, s)))
+                    self.require(self.plus(theta, self.pi), strict=True)
+                    self.require(self.minus(self.pi, theta))
                 return theta
         radius = self.root(self.plus(self.power(x, 2), self.power(y, 2)))
         k = self.new(sympy.atan2(self.expression(y), self.expression(x)), at)
