@@ -12,9 +12,10 @@ import numpy as np
 import sympy
 
 from ...atlas import Array, Atlas, BallChart, Chart, ExpressionMap
-from ...atlas.chart import INVERSE_TOLERANCE
 from ...intervals import Interval
 from ...intervals.patch import Patch, PatchMap
+from ...moe.premises import support
+from .holding import Holding
 from .layers import Flags
 
 Verdict = tuple[Flags, Flags]
@@ -36,9 +37,11 @@ class Maps:
 class Charts(Maps):
     """The maps of an atlas as functions on boxes of coordinates of a parametrising chart p: u the coordinates, y the point."""
 
-    def __init__(self, atlas: Atlas) -> None:
+    def __init__(self, atlas: Atlas, allowed: frozenset[str] = frozenset()) -> None:
+        """`allowed`: names of assumptions that may be made use of."""
         super().__init__()
         self.atlas, self.charts = atlas, atlas.parametrising
+        self._holding = Holding(allowed, self.map)
         self.names = tuple(chart.name for chart in self.charts)
         self.lower, self.upper = (np.array([getattr(chart.domain, end) for chart in self.charts]) for end in ("lower", "upper"))
         self.dimension, self.base_dimension = atlas.dimension, atlas.base_dimension
@@ -65,14 +68,16 @@ class Charts(Maps):
         return found.upper <= 0, found.lower > 0
 
     def elsewhere(self, p: int, u: Patch, y: Patch) -> Verdict:
-        """(E − 1)·b_p < Σ_{j≠p} b_j."""
-        own = self._formula(p, u, y).times(float(len(self.charts) - 1))
+        """(E − 1)·b_p < Σ b_j over charts that are shown to hold the box, bumps cut off at 0, and φ_p⁻¹ defined on the box."""
+        own = self._formula(p, u, y)
+        least = Interval(np.maximum(own.lower, 0), np.maximum(own.upper, 0)).times(float(len(self.charts) - 1))
         low, high = Interval.of(np.zeros(len(u))), Interval.of(np.zeros(len(u)))
         for j in range(len(self.charts)):
             if j != p:
-                least, most = self._bump(j, p, u, y)
-                low, high = low + Interval.of(least), high + Interval.of(most)
-        return own.upper < low.lower, own.lower >= high.upper
+                some, most = self._bump(j, p, u, y)
+                low, high = low + Interval.of(some), high + Interval.of(most)
+        known = np.all(np.isfinite(y.value.lower) & np.isfinite(y.value.upper), axis=1)
+        return known & (least.upper < low.lower), least.lower >= high.upper
 
     def inside(self, j: int, p: int, u: Patch, y: Patch) -> Verdict:
         """x ∈ U_j for chart j of the atlas."""
@@ -84,39 +89,54 @@ class Charts(Maps):
         if chart.forward is None:
             least, most = self._bump(j, p, u, y)
             return least > 0, most <= 0
-        return self.in_domain(chart, self.map(chart.forward, y), p, u)
+        inside = self.holds(chart, p, u, y)
+        return inside, ~inside & self.off(chart, self.map(chart.forward, y))
 
-    def in_domain(self, chart: Chart, local: Patch, p: int, u: Patch) -> Verdict:
-        """The lemma of docs/certificate.md: coordinates in the open domain all over the box, and one point of the box in the chart."""
-        where, inside, off = local.value, np.ones(len(u), bool), np.zeros(len(u), bool)
+    def held(self, p: int, u: Patch, y: Patch) -> Flags:
+        """Boxes that some other parametrising chart is shown to hold strictly."""
+        found = np.zeros(len(u), bool)
+        for j, chart in enumerate(self.charts):
+            rows = np.flatnonzero(~found)
+            if j == p or not len(rows):
+                continue
+            some, at = u.subset(rows), y.subset(rows)
+            found[rows] = self._bump(j, p, some, at)[0] > 0 if chart.forward is None else self.holds(chart, p, some, at)
+        return found
+
+    def holds(self, chart: Chart, p: int, u: Patch, y: Patch) -> Flags:
+        """Boxes that a chart with a forward map is shown to hold strictly."""
+        inside = np.zeros(len(u), bool)
+        for way in self._holding.ways(self.charts[p], chart, u, y):
+            inside |= way.inside
+        return inside
+
+    def off(self, chart: Chart, local: Patch) -> Flags:
+        """Boxes whose coordinates are surely not in the open box of a chart, or not in its region."""
+        where, off = local.value, np.zeros(len(local), bool)
         for k, (lower, upper) in enumerate(chart.boundary):
             low, high = chart.domain.lower[k], chart.domain.upper[k]
-            slack = INVERSE_TOLERANCE * (high - low)  # M ends at a boundary face: what enclosures add beyond it is no part of M
-            low, high = low - slack if lower else low, high + slack if upper else high
-            inside &= (where.lower[:, k] > low) & (where.upper[:, k] < high)
-            off |= (where.upper[:, k] <= low) | (where.lower[:, k] >= high)
-        if chart.region is not None:
-            region = self.map(chart.region, local).value[:, 0]
-            inside, off = inside & (region.lower > 0), off | (region.upper <= 0)
-        rows = np.flatnonzero(inside)
-        if len(rows):
-            middle = u.lower[rows] + (u.upper[rows] - u.lower[rows]) / 2
-            inside[rows] = chart.contains(self.charts[p].inverse(middle))
-        return inside, off
+            off |= where.upper[:, k] < low if lower else where.upper[:, k] <= low
+            off |= where.lower[:, k] > high if upper else where.lower[:, k] >= high
+        return off if chart.region is None else off | (self.map(chart.region, local).value.upper[:, 0] <= 0)
 
     def _bump(self, j: int, p: int, u: Patch, y: Patch) -> tuple[Array, Array]:
-        """At least and at most b_j, for j ≠ p."""
-        chart = self.charts[j]
+        """What b_j, for j ≠ p, counts at least and at most."""
+        chart, least, most = self.charts[j], np.zeros(len(u)), np.full(len(u), np.inf)
         given = chart.partition or chart.bump
-        if given is not None and given.variables != chart.inverse.variables:
+        in_space = given is not None and given.variables != chart.inverse.variables
+        if given is not None and in_space:
             found = self.map(given, y).value[:, 0].unknown_where(np.zeros((), bool))
-            return np.maximum(found.lower, 0), np.maximum(found.upper, 0)
+            most = np.maximum(found.upper, 0)
+            if chart.forward is None:
+                allowed = support(chart.name).name in self._holding.allowed
+                return np.maximum(found.lower, 0) if allowed else least, most
         if chart.forward is None:
-            return np.zeros(len(u)), np.full(len(u), np.inf)
-        local = self.map(chart.forward, y)
-        inside, off = self.in_domain(chart, local, p, u)
-        found = self._formula(j, local, y)
-        return np.where(inside, np.maximum(found.lower, 0), 0.0), np.where(off, 0.0, np.maximum(found.upper, 0))
+            return least, most
+        for way in self._holding.ways(self.charts[p], chart, u, y):
+            here = found if in_space else self._formula(j, way.local, y)
+            least = np.where(way.inside, np.fmax(least, np.nan_to_num(here.lower, posinf=0.0)), least)
+            most = np.where(way.inside, np.fmin(most, np.maximum(here.upper, 0)), most)
+        return least, np.where(self.off(chart, self.map(chart.forward, y)) & (least == 0), 0.0, most)
 
     def _formula(self, j: int, local: Patch, y: Patch) -> Interval:
         """b_j where its own coordinates are `local`, inside its domain."""

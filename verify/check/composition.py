@@ -213,7 +213,7 @@ class Composition:
         matrix = self.matrix(part, variables)
         routes, functions = None, []
         if node.kind == "block" and node.atlas is not None:
-            domain: Charts | Boxes = (charts := Charts(self._atlas(site, node)))
+            domain: Charts | Boxes = (charts := Charts(self._atlas(site, node), self._assumed(site)))
             truth = self._truth(site, node, charts)
         else:
             if node.kind == "block":
@@ -242,7 +242,15 @@ class Composition:
         embedding = None if np.array_equal(matrix, np.eye(*matrix.shape)) and len(matrix) == matrix.shape[1] else matrix
         # Boxes of the variables hold all that may be read in their place.
         moves = site.moves if site.charts else 0 * site.moves
-        return Subject(prefix, domain, part.layers, embedding, moves, truth, routes, site.eta, site.bound), functions
+        by_chart = node.kind == "block" and node.atlas is not None and node.task.target.by_chart
+        return Subject(prefix, domain, part.layers, embedding, moves, truth, routes, site.eta, site.bound, by_chart=by_chart), functions
+
+    def _assumed(self, site: Site) -> frozenset[str]:
+        """Names of what the certificate says that it assumes of the charts of a site."""
+        prefix = "" if self.found.manifold else f"block[{site.name}]."
+        listed = self.found.certificate.children("assumptions") if "assumptions" in self.found.certificate else []
+        names = [taken.text("name") for taken in listed]
+        return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
     def _atlas(self, site: Site, block: Block) -> Atlas:
         """The charts that the site is about; its trees have to fill their domains."""

@@ -84,6 +84,8 @@ class Subject(NamedTuple):
     """What every leaf has to be within: the largest of their own, which are only what the search found."""
     covered: bool = False
     """Whether charts are said to have no bare edge."""
+    by_chart: bool = False
+    """Whether the function is given chart by chart: then no leaf may be left to other charts."""
 
 
 def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Array:
@@ -195,9 +197,12 @@ class Judge:
     def _charts(self, notes: _Notes, charts: Charts, p: int, u: Patch, y: Patch, tags: NDArray[np.uint8], members: Flags) -> None:
         """What leaves say of the charts."""
         proved = tags == PROVED
+        if self.subject.by_chart and self.scores is None:
+            strange = tags == ELSEWHERE
+            notes.open[strange] = notes.wrong[strange] = "tagged elsewhere, but every chart has a function of its own to be compared with"
         for tag, test, words in (
             (OUTSIDE, charts.outside, "tagged outside, but the region of the chart is not below 0 on it"),
-            (ELSEWHERE, charts.elsewhere, "tagged elsewhere, but (E − 1)·b_p < Σ b_j does not hold on it"),
+            (ELSEWHERE, charts.elsewhere, "tagged elsewhere, but (E − 1)·b_p < Σ b_j over charts that hold it is not shown"),
         ):
             self._ask(notes, p, np.flatnonzero(tags == tag), u, y, test, words)
         if self.subject.covered and self.scores is None:
@@ -221,13 +226,16 @@ class Judge:
             notes.wrong[doubtful[test(p, *self.domain.points(p, middle, middle))[1]]] = words
 
     def _edges(self, notes: _Notes, charts: Charts, p: int, rows: Indices, u: Patch, y: Patch) -> None:
-        """The cover claim: no box on a face of the domain, nor on the edge of a region, that is no boundary of M."""
+        """The cover claim: boxes on a face of the domain, or the edge of a region, that is no boundary of M are held by another chart."""
         chart = charts.charts[p]
+        edge = ~charts.beyond_edge(p, u.subset(rows))[1]
         for k, (low, high) in enumerate(chart.boundary):
-            faces = [u.lower[rows, k] <= chart.domain.lower[k], u.upper[rows, k] >= chart.domain.upper[k]]
-            bare = ~np.array([low, high]) & np.stack(faces, 1)
-            notes.wrong[rows[bare.any(1)]] = "on a face of the chart that is no boundary of M, but not tagged elsewhere"
-        self._ask(notes, p, rows, u, y, lambda p, u, y: charts.beyond_edge(p, u)[::-1], "not surely within the region of the chart")
+            edge |= (not low) & (u.lower[rows, k] <= chart.domain.lower[k])
+            edge |= (not high) & (u.upper[rows, k] >= chart.domain.upper[k])
+        rows = rows[edge]
+        if len(rows):
+            bare = rows[~charts.held(p, u.subset(rows), y.subset(rows))]
+            notes.open[bare] = "on an edge of the chart that is no boundary of M, and no other chart is shown to hold it"
 
     def _network(self, notes: _Notes, rows: Indices, u: Patch, y: Patch, p: int, bounds: Array, members: Flags) -> None:
         """Only recorded winners may be chosen, and |f − q| ≤ bound whichever of them are, along every path to the last gate."""

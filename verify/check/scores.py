@@ -60,7 +60,7 @@ class Scores:
         chart = self.charts.charts[j]
         assert chart.forward is not None
         local = self.charts.map(chart.forward, y)
-        inside, off = self.charts.in_domain(chart, local, p, u)
+        inside, off = self.charts.holds(chart, p, u, y), self.charts.off(chart, local)
         back = self.charts.map(chart.inverse, local).value - y.value
         off = (off | ~back.contains_zero().all(1)) & ~inside
         return zero_where(either_where(self.charts.map(self.bumps[j], local), ~inside), off)

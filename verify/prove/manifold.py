@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, BallChart, Chart
 from ...intervals import Decoration, Interval, NaturalEnclosure
-from ...moe.assumption import Assumption, agreement, faces, support
+from ...moe.ledger import Assumption
+from ...moe.premises import agreement, faces, support
 from ..enclosure import ExpressionEnclosure, TaylorForms
 from .membership import Pair, Target
 

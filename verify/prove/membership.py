@@ -5,10 +5,10 @@ part of the boundary of M. Boxes W of chart p are proved to be held strictly
 
 * by formulas: a transition ψ with φ_j⁻¹∘ψ = φ_p⁻¹ by exact arithmetic (`atlas.transitions`), with its conditions, and ψ in the box of j,
   enclosed over W. Nothing is assumed.
-* where exact arithmetic does not settle that the charts agree, on an assumption, which is then named: φ_p⁻¹ is continuous on W, φ_j∘φ_p⁻¹ is
-  enclosed in the open box of j, and points of φ_p⁻¹(W) are held by j as far as 40 digits tell. If the images of j and p are open in M, all of
-  W is held: otherwise the connected set φ_p⁻¹(W) has a point on the edge of U_j, and near it there are points of U_j at which φ_j leaves
-  every compact part of its box, but the enclosure is one.
+* where exact arithmetic does not settle that the charts agree, on an assumption, which is then named: φ_p⁻¹ is continuous on W,
+  φ_j∘φ_p⁻¹ is enclosed in the open box of j, and points of φ_p⁻¹(W) are held by j as far as 40 digits tell. If the images of j and p are
+  open in M, all of W is held: otherwise the connected set φ_p⁻¹(W) has a point on the edge of U_j, and near it there are points of U_j at
+  which φ_j leaves every compact part of its box, but the enclosure is one.
 
 What lies on a boundary face may be enclosed a little beyond it. Where v_k is an affine function with rational coefficients its exact range
 over the box of p decides; otherwise that M does not go on behind the faces of j is assumed by name.
