@@ -5,6 +5,9 @@ The statements are fixed texts, so that whoever checks a certificate knows which
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from ..atlas import Atlas, Chart, TaskGraph
 from .ledger import Assumption
 
 
@@ -28,3 +31,43 @@ def support(chart: str) -> Assumption:
 def of_block(block: str, taken: Assumption) -> Assumption:
     """The same about the charts of a block of a task graph."""
     return Assumption(f"block[{block}].{taken.name}", f"{block}: {taken.statement}")
+
+
+def standing(graph: TaskGraph) -> Iterator[Assumption]:
+    """What is assumed of a task graph whatever is proved: that what a block on charts reads lies on the manifold of its charts.
+
+    Not of one that reads all of an input that has these very charts.
+    """
+    for block in graph.blocks:
+        atlas = block.atlas
+        own = block.given is not None or any(node.components == block.reads and _same(node.atlas, atlas) for node in graph.inputs)
+        if atlas is not None and not own:
+            statement = f"what {block.name} reads lies on the manifold of its charts, wherever it is to hold"
+            yield Assumption(f"manifold[{block.name}]", statement)
+
+
+def possible(graph: TaskGraph, alone: bool) -> Iterator[Assumption]:
+    """All that a certificate of the task may assume."""
+    yield from standing(graph)
+    for block in graph.blocks:
+        if block.atlas is not None:
+            for taken in _of_charts(block.atlas):
+                yield taken if alone else of_block(block.name, taken)
+
+
+def _of_charts(atlas: Atlas) -> Iterator[Assumption]:
+    for chart in atlas.parametrising:
+        yield faces(chart.name) if chart.forward is not None else support(chart.name)
+        yield from (agreement(chart.name, other.name) for other in atlas.parametrising if other is not chart)
+
+
+def _same(a: Atlas | None, b: Atlas | None) -> bool:
+    """Whether two atlases are the same charts."""
+    if a is None or b is None or a is b:
+        return a is b
+    return len(a.parametrising) == len(b.parametrising) and all(map(_same_chart, a.parametrising, b.parametrising))
+
+
+def _same_chart(a: Chart, b: Chart) -> bool:
+    regions = [None if chart.region is None else chart.region.trees for chart in (a, b)]
+    return (a.domain, a.boundary, a.inverse.trees, regions[0]) == (b.domain, b.boundary, b.inverse.trees, regions[1])

@@ -12,6 +12,7 @@ import numpy as np
 import sympy
 
 from ...atlas import Array, Atlas, BallChart, Chart, ExpressionMap
+from ...atlas.transitions import Transition
 from ...intervals import Interval
 from ...intervals.patch import Patch, PatchMap
 from ...moe.premises import support
@@ -109,6 +110,10 @@ class Charts(Maps):
         for way in self._holding.ways(self.charts[p], chart, u, y):
             inside |= way.inside
         return inside
+
+    def conditions_hold(self, transition: Transition, u: Patch) -> Flags:
+        """Boxes on which all conditions of a formula are shown to hold."""
+        return self._holding.conditions(transition, u)
 
     def off(self, chart: Chart, local: Patch) -> Flags:
         """Boxes whose coordinates are surely not in the open box of a chart, or not in its region."""

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from .claims import assumptions, inconsistent
+from ...moe.premises import standing
+from .claims import inconsistent
 from .composition import Composition, Refused
 from .documents import Documents, number_or_none
 from .files import read
@@ -94,6 +95,7 @@ def check(folder: str | os.PathLike[str]) -> CheckReport:
             failures = list(_composed(sites, found, proved))
     fates = sites.fates
     failures += sorted((fate for fate in fates if fate is not None), key=lambda fate: not fate.rejected)
+    listed = [taken.text("name") for taken in found.certificate.children("assumptions")] if found.schema > 2 else []
     if status == "unknown":
         failures.append(Failure(False, f"the certificate itself only says that what it claims is {status}"))
     verdict = "rejected" if any(failure.rejected for failure in failures) else "undecided" if failures else "confirmed"
@@ -106,7 +108,7 @@ def check(folder: str | os.PathLike[str]) -> CheckReport:
         epsilon=number_or_none(found.certificate, "epsilon"),
         bound=number_or_none(found.certificate, "bound"),
         claims=tuple(sorted(proved)) if verdict == "confirmed" else (),
-        assumptions=tuple(taken.name for taken in assumptions(found.graph)),
+        assumptions=tuple(sorted({*listed, *(taken.name for taken in standing(found.graph))})),
         leaves=sum(len(tree.tags) for site in found.sites for tree in (*site.trees, *site.followed)),
         confirmed=sum(fate is None for fate in fates),
         rejected=sum(fate is not None and fate.rejected for fate in fates),
@@ -132,7 +134,7 @@ def _composed(sites: Composition, found: Documents, proved: set[str]) -> list[Fa
         prefix = "" if found.manifold else "block[{}]."
         return {site.name for site in found.sites if {prefix.format(site.name) + ending for ending in endings} & proved}
 
-    failures = list(sites.check(claimed("cover"), claimed("routing.tau", "routing.max_tau")))
+    failures = list(sites.check(claimed("cover"), claimed("inverse"), claimed("routing.tau", "routing.max_tau")))
     if failures or any(fate is not None for fate in sites.fates) or found.schema == 1:
         return failures
     if found.read_out is not None:

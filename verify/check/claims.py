@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...atlas import TaskGraph
-from ...moe.ledger import Assumption
+from ...atlas.chart import INVERSE_TOLERANCE
+from ...moe.premises import possible, standing
 from ...moe.typed_json import Fields
 from .documents import Documents, Site, number_or_none
 from .trees import TAGS, Tree
@@ -17,6 +17,12 @@ WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
 REAL, BOTH = WHOLE + "Ψ the real-arithmetic function of the stored weights", WHOLE + "in real arithmetic and evaluated in float64"
 VALID = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
 COVER = "wherever chart i ends and M does not, another chart holds the point: no chart has a bare edge (boxes that may)"
+FORMER = "ρ_i < 1/E wherever chart i ends and M does not: no chart has an edge that others do not cover (boxes that may)"
+"""What was said of it up to schema 2, when a bump was taken to say where its chart is."""
+DEFINED = "the inverse of every chart is defined all over it, and f at its points (boxes on which one may not be)"
+INVERSE = "for every u of chart i at which both maps are defined: |φ_i(φ_i⁻¹(u)) − u| ≤ bound, in parts of the widths of its box (0: equal)"
+ABOUT_CHARTS = ("cover", "defined", "inverse")
+ENDINGS = tuple(f"].{name}" for name in ABOUT_CHARTS)
 WHERE = {"block": "everywhere that it may be read", "combine": "on all values that it may read"}
 
 
@@ -69,7 +75,10 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
         if site.kind == "block":
             claims[f"{prefix}routing"] = Expected(said, "Theorem 5.2, B10", astray if shown else np.inf, astray, site.trees, exact)
     if site.charts:
-        claims[f"{prefix}cover"] = Expected(COVER, "Theorem 4.8 step 3", None, 0.0)
+        claims[f"{prefix}cover"] = Expected(COVER if found.schema > 2 else FORMER, "Theorem 4.8 step 3", None, 0.0)
+        if found.schema > 2:
+            claims[f"{prefix}defined"] = Expected(DEFINED, "B8", None, 0.0)
+            claims[f"{prefix}inverse"] = Expected(INVERSE, "Theorem 4.8", None, INVERSE_TOLERANCE)
     if site.scores is not None:
         steps = ("Theorem 4.8 step 1", "Theorem 4.8 step 3") if site.scores.level is None else ("B12", "B12")
         symbol, floor = "ρ" if site.scores.level is None else "b", site.scores.floor - site.scores.delta
@@ -108,8 +117,10 @@ def inconsistent(found: Documents) -> Iterator[str]:
             yield from _largest(f"the scores of site {site.name[:80]}", site.scores.bound, site.followed)
     if number_or_none(document, "bound") != number_or_none(claims["total"], "bound"):
         yield f"the bound {document.get('bound')} is not that of claim total"
-    # On one manifold the theorem is the error, the routing and the covering; on a graph the error, and covering by every block on charts.
-    principal = {"total", "routing.valid", "cover"} if found.manifold else {"total", *(name for name in claims if name.endswith("].cover"))}
+    # On one manifold the theorem is the error, the routing and the charts; on a graph the error, and the charts of every block on charts.
+    principal = (
+        {"total", "routing.valid", *ABOUT_CHARTS} if found.manifold else {"total", *(name for name in claims if name.endswith(ENDINGS))}
+    )
     known = {claims[name].text("known") for name in principal & set(claims)}
     status = next((word for word in ("refuted", "unknown", "proved") if word in known), None)
     if document.get("status") != status:
@@ -143,15 +154,12 @@ def _promised(site: Site, found: Documents) -> Iterator[str]:
 
 
 def _assumed(found: Documents) -> Iterator[str]:
-    """The assumptions that are listed are those that there are, word by word."""
+    """The assumptions that are listed are among those that there can be, word by word, in order, with all that always stand."""
     listed = [(taken.text("name"), taken.text("statement")) for taken in found.certificate.children("assumptions")]
-    if listed != (wanted := [(taken.name, taken.statement) for taken in assumptions(found.graph)]):
-        yield f"the assumptions are {str(listed)[:200]}, not {str(wanted)[:200]}"
-
-
-def assumptions(graph: TaskGraph) -> tuple[Assumption, ...]:
-    """What a proof takes from the task and `check` does not prove of it."""
-    return ()
+    known = {(taken.name, taken.statement) for taken in possible(found.graph, found.manifold)} if listed else set()
+    needed = {(taken.name, taken.statement) for taken in standing(found.graph)}
+    if listed != sorted(set(listed)) or not needed <= set(listed) or not set(listed) <= known:
+        yield f"the assumptions are {str(listed)[:200]}, which are not the {len(needed)} that stand, and such as there can be, in order"
 
 
 def _largest(what: str, stated: float, trees: Sequence[Tree]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from ...intervals.patch import GROW, Patch
 from .charts import Boxes, Charts
 from .documents import Documents, Site, Value
 from .functions import moves_little, within
+from .inverse import not_inverted
 from .layers import Layer
 from .leaves import Failure, Followed, Judge, Subject, extent
 from .rounding import overflows, read, rounding
@@ -72,16 +73,16 @@ class Composition:
         self.functions: dict[str, list[ExpressionMap]] = {}
         """Site ↦ the functions of its pieces where these are boxes."""
 
-    def check(self, covered: set[str], followed: set[str]) -> Iterator[Failure]:
-        """Whatever is wrong or open, site by site, up to the first one that is rejected. `covered` and `followed`: sites about whose
-        edges and scores something is claimed.
+    def check(self, covered: set[str], inverted: set[str], followed: set[str]) -> Iterator[Failure]:
+        """Whatever is wrong or open, site by site, up to the first one that is rejected. Of `covered`,
+        `inverted` and `followed` sites something is claimed about edges, forward maps, scores.
         """
         if overflow := self._overflow():
             yield Failure(True, f"a number of the network may overflow in {overflow}")
             return
         for site in self.found.sites:
             try:
-                failures = list(self._site(site, site.name in covered, site.name in followed))
+                failures = list(self._site(site, site.name in covered, site.name in inverted, site.name in followed))
             except (Refused, NotEnclosed) as why:
                 rejected = isinstance(why, Refused) and why.rejected
                 yield Failure(rejected, f"{site.name[:80]}: {why}" if not self.found.manifold else str(why))
@@ -90,7 +91,7 @@ class Composition:
             if failures or any(fate is not None and fate.rejected for fate in self.fates):
                 return
 
-    def _site(self, site: Site, covered: bool, followed: bool) -> Iterator[Failure]:
+    def _site(self, site: Site, covered: bool, inverted: bool, followed: bool) -> Iterator[Failure]:
         node = self._node(site)
         self._write_out(node)
         part = self._slice(site)
@@ -98,6 +99,8 @@ class Composition:
         judge = Judge(subject._replace(covered=covered))
         if any(not site.bound >= tree.largest for tree in site.trees):
             raise Refused("its bound is below that of a leaf")
+        if judge.charts is not None and (inverted or self.found.schema < 3):
+            self._inverted(site, judge.charts)
         failures = list(self._rounded(site, judge, part.layers))
         yield from failures
         if failures:
@@ -109,6 +112,14 @@ class Composition:
             fates, count = fates + more, count + again
         self.fates, self.boxes = self.fates + fates, self.boxes + count
         self._values(site, judge)
+
+    def _inverted(self, site: Site, charts: Charts) -> None:
+        """Whether forward maps invert as closely as is claimed."""
+        name = "inverse" if self.found.manifold else f"block[{site.name}].inverse"
+        claims = [claim for claim in self.found.certificate.children("claims") if claim.get("name") == name]
+        exactly = any(claim.get("bound") == 0 for claim in claims)
+        if (chart := not_inverted(charts, exactly)) is not None:
+            raise Refused(f'the forward map of chart "{chart}" is not shown to be the inverse of its inverse', rejected=False)
 
     def _overflow(self) -> str | None:
         """The first dtype in which some number of the network may overflow, wherever that is multiplied by 0 for what is looked at."""

@@ -48,13 +48,14 @@ class Holding:
         overlap = self._overlaps.of(chart, other)
         for transition in overlap.at(middle[near]) if near.any() else overlap.found:
             local = self._map(transition.coordinates, u)
-            yield Held(self._holds(transition, u) & self._strictly(other, local, transition.kept), local)
+            yield Held(self.conditions(transition, u) & self._strictly(other, local, transition.kept), local)
         if overlap.failed and self._may(agreement(chart.name, other.name)) and near.any() and self._alike(chart, other, middle[near]):
             assert other.forward is not None
             local = self._map(other.forward, y)
             yield Held(near & _continuous(y) & self._strictly(other, local, None), local)
 
-    def _holds(self, transition: Transition, u: Patch) -> Flags:
+    def conditions(self, transition: Transition, u: Patch) -> Flags:
+        """Boxes on which all conditions of a formula hold."""
         if transition.conditions is None:
             return np.ones(len(u), bool)
         least = self._map(transition.conditions, u).value.lower

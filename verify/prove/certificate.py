@@ -32,8 +32,11 @@ from .sites import ReadOut, SiteProof
 from .tree import Tree
 
 SCHEMA = 3
-PRINCIPAL = ("total", "routing.valid", "cover")
-"""The error and the routing of every point of M. Claims about evaluation in floats, and about τ, stand on their own."""
+PRINCIPAL = ("total", "routing.valid", "cover", "defined", "inverse")
+"""The error and the routing of every point of M, and that charts are charts. Claims about evaluation in floats and about τ stand alone."""
+
+ENDINGS = ("].cover", "].defined", "].inverse")
+"""Those of a block on charts, in a task graph."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,7 @@ class Certificate:
     @property
     def status(self) -> Known:
         """Of the claims that together are the theorem (`PRINCIPAL`): PROVED if all are; REFUTED if one is; else UNKNOWN."""
-        known = {claim.known for claim in self.claims if claim.name in PRINCIPAL or claim.name.endswith("].cover")}
+        known = {claim.known for claim in self.claims if claim.name in PRINCIPAL or claim.name.endswith(ENDINGS)}
         return Known.REFUTED if Known.REFUTED in known else Known.UNKNOWN if Known.UNKNOWN in known else Known.PROVED
 
     @property

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ...moe.ledger import Claim, Known
-from .manifold import EnclosedManifold, on_edge
+from .chart_claims import charts_claims
 from .problem import ScoreProof
 from .sites import ReadOut, SiteProof
-from .tree import PROVED, UNSETTLED, Tree
+from .tree import UNSETTLED, Tree
 
 NAMED = 3
 """Worst boxes that an unknown claim names."""
@@ -41,7 +41,7 @@ def manifold_claims(site: SiteProof, epsilon: float | None) -> tuple[Claim, ...]
     valid = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
     note = f"η = {solution.eta:.3g}"
     routing = Claim("routing.valid", valid, "Theorem 4.8 step 3, B1", 0.0, float(bool(open_)), known, note=note)
-    return (total, *floats, routing, _edges("cover", solution.trees, solution.manifold), *_scores("", site.scores))
+    return (total, *floats, routing, *charts_claims("", site), *_scores("", site.scores))
 
 
 def graph_claims(sites: Mapping[str, SiteProof], read_out: ReadOut | None, epsilon: float | None, note: str) -> tuple[Claim, ...]:
@@ -87,7 +87,7 @@ def _of_site(site: SiteProof) -> Iterator[Claim]:
         aside = "of values read that lie on the charts, as the task has it" if site.charts else "the error counts in what is read amiss"
     yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", site.astray, reach, how, note=aside)
     if site.charts:
-        yield _edges(f"block[{name}].cover", solution.trees, solution.manifold)
+        yield from charts_claims(f"block[{name}].", site)
     yield from _scores(f"block[{name}].", site.scores)
 
 
@@ -113,28 +113,6 @@ def _scores(prefix: str, scores: ScoreProof | None) -> Iterator[Claim]:
     known = Known.UNKNOWN if open_ else Known.PROVED
     note = "" if open_ else "the bound is the least that was proved of any box"
     yield Claim(f"{prefix}routing.max_tau", statement, steps[1], floor, scores.least, known, ">=", note=note)
-
-
-def _edges(name: str, trees: Mapping[str, Tree], manifold: EnclosedManifold) -> Claim:
-    """No point on an edge of a chart box is left to that chart alone."""
-    bare = 0
-    witness: tuple[float, ...] | None = None
-    for p, tree in enumerate(trees.values()):
-        lower, upper = tree.leaves()
-        lonely = (tree.tags == PROVED) | (tree.tags == UNSETTLED)
-        rows = np.flatnonzero(lonely)
-        edge = on_edge(manifold, p, lower[rows], upper[rows])
-        at = np.flatnonzero(edge)
-        if len(at):
-            edge[at] = ~manifold.held_by_others(manifold.place(p, lower[rows[at]], upper[rows[at]]))
-        bare += int(edge.sum())
-        if edge.any() and witness is None:
-            box = rows[np.flatnonzero(edge)[0]]
-            middle = (lower[box] + upper[box]) / 2
-            witness = tuple(map(float, manifold.atlas.embed(manifold.charts[p].chart.inverse(middle))))
-    statement = "wherever chart i ends and M does not, another chart holds the point: no chart has a bare edge (boxes that may)"
-    known = Known.UNKNOWN if bare else Known.PROVED
-    return Claim(name, statement, "Theorem 4.8 step 3", 0.0, float(bare), known, witness=witness)
 
 
 def _open_boxes(name: str, tree: Tree) -> list[str]:

@@ -99,6 +99,7 @@ class ErrorJudge:
     def remember(self) -> dict[str, NDArray]:
         """What it has seen, and the largest error that anybody of the same goal has."""
         arrays = {"lowest": np.atleast_1d(self.lowest), "highest": np.atleast_1d(self.highest), "found": np.array([self.goal.found])}
+        arrays |= self.manifold.remember()
         if self.goal.where is not None:
             arrays |= {
                 "chart": np.array([self.goal.where[0]]),
@@ -112,6 +113,7 @@ class ErrorJudge:
     def recall(self, arrays: Mapping[str, NDArray]) -> None:
         """Take up what it or others have seen."""
         self.lowest, self.highest = np.minimum(self.lowest, arrays["lowest"]), np.maximum(self.highest, arrays["highest"])
+        self.manifold.recall(arrays)
         if "chart" in arrays and arrays["found"][0] > self.goal.found:
             self.goal.found, self.goal.where = float(arrays["found"][0]), (int(arrays["chart"][0]), arrays["place"])
             self.goal.missed = bool(arrays["missed"][0])

@@ -15,7 +15,9 @@ chart is proved to hold the box (`membership`), and where it is negative it coun
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +105,14 @@ class EnclosedManifold:
         self.pairs: dict[tuple[int, int], Pair] = {}
         self.assumed: set[Assumption] = set()
         """What memberships that were made use of rest on."""
+
+    def remember(self) -> dict[str, NDArray[np.str_]]:
+        """What was assumed, as arrays."""
+        return {"assumed": np.array([[taken.name, taken.statement] for taken in self.assumed], dtype=np.str_).reshape(-1, 2)}
+
+    def recall(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """What others have assumed of the same charts."""
+        self.assumed |= {Assumption(str(name), str(statement)) for name, statement in arrays.get("assumed", ())}
 
     def place(self, chart: int, lower: Array, upper: Array) -> Place:
         if self.moves is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...moe.channels import Channel, Input, Score, Value
 from ...moe.design import Design, design_of
+from ...moe.ledger import Assumption
 from ...moe.model import Model
 from ...moe.network import Network
+from ...moe.premises import of_block, standing
 from ..enclosure.fast import engine
 from ..versions import versions
 from .certificate import Certificate
@@ -23,7 +26,7 @@ from .goal import CANDIDATES, Goal
 from .proof import Asked, Proof
 from .readout import read_out
 from .refutation import Exactly, Refutation, spots_at, spots_of, with_refutation
-from .sites import NotProvableError
+from .sites import NotProvableError, SiteProof
 
 SAMPLED = 1 << 14
 """Points at which the whole network is compared with a graph before anything is proved."""
@@ -105,7 +108,14 @@ def certify(
         problem=given,
         design=design if isinstance(model, Model) else None,
         refutation=refutation,
+        assumptions=_assumed(graph, sites, alone is not None),
     )
+
+
+def _assumed(graph: TaskGraph, sites: Mapping[str, SiteProof], alone: bool) -> tuple[Assumption, ...]:
+    """What the proofs rest on, by name."""
+    found = {taken if alone else of_block(name, taken) for name, site in sites.items() for taken in site.solution.manifold.assumed}
+    return tuple(sorted({*found, *standing(graph)}, key=lambda taken: taken.name))
 
 
 def _design_by_names(network: Network, graph: TaskGraph) -> Design:

@@ -181,12 +181,13 @@ class ScoresJudge:
 
     def remember(self) -> dict[str, NDArray]:
         """What it has seen."""
-        arrays = {"least": np.array([self.least])}
+        arrays = {"least": np.array([self.least]), **self.manifold.remember()}
         return arrays if self.violated is None else arrays | {"place": self.violated[0], "violation": np.array([self.violated[1]])}
 
     def recall(self, arrays: Mapping[str, NDArray]) -> None:
         """Take up what it or others have seen."""
         self.least = min(self.least, float(arrays["least"][0]))
+        self.manifold.recall(arrays)
         if "violation" in arrays and self.violated is None:
             self.violated = arrays["place"], float(arrays["violation"][0])
 
