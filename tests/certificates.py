@@ -15,6 +15,7 @@ from atlasmoe.atlas import ManifoldTask
 from atlasmoe.moe import Model, Network
 from atlasmoe.moe.typed_json import canonical
 from atlasmoe.verify.check import CheckReport
+from atlasmoe.verify.check.claims import FORMER
 from atlasmoe.verify.prove import Certificate, certify
 from safetensors import numpy as safetensors
 
@@ -83,7 +84,10 @@ def in_older_schema(folder: Path, copy: Path, schema: int) -> Path:
     search, files = data.pop("search"), data.pop("files")
     del data["root"], data["assumptions"], files["ledger.json"]
     data |= {"schema": schema, "sha256": files, **{key: search[key] for key in ("found", "tightness", "seconds", "versions")}}
+    data["claims"] = [entry for entry in data["claims"] if not entry["name"].endswith(("defined", "inverse"))]
     for entry in data["claims"]:
+        if entry["name"].endswith("cover"):
+            entry["statement"] = FORMER
         entry |= {"note": search["notes"].get(entry["name"], ""), "witness": None, "samples": None, "children": []}
     if schema == 1:
         (site,) = data.pop("sites")

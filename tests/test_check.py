@@ -89,7 +89,7 @@ def test_a_network_by_hand_is_confirmed_in_what_it_claims(circle: atlasmoe.Model
     """Its scores are no partition of unity, and its certificate says so."""
     report = check(certified(circle, tmp_path / "model"))
     assert report.verdict == "confirmed", why(report)
-    assert set(report.claims) == {"total", "total.float64", "routing.valid", "cover"}
+    assert set(report.claims) == {"total", "total.float64", "routing.valid", "cover", "defined", "inverse"}
 
 
 def lowered(arrays: Arrays) -> None:

@@ -27,12 +27,13 @@ class Maps:
     """Functions of patches, each prepared once."""
 
     def __init__(self) -> None:
-        self._maps: dict[int, PatchMap] = {}
+        self._maps: dict[int, tuple[ExpressionMap, PatchMap]] = {}
+        """By the identity of functions, which are kept so that no other one takes it."""
 
     def map(self, function: ExpressionMap, inner: Patch) -> Patch:
         if id(function) not in self._maps:
-            self._maps[id(function)] = PatchMap(function)
-        return self._maps[id(function)](inner)
+            self._maps[id(function)] = function, PatchMap(function)
+        return self._maps[id(function)][1](inner)
 
 
 class Charts(Maps):

@@ -48,7 +48,7 @@ def _defined(name: str, site: SiteProof) -> Claim:
     """φ⁻¹ and f have values where they are used."""
     solution, count, note = site.solution, 0, ""
     for p, found in undefined(solution.problem.task, solution.manifold, list(solution.trees.values())):
-        count += found.count
+        count += found.boxes
         note = note or found.part
         if found.witness is not None:
             witness = tuple(map(float, found.witness))

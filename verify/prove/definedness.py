@@ -26,7 +26,7 @@ TRIED = 16
 class Undefinable(NamedTuple):
     """Leaves on which a part may be undefined."""
 
-    count: int
+    boxes: int
     part: str
     """The first of them, in words; empty if there are none."""
     witness: Array | None
