@@ -10,7 +10,7 @@ from atlasmoe.errors import InvalidArgument
 from atlasmoe.intervals import Interval
 from atlasmoe.moe.network import Affine, NeuronGroup, ReLUNet
 from atlasmoe.moe.ridge import Ridge
-from atlasmoe.verify.enclosure import Enclosed, ExpressionEnclosure, TaylorForms, enclose, prepare
+from atlasmoe.verify.enclosure import Enclosed, ExpressionEnclosure, TaylorForms, enclose, fast, prepare, relu
 from exact_values import exact_function, inside_form, random_boxes, random_points
 from flint import arb, arb_mat, ctx
 
@@ -76,6 +76,16 @@ def random_net(rng: np.random.Generator, n: int, kind: str, dtype: str) -> ReLUN
             return net_of(first, second, (rng.normal(size=(2, 6)), rng.normal(size=2)), dtype=dtype)
 
 
+@pytest.fixture(params=["numpy", "compiled"])
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hot loops in numpy, and compiled."""
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="the extra `fast` is not installed")
+    monkeypatch.setattr(fast, "WORTH", np.inf if request.param == "numpy" else -1)
+    monkeypatch.setattr(relu, "WIDE", np.inf if request.param == "numpy" else 1)
+
+
+@pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("kind", ["ridge", "scattered", "mixed", "composed", "deep"])
 def test_exact_values_lie_in_the_enclosure(kind: str, dtype: str) -> None:
@@ -143,6 +153,7 @@ def test_structure_is_found_in_stored_weights() -> None:
         assert prepared.scattered == 0
 
 
+@pytest.mark.usefixtures("loops")
 def test_what_is_not_finite_is_unknown() -> None:
     boxes = np.zeros((3, 2)), np.ones((3, 2))
     for bad in (np.nan, np.inf):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe import ExpressionMap, ExpressionTarget, ManifoldTask, builtin
-from atlasmoe.verify.enclosure import TaylorForms, fast
+from atlasmoe.verify.enclosure import TaylorForms, fast, relu
+from atlasmoe.verify.enclosure.relu import Neurons
 from atlasmoe.verify.enclosure.ridge import Profile, Profiles
 from atlasmoe.verify.enclosure.taylor import UNKNOWN, pairs
 from atlasmoe.verify.prove import certify
@@ -75,6 +76,34 @@ def test_profiles(both: Any, d: int, half: float) -> None:
     np.testing.assert_array_equal(one.coefficients, other.coefficients)
     assert np.isinf(one.radius[::50]).all()
     assert np.isfinite(np.delete(one.radius, np.s_[::50], axis=0)).all()
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("half", [1e-6, 0.02, 0.4])
+def test_scattered_neurons(monkeypatch: pytest.MonkeyPatch, d: int, half: float) -> None:
+    """Boxes beside each other, so that neurons are folded for many at once: as the reference but for rounding, which both bound."""
+    rng = np.random.default_rng([d, 3])
+    net = Neurons(rng.normal(size=(200, 3)), rng.normal(size=200), rng.normal(size=(2, 200)))
+    center = np.sort(rng.uniform(-1, 1, (300, d)), axis=0)
+    u = TaylorForms.variables(center - half, center + half)
+    x = TaylorForms.concatenate([u[:, 0], u[:, d - 1], u[:, 0] * u[:, d - 1]])
+    x = x.unknown_where((np.arange(300) % 60 == 0)[:, None])
+    monkeypatch.setattr(relu, "WIDE", np.inf)
+    one = net(x)
+    monkeypatch.setattr(relu, "WIDE", 1)
+    other = net(x)
+    rounding = 1e-12 * np.abs(one.coefficients).sum(1)
+    assert (np.abs(one.coefficients - other.coefficients).max(1) <= rounding).all()
+    known = np.isfinite(one.radius)
+    np.testing.assert_array_equal(np.isfinite(other.radius), known)
+    assert not known[::60].any()
+    np.testing.assert_allclose(one.radius[known], other.radius[known], rtol=1e-6, atol=rounding[known].max())
+    t = rng.uniform(-1, 1, (300, d))
+    with np.errstate(invalid="ignore"):
+        values = np.maximum(x.at(t).middle @ net.weight.T + net.bias, 0) @ net.outputs.T
+    found = other.at(t)
+    slack = 1e-9 + x.radius.max(1, keepdims=True) * 1e3
+    assert ((values >= found.lower - slack) & (values <= found.upper + slack))[known].all()
 
 
 def test_a_proof_is_the_same(both: Any) -> None:

@@ -63,7 +63,9 @@ class Ground:
 
 
 def pattern(d: int, rng: np.random.Generator) -> Array:
-    """Directions to try in one round, (n, d): at most six axes, and random unit vectors, each with both signs."""
+    """Directions to try in one round, (n, d): at most six axes, and random unit vectors, each with both signs; on a line there are two."""
+    if d == 1:
+        return np.array([[1.0], [-1.0]])
     most = MOST_DIRECTIONS // 4
     axes = np.eye(d) if d <= most else np.eye(d)[rng.permutation(d)[:most]]
     wild = rng.standard_normal((max(2, min(d, MOST_DIRECTIONS // 2 - len(axes))), d))

@@ -1,6 +1,7 @@
 """Whether hot loops run compiled: where numba is installed (the extra `fast`), from the moment on when there is enough to do.
 
-Compiled or not, the numbers are the same (`loops`), so the change goes unnoticed but for the time. Loading takes half a second, compiling,
+Compiled or not, the numbers are the same (`loops`), so the change goes unnoticed but for the time; only sums over scattered neurons run in
+another order, and are compiled from the start or not at all. Loading takes half a second, compiling,
 once after an installation, ten.
 """
 
@@ -25,6 +26,11 @@ def loops(values: int, steps: int) -> Any:
     """The compiled loops, for so many values more, in so many steps of numpy; None for numpy."""
     _done[0] += values + STEP * steps
     return _loaded() if _done[0] > WORTH else None
+
+
+def always() -> Any:
+    """The compiled loops whose sums run in another order than numpy's, so that nothing but the installation may choose; None for numpy."""
+    return _loaded()
 
 
 def engine() -> str:

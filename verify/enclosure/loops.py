@@ -17,7 +17,10 @@ from numba import njit
 
 from ...atlas import Array
 from .bend import Places
-from .taylor import EPS, INFLATION, UNDERFLOW, UNKNOWN
+from .taylor import EPS, INFLATION, LARGEST, UNDERFLOW, UNKNOWN
+
+BLOCK = 32
+"""Boxes on which neurons are looked at together first."""
 
 compiled: Any = njit(error_model="numpy", cache=True)
 
@@ -195,3 +198,194 @@ def ridge(
                     whole += abs(out[c])
                     total[c, q, b] += out[c]
                 size[q, b] += whole
+
+
+@compiled
+def _rectified(l, r):  # type: ignore[no-untyped-def]
+    """`relu.rectified` for one interval: slope, level and bend of p, and what σ − p is off by."""
+    width = r - l
+    slope = min(max(r / width, 0.0), 1.0)
+    level = -slope * l
+    bend = 4 * _least(-l, r) / (width * width)
+    low1, high1, low2, high2 = np.inf, -np.inf, np.inf, -np.inf
+    for side in range(2):
+        t0, t1 = (l, 0.0) if side == 0 else (0.0, r)
+        steeper, higher = side - slope, -level
+        e0, e1 = _gap(t0, l, r, steeper, higher, bend), _gap(t1, l, r, steeper, higher, bend)
+        vertex = (l + r) / 2 + steeper / bend
+        turn = _gap(vertex, l, r, steeper, higher, bend) if t0 < vertex < t1 else e0
+        low1, high1 = _least(low1, _least(_least(e0, e1), turn)), _most(high1, _most(_most(e0, e1), turn))
+        e0, e1 = _gap(t0, l, r, steeper, higher, 0.0), _gap(t1, l, r, steeper, higher, 0.0)
+        low2, high2 = _least(low2, _least(e0, e1)), _most(high2, _most(e0, e1))
+    if high1 - low1 >= high2 - low2:
+        low1, high1, bend = low2, high2, 0.0
+    middle, far = low1 + (high1 - low1) / 2, _most(abs(l), abs(r))
+    bent = abs(bend) * width * width + abs(bend) * (8 * EPS * far) * far
+    reach = _most(high1 - middle, middle - low1) * (1 + 2 * EPS) + 16 * EPS * ((1 + abs(slope)) * far + abs(level) + bent)
+    level += middle
+    return slope, level, bend, reach + EPS * abs(level)
+
+
+@compiled
+def _span(s, radius, dimension):  # type: ignore[no-untyped-def]
+    """`TaylorForms.range` of one form."""
+    total, high, low, spread = abs(s[0]), 0.0, 0.0, 0.0
+    k = 1 + dimension
+    for i in range(dimension):
+        for j in range(i, dimension):
+            q, size = s[k], abs(s[k])
+            k += 1
+            total += size
+            if i != j:
+                spread += size
+                continue
+            l, size = abs(s[1 + i]), 2 * size
+            vertex, inside = l * (l / size) / 2, l < size
+            total += l
+            high += vertex if inside and q < 0 else l + q
+            low -= vertex if inside and q > 0 else l - q
+    slack = (radius + spread + EPS * (16 + 2 * len(s)) * total + UNDERFLOW) * INFLATION
+    return np.nextafter(s[0] + low - slack, -np.inf), np.nextafter(s[0] + high + slack, np.inf)
+
+
+@compiled
+def _relu(s, radius, dimension):  # type: ignore[no-untyped-def]
+    """`relu.rectify` of one form, in place; the new radius, settled, ∞ for one that is too large."""
+    if not radius < LARGEST:
+        return np.inf
+    lower, upper = _span(s, radius, dimension)
+    if upper <= 0:
+        s[:] = 0.0
+        return UNDERFLOW
+    if lower < 0:
+        slope, level, bend, reach = _rectified(lower, upper)
+        linear, quadratic = 0.0, 0.0
+        for c in range(1, len(s)):
+            if c <= dimension:
+                linear += abs(s[c])
+            else:
+                quadratic += abs(s[c])
+        center, half, width = s[0], bend / 2, upper - lower
+        below, above = center - lower, center - upper
+        tilt = slope + half * (below + above)
+        off = abs(tilt) * radius + (abs(half) * (quadratic + radius) + UNDERFLOW) * (2 * linear + quadratic + radius)
+        deviation = linear + quadratic + radius
+        bent = abs(bend) * ((width + deviation) * (width + deviation) + UNDERFLOW)
+        off += 8 * EPS * (abs(slope) * (abs(center) + deviation) + abs(level) + bent)
+        k = 1 + dimension
+        for i in range(dimension):
+            for j in range(i, dimension):
+                s[k] = tilt * s[k] + (half if i == j else 2 * half) * (s[1 + i] * s[1 + j])
+                k += 1
+        for c in range(1, 1 + dimension):
+            s[c] *= tilt
+        s[0] = slope * center + level + half * (below * above)
+        radius = off + reach
+    return radius * INFLATION + UNDERFLOW if radius < LARGEST else np.inf
+
+
+@compiled
+def scattered(
+    x: Array, radius: Array, weight: Array, bias: Array, outputs: Array, sizes: Array, dimension: int, total: Array, spread: Array
+) -> None:
+    """`relu.Neurons`: Σ_j V_j·σ(w_j·x + b_j) into total (C, q, N) and spread (q, N), for x (C, n, N) with radius (n, N); weight (n, m).
+
+    Sums run in another order than in the reference, whose bounds hold for any. BLOCK boxes that lie together are looked at together
+    first: a neuron that does not change its mind on the hull of what they read does not on any of them. The hull of the reading i
+    is mid_i ± half_i, and |w·x + b − (w·mid + b)| ≤ Σ|w_i|·half_i for all of them, up to γ_{n+1}·(Σ|w_i·mid_i| + |b|) of rounding.
+    """
+    C, n, N = x.shape
+    q, m = outputs.shape
+    reach = np.empty((n, N))  # how far reading i gets from its middle on a box, rounding of w·x included
+    for i in range(n):
+        for b in range(N):
+            reach[i, b] = radius[i, b] + 2 * (n + 2) * EPS * abs(x[0, i, b]) + UNDERFLOW
+            for c in range(1, C):
+                reach[i, b] += abs(x[c, i, b])
+    maps, base, s = np.empty((q, n + 1)), np.empty((q, n + 1)), np.empty(C)
+    center, far, open_ = np.empty(m), np.empty(m), np.empty(m, np.intp)
+    for start in range(0, N, BLOCK):
+        stop = min(start + BLOCK, N)
+        center[:] = bias
+        far[:] = 2 * (n + 2) * EPS * np.abs(bias)
+        for i in range(n):
+            low, high = np.inf, -np.inf
+            for b in range(start, stop):
+                low, high = _least(low, x[0, i, b] - reach[i, b]), _most(high, x[0, i, b] + reach[i, b])
+            middle = low + (high - low) / 2
+            half = _most(high - middle, middle - low) * (1 + 8 * EPS) + 2 * (n + 4) * EPS * _most(abs(low), abs(high)) + UNDERFLOW
+            for j in range(m):
+                center[j] += weight[i, j] * middle
+                far[j] += abs(weight[i, j]) * half
+        base[:] = 0.0
+        count = 0
+        for j in range(m):
+            off = far[j] * (1 + 2 * (n + C) * EPS) + UNDERFLOW
+            if center[j] - off >= 0:
+                for k in range(q):
+                    for i in range(n):
+                        base[k, i] += outputs[k, j] * weight[i, j]
+                    base[k, n] += outputs[k, j] * bias[j]
+            elif not center[j] + off <= 0:
+                open_[count] = j
+                count += 1
+        for b in range(start, stop):
+            known = True
+            for i in range(n):
+                known &= radius[i, b] < UNKNOWN
+            if not known:
+                spread[:, b] = UNKNOWN
+                continue
+            maps[:] = base
+            bent = np.zeros(q)
+            pairs_ = 0
+            for place in range(count):
+                j = open_[place]
+                middle, off = bias[j], 2 * (n + 2) * EPS * abs(bias[j])
+                for i in range(n):
+                    middle += weight[i, j] * x[0, i, b]
+                    off += abs(weight[i, j]) * reach[i, b]
+                off = off * (1 + 2 * (n + C) * EPS) + UNDERFLOW
+                if middle + off <= 0:
+                    continue
+                if middle - off >= 0:
+                    for k in range(q):
+                        for i in range(n):
+                            maps[k, i] += outputs[k, j] * weight[i, j]
+                        maps[k, n] += outputs[k, j] * bias[j]
+                    continue
+                inner = 0.0
+                for i in range(n):
+                    every = 0.0
+                    for c in range(C):
+                        every += abs(x[c, i, b])
+                    inner += (radius[i, b] + 2 * (n + 2) * EPS * every + UNDERFLOW) * abs(weight[i, j])
+                for c in range(C):
+                    s[c] = 0.0
+                    for i in range(n):
+                        s[c] += x[c, i, b] * weight[i, j]
+                s[0] += bias[j]
+                inner = (inner * (1 + 2 * n * EPS) + EPS * abs(s[0])) * INFLATION + UNDERFLOW
+                inner = _relu(s, inner, dimension)
+                pairs_ += 1
+                for k in range(q):
+                    V, whole = outputs[k, j], 0.0
+                    for c in range(C):
+                        total[c, k, b] += s[c] * V
+                        whole += abs(s[c] * V)
+                    spread[k, b] += inner * abs(V) + EPS * whole
+                    bent[k] += whole
+            for k in range(q):
+                off, rounding, whole = 0.0, sizes[k, n], 0.0
+                for i in range(n):
+                    every = radius[i, b] + UNDERFLOW
+                    for c in range(C):
+                        total[c, k, b] += maps[k, i] * x[c, i, b]
+                        every += abs(x[c, i, b])
+                    off += abs(maps[k, i]) * radius[i, b]
+                    rounding += every * sizes[k, i]
+                total[0, k, b] += maps[k, n]
+                for c in range(C):
+                    whole += abs(total[c, k, b])
+                spread[k, b] += off * (1 + 2 * n * EPS) + 2 * (m + n + 4) * EPS * rounding
+                spread[k, b] += (pairs_ + n + 3) * EPS * (bent[k] + whole + rounding) * (1 + m * EPS)

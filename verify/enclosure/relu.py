@@ -13,10 +13,13 @@ import numpy as np
 
 from ...atlas import Array
 from .bend import Bend, Places, narrower
+from .fast import always
 from .taylor import EPS, UNDERFLOW, TaylorForms, settled
 
 MOST_ACTIVATIONS = 1 << 20
 """Neurons times boxes looked at together."""
+WIDE, FEW = 64, 32
+"""Neurons and boxes from which on, and readings up to which, compiled loops are taken, where there are any: they sum in another order."""
 MOST_PAIRS = 1 << 16
 """(box, neuron) pairs enclosed together."""
 
@@ -81,6 +84,12 @@ class Neurons:
         return np.abs(self._maps).sum(0)
 
     def __call__(self, forms: TaylorForms) -> TaylorForms:
+        N, C, n = forms.coefficients.shape
+        if min(N, len(self.bias)) >= WIDE and n <= FEW and (compiled := always()):
+            total, radius = np.zeros((C, len(self.outputs), N)), np.zeros((len(self.outputs), N))
+            nets = np.ascontiguousarray(self.weight.T), self.bias, self.outputs, self._sizes
+            compiled.scattered(*forms.in_memory, *map(np.ascontiguousarray, nets), forms.dimension, total, radius)
+            return settled(total.transpose(2, 0, 1), radius.T)
         step = max(1, MOST_ACTIVATIONS // len(self.bias))
         with np.errstate(all="ignore"):
             parts = [self._enclosed(forms.subset(slice(start, start + step))) for start in range(0, max(len(forms), 1), step)]

@@ -138,7 +138,7 @@ class TaylorForms:
         return TaylorForms(np.concatenate([p.coefficients for p in parts], axis=2), np.concatenate([p.radius for p in parts], axis=1))
 
     @property
-    def _in_memory(self) -> tuple[Array, Array]:
+    def in_memory(self) -> tuple[Array, Array]:
         """Coefficients (C, n, N) and radii (n, N), as they lie in memory."""
         return np.ascontiguousarray(self.coefficients.transpose(1, 2, 0)), np.ascontiguousarray(self.radius.T)
 
@@ -159,7 +159,7 @@ class TaylorForms:
         """Products function by function; terms of degree 3 and 4 go into the radius."""
         d, a, b = self.dimension, self.coefficients, other.coefficients
         if a.shape == b.shape and (compiled := loops(self.radius.size, 1)):
-            (left, r), (right, s) = self._in_memory, other._in_memory
+            (left, r), (right, s) = self.in_memory, other.in_memory
             products, radius = np.empty_like(left), np.empty_like(r)
             compiled.taylor_product(left, r, right, s, d, products, radius)
             return settled(products.transpose(2, 0, 1), radius.T)
@@ -238,7 +238,7 @@ class TaylorForms:
         """(N, n), what the functions lie in: exact along every axis, where l·t + q·t² has its extrema, and ±|q| for products t_i·t_j."""
         if compiled := loops(self.radius.size, 1):
             lower, upper = np.empty((2, *self.radius.T.shape))
-            compiled.taylor_range(*self._in_memory, self.dimension, lower, upper)
+            compiled.taylor_range(*self.in_memory, self.dimension, lower, upper)
             return Interval(lower.T, upper.T).unknown_where(~(self.radius < UNKNOWN))
         d, c = self.dimension, self.coefficients
         total = np.abs(c[:, 0])

@@ -232,10 +232,12 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
 
     points = spread_points(task.atlas, max(SEEDS.get(task.atlas.dimension, MOST_SEEDS), 16 * len(task.atlas)))
     errors = error(points)
-    goal.sampled(errors, points.chart, points.intrinsic)
+    climb = goal.tightness is not None or errors.max() >= SUSPECT * goal.epsilon
+    if not climb or errors.max() > goal.epsilon:
+        goal.sampled(errors, points.chart, points.intrinsic)
     if not goal.missed and goal.astray is not None:
         _look_astray(goal, networks[0], task, points)
-    if goal.refuted or (goal.tightness is None and goal.found < SUSPECT * goal.epsilon):
+    if goal.refuted or not climb:
         return
     worst = np.argsort(-errors, kind="stable")[:CLIMBS]
     climbed, reached = ascend(Ground(task.atlas), points[worst], lambda tried, _: error(tried), seed)
