@@ -124,7 +124,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .moe import ReLUNet as ReLUNet
     from .report.figures import figure as figure
     from .verify.check import CheckReport as CheckReport
-    from .verify.check import check as check
+    from .verify.check.check import check as check
     from .verify.prove import Certificate as Certificate
     from .verify.prove import certify as certify
     from .verify.sample import Report as Report

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .options import json_option
-from .output import print_json
+from .output import print_json, print_wrapped
 
 COLORS = {"confirmed": "green", "rejected": "red", "undecided": "yellow", "refuted": "red"}
 
@@ -27,7 +27,7 @@ def check(folder: Path, as_json: bool) -> None:
         print_json(report.to_dict())
     else:
         for failure in report.failures:
-            click.secho(f"{'rejected' if failure.rejected else 'undecided'}: {failure}", fg="red" if failure.rejected else "yellow")
+            print_wrapped(f"{'rejected' if failure.rejected else 'undecided'}: {failure}", "red" if failure.rejected else "yellow")
         looked = f"{report.confirmed:,} of {report.leaves:,} leaves confirmed on {report.boxes:,} boxes in {report.seconds:.1f} s"
         click.echo(
             f"{report.task}: |f − Ψ| ≤ {report.bound} for every point of M" if report.holds else f"{report.task}: nothing is confirmed"

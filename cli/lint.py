@@ -6,7 +6,7 @@ import click
 
 from ..errors import Severity
 from .options import json_option
-from .output import finding_fields, print_json
+from .output import finding_fields, print_json, print_wrapped
 
 
 @click.command(short_help="Check everything that the theorems assume of SPEC.")
@@ -24,7 +24,7 @@ def lint(spec: str, as_json: bool) -> None:
         print_json({"task": task.name, "errors": errors, "findings": [finding_fields(finding) for finding in findings]})
     else:
         for finding in findings:
-            click.secho(f"{finding.severity}: {finding}", fg="red" if finding.severity is Severity.ERROR else "yellow")
+            print_wrapped(f"{finding.severity}: {finding}", "red" if finding.severity is Severity.ERROR else "yellow")
         verdict = f"{errors} error(s), {len(findings) - errors} warning(s)" if findings else "every assumption holds where it was checked"
         click.secho(f"{task.name}: {verdict}", bold=True)
     if errors:

@@ -23,6 +23,8 @@ from .output import finding_fields, print_json
 
 COMMANDS = ("certify", "check", "compile", "demo", "explain", "lint", "plan", "show", "verify")
 DEFECT, INTERRUPTED = 3, 130
+INTERRUPTION = {"certify": "interrupted; no certificate was written, and the same command goes on where it stopped"}
+"""What is said of it, where that is not that nothing was written."""
 TRACEBACK = "ATLASMOE_TRACEBACK"
 """Environment variable: if it is set, defects come with their traceback."""
 
@@ -57,10 +59,10 @@ class FrontDoor(click.Group):
             _fail(ctx, error, error.exit_code)
         except (BrokenPipeError, click.exceptions.Exit):
             raise
-        except (OSError, MemoryError, RecursionError) as error:
+        except (OSError, MemoryError) as error:  # a file that cannot be used, or a task too large for the machine
             _fail(ctx, error, 2)
         except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted; nothing was written", err=True)
+            click.echo(INTERRUPTION.get(ctx.invoked_subcommand or "", "interrupted; nothing was written"), err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:  # nothing that we foresaw
             if os.environ.get(TRACEBACK):
@@ -90,6 +92,8 @@ def _message(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "the task needs more memory than there is; take fewer charts, fewer neurons, or a larger machine"
     return str(error) or type(error).__name__
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +58,20 @@ def print_model(model: Model, path: Path) -> None:
     click.echo(f"model: {path}")
 
 
+def print_wrapped(text: str, color: str, indent: str = "  ") -> None:
+    """A sentence on lines as wide as the terminal, or `FILE_COLUMNS`, those after the first indented."""
+    for line in textwrap.wrap(text, columns(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]:
+        click.secho(line, fg=color)
+
+
+def columns() -> int:
+    """Width of what is printed: the terminal's; else what COLUMNS says, or `FILE_COLUMNS`."""
+    if sys.stdout.isatty():
+        return max(shutil.get_terminal_size().columns, LEAST_COLUMNS)
+    said = os.environ.get("COLUMNS", "")
+    return max(int(said), LEAST_COLUMNS) if said.isdecimal() else FILE_COLUMNS
+
+
 def print_report(report: Report) -> None:
     """What sampling found."""
     from ..report.tables import report_table
@@ -72,8 +89,7 @@ def print_rich(renderable: Any) -> None:
     else:
         from ..report.tables import render
 
-        columns = os.environ.get("COLUMNS", "")
-        click.echo(render(renderable, max(int(columns), LEAST_COLUMNS) if columns.isdecimal() else FILE_COLUMNS))
+        click.echo(render(renderable, columns()))
 
 
 def finding_fields(finding: Finding) -> dict[str, Any]:

@@ -27,10 +27,8 @@ from ..atlas import CallableTarget, ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..atlas.spec import task_from_spec, task_to_spec
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
-from ..moe import Claim, Ledger, Model, Network
-from ..moe.design import Design
-from ..moe.design_file import describe_design, read_design
-from ..moe.grammar import misfits
+from ..moe import Claim, Ledger, Model
+from ..moe.design_file import describe_design, read_design, require_design
 from ..moe.layout import describe, read_network, tensors
 from ..moe.strict import parse_toml, tensors_of_schema
 from ..moe.typed_json import MEND, Fields, canonical, finite_json, parse_json
@@ -95,7 +93,7 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
         "design": describe_design(model.design),
         "files": {name: {"bytes": len(data), "sha256": _sha256(data), "schema": SCHEMA} for name, data in contents.items()},
     }
-    _check(Fields(config, Path(folder) / CONFIG), as_graph(model.task), model.network, model.design)
+    require_design(Fields(config, Path(folder) / CONFIG), as_graph(model.task), model.network, model.design)
     config["digest"] = _digest(config)
     contents[CONFIG] = _readable(config)
     with staged(Path(folder), lambda: check_output(folder, overwrite)) as stage:
@@ -128,23 +126,8 @@ def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -
         design = read_design(config.child("design"))
     else:
         design = old_design(graph, graph is not task, network, config.child("facts"), ledger)
-    _check(config, graph, network, design)
+    require_design(config, graph, network, design)
     return Model(network, ledger, task, config.mapping("facts"), design)
-
-
-def _check(config: Fields, graph: TaskGraph, network: Network, design: Design) -> None:
-    """The design is of this network, with the blocks of the task for sites; facts that a reader goes by are of the right type."""
-    facts = config.child("facts")
-    for name in ("theorem", "routing"):
-        facts.text(name)
-    facts.number("epsilon")
-    for name in ("delta", "mu", "plateau_level", "multiplicity"):
-        if facts.get(name) is not None:
-            facts.number(name)
-    if [(site.block, set(site.pieces)) for site in design.sites] != [(block.name, set(block.names)) for block in graph.blocks]:
-        raise config.error("design: its sites are not the blocks of the task, each with all its pieces")
-    if found := list(misfits(network, design)):
-        raise config.error(f"design: {found[0]}")
 
 
 def check_output(folder: str | os.PathLike[str], overwrite: bool) -> None:

@@ -6,9 +6,12 @@ from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
+from ..atlas import TaskGraph
 from ..errors import InvalidArgument
 from .channels import Channel, Input, Score, Value
 from .design import Design, Join, Site
+from .grammar import misfits
+from .network import Network
 from .promise import ScorePromise
 from .typed_json import Fields
 
@@ -44,6 +47,23 @@ def read_design(fields: Fields) -> Design:
         form=fields.text("form"),
         alone=fields.flag("alone"),
     )
+
+
+def require_design(config: Fields, graph: TaskGraph, network: Network, design: Design) -> None:
+    """Raises `FolderError` unless the design of a config.json is of this network, with the blocks of the task for sites, and facts that a
+    reader goes by are of the right type.
+    """
+    facts = config.child("facts")
+    for name in ("theorem", "routing"):
+        facts.text(name)
+    facts.number("epsilon")
+    for name in ("delta", "mu", "plateau_level", "multiplicity"):
+        if facts.get(name) is not None:
+            facts.number(name)
+    if [(site.block, set(site.pieces)) for site in design.sites] != [(block.name, set(block.names)) for block in graph.blocks]:
+        raise config.error("design: its sites are not the blocks of the task, each with all its pieces")
+    if found := list(misfits(network, design)):
+        raise config.error(f"design: {found[0]}")
 
 
 def _entries(fields: Fields, state: object) -> list[object]:

@@ -70,6 +70,8 @@ def reweighted(folder: Path, copy: Path, change: Callable[[Arrays], object], con
     data = json.loads((copy / "config.json").read_text())
     config(data)
     data["files"][WEIGHTS]["sha256"] = hashlib.sha256((copy / WEIGHTS).read_bytes()).hexdigest()
+    data.pop("digest")
+    data["digest"] = hashlib.sha256(canonical(data)).hexdigest()
     (copy / "config.json").write_text(json.dumps(data))
     data = json.loads((copy / CERTIFICATE).read_text())
     bind(copy, data)

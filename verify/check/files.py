@@ -12,6 +12,8 @@ from ...atlas import CallableTarget, ManifoldTask, TaskGraph
 from ...atlas.graph import as_graph
 from ...atlas.spec import task_from_spec
 from ...errors import AtlasMoEError, FolderError, InvalidArgument
+from ...moe.design_file import read_design, require_design
+from ...moe.layout import read_network
 from ...moe.ledger import Claim
 from ...moe.promise import ScorePromise
 from ...moe.strict import parse_toml, tensors_of_schema
@@ -53,6 +55,8 @@ def read(folder: Path) -> Documents:
     graph, manifold = as_graph(task), isinstance(task, ManifoldTask)
     weights = tensors_of_schema(data[WEIGHTS], folder / WEIGHTS, FOLDERS)
     dtype, inputs, layers = read_layers(config.child("network"), weights)
+    if "design" in config:  # whatever `load` refuses is no model, so nothing is confirmed of it
+        require_design(config, graph, read_network(config.child("network"), weights), read_design(config.child("design")))
     if inputs != graph.ambient_dimension or len(layers[-1].carries) != graph.outputs:
         raise config.error(f"the network does not fit task {task.name!r}: it has other inputs or outputs")
     arrays = tensors_of_schema(data[BOXES], folder / BOXES, (schema,))
@@ -92,6 +96,9 @@ def _config(folder: Path, data: bytes) -> Fields:
     if config.get("schema") not in FOLDERS or isinstance(config.get("schema"), bool):
         raise config.error(f"has schema version {str(config.get('schema'))[:20]}, this version of atlasmoe reads {FOLDERS}")
     config.only("model_type", "schema", "atlasmoe", "task", "facts", "network", "design", "files", "digest")
+    body = {key: value for key, value in config.items() if key != "digest"}
+    if config.text("model_type") != "atlasmoe" or config.text("digest") != hashlib.sha256(canonical(body)).hexdigest():
+        raise config.error("was changed after it was written, or is no model of atlasmoe (its digest does not match)")
     return config
 
 
