@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from ..atlas import Array, Block, Input, TaskGraph
 from ..atlas.graph import as_graph
 from ..errors import InvalidArgument
-from ..expressions.parse import format_expression
 from ..moe.channels import Value
 from ..moe.model import Model
 from ..moe.network import Indices, MoELayer
@@ -119,12 +118,11 @@ class _Witness:
         piece = pieces[int(chosen[0])]
         place = block.names.index(piece)
         local = domain.local(place, exact) if self.inside else None
-        formulas = block.subtasks[place].expressions if block.subtasks else ()
         return BlockChoice(
             block=block.name,
             layer=site.layer + 1,
             piece=piece,
-            subtask=tuple(format_expression(e) for e in formulas),
+            subtask=block.subtasks[place].texts if block.subtasks else (),
             holds=tuple(np.array(block.names)[self._holds(block)].tolist()),
             margin=float(domain.margin(values)) if domain.exclusive else _lead(logits, chosen, rest),
             margin_of="interface" if domain.exclusive else "score",

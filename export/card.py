@@ -129,7 +129,7 @@ def _formula(target: Target) -> str:
         case CallableTarget():
             return f"{_inline(target.name)} (a Python function)"
         case ExpressionTarget():
-            text = ", ".join(map(str, target.function.expressions))
+            text = ", ".join(target.function.texts)
             return f"`{text}`" if len(text) <= LONGEST_FORMULA and "`" not in text else "given in `task.toml`"
     return "given chart by chart in `task.toml`"
 

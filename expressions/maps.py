@@ -22,6 +22,7 @@ from .conditions import Condition
 from .defined import anywhere
 from .from_sympy import tree_of
 from .lost import unseen
+from .text import text_of
 from .tree import Name, Node, free_names, substitute
 
 
@@ -90,6 +91,11 @@ class ExpressionMap:
     def trees(self) -> tuple[Node, ...]:
         """The b components as trees: as written, or as the text would be that says the sympy expressions."""
         return tuple(map(tree_of, self.expressions)) if self.written is None else self.written
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The b components as they were written, or as they would be."""
+        return tuple(map(text_of, self.trees))
 
     def same(self, other: ExpressionMap) -> bool:
         """Whether the other map is the same function, written in the same way in the same variables."""

@@ -12,7 +12,6 @@ from rich.tree import Tree
 
 from ..atlas import Atlas, Block, Box, Combine, ExpressionMap, Input, ManifoldTask, TaskGraph, Tiling
 from ..atlas.graph import Node, as_graph, component_names
-from ..expressions.parse import format_expression
 
 MOST_CHILDREN = 12
 """Nodes listed below one node; the rest is counted."""
@@ -147,7 +146,7 @@ def _box(box: Box) -> str:
 
 def formula(function: ExpressionMap, longest: int = LONG) -> str:
     """The expressions of a map, cut off where they get long."""
-    texts = [format_expression(e) for e in function.expressions]
+    texts = function.texts
     text = texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from atlasmoe.atlas import LIBRARY, lint, load_task
+from atlasmoe.atlas import LIBRARY, lint, load_task, task_from_spec
 from atlasmoe.atlas.arguments import MAX_CHARTS, MAX_DIMENSION
 from atlasmoe.atlas.graph.structure import MAX_COMPONENTS, MAX_READS, MAX_SUBTASKS
 from atlasmoe.atlas.graph.wiring import MAX_GRAPH_NODES
@@ -22,8 +22,9 @@ from atlasmoe.atlas.spec.charts import CHART_KEYS, MANIFOLD_KEYS, MAX_COORDINATE
 from atlasmoe.atlas.spec.graph import COMBINE_KEYS, GRAPH_TABLES, INPUT_KEYS
 from atlasmoe.cli.main import main
 from atlasmoe.errors import Severity
+from atlasmoe.expressions.conditions import OF_FUNCTIONS, conditions
 from atlasmoe.expressions.grammar import CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_LENGTH, MAX_NODES
-from atlasmoe.expressions.parse import parse_expression
+from atlasmoe.expressions.parse import parse_expression, read_expression
 from click.testing import CliRunner
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -133,3 +134,23 @@ def test_grammar() -> None:
         *(spec_module.MAX_BYTES, MAX_LENGTH, MAX_DEPTH, MAX_NODES, MAX_BITS, MAX_EXPONENT, MAX_DEGREE, MAX_CHARTS),
         *(MAX_COORDINATES, MAX_DIMENSION, MAX_AMBIENT, spec_module.MAX_OUTPUTS),
     ]
+
+
+def test_what_an_expression_means() -> None:
+    """Every function of the table has the domain that it says, and those without a row are defined everywhere."""
+    (table,) = tables("What an expression means")
+    named = {name for row in table[1:] for name in re.findall(r"\b([a-z0-9]+)\(", row[0])}
+    assert named == set(OF_FUNCTIONS)
+    everywhere = set(FUNCTIONS) - named - {"sqrt"}
+    for name in everywhere:
+        arguments = "x" if FUNCTIONS[name].most == 1 else "x, y"
+        assert conditions([read_expression(f"{name}({arguments})", "xy").tree]) == []
+    (message,) = blocks("text lint")
+    spec = {
+        "task": {"name": "lost"},
+        "manifold": {"builtin": "interval", "domain": [-1, 1]},
+        "target": {"expression": "sqrt(x1)**2 + exp(log(x1))"},
+    }
+    found = [str(finding) for finding in lint(task_from_spec(spec))]
+    assert found[0] == message.strip()
+    assert len(found) == 2

@@ -91,7 +91,7 @@ def test_a_point(model: Model) -> None:
     a, b = found.blocks
     assert (a.block, a.right, a.holds, a.margin, a.margin_of) == ("a", True, ("middle",), 0.25, "interface")
     assert a.layer == model.design["a"].layer + 1
-    assert a.subtask == ("-s**2/4 + 2",)
+    assert a.subtask == ("2 - s**2/4",)
     assert (b.runner_up, b.margin) == (None, np.inf)
     assert [part.value for part in a.reads] == [1.25]
     state = trace.states[a.layer - 1][0][model.network.layers[a.layer - 1].channels.index("y[a]")]
@@ -174,7 +174,7 @@ def test_an_embedded_input() -> None:
 def test_the_command_line_explains(folder: Path) -> None:
     result = run("explain", folder, "--at", "1.25,0.5")
     assert result.exit_code == 0, result.output
-    for words in ("routes a", "0.25 from an interface", "a = -s**2/4 + 2", "middle", "over the whole domain the ledger says"):
+    for words in ("routes a", "0.25 from an interface", "a = 2 - s**2/4", "middle", "over the whole domain the ledger says"):
         assert words in result.stdout
     document = json.loads(run("explain", folder, "--at", "1.25,0.5", "--json").stdout)
     assert document["route"] == ["middle", "all"]

@@ -110,7 +110,7 @@ def test_summary_counts_pieces() -> None:
 def test_tree_has_every_node_once_unfolded() -> None:
     text = render(graph_tree(mixed()), 120)
     assert text.splitlines() == [
-        "combine f = -t + a*b",
+        "combine f = a*b - t",
         "├── input t in [0, 1]",
         "├── block a: 3 charts of a circle, reads c_1, c_2",
         "│   └── input c (c_1, c_2) in a circle",
