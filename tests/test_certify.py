@@ -13,9 +13,10 @@ from atlasmoe.atlas import Atlas, Box, CallableTarget, Chart, ChartTarget, Expre
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.intervals.rounding import gamma
 from atlasmoe.moe import Affine, Known, Model, MoELayer, Network
+from atlasmoe.moe.sums import Sums
 from atlasmoe.verify.prove import Certificate, certify
 from atlasmoe.verify.prove.error import PROVED, ErrorJudge
-from atlasmoe.verify.prove.rounding import Magnitudes, affine
+from atlasmoe.verify.prove.rounding import Evaluation, Sized, affine
 from atlasmoe.verify.sample import verify
 from certificates import loose
 from conftest import EPSILON, circle_model, circle_task
@@ -165,10 +166,13 @@ def test_a_row_of_ties(circle: Model) -> None:
 def test_float32_has_claims_of_its_own(circle32: Model) -> None:
     certificate = loose(circle32.network, circle32.task, epsilon=EPSILON)
     require_proved(certificate)
-    real, double, single = (certificate[name] for name in ("total", "total.float64", "total.float32"))
-    assert double.known is single.known is Known.PROVED
-    assert real.bound < double.bound < single.bound
+    names = ("total", "total.float64", "total.float32.float64", "total.float32.blocks", "total.float32")
+    real, double, fixed, blocks, single = (certificate[name] for name in names)
+    assert {claim.known for claim in (real, double, fixed, blocks, single)} == {Known.PROVED}
+    assert real.bound < double.bound < fixed.bound < blocks.bound <= single.bound
     assert "float32" in single.statement
+    assert "blocks of 32" in blocks.statement
+    assert "binary tree" in fixed.statement
     # Close to ε only the claims with room for their rounding are proved.
     tight = certify(circle32.network, circle32.task, epsilon=real.bound * (1 + 1e-7), tightness=1.001)
     assert (tight["total"].known, tight["total.float32"].known) == (Known.PROVED, Known.UNKNOWN)
@@ -176,9 +180,10 @@ def test_float32_has_claims_of_its_own(circle32: Model) -> None:
 
 def test_overflow_in_float32_leaves_nothing_known() -> None:
     map_ = Affine(np.full((1, 2), 3e38, np.float32), np.zeros(1, np.float32))
-    one = Magnitudes(np.ones(2), np.zeros(2))
-    assert affine(map_, one, np.float32).error[0] == np.inf
-    assert affine(map_, one, float).error[0] < 1e24
+    ways = [*(Evaluation("float32", sums, 2) for sums in Sums), Evaluation("float64", Sums.PLAIN, 2)]
+    error = affine(map_, Sized(-np.ones((1, 2)), np.ones((1, 2)), np.zeros((4, 1, 2))), ways, last=True).error
+    assert (error[:3] == np.inf).all()
+    assert error[3] < 1e24
     assert gamma(2**25, np.float32) == np.inf
 
 

@@ -15,7 +15,7 @@ from atlasmoe.moe.typed_json import Fields
 from atlasmoe.verify.check import check
 from atlasmoe.verify.check.layers import read_layers
 from atlasmoe.verify.check.networks import Frame, beside
-from atlasmoe.verify.check.rounding import Sized, rounding
+from atlasmoe.verify.check.rounding import Sized, Way, rounding
 from atlasmoe.verify.check.slices import Slicer
 from certificates import certified, why
 from general_layers import KINDS, NAMES, general_network, paper_form
@@ -69,9 +69,10 @@ def test_rounding_is_bounded(kind: str) -> None:
     points = np.random.default_rng(4).uniform(-1, 1, (4000, 2)).astype(np.float32)
     trace, exact = network.trace(points), network.astype(float).trace(points.astype(float))
     same = np.all([(a == b).all(1) for a, b in zip(trace.chosen, exact.chosen, strict=True)], axis=0)
-    eta, behind = rounding(layers_of(network), Sized(np.ones(2), np.zeros(2)), "float32")
+    whole = Sized(-np.ones((1, 2)), np.ones((1, 2)), np.zeros((1, 2)))
+    eta, behind = rounding(layers_of(network), whole, Way("float32", 64))
     assert np.abs(trace.output - exact.output)[same].max() <= behind.error.max() < 1e-2
-    assert max(np.abs(a - b)[same].max() for a, b in zip(trace.logits, exact.logits, strict=True)) <= eta < 1e-4
+    assert max(np.abs(a - b)[same].max() for a, b in zip(trace.logits, exact.logits, strict=True)) <= eta.max() < 1e-4
 
 
 @pytest.mark.parametrize("kind", ["carries", "carries, written too", "everything"])

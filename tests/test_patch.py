@@ -14,7 +14,7 @@ from atlasmoe.intervals.patch import Patch, PatchMap, deviation, highest
 from atlasmoe.verify.check.layers import Map, Net
 from atlasmoe.verify.check.leaves import difference
 from atlasmoe.verify.check.networks import Frame
-from atlasmoe.verify.check.rounding import Sized, evaluated
+from atlasmoe.verify.check.rounding import Sized, Way, evaluated
 
 TEXTS = [
     "u**2*v - 3*u*v", "sin(3*u)*cos(v)", "exp(u - v**2)", "1/(2 + u**2 + v**2)", "sqrt(3 + u*v)", "atan2(v + 2, u)", "atan2(u, v)",
@@ -185,8 +185,10 @@ def test_rounding_of_an_evaluation_is_within_its_bound() -> None:
     x = rng.normal(size=(500, 50))
     rounded = x.astype(np.float32)
     got = rounded @ map_.weight.astype(np.float32).T + map_.bias.astype(np.float32)
-    error = evaluated(map_, Sized(np.abs(x).max(0), np.abs(x - rounded).max(0)), np.float32).error
-    assert (np.abs(got - (x @ map_.weight.T + map_.bias)).max(0) <= error).all()
+    found = evaluated(map_, Sized(x, x, np.abs(x - rounded)), Way("float32", 50))
+    exact = x @ map_.weight.T + map_.bias
+    assert (np.abs(got - exact) <= found.error).all()
+    assert ((found.low <= exact) & (exact <= found.high)).all()
 
 
 def test_a_kink_between_functions_without_a_bend_has_one() -> None:

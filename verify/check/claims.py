@@ -11,6 +11,7 @@ from ...atlas.chart import INVERSE_TOLERANCE
 from ...moe.premises import possible, standing
 from ...moe.typed_json import Fields
 from .documents import Documents, Site, number_or_none
+from .rounding import Way
 from .trees import TAGS, Tree
 
 WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
@@ -51,13 +52,24 @@ def expected(found: Documents) -> dict[str, Expected]:
     budget, shown = whole if epsilon is None else epsilon, found.schema == 1 or read_out is not None
     source = "Theorem 4.8, B8, B15" if found.manifold else "Theorem 5.2, B9, R10"
     claims = {"total": Expected(REAL if found.manifold else BOTH, source, whole, budget, trees, shown)}
-    order = "in any order of summation" if found.manifold else "where no piece is mistaken for another"
-    for dtype in {"float64", found.dtype} if found.manifold else {found.dtype} - {"float64"}:
-        said, least = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, {order}", whole + rounding.get(dtype, np.inf)
-        claims[f"total.{dtype}"] = Expected(said, "R9", None, budget, trees, shown, 0.0 if found.schema == 1 else least)
+    ways = ({"float64", found.dtype} | set(rounding)) - (set() if found.manifold else {"float64"})
+    for way in (way for way in ways if Way(way, 0).dtype in ("float64", found.dtype)):
+        dtype, least = Way(way, 0).dtype, whole + rounding.get(way, np.inf)
+        said = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, {_order(way, found.manifold)}"
+        claims[f"total.{way}"] = Expected(said, "R9", None, budget, trees, shown, 0.0 if found.schema == 1 else least)
     for site in sites:
         claims |= _of_site(site, found)
     return claims
+
+
+def _order(way: str, manifold: bool) -> str:
+    """How a claim says in which order sums are taken, and what it leaves out."""
+    said = ["in any order of summation"] if manifold else []
+    if way.endswith(".blocks"):
+        said = ["sums in blocks of 32 products that are added as a binary tree"]
+    elif way.endswith(".float64"):
+        said = ["sums as a binary tree, the last of every net in float64"]
+    return ", ".join([*said, *([] if manifold else ["where no piece is mistaken for another"])])
 
 
 def _of_site(site: Site, found: Documents) -> dict[str, Expected]:

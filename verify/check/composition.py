@@ -6,7 +6,7 @@ channels are known origins, their values lie in their ranges, and are off by no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -23,11 +23,12 @@ from ...intervals import NotEnclosed
 from ...intervals.patch import GROW, Patch
 from .charts import Boxes, Charts
 from .documents import Documents, Site, Value
+from .floats import Floats, Stated
 from .functions import moves_little, within
 from .inverse import not_inverted
 from .layers import Layer
 from .leaves import Failure, Followed, Judge, Subject, extent
-from .rounding import overflows, read, rounding
+from .rounding import Way, overflows, read
 from .routers import exact_routes
 from .slices import NONE, Origin, Slice, Slicer, without_linear
 from .trees import OUTSIDE, PROVED, UNSETTLED
@@ -66,8 +67,12 @@ class Composition:
         self.folded: dict[str, Block] = {}
         self.fates: list[Failure | None] = []
         self.boxes = 0
-        self.added: dict[tuple[str, str], float] = {}
-        """(site, dtype) ↦ what rounding may add to its channels."""
+        self.rounded: set[str] = set()
+        """Sites whose numbers for evaluation in floats are confirmed."""
+        layers, widths = found.layers, [found.inputs]
+        widths += [len(layer.carries) for layer in layers] + [len(m.bias) for la in layers for net in la.everything for m in net.stored]
+        self.longest = max(widths)
+        """Products of the longest sum in the network, at most."""
         self.sizes: Array = np.zeros(0)
         """max |y_k| of all coordinates."""
         self.functions: dict[str, list[ExpressionMap]] = {}
@@ -101,7 +106,7 @@ class Composition:
             raise Refused("its bound is below that of a leaf")
         if judge.charts is not None and (inverted or self.found.schema < 3):
             self._inverted(site, judge.charts)
-        failures = list(self._rounded(site, judge, part.layers))
+        failures = list(self._rounded(site, judge))
         yield from failures
         if failures:
             return
@@ -125,9 +130,15 @@ class Composition:
         """The first dtype in which some number of the network may overflow, wherever that is multiplied by 0 for what is looked at."""
         self.sizes = size = np.concatenate([self._extent(node) for node in self.graph.inputs])
         for dtype in sorted({"float64", self.found.dtype}):
-            if overflows(self.slicer.layers, read(self.embedding, size, np.zeros(len(size)), dtype), dtype):
+            way = Way(dtype, self.longest)
+            if overflows(self.slicer.layers, read(self.embedding, -size[None], size[None], np.zeros(len(size)), way), way):
                 return dtype
         return None
+
+    def ways(self, stated: Mapping[str, float]) -> list[str]:
+        """The evaluations about which a site, or the read-out, has to say something, and those of the same dtypes about which it does."""
+        dtypes = {"float64", self.found.dtype}
+        return sorted(dtypes | {name for name in stated if Way(name, 0).dtype in dtypes})
 
     def _extent(self, node: Input) -> Array:
         """max |y_k| on an input."""
@@ -338,20 +349,24 @@ class Composition:
             if not ((tree.root[0] <= low) & (tree.root[1] >= high)).all():
                 raise Refused("the root box of a piece does not hold it, with what may be read amiss")
 
-    def _rounded(self, site: Site, judge: Judge, layers: tuple[Layer, ...]) -> Iterator[Failure]:
+    def _rounded(self, site: Site, judge: Judge) -> Iterator[Failure]:
         """Whether η and the numbers for evaluation in floats leave as much room as rounding may take."""
-        boxes = [(tree.lower[tree.tags == PROVED], tree.upper[tree.tags == PROVED]) for tree in site.trees]
-        size = extent(judge.domain, boxes) + judge.subject.moves
-        for dtype in sorted({"float64", self.found.dtype}):
-            computed = np.array([self.known[name].rounding[dtype] if name in self.known else 0.0 for name in site.variables])
-            eta, added = rounding(layers, read(judge.subject.matrix, size, computed, dtype), dtype)
-            most = float(added.error.max())
-            self.added[site.name, dtype] = most
-            where = "" if self.found.manifold else f"{site.name}: "
-            if not eta <= site.eta:
-                yield Failure(True, f"{where}η = {site.eta:.6g} is below what rounding in {dtype} may change a logit by, {eta:.6g}")
-            if not most <= site.rounding.get(dtype, -1.0):
-                yield Failure(True, f"{where}rounding in {dtype} may add {most:.6g}, not {site.rounding.get(dtype)}")
+        names = self.ways(site.rounding)
+        if missing := [name for name in names if name not in site.rounding]:
+            raise Refused(f"it does not say what rounding in {missing[0]} adds")
+        known = [self.known[name].rounding if name in self.known else None for name in site.variables]
+        computed = {way: np.array([0.0 if of is None else of.get(way, np.inf) for of in known]) for way in names}
+        floats = Floats(judge.subject, computed, self.longest)
+        where = "" if self.found.manifold else f"{site.name}: "
+        for bad in floats.failures(site.trees, Stated(site.eta, {name: site.rounding[name] for name in names})):
+            said = "" if bad.false else "not shown in as many cells as are tried: "
+            if not bad.eta <= site.eta:
+                yield Failure(
+                    bad.false, f"{where}{said}η = {site.eta:.6g} is below what rounding in {bad.way} may change a logit by, {bad.eta:.6g}"
+                )
+            if not bad.added <= site.rounding[bad.way]:
+                yield Failure(bad.false, f"{where}{said}rounding in {bad.way} may add {bad.added:.6g}, not {site.rounding[bad.way]:.6g}")
+        self.rounded.add(site.name)
 
     def _values(self, site: Site, judge: Judge) -> None:
         """The numbers that later sites rely on."""

@@ -12,13 +12,13 @@ from ...intervals.patch import GROW, Patch
 from .composition import Composition, Refused
 from .documents import ReadOut
 from .networks import Frame
-from .rounding import read, rounding
+from .rounding import Way, read, rounding
 from .slices import Slice
 
 
 def check_read_out(sites: Composition, said: ReadOut) -> None:
     """Raises `Refused` unless every number of the read-out is confirmed."""
-    if len(said.error) != sites.graph.outputs or set(said.rounding) != {"float64", sites.found.dtype}:
+    if len(said.error) != sites.graph.outputs or set(said.rounding) != set(sites.ways(said.rounding)):
         raise Refused("it has not one error an output, or not what rounding adds")
     if said.site is not None:
         output = sites.graph[sites.graph.output]
@@ -26,7 +26,7 @@ def check_read_out(sites: Composition, said: ReadOut) -> None:
             raise Refused(f"{said.site[:80]} is not the output, or was not confirmed")
         known = [sites.known[name] for name in output.components]
         enough = all(error >= k.value.error for error, k in zip(said.error, known, strict=True))
-        if not enough or any(said.rounding[dtype] < k.rounding[dtype] for k in known for dtype in said.rounding):
+        if not enough or any(said.rounding[way] < k.rounding.get(way, np.inf) for k in known for way in said.rounding):
             raise Refused("its errors are below those of the output's components")
         return
     _affine(sites, said)
@@ -58,9 +58,9 @@ def _affine(sites: Composition, said: ReadOut) -> None:
         off = np.array([(x - Interval.of(v)).magnitude.item() for x, v in zip(a, w, strict=True)])
         size = max(abs(known.value.lower), abs(known.value.upper))
         error += np.abs(w) * known.value.error + off * size
-    for dtype in sorted({"float64", sites.found.dtype}):
-        if not said.rounding[dtype] >= (added := _rounding(sites, part, dtype)):
-            raise Refused(f"rounding in {dtype} may add {added:.9g}, not {said.rounding[dtype]:.9g}")
+    for name in sorted(said.rounding):
+        if not said.rounding[name] >= (added := _rounding(sites, part, name)):
+            raise Refused(f"rounding in {name} may add {added:.9g}, not {said.rounding[name]:.9g}")
     if blocks:
         error += _folded(sites, said, blocks)
     else:
@@ -74,7 +74,7 @@ def _affine(sites: Composition, said: ReadOut) -> None:
 def _folded(sites: Composition, said: ReadOut, blocks: set[str]) -> Array:
     """What the folded block adds, which is one of the sites."""
     site = next((site for site in sites.found.sites if site.folded and {site.name} == blocks), None)
-    if site is None or said.block != site.name or (site.name, "float64") not in sites.added:
+    if site is None or said.block != site.name or site.name not in sites.rounded:
         raise Refused(f"{sorted(blocks)} are left in it, and not as one confirmed site")
     sites.check_spread(site, said.spread.tolist())
     return site.bound + said.spread
@@ -94,13 +94,14 @@ def _constant(rest: Slice, left: list[sympy.Expr]) -> Array:
     return np.max(gaps, axis=0)
 
 
-def _rounding(sites: Composition, part: Slice, dtype: str) -> float:
-    """What evaluation in a dtype adds to the outputs, earlier sites included."""
-    names = [*sites.graph.coordinates, *sites.known]
-    sizes, computed = sites.sizes.tolist(), [0.0] * len(sites.sizes)
+def _rounding(sites: Composition, part: Slice, name: str) -> float:
+    """What an evaluation adds to the outputs, earlier sites included."""
+    names, way = [*sites.graph.coordinates, *sites.known], Way(name, sites.longest)
+    low, high, computed = (-sites.sizes).tolist(), sites.sizes.tolist(), [0.0] * len(sites.sizes)
     for known in sites.known.values():
-        sizes.append(max(abs(known.value.lower), abs(known.value.upper)) + known.value.error)
-        computed.append(known.rounding[dtype])
-    matrix = sites.matrix(part, names)
-    _, added = rounding(part.layers, read(matrix, np.array(sizes), np.array(computed), dtype), dtype)
+        low.append(known.value.lower - known.value.error * GROW)
+        high.append(known.value.upper + known.value.error * GROW)
+        computed.append(known.rounding.get(name, np.inf))
+    x = read(sites.matrix(part, names), np.array([low]), np.array([high]), np.array(computed), way)
+    _, added = rounding(part.layers, x, way)
     return float(added.error.max())

@@ -1,4 +1,8 @@
-"""What evaluation in floats adds to a network in real arithmetic, bounded layer by layer (R9)."""
+"""What evaluation in floats adds to a network in real arithmetic, bounded layer by layer on cells of numbers that it reads (R9).
+
+A product that is not 0 goes through a number of roundings that the order of the sum decides: `Way.roundings`. Neurons that are surely
+idle on a cell, as computed, are 0 exactly, and what is added to 0 is not rounded.
+"""
 
 from __future__ import annotations
 
@@ -6,130 +10,208 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from ...atlas import Array
 from ...intervals.patch import GROW
 from ...intervals.rounding import gamma
-from .layers import Indices, Layer, Map, Net
-from .networks import outer
+from .layers import Flags, Indices, Layer, Map, Net
 
 ELEMENTARY = 4
 """Units in the last place, of twice the unit roundoff each, to which exp is trusted in either dtype."""
+ORDERS = {"": 0, ".blocks": 32, ".float64": 1}
+"""What the name of an evaluation ends with ↦ how many consecutive products the library adds in any order before a binary tree does the
+rest; 0: all of them."""
+
+
+class Way(NamedTuple):
+    """An evaluation: a dtype, an order of sums, and the length of the longest sum in the network."""
+
+    name: str
+    longest: int
+
+    @property
+    def dtype(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def block(self) -> int:
+        return ORDERS[self.name[len(self.dtype) :]]
+
+    @property
+    def u(self) -> float:
+        return gamma(1, self.dtype) / (1 + gamma(1, self.dtype))
+
+    @property
+    def smallest(self) -> float:
+        return float(np.finfo(self.dtype).smallest_subnormal)
+
+    def roundings(self, terms: Array) -> Array:
+        """At most, of a product of which `terms` are not 0: its own, those of sums with others, and that of the bias."""
+        if not self.block:
+            return terms + 1
+        depth, blocks = 0, -(-self.longest // self.block)
+        while 1 << depth < blocks:
+            depth += 1
+        return np.minimum(terms, self.block + depth) + 1
 
 
 class Sized(NamedTuple):
-    """|x| ≤ size and |computed x − x| ≤ error, channel by channel."""
+    """low ≤ x ≤ high and |computed x − x| ≤ error, cell by cell and channel by channel, (N, n)."""
 
-    size: Array
+    low: Array
+    high: Array
     error: Array
 
+    @property
+    def size(self) -> Array:
+        return np.maximum(-self.low, self.high)
+
     def of(self, channels: Indices) -> Sized:
-        return Sized(self.size[channels], self.error[channels])
+        return Sized(*(part[:, channels] for part in self))
 
-    def within(self, dtype: DTypeLike) -> Sized:
-        """With ∞ for the error of what may overflow on the way."""
-        return Sized(self.size, np.where(GROW * (self.size + self.error) < float(np.finfo(dtype).max), self.error, np.inf))
+    def on(self, cells: Indices | Flags) -> Sized:
+        return Sized(*(part[cells] for part in self))
 
-
-def largest(parts: Sequence[Sized]) -> Sized:
-    return Sized(np.max([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0))
-
-
-def evaluated(map_: Map, x: Sized, dtype: DTypeLike, twice: int = 0) -> Sized:
-    """|fl(W·x + b) − (W·x + b)| ≤ γ_{n+1}·(|W|·|x| + |b|) in any order of summation, plus a subnormal number for each operation.
-
-    Terms that are 0 do not count. `twice`: so many inputs are pairs, z = σ(z) − σ(−z), both of which may be computed as small numbers.
-    """
-    weight = np.abs(map_.weight)
-    n = int((weight != 0).sum(1).max(initial=0)) + twice + 1
-    exact, arriving = weight @ x.size + np.abs(map_.bias), weight @ x.error
-    lost = arriving + gamma(n, dtype) * (exact + 2 * arriving) + n * float(np.finfo(dtype).smallest_subnormal)
-    grow = GROW + 2 * gamma(map_.weight.shape[1] + 1)  # for what is rounded here
-    return Sized(grow * exact, grow * lost).within(dtype)
+    def within(self, largest: Array, way: Way) -> Sized:
+        """With ∞ for the error where numbers on the way may overflow."""
+        return self._replace(error=np.where(GROW * largest < float(np.finfo(way.dtype).max), self.error, np.inf))
 
 
-def through(net: Net, x: Sized, dtype: DTypeLike) -> Sized:
-    """A pair of neurons computes σ(ẑ) − σ(−z̃) within e of z where ẑ and z̃ are; inputs that pass all layers arrive as they are."""
-    inner, pairs = x, 0
-    for map_, linear in zip(net.maps[:-1], net.linear, strict=True):
-        inner, pairs = evaluated(map_, inner, dtype, pairs), int(linear.sum())
-    if len(net.maps) > 1 and net.skip.any():
-        inner = Sized(np.concatenate([inner.size, x.size]), np.concatenate([inner.error, x.error]))
-    return evaluated(outer(net), inner, dtype, pairs)
+def evaluated(map_: Map, x: Sized, way: Way, last: bool = True) -> Sized:
+    """|fl(W·x + b) − (W·x + b)| ≤ |W|·e + γ·(|W|·(|x| + e) + |b|), plus a subnormal number for each operation; `last`: of a net."""
+    up, down = np.maximum(map_.weight, 0).T, np.maximum(-map_.weight, 0).T
+    both = up + down
+    exact, off = x.size @ both + np.abs(map_.bias), x.error @ both
+    slack = 2 * gamma(len(up) + 3) * exact
+    low = x.low @ up - x.high @ down + map_.bias - slack
+    high = x.high @ up - x.low @ down + map_.bias + slack
+    terms = ((x.size > 0) | (x.error > 0)).astype(float) @ (both > 0)
+    double = last and way.block == 1
+    steps = way.roundings(terms) * (gamma(1) if double else gamma(1, way.dtype))
+    lost = off + np.where(steps < 1, steps / (1 - steps), np.inf) * (exact + off) + (terms + 1) * way.smallest
+    if double:  # one rounding of the sum
+        lost = lost + gamma(1, way.dtype) * (np.maximum(-low, high) + lost) + way.smallest
+    grow = GROW + 4 * gamma(len(up) + 1)  # for what is rounded here
+    return Sized(low, high, grow * lost).within(exact + grow * lost, way)
 
 
-def overflows(layers: Sequence[Layer], x: Sized, dtype: DTypeLike) -> bool:
-    """Whether a number of any layer may be beyond `dtype`, also one that is multiplied by 0."""
+def rectified(x: Sized) -> Sized:
+    """σ; of what is computed as a number ≤ 0 exactly."""
+    error = np.minimum(x.error, np.maximum(x.high + x.error, 0) * GROW)
+    return Sized(np.maximum(x.low, 0), np.maximum(x.high, 0), np.where(np.isnan(error), np.inf, error))
+
+
+def through(net: Net, x: Sized, way: Way) -> Sized:
+    """A net as it is stored."""
+    for map_ in net.stored[:-1]:
+        x = rectified(evaluated(map_, x, way, last=False))
+    return evaluated(net.stored[-1], x, way)
+
+
+def overflows(layers: Sequence[Layer], x: Sized, way: Way) -> bool:
+    """Whether a number of any layer may be beyond the dtype, also one that is multiplied by 0."""
     for layer in layers:
         for net in layer.everything:
             inner = x.of(layer.sees if net is layer.gate else layer.reads)
             for map_ in net.stored:
-                inner = evaluated(map_, inner, dtype)
+                inner = evaluated(map_, inner, way, last=False)
                 if not np.isfinite(inner.error).all():
                     return True
-        x = rounding([layer], x, dtype)[1]
+                inner = rectified(inner)
+        x = rounding([layer], x, way)[1]
     return not np.isfinite(x.error).all()
 
 
-def added(a: Sized, b: Sized, dtype: DTypeLike) -> Sized:
+def added(a: Sized, b: Sized, way: Way) -> Sized:
     """One rounded sum."""
     size, error = a.size + b.size, a.error + b.error
-    return Sized(GROW * size, GROW * (error + gamma(1, dtype) * (size + error))).within(dtype)
+    error = GROW * (error + gamma(1, way.dtype) * (size + error))
+    return Sized(a.low + b.low - size * (GROW - 1), a.high + b.high + size * (GROW - 1), error).within(size + error, way)
 
 
-def read(embedding: Array | None, size: Array, computed: Array, dtype: DTypeLike) -> Sized:
-    """x = Q·z, |z_k| ≤ size, computed in float64 and rounded. A z_k that the network computed itself, within `computed` > 0, is there as it
-    is; a coordinate that is copied is only rounded.
+def read(embedding: Array | None, low: Array, high: Array, computed: Array, way: Way) -> Sized:
+    """x = Q·z, low ≤ z ≤ high (N, k), computed in float64 and rounded. A z_k that the network computed itself, within `computed` > 0, is
+    there as it is; a coordinate that is copied is only rounded.
     """
-    error, channel = computed.copy(), computed > 0
+    x, channel = Sized(low, high, np.broadcast_to(computed, low.shape)), computed > 0
     if embedding is not None:
         terms = (embedding != 0).sum(1)
         lost = np.array([gamma(n) for n in np.where((terms == 1) & (embedding == 1).any(1), 0, terms).tolist()])
-        size = np.abs(embedding) @ size * (GROW + 2 * gamma(embedding.shape[1]))
-        error, channel = np.abs(embedding) @ computed + lost * size, (embedding != 0) @ channel
-    once = gamma(1, dtype) * (size + error) + float(np.finfo(dtype).smallest_subnormal)
-    error = GROW * (error + np.where(channel, 0.0, once))
-    return Sized(size, error).within(dtype)
+        exact = evaluated(Map(embedding, np.zeros(len(embedding))), x._replace(error=np.zeros(low.shape)), Way("float64", len(embedding)))
+        x = Sized(exact.low, exact.high, x.error @ np.abs(embedding).T + lost * exact.size)
+        channel = (embedding != 0) @ channel
+    once = gamma(1, way.dtype) * (x.size + x.error) + way.smallest
+    error = GROW * (x.error + np.where(channel, 0.0, once))
+    return x._replace(error=error).within(x.size + error, way)
 
 
-def rounding(layers: Sequence[Layer], x: Sized, dtype: DTypeLike) -> tuple[float, Sized]:
-    """(η, each channel behind the last layer) for evaluation in `dtype` of what the layers read."""
-    eta = 0.0
+def rounding(layers: Sequence[Layer], x: Sized, way: Way, winners: Flags | None = None) -> tuple[Array, Sized]:
+    """(η, each channel behind the last layer) cell by cell, for an evaluation of what the layers read.
+
+    `winners`: (N, E), gate outputs beside which none is chosen in the last layer.
+    """
+    eta = np.zeros(len(x.low))
     for layer in layers:
-        logits = None if layer.gate is None else through(layer.gate, x.of(layer.sees), dtype)
-        eta = eta if logits is None else max(eta, float(logits.error.max()))
-        size, error = np.zeros(len(layer.carries)), np.zeros(len(layer.carries))
-        kept = layer.carries >= 0
-        size[kept], error[kept] = x.of(layer.carries[kept])
-        if layer.nets:
-            out = largest([through(net, x.of(layer.reads), dtype) for net in layer.nets])
-            if logits is not None and not layer.unit:
-                out = weighed(layer, logits, out, dtype)
-            if layer.shared is not None:
-                out = added(out, through(layer.shared, x.of(layer.reads), dtype), dtype)
-            both = kept[layer.writes]
-            summed = added(Sized(size, error).of(layer.writes), out, dtype)
-            size[layer.writes] = np.where(both, summed.size, out.size)
-            error[layer.writes] = np.where(both, summed.error, out.error)
-        x = Sized(size, error)
+        logits = None if layer.gate is None else through(layer.gate, x.of(layer.sees), way)
+        possible = np.ones((len(eta), len(layer.names)), bool)
+        if logits is not None:
+            own = logits.error.max(1)
+            eta = np.maximum(eta, own)
+            least = np.partition(logits.low, -layer.top_k, axis=1)[:, -layer.top_k]
+            possible = ~(logits.high + own[:, None] * GROW < (least - own * GROW)[:, None])
+        if layer is layers[-1] and winners is not None:
+            possible &= winners
+        x = _behind(layer, x, logits, possible, way)
     return eta, x
 
 
-def weighed(layer: Layer, logits: Sized, out: Sized, dtype: DTypeLike) -> Sized:
-    """Σ_k w_k·q_k over K experts, |q_k| ≤ `out`; for one set of K, whichever it is.
+def _behind(layer: Layer, x: Sized, logits: Sized | None, possible: Flags, way: Way) -> Sized:
+    """The channels behind a layer, whichever of the possible gate outputs are chosen."""
+    out = Sized(*np.zeros((3, len(x.low), len(layer.carries))))
+    kept = layer.carries >= 0
+    for part, arriving in zip(out, x.of(layer.carries[kept]), strict=True):
+        part[:, kept] = arriving
+    if layer.nets:
+        written = _experts(layer, x.of(layer.reads), possible, way)
+        if logits is not None and not layer.unit:
+            written = weighed(layer, logits, written, way)
+        if layer.shared is not None:
+            written = added(written, through(layer.shared, x.of(layer.reads), way), way)
+        both = kept[layer.writes]
+        for part, alone, summed in zip(out, written, added(out.of(layer.writes), written, way), strict=True):
+            part[:, layer.writes] = np.where(both, summed, alone)
+    return out
+
+
+def _experts(layer: Layer, x: Sized, possible: Flags, way: Way) -> Sized:
+    shape = len(x.low), len(layer.writes)
+    out = Sized(np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros(shape))
+    for stored, net in enumerate(layer.nets):
+        cells = np.flatnonzero(possible[:, layer.serves == stored].any(1)) if layer.gate is not None else np.arange(len(x.low))
+        if len(cells):
+            found = through(net, x.on(cells), way)
+            for part, more, wider in zip(out, found, (np.minimum, np.maximum, np.maximum), strict=True):
+                part[cells] = wider(part[cells], more)
+    out.error[out.low > out.high] = np.inf
+    return out
+
+
+def weighed(layer: Layer, logits: Sized, out: Sized, way: Way) -> Sized:
+    """Σ_k w_k·q_k over K experts, each q_k as `out` says; for one set of K, whichever it is.
 
     Weights: 1/K, rounded once; σ(s_k), as far off as s_k. Softmax: Σ_k |∂_j w_k| summed over j is Σ_k 2·w_k·(1 − w_k) ≤ 2·(1 − 1/K), the
     exponents s_k − max s are off by the error of a logit and a rounding, and each exp, sum and quotient adds its own.
     """
-    K, u, eta = layer.top_k, gamma(1, dtype), float(logits.error.max())
-    largest_logit = float((logits.size + logits.error).max())
-    whole, wrong = 1.0, u
-    if layer.weighting == "rectified":
-        whole, wrong = K * largest_logit, K * eta
+    K, u, eta = layer.top_k, gamma(1, way.dtype), logits.error.max(1)
+    largest = (logits.size + logits.error).max(1)
+    whole, wrong, convex = np.ones(len(eta)), np.full(len(eta), u), layer.weighting != "rectified"
+    if not convex:
+        whole, wrong = K * largest, K * eta
     elif layer.weighting == "softmax":
-        wrong = GROW * 2 * (1 - 1 / K) * (eta + 2 * u * largest_logit) + gamma(K + 1 + 4 * ELEMENTARY, dtype)
-    tiny = 4 * K * float(np.finfo(dtype).tiny)
-    reach = out.size + out.error
-    error = whole * out.error + (wrong + tiny) * reach + gamma(K + 1, dtype) * (whole + wrong) * reach + tiny
-    return Sized(GROW**2 * whole * out.size, GROW**2 * error).within(dtype)
+        wrong = GROW * 2 * (1 - 1 / K) * (eta + 2 * u * largest) + gamma(K + 1 + 4 * ELEMENTARY, way.dtype)
+    whole, wrong = whole[:, None], wrong[:, None]
+    tiny, reach = 4 * K * float(np.finfo(way.dtype).tiny), out.size + out.error
+    error = GROW**2 * (whole * out.error + (wrong + tiny) * reach + gamma(K + 1, way.dtype) * (whole + wrong) * reach + tiny)
+    far = GROW**2 * whole * out.size
+    found = Sized(out.low, out.high, error) if convex else Sized(-far, far, error)
+    return found.within((whole + wrong) * (reach + 1), way)

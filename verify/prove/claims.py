@@ -7,10 +7,12 @@ the total follows from them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 
 from ...moe.ledger import Claim, Known
+from ...moe.sums import BLOCK
 from .chart_claims import charts_claims
 from .problem import ScoreProof
 from .sites import ReadOut, SiteProof
@@ -21,6 +23,13 @@ NAMED = 3
 WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
 REAL = WHOLE + "Ψ the real-arithmetic function of the stored weights"
 BOTH = WHOLE + "in real arithmetic and evaluated in float64"
+ORDERS = {
+    "": "in any order of summation",
+    "blocks": f"sums in blocks of {BLOCK} products that are added as a binary tree",
+    "float64": "sums as a binary tree, the last of every net in float64",
+}
+"""How sums are taken, by the name of their order (`moe.sums`)."""
+T = TypeVar("T")
 
 
 def manifold_claims(site: SiteProof, epsilon: float | None) -> tuple[Claim, ...]:
@@ -34,10 +43,7 @@ def manifold_claims(site: SiteProof, epsilon: float | None) -> tuple[Claim, ...]
         note = f"{count:,} boxes are open, such as {'; '.join(open_[:NAMED])}"
     budget = solution.bound if epsilon is None else epsilon
     total = Claim("total", REAL, "Theorem 4.8, B8, B15", budget, solution.bound, known, note=note)
-    floats = [
-        _rounded(total, dtype, found.outputs, "in any order of summation")
-        for dtype, found in sorted(solution.roundings.items(), reverse=True)
-    ]
+    floats = [_rounded(total, way, found.outputs, True) for way, found in _in_order(solution.roundings)]
     valid = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
     note = f"η = {solution.eta:.3g}"
     routing = Claim("routing.valid", valid, "Theorem 4.8 step 3, B1", 0.0, float(bool(open_)), known, note=note)
@@ -51,20 +57,24 @@ def graph_claims(sites: Mapping[str, SiteProof], read_out: ReadOut | None, epsil
     known = Known.PROVED if settled and np.isfinite(bound) and (epsilon is None or bound <= epsilon) else Known.UNKNOWN
     total = Claim("total", BOTH, "Theorem 5.2, B9, R10", bound if epsilon is None else epsilon, bound, known, note=note)
     added = {} if read_out is None else read_out.rounding
-    floats = [
-        _rounded(total, dtype, extra, "where no piece is mistaken for another")
-        for dtype, extra in sorted(added.items())
-        if dtype != "float64"
-    ]
+    floats = [_rounded(total, way, extra, False) for way, extra in _in_order(added) if way != "float64"]
     return (total, *floats, *(claim for site in sites.values() for claim in _of_site(site)))
 
 
-def _rounded(total: Claim, dtype: str, added: float, where: str) -> Claim:
-    """The claim about evaluation in a dtype, which adds this much."""
+def _in_order(ways: Mapping[str, T]) -> list[tuple[str, T]]:
+    """Evaluations in float64 first, then those of float32, plain sums first."""
+    return sorted(ways.items(), key=lambda item: (item[0].split(".")[0] != "float64", item[0]))
+
+
+def _rounded(total: Claim, way: str, added: float, manifold: bool) -> Claim:
+    """The claim about an evaluation, which adds this much."""
+    dtype, _, order = way.partition(".")
+    said = [ORDERS[order]] if manifold or order else []
+    where = ", ".join([*said, *([] if manifold else ["where no piece is mistaken for another"])])
     statement = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, {where}"
     bound = float(np.nextafter(total.bound + added, np.inf))
     known = total.known if total.known is not Known.PROVED or bound <= total.budget else Known.UNKNOWN
-    return Claim(f"total.{dtype}", statement, "R9", total.budget, bound, known, note=f"rounding adds at most {added:.3g}")
+    return Claim(f"total.{way}", statement, "R9", total.budget, bound, known, note=f"rounding adds at most {added:.3g}")
 
 
 def _of_site(site: SiteProof) -> Iterator[Claim]:

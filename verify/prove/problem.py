@@ -16,11 +16,11 @@ from ...atlas import Array, CallableTarget, ManifoldTask, Points
 from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...intervals import Interval
-from ...intervals.rounding import gamma
 from ...moe.network import Network
 from ...moe.promise import ScorePromise
 from ..ascent import Ground, ascend
 from . import rounds
+from .cells import Cells, Rounding
 from .checkpoint import Checkpoint
 from .error import EnclosedTarget, ErrorJudge
 from .forward import EnclosedNetwork
@@ -28,8 +28,7 @@ from .goal import Goal
 from .lattice import spread_points
 from .manifold import EnclosedManifold
 from .refutation import Exactly
-from .rounding import GENEROUS, Rounding
-from .rounding import network as network_rounding
+from .rounding import Evaluation, evaluations
 from .rounds import PartJudge, Running
 from .scores import EnclosedScores, ScoresJudge
 from .tree import Search, Tree
@@ -69,9 +68,11 @@ class Problem:
     valid: bool = True
     """Whether the winner's chart has to contain the point."""
     computed: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
-    """dtype ↦ (inputs,): how far evaluation in floats has already taken the inputs."""
+    """Evaluation ↦ (inputs,): how far it has already taken the inputs."""
     moves: Array | None = None
     """(k,): how far z may be from y, coordinate by coordinate; None: z = y."""
+    ways: tuple[Evaluation, ...] | None = None
+    """Evaluations in floats of which the network is a part; None: those of the network itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ class Solution:
 
     @property
     def eta(self) -> float:
-        """Logits are known to ±η in every dtype."""
+        """Logits are known to ±η in every evaluation."""
         return max(found.logits for found in self.roundings.values())
 
     @property
@@ -136,7 +137,8 @@ class Attempt:
         target = EnclosedTarget(task)
         size = base_size(self.manifold) + (0.0 if problem.moves is None else problem.moves)
         self.enclosed = EnclosedNetwork(network, task.atlas.embedding, size)
-        self.roundings = {str(dtype): _rounding_in(problem, size, dtype) for dtype in {np.dtype(float), network.dtype}}
+        ways = evaluations(network) if problem.ways is None else problem.ways
+        self.roundings = Cells(network, self.manifold, size, problem.computed, problem.chosen, ways).roundings()
         self.eta = max(found.logits for found in self.roundings.values())
         goal.slack = self.roundings["float64"].outputs
         _seed(goal, problem, seed)
@@ -198,14 +200,6 @@ def base_size(manifold: EnclosedManifold) -> Array:
             raise InvalidArgument(f'chart "{enclosed.chart.name}": its inverse is not bounded over its box, so nothing can be proved on it')
         sizes.append(reach.max(0))
     return np.max(sizes, axis=0)
-
-
-def _rounding_in(problem: Problem, size: Array, dtype: np.dtype) -> Rounding:
-    """What evaluation in `dtype` adds, at x̂ = Q·y computed in float64 and rounded to the dtype."""
-    Q = problem.task.atlas.embedding
-    reach = size if Q is None else np.abs(Q) @ size * GENEROUS
-    computed = 0.0 * reach if Q is None else gamma(Q.shape[1], float) * reach
-    return network_rounding(problem.network, reach, computed + problem.computed.get(str(dtype), 0.0), dtype)
 
 
 def _seed(goal: Goal, problem: Problem, seed: int) -> None:

@@ -29,7 +29,7 @@ from .checkpoint import Checkpoint
 from .goal import Goal
 from .manifold import EnclosedManifold
 from .problem import NEGLIGIBLE, Attempt, Problem, ScoreAttempt, Solution, base_size, run
-from .rounding import GENEROUS
+from .rounding import GENEROUS, evaluations
 from .sites import NotProvableError, Site, SiteProof, Value
 from .slices import Origin, Slice, Slicer
 from .spread import enlarged, spread
@@ -67,6 +67,7 @@ class Proof:
         self.alone = len(graph.nodes) == 2
         """Whether there is one site, which is all of the network."""
         self.slicer = Slicer(network)
+        self.ways = evaluations(network)
         self.sites: dict[str, SiteProof] = {}
         self.values: dict[str, Value] = {}
         """Components with a channel and a proof."""
@@ -241,8 +242,7 @@ class Proof:
         matrix, part = self.matrix(site.part, site.variables), site.part
         known = {value.origin: value for value in self.values.values()}
         computed = {
-            str(dtype): np.array([known[o].rounding.get(str(dtype), 0.0) if o in known else 0.0 for o in part.reads])
-            for dtype in {np.dtype(float), self.network.dtype}
+            way.name: np.array([known[o].rounding.get(way.name, np.inf) if o in known else 0.0 for o in part.reads]) for way in self.ways
         }
         moved = bool(site.moves.any())
         problem = Problem(
@@ -253,6 +253,7 @@ class Proof:
             valid=site.charts,
             computed=computed,
             moves=site.moves if site.charts and moved else None,
+            ways=self.ways,
         )
         return site, Attempt(problem, self._goal(), self.asked.seed, self.saved)
 

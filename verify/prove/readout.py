@@ -11,12 +11,12 @@ import sympy
 from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
 from ...expressions.formulas import cancelled
 from ...expressions.parse import real_symbols
-from ...intervals.rounding import gamma
 from ...moe.layer import Weighting
 from ...moe.network import Network
 from .linear import split
 from .proof import Proof
-from .rounding import GENEROUS
+from .cells import ROOM
+from .rounding import GENEROUS, Sized, arriving
 from .rounding import network as network_rounding
 from .sites import NotProvableError, ReadOut
 from .slices import Slice, Slicer
@@ -46,7 +46,7 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
     network, outputs = proof.network, len(whole)
     channels = tuple((len(network.layers), c) for c in range(outputs))
     part = proof.cut(channels, proof.graph.coordinates)
-    rounding = {str(dtype): _rounding(proof, part, dtype) for dtype in {np.dtype(float), network.dtype}}
+    rounding = _rounding(proof, part)
     rest, task, taken = _linear(proof, part, whole)
     left = [e.xreplace({s: sympy.Integer(0) for s in e.free_symbols if str(s) in proof.values}) for e in whole]
     names = {str(s) for e in left for s in e.free_symbols}
@@ -113,21 +113,24 @@ def _after(task: ManifoldTask, block: Block, left: Sequence[sympy.Expr]) -> Mani
     return ManifoldTask(task.name, task.atlas, ExpressionTarget(outer.after(target.function)))
 
 
-def _rounding(proof: Proof, part: Slice, dtype: np.dtype) -> float:
-    """What evaluation in `dtype` adds in the read-out, carried values included."""
+def _rounding(proof: Proof, part: Slice) -> dict[str, float]:
+    """What each evaluation adds in the read-out, carried values included."""
     known = {value.origin: value for value in proof.values.values()}
-    sizes, errors = [], []
-    for origin in part.reads:
+    ways, names = proof.ways, list(proof.graph.coordinates)
+    size = np.array([proof.size_of(name) for name in names])
+    z = Sized(-size[None], size[None], np.zeros((len(ways), 1, len(names))))
+    x = arriving(proof.embedding, z, ways)
+    lower, upper, error = (np.zeros((*part_.shape[:-1], len(part.reads))) for part_ in (x.lower, x.upper, x.error))
+    for n, origin in enumerate(part.reads):
         value = known.get(origin)
         if value is None:
-            row = proof.embedding[origin[1]]
-            mixed = np.flatnonzero(row)
-            sizes.append(GENEROUS * sum(abs(row[k]) * proof.size_of(proof.graph.coordinates[k]) for k in mixed))
-            errors.append(0.0 if (row[mixed] == 1).all() else gamma(len(row), float) * sizes[-1])
+            lower[..., n], upper[..., n], error[..., n] = x.lower[..., origin[1]], x.upper[..., origin[1]], x.error[..., origin[1]]
         else:
-            sizes.append(value.size + value.error)
-            errors.append(value.rounding[str(dtype)])
-    return network_rounding(part.network, np.array(sizes), np.array(errors), dtype).outputs
+            reach = value.error * GENEROUS
+            lower[..., n], upper[..., n] = value.lower - reach, value.upper + reach
+            error[:, 0, n] = [value.rounding[way.name] for way in ways]
+    _, added = network_rounding(part.network, Sized(lower, upper, error), ways)
+    return {way.name: float(most) * (1 + ROOM) for way, most in zip(ways, added[:, 0], strict=True)}
 
 
 def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:

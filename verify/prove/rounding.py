@@ -1,136 +1,268 @@
-"""What floating-point evaluation adds to the real-arithmetic function of the stored weights, bounded for every point of a box.
+"""What floating-point evaluation adds to the real-arithmetic function of the stored weights, bounded on cells of M.
 
-For n terms, unit roundoff u and any order of summation, with or without fused multiply-add,
-|fl(W·x + b) − (W·x + b)| ≤ γ_{n+1}·(|W|·|x| + |b|) + (n + 1)·t, γ_n = n·u/(1 − n·u), t the smallest subnormal number (R9). A change
-of the input by e changes the exact result by at most |W|·e, and σ shrinks distances. Applied layer by layer to |x| ≤ X.
-The bounds are computed in float64 and multiplied by `GENEROUS`, which covers their own rounding.
+Lemma (R9, cell by cell). Let a cell be a set of points on which each channel lies between `lower` and `upper`, and let an evaluation compute it
+to within `error`. For an affine map W·x + b of which at most n products on the cell are not surely 0, u the unit roundoff, t the smallest
+subnormal number and γ_n = n·u/(1 − n·u),
+
+    |computed − exact| ≤ |W|·e + γ_N·(|W|·(|x| + e) + |b|) + (n + 1)·t,
+
+N the most roundings that any product goes through (`Evaluation.roundings`): n + 1 in any order, with or without fused multiply-add; less
+in an order that is known, as products that are 0 are added exactly wherever they stand. A neuron that is idle on the cell, z + e ≤ 0, is
+computed as 0 exactly: it counts neither in n nor in |x|, and that is why cells are worth while. Otherwise σ moves z by no more than e. A last
+map whose sums are taken in float64 has γ_N of float64 there, and one rounding of its result.
+
+The routes are those that the evaluation takes: what is bounded is the distance from the real-arithmetic function along the same experts.
+An expert that the gate surely does not choose on the cell, by its computed logits, is left out. The largest of all cells holds on M.
+All is computed in float64 and multiplied by `GENEROUS`, which covers its own rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, log2
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...intervals.rounding import gamma
 from ...moe.layer import MoELayer, Weighting
 from ...moe.network import Affine, Network, ReLUNet
+from ...moe.sums import BLOCK, Sums
 
 GENEROUS = 1 + 2.0**-20
 """Covers the rounding of the bounds themselves: fewer than 2^30 roundings of 2^-53 each."""
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A dtype and an order of sums."""
+
+    dtype: str
+    sums: Sums
+    terms: int
+    """Products of the longest sum of the whole network, at most; slices of it have fewer."""
+
+    @property
+    def name(self) -> str:
+        """As in certificates: float32 is that of plain sums."""
+        return self.dtype if self.sums is Sums.PLAIN else f"{self.dtype}.{self.sums}"
+
+    @property
+    def unit(self) -> float:
+        """u."""
+        return float(np.finfo(self.dtype).eps) / 2
+
+    @property
+    def tiny(self) -> float:
+        return float(np.finfo(self.dtype).smallest_subnormal)
+
+    @property
+    def largest(self) -> float:
+        return float(np.finfo(self.dtype).max)
+
+    def roundings(self, products: Array) -> Array:
+        """N: through how many roundings a product goes at most, if so many are not 0.
+
+        One of its own, as many sums as there are partial sums that are not 0, and one with the bias. In a block there are no more
+        than BLOCK − 1 sums before those between blocks; in a tree as many as it is deep.
+        """
+        if self.sums is Sums.PLAIN:
+            return products + 1
+        blocks = 1 if self.sums is Sums.FLOAT64 else BLOCK
+        return np.minimum(products, blocks + ceil(log2(max(1, -(-self.terms // blocks))))) + 1
+
+
+def evaluations(network: Network) -> tuple[Evaluation, ...]:
+    """Those about which something is claimed: float64, and of float32 weights all orders of float32."""
+    hidden = (width for part in network.layers for net in part.nets for width in net.widths)
+    terms = max(len(network.inputs), *(len(part.channels) for part in network.layers), *hidden)
+    double = Evaluation("float64", Sums.PLAIN, terms)
+    return (double,) if network.dtype == np.float64 else (double, *(Evaluation(str(network.dtype), sums, terms) for sums in Sums))
 
 
 @dataclass(frozen=True, eq=False)
-class Magnitudes:
-    """|value| ≤ size and |computed value − value| ≤ error, for every channel; (n,) each."""
+class Sized:
+    """n channels on N cells: lower ≤ value ≤ upper (N, n) each, and |computed − value| ≤ error (V, N, n) in each of V evaluations."""
 
-    size: Array
+    lower: Array
+    upper: Array
     error: Array
 
-    def joined(self, other: Magnitudes) -> Magnitudes:
-        """What holds whichever of the two applies."""
-        return Magnitudes(np.maximum(self.size, other.size), np.maximum(self.error, other.error))
+    def __len__(self) -> int:
+        return len(self.lower)
 
-    def plus(self, other: Magnitudes, dtype: DTypeLike) -> Magnitudes:
-        """Of the sum, rounded once."""
-        size, error = self.size + other.size, self.error + other.error
-        error = GENEROUS * (error + float(np.finfo(dtype).eps) / 2 * (size + error))
-        return Magnitudes(GENEROUS * size, np.where(GENEROUS * (size + error) < float(np.finfo(dtype).max), error, np.inf))
+    @property
+    def size(self) -> Array:
+        """|value| at most."""
+        return np.maximum(np.abs(self.lower), np.abs(self.upper))
 
-    def some(self, channels: Sequence[int] | NDArray[np.intp]) -> Magnitudes:
-        """Of some channels."""
-        return Magnitudes(self.size[channels], self.error[channels])
+    def channels(self, which: Sequence[int] | NDArray[np.intp]) -> Sized:
+        return Sized(self.lower[:, which], self.upper[:, which], self.error[:, :, which])
 
+    def cells(self, rows: NDArray[np.intp]) -> Sized:
+        return Sized(self.lower[rows], self.upper[rows], self.error[:, rows])
 
-@dataclass(frozen=True, eq=False)
-class Rounding:
-    """How far an evaluation in `dtype` is from the real-arithmetic function, whatever routes are taken."""
-
-    logits: float
-    """η: every logit of every layer is computed to within this…"""
-    outputs: float
-    """…and every output to within this."""
+    def rectified(self) -> Sized:
+        """σ of every channel."""
+        error = np.where(np.isnan(self.error), np.inf, np.clip(self.upper + self.error, 0, self.error))
+        return Sized(np.maximum(self.lower, 0), np.maximum(self.upper, 0), error)
 
 
-def affine(map_: Affine, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
-    """What W·x + b, computed in `dtype`, adds to what is known about x."""
-    weight, bias = np.abs(np.asarray(map_.weight, float)), np.abs(np.asarray(map_.bias, float))
-    n = weight.shape[1]
-    size = weight @ x.size + bias
+def affine(map_: Affine, x: Sized, ways: Sequence[Evaluation], last: bool) -> Sized:
+    """What is known of W·x + b; `last`: of the last affine map of a net."""
+    signed, bias = np.asarray(map_.weight, float), np.asarray(map_.bias, float)
+    weight, g = np.abs(signed), gamma(signed.shape[1] + 4)
+    middle, radius = (x.lower + x.upper) / 2, (x.upper - x.lower) / 2
+    size = (x.size @ weight.T + np.abs(bias)) * GENEROUS
+    center = middle @ signed.T + bias
+    spread = (radius @ weight.T + 2 * g * size) * GENEROUS
+    lower, upper = center - spread, center + spread
+    busy = ((x.size + x.error.max(0)) != 0) @ (weight != 0).T.astype(float)
+    errors = []
     with np.errstate(invalid="ignore"):
-        arriving = weight @ x.error  # NaN where 0 meets ∞
-    tiny = (n + 1) * float(np.finfo(dtype).smallest_subnormal)
-    error = GENEROUS * (arriving + gamma(n + 1, dtype) * (size + arriving) + tiny)
-    # No product or partial sum is larger than size + error; where that may overflow nothing is known of what follows. Nor for NaN.
-    safe = GENEROUS * (size + error) < float(np.finfo(dtype).max)
-    return Magnitudes(GENEROUS * size, np.where(safe, error, np.inf))
+        for way, error in zip(ways, x.error, strict=True):
+            arriving = error @ weight.T  # NaN where 0 meets ∞
+            wide = last and way.sums is Sums.FLOAT64
+            lost = _gammas(way.roundings(busy), 2.0**-53 if wide else way.unit) * (size + arriving)
+            found = arriving + lost + (busy + 1) * way.tiny
+            if wide:
+                found += way.unit * (np.maximum(np.abs(lower), np.abs(upper)) + found) + way.tiny
+            found *= GENEROUS
+            # No product or partial sum is larger than size + error; where that may overflow nothing is known of what follows. Nor for NaN.
+            errors.append(np.where(GENEROUS * (size + found) < way.largest, found, np.inf))
+    return Sized(lower, upper, np.array(errors))
 
 
-def net(expert: ReLUNet, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
-    """The same through a ReLU net: σ changes neither bound."""
-    for map_ in expert.affines:
-        x = affine(map_, x, dtype)
-    return x
+def _gammas(n: Array, u: float) -> Array:
+    """γ_n."""
+    with np.errstate(divide="ignore"):
+        return np.where(n * u < 1, n * u / (1 - n * u), np.inf)
 
 
-def layer(part: MoELayer, x: Magnitudes, dtype: DTypeLike) -> tuple[float, Magnitudes]:
-    """How far logits may be off, and what is known of the channels behind a layer, whatever it chooses."""
-    gate = None if part.gate is None else net(part.gate, x, dtype)
-    inputs = x if part.reads is None else x.some(list(part.reads))
-    each = [net(expert, inputs, dtype) for expert in part.experts]
-    written = each[0]
-    for found in each[1:]:
-        written = written.joined(found)
+def through(net: ReLUNet, x: Sized, ways: Sequence[Evaluation]) -> Sized:
+    """The same of a ReLU net."""
+    for map_ in net.affines[:-1]:
+        x = affine(map_, x, ways, last=False).rectified()
+    return affine(net.affines[-1], x, ways, last=True)
+
+
+def plus(a: Sized, b: Sized, ways: Sequence[Evaluation]) -> Sized:
+    """A sum, rounded once."""
+    size, error = a.size + b.size, a.error + b.error
+    unit, largest = _of_each(ways, "unit"), _of_each(ways, "largest")
+    error = GENEROUS * (error + unit * (size + error))
+    slack = 2.0**-51 * size
+    return Sized(a.lower + b.lower - slack, a.upper + b.upper + slack, np.where(GENEROUS * (size + error) < largest, error, np.inf))
+
+
+def _of_each(ways: Sequence[Evaluation], what: str) -> Array:
+    return np.array([getattr(way, what) for way in ways])[:, None, None]
+
+
+def layer(part: MoELayer, x: Sized, ways: Sequence[Evaluation], chosen: int | None = None) -> tuple[Array, Sized]:
+    """How far any logit may be off (V, N), and what is known of the channels behind a layer, whatever its gate may choose on a cell.
+
+    `chosen`: the gate output that is known to win.
+    """
+    gate = None if part.gate is None else through(part.gate, x, ways)
+    eta = np.zeros((len(ways), len(x))) if gate is None else gate.error.max(2)
+    inputs = x if part.reads is None else x.channels(list(part.reads))
+    written = _experts(part, inputs, _possible(part, gate, eta, len(x), chosen), ways)
     if gate is not None and (part.top_k > 1 or part.weighting is Weighting.RECTIFIED):
-        written = weighed(part, gate, written, dtype)
+        written = weighed(part, gate, written, ways)
     if part.shared is not None:
-        written = written.plus(net(part.shared, inputs, dtype), dtype)
-    return 0.0 if gate is None else float(gate.error.max()), _placed(part, x, written, dtype)
+        written = plus(written, through(part.shared, inputs, ways), ways)
+    return eta, _placed(part, x, written, ways)
 
 
-def weighed(part: MoELayer, gate: Magnitudes, x: Magnitudes, dtype: DTypeLike) -> Magnitudes:
+def _possible(part: MoELayer, gate: Sized | None, eta: Array, cells: int, chosen: int | None) -> Flags:
+    """Which stored experts may be chosen on which cells, (N, stored)."""
+    outputs = np.ones((cells, len(part)), bool)
+    if gate is not None and chosen is not None:
+        outputs[:] = np.arange(len(part)) == chosen
+    elif gate is not None:
+        best = np.sort(gate.lower, axis=1)[:, -part.top_k]
+        outputs = ~(gate.upper < (best - 2 * GENEROUS * eta.max(0))[:, None])
+    found = np.zeros((cells, len(part.experts)), bool)
+    for output, stored in enumerate(part.serves):
+        found[:, stored] |= outputs[:, output]
+    return found
+
+
+def _experts(part: MoELayer, x: Sized, possible: Flags, ways: Sequence[Evaluation]) -> Sized:
+    """What holds of the outputs whichever of the possible experts is taken."""
+    shape = len(x), part.experts[0].outputs
+    lower, upper, error = np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros((len(ways), *shape))
+    for k, net in enumerate(part.experts):
+        rows = np.flatnonzero(possible[:, k])
+        if len(rows):
+            found = through(net, x.cells(rows), ways)
+            lower[rows], upper[rows] = np.minimum(lower[rows], found.lower), np.maximum(upper[rows], found.upper)
+            error[:, rows] = np.maximum(error[:, rows], found.error)
+    error[:, ~possible.any(1)] = np.inf
+    return Sized(lower, upper, error)
+
+
+def weighed(part: MoELayer, gate: Sized, x: Sized, ways: Sequence[Evaluation]) -> Sized:
     """Σ w_k·x_k for K chosen logits s known to ±e, |s| ≤ S, and outputs that x says: γ_{K+1} of Σ|w_k|·|x_k| in any order.
 
     Softmax: |∂w_k/∂s_j| summed over j is 2·w_k(1 − w_k) ≤ 1/2, s_j − max s is rounded once, and exp is right to 4 units in its last place:
     w is off by ω = (e + 2u(S + e))/2 + γ_{2K+12}. 1/K is off by u, σ(s) by e.
     """
-    K, u = part.top_k, float(np.finfo(dtype).eps) / 2
-    S, e = float(gate.size.max()), float(gate.error.max())
-    if part.weighting is Weighting.RECTIFIED:
-        weight, off = K * S, K * e
-    else:
-        weight, off = 1.0, K * (u if part.weighting is Weighting.UNIFORM else (e + 2 * u * (S + e)) / 2 + gamma(2 * K + 12, dtype))
-    tiny = (K + 1) * float(np.finfo(dtype).smallest_subnormal)
-    arriving = x.size + x.error
-    error = GENEROUS * (weight * x.error + off * arriving + gamma(K + 1, dtype) * (weight + off) * arriving + tiny)
-    safe = GENEROUS * (weight + off) * (arriving + 1) < float(np.finfo(dtype).max)
-    return Magnitudes(GENEROUS * weight * x.size, np.where(safe, error, np.inf))
+    K, S = part.top_k, gate.size.max(1)
+    errors = []
+    for way, off, arrived in zip(ways, gate.error.max(2), x.error, strict=True):
+        if part.weighting is Weighting.RECTIFIED:
+            weight, wrong = K * S, K * off
+        elif part.weighting is Weighting.UNIFORM:
+            weight, wrong = np.ones(len(x)), np.full(len(x), K * way.unit)
+        else:
+            weight, wrong = np.ones(len(x)), K * ((off + 2 * way.unit * (S + off)) / 2 + gamma(2 * K + 12, way.dtype))
+        arriving = x.size + arrived
+        known, moved = weight[:, None], wrong[:, None]
+        found = known * arrived + moved * arriving + gamma(K + 1, way.dtype) * (known + moved) * arriving + (K + 1) * way.tiny
+        errors.append(np.where(GENEROUS * (known + moved) * (arriving + 1) < way.largest, GENEROUS * found, np.inf))
+    if part.weighting is not Weighting.RECTIFIED:
+        return Sized(x.lower, x.upper, np.array(errors))
+    reach = GENEROUS * (K * S)[:, None] * x.size
+    return Sized(-reach, reach, np.array(errors))
 
 
-def _placed(part: MoELayer, x: Magnitudes, written: Magnitudes, dtype: DTypeLike) -> Magnitudes:
+def _placed(part: MoELayer, x: Sized, written: Sized, ways: Sequence[Evaluation]) -> Sized:
     """carry(x) + scatter(written)."""
     if part.writes is None and part.carries is None:
         return written
-    sources = part.sources
-    carried = Magnitudes(np.where(sources >= 0, x.size[sources], 0.0), np.where(sources >= 0, x.error[sources], 0.0))
-    both = carried.some(part.targets).plus(written, dtype)
-    fresh = sources[part.targets] < 0
-    size, error = carried.size.copy(), carried.error.copy()
-    size[part.targets] = np.where(fresh, written.size, both.size)
-    error[part.targets] = np.where(fresh, written.error, both.error)
-    return Magnitudes(size, error)
+    sources, targets = part.sources, part.targets
+    kept = sources >= 0
+    lower, upper = np.zeros((len(x), len(sources))), np.zeros((len(x), len(sources)))
+    error = np.zeros((len(ways), *lower.shape))
+    lower[:, kept], upper[:, kept], error[:, :, kept] = x.lower[:, sources[kept]], x.upper[:, sources[kept]], x.error[:, :, sources[kept]]
+    both = plus(Sized(lower, upper, error).channels(targets), written, ways)
+    fresh = ~kept[targets]
+    lower[:, targets] = np.where(fresh, written.lower, both.lower)
+    upper[:, targets] = np.where(fresh, written.upper, both.upper)
+    error[:, :, targets] = np.where(fresh, written.error, both.error)
+    return Sized(lower, upper, error)
 
 
-def network(weights: Network, size: Array, computed: Array, dtype: DTypeLike) -> Rounding:
-    """The rounding of a network evaluated in `dtype` at x̂, for |x| ≤ size (D,) and x̂ one rounding off a point within `computed` of x."""
-    one = float(np.finfo(dtype).eps) / 2 * (size + computed) + float(np.finfo(dtype).smallest_subnormal)
-    error = GENEROUS * (computed + one)
-    x = Magnitudes(size, np.where(size + error < float(np.finfo(dtype).max), error, np.inf))
-    eta = 0.0
-    for part in weights.layers:
-        off, x = layer(part, x, dtype)
-        eta = max(eta, off)
-    return Rounding(eta, float(x.error.max()))
+def arriving(embedding: Array | None, z: Sized, ways: Sequence[Evaluation]) -> Sized:
+    """x = Q·z as a network reads it, computed in float64 and rounded to the dtype once."""
+    x = z
+    if embedding is not None:
+        map_ = Affine(np.array(embedding), np.zeros(len(embedding)))
+        x = affine(map_, z, [Evaluation("float64", Sums.PLAIN, embedding.shape[1])] * len(ways), last=True)
+    once = _of_each(ways, "unit") * (x.size + x.error) + _of_each(ways, "tiny")
+    error = GENEROUS * (x.error + once)
+    return Sized(x.lower, x.upper, np.where(x.size + error < _of_each(ways, "largest"), error, np.inf))
+
+
+def network(weights: Network, x: Sized, ways: Sequence[Evaluation], chosen: int | None = None) -> tuple[Array, Array]:
+    """(η, what is added to the outputs) of a network that reads x: (V, N) each; `chosen`: the winner of the last layer, if it is known."""
+    eta = np.zeros((len(ways), len(x)))
+    for number, part in enumerate(weights.layers, 1):
+        off, x = layer(part, x, ways, chosen if number == len(weights.layers) else None)
+        eta = np.maximum(eta, off)
+    return eta, x.error.max(2)

@@ -1,0 +1,124 @@
+"""Rounding on all of M: the bound of `rounding` on cells that cover its charts, cut where it is largest.
+
+How much rounding adds differs from place to place: neurons face outward, so that few are busy near the middle of a chart and sums are
+small there. Cells are cut while that lowers the largest bound; the numbers that are published are rounded up by a part `ROOM`, so that
+whoever covers M by other cells can confirm them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...atlas import Array
+from ...moe.network import Network
+from .manifold import EnclosedManifold
+from .rounding import Evaluation, Sized, arriving, network
+
+ROOM = 2.0**-3
+FIRST = 256
+"""Cells of a chart to begin with, at most…"""
+FEWEST, SHARED = 16, 4096
+"""…and at least, of so many in all."""
+ROUNDS, GAIN, WORST = 8, 0.97, 0.8
+"""Times that cells are cut; the part of the largest bound that a round has to leave at most, to be followed by another; cells above this
+part of it are cut."""
+MOST = 1 << 13
+"""Cells cut in a round, at most."""
+NUMBERS = 1 << 22
+"""Numbers of one array at a time."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How far an evaluation is from the real-arithmetic function, at every point of M and whatever routes are taken."""
+
+    logits: float
+    """η: every logit of every layer is computed to within this…"""
+    outputs: float
+    """…and every output to within this."""
+
+
+class Cells:
+    """A network on cells of a manifold, of which it reads Q·z, z within `moves` of the points."""
+
+    def __init__(
+        self,
+        weights: Network,
+        manifold: EnclosedManifold,
+        size: Array,
+        computed: Mapping[str, Array],
+        chosen: Sequence[int] | None,
+        ways: Sequence[Evaluation],
+    ) -> None:
+        """`size`: |z_k| at most, (k,). `computed`: evaluation ↦ (reads,), how far off what is read already is."""
+        self.weights, self.manifold, self.size, self.chosen, self.ways = weights, manifold, size, chosen, ways
+        self.computed = np.stack([np.broadcast_to(computed.get(way.name, 0.0), (len(weights.inputs),)) for way in ways])
+        widest = max(len(weights.inputs), *(max((net.outputs, *net.widths)) for part in weights.layers for net in part.nets))
+        self.step = max(1, NUMBERS // (widest * (len(ways) + 3)))
+
+    def roundings(self) -> dict[str, Rounding]:
+        """Evaluation ↦ its bounds on all of M."""
+        cells = [(p, *box) for p, box in enumerate(self._first())]
+        settled = np.zeros((2, len(self.ways)))
+        found = [self._bounds(*cell) for cell in cells]
+        # Rounding in float64 is far below anything it is compared with.
+        watched = [n for n, way in enumerate(self.ways) if way.dtype != "float64"]
+        for _ in range(ROUNDS if watched else 0):
+            worst = np.max([settled, *(bounds.max(2, initial=0.0) for bounds in found)], axis=0)
+            again, total = [], 0
+            for (p, lower, upper), bounds in zip(cells, found, strict=True):
+                large = (bounds > WORST * worst[:, :, None])[:, watched].any((0, 1))
+                settled = np.maximum(settled, bounds[:, :, ~large].max(2, initial=0.0))
+                again.append((p, lower[large], upper[large], bounds[:, :, large]))
+                total += int(large.sum())
+            if total > MOST:
+                cells, found = [cell[:3] for cell in again], [cell[3] for cell in again]
+                break
+            cells = [(p, *self._halved(p, lower, upper)) for p, lower, upper, _ in again]
+            found = [self._bounds(*cell) for cell in cells]
+            least = np.max([settled, *(bounds.max(2, initial=0.0) for bounds in found)], axis=0)
+            if not (least[:, watched] < GAIN * worst[:, watched]).any():
+                break
+        worst = np.max([settled, *(bounds.max(2, initial=0.0) for bounds in found)], axis=0) * (1 + ROOM)
+        return {way.name: Rounding(float(eta), float(added)) for way, eta, added in zip(self.ways, *worst, strict=True)}
+
+    def _first(self) -> list[tuple[Array, Array]]:
+        charts = [enclosed.chart for enclosed in self.manifold.charts]
+        count = int(np.clip(SHARED // len(charts), FEWEST, FIRST))
+        return [chart.domain.cells(count) for chart in charts]
+
+    def _halved(self, p: int, lower: Array, upper: Array) -> tuple[Array, Array]:
+        """Cells cut along the side that is longest in units of the chart's box."""
+        side = ((upper - lower) / self.manifold.charts[p].chart.domain.widths).argmax(1)
+        rows = np.arange(len(lower))
+        middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
+        low, high = lower.copy(), upper.copy()
+        high[rows, side], low[rows, side] = middle, middle
+        return np.concatenate([lower, low]), np.concatenate([high, upper])
+
+    def _bounds(self, p: int, lower: Array, upper: Array) -> Array:
+        """(2, V, N): η, and what is added to the outputs; 0 off the chart."""
+        out = np.zeros((2, len(self.ways), len(lower)))
+        for start in range(0, len(lower), self.step):
+            part = slice(start, start + self.step)
+            out[:, :, part] = self._some(p, lower[part], upper[part])
+        return out
+
+    def _some(self, p: int, lower: Array, upper: Array) -> Array:
+        place = self.manifold.place(p, lower, upper)
+        out = np.zeros((2, len(self.ways), len(lower)))
+        rows = np.flatnonzero(~self.manifold.outside(place))
+        if not len(rows):
+            return out
+        span = place.z.subset(rows).range()
+        # What is not known of a cell is known of M.
+        low, high = np.fmax(span.lower, -self.size), np.fmin(span.upper, self.size)
+        z = Sized(low, high, np.zeros((len(self.ways), *low.shape)))
+        embedding = self.manifold.atlas.embedding
+        x = arriving(embedding, z, self.ways)
+        x = Sized(x.lower, x.upper, x.error + self.computed[:, None])
+        out[:, :, rows] = network(self.weights, x, self.ways, None if self.chosen is None else self.chosen[p])
+        return out
