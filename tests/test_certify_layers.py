@@ -16,6 +16,7 @@ from atlasmoe.verify.prove import certify
 from atlasmoe.verify.prove.forward import EnclosedNetwork
 from atlasmoe.verify.prove.layers import carried_channels
 from atlasmoe.verify.prove.linear import split
+from atlasmoe.verify.prove.rounding import Sized, evaluations
 from atlasmoe.verify.prove.rounding import network as network_rounding
 from general_layers import KINDS, NAMES, experts, general_network, net
 from test_certify_graph import collar_graph, product_graph, sum_graph, worst
@@ -128,12 +129,14 @@ def test_rounding_is_bounded(kind: str, dtype: str) -> None:
     points = np.random.default_rng(2).uniform(-1, 1, (4000, 2)).astype(dtype)
     trace, wide = network.trace(points), network.astype(np.longdouble).trace(points.astype(np.longdouble))
     same = np.all([(np.sort(a, 1) == np.sort(b, 1)).all(1) for a, b in zip(trace.chosen, wide.chosen, strict=True)], axis=0)
-    found = network_rounding(network, np.ones(2), np.zeros(2), dtype)
+    ways = evaluations(network)
+    eta, added = network_rounding(network, Sized(-np.ones((1, 2)), np.ones((1, 2)), np.zeros((len(ways), 1, 2))), ways)
+    plain = [way.name for way in ways].index(dtype)
     assert same.mean() > 0.99
     gap = np.abs(trace.output.astype(np.longdouble) - wide.output)[same].max()
     off = max(float(np.abs(a - b)[same].max()) for a, b in zip(trace.logits, wide.logits, strict=True))
-    assert 0 < gap <= found.outputs < 1e4 * np.finfo(dtype).eps
-    assert off <= found.logits
+    assert 0 < gap <= added[plain].max() < 1e4 * np.finfo(dtype).eps
+    assert off <= eta[plain].max()
 
 
 def residual(network: Network) -> Network:

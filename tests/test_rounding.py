@@ -64,7 +64,8 @@ def exactly(network: Network, x: np.ndarray, chosen: tuple[np.ndarray, ...]) -> 
 
 def off(found: np.ndarray, exact: Exact) -> np.ndarray:
     """The largest distance of each row."""
-    return np.array([max(float(abs(mpmath.mpf(float(a)) - b)) for a, b in zip(row, true, strict=True)) for row, true in zip(found, exact)])
+    rows = zip(found.tolist(), exact, strict=True)
+    return np.array([max(float(abs(mpmath.mpf(a) - b)) for a, b in zip(row, true, strict=True)) for row, true in rows])
 
 
 def layers_of(network: Network) -> tuple[Layer, ...]:

@@ -26,7 +26,6 @@ from .documents import Documents, Site, Value
 from .floats import Floats, Stated
 from .functions import moves_little, within
 from .inverse import not_inverted
-from .layers import Layer
 from .leaves import Failure, Followed, Judge, Subject, extent
 from .rounding import Way, overflows, read
 from .routers import exact_routes

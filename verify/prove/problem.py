@@ -50,6 +50,9 @@ ROOM, ULPS = 2.0**-10, 2.0**-47
 ours reach; and for what they round, a part of the size of f beside what evaluation in float64 may add."""
 ASTRAY = 2
 """Points that seem to be routed wrongly, of each expert, that are looked at exactly."""
+SMALL, EASY = 2.0**-4, 1.1
+"""Part of ε that is left for an evaluation in floats that needs no more, so that ε can be proved of it; where what is left is still this
+many times the largest error found."""
 MOST_CORNERS = 32
 """Of the box around a point in which what is read may lie, to look at when sampling."""
 SIZING = 1 << 12
@@ -142,6 +145,9 @@ class Attempt:
         self.eta = max(found.logits for found in self.roundings.values())
         goal.slack = self.roundings["float64"].outputs
         _seed(goal, problem, seed)
+        wanted = max([goal.slack, *(found.outputs for found in self.roundings.values() if found.outputs <= SMALL * goal.epsilon)])
+        if goal.epsilon - wanted > EASY * goal.found:
+            goal.slack = wanted
         self.judges = [
             ErrorJudge(p, self.manifold, self.enclosed, target, goal, eta=self.eta, valid=problem.valid, chosen=chosen)
             for p, chosen in enumerate(problem.chosen or [None] * len(self.manifold.charts))

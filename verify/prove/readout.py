@@ -13,9 +13,9 @@ from ...expressions.formulas import cancelled
 from ...expressions.parse import real_symbols
 from ...moe.layer import Weighting
 from ...moe.network import Network
+from .cells import ROOM
 from .linear import split
 from .proof import Proof
-from .cells import ROOM
 from .rounding import GENEROUS, Sized, arriving
 from .rounding import network as network_rounding
 from .sites import NotProvableError, ReadOut

@@ -1,15 +1,15 @@
 """What floating-point evaluation adds to the real-arithmetic function of the stored weights, bounded on cells of M.
 
-Lemma (R9, cell by cell). Let a cell be a set of points on which each channel lies between `lower` and `upper`, and let an evaluation compute it
-to within `error`. For an affine map W·x + b of which at most n products on the cell are not surely 0, u the unit roundoff, t the smallest
-subnormal number and γ_n = n·u/(1 − n·u),
+Lemma (R9, cell by cell). Let a cell be a set of points on which each channel lies between `lower` and `upper`, and let an evaluation
+compute it to within `error`. For an affine map W·x + b of which at most n products on the cell are not surely 0, u the unit roundoff, t the
+smallest subnormal number and γ_n = n·u/(1 − n·u),
 
     |computed − exact| ≤ |W|·e + γ_N·(|W|·(|x| + e) + |b|) + (n + 1)·t,
 
-N the most roundings that any product goes through (`Evaluation.roundings`): n + 1 in any order, with or without fused multiply-add; less
-in an order that is known, as products that are 0 are added exactly wherever they stand. A neuron that is idle on the cell, z + e ≤ 0, is
-computed as 0 exactly: it counts neither in n nor in |x|, and that is why cells are worth while. Otherwise σ moves z by no more than e. A last
-map whose sums are taken in float64 has γ_N of float64 there, and one rounding of its result.
+N the most roundings that any product goes through (`Evaluation.roundings`): n + 1 in any order, with or without fused multiply-add; less in
+an order that is known, as products that are 0 are added exactly wherever they stand. A neuron that is idle on the cell, z + e ≤ 0, is
+computed as 0 exactly: it counts neither in n nor in |x|, and that is why cells are worth while. Otherwise σ moves z by no more than e. A
+last map whose sums are taken in float64 has γ_N of float64 there, and one rounding of its result.
 
 The routes are those that the evaluation takes: what is bounded is the distance from the real-arithmetic function along the same experts.
 An expert that the gate surely does not choose on the cell, by its computed logits, is left out. The largest of all cells holds on M.
