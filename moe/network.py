@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..errors import InvalidArgument
+from .halves import rounded
 from .layer import CHUNK, Indices, MoELayer, Weighting
 from .nets import Affine, Floats, NeuronGroup, ReLUNet
 from .sums import Sums, known
@@ -105,6 +106,23 @@ class Network:
         if len(x) <= step:
             return self.trace(x, sums=sums).output
         return np.concatenate([self.trace(x[start : start + step], sums=sums).output for start in range(0, len(x), step)])
+
+    def rounded(self, dtype: str) -> Network:
+        """The network whose experts behind the last gate have weights rounded to "bfloat16" or "float16", in its own dtype still.
+
+        Gates, and what they read, stay as they are, as in `to_torch(…).to(dtype)`. It is a network of its own: prove it like any other.
+        Raises `InvalidArgument` for other dtypes, and for a weight that is too large.
+        """
+        last = max((n for n, layer in enumerate(self.layers) if len(layer) > 1), default=0)
+
+        def halved(net: ReLUNet) -> ReLUNet:
+            return replace(net, affines=tuple(Affine(rounded(a.weight, dtype), rounded(a.bias, dtype)) for a in net.affines))
+
+        def behind(layer: MoELayer) -> MoELayer:
+            shared = None if layer.shared is None else halved(layer.shared)
+            return replace(layer, experts=tuple(map(halved, layer.experts)), shared=shared)
+
+        return replace(self, layers=tuple(behind(layer) if n >= last else layer for n, layer in enumerate(self.layers)))
 
     def astype(self, dtype: DTypeLike) -> Network:
         return replace(self, layers=tuple(layer.astype(dtype) for layer in self.layers))

@@ -51,7 +51,7 @@ class _Runs(NamedTuple):
     upper: Array
 
     def some(self, rows: Indices | Flags | slice) -> _Runs:
-        return _Runs(*(part[rows] for part in self))
+        return _Runs(self.first[rows], self.last[rows], self.lower[rows], self.upper[rows])
 
 
 class Floats:
