@@ -355,16 +355,10 @@ class Composition:
             raise Refused(f"it does not say what rounding in {missing[0]} adds")
         known = [self.known[name].rounding if name in self.known else None for name in site.variables]
         computed = {way: np.array([0.0 if of is None else of.get(way, np.inf) for of in known]) for way in names}
-        floats = Floats(judge.subject, computed, self.longest)
+        stated = Stated(site.eta, {name: site.rounding[name] for name in names})
         where = "" if self.found.manifold else f"{site.name}: "
-        for bad in floats.failures(site.trees, Stated(site.eta, {name: site.rounding[name] for name in names})):
-            said = "" if bad.false else "not shown in as many cells as are tried: "
-            if not bad.eta <= site.eta:
-                yield Failure(
-                    bad.false, f"{where}{said}η = {site.eta:.6g} is below what rounding in {bad.way} may change a logit by, {bad.eta:.6g}"
-                )
-            if not bad.added <= site.rounding[bad.way]:
-                yield Failure(bad.false, f"{where}{said}rounding in {bad.way} may add {bad.added:.6g}, not {site.rounding[bad.way]:.6g}")
+        for bad in Floats(judge.subject, computed, self.longest).failures(site.trees, stated):
+            yield from (Failure(bad.false, f"{where}{words}") for words in bad.words(stated))
         self.rounded.add(site.name)
 
     def _values(self, site: Site, judge: Judge) -> None:

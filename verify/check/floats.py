@@ -41,6 +41,13 @@ class Found(NamedTuple):
     eta: float
     added: float
 
+    def words(self, stated: Stated) -> Iterator[str]:
+        said = "" if self.false else "not shown in as many cells as are tried: "
+        if not self.eta <= stated.eta:
+            yield f"{said}η = {stated.eta:.6g} is below what rounding in {self.way} may change a logit by, {self.eta:.6g}"
+        if not self.added <= stated.rounding[self.way]:
+            yield f"{said}rounding in {self.way} may add {self.added:.6g}, not {stated.rounding[self.way]:.6g}"
+
 
 class _Runs(NamedTuple):
     """Cells: leaves number first … last − 1 of a tree's proved ones, and the box around them."""
