@@ -79,6 +79,24 @@ def reweighted(folder: Path, copy: Path, change: Callable[[Arrays], object], con
     return copy
 
 
+def retold(folder: Path, copy: Path, old: str, new: str) -> Path:
+    """A copy whose task says something else, with hashes that are right again."""
+    shutil.copytree(folder, copy)
+    text = (copy / "task.toml").read_text()
+    assert old in text
+    (copy / "task.toml").write_text(text.replace(old, new))
+    config = json.loads((copy / "config.json").read_text())
+    data = (copy / "task.toml").read_bytes()
+    config["files"]["task.toml"] |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    config.pop("digest")
+    config["digest"] = hashlib.sha256(canonical(config)).hexdigest()
+    (copy / "config.json").write_text(json.dumps(config))
+    certificate = json.loads((copy / CERTIFICATE).read_text())
+    bind(copy, certificate)
+    (copy / CERTIFICATE).write_text(json.dumps(certificate))
+    return copy
+
+
 def in_older_schema(folder: Path, copy: Path, schema: int) -> Path:
     """A copy of a folder whose certificate is written as an older schema has it."""
     shutil.copytree(folder, copy)

@@ -46,6 +46,23 @@ def test_closed_ends_are_proved_and_confirmed(text: str | list[str], domain: lis
     assert report.verdict == "confirmed", report.failures
 
 
+def test_a_half_circle_as_a_graph(tmp_path: Path) -> None:
+    """The inverse of its one chart is not Lipschitz at either end."""
+    spec = tmp_path / "task.toml"
+    spec.write_text(
+        '[task]\nname = "half circle"\n[manifold]\nambient = ["x", "y"]\nintrinsic = ["u"]\n'
+        '[[chart]]\nname = "top"\ndomain = [[-1, 1]]\nboundary = [[true, true]]\ninverse = ["u", "sqrt(1 - u**2)"]\nforward = ["x"]\n'
+        '[target]\nexpression = "x + y"\n'
+    )
+    model = atlasmoe.compile(atlasmoe.load_task(spec), epsilon=0.05)
+    certificate = certify(model)
+    assert certificate.status.startswith("proved")
+    folder = atlasmoe.save(model, tmp_path / "model")
+    certificate.write(folder)
+    report = check(folder)
+    assert report.verdict == "confirmed", report.failures
+
+
 def test_what_is_not_real_stays_refused(tmp_path: Path) -> None:
     spec = tmp_path / "task.toml"
     spec.write_text('[task]\nname = "cube root"\n[manifold]\nbuiltin = "interval"\ndomain = [-1, 1]\n[target]\nexpression = "x1**(1/3)"\n')

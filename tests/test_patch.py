@@ -161,6 +161,29 @@ def test_no_error_of_a_net_is_beyond_its_bound(hidden: tuple[int, ...], size: fl
             assert np.median(bound / error.max(0)) < 1.2
 
 
+@pytest.mark.parametrize("size", [1.0, 0.1, 0.01])
+def test_what_is_not_lipschitz_is_anything_in_its_range(size: float) -> None:
+    """A root at the closed end of its domain, and a jump, as coordinates of a net: no error is beyond the bound."""
+    rng = np.random.default_rng(7)
+    named = real_symbols(["a", "b", "c"])
+    inverse = ExpressionMap(tuple(U.values()), tuple(parse_expression(t, U) for t in ("u", "sqrt(1 - u**2)", "sign(v)*u")))
+    function = ExpressionMap(tuple(named.values()), tuple(parse_expression(t, named) for t in ("a*b + c", "exp(c) - b**2")))
+    lower, upper = boxes(rng, 80, size)
+    lower[:20, 0], upper[20:40, 0] = -1, 1
+    lower[40:60, 1] = -upper[40:60, 1]
+    lower, upper = np.minimum(lower, upper), np.maximum(lower, upper)
+    y = PatchMap(inverse)(Patch.coordinates(lower, upper)).loosened()
+    assert all(np.isfinite(part).all() for part in y.deviation)
+    truth, points = PatchMap(function)(y), inside(rng, lower, upper, 200)
+    for _ in range(5):
+        net = random_net(rng, (3, 12, 2))
+        frame = Frame(y)
+        bound, attained = difference(truth, frame, frame.net(net, frame.start(None)))
+        error = np.abs(function(inverse(points)) - evaluate(net.stored, inverse(points))).max(2)
+        assert (error <= bound * (1 + 1e-12)).all()
+        assert (attained <= bound).all()
+
+
 @pytest.mark.parametrize("size", [1.0, 0.1])
 def test_whoever_wins_is_not_said_to_lose(size: float) -> None:
     rng = np.random.default_rng(5)

@@ -29,8 +29,9 @@ def holds(test: Test, lower: Array, upper: Array) -> bool:
         lower, upper = lower[open_], upper[open_]
         if left < 2 * len(lower):
             return not len(lower)
-        if len(lower) and not (upper - lower).max(1).min() > 0:
-            return False
+        middle = lower + (upper - lower) / 2
+        if not ((lower < middle) & (middle < upper)).any(1).all():
+            return False  # no float lies inside: cutting shows nothing more
         lower, upper, _ = halves(lower, upper, (upper - lower).argmax(1))
     return True
 

@@ -184,14 +184,16 @@ class Judge:
             notes.open[strange] = notes.wrong[strange] = "pieces have no part outside, or covered by others"
         else:
             self._charts(notes, self.charts, p, u, y, tags, members)
-        down, up = y.deviation
-        known = np.isfinite(y.at.lower).all((1, 2)) & np.isfinite(y.at.upper).all((1, 2)) & np.isfinite(down + up).all((1, 2))
+        somewhere = y.loosened()
+        down, up = somewhere.deviation
+        ends = (somewhere.at.lower, somewhere.at.upper)
+        known = np.isfinite(ends).all((0, 2, 3)) & np.isfinite(down + up).all((1, 2))
         notes.open[proved & ~known] = "nothing is known of where the box lies in space"
         rows = np.flatnonzero(proved & known)
         if len(rows) and self.scores is None:
-            self._network(notes, rows, u.subset(rows), y.subset(rows), p, bounds, members)
+            self._network(notes, rows, u.subset(rows), somewhere.subset(rows), p, bounds, members)
         elif len(rows):
-            self._followed(notes, rows, u.subset(rows), y.subset(rows), p, bounds)
+            self._followed(notes, rows, u.subset(rows), somewhere.subset(rows), p, bounds)
         return notes.open, notes.wrong, longest(y)
 
     def _charts(self, notes: _Notes, charts: Charts, p: int, u: Patch, y: Patch, tags: NDArray[np.uint8], members: Flags) -> None:
