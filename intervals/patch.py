@@ -75,14 +75,14 @@ class Patch:
         values in `at`; what holds on the box for the other functions and all such constants holds at τ for this patch.
         """
         down, up = self.deviation
-        N, vertices, count = self.at.lower.shape
         loose = ~np.isfinite(down + up).all(1) & np.isfinite(self.value.lower) & np.isfinite(self.value.upper)
         if not loose.any():
             return self
         flat = loose[:, None]
         ends = (np.where(flat, getattr(self.value, end)[:, None], getattr(self.at, end)) for end in ("lower", "upper"))
         first, second = (Interval(np.where(flat, 0.0, part.lower), np.where(flat, 0.0, part.upper)) for part in (self.first, self.second))
-        return Patch(self.lower, self.upper, self.value, Interval(*ends), first, second)
+        value = self.value.decorated(np.where(loose, SURE, self.value.decoration))
+        return Patch(self.lower, self.upper, value, Interval(*ends), first, second)
 
     def range(self) -> Interval:
         """What values at the vertices and derivatives say about `value`, (N, c)."""

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "attacks"))
 
-from enclosures import Found, fuzz  # noqa: E402
+from enclosures import Found, fuzz
 
 PAIRS = 400
 
