@@ -11,7 +11,7 @@ from ...atlas.chart import INVERSE_TOLERANCE
 from ...moe.premises import possible, standing
 from ...moe.typed_json import Fields
 from .documents import Documents, Site, number_or_none
-from .rounding import Way
+from .rounding import HALF, Way
 from .trees import TAGS, Tree
 
 WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
@@ -69,6 +69,8 @@ def _order(way: str, manifold: bool) -> str:
         said = ["sums in blocks of 32 products that are added as a binary tree"]
     elif way.endswith(".float64"):
         said = ["sums as a binary tree, the last of every net in float64"]
+    elif way in HALF:
+        said = [f"what experts behind the last gate read, and their sums before and after the bias, rounded to {way}"]
     return ", ".join([*said, *([] if manifold else ["where no piece is mistaken for another"])])
 
 

@@ -27,7 +27,7 @@ from .floats import Floats, Stated
 from .functions import moves_little, within
 from .inverse import not_inverted
 from .leaves import Failure, Followed, Judge, Subject, extent
-from .rounding import Way, overflows, read
+from .rounding import HALF, Way, holds, overflows, read
 from .routers import exact_routes
 from .slices import NONE, Origin, Slice, Slicer, without_linear
 from .trees import OUTSIDE, PROVED, UNSETTLED
@@ -353,6 +353,8 @@ class Composition:
         names = self.ways(site.rounding)
         if missing := [name for name in names if name not in site.rounding]:
             raise Refused(f"it does not say what rounding in {missing[0]} adds")
+        if other := [name for name in names if name in HALF and not (self.found.manifold and holds(self.found.layers, name))]:
+            raise Refused(f"its weights are not those of {other[0]}")
         known = [self.known[name].rounding if name in self.known else None for name in site.variables]
         computed = {way: np.array([0.0 if of is None else of.get(way, np.inf) for of in known]) for way in names}
         stated = Stated(site.eta, {name: site.rounding[name] for name in names})

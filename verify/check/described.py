@@ -7,7 +7,7 @@ import numpy as np
 from ...moe.typed_json import Fields
 from .documents import Promise, ReadOut, Site, Value, number_or_none
 from .layers import DTYPES
-from .rounding import ORDERS
+from .rounding import HALF, ORDERS
 from .slices import Origin
 
 TOP = ("schema", "kind", "task", "dtype", "epsilon", "status", "bound", "eta", "claims", "tags")
@@ -117,7 +117,7 @@ def _word(fields: Fields, key: str, allowed: tuple[str, ...]) -> str:
 
 
 def _by_dtype(fields: Fields) -> dict[str, float]:
-    if unknown := set(fields) - {*DTYPES, *(f"float32{order}" for order in ORDERS)}:
+    if unknown := set(fields) - {*DTYPES, *(f"float32{order}" for order in ORDERS), *HALF}:
         raise fields.error(f"{sorted(unknown)[0][:80]!r} is no evaluation that is known here")
     return {dtype: or_infinite(fields, dtype) for dtype in fields}
 

@@ -23,19 +23,36 @@ ORDERS = {"": 0, ".blocks": 32, ".float64": 1}
 rest; 0: all of them."""
 
 
+class Half(NamedTuple):
+    """What a half precision can hold: its unit roundoff, its smallest and its largest number."""
+
+    u: float
+    smallest: float
+    largest: float
+
+
+HALF = {"bfloat16": Half(2.0**-8, 2.0**-133, 2.0**127), "float16": Half(2.0**-11, 2.0**-24, 65504.0)}
+
+
 class Way(NamedTuple):
-    """An evaluation: a dtype, an order of sums, and the length of the longest sum in the network."""
+    """An evaluation: a dtype, an order of sums, and the length of the longest sum in the network; or float32 with experts behind the last
+    gate in half precision.
+    """
 
     name: str
     longest: int
 
     @property
+    def half(self) -> Half | None:
+        return HALF.get(self.name)
+
+    @property
     def dtype(self) -> str:
-        return self.name.partition(".")[0]
+        return self.name.partition(".")[0] if self.half is None else "float32"
 
     @property
     def block(self) -> int:
-        return ORDERS[self.name[len(self.dtype) :]]
+        return 0 if self.half is not None else ORDERS[self.name[len(self.dtype) :]]
 
     @property
     def u(self) -> float:
@@ -101,11 +118,38 @@ def rectified(x: Sized) -> Sized:
     return Sized(np.maximum(x.low, 0), np.maximum(x.high, 0), np.where(np.isnan(error), np.inf, error))
 
 
-def through(net: Net, x: Sized, way: Way) -> Sized:
-    """A net as it is stored."""
-    for map_ in net.stored[:-1]:
-        x = rectified(evaluated(map_, x, way, last=False))
-    return evaluated(net.stored[-1], x, way)
+def through(net: Net, x: Sized, way: Way, half: Half | None = None) -> Sized:
+    """A net as it is stored; what it reads, and every sum without and with its bias, is rounded to half precision."""
+    x = halved(x, half)
+    for n, map_ in enumerate(net.stored, 1):
+        x = halved(halved(evaluated(map_, x, way, last=n == len(net.stored)), half), half)
+        x = x if n == len(net.stored) else rectified(x)
+    return x
+
+
+def halved(x: Sized, half: Half | None) -> Sized:
+    """Rounded once; ∞ where that may overflow."""
+    if half is None:
+        return x
+    error = GROW * (x.error + half.u * (x.size + x.error) + half.smallest)
+    return x._replace(error=np.where(GROW * (x.size + error) < half.largest, error, np.inf))
+
+
+def holds(layers: Sequence[Layer], name: str) -> bool:
+    """Whether all weights of experts behind the last gate are numbers of that half precision."""
+    gates = max((n for n, layer in enumerate(layers) if len(layer.names) > 1), default=0)
+    nets = [net for layer in layers[gates:] for net in (*layer.nets, layer.shared) if net is not None]
+    arrays = [part for net in nets for map_ in net.stored for part in map_]
+    return all(np.array_equal(_nearest(array, name), array) for array in arrays)
+
+
+def _nearest(array: Array, name: str) -> Array:
+    """As far as a number can be held at all: others become something else."""
+    single = array.astype(np.float32)
+    if name == "float16":
+        with np.errstate(over="ignore"):
+            return single.astype(np.float16).astype(float)
+    return (single.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32).astype(float)
 
 
 def overflows(layers: Sequence[Layer], x: Sized, way: Way) -> bool:
@@ -150,8 +194,8 @@ def rounding(layers: Sequence[Layer], x: Sized, way: Way, winners: Flags | None 
 
     `winners`: (N, E), gate outputs beside which none is chosen in the last layer.
     """
-    eta = np.zeros(len(x.low))
-    for layer in layers:
+    eta, gates = np.zeros(len(x.low)), max((n for n, layer in enumerate(layers) if len(layer.names) > 1), default=0)
+    for n, layer in enumerate(layers):
         logits = None if layer.gate is None else through(layer.gate, x.of(layer.sees), way)
         possible = np.ones((len(eta), len(layer.names)), bool)
         if logits is not None:
@@ -161,35 +205,35 @@ def rounding(layers: Sequence[Layer], x: Sized, way: Way, winners: Flags | None 
             possible = ~(logits.high + own[:, None] * GROW < (least - own * GROW)[:, None])
         if layer is layers[-1] and winners is not None:
             possible &= winners
-        x = _behind(layer, x, logits, possible, way)
-    return eta, x
+        x = _behind(layer, x, logits, possible, way, way.half if n >= gates else None)
+    return eta, halved(x, way.half)
 
 
-def _behind(layer: Layer, x: Sized, logits: Sized | None, possible: Flags, way: Way) -> Sized:
-    """The channels behind a layer, whichever of the possible gate outputs are chosen."""
+def _behind(layer: Layer, x: Sized, logits: Sized | None, possible: Flags, way: Way, half: Half | None) -> Sized:
+    """The channels behind a layer, whichever of the possible gate outputs are chosen; its experts in half precision."""
     out = Sized(*np.zeros((3, len(x.low), len(layer.carries))))
     kept = layer.carries >= 0
     for part, arriving in zip(out, x.of(layer.carries[kept]), strict=True):
         part[:, kept] = arriving
     if layer.nets:
-        written = _experts(layer, x.of(layer.reads), possible, way)
+        written = _experts(layer, x.of(layer.reads), possible, way, half)
         if logits is not None and not layer.unit:
             written = weighed(layer, logits, written, way)
         if layer.shared is not None:
-            written = added(written, through(layer.shared, x.of(layer.reads), way), way)
+            written = halved(added(written, through(layer.shared, x.of(layer.reads), way, half), way), half)
         both = kept[layer.writes]
         for part, alone, summed in zip(out, written, added(out.of(layer.writes), written, way), strict=True):
             part[:, layer.writes] = np.where(both, summed, alone)
     return out
 
 
-def _experts(layer: Layer, x: Sized, possible: Flags, way: Way) -> Sized:
+def _experts(layer: Layer, x: Sized, possible: Flags, way: Way, half: Half | None) -> Sized:
     shape = len(x.low), len(layer.writes)
     out = Sized(np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros(shape))
     for stored, net in enumerate(layer.nets):
         cells = np.flatnonzero(possible[:, layer.serves == stored].any(1)) if layer.gate is not None else np.arange(len(x.low))
         if len(cells):
-            found = through(net, x.on(cells), way)
+            found = through(net, x.on(cells), way, half)
             for part, more, wider in zip(out, found, (np.minimum, np.maximum, np.maximum), strict=True):
                 part[cells] = wider(part[cells], more)
     out.error[out.low > out.high] = np.inf
@@ -213,5 +257,6 @@ def weighed(layer: Layer, logits: Sized, out: Sized, way: Way) -> Sized:
     tiny, reach = 4 * K * float(np.finfo(way.dtype).tiny), out.size + out.error
     error = GROW**2 * (whole * out.error + (wrong + tiny) * reach + gamma(K + 1, way.dtype) * (whole + wrong) * reach + tiny)
     far = GROW**2 * whole * out.size
+    error = error if way.half is None else error + np.inf  # weights in half precision are not followed
     found = Sized(out.low, out.high, error) if convex else Sized(-far, far, error)
     return found.within((whole + wrong) * (reach + 1), way)

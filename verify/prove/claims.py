@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ...moe.halves import HALVES
 from ...moe.ledger import Claim, Known
 from ...moe.sums import BLOCK
 from .chart_claims import charts_claims
@@ -27,6 +28,7 @@ ORDERS = {
     "": "in any order of summation",
     "blocks": f"sums in blocks of {BLOCK} products that are added as a binary tree",
     "float64": "sums as a binary tree, the last of every net in float64",
+    "half": "what experts behind the last gate read, and their sums before and after the bias, rounded to {}",
 }
 """How sums are taken, by the name of their order (`moe.sums`)."""
 T = TypeVar("T")
@@ -68,8 +70,8 @@ def _in_order(ways: Mapping[str, T]) -> list[tuple[str, T]]:
 
 def _rounded(total: Claim, way: str, added: float, manifold: bool) -> Claim:
     """The claim about an evaluation, which adds this much."""
-    dtype, _, order = way.partition(".")
-    said = [ORDERS[order]] if manifold or order else []
+    dtype, _, order = ("float32", "", "half") if way in HALVES else way.partition(".")
+    said = [ORDERS[order].format(way)] if manifold or order else []
     where = ", ".join([*said, *([] if manifold else ["where no piece is mistaken for another"])])
     statement = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, {where}"
     bound = float(np.nextafter(total.bound + added, np.inf))

@@ -51,6 +51,8 @@ class Asked:
     """In all searches of errors together, and as many in those of scores."""
     deadline: float
     seed: int
+    dtypes: tuple[str, ...] = ()
+    """Half precisions about which something is to be claimed."""
 
 
 Opened = tuple[Site, Attempt]
@@ -67,7 +69,7 @@ class Proof:
         self.alone = len(graph.nodes) == 2
         """Whether there is one site, which is all of the network."""
         self.slicer = Slicer(network)
-        self.ways = evaluations(network)
+        self.ways = evaluations(network, asked.dtypes)
         self.sites: dict[str, SiteProof] = {}
         self.values: dict[str, Value] = {}
         """Components with a channel and a proof."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...moe.channels import Channel, Input, Score, Value
 from ...moe.design import Design, design_of
+from ...moe.layout import tensors
 from ...moe.ledger import Assumption
 from ...moe.model import Model
 from ...moe.network import Network
@@ -42,6 +43,7 @@ def certify(
     seconds: float = 600.0,
     seed: int = 0,
     checkpoint: str | Path | None = None,
+    dtypes: Sequence[str] = (),
 ) -> Certificate:
     """Prove, for every point of M, that the router picks a valid expert and that the error stays below ε.
 
@@ -53,6 +55,9 @@ def certify(
     every site is proved within `tightness`. `epsilon`: that of the model if not given; a network alone may do without, and then the
     least bound within `tightness` is proved. `checkpoint`: a file to which progress is written and from which an interrupted run goes on
     (not for a target that is a Python function). Deterministic for a seed, but for the clock.
+
+    `dtypes`: "bfloat16", "float16": claims about evaluation with the experts behind the last gate in them, as `to_torch(…).to(dtype)` does,
+    for a network whose weights they can hold (`Network.rounded`).
 
     Raises `InvalidArgument` if network and task do not fit each other, for a target or charts that cannot be enclosed (naming the
     part), or for arguments out of their domain.
@@ -68,7 +73,7 @@ def certify(
         design = design_of(network, graph.blocks[0].name, graph.blocks[0].names, graph.blocks[0].components)
     else:
         design = _design_by_names(network, graph)
-    asked = Asked(epsilon, tightness, boxes, started + seconds, seed)
+    asked = Asked(epsilon, tightness, boxes, started + seconds, seed, _halves(network, graph, dtypes))
     options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()}
     saved = Checkpoint(checkpoint, network, given, options)
     found, refutation = (0.0, None) if alone is not None else _sampled(network, graph, asked)
@@ -150,6 +155,17 @@ def _seen(network: Network, graph: TaskGraph, goal: Goal) -> Refutation | None:
         return None
     exactly = Exactly(network, graph)
     return exactly.refutation(exactly.alone(*where), goal.epsilon)
+
+
+def _halves(network: Network, graph: TaskGraph, dtypes: Sequence[str]) -> tuple[str, ...]:
+    """Half precisions that the network can be evaluated in as it is."""
+    for dtype in dtypes:
+        if network.dtype != np.float32 or graph.blocks[0].given is None:
+            raise InvalidArgument(f"claims about {dtype} are proved of float32 networks on one manifold; leave dtypes out")
+        before, after = tensors(network), tensors(network.rounded(dtype))
+        if changed := [name for name, array in before.items() if not np.array_equal(array, after[name])]:
+            raise InvalidArgument(f"{changed[0]} has weights that {dtype} cannot hold; certify network.rounded({dtype!r}) with its task")
+    return tuple(dict.fromkeys(dtypes))
 
 
 def _arguments(

@@ -33,6 +33,8 @@ from ...moe.sums import BLOCK, Sums
 
 GENEROUS = 1 + 2.0**-20
 """Covers the rounding of the bounds themselves: fewer than 2^30 roundings of 2^-53 each."""
+HALF = {"bfloat16": (8, -133, 2.0**127), "float16": (11, -24, 65504.0)}
+"""Bits of a significand, exponent of the smallest subnormal number, and what nothing may exceed."""
 Flags = NDArray[np.bool_]
 
 
@@ -44,11 +46,13 @@ class Evaluation:
     sums: Sums
     terms: int
     """Products of the longest sum of the whole network, at most; slices of it have fewer."""
+    half: str | None = None
+    """What the experts behind the last gate are evaluated in, their sums in `dtype`: bfloat16, float16; None: nothing else."""
 
     @property
     def name(self) -> str:
         """As in certificates: float32 is that of plain sums."""
-        return self.dtype if self.sums is Sums.PLAIN else f"{self.dtype}.{self.sums}"
+        return self.half or (self.dtype if self.sums is Sums.PLAIN else f"{self.dtype}.{self.sums}")
 
     @property
     def unit(self) -> float:
@@ -75,12 +79,14 @@ class Evaluation:
         return np.minimum(products, blocks + ceil(log2(max(1, -(-self.terms // blocks))))) + 1
 
 
-def evaluations(network: Network) -> tuple[Evaluation, ...]:
-    """Those about which something is claimed: float64, and of float32 weights all orders of float32."""
+def evaluations(network: Network, halves: Sequence[str] = ()) -> tuple[Evaluation, ...]:
+    """Those about which something is claimed: float64, and of float32 weights all orders of float32, and those `halves`."""
     hidden = (width for part in network.layers for net in part.nets for width in net.widths)
     terms = max(len(network.inputs), *(len(part.channels) for part in network.layers), *hidden)
     double = Evaluation("float64", Sums.PLAIN, terms)
-    return (double,) if network.dtype == np.float64 else (double, *(Evaluation(str(network.dtype), sums, terms) for sums in Sums))
+    dtype = str(network.dtype)
+    orders = () if dtype == "float64" else tuple(Evaluation(dtype, sums, terms) for sums in Sums)
+    return (double, *orders, *(Evaluation("float32", Sums.PLAIN, terms, half) for half in halves))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +148,28 @@ def _gammas(n: Array, u: float) -> Array:
         return np.where(n * u < 1, n * u / (1 - n * u), np.inf)
 
 
-def through(net: ReLUNet, x: Sized, ways: Sequence[Evaluation]) -> Sized:
-    """The same of a ReLU net."""
-    for map_ in net.affines[:-1]:
-        x = affine(map_, x, ways, last=False).rectified()
-    return affine(net.affines[-1], x, ways, last=True)
+def through(net: ReLUNet, x: Sized, ways: Sequence[Evaluation], behind: bool = False) -> Sized:
+    """The same of a ReLU net; `behind` the last gate, where what it reads and what its maps give is rounded to half precision."""
+    halved = behind and any(way.half for way in ways)
+    x = narrowed(x, ways, 1) if halved else x
+    for map_ in net.affines:
+        x = affine(map_, x, ways, last=map_ is net.affines[-1])
+        x = narrowed(x, ways, 2) if halved else x  # the sum, and with the bias
+        x = x if map_ is net.affines[-1] else x.rectified()
+    return x
+
+
+def narrowed(x: Sized, ways: Sequence[Evaluation], times: int) -> Sized:
+    """Rounded so many times to the half precision of the evaluations that have one."""
+    error = x.error.copy()
+    for n, way in enumerate(ways):
+        if way.half is None:
+            continue
+        bits, exponent, largest = HALF[way.half]
+        for _ in range(times):
+            error[n] = GENEROUS * (error[n] + 2.0**-bits * (x.size + error[n]) + 2.0**exponent)
+        error[n] = np.where(GENEROUS * (x.size + error[n]) < largest, error[n], np.inf)
+    return Sized(x.lower, x.upper, error)
 
 
 def plus(a: Sized, b: Sized, ways: Sequence[Evaluation]) -> Sized:
@@ -162,19 +185,19 @@ def _of_each(ways: Sequence[Evaluation], what: str) -> Array:
     return np.array([getattr(way, what) for way in ways])[:, None, None]
 
 
-def layer(part: MoELayer, x: Sized, ways: Sequence[Evaluation], chosen: int | None = None) -> tuple[Array, Sized]:
+def layer(part: MoELayer, x: Sized, ways: Sequence[Evaluation], chosen: int | None = None, behind: bool = False) -> tuple[Array, Sized]:
     """How far any logit may be off (V, N), and what is known of the channels behind a layer, whatever its gate may choose on a cell.
 
-    `chosen`: the gate output that is known to win.
+    `chosen`: the gate output that is known to win. `behind`: no later gate reads what the experts write.
     """
     gate = None if part.gate is None else through(part.gate, x, ways)
     eta = np.zeros((len(ways), len(x))) if gate is None else gate.error.max(2)
     inputs = x if part.reads is None else x.channels(list(part.reads))
-    written = _experts(part, inputs, _possible(part, gate, eta, len(x), chosen), ways)
+    written = _experts(part, inputs, _possible(part, gate, eta, len(x), chosen), ways, behind)
     if gate is not None and (part.top_k > 1 or part.weighting is Weighting.RECTIFIED):
         written = weighed(part, gate, written, ways)
     if part.shared is not None:
-        written = plus(written, through(part.shared, inputs, ways), ways)
+        written = narrowed(plus(written, through(part.shared, inputs, ways, behind), ways), ways, int(behind))
     return eta, _placed(part, x, written, ways)
 
 
@@ -192,14 +215,14 @@ def _possible(part: MoELayer, gate: Sized | None, eta: Array, cells: int, chosen
     return found
 
 
-def _experts(part: MoELayer, x: Sized, possible: Flags, ways: Sequence[Evaluation]) -> Sized:
+def _experts(part: MoELayer, x: Sized, possible: Flags, ways: Sequence[Evaluation], behind: bool) -> Sized:
     """What holds of the outputs whichever of the possible experts is taken."""
     shape = len(x), part.experts[0].outputs
     lower, upper, error = np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros((len(ways), *shape))
     for k, net in enumerate(part.experts):
         rows = np.flatnonzero(possible[:, k])
         if len(rows):
-            found = through(net, x.cells(rows), ways)
+            found = through(net, x.cells(rows), ways, behind)
             lower[rows], upper[rows] = np.minimum(lower[rows], found.lower), np.maximum(upper[rows], found.upper)
             error[:, rows] = np.maximum(error[:, rows], found.error)
     error[:, ~possible.any(1)] = np.inf
@@ -224,7 +247,10 @@ def weighed(part: MoELayer, gate: Sized, x: Sized, ways: Sequence[Evaluation]) -
         arriving = x.size + arrived
         known, moved = weight[:, None], wrong[:, None]
         found = known * arrived + moved * arriving + gamma(K + 1, way.dtype) * (known + moved) * arriving + (K + 1) * way.tiny
-        errors.append(np.where(GENEROUS * (known + moved) * (arriving + 1) < way.largest, GENEROUS * found, np.inf))
+        safe = (GENEROUS * (known + moved) * (arriving + 1) < way.largest) & (
+            way.half is None
+        )  # weights in half precision are not followed
+        errors.append(np.where(safe, GENEROUS * found, np.inf))
     if part.weighting is not Weighting.RECTIFIED:
         return Sized(x.lower, x.upper, np.array(errors))
     reach = GENEROUS * (K * S)[:, None] * x.size
@@ -261,8 +287,9 @@ def arriving(embedding: Array | None, z: Sized, ways: Sequence[Evaluation]) -> S
 
 def network(weights: Network, x: Sized, ways: Sequence[Evaluation], chosen: int | None = None) -> tuple[Array, Array]:
     """(η, what is added to the outputs) of a network that reads x: (V, N) each; `chosen`: the winner of the last layer, if it is known."""
-    eta = np.zeros((len(ways), len(x)))
-    for number, part in enumerate(weights.layers, 1):
-        off, x = layer(part, x, ways, chosen if number == len(weights.layers) else None)
+    eta, last = np.zeros((len(ways), len(x))), len(weights.layers) - 1
+    gates = max((n for n, part in enumerate(weights.layers) if len(part) > 1), default=0)
+    for n, part in enumerate(weights.layers):
+        off, x = layer(part, x, ways, chosen if n == last else None, n >= gates)
         eta = np.maximum(eta, off)
-    return eta, x.error.max(2)
+    return eta, narrowed(x, ways, 1).error.max(2)
