@@ -64,9 +64,15 @@ def margins(asked: Sequence[Condition], columns: Mapping[str, Array]) -> Array:
 
 def margin(condition: Condition, known: Mapping[Node, Float64]) -> Array:
     """How far from failing: −1 or less where it surely fails, 0 at the edge of what is allowed or where rounding decides, NaN as ∞."""
-    a, *more = (known[argument] for argument in condition.arguments)
+    with np.errstate(all="ignore"):
+        depth = _depth(condition.demand, [known[argument] for argument in condition.arguments])
+    return np.where(np.isnan(depth), np.inf, depth)
+
+
+def _depth(demand: Demand, arguments: list[Float64]) -> Array:
+    a, *more = arguments
     value, slack = a.value, ROUNDING * a.error
-    match condition.demand:
+    match demand:
         case Demand.NONNEGATIVE:
             depth = _outside(value, slack)
         case Demand.POSITIVE:
@@ -91,7 +97,7 @@ def margin(condition: Condition, known: Mapping[Node, Float64]) -> Array:
             for other in more:
                 held = held | np.asarray(other.value, bool)
             depth = np.where(held, np.inf, -1.0)
-    return np.where(np.isnan(depth), np.inf, depth)
+    return depth
 
 
 def _outside(depth: Array, slack: Array) -> Array:

@@ -35,6 +35,11 @@ from .tree import (
 )
 
 EPS = float(np.finfo(float).eps)
+SPLIT = 2.0**27 + 1
+TINY = 1e-290
+"""Below this the rounding of a product is not computed exactly."""
+EXACT_AT = {"log": 1.0, "acos": 1.0, "acosh": 1.0, "cot": np.nan, "sqrt": 0.0}
+"""Where a function's value is a number that floats have; at 0 for the others."""
 CONSTANTS = {"pi": math.pi, "E": math.e}
 RELATIONS: Mapping[str, Callable[[Array, Array], NDArray[np.bool_]]] = {
     "<": np.less,
@@ -114,8 +119,7 @@ def _computed(node: Node, parts: list[Float64], columns: Mapping[str, Array]) ->
                 total = _product(total, factor)
             return total
         case Reciprocal():
-            inverse = 1 / parts[0].value
-            return Float64(inverse, parts[0].error * inverse**2 + EPS * np.abs(inverse))
+            return _reciprocal(parts[0])
         case Power():
             return _power(node, *parts)
         case Call(function, _):
@@ -143,28 +147,54 @@ def _number(exact: Fraction) -> Float64:
 
 
 def _sum(parts: list[Float64]) -> Float64:
-    """A sum rounds once for each partial sum."""
+    """A sum rounds once for each partial sum, by an amount that is known exactly."""
     total = parts[0]
     for part in parts[1:]:
-        value = total.value + part.value
-        total = Float64(value, total.error + part.error + EPS * np.abs(value))
+        a, b = total.value, part.value
+        value = a + b
+        moved = value - a
+        rounding = np.abs((a - (value - moved)) + (b - moved))
+        total = Float64(value, total.error + part.error + np.where(np.isfinite(rounding), rounding, EPS * np.abs(value)))
     return total
 
 
 def _product(a: Float64, b: Float64) -> Float64:
-    value = a.value * b.value
-    return Float64(value, a.error * np.abs(b.value) + np.abs(a.value) * b.error + a.error * b.error + EPS * np.abs(value))
+    value, rounding = _multiplied(a.value, b.value)
+    return Float64(value, a.error * np.abs(b.value) + np.abs(a.value) * b.error + a.error * b.error + rounding)
+
+
+def _reciprocal(a: Float64) -> Float64:
+    value = 1 / a.value
+    product, rounding = _multiplied(value, a.value)
+    off = np.where((product == 1) & (rounding == 0), 0.0, EPS * np.abs(value))
+    return Float64(value, _moved(a.error, value**2) + off)
+
+
+def _multiplied(a: Array, b: Array) -> tuple[Array, Array]:
+    """A product, and how much it was rounded: exactly, by the halves of the factors, unless they are huge or tiny."""
+    value = a * b
+    halves = []
+    for factor in (a, b):
+        shifted = SPLIT * factor
+        high = shifted - (shifted - factor)
+        halves += [high, factor - high]
+    a_high, a_low, b_high, b_low = halves
+    rounding = np.abs(((a_high * b_high - value) + a_high * b_low + a_low * b_high) + a_low * b_low)
+    usual = np.isfinite(rounding) & (np.abs(value) > TINY)
+    return value, np.where(usual | (a == 0) | (b == 0), np.nan_to_num(rounding), EPS * np.abs(value) + TINY)
 
 
 def _power(node: Power, base: Float64, exponent: Float64) -> Float64:
     """a^n for a whole n; else exp(p·log a)."""
     if (n := node.whole) is not None:
+        if n == 2:
+            return _product(base, base)
         value = np.power(base.value, float(n))
         slope = abs(n) * np.abs(np.power(base.value, float(n - 1))) if n else np.zeros_like(base.value)
         return Float64(value, _moved(base.error, slope) + 2 * EPS * np.abs(value))
     value = np.power(base.value, exponent.value)
     by_base = np.abs(exponent.value * np.power(base.value, exponent.value - 1))
-    by_exponent = np.abs(value * np.log(base.value))
+    by_exponent = np.where(value == 0, 0.0, np.abs(value * np.log(base.value)))
     return Float64(value, _moved(base.error, by_base) + _moved(exponent.error, by_exponent) + 2 * EPS * np.abs(value))
 
 
@@ -172,18 +202,29 @@ def _call(function: str, parts: list[Float64]) -> Float64:
     if function == "atan2":
         y, x = parts
         value = np.arctan2(y.value + 0.0, x.value + 0.0)
-        return Float64(value, _moved(y.error + x.error, 1 / np.hypot(x.value, y.value)) + EPS * np.abs(value))
+        square = x.value**2 + y.value**2
+        turned = _moved(y.error, np.abs(x.value) / square) + _moved(x.error, np.abs(y.value) / square)
+        return Float64(value, turned + EPS * np.abs(value))
     if function in ("Max", "Min"):
         pick = np.maximum if function == "Max" else np.minimum
         total = parts[0]
         for part in parts[1:]:
-            total = Float64(pick(total.value, part.value), np.maximum(total.error, part.error))
+            value = pick(total.value, part.value)
+            error = np.where(value == total.value, total.error, part.error)
+            close = np.abs(total.value - part.value) <= total.error + part.error
+            total = Float64(value, np.where(close, np.maximum(total.error, part.error), error))
         return total
     if function not in FUNCTIONS:
         raise InvalidArgument(f"{function}(…) has no value here; write it with the functions of specifications")
     compute, slope = FUNCTIONS[function]
     value = np.asarray(compute(parts[0].value))
-    return Float64(value, _moved(parts[0].error, np.abs(slope(parts[0].value))) + 2 * EPS * np.abs(value))
+    if function in ("sign", "Abs"):
+        return Float64(value, parts[0].error if function == "Abs" else np.zeros(np.shape(value)))
+    rounding = np.where(parts[0].value == EXACT_AT.get(function, 0.0), 0.0, 2 * EPS * np.abs(value))
+    if function == "sqrt":
+        square, off = _multiplied(value, value)
+        rounding = np.where((square == parts[0].value) & (off == 0), 0.0, rounding)
+    return Float64(value, _moved(parts[0].error, np.abs(slope(parts[0].value))) + rounding)
 
 
 def _piecewise(parts: list[Float64]) -> Float64:

@@ -40,6 +40,11 @@ class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
     def _print_Float(self, expression: sympy.Float) -> str:
         return repr(float(expression))  # all 17 digits, where sympy prints 15
 
+    def _print_atan2(self, expression: sympy.atan2) -> str:
+        """There is one real 0, and no −0, which would turn the angle of a negative number round."""
+        y, x = (self._print(argument) for argument in expression.args)
+        return f"{self._module_format('numpy.arctan2')}({y} + 0.0, {x} + 0.0)"
+
     def _print_Max(self, expression: sympy.Max) -> str:
         return self._fold("maximum", expression.args)
 
@@ -141,7 +146,8 @@ class ExpressionMap:
         result = np.empty((*points.shape[:-1], self.outputs))
         with np.errstate(all="ignore"):
             for k, component in enumerate(self._compiled(*np.moveaxis(points, -1, 0))):
-                result[..., k] = component
+                # Python's powers of negative constants are complex.
+                result[..., k] = np.where(np.imag(component) == 0, np.real(component), np.nan) if np.iscomplexobj(component) else component
         self._take_back(points, result)
         return result
 
