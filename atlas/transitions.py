@@ -41,9 +41,9 @@ class Transition:
     conditions: ExpressionMap | None
     """u ↦ numbers; None if there are no conditions."""
     strict: tuple[bool, ...]
-    kept: tuple[tuple[bool, bool], ...]
+    kept: tuple[tuple[bool | None, bool | None], ...]
     """Per coordinate of chart j, whether v_k is nowhere on the box of chart p below its lower bound, or above its upper one, by exact
-    arithmetic; known only of affine functions with rational coefficients."""
+    arithmetic; None where that is not known: it is of affine functions with rational coefficients."""
 
 
 @dataclass(eq=False)
@@ -145,7 +145,7 @@ def _transition(functions: Functions, v: list[Quotient], source: Box, target: Bo
     kept = []
     for part, low, high in zip(v, target.lower, target.upper, strict=True):
         least, most = _range(functions, part, source)
-        kept.append((least is not None and least >= Fraction(low), most is not None and most <= Fraction(high)))
+        kept.append((None if least is None else least >= Fraction(low), None if most is None else most <= Fraction(high)))
     return Transition(ExpressionMap(u, formulas), conditions, tuple(c.strict for c in found), tuple(kept))
 
 

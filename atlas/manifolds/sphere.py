@@ -34,7 +34,8 @@ def ellipsoid(axes: Any = (1.0, 0.8, 0.6), atlas: str = "stereographic") -> Atla
     """Σ_k (x_k / axes_k)² = 1: the sphere of one dimension less than there are axes, scaled."""
     lengths = arguments.numbers("axes", axes, 0)
     arguments.integer("the number of axes", len(lengths), 2, arguments.MAX_DIMENSION + 1)
-    return _scaled_sphere([sympy.Float(a) for a in lengths], atlas)
+    # Fractions, so that what is multiplied by an axis and divided by it again is the same number.
+    return _scaled_sphere([sympy.Rational(str(a)) for a in lengths], atlas)
 
 
 def _scaled_sphere(axes: Sequence[sympy.Expr], atlas: str) -> Atlas:

@@ -61,14 +61,20 @@ class Holding:
         least = self._map(transition.conditions, u).value.lower
         return np.all(np.where(transition.strict, least > 0, least >= 0), axis=1)
 
-    def _strictly(self, chart: Chart, local: Patch, kept: tuple[tuple[bool, bool], ...] | None) -> Flags:
+    def _strictly(self, chart: Chart, local: Patch, kept: tuple[tuple[bool | None, bool | None], ...] | None) -> Flags:
         """Coordinates in the open box or on boundary faces, and in the region."""
         where, inside = local.value, np.ones(len(local), bool)
         slack = INVERSE_TOLERANCE * chart.domain.widths if self._may(faces(chart.name)) else 0.0 * chart.domain.widths
         for k, (lower, upper) in enumerate(chart.boundary):
             below, above = chart.domain.lower[k] - where.lower[:, k], where.upper[:, k] - chart.domain.upper[k]
-            for is_face, beyond, sure in ((lower, below, kept is not None and kept[k][0]), (upper, above, kept is not None and kept[k][1])):
-                inside &= np.isfinite(beyond) if is_face and sure else beyond <= slack[k] if is_face else beyond < 0
+            for is_face, beyond, face in ((lower, below, 0), (upper, above, 1)):
+                sure = None if kept is None else kept[k][face]
+                if not is_face:
+                    inside &= beyond < 0
+                elif sure:
+                    inside &= np.isfinite(beyond)
+                else:
+                    inside &= beyond <= (0.0 if sure is False else slack[k])
         if chart.region is not None:
             inside &= self._map(chart.region, local).value.lower[:, 0] > 0
         return inside

@@ -27,7 +27,7 @@ from ...intervals import Decoration, Interval, NaturalEnclosure
 from ...moe.ledger import Assumption
 from ...moe.premises import agreement, faces, support
 from ..enclosure import ExpressionEnclosure, TaylorForms
-from .membership import Pair, Target
+from .membership import Kept, Pair, Target
 
 Flags = NDArray[np.bool_]
 
@@ -263,7 +263,7 @@ class EnclosedManifold:
         )
         return held, Interval(lower, upper)
 
-    def _inside(self, target: Target, where: Interval, holds: Flags, kept: NDArray[np.bool_] | None) -> Flags:
+    def _inside(self, target: Target, where: Interval, holds: Flags, kept: Kept | None) -> Flags:
         inside, leaning = target.strictly_in(where, kept)
         inside &= holds
         if (inside & leaning).any():

@@ -26,6 +26,7 @@ from ...intervals import Flags, Interval, NaturalEnclosure
 from ..enclosure import ExpressionEnclosure, TaylorForms
 
 Indices = NDArray[np.intp]
+Kept = tuple[tuple[bool | None, bool | None], ...]
 TESTED = 64
 """Points of an overlap at which charts are compared with many digits before an assumption is made about them."""
 ROUNDING = 64 * np.finfo(float).eps
@@ -36,7 +37,7 @@ class EnclosedTransition:
     """A formula, with its conditions, compiled for enclosure."""
 
     def __init__(self, transition: Transition) -> None:
-        self.kept = np.array(transition.kept)
+        self.kept = transition.kept
         self._strict = np.array(transition.strict, bool)
         self._coarse = NaturalEnclosure(transition.coordinates)
         self._fine = ExpressionEnclosure(transition.coordinates)
@@ -69,20 +70,22 @@ class Target:
         self.forward = None if chart.forward is None else ExpressionEnclosure(chart.forward)
         self.region = None if chart.region is None else NaturalEnclosure(chart.region)
 
-    def strictly_in(self, where: Interval, kept: NDArray[np.bool_] | None = None) -> tuple[Flags, Flags]:
+    def strictly_in(self, where: Interval, kept: Kept | None = None) -> tuple[Flags, Flags]:
         """Whether coordinates in the intervals (N, d) are all in the open box, or on boundary faces, with region > 0; and of which
         that is so only if M does not go on behind a face. `kept`: see `Transition`."""
         domain, inside, leaning = self.chart.domain, np.ones(len(where.lower), bool), np.zeros(len(where.lower), bool)
         for k, faces_ in enumerate(self.chart.boundary):
             slack = INVERSE_TOLERANCE * (domain.upper[k] - domain.lower[k])
-            for face, beyond in zip(range(2), (domain.lower[k] - where.lower[:, k], where.upper[:, k] - domain.upper[k]), strict=True):
-                if faces_[face] and kept is not None and kept[k, face]:
-                    inside &= np.isfinite(beyond)
-                elif faces_[face]:
-                    inside &= beyond < slack
-                    leaning |= beyond > 0
-                else:
+            ends = domain.lower[k] - where.lower[:, k], where.upper[:, k] - domain.upper[k]
+            for face, beyond in enumerate(ends):
+                sure = None if kept is None else kept[k][face]
+                if not faces_[face]:
                     inside &= beyond < 0
+                elif sure:
+                    inside &= np.isfinite(beyond)
+                else:
+                    inside &= beyond <= (0.0 if sure is False else slack)
+                    leaning |= beyond > 0
         if self.region is not None:
             inside &= self.region([where[:, k] for k in range(self.chart.dimension)])[0].lower > 0
         return inside, leaning

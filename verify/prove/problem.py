@@ -88,12 +88,17 @@ class ScoreProof:
 
     @property
     def bound(self) -> float:
-        return max(tree.bound for tree in self.trees.values())
+        """What the boxes prove, with room to confirm it within what was promised."""
+        largest = max(tree.bound for tree in self.trees.values())
+        return max(largest, min(self.promise.delta, largest + ROOM * self.promise.delta)) if np.isfinite(largest) else largest
 
     @property
     def least(self) -> float:
-        """max τ is at least this, unless a box is open."""
-        return min(judge.least for judge in self.judges) if all(tree.settled for tree in self.trees.values()) else -np.inf
+        """max τ is at least this, unless a box is open; with room to confirm it, if what was promised leaves any."""
+        if not all(tree.settled for tree in self.trees.values()):
+            return -np.inf
+        least, promised = min(judge.least for judge in self.judges), self.promise.floor - self.promise.delta
+        return least if least <= promised else max(promised, least - ROOM * abs(least))
 
 
 @dataclass(frozen=True, eq=False)
