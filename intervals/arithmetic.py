@@ -335,7 +335,10 @@ def _power(size: Array, n: int, towards: float) -> Array:
 
 def _signed_power(x: Array, n: int, towards: float) -> Array:
     """xⁿ for odd n, rounded `towards`."""
-    return np.where(x >= 0, _power(np.abs(x), n, towards), -_power(np.abs(x), n, -towards))
+    up = x >= 0
+    if up.all():
+        return _power(np.abs(x), n, towards)
+    return np.where(up, _power(np.abs(x), n, towards), -_power(np.abs(x), n, -towards))
 
 
 HALF_PI = outward(np.array(np.pi / 2), np.array(np.pi / 2))

@@ -6,7 +6,7 @@ ends of a domain an unbounded derivative is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +24,19 @@ BETWEEN, INSIDE, ABOVE = Domain(-1.0, 1.0, closed=True), Domain(-1.0, 1.0, close
 
 def powers(x: Interval, n: int) -> Derivatives:
     """xⁿ and its derivatives."""
+    value, first, second, third = power_rule(x, n, range(4))
+    return value, first, second, third
+
+
+def power_rule(x: Interval, n: int, orders: Iterable[int]) -> list[Interval]:
+    """The derivatives of these orders ≤ 3 of xⁿ."""
+    factors = 1, n, n * (n - 1), n * (n - 1) * (n - 2)
     if n < 0:
-        r, p = x.inverse(), -n
-        return r.power(p), r.power(p + 1).times(n), r.power(p + 2).times(n * (n - 1)), r.power(p + 3).times(n * (n - 1) * (n - 2))
+        r = x.inverse()
+        return [r.power(k - n).times(factors[k]) if k else r.power(-n) for k in orders]
     if n == 0:
-        return x.power(0), x.times(0.0), ZERO, ZERO
-    first, second, third = (x.power(n - k).times(f) if f else ZERO for k, f in enumerate((n, n * (n - 1), n * (n - 1) * (n - 2)), 1))
-    return x.power(n), first, second, third
+        return [(x.power(0), x.times(0.0), ZERO, ZERO)[k] for k in orders]
+    return [(x.power(n - k).times(factors[k]) if factors[k] else ZERO) if k else x.power(n) for k in orders]
 
 
 @dataclass(frozen=True)

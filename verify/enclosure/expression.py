@@ -19,7 +19,7 @@ from ...errors import InvalidArgument
 from ...intervals import Decision, Decoration, Flags, Interval, Program
 from ...intervals.arithmetic import HALF_PI
 from ...intervals.decoration import SURE, least
-from ...intervals.derivatives import SMOOTH, Derivatives, Exponent, powers, square_root
+from ...intervals.derivatives import SMOOTH, Derivatives, Exponent, power_rule, square_root
 from ...intervals.natural import IntervalAlgebra, known
 from . import smooth
 from .taylor import TaylorForms
@@ -154,13 +154,22 @@ class _FormAlgebra:
         return Enclosed.of(a.forms * b.forms, a.bounds * b.bounds)
 
     def _composed(self, derivatives: Callable[[Interval], Derivatives], a: Value, image: Callable[[Interval], Interval]) -> Value:
+        def some(x: Interval, orders: smooth.Orders) -> Sequence[Interval]:
+            every = derivatives(x)
+            return [every[k] for k in orders]
+
+        return self._expanded(some, a, image)
+
+    def _expanded(
+        self, derivatives: Callable[[Interval, smooth.Orders], Sequence[Interval]], a: Value, image: Callable[[Interval], Interval]
+    ) -> Value:
         if isinstance(a, Interval):
             return image(a)
         values = image(a.bounds)
         return Enclosed.of(smooth.compose(derivatives, a.forms, a.bounds, values), values)
 
     def power(self, a: Value, exponent: int) -> Value:
-        return self._composed(lambda x: powers(x, exponent), a, lambda x: x.power(exponent))
+        return self._expanded(lambda x, orders: power_rule(x, exponent, orders), a, lambda x: x.power(exponent))
 
     def real_power(self, a: Value, exponent: Exponent) -> Value:
         return self._composed(exponent.powers, a, lambda x: x.raised(exponent.shifted[0]))

@@ -6,28 +6,35 @@ radius than the bare range of h, the bare range is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ...atlas import Array
 from ...intervals import Interval
-from ...intervals.derivatives import Derivatives
 from .taylor import EPS, UNDERFLOW, TaylorForms, pairs, settled
 
 
-def compose(derivatives: Callable[[Interval], Derivatives], forms: TaylorForms, within: Interval, range: Interval) -> TaylorForms:
-    """h(a) for the function with these derivatives: a has these forms and lies `within`, h(a) lies in `range`, (N, n) each."""
+Orders = tuple[int, ...]
+
+
+def compose(
+    derivatives: Callable[[Interval, Orders], Sequence[Interval]], forms: TaylorForms, within: Interval, range: Interval
+) -> TaylorForms:
+    """h(a) for the function with these derivatives: a has these forms and lies `within`, h(a) lies in `range`, (N, n) each.
+
+    `derivatives` gives h, h′, … of the orders it is asked for.
+    """
     with np.errstate(all="ignore"):
         center = Interval(forms.center, forms.center)
         # The middle of the form need not be a value of a.
-        third = derivatives(within.hull(center))[3]
-        expanded = _expanded(derivatives(center)[:3], third, forms)
+        (third,) = derivatives(within.hull(center), (3,))
+        expanded = _expanded(derivatives(center, (0, 1, 2)), third, forms)
         bare = TaylorForms.constants(range, forms.dimension)
         return expanded.where(expanded.radius < bare.radius, bare)
 
 
-def _expanded(at: tuple[Interval, Interval, Interval], third: Interval, forms: TaylorForms) -> TaylorForms:
+def _expanded(at: Sequence[Interval], third: Interval, forms: TaylorForms) -> TaylorForms:
     """The expansion, h, h′, h″ at the middle and h‴ over the range, each enclosed."""
     d, c = forms.dimension, forms.coefficients
     (h0, e0), (h1, e1), (h2, e2) = (_split(x) for x in at)
