@@ -28,6 +28,9 @@ def check(folder: Path, as_json: bool) -> None:
     else:
         for failure in report.failures:
             print_wrapped(f"{'rejected' if failure.rejected else 'undecided'}: {failure}", "red" if failure.rejected else "yellow")
+        lettered = len(report.remedies) > 1
+        for n, remedy in enumerate(report.remedies):
+            print_wrapped(f"({chr(ord('a') + n)}) {remedy}" if lettered else f"remedy: {remedy}", "yellow")
         looked = f"{report.confirmed:,} of {report.leaves:,} leaves confirmed on {report.boxes:,} boxes in {report.seconds:.1f} s"
         click.echo(
             f"{report.task}: |f − Ψ| ≤ {report.bound} for every point of M" if report.holds else f"{report.task}: nothing is confirmed"

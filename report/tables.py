@@ -111,6 +111,8 @@ def certificate_table(certificate: Certificate, *, statements: bool = True) -> G
         if claim.known is not Known.PROVED:
             where = "" if claim.witness is None else f" at ({', '.join(f'{v:.10g}' for v in claim.witness[:9])})"
             parts.append(Text(f"{claim.name} is {claim.known}{where}: {claim.note or claim.statement}", STYLES[claim.known]))
+    if certificate.diagnosis:
+        parts += [Text(line) for line in certificate.explain().splitlines()]
     return Group(*parts)
 
 

@@ -68,7 +68,28 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         failures = [{"rejected": f.rejected, "reason": f.reason, "chart": f.chart, "box": f.box} for f in self.failures]
-        return {**self.__dict__, "claims": list(self.claims), "assumptions": list(self.assumptions), "failures": failures}
+        return {
+            **self.__dict__,
+            "claims": list(self.claims),
+            "assumptions": list(self.assumptions),
+            "failures": failures,
+            "remedies": list(self.remedies),
+        }
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """Of a certificate that is undecided: likely causes and what to do about them, in the order in which to try them."""
+        if self.verdict != "undecided":
+            return ()
+        if self.status == "unknown":
+            return ("the certificate itself proves nothing: `atlasmoe certify` says why, claim by claim, and what would help",)
+        if self.status == "refuted":
+            return ("refutation.json does not show it: `atlasmoe certify` writes the point anew",)
+        open_ = "some bounds are closer to the error than other enclosures come: certify again with --tightness 1.3 or none"
+        part = (
+            "a function, or the overlap of two charts, is not enclosed here as well as it was there: the first lines say which, and where"
+        )
+        return (open_, part) if self.undecided else (part,)
 
     def __str__(self) -> str:
         """The verdict in words, with what it assumes."""

@@ -26,6 +26,7 @@ from ...moe.network import Network
 from ...moe.typed_json import canonical
 from .binding import ABOUT, BOXES, CERTIFICATE, REFUTATION, earlier, hashes_of, replace_file, require_same, root_of
 from .described import describe_read_out, describe_site, number, tree_arrays
+from .diagnosis import Cause, in_words
 from .error import TAGS
 from .refutation import Refutation
 from .sites import ReadOut, SiteProof
@@ -63,6 +64,8 @@ class Certificate:
     """Of the model that was certified; None of a network alone."""
     refutation: Refutation | None = field(default=None, repr=False)
     """What shows that a claim is refuted."""
+    diagnosis: Mapping[str, tuple[Cause, ...]] = field(default_factory=dict, repr=False)
+    """Claim ↦ likely causes of its being unknown, in the order in which they were tried."""
     assumptions: tuple[Assumption, ...] = ()
     """What the proof takes from the task and cannot prove of it."""
 
@@ -83,6 +86,12 @@ class Certificate:
         words = {Known.PROVED: "proved", Known.REFUTED: "refuted", Known.UNKNOWN: "unknown"}[self.status]
         names = ", ".join(assumption.name for assumption in self.assumptions)
         return f"{words}, assuming {names}" if names and self.status is Known.PROVED else words
+
+    def explain(self) -> str:
+        """Why it is no proof, if it is none: the refutation, or likely causes of every claim that is unknown and what to do about them."""
+        if self.refutation is not None:
+            return f"{self.refutation.refutes} is refuted: {self.refutation.why}"
+        return "\n".join(in_words(self.diagnosis)) or self.verdict
 
     def __getitem__(self, name: str) -> Claim:
         """The claim of that name."""
@@ -140,8 +149,12 @@ class Certificate:
                 "witnesses": {claim.name: list(claim.witness) for claim in self.claims if claim.witness is not None},
                 "seconds": round(self.seconds, 3),
                 "versions": dict(self.versions),
+                **({} if not self.diagnosis else {"diagnosis": self._causes()}),
             },
         }
+
+    def _causes(self) -> dict[str, list[dict[str, str]]]:
+        return {name: [cause.to_dict() for cause in causes] for name, causes in self.diagnosis.items()}
 
     def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write both files into the folder of the model they are about; bytes of each are complete before they get their name.

@@ -23,6 +23,7 @@ from ..versions import versions
 from .certificate import Certificate
 from .checkpoint import Checkpoint
 from .claims import graph_claims, manifold_claims
+from .diagnosis import diagnosed
 from .goal import CANDIDATES, Goal
 from .proof import Asked, Proof
 from .readout import read_out
@@ -98,12 +99,13 @@ def certify(
         if refutation is None and len(sites) == 1 and len(graph.inputs) == 1:
             (site,) = sites.values()
             refutation = _seen(network, graph, site.solution.goal)
+    claims = with_refutation(claims, refutation)
     return Certificate(
         task=given.name,
         dtype=str(network.dtype),
         epsilon=np.inf if epsilon is None else epsilon,
         tightness=tightness,
-        claims=with_refutation(claims, refutation),
+        claims=claims,
         sites=tuple(sites.values()),
         read_out=result,
         found=found,
@@ -113,6 +115,7 @@ def certify(
         problem=given,
         design=design if isinstance(model, Model) else None,
         refutation=refutation,
+        diagnosis={} if refutation is not None else diagnosed(claims, sites, result, epsilon, alone is not None),
         assumptions=_assumed(graph, sites, alone is not None),
     )
 
