@@ -55,6 +55,8 @@ def test_defined_expressions_are_clean(expression, domain):
         ("asin(2*x1)", (0, 0.6), "asin(2*x1)", lambda x: x > 0.5, "write asin(Max(-1, Min(1, 2*x1)))"),
         ("acosh(x1)", (0.9, 2), "acosh(x1)", lambda x: x < 1, "write acosh(Max(1, x1))"),
         ("x1**0.5", (-0.001, 1), "x1**0.5", lambda x: x < 0, "write Max(x1, 0)**0.5"),
+        ("x1**(1/3)", (-1, 1), "x1**(1/3)", lambda x: x < 0, "write sign(x1)*Abs(x1)**(1/3) if that is meant"),
+        ("(x1 - 0.5)**(2/3)", (0, 1), "(x1 - 0.5)**(2/3)", lambda x: x < 0.5, "write Abs(x1 - 0.5)**(2/3) if that is meant"),
         ("x1*log(x1)", (0, 1), "log(x1)", lambda x: x == 0, "Piecewise((…, x1 > 0), (…, True))"),
         ("(x1**2 - 2)/(x1**2 - 2)", (1, 2), "1/(x1**2 - 2)", lambda x: abs(x**2 - 2) < 1e-3, "write 1 if that is meant"),
         ("(x1 - 0.37)**3/(x1 - 0.37)**2", (0, 1), "1/(x1 - 0.37)**2", lambda x: abs(x - 0.37) < 1e-4, "if that is meant"),
@@ -187,3 +189,17 @@ def test_pieces_are_looked_at_by_the_text():
     found = errors(graph("a + b", "sqrt(x - 0.25)**2 + x/x"))
     assert [f.where for f in found] == ['block "a": piece "piece1": expression'] * 2
     assert all(f.remedy.startswith("write x + 0.75 if that is meant") for f in found)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("(x1 + 1e8)**2 - 1e16 - 2e8*x1", "comes out as"),
+        ("x1 + 1.0 + 1e16 - 1e16", "where it is"),
+        ("(1 - cos(1e-9*x1))*1e18", "comes out as 0 where it is 0.5"),
+    ],
+)
+def test_lost_digits_are_a_warning(expression, value):
+    found = [finding for finding in lint(task_from_spec(interval(expression))) if "loses its digits" in finding.problem]
+    assert [(f.where, f.severity) for f in found] == [("target", Severity.WARNING)]
+    assert value in found[0].problem

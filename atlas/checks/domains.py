@@ -293,6 +293,10 @@ def _advice(condition: Condition, expression: sympy.Expr) -> str:
         if 0 < len(text) <= LONGEST:
             return f"write {text} if that is meant, or "
     part, argument = condition.part, condition.arguments[0]
+    if isinstance(part, Power) and part.exponent.exact is not None and part.exponent.exact.denominator % 2:
+        root: Node = Power(Call("Abs", (argument,)), part.exponent)  # the root of a negative number that calculators mean
+        text = text_of(Product((Call("sign", (argument,)), root)) if part.exponent.exact.numerator % 2 else root)
+        return f"write {text} if that is meant, or " if len(text) <= LONGEST else ""
     inside = {
         Demand.NONNEGATIVE: Call("Max", (argument, ZERO)),
         Demand.WITHIN_ONE: Call("Max", (Negative(ONE), Call("Min", (ONE, argument)))),

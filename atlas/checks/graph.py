@@ -26,6 +26,7 @@ from ..graph.structure import AGREE, shown_box, wire
 from ..graph.tiling import Tiling
 from ..task import ChartTarget, ExpressionTarget, ManifoldTask
 from . import maps, smoothness
+from .digits import check_digits
 from .manifold import check_manifold
 from .probe import Probe, error, many, number, warning, worst
 from .reached import check_reached
@@ -130,9 +131,10 @@ def _piece(box: Box, function: ExpressionMap, samples: int, seed: int) -> list[F
         return found
     if found := maps.check_finite(probe, "expression", function, remedy=DEFINE):
         return found
+    lost = check_digits(probe, "expression", function)
     task = ManifoldTask("piece", Atlas(tuple(map(str, variables)), (chart,)), ChartTarget((function,)))
     rough = smoothness.check_target(task, [probe])
-    return [dataclasses.replace(f, where=f.where.replace('chart "piece": target', "expression")) for f in rough]
+    return lost + [dataclasses.replace(f, where=f.where.replace('chart "piece": target', "expression")) for f in rough]
 
 
 def _jump(block: Block, tiling: Tiling) -> list[Finding]:

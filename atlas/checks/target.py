@@ -11,6 +11,7 @@ from ...expressions.box import Array
 from ...expressions.tree import Node
 from ..points import Points
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
+from .digits import check_digits
 from .domains import check_defined
 from .locate import locate
 from .maps import check_bounded, check_evaluates, check_finite
@@ -35,7 +36,10 @@ def check_target(task: ManifoldTask, probes: Sequence[Probe], points: Points, sh
             for probe in probes:
                 where, function = _where(probe), target.functions[probe.index]
                 found += check_evaluates(where, function, probe.closed[:1]) or check_finite(probe, where, function, remedy=DEFINE)
-            return found or _overlaps(target, probes, share)
+            if found:
+                return found
+            lost = [finding for p in probes for finding in check_digits(p, _where(p), target.functions[p.index])]
+            return lost + _overlaps(target, probes, share)
 
 
 def _where(probe: Probe) -> str:
@@ -53,7 +57,10 @@ def _expression(target: ExpressionTarget, probes: Sequence[Probe], points: Point
     if found:
         return found
     for probe in probes:
-        found += check_bounded(probe, "target", target.function, through=probe.chart.inverse, of=on[probe.index], remedy=DEFINE)
+        through, of = probe.chart.inverse, on[probe.index]
+        found += check_bounded(probe, "target", target.function, through=through, of=of, remedy=DEFINE) or check_digits(
+            probe, "target", target.function, through=through, of=of
+        )
     unique = {finding.where: finding for finding in reversed(found)}
     return list(unique.values())
 
