@@ -224,3 +224,18 @@ def test_a_kink_between_functions_without_a_bend_has_one() -> None:
     assert np.isinf(found.second[0].magnitude).tolist() == [True, False]
     assert np.isinf(found.second[1].magnitude).tolist() == [True, False]
     assert found.first[0].lower.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-100, 1e-200, 1e-290])
+def test_a_kink_is_not_too_small_to_be_seen(scale: float) -> None:
+    """σ(y) lies half of the range of y below its chord, whatever the scale."""
+    names = real_symbols(["a"])
+    one = Map(np.array([[1.0]]), np.array([0.0]))
+    for d, text in ((1, f"{scale!r}*u"), (2, f"{scale!r}*(u + v)/2")):
+        symbols = dict(list(U.items())[:d])
+        inverse = ExpressionMap(tuple(symbols.values()), (parse_expression(text, symbols),))
+        chord = ExpressionMap(tuple(names.values()), (parse_expression(f"(a + {scale!r})/2", names),))
+        y = PatchMap(inverse)(Patch.coordinates(-np.ones((1, d)), np.ones((1, d))))
+        frame = Frame(y)
+        bound, _ = difference(PatchMap(chord)(y), frame, frame.net(Net.of([one, one]), frame.start(None)))
+        assert bound[0] >= scale / 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -54,6 +55,8 @@ WIDEST = 1e9
 """Boxes, of those on which a switch is looked for."""
 NEAR, NEARER = 100, 140
 """Bisections after which the two sides of a switch are compared."""
+DEEP, DEEP_PRECISION = 1200, 2600
+"""The same where they seem to contradict what is claimed: below all floats."""
 
 
 class Trees:
@@ -347,36 +350,46 @@ class Judge:
         def on(s: arb) -> list[arb]:
             return [a + s * (b - a) for a, b in zip(start, end, strict=True)]
 
-        left, right = arb(0), arb(1)
         first, last = self.evaluate(start, direction)[1], self.evaluate(end, direction)[1]
         if first == last:
             return
-        sides = []
-        for step in range(NEARER):
-            middle = (left + right) / 2
-            _, branches = self.evaluate(on(middle), direction)
-            if branches == first:
-                left = middle
-            else:
-                right, last = middle, branches
-            if step + 1 in (NEAR, NEARER):
-                sides.append([self.evaluate(on(s), direction)[0] for s in (left, right)])
         self.found.counts["switches"] += 1
+        left, right, sides = self._switch(on, direction, first, (NEAR, NEARER))
         for s in (left, right):
             self.point(on(s))
-        if any(dual is None for pair in sides for dual in pair):
-            return  # noted by `point`
         level, reason = self._level(sides)
+        if max(self.level.values()) > level:
+            # What looks like a jump from here may be steep, as min(u, 1e-200) is next to 0.
+            with ctx.workprec(DEEP_PRECISION):
+                left, right, sides = self._switch(on, direction, first, (DEEP - NEARER + NEAR, DEEP))
+                level, reason = self._level(sides)
         self.found.counts[f"at most {Decoration(level).name}"] += 1
         for name, claimed in self.level.items():
             if claimed > level:
                 self.miss(f"{name} claims {Decoration(claimed).name} where there is {reason}:", on(left))
 
+    def _switch(
+        self, on: Callable[[arb], list[arb]], direction: list[arb], first: list[object], depths: tuple[int, int]
+    ) -> tuple[arb, arb, list[list[Dual | None]]]:
+        """Where something first switches on a line, to so many bisections, and what is on both sides."""
+        left, right = arb(0), arb(1)
+        sides = []
+        for step in range(depths[1]):
+            middle = (left + right) / 2
+            if self.evaluate(on(middle), direction)[1] == first:
+                left = middle
+            else:
+                right = middle
+            if step + 1 in depths:
+                sides.append([self.evaluate(on(s), direction)[0] for s in (left, right)])
+        return left, right, sides
+
     @staticmethod
     def _level(sides: list[list[Dual | None]]) -> tuple[int, str]:
         """The most that can be true of what lies between two points on either side, nearer and nearer."""
         (a, b), (c, d) = sides
-        assert all(dual is not None for dual in (a, b, c, d))
+        if any(dual is None for dual in (a, b, c, d)):
+            return 0, "a hole"
         for level, reason, order in ((1, "a jump", "value"), (2, "a kink", "first"), (3, "a jump of the second derivative", "second")):
             parts = [getattr(dual, order) for dual in (a, b, c, d)]
             if any(part is None or not part.is_finite() for part in parts):

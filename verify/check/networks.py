@@ -131,7 +131,7 @@ class Frame:
         passing = linear | (low + down >= 0)
         silent = ~linear & (high + up <= 0)
         open_ = (low < 0) & (high > 0)
-        gap = np.minimum(np.where(open_, -low * high / np.where(open_, high - low, 1.0), 0.0), self._scatter(rows)) * GROW
+        gap = np.minimum(np.where(open_, -low * (high / np.where(open_, high - low, 1.0)), 0.0), self._scatter(rows)) * GROW
         middle, radius = (up - gap + down) / 2, (up + gap - down) / 2 * GROW
         core = rows.core.copy()
         V = self.vertices
@@ -156,8 +156,8 @@ class Frame:
         cube, total = at.reshape(len(at), *(2,) * (V.bit_length() - 1), -1), np.zeros(slack.shape)
         for axis in range(1, cube.ndim - 1):
             edges = np.abs(np.diff(cube, axis=axis)).reshape(len(at), -1, at.shape[2]).max(1)
-            total += (edges + slack) ** 2
-        return np.sqrt(total) / 4
+            total = np.hypot(total, edges + slack)  # squares might underflow
+        return total / 4
 
     def losing(self, gate: Net, K: int, arriving: Rows, tolerance: float) -> tuple[Flags, Flags]:
         """Gate outputs that are surely more than `tolerance` below K others all over the box, and such as are surely among the K largest
