@@ -320,8 +320,8 @@ def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN) -> AtlasM
     """The network as a `torch.nn.Module`, in its own dtype, on the CPU, with trainable parameters.
 
     `sums`: in which order sums of products are taken (`moe.sums`). "plain": as the library likes. "blocks": in blocks of 32, float32
-    errs far less. "float64": in one fixed order, the last sum of every net in float64: equal bits for a row whatever the batch, threads,
-    device and library. A certificate bounds each, as claims `total.float32`, `total.float32.blocks` and `total.float32.float64`.
+    errs far less. "float64": in one fixed order, the last sum of every net in float64: equal bits for a row whatever the batch and the
+    threads, those of numpy. A certificate bounds each, as claims `total.float32`, `total.float32.blocks` and `total.float32.float64`.
 
     Raises `InvalidArgument` if the experts of a layer differ in depth, or for another word.
     """

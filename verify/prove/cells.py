@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from numpy.typing import NDArray
+
 from ...atlas import Array
 from ...moe.network import Network
 from .manifold import EnclosedManifold
@@ -22,11 +24,10 @@ FIRST = 256
 """Cells of a chart to begin with, at most…"""
 FEWEST, SHARED = 16, 4096
 """…and at least, of so many in all."""
-ROUNDS, GAIN, WORST = 8, 0.97, 0.8
-"""Times that cells are cut; the part of the largest bound that a round has to leave at most, to be followed by another; cells above this
-part of it are cut."""
-MOST = 1 << 13
-"""Cells cut in a round, at most."""
+WORST, GAIN, PATIENCE = 0.93, 0.98, 3
+"""Cells above this part of the largest bound are cut; it is given up after so many rounds that left more than this part of it."""
+MOST = 1 << 12
+"""Cells that are looked at beside the first ones, at most."""
 NUMBERS = 1 << 22
 """Numbers of one array at a time."""
 
@@ -61,29 +62,27 @@ class Cells:
 
     def roundings(self) -> dict[str, Rounding]:
         """Evaluation ↦ its bounds on all of M."""
-        cells = [(p, *box) for p, box in enumerate(self._first())]
-        settled = np.zeros((2, len(self.ways)))
-        found = [self._bounds(*cell) for cell in cells]
+        charts = [(lower, upper, self._bounds(p, lower, upper)) for p, (lower, upper) in enumerate(self._first())]
+        worst, looked, idle = _largest(charts), 0, 0
         # Rounding in float64 is far below anything it is compared with.
         watched = [n for n, way in enumerate(self.ways) if way.dtype != "float64"]
-        for _ in range(ROUNDS if watched else 0):
-            worst = np.max([settled, *(bounds.max(2, initial=0.0) for bounds in found)], axis=0)
-            again, total = [], 0
-            for (p, lower, upper), bounds in zip(cells, found, strict=True):
-                large = (bounds > WORST * worst[:, :, None])[:, watched].any((0, 1))
-                settled = np.maximum(settled, bounds[:, :, ~large].max(2, initial=0.0))
-                again.append((p, lower[large], upper[large], bounds[:, :, large]))
-                total += int(large.sum())
-            if total > MOST:
-                cells, found = [cell[:3] for cell in again], [cell[3] for cell in again]
+        while watched and idle < PATIENCE:
+            large = [(bounds > WORST * worst[:, :, None])[:, watched].any((0, 1)) for _, _, bounds in charts]
+            looked += 2 * sum(int(cells.sum()) for cells in large)
+            if looked > MOST:
                 break
-            cells = [(p, *self._halved(p, lower, upper)) for p, lower, upper, _ in again]
-            found = [self._bounds(*cell) for cell in cells]
-            least = np.max([settled, *(bounds.max(2, initial=0.0) for bounds in found)], axis=0)
-            if not (least[:, watched] < GAIN * worst[:, watched]).any():
-                break
-        worst = np.max([settled, *(bounds.max(2, initial=0.0) for bounds in found)], axis=0) * (1 + ROOM)
-        return {way.name: Rounding(float(eta), float(added)) for way, eta, added in zip(self.ways, *worst, strict=True)}
+            charts = [self._cut(p, *chart, cells) for p, (chart, cells) in enumerate(zip(charts, large, strict=True))]
+            before, worst = worst, _largest(charts)
+            idle = 0 if (worst[:, watched] < GAIN * before[:, watched]).any() else idle + 1
+        return {way.name: Rounding(float(eta), float(added)) for way, eta, added in zip(self.ways, *(worst * (1 + ROOM)), strict=True)}
+
+    def _cut(self, p: int, lower: Array, upper: Array, bounds: Array, large: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+        """The cells of a chart, the large ones halved."""
+        if not large.any():
+            return lower, upper, bounds
+        low, high = self._halved(p, lower[large], upper[large])
+        kept = np.concatenate([lower[~large], low]), np.concatenate([upper[~large], high])
+        return (*kept, np.concatenate([bounds[:, :, ~large], self._bounds(p, low, high)], axis=2))
 
     def _first(self) -> list[tuple[Array, Array]]:
         charts = [enclosed.chart for enclosed in self.manifold.charts]
@@ -122,3 +121,8 @@ class Cells:
         x = Sized(x.lower, x.upper, x.error + self.computed[:, None])
         out[:, :, rows] = network(self.weights, x, self.ways, None if self.chosen is None else self.chosen[p])
         return out
+
+
+def _largest(charts: Sequence[tuple[Array, Array, Array]]) -> Array:
+    """(2, V): the largest bounds of all cells."""
+    return np.asarray(np.max([bounds.max(2, initial=0.0) for _, _, bounds in charts], axis=0))
