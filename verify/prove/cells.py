@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from ...atlas import Array
@@ -67,7 +66,7 @@ class Cells:
         # Rounding in float64 is far below anything it is compared with.
         watched = [n for n, way in enumerate(self.ways) if way.dtype != "float64"]
         while watched and idle < PATIENCE:
-            large = [(bounds > WORST * worst[:, :, None])[:, watched].any((0, 1)) for _, _, bounds in charts]
+            large = [np.asarray((bounds > WORST * worst[:, :, None])[:, watched].any((0, 1))) for _, _, bounds in charts]
             looked += 2 * sum(int(cells.sum()) for cells in large)
             if looked > MOST:
                 break
