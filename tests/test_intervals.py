@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.intervals import Interval
+from atlasmoe.intervals import Decoration, Interval
 from atlasmoe.intervals.derivatives import SMOOTH
 from atlasmoe.intervals.natural import IntervalAlgebra
 from exact_values import exact_function
@@ -51,3 +51,42 @@ def test_what_intervals_do_not_know() -> None:
     assert (nonnegative * nonnegative + nonnegative).lower == 0
     apart = Interval.of(0.0, 1.0).meet(Interval.of(2.0, 3.0))
     assert (apart.lower, apart.upper) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("exponent", [0.3, 0.5, 1.5, 2.5, 17.25, -0.5, -2.75, 1e-3, 255.5])
+def test_real_powers_hold_their_values(exponent: float) -> None:
+    ctx.prec = 200
+    rng = np.random.default_rng(3)
+    x = np.concatenate(
+        [SPECIAL, 10.0 ** rng.uniform(-320, 308, ARGUMENTS), rng.uniform(0, 2, ARGUMENTS), 1 + 2.0 ** -rng.integers(1, 53, 50)]
+    )
+    x = np.abs(np.concatenate([x, np.nextafter(x, np.inf)]))
+    image = Interval.of(x).raised(Interval.of(exponent))
+    for k, value in enumerate(x):
+        if value == 0:
+            assert image.decoration[k] == (
+                Decoration.NOTHING if exponent < 0 else min(Decoration.CONTINUOUS + int(exponent), Decoration.SMOOTH)
+            )
+            continue
+        found = arb(float(value)) ** arb(exponent)
+        assert not found < float(image.lower[k]), value
+        assert not found > float(image.upper[k]), value
+        assert image.decoration[k] == Decoration.SMOOTH
+    third = Interval.of([1 / 3], [np.nextafter(1 / 3, 1)])
+    root = Interval.of([8.0]).raised(third[0])
+    assert root.lower <= 2 <= root.upper
+
+
+def test_products_with_powers_of_two_and_short_squares_are_exact() -> None:
+    x = Interval.of([0.1, -3.0, 5e-324], [0.3, 1.0, 1e300])
+    quarter = x * Interval.of(-0.25)
+    assert quarter.lower[:2].tolist() == [-0.075, -0.25]
+    assert quarter.upper[:2].tolist() == [-0.025, 0.75]
+    assert quarter.upper[2] >= 0  # the true end, -5e-324/4, is no float
+    assert quarter.lower[2] == -2.5e299
+    large = Interval.of([1e308]) * Interval.of(4.0)
+    assert np.isfinite(large.lower).all() & np.isinf(large.upper).all()
+    square = Interval.of([-1.0, 0.5, 0.1], [1.0, 2.0, 0.2]).power(2)
+    assert square.lower[:2].tolist() == [0.0, 0.25]
+    assert square.upper[:2].tolist() == [1.0, 4.0]
+    assert square.lower[2] < 0.1**2 < 0.2**2 < square.upper[2]
