@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ..atlas import CallableTarget, ExpressionTarget, ManifoldTask, Target, TaskGraph
 from ..atlas.graph import as_graph
 from ..moe import Claim, Model
+from ..moe.premises import standing
 
 LONGEST_FORMULA = 200
 MOST_CLAIMS = 16
@@ -60,6 +61,9 @@ Claimed: {_inline(root.statement)}; {_bound(root)}.
 
 The full tree of {sum(1 for _ in model.ledger)} claims is in `ledger.json`; `atlasmoe verify` checks it on these weights.
 
+`atlasmoe certify` proves what it can for every point, and `atlasmoe check` confirms it; `certificate.json`, where there is one, says what
+is proved{_assuming(graph)}.
+
 ## How to load it
 
 ```python
@@ -72,6 +76,12 @@ y = module(torch.tensor([[{point}]]))
 
 Inputs: {_names(network.inputs)}. Outputs: {_names(network.outputs)}.
 """
+
+
+def _assuming(graph: TaskGraph) -> str:
+    """What every proof of this task assumes; others may turn out to be needed, and are then named there."""
+    names = ", ".join(f"`{_inline(taken.name)}` ({_inline(taken.statement)})" for taken in standing(graph))
+    return f", assuming {names}" if names else ", and what that assumes, if anything"
 
 
 def _counts(model: Model, graph: TaskGraph) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Any
 import atlasmoe
 import numpy as np
 import pytest
+from atlasmoe.atlas import CallableTarget
 from atlasmoe.atlas.graph import as_graph
 from atlasmoe.atlas.graph.pointwise import NotPointwise, Pointwise, Spot
 from atlasmoe.cli.main import main
@@ -30,6 +31,7 @@ from atlasmoe.verify.check.pointwise import evaluated
 from atlasmoe.verify.prove import certify
 from certificates import edited
 from click.testing import CliRunner
+from conftest import EPSILON
 from general_layers import KINDS, general_network
 from handmade import with_expert
 
@@ -66,6 +68,16 @@ def test_a_miss_too_small_for_floats_is_refuted(tmp_path: Path) -> None:
     certificate = certify(network, task, epsilon=1e-9, tightness=None, boxes=4000)
     assert certificate.status is Known.REFUTED
     assert certificate.bound == pytest.approx(float(Fraction(1e8 + 1.5e-8) - 10**8), rel=1e-12)
+
+
+def test_a_python_target_is_refuted_by_its_enclosure(circle: Model, tmp_path: Path) -> None:
+    """It cannot be evaluated again by anybody else, but what it encloses excludes ε too."""
+    target = CallableTarget(lambda y: y[:, 0] * y[:, 1], enclosure=lambda y: y[:, [0]] * y[:, [1]])
+    task = replace(circle.task, target=target)
+    wrong = certify(wrong_circle(circle).network, task, epsilon=EPSILON, tightness=None)
+    assert wrong.status is Known.REFUTED
+    assert wrong.bound == pytest.approx(0.5, abs=0.02)
+    assert certify(circle.network, task, epsilon=EPSILON, tightness=None).status is Known.PROVED
 
 
 def wrong_circle(circle: Model) -> Model:

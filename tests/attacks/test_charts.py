@@ -80,12 +80,13 @@ def above(gap: str) -> str:
 
 
 ATTACKS = {
-    "a bump that leaks": Attack(
-        (chart(*RIGHT, 'bump = "Max(0, x + 0.4)"'), chart(*LEFT, LEAK)), CIRCLE, ON, 2e-6),
+    "a bump that leaks": Attack((chart(*RIGHT, 'bump = "Max(0, x + 0.4)"'), chart(*LEFT, LEAK)), CIRCLE, ON, 2e-6),
     "a bump that leaks, of a chart without a forward map": Attack(
-        (chart(*RIGHT, 'bump = "Max(0, x + 0.4)"'), chart(LEFT[0], LEFT[1], "", LEAK)), CIRCLE, ON, 2e-6, allowed=("support[B]",)),
+        (chart(*RIGHT, 'bump = "Max(0, x + 0.4)"'), chart(LEFT[0], LEFT[1], "", LEAK)), CIRCLE, ON, 2e-6, allowed=("support[B]",)
+    ),
     "an inverse that jumps": Attack(
-        (above("Piecewise((0, t < 0.001), (1, t < 0.001 + 1e-6), (0, True))"), LOWER), LINE, (0.0010005, 1.0), 0.5, (0.0, 1.0)),
+        (above("Piecewise((0, t < 0.001), (1, t < 0.001 + 1e-6), (0, True))"), LOWER), LINE, (0.0010005, 1.0), 0.5, (0.0, 1.0)
+    ),
     "sheets 1e-7 apart": Attack((above("1e-7"), LOWER), LINE, (0.2, 1e-7), 5e-8, (0.0, 1.0)),
     "sheets 1e-13 apart": Attack((above("1e-13"), LOWER), LINE, (0.2, 1e-13), 5e-14, (0.0, 1.0)),
     "sheets 1e-17 apart": Attack((above("1e-17"), LOWER), LINE, (0.2, 1e-17), 5e-18, (0.0, 1.0), allowed=("open[A, B]",)),
@@ -93,36 +94,69 @@ ATTACKS = {
     "curves that touch": Attack((above("t**3"), LOWER), LINE, (1e-3, 1e-9), 5e-10, (0.0, 1.0)),
     "a forward map that is wrong on a sliver": Attack(
         (above("Piecewise((0, t < 0.3), ((t - 0.3)*(0.3001 - t), t < 0.3001), (0, True))"), LOWER),
-        LINE, (0.30005, 2.5e-9), 1e-9, (0.0, 1.0)),
+        LINE,
+        (0.30005, 2.5e-9),
+        1e-9,
+        (0.0, 1.0),
+    ),
     "a forward map that says what it likes": Attack(
-        (chart(*RIGHT, 'bump = "0.1 + 0*t"'), chart(LEFT[0], LEFT[1], '"0.1 + 0*x"', 'bump = "5 + 0*t"')), CIRCLE, ON, 2e-6),
+        (chart(*RIGHT, 'bump = "0.1 + 0*t"'), chart(LEFT[0], LEFT[1], '"0.1 + 0*x"', 'bump = "5 + 0*t"')), CIRCLE, ON, 2e-6
+    ),
     "an arc of 3 pi": Attack((chart("[-4.7, 4.7]", RIGHT[1], RIGHT[2]),), ((0.0, 0.0, 0.0),), ON, 2e-6),
     "a bump that is negative": Attack(
-        (chart(*RIGHT, 'bump = "x + 0.4 - 99*Max(0, 1 - ((x - cos(0.3))**2 + (y - sin(0.3))**2)*1e10)"'),
-         chart(*LEFT, 'bump = "Max(0, -x + 0.4)"')), CIRCLE, ON, 2e-6),
+        (
+            chart(*RIGHT, 'bump = "x + 0.4 - 99*Max(0, 1 - ((x - cos(0.3))**2 + (y - sin(0.3))**2)*1e10)"'),
+            chart(*LEFT, 'bump = "Max(0, -x + 0.4)"'),
+        ),
+        CIRCLE,
+        ON,
+        2e-6,
+    ),
     "bumps that are negative together": Attack(
         (chart("[-0.5, 0.5]", '"t", "0"', '"x"', 'bump = "t - 2"', BOTH), chart("[-0.5, 0.5]", '"t", "0"', '"x"', 'bump = "t - 1"', BOTH)),
-        LINE, (0.2, 0.0), 2e-6),
+        LINE,
+        (0.2, 0.0),
+        2e-6,
+    ),
     "an inverse that is nowhere on a sliver": Attack(
-        (chart("[-1, 0.5]", '"t", "0*sqrt((t - 0.2)**2 - 1e-12)"', '"x"', BOTH),), ((0.0, 0.0, 0.0),), (0.2, 0.0), 1e-7, refused=True),
+        (chart("[-1, 0.5]", '"t", "0*sqrt((t - 0.2)**2 - 1e-12)"', '"x"', BOTH),), ((0.0, 0.0, 0.0),), (0.2, 0.0), 1e-7, refused=True
+    ),
     "a target that is nowhere on a sliver": Attack(
-        (chart("[-1, 0.5]", '"t", "0"', '"x"', BOTH),), ((0.0, 0.0, 0.0),), (0.2, 0.0), 1e-7,
-        target='expression = "x + 0*log((x - 0.2)**2 - 1e-12)"'),
+        (chart("[-1, 0.5]", '"t", "0"', '"x"', BOTH),),
+        ((0.0, 0.0, 0.0),),
+        (0.2, 0.0),
+        1e-7,
+        target='expression = "x + 0*log((x - 0.2)**2 - 1e-12)"',
+    ),
     "chart-wise targets that disagree on a sliver": Attack(
-        (chart(*RIGHT), chart(*LEFT)), CIRCLE, (5.0, 5.0), 2e-6,
-        target='charts = ["cos(t)", "-cos(t) + Piecewise((0, t < 2 - 1e-6), (1, True))"]'),
+        (chart(*RIGHT), chart(*LEFT)),
+        CIRCLE,
+        (5.0, 5.0),
+        2e-6,
+        target='charts = ["cos(t)", "-cos(t) + Piecewise((0, t < 2 - 1e-6), (1, True))"]',
+    ),
     "chart-wise targets that disagree in the middle of an overlap": Attack(
-        (chart(*RIGHT), chart(*LEFT)), CIRCLE, (5.0, 5.0), 2e-6,
-        target='charts = ["cos(t)", "-cos(t) + Piecewise((0, t < 1.9), (1, t < 1.900001), (0, True))"]'),
+        (chart(*RIGHT), chart(*LEFT)),
+        CIRCLE,
+        (5.0, 5.0),
+        2e-6,
+        target='charts = ["cos(t)", "-cos(t) + Piecewise((0, t < 1.9), (1, t < 1.900001), (0, True))"]',
+    ),
     "boxes that are too small by 1e-9": Attack(
         (chart('["-pi/2 + 1e-9", "pi/2 - 1e-9"]', RIGHT[1], RIGHT[2]), chart('["-pi/2 + 1e-9", "pi/2 - 1e-9"]', LEFT[1], LEFT[2])),
-        CIRCLE, (5.0, 5.0), 1e-3),
+        CIRCLE,
+        (5.0, 5.0),
+        1e-3,
+    ),
     "a face of the boundary that goes on": Attack(
-        (chart("[-1, 0.5000004]", '"t", "0"', '"x"', WEAK, BOTH), LOWER), LINE, (0.5000003, 0.0), 5e-8, (1.0, 0.0), allowed=("faces[B]",)),
+        (chart("[-1, 0.5000004]", '"t", "0"', '"x"', WEAK, BOTH), LOWER), LINE, (0.5000003, 0.0), 5e-8, (1.0, 0.0), allowed=("faces[B]",)
+    ),
     "a bump that is not a number somewhere": Attack(
-        (chart(*RIGHT, 'bump = "1/((x - cos(0.3))**2 + (y - sin(0.3))**2)"'), chart(*LEFT, 'bump = "9 + 0*x"')), CIRCLE, ON, 2e-6),
+        (chart(*RIGHT, 'bump = "1/((x - cos(0.3))**2 + (y - sin(0.3))**2)"'), chart(*LEFT, 'bump = "9 + 0*x"')), CIRCLE, ON, 2e-6
+    ),
     "a partition that does not add up to one": Attack(
-        (chart(*RIGHT, 'partition = "0.01 + 0*x"'), chart(*LEFT, 'partition = "0.02 + 0*x"')), CIRCLE, ON, 2e-6),
+        (chart(*RIGHT, 'partition = "0.01 + 0*x"'), chart(*LEFT, 'partition = "0.02 + 0*x"')), CIRCLE, ON, 2e-6
+    ),
 }
 BAND = "boundary = [[false, false], [true, true]]"
 STRIP = '"(1 + w*cos(t/2))*cos(t)", "(1 + w*cos(t/2))*sin(t)", "w*sin(t/2)"'
@@ -182,6 +216,7 @@ TRUE = {
     "chart-wise": Attack((chart(*RIGHT), chart(*LEFT)), CIRCLE, ON, 2e-6, target='charts = ["cos(t)", "-cos(t)"]'),
     "a Moebius band": band(STRIP, on_strip(1.2, 0.3)),
 }
+
 
 @pytest.mark.parametrize("name", TRUE)
 def test_what_is_true_is_proved_without_assumptions(name: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ...atlas import Array, CallableTarget, ManifoldTask, Points
+from ...atlas import Array, ManifoldTask, Points
 from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...intervals import Interval
@@ -221,8 +221,8 @@ def _seed(goal: Goal, problem: Problem, seed: int) -> None:
     are evaluated in float64 whatever their dtype, as the bounds are about their real-arithmetic function.
     """
     networks, task = _by_piece(problem), problem.task
-    if problem.moves is None and not isinstance(task.target, CallableTarget):
-        exactly = Exactly(problem.network, as_graph(task), tuple(networks) if len(networks) > 1 else ())
+    if problem.moves is None:
+        exactly = Exactly.of(problem.network, as_graph(task), tuple(networks) if len(networks) > 1 else ())
         goal.confirm, goal.astray = exactly.at, exactly.astray if problem.valid else None
     corners = _corners(problem.moves)
 

@@ -142,7 +142,7 @@ def _sampled(network: Network, graph: TaskGraph, asked: Asked) -> tuple[float, R
     truth = graph.evaluate(points, located)
     error = np.abs(np.asarray(network.astype(float)(points), float) - truth).max(1)
     error = np.where(np.isnan(error), np.inf, error)
-    epsilon, exactly = np.inf if asked.epsilon is None else asked.epsilon, Exactly(network, graph)
+    epsilon, exactly = np.inf if asked.epsilon is None else asked.epsilon, Exactly.of(network, graph)
     for n in np.argsort(-error, kind="stable")[:CANDIDATES]:
         if not error[n] > epsilon and np.isfinite(error[n]):
             break
@@ -156,7 +156,7 @@ def _seen(network: Network, graph: TaskGraph, goal: Goal) -> Refutation | None:
     where = goal.where if goal.missed else goal.misrouted
     if where is None:
         return None
-    exactly = Exactly(network, graph)
+    exactly = Exactly.of(network, graph)
     return exactly.refutation(exactly.alone(*where), goal.epsilon)
 
 

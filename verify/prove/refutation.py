@@ -7,20 +7,21 @@ given by a chart and coordinates that are floats. docs/certificate.md specifies 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ...atlas import Array, Atlas, Input, Points, TaskGraph
+from ...atlas import Array, Atlas, CallableTarget, Input, Points, TaskGraph
 from ...atlas.graph.pointwise import NotPointwise, Pointwise, Spot, outside
 from ...errors import AtlasMoEError
-from ...expressions.precise import Enclosed, Undefined
+from ...expressions.precise import Enclosed, Found, Undefined
 from ...moe.exact import NotDecided, affine_of, evaluate
 from ...moe.ledger import Claim, Known
 from ...moe.network import Network
+from ..enclosure import TaylorForms
 
 SCHEMA = 1
 
@@ -104,6 +105,15 @@ class Exactly:
     graph: TaskGraph
     pieces: tuple[Network, ...] = ()
     """For every chart the network with the expert that is known to win there, where that is known."""
+    enclosure: Callable[[Any], Any] | None = None
+    """Of a target that is a Python function: what takes Taylor forms of y to those of f(y). Nobody else can evaluate it again."""
+
+    @staticmethod
+    def of(network: Network, graph: TaskGraph, pieces: tuple[Network, ...] = ()) -> Exactly:
+        """With the enclosure of a target that is a Python function."""
+        given = graph.blocks[0].given if graph.blocks else None
+        enclosure = given.target.enclosure if given is not None and isinstance(given.target, CallableTarget) else None
+        return Exactly(network, graph, pieces, enclosure)
 
     def at(self, chart: int, coordinates: Array) -> float:
         """`Goal.confirm`, of a graph of one input: a lower bound of the error at a point of its chart."""
@@ -125,7 +135,7 @@ class Exactly:
         """What f and the network are there; None if that is not decided, or it is no point of M."""
         try:
             pointwise = Pointwise(self.graph, spots)
-            found = pointwise.output
+            found = pointwise.output if self.enclosure is None else _enclosed(self.enclosure, pointwise.coordinates)
             truth = tuple(value if isinstance(value, Enclosed) else None for value in found)
             if not all(isinstance(value, Enclosed | Undefined) for value in found):
                 return None
@@ -170,6 +180,15 @@ class Exactly:
             return replace(found, epsilon=epsilon, why=f"|f − Ψ| is at least {found.error:.6g} there")
         why = self.elsewhere(found)
         return replace(found, refutes="routing.valid", epsilon=epsilon, why=why) if why else None
+
+
+def _enclosed(enclosure: Callable[[Any], Any], y: Sequence[Enclosed]) -> list[Found]:
+    """A Python function at a point, as its enclosure in floats has it on the smallest box around it."""
+    lower, upper = ([[_below(v.lower) for v in y]], [[-_below(-v.upper) for v in y]])
+    found = enclosure(TaylorForms.variables(lower, upper)).range()
+    if not (np.isfinite(found.lower) & np.isfinite(found.upper)).all():
+        raise NotPointwise("nothing is known of the target there")
+    return [Enclosed(Fraction(float(low)), Fraction(float(high))) for low, high in zip(found.lower[0], found.upper[0], strict=True)]
 
 
 def _chart(node: Input, spot: Spot) -> str | None:
