@@ -413,3 +413,11 @@ def test_it_is_importable_alone() -> None:
     rooms = ("constructions", "explain", "export", "report", "cli", "verify.sample", "verify.prove", "verify.enclosure")
     barred = ("torch", "matplotlib", *(f"atlasmoe.{room}" for room in rooms))
     assert [name for name in loaded if name in barred or name.startswith(tuple(f"{room}." for room in barred))] == []
+
+
+def test_a_config_that_load_refuses_is_not_confirmed(folder: Path, tmp_path: Path) -> None:
+    """Every hash mended; but a file is not described, or a design is none of this network."""
+    report = check(reweighted(folder, tmp_path / "files", id, lambda data: data["files"].pop("ledger.json")))
+    assert (report.verdict, "other files than a model has" in why(report)) == ("rejected", True)
+    with pytest.raises(FolderError, match="its sites are not the blocks of the task"):
+        check(reweighted(folder, tmp_path / "design", id, lambda data: data["design"].update(sites=[])))

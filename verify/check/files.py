@@ -31,6 +31,8 @@ FOLDERS = (1, 2)
 CERTIFICATE, BOXES = "certificate.json", "certificate.safetensors"
 BOUND = WEIGHTS, CONFIG, TASK, ARRAYS_FILE, LEDGER = ("model.safetensors", "config.json", "task.toml", "atlas.safetensors", "ledger.json")
 """Files that a certificate is about; arrays need not be there. Schemas 1 and 2 are not about the ledger."""
+LISTED = (WEIGHTS, TASK, LEDGER, "README.md")
+"""Files that config.json describes, beside the arrays where there are any."""
 TEXT_LIMIT, TENSOR_LIMIT = 64 << 20, 4 << 30
 """Bytes of a text file and of a file of tensors that are read at most."""
 SCORES = "scores."
@@ -50,6 +52,8 @@ def read(folder: Path) -> Documents:
     if LEDGER in data:
         ledger = Fields.of(parse_json(data[LEDGER], folder / LEDGER), folder / LEDGER)
         ledger.only("schema", "root")
+        if ledger.integer("schema") not in FOLDERS:
+            raise ledger.error(f"has schema version {ledger.integer('schema')}, this version of atlasmoe reads {FOLDERS}")
         Claim.read(ledger.child("root"))
     task = _task(folder, data)
     graph, manifold = as_graph(task), isinstance(task, ManifoldTask)
@@ -177,7 +181,12 @@ def hash_problems(document: Fields, schema: int, config: Fields, data: Mapping[s
             yield f"{name[:80]} is not the file that was certified: {hashes}"
     if schema > 2 and document.text("root") != (root := hashlib.sha256(canonical(bound)).hexdigest()):
         yield f"the root hash of the files is {root}, the certificate's {document.text('root')[:80]}"
-    files = config.get("files")
-    for name, entry in files.items() if isinstance(files, dict) else ():
-        if name in found and isinstance(entry, dict) and entry.get("sha256") != found[name]:
-            yield f"{name} is not the file that config.json describes"
+    files = config.child("files")
+    for name in files:
+        entry = files.child(name)
+        entry.only("bytes", "sha256", "schema")
+        same = name not in found or (entry.text("sha256"), entry.integer("bytes")) == (found[name], len(data[name]))
+        if not same or entry.integer("schema") not in FOLDERS:
+            yield f"{name[:80]} is not the file that config.json describes"
+    if strangers := set(files) ^ {*LISTED, *({ARRAYS_FILE} & data.keys())}:
+        yield f"config.json describes other files than a model has: {str(sorted(strangers))[:200]}"
