@@ -4,13 +4,17 @@ BIN := .venv/bin
 # One thread per process: two BLAS threads on shared cores are slower than one, and tests run in parallel anyway.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench redteam clean
 
 demo: .venv/installed
 	$(BIN)/atlasmoe demo --output out/sphere
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2
+
+# Attacks on what proves and what checks; about twenty minutes of one core. Exit code 1 if anything false was believed.
+redteam: .venv/installed
+	$(BIN)/python tests/attacks/redteam.py
 
 # mypy takes a package's name from its folder: the link gives it the right one, whatever this checkout is called.
 check: .venv/installed

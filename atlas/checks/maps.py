@@ -22,6 +22,8 @@ DEGENERATE = 1e-6
 float64 derivatives are trusted to about 1e-8, and `descend` closes in on a zero to about 1e-9."""
 POLE = 1e6
 """A map that grows to this many times its median while `descend` still gains a factor 1e3 has a pole."""
+FACE = 1e-9
+"""A region below this fraction of its value at the centre ends on a face of the box (below: rounding of the face)."""
 STARTS = 4
 STAY_AWAY = "shrink the chart's domain, or give it a region, so that it stays away"
 
@@ -82,18 +84,19 @@ def check_region(probe: Probe) -> list[Finding]:
                 chart.domain.center,
             )
         )
-    if chart.bump is None and chart.partition is None and probe.faces:
+    if chart.bump is None and chart.partition is None and probe.faces and center > 0:
         heights = {face: chart.region(points)[:, 0] for face, points in probe.faces.items()}
         face = max(heights, key=lambda f: float(heights[f].max()))
-        point = probe.faces[face][worst(heights[face])]
-        found.append(
-            error(
-                where,
-                f"is still positive ({number(heights[face].max())}) on the face {face_name(chart, face)}, where the bump must vanish",
-                "enlarge the box until the region ends inside it, or declare the face `boundary`",
-                point,
+        if heights[face].max() > FACE * center:
+            point = probe.faces[face][worst(heights[face])]
+            found.append(
+                error(
+                    where,
+                    f"is still positive ({number(heights[face].max())}) on the face {face_name(chart, face)}, where the bump must vanish",
+                    "enlarge the box until the region ends inside it, or declare the face `boundary`",
+                    point,
+                )
             )
-        )
     return found
 
 

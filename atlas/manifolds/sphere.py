@@ -8,6 +8,7 @@ them would not do as domains: they leave the unit ball.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,8 @@ def _graph(axes: Sequence[sympy.Expr]) -> tuple[Chart, ...]:
     square = sum(v**2 for v in u)
     reach = sympy.Rational(2 * n + 1, 2 * n + 2)  # R², halfway between n/(n+1) and 1
     half_width = float(sympy.sqrt(reach))
+    if sympy.Rational(half_width) ** 2 < reach:  # rounded down: the region would end outside the box
+        half_width = math.nextafter(half_width, math.inf)
     box = Box((-half_width,) * n, (half_width,) * n)
     region = ExpressionMap(u, (reach - square,))
     y = [x_k / a for x_k, a in zip(x, axes, strict=True)]

@@ -1,0 +1,120 @@
+"""Ten small models, one of every kind of network and of task, with the ε that they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+
+import atlasmoe
+import sympy
+from atlasmoe.atlas import Atlas, Box, Chart, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask, TaskGraph, Tiling, builtin
+from atlasmoe.atlas.graph import Block, Combine, Input
+from atlasmoe.moe import Claim, Known, Ledger, Model
+from atlasmoe.verify.prove import Certificate, certify
+from general_layers import NAMES, general_network
+
+ROOM = 1.03
+"""ε over the bound that is proved of the model before it is changed."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, its task, and what was proved of it."""
+
+    name: str
+    model: Model
+    certificate: Certificate
+    epsilon: float
+
+    @property
+    def task(self) -> ManifoldTask | TaskGraph:
+        return self.model.task
+
+
+def on(atlas: Atlas, *texts: str) -> ManifoldTask:
+    symbols = tuple(sympy.Symbol(name, real=True) for name in atlas.coordinates)
+    values = tuple(sympy.sympify(text, locals=dict(zip(atlas.coordinates, symbols, strict=True))) for text in texts)
+    return ManifoldTask("t", atlas, ExpressionTarget(ExpressionMap(symbols, values)))
+
+
+def chartwise() -> ManifoldTask:
+    """x·y on the circle, written in the angle of each arc."""
+    atlas = builtin("circle", charts=3)
+    functions = []
+    for chart in atlas.charts:
+        x, y = chart.inverse.expressions
+        functions.append(ExpressionMap(chart.inverse.variables, (x * y,)))
+    return ManifoldTask("chartwise", atlas, ChartTarget(tuple(functions)))
+
+
+def square() -> ManifoldTask:
+    """A square that three charts share, so that every gate output is right everywhere."""
+    x, y = sympy.symbols("x y", real=True)
+    u, box = sympy.symbols("u v", real=True), Box((-1.0, -1.0), (1.0, 1.0))
+    inverse, forward = ExpressionMap(u, u), ExpressionMap((x, y), (x, y))
+    charts = tuple(Chart(name, box, inverse, forward, ((True, True),) * 2) for name in NAMES)
+    return ManifoldTask("square", Atlas(("x", "y"), charts), ExpressionTarget(ExpressionMap((x, y), (x * y / 4,))))
+
+
+def pieces() -> TaskGraph:
+    """Pieces that jump where they meet, multiplied and added up."""
+    u, v = Input("u", Box((0.0,), (2.0,))), Input("v", Box((-1.0,), (1.0,)))
+    a = Block.parse("a", ("u",), Tiling.intervals([0, 0.75, 2]), ["u**2/2", "1 - u/2"])
+    b = Block.parse("b", ("v",), Tiling.intervals([-1, 0.3, 1]), ["sin(v)", "v**2 - 1"])
+    return TaskGraph("pieces", (u, v, a, b, Combine.parse("f", ("a", "b"), "a*b + a")), "f")
+
+
+def chained() -> TaskGraph:
+    """A block that reads what another computes, next to a kink."""
+    a = Block.parse("a", ("u",), Tiling.intervals([0, 1, 2]), ["u**2/2", "u - 1/2"])
+    b = Block.parse("b", ("a",), Tiling.intervals([-1, 0.6, 3]), ["a", "3/5 + 2*(a - 3/5)"])
+    return TaskGraph("chained", (Input("u", Box((0.0,), (2.0,))), a, b), "b")
+
+
+def mixed() -> TaskGraph:
+    """A circle and an interval, and a combination of what is computed of both."""
+    circle = Input("c", builtin("circle", charts=3))
+    around = Block.parse("around", circle.coordinates, circle.manifold, "c_1*c_2")
+    along = Block.parse("along", ("t",), Tiling.intervals([-1, 0, 1]), ["-t", "t**2"])
+    nodes = (circle, Input("t", Box((-1.0,), (1.0,))), around, along, Combine.parse("f", ("around", "along"), "around + along/2"))
+    return TaskGraph("mixed", nodes, "f")
+
+
+def general(kind: str) -> Model:
+    root = Claim("total", "|f − Ψ| ≤ ε", "by hand", 20.0, 20.0, Known.SAMPLED)
+    facts = {"theorem": "4.8", "routing": "hinge", "epsilon": 20.0, "delta": 0.1, "mu": 0.5, "multiplicity": 3, "plateau_level": None}
+    return Model(general_network(kind), Ledger(root), square(), facts | {"m": 6, "true_width": 6, "seed": 0})
+
+
+def compiled(task: ManifoldTask | TaskGraph, **how: object) -> Model:
+    return atlasmoe.compile(task, **how)
+
+
+MODELS: dict[str, Callable[[], Model]] = {
+    "4.8": lambda: compiled(on(builtin("circle", charts=3), "x1*x2"), epsilon=0.1, theorem="4.8"),
+    "hinge": lambda: compiled(on(builtin("circle", charts=3), "x1*x2"), epsilon=0.1, routing="hinge"),
+    "4.9": lambda: compiled(on(builtin("interval", charts=3), "sin(3*x1)"), epsilon=0.02, theorem="4.9"),
+    "balls": lambda: compiled(on(builtin("circle", atlas="ball", charts=6), "x1*x2"), epsilon=0.05),
+    "sphere": lambda: compiled(on(builtin("sphere", atlas="ball", charts=14), "x1*x2"), width=8),
+    "embedded": lambda: compiled(on(builtin("circle", charts=3, embed={"dimension": 5, "seed": 1}), "x1*x2", "x1"), epsilon=0.1),
+    "chart-wise": lambda: compiled(chartwise(), epsilon=0.1),
+    "float32": lambda: compiled(on(builtin("circle", charts=3), "x1*x2"), epsilon=0.1, dtype="float32"),
+    "top-K": lambda: general("top 2, softmax"),
+    "everything": lambda: general("everything"),
+    "residual": lambda: compiled(pieces(), epsilon=0.1, form="residual"),
+    "pieces": lambda: compiled(pieces(), epsilon=0.1),
+    "chained": lambda: compiled(chained(), epsilon=0.05),
+    "mixed": lambda: compiled(mixed(), epsilon=0.1),
+}
+
+
+@cache
+def subject(name: str) -> Subject:
+    """The model of a name, proved."""
+    model = MODELS[name]()
+    loose = certify(model, epsilon=10.0 * float(model.facts["epsilon"]), tightness=1.05, boxes=40_000)
+    epsilon = ROOM * loose.bound
+    certificate = certify(model, epsilon=epsilon, tightness=None, boxes=40_000)
+    assert certificate.status is Known.PROVED, f"{name}: {[str(claim) for claim in certificate.claims]}"
+    return Subject(name, replace(model, facts={**model.facts, "epsilon": epsilon}), certificate, epsilon)
