@@ -20,11 +20,12 @@ import numpy as np
 
 from ...moe.premises import standing
 from .claims import inconsistent
-from .composition import Composition, Refused
+from .composition import Composition
 from .documents import Documents, number_or_none
 from .files import read
 from .leaves import Failure
 from .readout import check_read_out
+from .refused import Refused
 from .refutation import REFUTATION, Looked, look
 
 NAMED = 12

@@ -27,21 +27,13 @@ from .floats import Floats, Stated
 from .functions import moves_little, within
 from .inverse import not_inverted
 from .leaves import Failure, Followed, Judge, Subject, extent
+from .parts import MOST_DIMENSIONS, part_by_part, whole_box, widened
+from .refused import Refused
+from .roots import require_roots
 from .rounding import HALF, Way, holds, overflows, read
 from .routers import exact_routes
 from .slices import NONE, Origin, Slice, Slicer, without_linear
-from .trees import OUTSIDE, PROVED, UNSETTLED
-
-MOST_DIMENSIONS = 10
-"""Coordinates of boxes that are followed at most: there are 2^d vertices."""
-
-
-class Refused(Exception):
-    """Why a site cannot stand as it is written; `rejected` if something is wrong, else it is only not known."""
-
-    def __init__(self, reason: str, rejected: bool = True) -> None:
-        super().__init__(reason)
-        self.rejected = rejected
+from .trees import OUTSIDE, PROVED, UNSETTLED, Tree
 
 
 class Known(NamedTuple):
@@ -99,16 +91,16 @@ class Composition:
         node = self._node(site)
         self._write_out(node)
         part = self._slice(site)
+        if site.parts:
+            return (yield from self._in_parts(site, node, part))
         subject, self.functions[site.name] = self._subject(site, node, part)
         judge = Judge(subject._replace(covered=covered))
         if any(not site.bound >= tree.largest for tree in site.trees):
             raise Refused("its bound is below that of a leaf")
         if judge.charts is not None and (inverted or self.found.schema < 3):
             self._inverted(site, judge.charts)
-        failures = list(self._rounded(site, judge))
-        yield from failures
-        if failures:
-            return
+        if failures := list(self._rounded(site, judge.subject, site.trees)):
+            return (yield from failures)
         fates, count = judge.settle(site.trees)
         if followed and site.scores is not None and not any(fate is not None and fate.rejected for fate in fates):
             scored = Judge(subject._replace(bound=site.scores.bound), Followed(site.scores.level, site.scores.least))
@@ -224,13 +216,7 @@ class Composition:
     def _subject(self, site: Site, node: Block | Combine, part: Slice) -> tuple[Subject, list[ExpressionMap]]:
         """What the leaves of a site are about, and the functions of its pieces where these are boxes."""
         whole = self._expanded(node) if node.kind == "combine" else []
-        variables = node.reads if node.kind == "block" else tuple(sorted(free_names(*(formula.tree for formula in whole))))
-        known = {name for name in variables if name in self.known}
-        if site.variables != variables or len(site.moves) != len(variables) or not known | set(self.graph.coordinates) >= set(variables):
-            raise Refused(f"its variables are {str(site.variables)[:80]}, but it reads {str(variables)[:80]}, or they are not known yet")
-        errors = np.array([self.known[name].value.error if name in known else 0.0 for name in variables])
-        if not (np.isfinite(site.moves) & (site.moves >= errors)).all():
-            raise Refused(f"what it reads may be off by {errors}, not by {site.moves}")
+        variables = self._variables(site, node, whole)
         matrix = self.matrix(part, variables)
         routes, functions = None, []
         if node.kind == "block" and node.atlas is not None:
@@ -245,7 +231,7 @@ class Composition:
                 lower, upper = zip(*(self._range(name) for name in variables), strict=True)
                 tiling = Tiling.whole(Box(lower, upper), variables)
                 functions = [ExpressionMap.of(real_symbols(variables).values(), whole)]
-            self._roots(site, tiling)
+            require_roots(site, tiling)
             roots = np.stack([tree.root for tree in site.trees], axis=1)
             domain = boxes = Boxes(tiling.names, roots[0], roots[1])
             if site.routes is not None and site.routes != routes:
@@ -272,6 +258,29 @@ class Composition:
         listed = self.found.certificate.children("assumptions") if "assumptions" in self.found.certificate else []
         names = [taken.text("name") for taken in listed]
         return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+    def _variables(self, site: Site, node: Block | Combine, whole: Sequence[Formula]) -> tuple[str, ...]:
+        """What the boxes of a site are about; what the network has in its place is off by no more than the site says."""
+        variables = node.reads if node.kind == "block" else tuple(sorted(free_names(*(f.tree for f in whole)))) or node.reads[:1]
+        known = {name for name in variables if name in self.known}
+        if site.variables != variables or len(site.moves) != len(variables) or not known | set(self.graph.coordinates) >= set(variables):
+            raise Refused(f"its variables are {str(site.variables)[:80]}, but it reads {str(variables)[:80]}, or they are not known yet")
+        errors = np.array([self.known[name].value.error if name in known else 0.0 for name in variables])
+        if not (np.isfinite(site.moves) & (site.moves >= errors)).all():
+            raise Refused(f"what it reads may be off by {errors}, not by {site.moves}")
+        return variables
+
+    def _in_parts(self, site: Site, node: Block | Combine, part: Slice) -> Iterator[Failure]:
+        """A combination that is proved part by part."""
+        whole = self._expanded(node) if node.kind == "combine" else []
+        variables = self._variables(site, node, whole)
+        matrix, box = self.matrix(part, variables), widened(np.array([self._range(name) for name in variables]), site.moves)
+        self.functions[site.name] = []
+        if failures := list(self._rounded(site, *whole_box(part, matrix, box, site.eta))):
+            return (yield from failures)
+        fates, count = part_by_part(site, [formula.tree for formula in whole], part, matrix, box)
+        self.fates, self.boxes = self.fates + fates, self.boxes + count
+        self._relied_on(site)
 
     def _atlas(self, site: Site, block: Block) -> Atlas:
         """The charts that the site is about; its trees have to fill their domains."""
@@ -336,19 +345,7 @@ class Composition:
             if not (low <= least and most <= high):
                 raise Refused(f"{name} may be anywhere in [{least:.6g}, {most:.6g}], the pieces fill [{low:.6g}, {high:.6g}]")
 
-    def _roots(self, site: Site, tiling: Tiling) -> None:
-        """The roots of a tiling's trees hold their pieces, widened on the outside by what is read amiss."""
-        if site.charts or site.scores is not None or len(site.trees) != len(tiling):
-            raise Refused("it has not one tree for every piece, or is called one on charts")
-        outer = np.array([tiling.domain.lower, tiling.domain.upper])
-        for tree, low, high in zip(site.trees, tiling.lower, tiling.upper, strict=True):
-            wide = site.moves > 0
-            low = np.where(wide & (low == outer[0]), np.nextafter(low - site.moves, -np.inf), low)
-            high = np.where(wide & (high == outer[1]), np.nextafter(high + site.moves, np.inf), high)
-            if not ((tree.root[0] <= low) & (tree.root[1] >= high)).all():
-                raise Refused("the root box of a piece does not hold it, with what may be read amiss")
-
-    def _rounded(self, site: Site, judge: Judge) -> Iterator[Failure]:
+    def _rounded(self, site: Site, subject: Subject, trees: Sequence[Tree]) -> Iterator[Failure]:
         """Whether η and the numbers for evaluation in floats leave as much room as rounding may take."""
         names = self.ways(site.rounding)
         if missing := [name for name in names if name not in site.rounding]:
@@ -359,7 +356,7 @@ class Composition:
         computed = {way: np.array([0.0 if of is None else of.get(way, np.inf) for of in known]) for way in names}
         stated = Stated(site.eta, {name: site.rounding[name] for name in names})
         where = "" if self.found.manifold else f"{site.name}: "
-        for bad in Floats(judge.subject, computed, self.longest).failures(site.trees, stated):
+        for bad in Floats(subject, computed, self.longest).failures(trees, stated):
             yield from (Failure(bad.false, f"{where}{words}") for words in bad.words(stated))
         self.rounded.add(site.name)
 
@@ -369,16 +366,20 @@ class Composition:
             return
         if tuple(value.component for value in site.values) != site.components:
             raise Refused("its values are not those of its components")
-        finite = all(np.isfinite(value.error) for value in site.values)
-        needed: Array = site.bound + np.array([value.spread for value in site.values]) + site.rounding["float64"]
-        if not (needed * GROW <= [value.error for value in site.values]).all():
-            raise Refused(f"the errors of its values are below {needed}, what its bound, spread and rounding add up to", rejected=finite)
         lower, upper = (np.array([getattr(value, end) for value in site.values]) for end in ("lower", "upper"))
         for p, tree in enumerate(site.trees):
             rows = tree.tags != OUTSIDE if self.functions[site.name] else (tree.tags == PROVED) | (tree.tags == UNSETTLED)
             if not within(partial(judge.truth, p), tree.lower[rows], tree.upper[rows], lower, upper):
                 raise Refused("its values are not shown to lie between the bounds given", rejected=False)
         self.check_spread(site, [value.spread for value in site.values])
+        self._relied_on(site)
+
+    def _relied_on(self, site: Site) -> None:
+        """The values of a site are known, if their errors are what its numbers add up to."""
+        finite = all(np.isfinite(value.error) for value in site.values)
+        needed: Array = site.bound + np.array([value.spread for value in site.values]) + site.rounding["float64"]
+        if not (needed * GROW <= [value.error for value in site.values]).all():
+            raise Refused(f"the errors of its values are below {needed}, what its bound, spread and rounding add up to", rejected=finite)
         for value, origin in zip(site.values, site.channels, strict=True):
             self.known[value.component] = Known(origin, value, dict(site.rounding))
         self.formulas |= named(site.components)

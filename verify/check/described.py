@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...moe.typed_json import Fields
-from .documents import Promise, ReadOut, Site, Value, number_or_none
+from .documents import PartSaid, Promise, ReadOut, Site, Value, number_or_none
 from .layers import DTYPES
 from .rounding import HALF, ORDERS
 from .slices import Origin
@@ -42,7 +42,7 @@ def require_fields(certificate: Fields, schema: int) -> None:
 
 def site_of(data: Fields) -> Site:
     """What is said of a site, without its trees."""
-    data.only(*SITE)
+    data.only(*SITE, "parts")
     return Site(
         name=data.text("name"),
         kind=_word(data, "kind", ("block", "combine")),
@@ -61,7 +61,18 @@ def site_of(data: Fields) -> Site:
         values=tuple(_value(value) for value in data.children("values")),
         scores=None if data["scores"] is None else _promise(data.child("scores")),
         folded=data.flag("folded"),
+        parts=tuple(map(_part, data.children("parts"))) if "parts" in data else (),
     )
+
+
+def _part(data: Fields) -> PartSaid:
+    data.only("component", "variables", "forms", "slope", "offset", "bound", "lower", "upper", "spread")
+    rows = [_finite(Fields({"forms": row}, data.path, data.where), "forms") for row in data.list("forms")]
+    forms, slope = np.array(rows if len(set(map(len, rows))) == 1 else []), np.array(_finite(data, "slope"))
+    if not (np.isfinite(forms).all() and np.isfinite(slope).all() and np.isfinite(data.number("offset"))):
+        raise data.error("has forms, slopes or an offset that are not finite")
+    numbers = (or_infinite(data, key) for key in ("bound", "lower", "upper", "spread"))
+    return PartSaid(data.text("component"), data.texts("variables"), forms, slope, data.number("offset"), *numbers)
 
 
 def _piece(data: Fields) -> tuple[str, int]:

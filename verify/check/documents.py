@@ -34,6 +34,21 @@ class Promise(NamedTuple):
     least: float
 
 
+class PartSaid(NamedTuple):
+    """What a certificate says of a part of a combination (docs/certificate.md)."""
+
+    component: str
+    variables: tuple[str, ...]
+    forms: Array
+    """(variables, the site's variables): what each of them is."""
+    slope: Array
+    offset: float
+    bound: float
+    lower: float
+    upper: float
+    spread: float
+
+
 class Site(NamedTuple):
     """What a certificate says of a site."""
 
@@ -54,6 +69,8 @@ class Site(NamedTuple):
     values: tuple[Value, ...]
     scores: Promise | None
     folded: bool
+    parts: tuple[PartSaid, ...] = ()
+    """One for every piece, or none."""
     trees: tuple[Tree, ...] = ()
     followed: tuple[Tree, ...] = ()
     """The trees about τ."""

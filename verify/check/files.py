@@ -161,6 +161,7 @@ def _with_trees(
                 used |= {f"{prefix}{array}" for array in ARRAYS}
                 # A chart may have fewer coordinates than the point; which number is right the domain says.
                 dimension = len(arrays.get(f"{prefix}lower", ())) if site.charts else len(site.variables)
+                dimension = len(site.parts[n].variables) if n < len(site.parts) else dimension
                 tree = read_tree(arrays, prefix, path, dimension, len(site.winners), kind == SCORES)
                 if isinstance(tree, str):
                     problems.append(f'chart "{name}": {tree}')

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...atlas import Array, ExpressionMap, Tiling
+from ...expressions.tree import Negative, Sum
 from ...intervals.patch import GROW, Patch, PatchMap
 from .layers import Flags, Indices
 
@@ -81,10 +82,9 @@ def _largest_jump(functions: Sequence[ExpressionMap], tiling: Tiling, moves: Arr
         if not ((low == high) & (moves > 0)).any():
             continue
         f, g = functions[p], functions[q]
-        renamed = dict(zip(g.variables, f.variables, strict=True))
-        gap = PatchMap(
-            ExpressionMap(f.variables, tuple(a - b.xreplace(renamed) for a, b in zip(f.expressions, g.expressions, strict=True)))
-        )
+        g = g.renamed(f.variables)
+        trees = [Sum((a, Negative(b))) for a, b in zip(f.trees, g.trees, strict=True)]
+        gap = PatchMap(ExpressionMap(f.variables, tuple(a - b for a, b in zip(f.expressions, g.expressions, strict=True)), trees))
         worst = np.maximum(worst, _supremum(gap, low, high))
     return worst
 

@@ -9,9 +9,10 @@ from ...atlas import Array
 from ...expressions.parse import real_symbols
 from ...intervals import Interval, enclose_number
 from ...intervals.patch import GROW, Patch
-from .composition import Composition, Refused
+from .composition import Composition
 from .documents import ReadOut
 from .networks import Frame
+from .refused import Refused
 from .rounding import Way, read, rounding
 from .slices import Slice
 

@@ -83,6 +83,13 @@ class Cells:
         kept = np.concatenate([lower[~large], low]), np.concatenate([upper[~large], high])
         return (*kept, np.concatenate([bounds[:, :, ~large], self._bounds(p, low, high)], axis=2))
 
+    def whole(self) -> dict[str, Rounding]:
+        """The same from one cell a chart: its whole box."""
+        boxes = [enclosed.chart.domain for enclosed in self.manifold.charts]
+        found = [self._bounds(p, np.array([box.lower]), np.array([box.upper])).max(2) for p, box in enumerate(boxes)]
+        worst = np.max(found, axis=0) * (1 + ROOM)
+        return {way.name: Rounding(float(eta), float(added)) for way, eta, added in zip(self.ways, *worst, strict=True)}
+
     def _first(self) -> list[tuple[Array, Array]]:
         charts = [enclosed.chart for enclosed in self.manifold.charts]
         count = int(np.clip(SHARED // len(charts), FEWEST, FIRST))

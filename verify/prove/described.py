@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .problem import ScoreProof
 from .sites import ReadOut, SiteProof
+from .split import PartProof
 from .tree import Tree
 
 
@@ -43,6 +44,20 @@ def describe_site(site: SiteProof) -> dict[str, Any]:
         ],
         "scores": None if site.scores is None else _describe_scores(site.scores),
         "folded": site.folded,
+        **({"parts": [_describe_part(part, site.components[part.part.component]) for part in site.parts]} if site.parts else {}),
+    }
+
+
+def _describe_part(proof: PartProof, component: str) -> dict[str, Any]:
+    found = {key: number(getattr(proof, key)) for key in ("offset", "lower", "upper", "spread")}
+    variables, forms = list(proof.part.forms), [numbers(row) for row in proof.matrix]
+    return {
+        "component": component,
+        "variables": variables,
+        "forms": forms,
+        "slope": numbers(proof.slope),
+        "bound": number(proof.solution.bound),
+        **found,
     }
 
 

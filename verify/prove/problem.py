@@ -113,6 +113,8 @@ class Solution:
     trees: Mapping[str, Tree]
     values: Interval
     """(outputs,): what f was seen to lie in, on all boxes that were settled."""
+    sums: Array | None = None
+    """(outputs,): what the trees prove together where each is about a part of a sum; None: each is about all that there is."""
 
     @property
     def eta(self) -> float:
@@ -122,6 +124,8 @@ class Solution:
     @property
     def bound(self) -> float:
         """What the boxes prove, ∞ if one is open, and no less than leaves room to confirm it, unless that is more than was asked for."""
+        if self.sums is not None:
+            return float(self.sums.max())
         size = self.values.magnitude.max(initial=0.0)
         room = self.goal.found * (1 + ROOM) + ULPS * size + self.roundings["float64"].outputs
         return max(*(tree.bound for tree in self.trees.values()), min(float(room), self.goal.enough))
@@ -149,7 +153,7 @@ class Attempt:
         self.roundings = Cells(network, self.manifold, size, problem.computed, problem.chosen, ways).roundings()
         self.eta = max(found.logits for found in self.roundings.values())
         goal.slack = self.roundings["float64"].outputs
-        _seed(goal, problem, seed)
+        look_for_errors(goal, problem, seed)
         wanted = max([goal.slack, *(found.outputs for found in self.roundings.values() if found.outputs <= SMALL * goal.epsilon)])
         if goal.epsilon - wanted > EASY * goal.found:
             goal.slack = wanted
@@ -161,6 +165,11 @@ class Attempt:
         self.searches = [
             saved.search(f"errors/{problem.name}/{p}", np.array(box.lower), np.array(box.upper)) for p, box in enumerate(boxes)
         ]
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Itself, as an attempt that is taken apart has many."""
+        return (self,)
 
     def solution(self) -> Solution:
         """What the searches amount to so far."""
@@ -213,7 +222,7 @@ def base_size(manifold: EnclosedManifold) -> Array:
     return np.max(sizes, axis=0)
 
 
-def _seed(goal: Goal, problem: Problem, seed: int) -> None:
+def look_for_errors(goal: Goal, problem: Problem, seed: int) -> None:
     """The largest error found by sampling: what bounds are compared with from the start, and climbed to where they have to come near it
     and where ε may be missed: that a network misses it by little is found out before the proof, not at its end.
 

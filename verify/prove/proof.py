@@ -28,15 +28,15 @@ from ...moe.network import Network
 from .checkpoint import Checkpoint
 from .goal import Goal
 from .manifold import EnclosedManifold
+from .parts import Component, Part, parts_of
 from .problem import NEGLIGIBLE, Attempt, Problem, ScoreAttempt, Solution, base_size, run
 from .rounding import GENEROUS, evaluations
 from .sites import NotProvableError, Site, SiteProof, Value
 from .slices import Origin, Slice, Slicer
+from .split import SLACK, PartProof, SplitAttempt, added
 from .spread import enlarged, spread
 from .tiling import tiling_router
 
-SLACK = 2.0**-40
-"""Part by which ranges of values are widened, so that other enclosures can confirm them."""
 TIGHTEST = 1.05
 """Tightness of the parts where none is asked for: errors add up, so none may be wasted."""
 
@@ -55,7 +55,7 @@ class Asked:
     """Half precisions about which something is to be claimed."""
 
 
-Opened = tuple[Site, Attempt]
+Opened = tuple[Site, Attempt | SplitAttempt]
 """A site whose searches are running."""
 
 
@@ -131,7 +131,7 @@ class Proof:
         if channels is None or (node.name == self.graph.output and is_affine([formula.expression for formula in whole])):
             self.formulas |= dict(zip(node.components, whole, strict=True))
             return None
-        names = tuple(sorted(free_names(*(formula.tree for formula in whole))))
+        names = tuple(sorted(free_names(*(formula.tree for formula in whole)))) or node.reads[:1]
         errors = self.errors(names)
         lower, upper = zip(*(self._range(name) for name in names), strict=True)
         domain = Tiling.whole(enlarged(Box(lower, upper), errors), names)
@@ -257,7 +257,14 @@ class Proof:
             moves=site.moves if site.charts and moved else None,
             ways=self.ways,
         )
+        if site.kind == "combine" and (found := self._parts(site, task, matrix)) is not None:
+            return site, SplitAttempt(problem, *found, site.moves, goal=self._goal(), seed=self.asked.seed, saved=self.saved)
         return site, Attempt(problem, self._goal(), self.asked.seed, self.saved)
+
+    def _parts(self, site: Site, task: ManifoldTask, matrix: Array) -> tuple[list[Part], list[Component]] | None:
+        """The parts of a combination, and what its network computes, if it falls into some."""
+        assert isinstance(task.target, ChartTarget)
+        return parts_of(task.target.functions[0].trees, site.variables, site.part, matrix)
 
     def site(self, node: Block | Combine, channels: tuple[Origin, ...], part: Slice, names: Sequence[str], folded: bool = False) -> Site:
         tiling = cast(Tiling, node.domain) if node.kind == "block" and node.atlas is None else None
@@ -282,7 +289,7 @@ class Proof:
 
     def solve(self, level: Sequence[Opened]) -> None:
         """Run the searches of some sites, and keep what they prove."""
-        attempts = [attempt for _, attempt in level]
+        attempts = [part for _, attempt in level for part in attempt.attempts]
         searches = [search for attempt in attempts for search in attempt.searches]
         most = max(0, self.left) // max(self.waiting, len(searches), 1)
         names = "" if self.alone else " " + ", ".join(site.name for site, _ in level)
@@ -290,16 +297,20 @@ class Proof:
         self.waiting -= len(searches)
         self.left -= sum(search.nodes for search in searches)
         for site, attempt in level:
-            solution = attempt.solution()
-            values = () if site.folded else tuple(_values(site, solution))
+            parts = tuple(attempt.proofs()) if isinstance(attempt, SplitAttempt) else ()
+            solution = attempt.together(parts) if isinstance(attempt, SplitAttempt) else attempt.solution()
+            values = () if site.folded else tuple(_values(site, solution, parts))
             self.values |= {value.component: value for value in values}
             self.formulas |= {} if site.folded else named(site.components)
-            self.sites[site.name] = SiteProof(**vars(site), solution=solution, values=values)
+            self.sites[site.name] = SiteProof(**vars(site), solution=solution, values=values, parts=parts)
 
 
-def _values(site: Site, solution: Solution) -> Iterator[Value]:
+def _values(site: Site, solution: Solution, parts: Sequence[PartProof]) -> Iterator[Value]:
     """What may be relied on of a site's components."""
-    moved = np.zeros(len(site.components)) if site.charts else spread(solution.problem.task, site.moves, site.tiling)
+    if parts:
+        moved = np.array([added([p.spread for p in parts if p.part.component == k], np.inf) for k in range(len(site.components))])
+    else:
+        moved = np.zeros(len(site.components)) if site.charts else spread(solution.problem.task, site.moves, site.tiling)
     rounding = {dtype: found.outputs for dtype, found in solution.roundings.items()}
     for k, (name, origin) in enumerate(zip(site.components, site.channels, strict=True)):
         lower, upper = float(solution.values.lower[k]), float(solution.values.upper[k])

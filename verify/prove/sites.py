@@ -10,6 +10,7 @@ import numpy as np
 from ...atlas import Array, Tiling
 from .problem import ScoreProof, Solution
 from .slices import Origin, Slice
+from .split import PartProof
 
 
 class NotProvableError(Exception):
@@ -71,6 +72,8 @@ class SiteProof(Site):
     values: tuple[Value, ...] = ()
     """None of a block that is folded into the read-out."""
     scores: ScoreProof | None = None
+    parts: tuple[PartProof, ...] = ()
+    """Of a combination that is proved part by part, what each tree of `solution` is about."""
 
     @property
     def refuted(self) -> bool:
@@ -80,7 +83,7 @@ class SiteProof(Site):
 
     @property
     def routed(self) -> bool:
-        """Whether every point gets an expert whose chart contains it, or whose piece is within `astray` of it, once all boxes are settled."""
+        """Once all is settled: whether every point gets an expert whose chart contains it, or whose piece is within `astray` of it."""
         return self.charts or self.solution.problem.chosen is not None
 
     @property
