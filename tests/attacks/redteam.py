@@ -23,7 +23,6 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import holes as hole  # noqa: E402
 import numpy as np  # noqa: E402
 from atlasmoe.progress import track  # noqa: E402
-from documents import fuzz  # noqa: E402
 from documents import fuzz as edited_documents  # noqa: E402
 from edits import EDITS, Editor, poisoned, swaps  # noqa: E402
 from enclosures import Found  # noqa: E402
@@ -34,8 +33,6 @@ from mutations import Judge, mutants  # noqa: E402
 FAULTS = ("false PROVED", "false REFUTED", "false confirmed", "traceback")
 LOT = 100
 """Pairs of an expression and a box that count as one attack."""
-EDITED = 7
-"""Files of a model that `documents` edits."""
 TEMPORARY = "atlasmoe-redteam-"
 
 
@@ -127,12 +124,6 @@ def documents(seed: int, count: int) -> Iterator[Outcome]:
         yield Outcome(done, list(faults))
 
 
-def files(seed: int, count: int) -> Iterator[Outcome]:
-    """Files with a few bytes or one field changed, read by `load`, `check` and the command line."""
-    for done, faults in islice(fuzz(-(-count // EDITED), seed), count):
-        yield Outcome(done, list(faults))
-
-
 ATTACKS: dict[str, tuple[Attack, int, int]] = {
     "networks": (networks, 1050, 42),
     "certificates": (edited("certificates"), 140, 14),
@@ -140,7 +131,6 @@ ATTACKS: dict[str, tuple[Attack, int, int]] = {
     "configs": (edited("configs"), 140, 14),
     "task texts": (edited("task texts"), 140, 14),
     "checkpoints": (checkpoints, 112, 7),
-    "files": (files, 300 * EDITED, EDITED),
     "folders exchanged": (exchanged, 100, 10),
     "holes": (holes, 288, 0),
     "enclosures": (enclosures, 100_000, 0),
