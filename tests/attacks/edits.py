@@ -286,11 +286,11 @@ class Editor:
         if report.verdict != "confirmed":
             return
         self.confirmed.append(done)
-        for problem in self._believed(folder, report, files):
+        for problem in self._believed(folder, report, kind):
             yield "false confirmed", f"{done}: {problem}"
 
-    def _believed(self, folder: Path, report: CheckReport, files: str) -> Iterator[str]:
-        if files == "certificates":
+    def _believed(self, folder: Path, report: CheckReport, kind: str) -> Iterator[str]:
+        if kind in CERTIFICATES and kind != "bounds":  # a smaller bound may be true
             document = json.loads((folder / CERTIFICATE).read_text())
             now, before = self._says(document), self._says(self.document)
             less = {path for path, known in now.items() if path[-1] == "known" and known == "unknown"}  # claims nothing
