@@ -243,7 +243,7 @@ def test_changed_boxes_are_not_confirmed(change: Callable[[Arrays], None], folde
 MALFORMED = [
     edited("sites", 3), edited("sites", [3]), edited("sites/0/channels", [[1]]), edited("sites/0/channels", [[-1, 0]]),
     edited("sites/0/reads", [["a", 0]]), edited("sites/0/moves", ["a"]), edited("sites/0/kind", "input"), edited("sites/0/values", {}),
-    edited("sites/0/rounding", {"float16": 1.0}), edited("sites/0/routes", ["x"]), edited("sites/0/folded", 1),
+    edited("sites/0/rounding", {"float8": 1.0}), edited("sites/0/routes", ["x"]), edited("sites/0/folded", 1),
     edited("sites/0/pieces", [{"name": "x", "boxes": 1}] * 3), edited("readout", []), edited("readout/kind", "none"),
     edited("readout/error", None), edited("sites/0/scores", {"level": 0.0}), edited("schema", 1),
 ]  # fmt: skip
