@@ -44,7 +44,7 @@ def test_a_ledger_with_proofs_has_formula_above_what_is_proved(model, certificat
     assert ledger["routing.tau"].known == ledger["routing.max_tau"].known == "proved"
     bounds = expert_bounds(certificate)
     assert set(bounds) == {f"expert[{name}]" for name in model.network.layers[-1].names}
-    assert max(bounds.values()) == pytest.approx(certificate["total"].bound)
+    assert max(bounds.values()) <= certificate["total"].bound <= max(bounds.values()) * (1 + 2.0**-9)  # it leaves room to confirm it
     for name, bound in bounds.items():
         assert ledger[f"{name}.proved"].bound == bound
 

@@ -20,6 +20,7 @@ from atlasmoe.expressions.text import text_of
 from atlasmoe.moe.layout import describe, read_network
 from atlasmoe.moe.typed_json import Fields
 from atlasmoe.verify.check import check
+from atlasmoe.verify.prove.ledger import expert_bounds
 from atlasmoe.verify.prove.parts import grouped
 from certificates import CERTIFICATE, WEIGHTS, Arrays, Document, certified, edited, reweighted, tampered, why
 from safetensors import numpy as safetensors
@@ -128,6 +129,12 @@ def test_what_a_gate_or_a_shared_term_holds_together_is_proved_as_a_whole():
     certificate = atlasmoe.certify(model)
     assert certificate.status == "proved"
     assert certificate.sites[-1].parts == ()
+
+
+def test_what_is_proved_of_the_expert_is_what_its_parts_add_up_to():
+    certificate = atlasmoe.certify(atlasmoe.compile(pieces_graph("a*b + c", NAMES[:3]), epsilon=0.1))
+    (*_, site) = certificate.sites
+    assert expert_bounds(certificate)["combine[f].expert[all]"] == site.solution.bound >= sum(p.solution.bound for p in site.parts)
 
 
 def part(number: int, key: str, value: object, site: int = -1) -> Callable[[Document], None]:

@@ -23,6 +23,9 @@ def expert_bounds(certificate: Certificate) -> dict[str, float]:
             continue
         prefix = "" if certificate.kind == "manifold" else f"{site.kind}[{site.name}]."
         winners = site.part.network.layers[-1].names
+        if site.parts:  # a leaf says something of a part only; there is one expert
+            found |= {f"{prefix}expert[{name}]": site.solution.bound for name in winners}
+            continue
         worst = np.full(len(winners), -np.inf)
         for tree in site.solution.trees.values():
             leaf = np.repeat(np.arange(len(tree)), np.diff(tree.offsets))
