@@ -241,3 +241,12 @@ def test_a_spike_in_one_part_is_seen(folders: Callable[[str], Path]):
     layers = (*model.network.layers[:-1], dataclasses.replace(last, experts=(spiked,)))
     network = type(model.network)(layers, model.network.inputs)
     assert atlasmoe.certify(network, model.task, epsilon=0.1, boxes=300_000).status != "proved"
+
+
+def test_open_boxes_of_a_part_are_explained():
+    model = atlasmoe.compile(pieces_graph("a*b + c*d - e"), epsilon=0.1)
+    certificate = atlasmoe.certify(model, boxes=9000)
+    assert certificate.status == "unknown"
+    assert certificate["combine[f].error"].known == "unknown"
+    assert any("boxes or time ran out" in str(cause) for cause in certificate.diagnosis["combine[f].error"])
+    assert certificate["total"].bound == np.inf

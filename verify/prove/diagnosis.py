@@ -21,6 +21,7 @@ from ...intervals import Decoration, Interval, NaturalEnclosure, NotEnclosed
 from ...moe.ledger import Claim, Known
 from .error import EnclosedTarget
 from .manifold import Place
+from .problem import Solution
 from .sites import ReadOut, SiteProof
 from .tree import SMALLEST, UNSETTLED, Indices, Tree
 
@@ -75,14 +76,15 @@ def _added(sites: Mapping[str, SiteProof], read_out: ReadOut, epsilon: float) ->
 def _causes(site: SiteProof, epsilon: float | None) -> Iterator[Cause]:
     """What keeps the open boxes of a site open, in the order in which causes are tried."""
     seen: list[Cause] = []
+    solutions = [proof.solution for proof in site.parts if not proof.solution.settled] or [site.solution]
     with np.errstate(all="ignore"):
-        for p, (name, tree) in enumerate(site.solution.trees.items()):
+        for solution, p, (name, tree) in ((s, *item) for s in solutions for item in enumerate(s.trees.items())):
             if not tree.settled:
                 lower, upper = (corner[_worst(tree)] for corner in tree.leaves())
-                place = site.solution.manifold.place(p, lower, upper)
-                seen += _undefined(site, place, name) or _undecided(site, place, name)
+                place = solution.manifold.place(p, lower, upper)
+                seen += _undefined(solution, place, name) or _undecided(solution, place, name)
     yield from list({cause.what.split(" on chart ")[0]: cause for cause in reversed(seen)}.values())[::-1][:NAMED]
-    yield _short(site, epsilon)
+    yield _short(solutions[0], epsilon)
 
 
 def _worst(tree: Tree) -> Indices:
@@ -98,9 +100,9 @@ def _where(place: Place, row: int, name: str) -> str:
     return f'on chart "{name}", {sides}'
 
 
-def _undefined(site: SiteProof, place: Place, name: str) -> list[Cause]:
+def _undefined(solution: Solution, place: Place, name: str) -> list[Cause]:
     """A part of φ⁻¹ or of f that is not known to be defined, or not bounded."""
-    problem, chart = site.solution.problem, site.solution.manifold.charts[place.chart].chart
+    problem, chart = solution.problem, solution.manifold.charts[place.chart].chart
     u = Interval(place.lower, place.upper)
     lost = np.flatnonzero(~place.defined)
     if len(lost):
@@ -151,9 +153,9 @@ def _lacking(function: ExpressionMap, node: Node, sides: Sequence[Interval]) -> 
     return None if np.isfinite(found.lower).all() and np.isfinite(found.upper).all() else "bounds"
 
 
-def _undecided(site: SiteProof, place: Place, name: str) -> list[Cause]:
+def _undecided(solution: Solution, place: Place, name: str) -> list[Cause]:
     """Experts among which the gate does not decide, or whose chart is not proved to hold the box."""
-    solution, problem = site.solution, site.solution.problem
+    problem = solution.problem
     last = solution.enclosed.layers[-1]
     if problem.chosen is not None and problem.chosen[place.chart] is not None:
         return []
@@ -178,9 +180,8 @@ def _undecided(site: SiteProof, place: Place, name: str) -> list[Cause]:
     return []
 
 
-def _short(site: SiteProof, epsilon: float | None) -> Cause:
+def _short(solution: Solution, epsilon: float | None) -> Cause:
     """ε is too close to the error, or there were too few boxes."""
-    solution = site.solution
     goal = solution.goal
     if epsilon is not None and goal.found > 0 and epsilon < NEAR * goal.found:
         what = f"ε = {epsilon:.6g} is within {epsilon / goal.found - 1:.1%} of the largest error found, {goal.found:.6g}"
