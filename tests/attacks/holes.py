@@ -1,8 +1,8 @@
 """Functions that are not defined at some point where they are used, hidden where nothing that is computed shows it.
 
-Every text of a task (f, a chart's inverse, forward map, region or bump, a piece, a combination) has a part added that is 0 wherever it
-has a value, and has none at one point, or on one side of it. Whatever is then proved of the task, or confirmed by the certificate of
-the task without the hole, is false: the theorem says that f, φ⁻¹ and φ are defined wherever they are used.
+A text of a task (f, a chart's inverse or bump, a piece, a combination) has a part added that is 0 wherever it has a value,
+and has none at one point, or on one side of it. Whatever is then proved of the task, or confirmed by the certificate of the task without
+the hole, is false: the claim `defined` says that φ⁻¹ and f are defined on all of M.
 """
 
 from __future__ import annotations
@@ -126,12 +126,9 @@ BASES = {
 }
 PLACES = {
     "interval": [('expression = "', "x1", (0.2, 0.8))],
-    "circle": [
-        ('expression = "', "x", (-0.9, 0.9)), ('expression = "', "y", (-0.9, 0.9)), ('inverse = ["', "t", (-1.9, 1.9)),
-        ('forward = ["', "x", (-0.39, 0.39)), ('forward = ["', "y", (-0.8, 0.8)),
-    ],
+    "circle": [('expression = "', "x", (-0.9, 0.9)), ('expression = "', "y", (-0.9, 0.9)), ('inverse = ["', "t", (-1.9, 1.9))],
     "bumps": [('bump = "', "x", (-0.3, 0.3)), ('bump = "', "y", (-0.9, 0.9)), ('inverse = ["', "t", (-1.9, 1.9))],
-    "region": [('region = "', "t", (-0.35, 0.35)), ('expression = "', "x", (-0.9, 0.9)), ('forward = ["', "x", (-0.35, 0.35))],
+    "region": [('expression = "', "x", (-0.9, 0.9)), ('inverse = ["', "t", (-0.35, 0.35))],
     "chart-wise": [('target = "', "t", (-1.9, 1.9)), ('inverse = ["', "t", (-1.9, 1.9))],
     "graph": [
         ('expression = "u**2', "u", (-0.9, -0.1)), ('expression = "1 - u', "u", (0.1, 0.9)), ('expression = "sin(v)', "v", (-0.9, 0.9)),
