@@ -178,8 +178,9 @@ EDITS = {
         edited("sites/0/eta", 1e-30), edited("sites/0/rounding", {"float64": 1e-30}), edited("sites/0/rounding", {}),
         edited("sites/0/domain", "charts"), edited("sites/0/pieces", []), edited("sites/0/bound", scaled(0.5)),
         edited("sites/0/components", ["b"]), edited("readout/site", "a"), edited("readout", None),
-        edited("@block[b].routing/bound", 0.0), edited("@block[b].routing/budget", 1.0), swapped, twice, without(0), without(1), renamed, edited("sites", []),
-        edited("kind", "manifold"), edited("@total/known", "sure"), edited("readout/rounding", {"float64": 1.0, "float32": 1.0}),
+        edited("@block[b].routing/bound", 0.0), edited("@block[b].routing/budget", 1.0), swapped, twice, without(0), without(1),
+        renamed, edited("sites", []), edited("kind", "manifold"), edited("@total/known", "sure"),
+        edited("readout/rounding", {"float64": 1.0, "float32": 1.0}),
     ],
     "jumps": [
         edited("sites/0/values/0/lower", 5.0), edited("readout/network", [[2.0]]), edited("readout/components", []),

@@ -14,7 +14,6 @@ from ...atlas import Array
 from ...intervals import Interval
 from .taylor import EPS, UNDERFLOW, TaylorForms, pairs, settled
 
-
 Orders = tuple[int, ...]
 
 
