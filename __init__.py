@@ -44,7 +44,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "constructions.plan": ["Frontier", "Plan", "plan"],
         "explain": ["Explanation", "NeuronOrigin", "explain_neuron", "explain_point"],
         # does it hold?
-        "verify.check": ["CheckReport", "check"],
+        "verify.check": ["CheckReport"],
+        "verify.check.check": ["check"],
         "verify.prove": ["Certificate", "certify"],
         "verify.sample": ["Report", "verify"],
         # out to other tools

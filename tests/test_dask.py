@@ -118,20 +118,23 @@ def test_proofs_are_the_same_bits_everywhere(proved_model: Model, cluster: Any, 
 
 
 def test_parts_of_a_proof_run_on_the_workers(cluster: Any, tmp_path: Path) -> None:
-    """The enclosure of a target says itself in which process it ran."""
+    """The enclosure of a target says itself in which process it ran, and on how many boxes: here on single points at most."""
     folder = str(tmp_path)
 
     def enclosure(y: TaylorForms) -> TaylorForms:
-        Path(folder, str(os.getpid())).touch()
+        with Path(folder, str(os.getpid())).open("a") as file:
+            file.write(f"{len(y)}\n")
         return product(y)
 
     target = CallableTarget(lambda y: y[:, :1] * y[:, 1:2], name="product", enclosure=enclosure)
     model = atlasmoe.compile(ManifoldTask("f", builtin("circle", atlas="ball", charts=4), target), width=16)
     with joblib.parallel_config(backend="dask"):
         assert certify(model, epsilon=0.1, tightness=None).status is Known.PROVED
-    ran = {int(path.name) for path in tmp_path.iterdir()}
-    assert ran
-    assert ran <= set(cluster.run(os.getpid).values())
+    boxes = {int(path.name): [int(line) for line in path.read_text().split()] for path in tmp_path.iterdir()}
+    here = boxes.pop(os.getpid(), [])
+    assert set(here) <= {1}
+    assert boxes
+    assert set(boxes) <= set(cluster.run(os.getpid).values())
 
 
 def test_the_documented_script_runs(tmp_path: Path) -> None:
