@@ -64,6 +64,17 @@ class Chart:
         """(A, b) with φ(y) = A·y + b if the chart map is affine ("highly regular"), else None."""
         return None if self.forward is None else self.forward.affine
 
+    @property
+    def height(self) -> float:
+        """The region at the centre of the box, by which default bumps are measured. Raises `InvalidArgument` unless it is positive."""
+        assert self.region is not None
+        height = float(self.region(self.domain.center)[0])
+        if not 0 < height < np.inf:
+            where = f"({', '.join(f'{x:.6g}' for x in self.domain.center)})"
+            problem = f"its region is {height:g} at the centre {where} of its box, where default bumps are measured by it"
+            raise InvalidArgument(f'chart "{self.name}": {problem}; choose a box around the region, or give a bump')
+        return height
+
     def inside(self, intrinsic: ArrayLike) -> NDArray[np.bool_]:
         """Whether u lies in the closed box and in the region; [..., d] to [...]."""
         intrinsic = np.asarray(intrinsic, float)

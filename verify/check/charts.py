@@ -6,7 +6,7 @@ the bump is a sum of increasing functions of them. (The search multiplies interv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import sympy
@@ -151,7 +151,7 @@ class Charts(Maps):
         if given is not None:
             return self.map(given, local if given.variables == chart.inverse.variables else y).value[:, 0]
         if j not in self._depths:
-            self._depths[j] = ExpressionMap(chart.inverse.variables, (*depths(chart), sympy.Integer(1)))
+            self._depths[j] = of_depths(chart, lambda factors: [*factors, sympy.Integer(1)])
         depth = self.map(self._depths[j], local).value
         steep = profile.profile != "polynomial"
         ends = [Interval.of(np.where(end > 0, end, 1.0)) for end in (depth.lower, depth.upper)]
@@ -163,21 +163,29 @@ class Charts(Maps):
         return Interval(np.where(some[0], low.exp().lower, 0.0), np.where(some[1], high.exp().upper, 0.0))
 
 
-def depths(chart: Chart) -> list[sympy.Expr]:
-    """The factors of a default bump before its profile, in the chart's coordinates: region/region at the centre; or 1 − t², t ∈ [−1, 1]
-    along the box, from a boundary face 0 on it and ±1 on the other, for every coordinate that has an edge.
+def depths(chart: Chart) -> tuple[tuple[sympy.Symbol, ...], list[sympy.Expr], ExpressionMap | None]:
+    """The factors of a default bump before its profile, and of what: of region, as region/region at the centre; or in the chart's
+    coordinates 1 − t², t ∈ [−1, 1] along the box, from a boundary face 0 on it and ±1 on the other, for every coordinate that has an edge.
+    Variables, factors, and the map from coordinates to the variables if they are not the coordinates.
     """
     u = chart.inverse.variables
-    if chart.region is not None:
-        top = sympy.Rational(float(chart.region(chart.domain.center)[0]))
-        return [chart.region.expressions[0].xreplace(dict(zip(chart.region.variables, u, strict=True))) / top]
+    if chart.region is not None:  # as it is written: sympy may cancel what makes it undefined
+        region = sympy.Symbol("region", real=True)
+        return (region,), [region / sympy.Rational(chart.height)], chart.region.renamed(u)
     found = []
     for k, (lower, upper) in enumerate(chart.boundary):
         low, high = sympy.Rational(chart.domain.lower[k]), sympy.Rational(chart.domain.upper[k])
         part = (u[k] - low) / (high - low)
         if not (lower and upper):
             found.append(1 - (part if lower else 1 - part if upper else 2 * part - 1) ** 2)
-    return found
+    return u, found, None
+
+
+def of_depths(chart: Chart, functions: Callable[[list[sympy.Expr]], list[sympy.Expr]]) -> ExpressionMap:
+    """Functions of the depths of a chart as functions of its coordinates."""
+    variables, factors, inner = depths(chart)
+    found = ExpressionMap(variables, functions(factors))
+    return found if inner is None else found.after(inner)
 
 
 class Boxes(Maps):

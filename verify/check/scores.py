@@ -10,7 +10,7 @@ import sympy
 from ...atlas import Array, BallChart, Chart, ExpressionMap
 from ...intervals import Interval
 from ...intervals.patch import Patch
-from .charts import Charts, depths
+from .charts import Charts, of_depths
 from .layers import Flags, Indices
 
 CELLS = 256
@@ -130,23 +130,23 @@ def _switched(where: Flags, lower: Array, upper: Array, part: Interval) -> Inter
 
 def _bump(charts: Charts, chart: Chart | BallChart, level: float | None) -> ExpressionMap:
     """b as an expression: the chart's own, or the default of `PartitionOfUnity`, of power 1 for plateaus."""
+    profile = charts.atlas.partition
+
+    def bump(factors: list[sympy.Expr]) -> list[sympy.Expr]:
+        total: sympy.Expr = sympy.Integer(1)
+        for depth in factors:
+            if level is not None or profile.profile == "polynomial":
+                total *= sympy.Max(0, depth) ** (1 if level is not None else profile.power)
+            else:
+                total *= sympy.Piecewise((sympy.exp(1 - 1 / depth), depth > 0), (0, True))
+        return [total]
+
     if isinstance(chart, BallChart):
         u = sympy.symbols(charts.atlas.coordinates, real=True)
         square = sympy.Add(*((y - sympy.Rational(float(c))) ** 2 for y, c in zip(u, chart.center, strict=True)))
-        factors = [1 - square / sympy.Rational(float(chart.radius)) ** 2]
-    else:
-        given = chart.partition or chart.bump
-        if given is not None:
-            return given
-        u, factors = chart.inverse.variables, depths(chart)
-    profile = charts.atlas.partition
-    total: sympy.Expr = sympy.Integer(1)
-    for depth in factors:
-        if level is not None or profile.profile == "polynomial":
-            total *= sympy.Max(0, depth) ** (1 if level is not None else profile.power)
-        else:
-            total *= sympy.Piecewise((sympy.exp(1 - 1 / depth), depth > 0), (0, True))
-    return ExpressionMap(u, (total,))
+        return ExpressionMap(u, bump([1 - square / sympy.Rational(float(chart.radius)) ** 2]))
+    given = chart.partition or chart.bump
+    return given if given is not None else of_depths(chart, bump)
 
 
 def _image(charts: Charts, j: int) -> tuple[Array, Array]:

@@ -35,7 +35,7 @@ class EnclosedScores:
         """Raises `NotEnclosed` if a bump holds a function that has no enclosure."""
         self.manifold = manifold
         self.level = promise.plateau_level
-        self.bumps = [_bump_expression(chart, manifold, promise.plateau_level) for chart in manifold.atlas.charts]
+        self.bumps = [bump_expression(chart, manifold, promise.plateau_level) for chart in manifold.atlas.charts]
         s = sympy.Symbol("s", real=True)
         self.reciprocal = ExpressionEnclosure(ExpressionMap((s,), (1 / s,)))
         self.in_space = [j for j, chart in enumerate(manifold.atlas.charts) if not self.intrinsic(j)]
@@ -93,7 +93,7 @@ class EnclosedScores:
         return off
 
 
-def _bump_expression(chart: Chart | BallChart, manifold: EnclosedManifold, level: float | None) -> ExpressionEnclosure:
+def bump_expression(chart: Chart | BallChart, manifold: EnclosedManifold, level: float | None) -> ExpressionEnclosure:
     """b (or its depth, for plateau scores) in the coordinates it is written in."""
     partition = manifold.atlas.partition
     if isinstance(chart, BallChart):
@@ -103,17 +103,18 @@ def _bump_expression(chart: Chart | BallChart, manifold: EnclosedManifold, level
     given, u = chart.partition or chart.bump, chart.inverse.variables
     if given is not None:
         return ExpressionEnclosure(given)
-    if chart.region is not None:
-        factors = [chart.region.expressions[0].xreplace(dict(zip(chart.region.variables, u, strict=True))) / _float(_top(chart))]
-    else:
-        factors = []
-        for k, (lower, upper) in enumerate(chart.boundary):
-            low, high = _float(chart.domain.lower[k]), _float(chart.domain.upper[k])
-            t = (u[k] - low) / (high - low)
-            if not lower and not upper:
-                factors.append(4 * t * (1 - t))
-            elif lower != upper:
-                factors.append(1 - (t if lower else 1 - t) ** 2)
+    if chart.region is not None:  # composed as it is written: sympy may cancel what makes it undefined
+        (region,) = real_symbols(["region"]).values()
+        bump = ExpressionMap((region,), (_profile([region / _float(chart.height)], partition, level),))
+        return ExpressionEnclosure(bump.after(chart.region.renamed(u)))
+    factors = []
+    for k, (lower, upper) in enumerate(chart.boundary):
+        low, high = _float(chart.domain.lower[k]), _float(chart.domain.upper[k])
+        t = (u[k] - low) / (high - low)
+        if not lower and not upper:
+            factors.append(4 * t * (1 - t))
+        elif lower != upper:
+            factors.append(1 - (t if lower else 1 - t) ** 2)
     return ExpressionEnclosure(ExpressionMap(u, (_profile(factors, partition, level),)))
 
 
@@ -129,11 +130,6 @@ def _profile(factors: Sequence[sympy.Expr], partition: PartitionOfUnity, level: 
         else:
             product *= sympy.Piecewise((sympy.exp(1 - 1 / factor), factor > 0), (0, True))
     return product
-
-
-def _top(chart: Chart) -> float:
-    assert chart.region is not None
-    return float(chart.region(chart.domain.center)[0])
 
 
 def _float(value: float) -> sympy.Rational:
