@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arithmetic import HALF_PI, Domain, Interval
+from .arithmetic import HALF_PI, Domain, Interval, outward
 
 Derivatives = tuple[Interval, Interval, Interval, Interval]
 """(h, h′, h″, h‴) on an interval."""
@@ -33,10 +33,21 @@ def power_rule(x: Interval, n: int, orders: Iterable[int]) -> list[Interval]:
     factors = 1, n, n * (n - 1), n * (n - 1) * (n - 2)
     if n < 0:
         r = x.inverse()
-        return [r.power(k - n).times(factors[k]) if k else r.power(-n) for k in orders]
+        return [r.power(k - n) * _whole(factors[k]) if k else r.power(-n) for k in orders]
     if n == 0:
         return [(x.power(0), x.times(0.0), ZERO, ZERO)[k] for k in orders]
-    return [(x.power(n - k).times(factors[k]) if factors[k] else ZERO) if k else x.power(n) for k in orders]
+    return [(x.power(n - k) * _whole(factors[k]) if factors[k] else ZERO) if k else x.power(n) for k in orders]
+
+
+def _whole(n: int) -> Interval:
+    """An integer of any size, which need not be a float."""
+    try:
+        value = float(n)
+    except OverflowError:
+        value = np.inf if n > 0 else -np.inf
+    if np.isfinite(value) and int(value) == n:
+        return Interval.of(value)
+    return outward(np.array(value), np.array(value))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 import sympy
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.intervals import Decoration, Interval
-from atlasmoe.intervals.derivatives import SMOOTH
+from atlasmoe.intervals.derivatives import SMOOTH, powers
 from atlasmoe.intervals.natural import IntervalAlgebra
 from exact_values import exact_function
 from flint import arb, ctx
@@ -90,3 +90,13 @@ def test_products_with_powers_of_two_and_short_squares_are_exact() -> None:
     assert square.lower[:2].tolist() == [0.0, 0.25]
     assert square.upper[:2].tolist() == [1.0, 4.0]
     assert square.lower[2] < 0.1**2 < 0.2**2 < square.upper[2]
+
+
+@pytest.mark.parametrize("n", [3, -3, 10**6 + 1, -(10**6) - 1, 3 * 10**15 + 1, 10**200, -(10**200)])
+def test_derivatives_of_large_powers(n: int) -> None:
+    """At 1 they are n, n(n − 1), n(n − 1)(n − 2), which floats need not hold."""
+    for image, exact in zip(powers(Interval.of([1.0]), n), (1, n, n * (n - 1), n * (n - 1) * (n - 2)), strict=True):
+        low, high = float(image.lower[0]), float(image.upper[0])
+        assert np.isinf(low) or int(low) <= exact
+        assert np.isinf(high) or int(high) >= exact
+        assert low <= high

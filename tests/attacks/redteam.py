@@ -125,14 +125,14 @@ def documents(seed: int, count: int) -> Iterator[Outcome]:
 
 
 ATTACKS: dict[str, tuple[Attack, int, int]] = {
-    "networks": (networks, 1050, 42),
+    "networks": (networks, 1050, 28),
     "certificates": (edited("certificates"), 140, 14),
     "ledgers": (edited("ledgers"), 112, 7),
     "configs": (edited("configs"), 140, 14),
     "task texts": (edited("task texts"), 140, 14),
     "checkpoints": (checkpoints, 112, 7),
     "folders exchanged": (exchanged, 100, 10),
-    "holes": (holes, 288, 0),
+    "holes": (holes, 288, 6),
     "enclosures": (enclosures, 100_000, 0),
     "documents": (documents, 60, 0),
 }
