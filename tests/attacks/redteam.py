@@ -132,7 +132,7 @@ ATTACKS: dict[str, tuple[Attack, int, int]] = {
     "task texts": (edited("task texts"), 140, 14),
     "checkpoints": (checkpoints, 112, 7),
     "folders exchanged": (exchanged, 100, 10),
-    "holes": (holes, 288, 6),
+    "holes": (holes, 144, 3),
     "enclosures": (enclosures, 100_000, 0),
     "documents": (documents, 60, 0),
 }
