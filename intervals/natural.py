@@ -38,7 +38,7 @@ class IntervalAlgebra:
         return a.sqrt()
 
     def smooth(self, name: str, a: Interval) -> Interval:
-        return SMOOTH[name](a)[0] if name not in DIRECT else DIRECT[name](a)
+        return SMOOTH[name](a, (0,))[0] if name not in DIRECT else DIRECT[name](a)
 
     def angle(self, y: Interval, x: Interval) -> Interval:
         return y.angle(x)

@@ -8,7 +8,7 @@ import numpy as np
 import sympy
 
 from .arithmetic import Interval, outward
-from .derivatives import Exponent
+from .derivatives import HIGHEST, Exponent
 
 DIGITS = 40
 """Decimal digits to which irrational constants are computed before they are rounded outwards."""
@@ -42,9 +42,9 @@ CONSTANTS = {"pi": outward(np.array(np.pi), np.array(np.pi)), "E": outward(np.ar
 
 
 def exponent_of(value: Fraction) -> Exponent:
-    return Exponent(tuple(enclose_fraction(value - k) for k in range(4)))
+    return Exponent(tuple(enclose_fraction(value - k) for k in range(HIGHEST + 1)))
 
 
 def exponent_between(value: Interval) -> Exponent:
     """A constant that is only known to lie in an interval."""
-    return Exponent(tuple(value - Interval.of(float(k)) for k in range(4)))
+    return Exponent(tuple(value - Interval.of(float(k)) for k in range(HIGHEST + 1)))

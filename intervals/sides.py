@@ -17,6 +17,8 @@ from .natural import IntervalAlgebra
 Partials = dict[int, Interval]
 """Derivatives by coordinate; an absent one is 0."""
 NATURAL = IntervalAlgebra()
+CURVATURE = range(3)
+"""The orders of derivatives that are made use of at most."""
 
 
 class Valued(Protocol):
@@ -32,7 +34,7 @@ class Sides(ABC, Generic[V]):
 
     @abstractmethod
     def through(self, a: V, found: Derivatives) -> V:
-        """h(a), by h and its derivatives on the values of a."""
+        """h(a), by h, h′ and h″ on the values of a."""
 
     @abstractmethod
     def picked(self, value: Interval, first: Flags, second: Flags, a: V, b: V) -> V:
@@ -49,16 +51,16 @@ class Sides(ABC, Generic[V]):
         return self.valued(found, NATURAL.never_zero(found.value, a.value, positive))
 
     def power(self, a: V, exponent: int) -> V:
-        return self.through(a, powers(a.value, exponent))
+        return self.through(a, powers(a.value, exponent, CURVATURE))
 
     def real_power(self, a: V, exponent: Exponent) -> V:
-        return self.through(a, exponent.powers(a.value))
+        return self.through(a, exponent.powers(a.value, CURVATURE))
 
     def square_root(self, a: V) -> V:
-        return self.through(a, square_root(a.value))
+        return self.through(a, square_root(a.value, CURVATURE))
 
     def smooth(self, name: str, a: V) -> V:
-        return self.through(a, SMOOTH[name](a.value))
+        return self.through(a, SMOOTH[name](a.value, CURVATURE))
 
     def larger(self, a: V, b: V) -> V:
         value = NATURAL.larger(a.value, b.value)

@@ -41,7 +41,7 @@ from atlasmoe.intervals import Decoration, Interval, NaturalEnclosure
 from atlasmoe.intervals.gradients import GradientEnclosure
 from atlasmoe.intervals.patch import Patch, PatchMap, signs
 from atlasmoe.verify.enclosure import Enclosed, ExpressionEnclosure
-from atlasmoe.verify.enclosure.taylor import middle_half, pairs
+from atlasmoe.verify.enclosure.taylor import middle_half
 from flint import arb, ctx
 
 PRECISION = 512
@@ -201,30 +201,34 @@ class Claims:
     patches: list[Patch]
 
     @staticmethod
-    def of(maps: list[ExpressionMap], tree: Node, lower: np.ndarray, upper: np.ndarray) -> Claims:
-        """Of a map, or a map of another map."""
+    def of(maps: list[ExpressionMap], tree: Node, lower: np.ndarray, upper: np.ndarray, degree: int) -> Claims:
+        """Of a map, or a map of another map; forms are of degree 2, and of this degree."""
         d = lower.shape[1]
         sides = [Interval(lower[:, k], upper[:, k]) for k in range(d)]
         composed = ExpressionMap(maps[0].variables, [sympy.Integer(0)], [tree])
         (natural,) = NaturalEnclosure(composed)(sides)
         (slope,), (partials,) = GradientEnclosure(composed)(sides)
         whole, patch = ExpressionEnclosure(composed).over(lower, upper), PatchMap(composed)(Patch.coordinates(lower, upper))
-        enclosed, patches = [whole], [patch]
+        high = ExpressionEnclosure(composed).over(lower, upper, degree)
+        enclosed, patches = [whole, high], [patch]
         values = {
             "natural": natural,
             "slope": slope,
             "bounds": whole.bounds[:, 0],
             "range": whole.forms.range()[:, 0],
+            "high bounds": high.bounds[:, 0],
+            "high range": high.forms.range()[:, 0],
+            "lowered range": high.forms.lowered(3).range()[:, 0],
             "patch": patch.value[:, 0],
         }
         if len(maps) > 1:
             inner, outer = maps
-            part = ExpressionEnclosure(inner).over(lower, upper)
+            part = ExpressionEnclosure(inner).over(lower, upper, degree)
             enclosed.append(ExpressionEnclosure(outer).enclosed(part))
             forms = ExpressionEnclosure(outer)(ExpressionEnclosure(inner)(Enclosed.variables(lower, upper).forms))
             patches.append(PatchMap(outer)(PatchMap(inner)(Patch.coordinates(lower, upper))))
             assert forms.bounds is not None
-            values |= {"composed": enclosed[1].bounds[:, 0], "forms": forms.bounds[:, 0], "patches": patches[1].value[:, 0]}
+            values |= {"composed": enclosed[2].bounds[:, 0], "forms": forms.bounds[:, 0], "patches": patches[1].value[:, 0]}
         for k, part in enumerate(patches):
             values[f"vertices {k}"] = part.range()[:, 0]
         first = {"slope": _beside(partials), **{f"patch {k}": part.first[..., 0] for k, part in enumerate(patches)}}
@@ -247,7 +251,9 @@ class Judge:
         self.d = claims.lower.shape[1]
         self.low, self.high = ([arb(float(x)) for x in ends[b]] for ends in (claims.lower, claims.upper))
         self.middle, self.half = (ends[b] for ends in middle_half(claims.lower, claims.upper))
-        self.level = {name: int(np.broadcast_to(x.decoration, x.lower.shape)[b]) for name, x in claims.values.items() if name != "range"}
+        self.level = {
+            name: int(np.broadcast_to(x.decoration, x.lower.shape)[b]) for name, x in claims.values.items() if "range" not in name
+        }
 
     def miss(self, what: str, shares: list[arb]) -> None:
         at = [str(x.mid().str(30, radius=False)) for x in self.place(shares)]
@@ -315,10 +321,12 @@ class Judge:
         t = []
         for x, m, h in zip(self.place(shares), self.middle, self.half, strict=True):
             t.append((x - arb(float(m))) / arb(float(h)) if h > 0 else arb(0))
-        monomials = [arb(1), *t, *(t[i] * t[j] for i, j in pairs(self.d))]
         total = arb(0)
-        for c, monomial in zip(enclosed.forms.coefficients[self.b, :, 0].tolist(), monomials, strict=True):
-            total += arb(c) * monomial
+        for c, exponents in zip(enclosed.forms.coefficients[self.b, :, 0].tolist(), enclosed.forms.monomials, strict=True):
+            monomial = arb(c)
+            for x, e in zip(t, exponents, strict=True):
+                monomial *= x**e
+            total += monomial
         return not abs(value - total) > radius
 
     def _between(self, number: int, patch: Patch, shares: list[arb], value: arb) -> None:
@@ -428,7 +436,7 @@ def fuzz(pairs: int, seed: int, found: Found | None = None) -> dict[str, int]:
         lower, upper = random_boxes(rng, boxes, d)
         counts["expressions"] += 1
         counts["pairs"] += boxes
-        claims = Claims.of(maps, tree, lower, upper)
+        claims = Claims.of(maps, tree, lower, upper, 3 + counts["expressions"] % 2)
         for b in range(boxes):
             judge = Judge(claims, b, found)
             chosen = [[arb(int(n)) / 64 for n in _shares(rng, d)] for _ in range(POINTS)]

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array
-from .taylor import EPS, UNDERFLOW, pairs
+from .monomials import pairs
+from .taylor import EPS, UNDERFLOW
 
 Places = NDArray[np.intp]
 

@@ -8,7 +8,7 @@ decoration of its interval; forms of what may be undefined are unknown in the en
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -19,7 +19,7 @@ from ...errors import InvalidArgument
 from ...intervals import Decision, Decoration, Flags, Interval, Program
 from ...intervals.arithmetic import HALF_PI
 from ...intervals.decoration import SURE, least
-from ...intervals.derivatives import SMOOTH, Derivatives, Exponent, power_rule, square_root
+from ...intervals.derivatives import SMOOTH, Exponent, Rule, powers, square_root
 from ...intervals.natural import IntervalAlgebra, known
 from . import smooth
 from .taylor import TaylorForms
@@ -33,9 +33,9 @@ class Enclosed:
     bounds: Interval
 
     @staticmethod
-    def variables(lower: ArrayLike, upper: ArrayLike) -> Enclosed:
+    def variables(lower: ArrayLike, upper: ArrayLike, degree: int = 2) -> Enclosed:
         """The coordinates on the boxes with corners (N, d)."""
-        forms = TaylorForms.variables(lower, upper)
+        forms = TaylorForms.variables(lower, upper, degree)
         assert forms.bounds is not None
         return Enclosed(forms, forms.bounds)
 
@@ -64,25 +64,25 @@ class ExpressionEnclosure:
     def __call__(self, forms: TaylorForms) -> TaylorForms:
         """The components as functions of the box coordinates of `forms`, which hold the variables in order; with bounds, if those have."""
         found = self.enclosed(Enclosed.of(forms, forms.bounds))
-        return TaylorForms(found.forms.coefficients, found.forms.radius, found.bounds)
+        return replace(found.forms, bounds=found.bounds)
 
-    def over(self, lower: ArrayLike, upper: ArrayLike) -> Enclosed:
+    def over(self, lower: ArrayLike, upper: ArrayLike, degree: int = 2) -> Enclosed:
         """The components over the boxes with corners (N, inputs)."""
-        return self.enclosed(Enclosed.variables(lower, upper))
+        return self.enclosed(Enclosed.variables(lower, upper, degree))
 
     def enclosed(self, variables: Enclosed) -> Enclosed:
         """The components, from forms and bounds of the variables; compositions pass on both."""
         if variables.forms.functions != self.inputs:
             raise InvalidArgument(f"an expression of {self.inputs} variables was given {variables.forms.functions} forms")
-        N, d = len(variables.forms), variables.forms.dimension
-        inputs: list[Value] = [Enclosed(variables.forms[:, k], known(variables.bounds[:, [k]])) for k in range(self.inputs)]
+        forms = variables.forms
+        inputs: list[Value] = [Enclosed(forms[:, k], known(variables.bounds[:, [k]])) for k in range(self.inputs)]
         with np.errstate(all="ignore"):
-            algebra = _FormAlgebra(N, d)
+            algebra = _FormAlgebra(len(forms), forms.dimension, forms.degree)
             parts = [_settled(algebra.lifted(part)) for part in self._program(algebra, inputs)]
         lower, upper = (np.concatenate([getattr(p.bounds, end) for p in parts], axis=1) for end in ("lower", "upper"))
         decoration = SURE
         if any(p.bounds.decoration is not SURE for p in parts):
-            decoration = np.concatenate([np.broadcast_to(p.bounds.decoration, (N, 1)) for p in parts], axis=1)
+            decoration = np.concatenate([np.broadcast_to(p.bounds.decoration, (len(forms), 1)) for p in parts], axis=1)
         return Enclosed(TaylorForms.concatenate([p.forms for p in parts]), Interval(lower, upper, decoration))
 
 
@@ -91,7 +91,7 @@ def _settled(part: Enclosed) -> Enclosed:
     bounds, forms = part.bounds.settled(), part.forms
     bare = ~(forms.radius < np.inf)
     if bare.any():
-        forms = TaylorForms.constants(bounds, forms.dimension).where(bare, forms)
+        forms = TaylorForms.constants(bounds, forms.dimension, forms.degree).where(bare, forms)
     if bounds.decoration is not SURE:
         forms = forms.unknown_where(bounds.decoration < Decoration.DEFINED)
     return Enclosed(forms, bounds)
@@ -104,8 +104,8 @@ Value = Enclosed | Interval
 class _FormAlgebra:
     """Expressions over single functions, bounds (N, 1), and over constants."""
 
-    def __init__(self, boxes: int, dimension: int) -> None:
-        self._shape, self._dimension = (boxes, 1), dimension
+    def __init__(self, boxes: int, dimension: int, degree: int) -> None:
+        self._shape, self._dimension, self._degree = (boxes, 1), dimension, degree
         self._natural = IntervalAlgebra()
 
     def lifted(self, value: Value) -> Enclosed:
@@ -113,7 +113,7 @@ class _FormAlgebra:
         if isinstance(value, Enclosed):
             return value
         full = Interval(np.broadcast_to(value.lower, self._shape), np.broadcast_to(value.upper, self._shape))
-        return Enclosed(TaylorForms.constants(full, self._dimension), full.decorated(value.decoration))
+        return Enclosed(TaylorForms.constants(full, self._dimension, self._degree), full.decorated(value.decoration))
 
     def number(self, value: Interval) -> Value:
         return value
@@ -153,23 +153,14 @@ class _FormAlgebra:
             return Enclosed.of(a.forms.scaled(b), a.bounds * b)
         return Enclosed.of(a.forms * b.forms, a.bounds * b.bounds)
 
-    def _composed(self, derivatives: Callable[[Interval], Derivatives], a: Value, image: Callable[[Interval], Interval]) -> Value:
-        def some(x: Interval, orders: smooth.Orders) -> Sequence[Interval]:
-            every = derivatives(x)
-            return [every[k] for k in orders]
-
-        return self._expanded(some, a, image)
-
-    def _expanded(
-        self, derivatives: Callable[[Interval, smooth.Orders], Sequence[Interval]], a: Value, image: Callable[[Interval], Interval]
-    ) -> Value:
+    def _composed(self, derivatives: Rule, a: Value, image: Callable[[Interval], Interval]) -> Value:
         if isinstance(a, Interval):
             return image(a)
         values = image(a.bounds)
         return Enclosed.of(smooth.compose(derivatives, a.forms, a.bounds, values), values)
 
     def power(self, a: Value, exponent: int) -> Value:
-        return self._expanded(lambda x, orders: power_rule(x, exponent, orders), a, lambda x: x.power(exponent))
+        return self._composed(lambda x, orders: powers(x, exponent, orders), a, lambda x: x.power(exponent))
 
     def real_power(self, a: Value, exponent: Exponent) -> Value:
         return self._composed(exponent.powers, a, lambda x: x.raised(exponent.shifted[0]))
@@ -195,7 +186,7 @@ class _FormAlgebra:
             start = Interval(np.where(case, value.lower, start.lower), np.where(case, value.upper, start.upper))
         form = turned.where(flat, -turned).plus(start)
         bounds = y.bounds.angle(x.bounds)
-        bare = TaylorForms.constants(bounds, self._dimension)
+        bare = TaylorForms.constants(bounds, self._dimension, self._degree)
         return Enclosed.of(form.where((flat | steep) & (form.radius < bare.radius), bare), bounds)
 
     @staticmethod

@@ -43,6 +43,8 @@ class NetEnclosure:
         """
         if forms.functions != self.inputs:
             raise InvalidArgument(f"a net of {self.inputs} inputs was given {forms.functions} forms")
+        if forms.degree > 2:  # kinks are not smooth to any order
+            return self(forms.lowered(2)).raised(forms.degree)
         if not self.parts:
             N = len(forms)
             lower, upper = (np.broadcast_to(end, (N, self.outputs)) for end in (self.constant.lower, self.constant.upper))

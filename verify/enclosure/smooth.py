@@ -1,18 +1,23 @@
-"""Elementary functions of Taylor forms: expansion to second order about the middle of the box, the rest bounded by the third derivative.
+"""Elementary functions of Taylor forms: expansion about the middle of the box to the degree of the form, the rest by one derivative more.
 
-h(a) = h(a_0) + h′(a_0)·δ + h″(a_0)/2·δ² + h‴(ξ)/6·δ³ with δ = a − a_0 and ξ between a_0 and a. Where that is unknown, or has a larger
-radius than the bare range of h, the bare range is taken.
+To second order h(a) = h(a_0) + h′(a_0)·δ + h″(a_0)/2·δ² + h‴(ξ)/6·δ³ with δ = a − a_0 and ξ between a_0 and a. Where that is unknown,
+or has a larger radius than the bare range of h, the bare range is taken.
 """
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
+from functools import reduce
+from math import factorial
+from operator import add
 
 import numpy as np
 
 from ...atlas import Array
 from ...intervals import Interval
-from .taylor import EPS, UNDERFLOW, TaylorForms, pairs, settled
+from .monomials import pairs, products, starts
+from .taylor import EPS, UNDERFLOW, TaylorForms, settled
 
 Orders = tuple[int, ...]
 
@@ -24,16 +29,18 @@ def compose(
 
     `derivatives` gives h, h′, … of the orders it is asked for.
     """
+    n = forms.degree
     with np.errstate(all="ignore"):
         center = Interval(forms.center, forms.center)
         # The middle of the form need not be a value of a.
-        (third,) = derivatives(within.hull(center), (3,))
-        expanded = _expanded(derivatives(center, (0, 1, 2)), third, forms)
-        bare = TaylorForms.constants(range, forms.dimension)
+        (last,) = derivatives(within.hull(center), (n + 1,))
+        at = derivatives(center, tuple(builtins.range(n + 1)))
+        expanded = _second(at, last, forms) if n == 2 else _higher(at, last, forms)
+        bare = TaylorForms.constants(range, forms.dimension, n)
         return expanded.where(expanded.radius < bare.radius, bare)
 
 
-def _expanded(at: Sequence[Interval], third: Interval, forms: TaylorForms) -> TaylorForms:
+def _second(at: Sequence[Interval], third: Interval, forms: TaylorForms) -> TaylorForms:
     """The expansion, h, h′, h″ at the middle and h‴ over the range, each enclosed."""
     d, c = forms.dimension, forms.coefficients
     (h0, e0), (h1, e1), (h2, e2) = (_split(x) for x in at)
@@ -42,7 +49,7 @@ def _expanded(at: Sequence[Interval], third: Interval, forms: TaylorForms) -> Ta
     out[:, 0] = h0
     for k, (i, j) in enumerate(pairs(d), 1 + d):
         out[:, k] += (h2 if i == j else 2 * h2) * (c[:, 1 + i] * c[:, 1 + j])
-    _, l, q = forms._sizes()
+    _, l, q = forms.sizes()
     r = forms.radius
     deviation = l + q + r
     curved = np.abs(h2) + e2
@@ -52,6 +59,40 @@ def _expanded(at: Sequence[Interval], third: Interval, forms: TaylorForms) -> Ta
     # At most 4 roundings in a coefficient, each of at most the sum of absolute values; c_i·c_j may underflow before it meets h″.
     radius = radius + 8 * EPS * (np.abs(h0) + np.abs(h1) * (l + q) + (np.abs(h2) * l + UNDERFLOW) * l) + np.abs(h2) * UNDERFLOW
     return settled(out, radius)
+
+
+def _higher(at: Sequence[Interval], last: Interval, forms: TaylorForms) -> TaylorForms:
+    """The expansion to degree n = 3 or 4: h and its first n derivatives at the middle, and the next one over the range, each enclosed.
+
+    Let L = δ but for its radius r, S = Σ|L|, and P_1 = L, P_{k+1} = P_k·L without terms above the degree, p_k = Σ|P_k|. With E_1 = r,
+    δ^{k+1} − P_{k+1} = (δ^k − P_k)·δ + P_k·(δ − L) + (P_k·L − P_{k+1}) is at most E_{k+1} = E_k·(S + r) + p_k·r + what was left out.
+    """
+    d, n, c, r = forms.dimension, forms.degree, forms.coefficients, forms.radius
+    first, terms = starts(d, n), products(d, n)
+    _, *sizes = forms.sizes()
+    reach = reduce(add, sizes)
+    values, errors = zip(*(_split(x) for x in at), strict=True)
+    out = values[1][:, None] * c
+    out[:, 0] = values[0]
+    power, error, size = c, r, reach
+    radius = errors[0] + errors[1] * (size + error) + np.abs(values[1]) * error
+    rounding = np.abs(values[0]) + np.abs(values[1]) * size
+    for k in builtins.range(2, n + 1):
+        grades = [np.abs(power[:, first[g] : first[g + 1]]).sum(1) for g in builtins.range(k - 1, n + 1)]
+        left_out = reduce(add, (a * b for g, a in enumerate(grades, k - 1) for h, b in enumerate(sizes, 1) if g + h > n))
+        higher = np.zeros_like(c)
+        for m, i, j in terms:
+            if first[k - 1] <= i:
+                higher[:, m] += power[:, i] * c[:, j]
+        error = error * (reach + r) + size * r + left_out + 2 ** (n + 1) * EPS * (size * reach) + UNDERFLOW
+        power, size = higher, np.abs(higher).sum(1)
+        value, spread = np.broadcast_to(values[k] / factorial(k), r.shape), errors[k] / factorial(k) + UNDERFLOW
+        out += value[:, None] * power
+        radius = radius + spread * (size + error) + np.abs(value) * error
+        rounding = rounding + np.abs(value) * size
+    rest = last.magnitude * ((reach + r) ** (n + 1) + UNDERFLOW) / factorial(n + 1)
+    # n + 1 products, of numbers that were divided once, and their sum make a coefficient.
+    return settled(out, radius + rest + 2 ** (n + 1) * EPS * rounding, n)
 
 
 def _split(x: Interval) -> tuple[Array, Array]:
