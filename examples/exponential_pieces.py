@@ -76,7 +76,7 @@ def single_layer(graph: atlasmoe.TaskGraph, E: int, seed: int = 0) -> Network:
         rows = rng.normal(size=(WIDTH, L))
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         hidden = Affine(rows, -np.sum(rows * x[:WIDTH], axis=1))
-        columns = np.column_stack([np.ones(TRAINING), hidden.rectified(x)])
+        columns = np.column_stack([np.ones(TRAINING), np.maximum(hidden(x), 0)])
         solution = np.linalg.lstsq(columns, graph(x)[:, 0], rcond=INDEPENDENT)[0]
         group = NeuronGroup("random", WIDTH, "random features")
         nets.append(ReLUNet((hidden, Affine(solution[None, 1:].copy(), solution[:1].copy())), ((group,),)))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..expressions.precise import Enclosed, enclose_at
 from ..expressions.tree import Call, Name, Reciprocal, Sum
 from .layer import MoELayer, Weighting
-from .nets import ReLUNet
+from .nets import Net
 from .network import Network
 
 Whole = NDArray[np.object_]
@@ -127,8 +127,10 @@ def evaluate(network: Network, inputs: Sequence[Enclosed]) -> tuple[list[Enclose
     return state.enclosed(), routes
 
 
-def run(net: ReLUNet, state: Exact) -> Exact:
-    """A net of exact numbers."""
+def run(net: Net, state: Exact) -> Exact:
+    """A net of exact numbers. Raises `NotDecided` where activations are not those of the theorems."""
+    if not net.plain:
+        raise NotDecided("the net has activations other than max(·, 0)")
     *hidden, last = net.affines
     for affine in hidden:
         state = state.affine(affine.weight, affine.bias).rectified()

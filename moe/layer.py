@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InvalidArgument
-from .nets import Affine, Floats, ReLUNet
+from .nets import Affine, Floats, Net
 from .sums import Sums
 
 Indices = NDArray[np.intp]
@@ -54,9 +54,9 @@ class MoELayer:
     (and the shared one) read; None: all that arrive. Raises `InvalidArgument` if the parts do not fit each other.
     """
 
-    gate: ReLUNet | None
+    gate: Net | None
     """Logits of all arriving channels, affine or two-layer; None: a dense layer of one expert. An `Affine` may be given."""
-    experts: tuple[ReLUNet, ...]
+    experts: tuple[Net, ...]
     serves: tuple[int, ...]
     names: tuple[str, ...]
     """One name per gate output; of a dense layer, one for its expert."""
@@ -67,7 +67,7 @@ class MoELayer:
     """Where among `channels` the outputs of the experts go; None: they are all of them."""
     carries: tuple[int, ...] | None = None
     """For every channel that leaves the one that arrives and is carried there, −1 for none; None: nothing is carried."""
-    shared: ReLUNet | None = None
+    shared: Net | None = None
     top_k: int = 1
     weighting: Weighting = Weighting.SOFTMAX
 
@@ -108,7 +108,7 @@ class MoELayer:
         return self.experts[0].dtype
 
     @property
-    def nets(self) -> tuple[ReLUNet, ...]:
+    def nets(self) -> tuple[Net, ...]:
         """All nets: the gate if there is one, the shared expert if there is one, the stored experts."""
         return (*(net for net in (self.gate, self.shared) if net is not None), *self.experts)
 
@@ -212,7 +212,7 @@ class MoELayer:
         return out
 
     def astype(self, dtype: DTypeLike) -> MoELayer:
-        def cast(net: ReLUNet | None) -> ReLUNet | None:
+        def cast(net: Net | None) -> Net | None:
             return None if net is None else net.astype(dtype)
 
         return replace(self, gate=cast(self.gate), experts=tuple(net.astype(dtype) for net in self.experts), shared=cast(self.shared))

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FolderError, InvalidArgument
-from . import Affine, MoELayer, Network, NeuronGroup, ReLUNet
+from . import Affine, MoELayer, Net, Network, NeuronGroup
+from .activations import ACTIVATIONS, RELU
 from .layer import Weighting
 from .typed_json import MEND, Fields
 
@@ -21,15 +22,21 @@ LAYER = ("names", "channels", "serves", "reads", "experts", *PLAIN)
 
 
 def tensors(network: Network) -> dict[str, NDArray]:
-    """Every array of the network: layers.{l}.{gate,shared,experts.{k}}.affines.{j}.{weight,bias}; affine gates without "affines.0"."""
+    """Every array of the network: layers.{l}.{gate,shared,experts.{k}}.{affines,ups}.{j}.{weight,bias}; affine gates: no "affines.0"."""
     arrays: dict[str, NDArray] = {}
     for number, layer in enumerate(network.layers):
         parts = {"gate": layer.gate, "shared": layer.shared} | {f"experts.{k}": net for k, net in enumerate(layer.experts)}
         for part, net in parts.items():
-            for place, affine in zip(_places(part, len(net.affines)), net.affines, strict=True) if net else ():
+            for place, affine in _placed(part, net) if net else ():
                 arrays[f"layers.{number}.{place}.weight"] = np.ascontiguousarray(affine.weight)
                 arrays[f"layers.{number}.{place}.bias"] = np.ascontiguousarray(affine.bias)
     return arrays
+
+
+def _placed(part: str, net: Net) -> Iterator[tuple[str, Affine]]:
+    """What the maps of a net are called in a file, and the maps."""
+    yield from zip(_places(part, len(net.affines)), net.affines, strict=True)
+    yield from ((f"{part}.ups.{j}", up) for j, up in enumerate(net.ups) if up is not None)
 
 
 def _places(part: str, depth: int) -> tuple[str, ...]:
@@ -65,10 +72,17 @@ def _integers(values: tuple[int, ...] | None) -> list[int] | None:
     return None if values is None else list(map(int, values))
 
 
-def _hidden(net: ReLUNet | None) -> dict[str, Any] | None:
+def _hidden(net: Net | None) -> dict[str, Any] | None:
     if net is None:
         return None
-    return {"hidden": [[{"name": g.name, "count": int(g.count), "origin": g.origin} for g in groups] for groups in net.groups]}
+    found: dict[str, Any] = {"hidden": [[_group(group) for group in groups] for groups in net.groups]}
+    # What is not there is as in folders from before there was anything else.
+    return found | {"gated": [up is not None for up in net.ups]} if net.gated else found
+
+
+def _group(group: NeuronGroup) -> dict[str, Any]:
+    found = {"name": group.name, "count": int(group.count), "origin": group.origin}
+    return found if group.activation is RELU else found | {"activation": group.activation.name}
 
 
 def read_network(config: Fields, arrays: Mapping[str, NDArray]) -> Network:
@@ -117,9 +131,13 @@ def _layer(number: int, stored: Fields, weights: Weights) -> MoELayer:
     data = Fields({**PLAIN, **stored.data}, stored.path, stored.where)
     data.only(*LAYER)
 
-    def net(fields: Fields, part: str) -> ReLUNet:
+    def net(fields: Fields, part: str) -> Net:
         groups = tuple(_groups(fields))
-        return ReLUNet(tuple(weights.affine(f"layers.{number}.{place}") for place in _places(part, len(groups) + 1)), groups)
+        gated = (False,) * len(groups) if "gated" not in fields.data else fields.flags("gated")
+        if len(gated) != len(groups):
+            raise fields.error(f'"gated" has {len(gated)} entries for {len(groups)} hidden layers')
+        ups = tuple(weights.affine(f"layers.{number}.{part}.ups.{j}") if gate else None for j, gate in enumerate(gated))
+        return Net(tuple(weights.affine(f"layers.{number}.{place}") for place in _places(part, len(groups) + 1)), groups, ups)
 
     def indices(key: str) -> tuple[int, ...] | None:
         return None if data[key] is None else data.integers(key)
@@ -144,14 +162,20 @@ def _layer(number: int, stored: Fields, weights: Weights) -> MoELayer:
 
 def _groups(fields: Fields) -> Iterator[tuple[NeuronGroup, ...]]:
     """The neuron groups of every hidden layer."""
-    fields.only("hidden")
+    fields.only("hidden", "gated")
     for groups in fields.list("hidden"):
         if not isinstance(groups, list):
             raise fields.error('"hidden" is not a list of lists')
         some = Fields({"groups": groups}, fields.path, fields.where).children("groups")
-        for group in some:
-            group.only("name", "count", "origin")
-        yield tuple(NeuronGroup(g.text("name"), g.integer("count"), g.text("origin")) for g in some)
+        yield tuple(map(_read_group, some))
+
+
+def _read_group(group: Fields) -> NeuronGroup:
+    group.only("name", "count", "origin", "activation")
+    name = "relu" if "activation" not in group.data else group.text("activation")
+    if name not in ACTIVATIONS:
+        raise group.error(f'"activation" is {name[:80]!r}, not one of {", ".join(ACTIVATIONS)}')
+    return NeuronGroup(group.text("name"), group.integer("count"), group.text("origin"), ACTIVATIONS[name])
 
 
 def _carried(data: Fields) -> Iterator[int]:

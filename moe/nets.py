@@ -1,14 +1,21 @@
-"""Affine maps and ReLU nets, with a name for every neuron."""
+"""Affine maps, and nets of them with activations between, with a name for every neuron.
+
+A hidden layer takes x to a(W·x + b), the activation a group by group; where it is gated, neuron by neuron, to a(W·x + b)·(U·x + c): product
+lanes, ReGLU and SwiGLU. A plain neuron in a gated layer has U = 0, c = 1, and a neuron with W = 0 carries an affine function.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InvalidArgument
 from . import sums as order
+from .activations import RELU, Activation
 from .sums import Sums
 
 Floats = NDArray[np.floating]
@@ -34,17 +41,12 @@ class Affine:
         return self.weight.size + self.bias.size
 
     @property
-    def net(self) -> ReLUNet:
+    def net(self) -> Net:
         """The map as a net without hidden layers."""
-        return ReLUNet((self,), ())
+        return Net((self,), ())
 
     def __call__(self, x: Floats, sums: Sums = Sums.PLAIN, last: bool = True) -> Floats:
         return order.affine(x, self.weight, self.bias, sums, last)
-
-    def rectified(self, x: Floats, sums: Sums = Sums.PLAIN) -> Floats:
-        """σ(W·x + b), of a map that is not the last of its net."""
-        out = self(x, sums, last=False)
-        return np.maximum(out, 0, out=out)
 
     def after(self, inner: Affine) -> Affine:
         """The composition self ∘ inner, as one affine map."""
@@ -62,14 +64,17 @@ class NeuronGroup:
     count: int
     origin: str
     """Which step of which theorem put them there, in words."""
+    activation: Activation = RELU
 
 
 @dataclass(frozen=True, eq=False)
-class ReLUNet:
-    """affine_l ∘ σ ∘ … ∘ σ ∘ affine_1; an "l-layer net" in the paper's counting. `groups[j]` names hidden layer j."""
+class Net:
+    """affine_l ∘ hidden_{l−1} ∘ … ∘ hidden_1; an "l-layer net" in the paper's counting. `groups[j]` names hidden layer j."""
 
     affines: tuple[Affine, ...]
     groups: tuple[tuple[NeuronGroup, ...], ...]
+    ups: tuple[Affine | None, ...] = ()
+    """For every hidden layer U·x + c, shaped like its affine map, or None where it is not gated; () for none at all."""
 
     def __post_init__(self) -> None:
         if not self.affines:
@@ -79,6 +84,15 @@ class ReLUNet:
                 raise InvalidArgument(f"affine maps {inner.weight.shape} and {outer.weight.shape} do not compose")
         if [sum(g.count for g in layer) for layer in self.groups] != list(self.widths):
             raise InvalidArgument(f"neuron groups {self.groups} do not add up to the hidden widths {self.widths}")
+        if not self.ups:
+            object.__setattr__(self, "ups", (None,) * len(self.groups))
+        if len(self.ups) != len(self.groups):
+            raise InvalidArgument(f"a net of {len(self.groups)} hidden layers is given {len(self.ups)} maps that gate them")
+        for j, (map_, up) in enumerate(zip(self.affines, self.ups, strict=False)):
+            if up is not None and (up.weight.shape, up.weight.dtype) != (map_.weight.shape, map_.weight.dtype):
+                raise InvalidArgument(
+                    f"hidden layer {j} has a map {map_.weight.shape} {map_.weight.dtype}, gated by {up.weight.shape} {up.weight.dtype}"
+                )
 
     @property
     def inputs(self) -> int:
@@ -110,23 +124,63 @@ class ReLUNet:
         return tuple(affine.weight.shape[0] for affine in self.affines[:-1])
 
     @property
+    def maps(self) -> tuple[Affine, ...]:
+        """All affine maps, those that gate hidden layers included."""
+        return (*self.affines, *(up for up in self.ups if up is not None))
+
+    @property
     def parameters(self) -> int:
-        return sum(affine.parameters for affine in self.affines)
+        return sum(map_.parameters for map_ in self.maps)
 
     @property
     def dtype(self) -> np.dtype:
         return self.affines[0].weight.dtype
 
+    @property
+    def gated(self) -> bool:
+        """Whether a hidden layer has product lanes."""
+        return any(up is not None for up in self.ups)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a ReLU net: every activation is σ and nothing is gated."""
+        return not self.gated and all(group.activation is RELU for layer in self.groups for group in layer)
+
+    @cached_property
+    def activations(self) -> tuple[tuple[tuple[slice, Activation], ...], ...]:
+        """For every hidden layer its activations and the neurons that have them, in order, neighbours together."""
+        return tuple(tuple(_runs(layer)) for layer in self.groups)
+
+    def hidden(self, layer: int, x: Floats, sums: Sums = Sums.PLAIN) -> Floats:
+        """What hidden layer `layer` (from 0) makes of what arrives there, [N, in] to [N, width]."""
+        out = self.affines[layer](x, sums, last=False)
+        for part, activation in self.activations[layer]:
+            if activation is RELU:
+                np.maximum(out[:, part], 0, out=out[:, part])
+            else:
+                out[:, part] = activation(out[:, part])
+        up = self.ups[layer]
+        return out if up is None else out * up(x, sums, last=False)
+
     def __call__(self, x: Floats, sums: Sums = Sums.PLAIN) -> Floats:
         """[N, in] to [N, out], in the dtype of the weights."""
-        for affine in self.affines[:-1]:
-            x = affine.rectified(x, sums)
+        for layer in range(len(self.groups)):
+            x = self.hidden(layer, x, sums)
         return self.affines[-1](x, sums)
 
-    def then(self, outer: ReLUNet) -> ReLUNet:
+    def after(self, inner: Affine) -> Net:
+        """The net of an affine map of the inputs: self ∘ inner."""
+        first = self.ups[0].after(inner) if self.ups and self.ups[0] is not None else None
+        return Net((self.affines[0].after(inner), *self.affines[1:]), self.groups, (first, *self.ups[1:]) if self.ups else ())
+
+    def then(self, outer: Net) -> Net:
         """outer ∘ self, with the two affine maps in the middle merged into one."""
-        merged = outer.affines[0].after(self.affines[-1])
-        return ReLUNet((*self.affines[:-1], merged, *outer.affines[1:]), self.groups + outer.groups)
+        merged = outer.after(self.affines[-1])
+        return Net((*self.affines[:-1], *merged.affines), self.groups + merged.groups, self.ups + merged.ups)
+
+    def with_maps(self, affines: Sequence[Affine], ups: Sequence[Affine | None] | None = None) -> Net:
+        """The same neurons with other maps; the maps that gate them stay if none are given."""
+        return Net(tuple(affines), self.groups, self.ups if ups is None else tuple(ups))
 
     def neuron(self, layer: int, index: int) -> tuple[str, NeuronGroup]:
         """Name and group of neuron `index` of hidden layer `layer` (both from 0)."""
@@ -137,5 +191,35 @@ class ReLUNet:
             start += group.count
         raise InvalidArgument(f"hidden layer {layer} has {start} neurons, there is no neuron {index}")
 
-    def astype(self, dtype: DTypeLike) -> ReLUNet:
-        return ReLUNet(tuple(a.astype(dtype) for a in self.affines), self.groups)
+    def astype(self, dtype: DTypeLike) -> Net:
+        return self.with_maps([a.astype(dtype) for a in self.affines], [None if up is None else up.astype(dtype) for up in self.ups])
+
+
+ReLUNet = Net
+"""The name of a net from before there were other activations."""
+
+
+def beside(*nets: Net) -> Net:
+    """The sum of two-layer nets as one, their neurons side by side. Raises `InvalidArgument` for other depths, inputs or outputs."""
+    if any(len(net.affines) != 2 for net in nets) or len({(net.inputs, net.outputs) for net in nets}) != 1:
+        shapes = ", ".join(f"R^{net.inputs} to R^{net.outputs} in {len(net.affines)} layers" for net in nets)
+        raise InvalidArgument(f"only two-layer nets between the same spaces stand side by side, got {shapes}")
+    hidden = Affine(np.concatenate([n.affines[0].weight for n in nets]), np.concatenate([n.affines[0].bias for n in nets]))
+    out = Affine(np.concatenate([n.affines[1].weight for n in nets], axis=1), np.sum([n.affines[1].bias for n in nets], axis=0))
+    up = None
+    if any(net.gated for net in nets):
+        ones = [net.ups[0] or Affine(np.zeros_like(net.affines[0].weight), np.ones_like(net.affines[0].bias)) for net in nets]
+        up = Affine(np.concatenate([map_.weight for map_ in ones]), np.concatenate([map_.bias for map_ in ones]))
+    return Net((hidden, out), (tuple(group for net in nets for group in net.groups[0]),), (up,))
+
+
+def _runs(groups: tuple[NeuronGroup, ...]) -> list[tuple[slice, Activation]]:
+    found: list[tuple[slice, Activation]] = []
+    start = 0
+    for group in groups:
+        part = slice(start, start + group.count)
+        if found and found[-1][1] is group.activation:
+            part = slice(found.pop()[0].start, part.stop)
+        found.append((part, group.activation))
+        start += group.count
+    return found

@@ -1,4 +1,4 @@
-"""The network: affine maps, ReLU nets, MoE layers with hard routing, in plain numpy.
+"""The network: affine maps, nets, MoE layers with hard routing, in plain numpy.
 
 Every channel has a name, every hidden neuron belongs to a `NeuronGroup` that says which lemma put it there. The arrays
 are exactly what is exported; evaluation happens in their dtype.
@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ..errors import InvalidArgument
 from .halves import rounded
 from .layer import CHUNK, Indices, MoELayer, Weighting
-from .nets import Affine, Floats, NeuronGroup, ReLUNet
+from .nets import Affine, Floats, Net, NeuronGroup, ReLUNet
 from .sums import Sums, known
 
-__all__ = ["Affine", "Floats", "Indices", "MoELayer", "Network", "NeuronGroup", "ReLUNet", "Sums", "Trace", "Weighting"]
+__all__ = ["Affine", "Floats", "Indices", "MoELayer", "Net", "Network", "NeuronGroup", "ReLUNet", "Sums", "Trace", "Weighting"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +115,11 @@ class Network:
         """
         last = max((n for n, layer in enumerate(self.layers) if len(layer) > 1), default=0)
 
-        def halved(net: ReLUNet) -> ReLUNet:
-            return replace(net, affines=tuple(Affine(rounded(a.weight, dtype), rounded(a.bias, dtype)) for a in net.affines))
+        def half(map_: Affine) -> Affine:
+            return Affine(rounded(map_.weight, dtype), rounded(map_.bias, dtype))
+
+        def halved(net: Net) -> Net:
+            return net.with_maps([half(a) for a in net.affines], [None if up is None else half(up) for up in net.ups])
 
         def behind(layer: MoELayer) -> MoELayer:
             shared = None if layer.shared is None else halved(layer.shared)

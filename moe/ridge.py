@@ -1,8 +1,10 @@
-"""`Ridge`: a two-layer ReLU net with few directions, Σ_k q_k(a_k·u) with one-dimensional piecewise-linear profiles q_k.
+"""`Ridge`: a two-layer net with few directions, Σ_k q_k(a_k·u) with one-dimensional profiles q_k.
 
-The form in which two-layer nets are built, and the lever for whoever encloses or evaluates them: along one direction only the knots
-on either side of a_k·u matter. `to_relu` writes the plain weights, all rows of one direction equal bit for bit up to
-sign; `Ridge.of` recognises the form in the weights of any net, so nothing but the weights needs to be stored.
+The form in which two-layer nets are built, and the lever for whoever encloses or evaluates them: a profile is a function of one
+number, piecewise linear for ReLU neurons, smooth for others. `to_net` writes the plain weights, all rows of one direction equal bit for bit
+up to sign; `Ridge.of` recognises the form in the weights of any net, so nothing but the weights needs to be stored.
+
+Product lanes act(f·(a·u − t))·(c + U·u) of one direction are n + 1 profiles, q_0(a·u) + Σ_i u_i·q_i(a·u).
 """
 
 from __future__ import annotations
@@ -14,21 +16,26 @@ from numpy.typing import ArrayLike
 
 from ..atlas import Array
 from ..errors import InvalidArgument
-from .network import Affine, NeuronGroup, ReLUNet
+from .activations import RELU, Activation
+from .network import Affine, Net, NeuronGroup
+
+TAIL, GRID = 40.0, 4096
+"""How far beyond its knots a smooth profile is looked at, and at how many points."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dictionary:
-    """Hidden neurons u ↦ σ(f_j·(a_{k(j)}·u − t_j)), grouped by direction; K directions, m neurons."""
+    """Hidden neurons u ↦ act(f_j·(a_{k(j)}·u − t_j)), grouped by direction; K directions, m neurons."""
 
     directions: Array
-    """(K, n), unit length where they are built by us."""
+    """(K, n), as they are stored: of unit length where ReLU neurons are built by us, otherwise β/h, h the distance of knots in space."""
     counts: tuple[int, ...]
     """Neurons per direction; neurons are ordered by direction."""
     knots: Array
     """t (m,)."""
     facing: Array
     """f (m,) of ±1: towards which side of its knot a neuron is active."""
+    activation: Activation = RELU
 
     def __post_init__(self) -> None:
         m = sum(self.counts)
@@ -45,15 +52,18 @@ class Dictionary:
         out = np.repeat(inputs @ self.directions.T, self.counts, axis=1)
         out -= self.knots
         out *= self.facing
-        return np.maximum(out, 0, out=out)
+        return np.maximum(out, 0, out=out) if self.activation is RELU else np.asarray(self.activation(out))
 
     def __add__(self, other: Dictionary) -> Dictionary:
-        """The neurons of both."""
+        """The neurons of both. Raises `InvalidArgument` for two activations."""
+        if self.activation is not other.activation:
+            raise InvalidArgument(f"one dictionary has one activation, not {self.activation} and {other.activation}; put nets side by side")
         return Dictionary(
             np.concatenate([self.directions, other.directions]),
             self.counts + other.counts,
             np.concatenate([self.knots, other.knots]),
             np.concatenate([self.facing, other.facing]),
+            self.activation,
         )
 
     @property
@@ -68,28 +78,36 @@ class Dictionary:
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
-    """u ↦ constant + Σ_j weights[:, j]·σ(f_j·(a_{k(j)}·u − t_j)) = constant + Σ_k q_k(a_k·u), R^n → R^q."""
+    """u ↦ constant + Σ_j weights[:, j]·act(f_j·(a_{k(j)}·u − t_j))·(c_j + U_j·u) = constant + Σ_k q_k(a_k·u), R^n → R^q."""
 
     dictionary: Dictionary
     weights: Array
     """(q, m)."""
     constant: Array
     """(q,)."""
+    ups: Affine | None = None
+    """U (m, n) and c (m,); None: plain neurons, U = 0, c = 1."""
 
-    def to_relu(self, name: str, origin: str) -> ReLUNet:
+    def to_net(self, name: str, origin: str) -> Net:
         """The plain two-layer net; neurons `name[j]` in the order of the dictionary."""
-        group = NeuronGroup(name, self.dictionary.width, origin)
-        return ReLUNet((self.dictionary.affine(), Affine(self.weights, self.constant)), ((group,),))
+        group = NeuronGroup(name, self.dictionary.width, origin, self.dictionary.activation)
+        return Net((self.dictionary.affine(), Affine(self.weights, self.constant)), ((group,),), (self.ups,))
+
+    def to_relu(self, name: str, origin: str) -> Net:
+        """The same, by its name from before there were other activations."""
+        return self.to_net(name, origin)
 
     @staticmethod
-    def of(net: ReLUNet) -> Ridge:
+    def of(net: Net) -> Ridge:
         """The ridge form of a two-layer net: rows that agree bit for bit up to sign share a direction.
 
-        Exact: `to_relu` of the result has the same rows and biases, grouped by direction. A net with scattered directions
-        becomes one direction a neuron. Raises `InvalidArgument` for other depths.
+        Exact: `to_net` of the result has the same rows and biases, grouped by direction. A net with scattered directions
+        becomes one direction a neuron. Raises `InvalidArgument` for other depths, and for nets of several activations.
         """
         if len(net.affines) != 2:
             raise InvalidArgument(f"a ridge form needs a two-layer net, this one has {len(net.affines)} layers")
+        if len(net.activations[0]) > 1:
+            raise InvalidArgument(f"a ridge form has one activation, this net has {', '.join(str(a) for _, a in net.activations[0])}")
         hidden, output = net.affines
         rows = np.asarray(hidden.weight, float)
         leading = rows[np.arange(len(rows)), np.argmax(rows != 0, axis=1)]
@@ -98,31 +116,34 @@ class Ridge:
         order = np.argsort(which, kind="stable")
         counts = tuple(int(c) for c in np.bincount(which, minlength=len(directions)))
         knots = -facing * np.asarray(hidden.bias, float)
-        dictionary = Dictionary(directions, counts, knots[order], facing[order])
-        return Ridge(dictionary, np.asarray(output.weight, float)[:, order], np.asarray(output.bias, float))
+        activation = net.activations[0][0][1] if len(rows) else RELU
+        dictionary = Dictionary(directions, counts, knots[order], facing[order], activation)
+        up = net.ups[0]
+        ups = None if up is None else Affine(np.asarray(up.weight, float)[order], np.asarray(up.bias, float)[order])
+        return Ridge(dictionary, np.asarray(output.weight, float)[:, order], np.asarray(output.bias, float), ups)
 
     @property
     def steepness(self) -> Array:
-        """Bounds of |∂_k of each component| on all of R^n, (q, n): Σ over directions of |a_k|·sup|q′|, whose pieces have the slopes
-        −Σ_left w + Σ_{knots passed} w.
-        """
+        """Bounds of |∂_k of each component| on all of R^n, (q, n): Σ over directions of |a_k|·sup|q′|; ∞ for product lanes."""
         bound, start = np.zeros((len(self.constant), self.dictionary.directions.shape[1])), 0
+        if self.ups is not None:
+            return np.full_like(bound, np.inf)
         for direction, count in zip(self.dictionary.directions, self.dictionary.counts, strict=True):
             part = slice(start, start + count)
             start += count
-            order = np.argsort(self.dictionary.knots[part], kind="stable")
-            weights = self.weights[:, part][:, order]
-            left = np.where(self.dictionary.facing[part][order] < 0, weights, 0.0).sum(1, keepdims=True)
-            slopes = np.concatenate([-left, np.cumsum(weights, axis=1) - left], axis=1)
-            bound += np.abs(slopes).max(1)[:, None] * np.abs(direction)
+            knots, facing, weights = self.dictionary.knots[part], self.dictionary.facing[part], self.weights[:, part]
+            slopes = _relu_slopes if self.dictionary.activation is RELU else _slopes
+            bound += slopes(self.dictionary.activation, knots, facing, weights)[:, None] * np.abs(direction)
         return bound
 
     def profile(self, direction: int, t: ArrayLike) -> Array:
-        """q_direction(t) for t (N,), (N, q): prefix sums over sorted knots, O(log m) a point."""
+        """q_direction(t) for t (N,), (N, q), of a ridge without lanes; ReLU neurons by prefix sums over sorted knots."""
         start = sum(self.dictionary.counts[:direction])
         part = slice(start, start + self.dictionary.counts[direction])
         knots, facing, weights = self.dictionary.knots[part], self.dictionary.facing[part], self.weights[:, part]
         t = np.asarray(t, float)
+        if self.dictionary.activation is not RELU:
+            return np.asarray(self.dictionary.activation(facing * (t[:, None] - knots)) @ weights.T)
         total = np.zeros((len(t), len(self.constant)))
         for side in (1.0, -1.0):
             chosen = facing == side
@@ -137,5 +158,32 @@ class Ridge:
 
     def __call__(self, inputs: ArrayLike) -> Array:
         """Evaluation profile by profile; inputs (N, n) to (N, q). Equals the plain net up to rounding."""
-        projected = np.asarray(inputs, float) @ self.dictionary.directions.T
+        inputs = np.asarray(inputs, float)
+        if self.ups is not None:
+            lanes = self.dictionary.features(inputs) * self.ups(inputs)
+            return np.asarray(lanes @ self.weights.T + self.constant)
+        projected = inputs @ self.dictionary.directions.T
         return self.constant + sum(self.profile(k, projected[:, k]) for k in range(len(self.dictionary.directions)))
+
+
+def _relu_slopes(_: Activation, knots: Array, facing: Array, weights: Array) -> Array:
+    """sup|q′| (q,) of a piecewise-linear profile, whose pieces have the slopes −Σ_left w + Σ_{knots passed} w."""
+    order = np.argsort(knots, kind="stable")
+    sorted_ = weights[:, order]
+    left = np.where(facing[order] < 0, sorted_, 0.0).sum(1, keepdims=True)
+    slopes = np.concatenate([-left, np.cumsum(sorted_, axis=1) - left], axis=1)
+    return np.asarray(np.abs(slopes).max(1))
+
+
+def _slopes(activation: Activation, knots: Array, facing: Array, weights: Array) -> Array:
+    """A bound of sup|q′| (q,): on a grid of distance h over all knots and `TAIL` beyond |q′| ≤ the value at the nearest point + Σ|w|·
+    sup|act″|·h/2; farther out, where act′ is within 1e-15 of 0 or 1, |q′| differs from that at the last point by no more than h allows for.
+    """
+    low, high = knots.min() - TAIL, knots.max() + TAIL
+    grid, step = np.linspace(low, high, GRID, retstep=True)
+    if not activation.smooth:
+        return np.full(len(weights), np.inf)
+    z = facing * (grid[:, None] - knots)
+    first = activation.derivatives(z, 1)[0][1] * facing
+    size = np.abs(weights).sum(1)
+    return np.asarray(np.abs(first @ weights.T).max(0) + size * activation.supremum(2) * step * (0.5 + 2.0**-10))

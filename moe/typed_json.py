@@ -152,6 +152,9 @@ class Fields:
     def integers(self, key: str) -> tuple[int, ...]:
         return tuple(Fields({key: value}, self.path, self.where).integer(key) for value in self.list(key))
 
+    def flags(self, key: str) -> tuple[bool, ...]:
+        return tuple(Fields({key: value}, self.path, self.where).flag(key) for value in self.list(key))
+
     def numbers(self, key: str) -> tuple[float, ...]:
         return tuple(Fields({key: value}, self.path, self.where).number(key) for value in self.list(key))
 

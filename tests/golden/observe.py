@@ -55,6 +55,12 @@ def observe(case: Case) -> dict[str, Any]:
     return plain(data)
 
 
+def group_data(group: atlasmoe.NeuronGroup) -> dict[str, Any]:
+    """A neuron group; its activation where it is not that of the theorems."""
+    data = {"name": group.name, "count": group.count, "origin": group.origin}
+    return data if group.activation.name == "relu" else data | {"activation": group.activation.name}
+
+
 def network_arrays(model: atlasmoe.Model) -> dict[str, Any]:
     """Names, shapes and hashes of all that a network consists of.
 
@@ -67,7 +73,7 @@ def network_arrays(model: atlasmoe.Model) -> dict[str, Any]:
         experts = [
             {
                 "affines": [{"weight": array(affine.weight), "bias": array(affine.bias)} for affine in net.affines],
-                "groups": [[dataclasses.asdict(group) for group in hidden] for hidden in net.groups],
+                "groups": [[group_data(group) for group in hidden] for hidden in net.groups],
             }
             for net in layer.experts
         ]

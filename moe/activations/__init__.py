@@ -1,0 +1,30 @@
+"""What hidden neurons do to their pre-activations: one file a function; `ACTIVATIONS` has them by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ...errors import InvalidArgument
+from .base import Activation
+from .gelu import GELU
+from .gelu_tanh import GELU_TANH
+from .relu import RELU
+from .relu2 import RELU2
+from .silu import SILU
+
+ACTIVATIONS: Mapping[str, Activation] = MappingProxyType({a.name: a for a in (RELU, RELU2, GELU, GELU_TANH, SILU)})
+
+__all__ = ["ACTIVATIONS", "GELU", "GELU_TANH", "RELU", "RELU2", "SILU", "Activation", "activation"]
+
+
+def activation(name: str | Activation) -> Activation:
+    """The activation of this name. Raises `InvalidArgument` for others, with the nearest name."""
+    if isinstance(name, Activation):
+        return name
+    if name not in ACTIVATIONS:
+        near = difflib.get_close_matches(str(name), list(ACTIVATIONS), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InvalidArgument(f"activation {name!r} is not one of {', '.join(ACTIVATIONS)}{hint}")
+    return ACTIVATIONS[name]
