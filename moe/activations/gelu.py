@@ -17,6 +17,8 @@ from .base import EPS, LIBRARY, Activation, Array, Floats, dipping, horner
 ORDERS = 14
 FAR = 40.0
 """Beyond |z| = 40, φ is below 1e-348: 0 in floats, also times any Q_n(z)."""
+NOTHING = 1e-280
+"""What φ loses where it underflows, times any Q_n(z) with |z| ≤ 40."""
 
 
 class Gelu(Activation):
@@ -62,7 +64,7 @@ class Gelu(Activation):
             value, size = horner(factor, near)
             values[n] = density * value
             errors[n] = (wrong + (2 * len(factor) + 4) * EPS * density) * size
-        return values, errors + float(np.finfo(float).tiny)
+        return values, errors + NOTHING
 
     def range(self, lower: Array, upper: Array) -> tuple[Array, Array]:
         return dipping(self, lower, upper, -0.7517915246935645, -0.16997120747990385)
