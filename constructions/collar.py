@@ -68,9 +68,9 @@ def collar_of(routed: Routed, cells: Sequence[Cell], experts: Sequence[Expert]) 
     values = np.zeros((experts[0].net.outputs, atlas.ambient_dimension))
     for chart, expert in enumerate(experts):
         affine = atlas.affine(chart)
-        inner = expert.chart_fit.ridge.steepness if expert.chart_fit is not None else np.abs(affine[0]) if affine is not None else None
+        inner = expert.chart_fit.steepness if expert.chart_fit is not None else np.abs(affine[0]) if affine is not None else None
         assert inner is not None
-        values = np.maximum(values, expert.target_fit.ridge.steepness @ inner)
+        values = np.maximum(values, expert.target_fit.steepness @ inner)
     return Collar(float(depth), scores, values)
 
 

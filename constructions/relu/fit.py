@@ -41,7 +41,8 @@ Effort = Literal["quick", "thorough"]
 class Fit:
     """A two-layer net with its held-out sup error (largest component) and the held-out input where that occurs."""
 
-    ridge: Ridge
+    ridge: Ridge | None
+    """None for nets of several activations."""
     net: ReLUNet
     """The plain weights of `ridge`."""
     error: float
@@ -54,6 +55,11 @@ class Fit:
     @property
     def width(self) -> int:
         return self.net.widths[0]
+
+    @property
+    def steepness(self) -> Array:
+        """`Ridge.steepness`, (q, n): bounds of |∂_k of each component| everywhere; ∞ where nothing is known."""
+        return np.full((self.net.outputs, self.net.inputs), np.inf) if self.ridge is None else self.ridge.steepness
 
 
 def _measure(target: Target, ridge: Ridge, data: Data, count: int) -> Fit:

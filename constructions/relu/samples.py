@@ -41,6 +41,8 @@ class Target:
     hints: tuple[Hint, ...] = ()
     directions: tuple[Array, ...] = ()
     """Directions in input space along which the target is expected to vary."""
+    evaluate: Callable[[Array], Array] | None = None
+    """Values (N, q) at inputs (N, n) of the domain that counts, NaN elsewhere; None where only samples are to be had."""
 
 
 @dataclass(frozen=True, eq=False)
