@@ -27,8 +27,9 @@ FIRST = Shape(0, 1.0, 0.15)
 """Where steps and reaches start."""
 SHARES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.5)
 """Numbers of directions tried, in units of count^{(r−1)/r}."""
-CHEAP, DEAR = 200, 500
-"""Unknowns up to which everything is tried, and from which little is."""
+FEWER_SHARES, ONE_SHARE = (0.7, 0.9, 1.2), (0.85,)
+CHEAP, DEAR, DEAREST = 200, 500, 1200
+"""Unknowns up to which everything is tried, and from which little and almost nothing is."""
 SAMPLES_PER_UNKNOWN, FEWER = 4, 2
 """Points fitted to, per unknown; the second while a large search goes on."""
 LEAST_SAMPLES = 512
@@ -159,7 +160,8 @@ class Search:
             return [0]
         # What varies across the gates' directions the products carry; plain neurons need directions that span.
         least = 1 if self.gated else rank
-        return sorted({0} | {n for n in (round(share * self.guess) for share in SHARES) if least <= n <= self.count})
+        shares = SHARES if self.unknowns <= DEAR else FEWER_SHARES if self.unknowns <= DEAREST else ONE_SHARE
+        return sorted({0} | {n for n in (round(share * self.guess) for share in shares) if least <= n <= self.count})
 
     def around(self, shape: Shape) -> list[Shape]:
         """The shapes with other steps and reaches."""
@@ -173,9 +175,10 @@ class Search:
         if self.unknowns <= CHEAP:
             for shape in self.best(2):
                 self.quick(self.around(shape))
-        else:
+        elif self.unknowns <= DEAREST:
             self.descend(1 if self.unknowns > DEAR else 2)
-        return sorted((self.full(shape) for shape in self.best(FINALISTS)), key=lambda attempt: attempt.objective)
+        finalists = FINALISTS if self.unknowns <= DEAR else 1
+        return sorted((self.full(shape) for shape in self.best(finalists)), key=lambda attempt: attempt.objective)
 
     def like(self, shape: Shape, guess: float) -> list[Attempt]:
         """The best of the shapes with the step and reach of one that was good where the guess was another."""
