@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe import ExpressionMap, ExpressionTarget, ManifoldTask, builtin
+from atlasmoe.intervals.derivatives import SMOOTH, powers
 from atlasmoe.verify.enclosure import TaylorForms, fast, relu
+from atlasmoe.verify.enclosure.monomials import monomials
 from atlasmoe.verify.enclosure.relu import Neurons
 from atlasmoe.verify.enclosure.ridge import Profile, Profiles
-from atlasmoe.verify.enclosure.taylor import UNKNOWN, pairs
+from atlasmoe.verify.enclosure.smooth import compose
+from atlasmoe.verify.enclosure.taylor import UNKNOWN
 from atlasmoe.verify.prove import certify
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
@@ -33,21 +36,21 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], tuple
     return run
 
 
-def forms(d: int, functions: int, seed: int, boxes: int = 400) -> TaylorForms:
+def forms(d: int, functions: int, seed: int, boxes: int = 400, degree: int = 2) -> TaylorForms:
     """Of all sizes; some without linear or quadratic part, some unknown."""
     rng = np.random.default_rng(seed)
-    coefficients = rng.normal(size=(boxes, 1 + d + len(pairs(d)), functions)) * 10.0 ** rng.integers(-12, 3, (boxes, 1, 1))
+    coefficients = rng.normal(size=(boxes, len(monomials(d, degree)), functions)) * 10.0 ** rng.integers(-12, 3, (boxes, 1, 1))
     coefficients[::7, 1:] = 0
     coefficients[::5, 1 + d :] = 0
     coefficients[3] *= 1e-310
     radius = 10.0 ** rng.uniform(-18, -1, (boxes, functions))
     radius[::11], coefficients[::11] = UNKNOWN, 0.0
-    return TaylorForms(coefficients, radius)
+    return TaylorForms(coefficients, radius, degree=degree)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3, 5])
-def test_ranges_and_products(both: Any, d: int) -> None:
-    a, b = forms(d, 3, 0), forms(d, 3, 1)
+@pytest.mark.parametrize(("d", "degree"), [(1, 2), (2, 2), (3, 2), (5, 2), (1, 3), (3, 3), (2, 4), (3, 4)])
+def test_ranges_and_products(both: Any, d: int, degree: int) -> None:
+    a, b = forms(d, 3, 0, degree=degree), forms(d, 3, 1, degree=degree)
     for one, other in (both(a.range), both((a * b).range)):
         np.testing.assert_array_equal(one.lower, other.lower)
         np.testing.assert_array_equal(one.upper, other.upper)
@@ -56,6 +59,20 @@ def test_ranges_and_products(both: Any, d: int) -> None:
     one, other = both(lambda: a * b)
     np.testing.assert_array_equal(one.coefficients, other.coefficients)
     np.testing.assert_array_equal(one.radius, other.radius)
+
+
+@pytest.mark.parametrize(("d", "degree"), [(1, 3), (2, 4), (3, 3), (3, 4)])
+def test_elementary_functions(both: Any, d: int, degree: int) -> None:
+    """Of forms of all sizes, some unknown; with a derivative that is one number for all boxes."""
+    a = forms(d, 2, 0, boxes=600, degree=degree)
+    a = TaylorForms(a.coefficients * 1e-3, a.radius, degree=degree)
+    found = a.range()
+    for rule in (SMOOTH["sin"], SMOOTH["exp"], lambda x, orders: powers(x, 2, orders)):
+        image = rule(found, (0,))[0]
+        one, other = both(lambda rule=rule, image=image: compose(rule, a, found, image))
+        np.testing.assert_array_equal(one.coefficients, other.coefficients)
+        np.testing.assert_array_equal(one.radius, other.radius)
+        assert (one.coefficients[:, 1 + d :] != 0).any()
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 5])

@@ -41,8 +41,11 @@ class Enclosed:
 
     @staticmethod
     def of(forms: TaylorForms, bounds: Interval | None = None) -> Enclosed:
-        """The forms, with bounds cut to their range. Of forms alone no more is known than that what they hold is defined."""
-        found = forms.range()
+        """The forms, with bounds cut to their range. Of forms alone no more is known than that what they hold is defined.
+
+        Forms of a higher degree are for small boxes, on which `span` is nearly as sharp.
+        """
+        found = forms.range() if forms.degree == 2 else forms.span()
         if bounds is None:
             bounds = found.decorated(np.where(np.isfinite(forms.radius), Decoration.DEFINED, Decoration.NOTHING).astype(np.uint8))
         return Enclosed(forms, found.decorated(bounds.decoration).meet(bounds))

@@ -25,12 +25,18 @@ _done = [0]
 def loops(values: int, steps: int) -> Any:
     """The compiled loops, for so many values more, in so many steps of numpy; None for numpy."""
     _done[0] += values + STEP * steps
-    return _loaded() if _done[0] > WORTH else None
+    return _loaded("loops") if _done[0] > WORTH else None
+
+
+def taylor_loops(values: int, steps: int) -> Any:
+    """The same of the arithmetic of forms of any degree."""
+    _done[0] += values + STEP * steps
+    return _loaded("taylor_loops") if _done[0] > WORTH else None
 
 
 def always() -> Any:
     """The compiled loops whose sums run in another order than numpy's, so that nothing but the installation may choose; None for numpy."""
-    return _loaded()
+    return _loaded("loops")
 
 
 def engine() -> str:
@@ -49,11 +55,11 @@ def available() -> bool:
 
 
 @cache
-def _loaded() -> Any:
+def _loaded(module: str) -> Any:
     """None without numba, and with one that does not go with this Python or numpy: it says so while it is imported."""
     if not available():
         return None
     try:
-        return import_module(".loops", __package__)
+        return import_module(f".{module}", __package__)
     except (ImportError, SystemError):
         return None

@@ -65,37 +65,6 @@ def taylor_range(c: Array, radius: Array, dimension: int, lower: Array, upper: A
 
 
 @compiled
-def taylor_product(a: Array, r: Array, b: Array, s: Array, dimension: int, out: Array, radius: Array) -> None:
-    """`TaylorForms.__mul__` before it is settled, with a of C coefficients and radius r, b and s; into out and radius."""
-    C, n, N = a.shape
-    for f in range(n):
-        for x in range(N):
-            a0, b0 = a[0, f, x], b[0, f, x]
-            al, bl, aq, bq = 0.0, 0.0, 0.0, 0.0
-            out[0, f, x] = a0 * b0
-            for c in range(1, C):
-                out[c, f, x] = a0 * b[c, f, x] + b0 * a[c, f, x]
-                if c <= dimension:
-                    al += abs(a[c, f, x])
-                    bl += abs(b[c, f, x])
-                else:
-                    aq += abs(a[c, f, x])
-                    bq += abs(b[c, f, x])
-            k = 1 + dimension
-            for i in range(dimension):
-                for j in range(i, dimension):
-                    out[k, f, x] += a[1 + i, f, x] * b[1 + j, f, x]
-                    if i != j:
-                        out[k, f, x] += a[1 + j, f, x] * b[1 + i, f, x]
-                    k += 1
-            high = al * bq + aq * bl + aq * bq
-            a_all, b_all = abs(a0) + al + aq, abs(b0) + bl + bq
-            rounding = 8 * EPS * (a_all * b_all)
-            r1, s1 = r[f, x], s[f, x]
-            radius[f, x] = a_all * s1 + b_all * r1 + r1 * s1 + high + rounding
-
-
-@compiled
 def _gap(s, l, r, steeper, higher, bend):  # type: ignore[no-untyped-def]
     return steeper * s + higher - bend / 2 * ((s - l) * (s - r))
 

@@ -41,9 +41,9 @@ def places(dimension: int, degree: int) -> dict[Exponents, int]:
 
 
 @cache
-def starts(dimension: int, degree: int) -> tuple[int, ...]:
+def starts(dimension: int, degree: int) -> Indices:
     """Where each grade begins, from 0 to degree, and the number of all."""
-    return (0, *(comb(dimension + grade, grade) for grade in range(degree + 1)))
+    return np.array([0, *(comb(dimension + grade, grade) for grade in range(degree + 1))], np.intp)
 
 
 @cache

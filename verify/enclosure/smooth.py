@@ -10,12 +10,13 @@ import builtins
 from collections.abc import Callable, Sequence
 from functools import reduce
 from math import factorial
-from operator import add
+from operator import add, mul
 
 import numpy as np
 
 from ...atlas import Array
 from ...intervals import Interval
+from .fast import taylor_loops
 from .monomials import pairs, products, starts
 from .taylor import EPS, UNDERFLOW, TaylorForms, settled
 
@@ -69,9 +70,16 @@ def _higher(at: Sequence[Interval], last: Interval, forms: TaylorForms) -> Taylo
     """
     d, n, c, r = forms.dimension, forms.degree, forms.coefficients, forms.radius
     first, terms = starts(d, n), products(d, n)
+    values, errors = zip(*(_split(x) for x in at), strict=True)
+    if compiled := taylor_loops(r.size, n):
+        rows = (np.stack([np.broadcast_to(x, r.shape).T for x in part]) for part in (values, errors))
+        rest = np.ascontiguousarray(np.broadcast_to(last.magnitude, r.shape).T)
+        left, spread = forms.in_memory
+        found, total = np.empty_like(left), np.empty_like(spread)
+        compiled.composed(left, spread, *rows, rest, terms, first, found, total)
+        return settled(found.transpose(2, 0, 1), total.T, n)
     _, *sizes = forms.sizes()
     reach = reduce(add, sizes)
-    values, errors = zip(*(_split(x) for x in at), strict=True)
     out = values[1][:, None] * c
     out[:, 0] = values[0]
     power, error, size = c, r, reach
@@ -90,7 +98,7 @@ def _higher(at: Sequence[Interval], last: Interval, forms: TaylorForms) -> Taylo
         out += value[:, None] * power
         radius = radius + spread * (size + error) + np.abs(value) * error
         rounding = rounding + np.abs(value) * size
-    rest = last.magnitude * ((reach + r) ** (n + 1) + UNDERFLOW) / factorial(n + 1)
+    rest = last.magnitude * (reduce(mul, [reach + r] * (n + 1)) + UNDERFLOW) / factorial(n + 1)
     # n + 1 products, of numbers that were divided once, and their sum make a coefficient.
     return settled(out, radius + rest + 2 ** (n + 1) * EPS * rounding, n)
 

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from ...atlas import Array
 from ...errors import InvalidArgument
 from ...intervals import Flags, Interval
-from .fast import loops
+from .fast import loops, taylor_loops
 from .monomials import Exponents, dimension_of, lowerings, monomials, pairs, places, products, starts
 
 EPS = float(np.finfo(float).eps)
@@ -164,11 +164,11 @@ class TaylorForms:
     def __mul__(self, other: TaylorForms) -> TaylorForms:
         """Products function by function; terms above the degree go into the radius."""
         d, n, a, b = self.dimension, self.degree, self.coefficients, other.coefficients
-        if n == 2 and a.shape == b.shape and (compiled := loops(self.radius.size, 1)):
+        if a.shape == b.shape and (compiled := taylor_loops(self.radius.size, 1)):
             (left, r), (right, s) = self.in_memory, other.in_memory
             found, radius = np.empty_like(left), np.empty_like(r)
-            compiled.taylor_product(left, r, right, s, d, found, radius)
-            return settled(found.transpose(2, 0, 1), radius.T)
+            compiled.product(left, r, right, s, products(d, n), starts(d, n), found, radius)
+            return settled(found.transpose(2, 0, 1), radius.T, n)
         with np.errstate(all="ignore"):
             out = a[:, :1] * b + b[:, :1] * a
             out[:, 0] = a[:, 0] * b[:, 0]
@@ -297,6 +297,14 @@ class TaylorForms:
             slack = self.radius + spread + EPS * (16 + 2 * c.shape[1]) * total + UNDERFLOW
             slack = slack * INFLATION
             lower, upper = np.nextafter(c[:, 0] + low - slack, -np.inf), np.nextafter(c[:, 0] + high + slack, np.inf)
+        return Interval(lower, upper).unknown_where(~(self.radius < UNKNOWN))
+
+    def span(self) -> Interval:
+        """(N, n), what the functions lie in, for less than `range`: the constant ± all else."""
+        center = self.center
+        with np.errstate(all="ignore"):
+            slack = (np.abs(self.coefficients[:, 1:]).sum(1) + self.radius) * INFLATION + UNDERFLOW
+            lower, upper = np.nextafter(center - slack, -np.inf), np.nextafter(center + slack, np.inf)
         return Interval(lower, upper).unknown_where(~(self.radius < UNKNOWN))
 
     def at(self, t: ArrayLike) -> Interval:

@@ -28,8 +28,8 @@ from .tree import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Verdicts
 
 FINEST_EDGE = 2.0**-12
 """Boxes on an edge of a chart with a side below this part of the whole are cut no more: another chart had its chance to cover the edge."""
-ORDER, MOST_CUTS = 3, 6
-"""Of enclosures, in the size of boxes; and how often a box is cut between two judgements at most."""
+MOST_CUTS = 6
+"""How often a box is cut between two judgements at most."""
 TAGS = {OUTSIDE: "outside", ELSEWHERE: "elsewhere", PROVED: "proved", UNSETTLED: "unknown"}
 
 
@@ -59,9 +59,11 @@ class EnclosedTarget:
         return bool(self.local)
 
     def __call__(self, place: Place) -> TaylorForms:
+        """To the degree of the finest forms of the place; what a Python function encloses is enclosed to the second."""
+        y, n = (place.y, 2) if place.fine is None else (place.fine, place.fine.degree)
         if self.whole is not None:
-            return self.whole(place.y)
-        return self.local[place.chart](place.u) if self.local else self.callable(place.y)
+            return self.whole(y)
+        return self.local[place.chart](place.u.raised(n)) if self.local else self.callable(place.y).raised(n)
 
 
 @dataclass(eq=False)
@@ -78,6 +80,8 @@ class ErrorJudge:
     """Whether x has to lie in the winner's chart."""
     chosen: int | None = None
     """The gate output that is known to win on all of this chart; None: what the gate allows."""
+    degree: int = 2
+    """Of the forms by which f and experts are compared; above 2 only where one expert alone makes the output."""
     lowest: Array = field(default_factory=lambda: np.array(np.inf))
     """f on the settled boxes is at least this, (outputs,)…"""
     highest: Array = field(default_factory=lambda: np.array(-np.inf))
@@ -121,7 +125,7 @@ class ErrorJudge:
             self.goal.misrouted = int(arrays["astray.chart"][0]), arrays["astray.place"]
 
     def __call__(self, lower: Array, upper: Array) -> Verdicts:
-        place = self.manifold.place(self.chart, lower, upper)
+        place = self.manifold.place(self.chart, lower, upper, self.degree)
         tag = np.full(len(place), PROVED, np.uint8)
         if not self.target.by_chart:
             tag[self.manifold.elsewhere(place)] = ELSEWHERE
@@ -151,12 +155,12 @@ class ErrorJudge:
     def _sides(self, place: Place, bound: Array) -> tuple[Indices, Indices]:
         """Along which side to cut, and along which ones again at once.
 
-        Enclosures are off by third order at best: halving every side makes a bound smaller by 2^3 at most, one cut by 2^(3/d). Boxes
-        whose bound is too large for one cut to help are spared the judgement between.
+        Enclosures of degree n are off by order n + 1 at best: halving every side makes a bound smaller by 2^(n+1) at most, one cut by
+        2^((n+1)/d). Boxes whose bound is too large for one cut to help are spared the judgement between.
         """
         lengths, d = side_lengths(place), place.dimension
         with np.errstate(all="ignore"):
-            needed = np.where(np.isfinite(bound), d / ORDER * np.log2(bound / self.goal.enough), 1.0)
+            needed = np.where(np.isfinite(bound), d / (self.degree + 1) * np.log2(bound / self.goal.enough), 1.0)
         sides, rows = [], np.arange(len(place))
         for k in range(MOST_CUTS):
             side = lengths.argmax(1)
@@ -172,6 +176,7 @@ class ErrorJudge:
             row, gate = last.chosen(state, self.eta)
         else:
             row, gate = np.arange(len(state.box)), np.full(len(state.box), self.chosen)
+        finest = state if place.fine is None else state.reading(place.fine)
         reached, valid = np.full(len(row), np.inf), np.zeros(len(row), bool)
         count = np.bincount(state.box[row], minlength=len(place))
         judged = ~self._crowded(place, count)[state.box[row]]
@@ -180,7 +185,7 @@ class ErrorJudge:
             boxes = state.box[row[mine]]
             valid[mine] = self.manifold.inside(place.subset(boxes), int(j)) if self.valid else True
             if last.convex:
-                error = last.expert(int(last.serves[j]), state.subset(row[mine])) - truth.subset(boxes)
+                error = last.expert(int(last.serves[j]), finest.subset(row[mine])) - truth.subset(boxes)
                 reached[mine] = error.range().magnitude.max(1)
                 if last.single:
                     self._note(place, error, boxes, (count == 1)[boxes])
@@ -225,10 +230,15 @@ class ErrorJudge:
         return bare
 
     def _note(self, place: Place, error: TaylorForms, boxes: Indices, alone: Flags) -> None:
-        """Take notice of the largest error at a middle where only one expert may win: a lower bound of the true supremum."""
+        """Take notice of the largest error at a middle where only one expert may win: a lower bound of the true supremum.
+
+        Of middles in the chart only: of a box that sticks out of its region the middle may be no point of M.
+        """
         least = np.where(alone[:, None], np.abs(error.center) - error.radius, -np.inf).max(1)
-        worst = int(np.argmax(least))
-        if least[worst] > self.goal.found and self._on_chart(place, boxes[worst]):
+        rows = np.flatnonzero(least > self.goal.found)
+        rows = rows[self.manifold.charts[self.chart].chart.inside(place.middle[boxes[rows]])]
+        if len(rows):
+            worst = rows[int(np.argmax(least[rows]))]
             self.goal.note(float(least[worst]), self.chart, place.middle[boxes[worst]])
 
     def _note_route(self, place: Place, boxes: Indices, gate: int) -> None:

@@ -41,6 +41,11 @@ class State:
     def subset(self, rows: Indices) -> State:
         return State(self.box[rows], self.y.subset(rows), self.carries, None if self.computed is None else self.computed.subset(rows))
 
+    def reading(self, y: TaylorForms) -> State:
+        """The same with finer forms of what is read, box by box."""
+        computed = None if self.computed is None else self.computed.raised(y.degree)
+        return State(self.box, y.subset(self.box), self.carries, computed)
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:

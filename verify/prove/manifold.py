@@ -61,6 +61,8 @@ class Place:
     """φ⁻¹(u) before any embedding, (N, k)."""
     z: TaylorForms
     """What a network has in the place of y, as near to it as the manifold says, (N, k): y itself, or a form in u and z − y."""
+    fine: TaylorForms | None = None
+    """y as forms of a higher degree, of which those above are lowered; None: there are none."""
 
     def __len__(self) -> int:
         return len(self.lower)
@@ -68,7 +70,8 @@ class Place:
     def subset(self, rows: NDArray[np.intp]) -> Place:
         y = self.y.subset(rows)
         z = y if self.z is self.y else self.z.subset(rows)
-        return Place(self.chart, self.lower[rows], self.upper[rows], self.u.subset(rows), y, z)
+        fine = None if self.fine is None else self.fine.subset(rows)
+        return Place(self.chart, self.lower[rows], self.upper[rows], self.u.subset(rows), y, z, fine)
 
     @property
     def dimension(self) -> int:
@@ -114,17 +117,22 @@ class EnclosedManifold:
         """What others have assumed of the same charts."""
         self.assumed |= {Assumption(str(name), str(statement)) for name, statement in arrays.get("assumed", ())}
 
-    def place(self, chart: int, lower: Array, upper: Array) -> Place:
+    def place(self, chart: int, lower: Array, upper: Array, degree: int = 2) -> Place:
+        """Boxes of coordinates of a chart; `degree`: of the finest forms, 2 where something is moved."""
+        fine = None
         if self.moves is None:
             u = TaylorForms.variables(lower, upper)
-            y = z = self.charts[chart].inverse(u)
+            y = z = self.charts[chart].inverse(u.raised(degree))
+            if degree > 2:
+                fine, y = y, y.lowered(2)
+                z = y
         else:
             ones = np.ones((len(lower), len(self.moves)))
             both, d = TaylorForms.variables(np.concatenate([lower, -ones], axis=1), np.concatenate([upper, ones], axis=1)), lower.shape[1]
             u = both[:, :d]
             y = self.charts[chart].inverse(u)
             z = y + both[:, d:].times(self.moves)
-        return Place(chart, lower, upper, u, y, z)
+        return Place(chart, lower, upper, u, y, z, fine)
 
     def outside(self, place: Place) -> Flags:
         """Boxes proved to be off the chart: its region is negative there."""
