@@ -40,7 +40,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         # the artefact
         "moe": ["Affine", "Claim", "Known", "Ledger", "MoELayer", "Model", "Network", "NeuronGroup", "ReLUNet"],
         # the proofs as code
-        "constructions.front": ["compile"],
+        "front.compile": ["compile"],
         "constructions.plan": ["Frontier", "Plan", "plan"],
         "explain": ["Explanation", "NeuronOrigin", "explain_neuron", "explain_point"],
         # does it hold?
@@ -61,6 +61,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "FolderError",
             "InvalidArgument",
             "LintError",
+            "NotProved",
             "PrecisionWarning",
             "Severity",
             "SpecError",
@@ -94,7 +95,6 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas.manifolds import product as product
     from .atlas.refine import refine as refine
     from .atlas.spec import load_task as load_task
-    from .constructions.front import compile as compile
     from .constructions.plan import Frontier as Frontier
     from .constructions.plan import Plan as Plan
     from .constructions.plan import plan as plan
@@ -104,6 +104,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .errors import FolderError as FolderError
     from .errors import InvalidArgument as InvalidArgument
     from .errors import LintError as LintError
+    from .errors import NotProved as NotProved
     from .errors import PrecisionWarning as PrecisionWarning
     from .errors import Severity as Severity
     from .errors import SpecError as SpecError
@@ -114,6 +115,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .export.folder import load as load
     from .export.folder import save as save
     from .export.torch_module import to_torch as to_torch
+    from .front.compile import compile as compile
     from .moe import Affine as Affine
     from .moe import Claim as Claim
     from .moe import Known as Known

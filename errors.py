@@ -77,6 +77,16 @@ class EpsilonNotReached(AtlasMoEError):
         super().__init__(f"{what}: error {reached:.3g} at width {width}, but the budget is {budget:.3g}; {remedy}")
 
 
+class NotProved(AtlasMoEError):
+    """A model was compiled, but no proof of ε came about; `certificate` says what is known, and `rounds` how many models were built."""
+
+    exit_code = 1
+
+    def __init__(self, why: str, certificate: object, rounds: int) -> None:
+        self.why, self.certificate, self.rounds = why, certificate, rounds
+        super().__init__(f"ε is not proved after {rounds} model{'s'[: rounds != 1]}: {why}")
+
+
 class FolderError(AtlasMoEError):
     """A model folder is missing, incomplete, of another schema version, or does not match its hashes."""
 

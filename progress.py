@@ -25,6 +25,15 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         yield from progress.track(items, total=total, description=description)
 
 
+def remark(text: str) -> None:
+    """A line on stderr for a person who waits; silent like `track`."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        console.print(text, markup=False, highlight=False)
+
+
 @contextmanager
 def gauge(description: str, total: float) -> Iterator[Callable[[float, str], None]]:
     """A bar for work measured by amount: call what it gives with the amount done so far and a remark. Silent like `track`."""

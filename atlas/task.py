@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..expressions.box import Array
 from ..expressions.maps import ExpressionMap
 from .atlas import Atlas
 from .chart import Chart
+from .options import findings
 from .points import Points
 
 
@@ -117,10 +118,14 @@ class ManifoldTask:
     name: str
     atlas: Atlas
     target: Target
+    options: Mapping[str, str | bool] = field(default_factory=dict)
+    """By names of `atlas.options.OPTIONS`, as of a block of a graph."""
 
     def __post_init__(self) -> None:
         if problem := self.target.misfit(self.atlas):
             raise InvalidArgument(f"task {self.name!r}: {problem}")
+        if wrong := findings(f"task {self.name!r}", self.options):
+            raise InvalidArgument("\n".join(map(str, wrong)))
 
     @property
     def outputs(self) -> int:

@@ -43,6 +43,15 @@ if TYPE_CHECKING:
     help="Of blocks on charts: auto, or a router by its name, like plateau (a wrong name lists all); for some blocks like --theorem.",
 )
 @click.option(
+    "--activation",
+    metavar="NAME",
+    multiple=True,
+    help="Of the experts' neurons: relu (default), relu2, gelu, gelu_tanh, silu; auto: the fewest numbers. For some blocks like --theorem.",
+)
+@click.option(
+    "--gated", is_flag=True, default=None, help="Experts with product lanes, act(z)·(α + γ·u); for some blocks, write it in SPEC."
+)
+@click.option(
     "--depth", metavar="NAME", default="paper", show_default=True, help="Of a task graph of L blocks: paper (2L layers), L+1, or L."
 )
 @click.option(
@@ -60,6 +69,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="active, total or latency: replace the charts by as many balls as `plan` finds cheapest for ε; for some blocks like --theorem.",
 )
+@click.option("--prove", is_flag=True, help="End only when ε is proved for every point of M, and write the certificate into the folder.")
 @seed_option
 @force_option
 @json_option
@@ -68,17 +78,17 @@ def compile(
     output: Path,
     theorem: tuple[str, ...],
     routing: tuple[str, ...],
+    activation: tuple[str, ...],
     minimise: tuple[str, ...],
     force: bool,
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Compile SPEC into a model folder: weights, ledger, model card."""
+    """Compile SPEC into a model folder: weights, ledger, model card; with --prove its certificate too, or no folder and exit code 1."""
     from ..atlas.spec import load_task
 
     choices |= {"theorem": by_block("--theorem", theorem), "routing": by_block("--routing", routing)}
-    if minimise:
-        choices["minimise"] = by_block("--minimise", minimise)
+    choices |= {name: by_block(f"--{name}", said) for name, said in {"activation": activation, "minimise": minimise}.items() if said}
     model, path = build(load_task(spec), output, force, choices)
     if as_json:
         print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})
@@ -88,8 +98,8 @@ def compile(
 
 def build(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices: dict[str, Any]) -> tuple[Model, Path]:
     """Compile and save; what would make saving fail is said before the work is done."""
-    from ..constructions.front import compile
     from ..export.folder import check_output, save
+    from ..front.compile import compile
 
     check_output(output, force)
     given = {name: value for name, value in choices.items() if value is not None}

@@ -15,6 +15,8 @@ import click
 from ..errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..errors import Finding
     from ..moe import Model
     from ..verify.sample import Report
@@ -45,6 +47,8 @@ def print_model(model: Model, path: Path) -> None:
         click.echo(f"{model.task.name}: E = {len(network.layers[-1])}, {sizes}")
     else:
         click.echo(f"{summary(as_graph(model.task))}\n{len(network.layers)} layers, {sizes}")
+    if "proof" in model.facts:
+        _print_proof(model.facts["proof"])
     if "plan" in model.facts:
         click.echo(model.ledger.root.note)
     if "why" in model.facts:
@@ -56,6 +60,26 @@ def print_model(model: Model, path: Path) -> None:
     if len(tried) > MOST_TRIED:
         click.echo(f"and {len(tried) - MOST_TRIED} more were tried and left; the model card has them all")
     click.echo(f"model: {path}")
+
+
+def _print_proof(proof: Mapping[str, Any]) -> None:
+    """What was proved when the model was compiled, and what was built again until it was."""
+    rounds = proof["rounds"]
+    print_wrapped(
+        f"|f − Ψ| ≤ {proof['bound']:.6g} is proved for every point of M, on {proof['boxes']:,} boxes; "
+        f"largest error found {proof['found']:.6g}",
+        "green",
+    )
+    for number, one in enumerate(rounds[:-1], 1):
+        lowered = [
+            f"{node if piece == node else f'{node}/{piece}'} to {factor:.2g}"
+            for node, of in one["again"].items()
+            for piece, factor in of.items()
+        ]
+        more = f" and {len(lowered) - MOST_TRIED} more" if len(lowered) > MOST_TRIED else ""
+        click.echo(
+            f"model {number} was {one['status']}, error {one['found']:.3g}; budgets lowered: {', '.join(lowered[:MOST_TRIED])}{more}"
+        )
 
 
 def print_wrapped(text: str, color: str, indent: str = "  ") -> None:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from ..atlas import Array
 from .ranges import Values
+
+
+@dataclass(frozen=True, eq=False)
+class Missed:
+    """What a proof could not settle of one expert: it is built again to a lower budget, and looks at these points."""
+
+    factor: float = 1.0
+    """What the expert's budget is multiplied by, in (0, 1]."""
+    points: Array | None = None
+    """(N, k), what the block reads where it was missed: fitted and validated on, beside what is drawn; None if no place is known."""
+
+
+NOTHING_MISSED: Mapping[str, Missed] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -17,6 +32,12 @@ class Asked:
     limit: int
     seed: int
     dtype: str = "float64"
+    activation: str = "relu"
+    """Of the experts: a name of `moe.activations`, or "auto", the smallest that meets the budget."""
+    gated: bool = False
+    """Whether experts have product lanes."""
+    missed: Mapping[str, Missed] = field(default_factory=lambda: NOTHING_MISSED)
+    """Chart or piece ↦ what a proof of an earlier attempt could not settle there."""
 
     def less(self, spent: float) -> Asked:
         """The budget without what has been spent of it."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
-from ..atlas import Block, TaskGraph
+from ..atlas import Block, Combine, TaskGraph
+from ..atlas.options import ACTIVATIONS, OPTIONS
 from ..errors import InvalidArgument
 from .routers.base import Router
 from .routers.hinge import HalfSpaces, Hinge
@@ -17,6 +20,8 @@ THEOREMS = {"auto": True, "4.8": True, "4.9": True, "affine": True, "5.2": True,
 DEPTHS = ("paper", "L+1", "L")
 ROUTINGS = ("auto", *ROUTERS)
 Routing = str | HalfSpaces
+DEFAULTS: Mapping[str, str | bool] = MappingProxyType({"theorem": "auto", "routing": "auto", "activation": "relu", "gated": False})
+"""What a block gets of which nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Choice:
     theorem: str = "auto"
     routing: Routing = "auto"
     depth: str = "paper"
+    activation: str = "relu"
+    gated: bool = False
 
     @property
     def routing_name(self) -> str:
@@ -45,14 +52,17 @@ class Choices:
 
     blocks: Mapping[str, Choice]
     depth: str
+    everywhere: Choice = field(default_factory=Choice)
+    """Of combinations, which have no options of their own: activation and gated, where these were given for all."""
 
-    def __getitem__(self, block: Block) -> Choice:
-        return self.blocks[block.name]
+    def __getitem__(self, node: Block | Combine) -> Choice:
+        return self.blocks.get(node.name, self.everywhere)
 
     @staticmethod
-    def of(graph: TaskGraph, theorem: str | Mapping[str, str], routing: Routing | Mapping[str, Routing], depth: str) -> Choices:
-        """From values for all blocks, or mappings from names of blocks. What is asked of a block by its name goes first, then what the
-        block says itself, then a value for all.
+    def of(graph: TaskGraph, depth: str = "paper", **options: Any) -> Choices:
+        """From values of theorem, routing, activation and gated for all blocks, or mappings from names of blocks; None says nothing. What
+        is asked of a block by its name goes first, then what the block says itself, then a value for all; of a task on one manifold, which
+        has but one block, what is asked for goes first.
 
         Raises `InvalidArgument` for values that do not exist, and for those that fit no block, or not the one they were given for.
         """
@@ -60,15 +70,19 @@ class Choices:
             raise InvalidArgument(f"depth {depth!r} is not one of {', '.join(DEPTHS)}")
         found = {}
         for block in graph.blocks:
-            asked = _own(graph, block, "theorem", theorem)
-            way = _own(graph, block, "routing", routing)
-            found[block.name] = Choice(_theorem(block, *asked), _routing(graph, block, *way), depth)
+            theorem, routing, activation, gated = (_own(graph, block, name, options.get(name)) for name in DEFAULTS)
+            found[block.name] = Choice(
+                _theorem(block, *theorem), _routing(graph, block, *routing), depth, _activation(block, *activation), _gated(block, *gated)
+            )
             _agree(block, found[block.name])
-        for name, given in (("theorem", theorem), ("routing", routing)):
+        for name, given in options.items():
             for block_name in given if isinstance(given, Mapping) else ():
                 if block_name not in found:
                     raise InvalidArgument(f"{name}: there is no block {block_name!r}; the blocks are {', '.join(found)}")
-        return Choices(found, depth)
+        shared = {
+            name: value for name in ("activation", "gated") if not isinstance(value := options.get(name), Mapping) and value is not None
+        }
+        return Choices(found, depth, Choice(**shared))
 
 
 def called(block: Block) -> str:
@@ -80,9 +94,10 @@ def _own(graph: TaskGraph, block: Block, option: str, value: object) -> tuple[ob
     """The value of an option for one block, and whether it was said of this block alone."""
     if isinstance(value, Mapping) and block.name in value:
         return value[block.name], True
-    if option in block.options:
+    says_nothing = value is None or isinstance(value, Mapping) or value == DEFAULTS[option] == "auto"
+    if option in block.options and (says_nothing or block.given is None):
         return block.options[option], True
-    return ("auto", False) if isinstance(value, Mapping) else (value, len(graph.blocks) == 1)
+    return (DEFAULTS[option], False) if says_nothing else (value, len(graph.blocks) == 1)
 
 
 def _unknown(block: Block, mine: bool, problem: str, value: object, accepted: Iterable[str]) -> InvalidArgument:
@@ -117,6 +132,18 @@ def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routi
             "leave it out, or give it to a block on charts"
         )
     return "auto"
+
+
+def _activation(block: Block, value: object, mine: bool) -> str:
+    if not isinstance(value, str) or value not in ACTIVATIONS:
+        raise _unknown(block, mine, f"activation {value!r} is not one of {', '.join(ACTIVATIONS)}", value, ACTIVATIONS)
+    return value
+
+
+def _gated(block: Block, value: object, mine: bool) -> bool:
+    if (problem := OPTIONS["gated"].problem(value)) is not None:
+        raise InvalidArgument(f"{f'{called(block)}: ' if mine and block.given is None else ''}gated: {problem[0]}; give True or False")
+    return bool(value)
 
 
 def _agree(block: Block, choice: Choice) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ..moe.ledger import Claim, Ledger
 from ..moe.model import Model
 from ..progress import track
 from . import facts, ledger
+from .asked import Missed
 from .budgets import share_out, stages
 from .choices import Choices, Routing
 from .reach import Reach
@@ -35,21 +37,26 @@ def construct(
     width: int | None = None,
     theorem: str | Mapping[str, str] = "auto",
     routing: Routing | Mapping[str, Routing] = "auto",
+    activation: str | Mapping[str, str] | None = None,
+    gated: bool | Mapping[str, bool] | None = None,
     depth: str = "paper",
     form: str = "paper",
     dtype: str = "float64",
     max_width: int = 2048,
     seed: int = 0,
+    missed: Mapping[str, Mapping[str, Missed]] = MappingProxyType({}),
 ) -> Model:
-    """The method: see `front.compile` for what can be asked and what is raised."""
+    """The method: see `front.compile` for what can be asked and what is raised. `missed`: node ↦ chart or piece ↦ what a proof of an
+    earlier attempt could not settle there.
+    """
     _check_arguments(task, epsilon, width, form, dtype, max_width)
     started = time.perf_counter()
     graph = as_graph(task)
-    choices = Choices.of(graph, theorem, routing, depth)
+    choices = Choices.of(graph, depth, theorem=theorem, routing=routing, activation=activation, gated=gated)
     warnings = check_task(task)
     reach = Reach(graph)
     shares = None if epsilon is None else share_out(graph, epsilon, reach)
-    works = Works(graph, reach, shares, choices, width, form, dtype, max_width, seed)
+    works = Works(graph, reach, shares, choices, width, form, dtype, max_width, seed, missed)
     works.prepare(epsilon)
     for stage in track(stages(graph), "blocks") if len(graph.blocks) > 1 else stages(graph):
         works.add(stage)

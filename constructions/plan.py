@@ -278,13 +278,14 @@ def block_task(task: ManifoldTask | TaskGraph, epsilon: float, block: str | None
 
 
 def compile_planned(
-    task: ManifoldTask | TaskGraph, epsilon: float, minimise: str | Mapping[str, str], *, form: str, dtype: str, max_width: int, seed: int
+    task: ManifoldTask | TaskGraph, *, epsilon: float, minimise: str | Mapping[str, str], max_width: int, seed: int, **given: Any
 ) -> Model:
     """Every block on charts, or those that `minimise` names, by the cheapest row of its plan that in fact reaches its share of ε:
     widths are then as small as can be.
 
     A row whose prediction turns out too good is passed over for the next cheapest, and named in the facts. The facts hold the chosen row
-    beside what was reached; the ledger's root says both in its note. Raises as `plan` and `compile` do.
+    beside what was reached; the ledger's root says both in its note. `given`: what else `construct` is asked for. Raises as `plan` and
+    `compile` do.
     """
     graph = as_graph(task)
     goals = _goals(graph, minimise)
@@ -299,7 +300,7 @@ def compile_planned(
         rows = [some[k] for some, k in zip(ranked, place, strict=True)]
         finer = _refined(task, charts, rows, seed)
         try:
-            model = construct(finer, epsilon=epsilon, theorem=theorem, form=form, dtype=dtype, max_width=max_width, seed=seed)
+            model = construct(finer, epsilon=epsilon, theorem=theorem, max_width=max_width, seed=seed, **given)
             return _annotated(model, rows, goals, failed)
         except EpsilonNotReached as missed:
             n = next((n for n, name in enumerate(names) if name is None or missed.what.startswith(f"block[{name}]")), 0)

@@ -13,7 +13,7 @@ from ..moe.channels import Input
 from ..moe.design import Design
 from ..moe.network import Network
 from . import theorem_5_2, theorem_5_3
-from .asked import Asked, Reading
+from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
 from .budgets import Shares, Stage, inexact, propagate, share_out, slopes
 from .built import Built
@@ -39,6 +39,8 @@ class Works:
     dtype: str
     limit: int
     seed: int
+    missed: Mapping[str, Mapping[str, Missed]] = field(default_factory=dict)
+    """Node ↦ chart or piece ↦ what a proof of an earlier attempt could not settle."""
     ready: dict[str, Built] = field(default_factory=dict)
     """Blocks that were built before what they read."""
     built: dict[str, Built] = field(default_factory=dict)
@@ -94,7 +96,10 @@ class Works:
 
     def asked(self, node: Block | Combine) -> Asked:
         budget = None if self.planned is None else self.planned.budgets[node.name]
-        return Asked(budget, self.width, self.limit, self.seed, self.dtype)
+        choice, missed = self.choices[node], self.missed.get(node.name, NOTHING_MISSED)
+        if budget is not None:
+            budget *= min((one.factor for one in missed.values()), default=1.0)
+        return Asked(budget, self.width, self.limit, self.seed, self.dtype, choice.activation, choice.gated, missed)
 
     def add(self, stage: Stage) -> None:
         """All layers of a stage."""

@@ -63,7 +63,8 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
 
     Everything is written to a temporary folder beside it and renamed, so an interrupted save leaves nothing behind and
     the folder is never half old and half new. An existing folder is refused; with `overwrite` it is replaced if it holds
-    nothing but a model. Raises `FolderError`, or `InvalidArgument` if the model has weights that are not finite.
+    nothing but a model. A model that was proved when it was compiled brings its certificate. Raises `FolderError`, or `InvalidArgument`
+    if the model has weights that are not finite.
     """
     weights = tensors(model.network)
     broken = [name for name, array in weights.items() if not np.isfinite(array).all()]
@@ -99,6 +100,8 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
     with staged(Path(folder), lambda: check_output(folder, overwrite)) as stage:
         for name, data in contents.items():
             (stage / name).write_bytes(data)
+        if model.certificate is not None:
+            model.certificate.write(stage)
     return Path(folder).absolute()
 
 

@@ -19,7 +19,7 @@ from .promise import ScorePromise
 from .sums import Sums
 
 if TYPE_CHECKING:
-    from .. import Explanation, NeuronOrigin
+    from .. import Certificate, Explanation, NeuronOrigin
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,8 @@ class Model:
     """
     design: Design = None  # type: ignore[assignment]
     """Where everything is in the network. For a task on one manifold it may be left out: gate output i of the last layer is chart i."""
+    certificate: Certificate | None = None
+    """What was proved of this network, where `compile` was asked to prove it; `save` writes it beside the model."""
 
     def __post_init__(self) -> None:
         if self.design is None:
@@ -43,6 +45,8 @@ class Model:
             promise = ScorePromise.from_facts(self.facts, len(block.names))
             object.__setattr__(self, "design", design_of(self.network, block.name, block.names, block.components, promise))
         check_network(self.network, self.design)
+        if self.certificate is not None and self.certificate.network is not self.network:
+            object.__setattr__(self, "certificate", None)  # it is about another network
 
     def __repr__(self) -> str:
         network, total = self.network, self.ledger.root

@@ -28,11 +28,12 @@ BELOW = {
     "verify": ("errors", "progress", "expressions", "intervals", "atlas", "moe"),
     "explain": ("errors", "progress", "expressions", "intervals", "atlas", "moe", "verify"),
     "doctor": ("errors", "progress", "expressions", "intervals", "atlas", "moe", "verify", "explain"),
+    "front": ("errors", "progress", "expressions", "intervals", "atlas", "moe", "constructions", "verify"),
     "export": ("errors", "progress", "expressions", "intervals", "atlas", "moe", "constructions", "verify", "explain", "doctor"),
     "report": ("errors", "progress", "expressions", "intervals", "atlas", "moe", "constructions", "verify", "explain", "doctor", "export"),
     "cli": (
         *("errors", "progress", "expressions", "intervals", "atlas", "moe", "constructions"),
-        *("verify", "explain", "doctor", "export", "report"),
+        *("verify", "explain", "doctor", "front", "export", "report"),
     ),
 }
 """Every room, and what it may import besides itself. `__init__` and `__main__` of the root are doors, not rooms."""

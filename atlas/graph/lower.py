@@ -20,5 +20,5 @@ def as_graph(task: ManifoldTask | TaskGraph) -> TaskGraph:
     name = BLOCK
     while {name, *component_names(name, task.outputs)} & (taken | {group}):
         name += "_"
-    block = Block(name, atlas.coordinates, atlas, target.subtasks(atlas), component_names(name, task.outputs), task)
+    block = Block(name, atlas.coordinates, atlas, target.subtasks(atlas), component_names(name, task.outputs), task, task.options)
     return TaskGraph(task.name, (Input(group, atlas, atlas.coordinates), block), name)

@@ -29,10 +29,6 @@ from .tiling import Tiling
 Texts = str | Sequence[str]
 
 
-OPTIONS: Mapping[str, type] = {"routing": str, "theorem": str}
-"""What a block may ask of whoever compiles it, and what kind of value says it; which words there are is theirs to say."""
-
-
 def component_names(name: str, count: int) -> tuple[str, ...]:
     """What the components of a node are called by default: like the node, or name_1, name_2, … if there are several."""
     return (name,) if count == 1 else tuple(f"{name}_{i + 1}" for i in range(count))
@@ -131,8 +127,8 @@ class Block:
     """The names of the values; () for the default (`component_names`)."""
     given: ManifoldTask | None = None
     """The task on one manifold that this block is all of (`as_graph`); its atlas may be embedded, and its target of any kind."""
-    options: Mapping[str, str | float] = field(default_factory=dict)
-    """By names of `OPTIONS`; what is not said here is what `compile` is asked for, or its own choice."""
+    options: Mapping[str, str | bool] = field(default_factory=dict)
+    """By names of `atlas.options.OPTIONS`; what is not said here is what `compile` is asked for, or its own choice."""
     kind: ClassVar[Literal["block"]] = "block"
 
     def __post_init__(self) -> None:
@@ -147,7 +143,7 @@ class Block:
         domain: Atlas | Tiling,
         expressions: str | Sequence[Texts],
         outputs: Sequence[str] = (),
-        **options: str | float,
+        **options: str | bool,
     ) -> Block:
         """The block whose subtasks are texts in the names `reads`: one text for all of it, or an entry for each chart or piece.
 

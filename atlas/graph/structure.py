@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ...errors import Finding
 from ...expressions.box import Box
-from ...expressions.builder import suggestion
 from ...expressions.maps import ExpressionMap
 from ..arguments import MAX_CHARTS
 from ..chart import Chart
-from .nodes import OPTIONS, Block, Combine, Input, Node
+from ..options import findings
+from .nodes import Block, Combine, Input, Node
 from .tiling import Tiling
 from .tiling_checks import cut, disputed
 from .wiring import Wire, check_wiring, error
@@ -79,22 +79,9 @@ def _function(
     return found
 
 
-def _options(where: str, options: Mapping[str, object]) -> list[Finding]:
-    """Known names, and values of the kind that they take."""
-    found = []
-    for name, value in options.items():
-        if name not in OPTIONS:
-            found.append(
-                error(where, f"has an unknown option {name!r}", f"{suggestion(name, OPTIONS)}the options are {', '.join(OPTIONS)}")
-            )
-        elif not isinstance(value, OPTIONS[name]) or not value:
-            found.append(error(f"{where}: {name}", f"expected a text, got {value!r}", "write it in quotes"))
-    return found
-
-
 def _block(where: str, block: Block) -> list[Finding]:
     domain, noun = block.domain, block.domain.noun
-    found = _options(where, block.options)
+    found = findings(where, block.options)
     if block.given is not None:
         return found  # a task on one manifold was checked when it was made
     if not 1 <= len(domain) <= MAX_CHARTS:

@@ -12,9 +12,10 @@ from ...expressions.tree import free_names
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
 from ..chart import Chart
-from ..graph.nodes import OPTIONS, Block, before_embedding
+from ..graph.nodes import Block, before_embedding
 from ..graph.structure import MAX_SUBTASKS
 from ..graph.tiling import CLOSED, BoxPiece, Faces, Tiling
+from ..options import OPTIONS
 from .charts import CHART_KEYS
 from .fields import Fields, Symbols, label_of, shown
 from .parts import Draft, Reader, Table, read_atlas, read_box
@@ -29,7 +30,7 @@ def read_block(reader: Reader, draft: Draft) -> Block | None:
     before = len(fields.findings)
     if not draft.reads or draft.name is None:
         return None
-    options = {key: text for key in OPTIONS if key in table and (text := fields.text(table[key], f"{label}: {key}")) is not None}
+    options = fields.options(table, label)
     symbols = real_symbols(draft.reads)
     if "piece" in table:
         for key in ("manifold", "chart", "expression"):
@@ -142,7 +143,7 @@ def _chart_subtask(fields: Fields, label: str, table: Table, atlas: Atlas, i: in
     return ExpressionMap.of(variables.values(), read)
 
 
-def _pieces(reader: Reader, draft: Draft, symbols: Symbols, options: Mapping[str, str]) -> Block | None:
+def _pieces(reader: Reader, draft: Draft, symbols: Symbols, options: Mapping[str, str | bool]) -> Block | None:
     """The block of `[[block.piece]]` tables."""
     fields, label, tables = reader.fields, draft.label, draft.table["piece"]
     before = len(fields.findings)

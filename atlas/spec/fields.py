@@ -12,6 +12,7 @@ from ...errors import AtlasMoEError, Finding, Severity, SpecError
 from ...expressions.builder import excerpt, suggestion
 from ...expressions.maps import Formula
 from ...expressions.parse import parse_number, read_expression
+from ..options import OPTIONS
 
 Symbols = Mapping[str, sympy.Symbol]
 
@@ -68,6 +69,18 @@ class Fields:
         else:
             return value
         return None
+
+    def options(self, table: Mapping[str, Any], label: str) -> dict[str, str | bool]:
+        """The options of a block that a table has, those of them that can be read."""
+        found: dict[str, str | bool] = {}
+        for key in OPTIONS:
+            if key not in table or (OPTIONS[key].kind is str and self.text(table[key], f"{label}: {key}") is None):
+                continue
+            if (problem := OPTIONS[key].problem(table[key])) is not None:
+                self.error(f"{label}: {key}", *problem)
+            else:
+                found[key] = table[key]
+        return found
 
     def integer(self, value: Any, where: str, lowest: int, highest: int) -> int | None:
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:

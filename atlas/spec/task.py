@@ -22,6 +22,7 @@ from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas
 from ..graph import TaskGraph
+from ..options import OPTIONS
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 from .charts import Written
 from .fields import Fields, shown
@@ -66,7 +67,7 @@ def task_from_spec(
         fields.error("task: kind", f'is "manifold", but there are tables [[{foreign[0]}]]', 'add kind = "graph" to [task]')
         raise SpecError(fields.findings, source)
     tables = fields.table(spec, "spec", TABLES[kind])
-    name, output = _read_task(fields, tables, kind)
+    name, output, options = _read_task(fields, tables, kind)
     if kind == "graph":
         if target is not None:
             fields.error("target", "a graph has no target that could be passed", "write its blocks as expressions")
@@ -82,7 +83,7 @@ def task_from_spec(
     f = _read_target(fields, tables, written, target)
     if not fields.findings and name is not None and written.atlas is not None and f is not None:
         try:
-            return ManifoldTask(name, written.atlas, f)
+            return ManifoldTask(name, written.atlas, f, options)
         except AtlasMoEError as error:
             fields.failure("task", error, "correct the target")
     raise SpecError(list(dict.fromkeys(fields.findings)), source)
@@ -133,12 +134,12 @@ def _kind(spec: Any) -> str:
     return "graph" if isinstance(task, Mapping) and task.get("kind") == "graph" else "manifold"
 
 
-def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[str | None, str | None]:
-    """The name of the task, and that of the output node of a graph."""
+def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[str | None, str | None, dict[str, str | bool]]:
+    """The name of the task, that of the output node of a graph, and the options of the one block of a task on one manifold."""
     if "task" not in tables:
         fields.error("spec", "the table [task] is missing", 'add it, with name = "..."')
-        return None, None
-    table = fields.table(tables["task"], "task", ("name", "kind", "output"))
+        return None, None, {}
+    table = fields.table(tables["task"], "task", ("name", "kind", "output", *OPTIONS))
     if table.get("kind", kind) != kind:
         fields.error("task: kind", f"unknown kind {shown(table['kind'])}", f"the kinds are {', '.join(map(shown, TABLES))}")
     output = fields.text(table["output"], "task: output") if "output" in table else None
@@ -146,10 +147,13 @@ def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[st
         fields.error("task", "the key 'output' is missing", "name the block or combination whose values are f")
     if kind == "manifold" and "output" in table:
         fields.error("task", "the key 'output' is for graphs only", 'add kind = "graph", or remove it')
+    options = fields.options(table, "task")
+    if kind == "graph" and options:
+        fields.error(f"task: {next(iter(options))}", "is an option of blocks", "write it in the [[block]] tables that it is for")
     if "name" not in table:
         fields.error("task", "the key 'name' is missing", 'add name = "..."')
-        return None, output
-    return fields.text(table["name"], "task: name"), output
+        return None, output, options
+    return fields.text(table["name"], "task: name"), output, options
 
 
 def _read_target(fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None) -> Target | None:

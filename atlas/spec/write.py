@@ -28,7 +28,7 @@ def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDAr
     """
     atlas = task.atlas
     table, charts, arrays = atlas_tables(atlas)
-    spec: dict[str, Any] = {"task": {"name": task.name, "kind": "manifold"}, "manifold": table}
+    spec: dict[str, Any] = {"task": {"name": task.name, "kind": "manifold", **task.options}, "manifold": table}
     if charts is not None:
         spec["chart"] = charts
     match task.target:
