@@ -11,8 +11,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from flint import arb, arb_series, ctx
-
 from atlasmoe.errors import FolderError, InvalidArgument
 from atlasmoe.moe import ACTIVATIONS, Affine, MoELayer, Net, Network, NeuronGroup, Ridge
 from atlasmoe.moe.activations import GELU, GELU_TANH, RELU, RELU2, SILU, activation
@@ -20,6 +18,7 @@ from atlasmoe.moe.layout import describe, read_network, tensors
 from atlasmoe.moe.nets import beside
 from atlasmoe.moe.ridge import Dictionary
 from atlasmoe.moe.typed_json import Fields
+from flint import arb, arb_series, ctx
 
 SMOOTH = (GELU, GELU_TANH, SILU)
 TORCH = {

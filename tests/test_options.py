@@ -12,11 +12,17 @@ from atlasmoe import (
     Input,
     InvalidArgument,
     ManifoldTask,
+    SpecError,
     TaskGraph,
     Tiling,
     builtin,
     compile,
 )
+from atlasmoe.atlas.graph import as_graph
+from atlasmoe.atlas.options import ACTIVATIONS as WORDS
+from atlasmoe.atlas.spec import task_from_spec, task_to_spec
+from atlasmoe.constructions.choices import Choices
+from atlasmoe.moe.activations import ACTIVATIONS
 from sympy import symbols
 
 
@@ -106,3 +112,65 @@ def test_auto_goes_on_to_what_reaches_its_budget():
     assert "tau: error" in model.facts["tried"][-1]["why"]
     points = atlas.sample(3000, 3)
     assert np.abs(model(points.base) - task(points.base)).max() <= 0.05
+
+
+# Activations and lanes -------------------------------------------------------------------------------------------------
+
+
+def chosen(graph: TaskGraph, **options: object) -> dict[str, tuple[str, bool]]:
+    choices = Choices.of(graph, **options)
+    return {block.name: (choices[block].activation, choices[block].gated) for block in graph.blocks}
+
+
+def test_words_for_activations_are_those_there_are():
+    assert {*ACTIVATIONS, "auto"} == set(WORDS)
+
+
+def test_activations_and_lanes_are_options_of_blocks(graph):
+    assert set(chosen(graph).values()) == {("relu", False)}
+    assert chosen(graph, activation="silu", gated=True)["w"] == ("silu", True)
+    assert chosen(graph, activation={"v": "gelu"}, gated={"u": True}) == {"u": ("relu", True), "v": ("gelu", False), "w": ("relu", False)}
+    u = Block.parse("u", ("a", "b"), builtin("circle"), "a*b", activation="gelu", gated=True)
+    own = TaskGraph("own", tuple(u if node.name == "u" else node for node in graph.nodes), "f")
+    assert chosen(own, activation="silu")["u"] == ("gelu", True), "what a block says itself goes before a value for all"
+    assert chosen(own, activation={"u": "silu"}, gated={"u": False})["u"] == ("silu", False)
+
+
+def test_a_task_on_one_manifold_has_options_which_what_is_asked_for_goes_before():
+    spec = {"task": {"name": "t", "activation": "gelu", "gated": True}, "manifold": {"builtin": "circle"}, "target": {"expression": "x1"}}
+    task = task_from_spec(spec)
+    assert chosen(as_graph(task))["f"] == ("gelu", True)
+    assert chosen(as_graph(task), activation="relu", gated=False)["f"] == ("relu", False)
+    assert chosen(as_graph(atlasmoe.refine(task, experts=8)))["f"] == ("gelu", True)
+    assert task_to_spec(task)[0]["task"] == {"name": "t", "kind": "manifold", "activation": "gelu", "gated": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "swish"}, r"^activation 'swish' is not one of relu, relu2, gelu, gelu_tanh, silu, auto"),
+        ({"activation": {"u": "gelutanh"}}, r"block \"u\": activation 'gelutanh' .*; did you mean 'gelu_tanh'\?"),
+        ({"activation": {"x": "gelu"}}, r"activation: there is no block 'x'"),
+        ({"gated": "yes"}, r"^gated: expected true or false, got 'yes'; give True or False"),
+        ({"gated": {"v": 1}}, r'^block "v": gated: expected true or false, got 1'),
+    ],
+)
+def test_wrong_activations_and_lanes_are_refused(graph, options, message):
+    with pytest.raises(InvalidArgument, match=message):
+        compile(graph, epsilon=0.1, **options)
+
+
+def test_specs_with_wrong_options_say_so():
+    spec = {
+        "task": {"name": "t", "activation": "gelutanh", "gated": "no"},
+        "manifold": {"builtin": "circle"},
+        "target": {"expression": "x1"},
+    }
+    with pytest.raises(SpecError) as caught:
+        task_from_spec(spec)
+    assert [str(finding) for finding in caught.value.findings] == [
+        "task: activation: unknown word 'gelutanh'; did you mean 'gelu_tanh'? the words are relu, relu2, gelu, gelu_tanh, silu, auto",
+        "task: gated: expected true or false, got 'no'; write true or false, without quotes",
+    ]
+    with pytest.raises(InvalidArgument, match="has an unknown option 'activaton'; did you mean 'activation'"):
+        ManifoldTask("t", builtin("circle"), task_from_spec({**spec, "task": {"name": "t"}}).target, {"activaton": "gelu"})
