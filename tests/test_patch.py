@@ -11,7 +11,7 @@ from atlasmoe.atlas import ExpressionMap
 from atlasmoe.expressions.parse import parse_expression, real_symbols
 from atlasmoe.intervals import CurvatureEnclosure, Interval, Jet
 from atlasmoe.intervals.patch import Patch, PatchMap, deviation, highest
-from atlasmoe.verify.check.layers import Map, Net
+from atlasmoe.verify.check.nets import IDENTITY, Map, Net
 from atlasmoe.verify.check.leaves import difference
 from atlasmoe.verify.check.networks import Frame
 from atlasmoe.verify.check.rounding import Sized, Way, evaluated
@@ -151,7 +151,7 @@ def test_no_error_of_a_net_is_beyond_its_bound(hidden: tuple[int, ...], size: fl
     points = inside(rng, lower, upper, 200)
     for _ in range(5):
         net = random_net(rng, (5, *hidden, 2))
-        assert [flags.sum() for flags in net.linear] == [2] * len(hidden)
+        assert [(map_.kinds == IDENTITY).sum() for map_ in net.maps[:-1]] == [2] * len(hidden)
         frame = Frame(y)
         bound, attained = difference(truth, frame, frame.net(net, frame.start(embedding)))
         error = np.abs(function(points) - evaluate(net.stored, inverse(points) @ embedding.T)).max(2)

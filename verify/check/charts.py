@@ -7,6 +7,7 @@ the bump is a sum of increasing functions of them. (The search multiplies interv
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 import sympy
@@ -16,24 +17,55 @@ from ...atlas.transitions import Transition
 from ...intervals import Interval
 from ...intervals.patch import Patch, PatchMap
 from ...moe.premises import support
+from .expressions import Functions, JetMap
 from .holding import Holding
-from .layers import Flags
+from .nets import Flags
+from .polynomials import Space
 
 Verdict = tuple[Flags, Flags]
 """(surely true, surely false), box by box."""
 
 
+F = TypeVar("F", Patch, Functions)
+"""What is known of functions on boxes, at the vertices or as jets."""
+
+
+class Truth(Protocol):
+    """A function on boxes of coordinates u of a piece, y the point."""
+
+    def __call__(self, piece: int, u: F, y: F, /) -> F: ...
+
+
 class Maps:
-    """Functions of patches, each prepared once."""
+    """Functions of patches and of jets, each prepared once."""
 
     def __init__(self) -> None:
         self._maps: dict[int, tuple[ExpressionMap, PatchMap]] = {}
         """By the identity of functions, which are kept so that no other one takes it."""
+        self._jets: dict[int, tuple[ExpressionMap, JetMap]] = {}
 
-    def map(self, function: ExpressionMap, inner: Patch) -> Patch:
-        if id(function) not in self._maps:
-            self._maps[id(function)] = function, PatchMap(function)
-        return self._maps[id(function)][1](inner)
+    def map(self, function: ExpressionMap, inner: F) -> F:
+        if isinstance(inner, Patch):
+            if id(function) not in self._maps:
+                self._maps[id(function)] = function, PatchMap(function)
+            return self._maps[id(function)][1](inner)
+        if id(function) not in self._jets:
+            self._jets[id(function)] = function, JetMap(function)
+        return self._jets[id(function)][1](inner)
+
+    def of_point(self, function: ExpressionMap) -> Truth:
+        def truth(piece: int, u: F, y: F, /) -> F:
+            return self.map(function, y)
+
+        return truth
+
+    def of_coordinates(self, functions: Sequence[ExpressionMap]) -> Truth:
+        """Each piece with its own function."""
+
+        def truth(piece: int, u: F, y: F, /) -> F:
+            return self.map(functions[piece], u)
+
+        return truth
 
 
 class Charts(Maps):
@@ -51,6 +83,10 @@ class Charts(Maps):
 
     def points(self, p: int, lower: Array, upper: Array) -> tuple[Patch, Patch]:
         u = Patch.coordinates(lower, upper)
+        return u, self.map(self.charts[p].inverse, u)
+
+    def jets(self, p: int, space: Space, lower: Array, upper: Array) -> tuple[Functions, Functions]:
+        u = Functions.coordinates(space, lower, upper)
         return u, self.map(self.charts[p].inverse, u)
 
     def outside(self, p: int, u: Patch, y: Patch) -> Verdict:
@@ -199,6 +235,10 @@ class Boxes(Maps):
 
     def points(self, p: int, lower: Array, upper: Array) -> tuple[Patch, Patch]:
         u = Patch.coordinates(lower, upper)
+        return u, u
+
+    def jets(self, p: int, space: Space, lower: Array, upper: Array) -> tuple[Functions, Functions]:
+        u = Functions.coordinates(space, lower, upper)
         return u, u
 
     def outside(self, p: int, u: Patch, y: Patch) -> Verdict:

@@ -23,10 +23,10 @@ from .claims import inconsistent
 from .composition import Composition
 from .documents import Documents, number_or_none
 from .files import read
-from .leaves import Failure
 from .readout import check_read_out
 from .refused import Refused
 from .refutation import REFUTATION, Looked, look
+from .subjects import Failure
 
 NAMED = 12
 """Failures that a report names."""

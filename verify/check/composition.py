@@ -6,7 +6,7 @@ channels are known origins, their values lie in their ranges, and are off by no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -20,19 +20,20 @@ from ...expressions.maps import Formula
 from ...expressions.parse import real_symbols
 from ...expressions.tree import free_names
 from ...intervals import NotEnclosed
-from ...intervals.patch import GROW, Patch
-from .charts import Boxes, Charts
+from ...intervals.patch import GROW
+from .charts import Boxes, Charts, Truth
 from .documents import Documents, Site, Value
 from .floats import Floats, Stated
 from .functions import moves_little, within
 from .inverse import not_inverted
-from .leaves import Failure, Followed, Judge, Subject, extent
+from .leaves import Judge, extent
 from .parts import MOST_DIMENSIONS, part_by_part, whole_box, widened
 from .refused import Refused
 from .roots import require_roots
 from .rounding import HALF, Way, holds, overflows, read
 from .routers import exact_routes
 from .slices import NONE, Origin, Slice, Slicer, without_linear
+from .subjects import Failure, Followed, Subject
 from .trees import OUTSIDE, PROVED, UNSETTLED, Tree
 
 
@@ -233,14 +234,10 @@ class Composition:
                 functions = [ExpressionMap.of(real_symbols(variables).values(), whole)]
             require_roots(site, tiling)
             roots = np.stack([tree.root for tree in site.trees], axis=1)
-            domain = boxes = Boxes(tiling.names, roots[0], roots[1])
+            domain = Boxes(tiling.names, roots[0], roots[1])
             if site.routes is not None and site.routes != routes:
                 raise Refused(f"its gate is not shown to route as {str(site.routes)[:80]} says")
-            routes = site.routes
-
-            def truth(p: int, u: Patch, y: Patch) -> Patch:
-                return boxes.map(functions[p], u)
-
+            routes, truth = site.routes, domain.of_coordinates(functions)
         if tuple(name for name, _ in site.pieces) != domain.names or [n for _, n in site.pieces] != [len(t.tags) for t in site.trees]:
             raise Refused("its pieces are not those of the task, each with its number of boxes")
         if domain.dimension + np.count_nonzero(site.moves) * site.charts > MOST_DIMENSIONS:
@@ -296,15 +293,13 @@ class Composition:
                     raise Refused(f'the root box of chart "{chart.name}" is not its domain')
         return atlas
 
-    def _truth(self, site: Site, block: Block, charts: Charts) -> Callable[[int, Patch, Patch], Patch]:
+    def _truth(self, site: Site, block: Block, charts: Charts) -> Truth:
         """The block's function on boxes of coordinates of a chart."""
         target = block.task.target
         if isinstance(target, ExpressionTarget):
-            function = self._after(site, target.function)
-            return lambda p, u, y: charts.map(function, y)
+            return charts.of_point(self._after(site, target.function))
         assert isinstance(target, ChartTarget)
-        functions = [self._after(site, local) for local in target.functions]
-        return lambda p, u, y: charts.map(functions[p], u)
+        return charts.of_coordinates([self._after(site, local) for local in target.functions])
 
     def _after(self, site: Site, function: ExpressionMap) -> ExpressionMap:
         """A block's function; of a folded block with what is left of the read-out after it."""

@@ -13,9 +13,10 @@ import numpy as np
 
 from ...atlas import Array
 from ...intervals.patch import GROW
-from .layers import Flags, Indices
-from .leaves import Subject, longest
+from .leaves import longest
+from .nets import Flags, Indices
 from .rounding import Way, read, rounding
+from .subjects import Subject
 from .trees import PROVED, Tree
 
 RUNS = 256

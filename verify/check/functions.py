@@ -9,7 +9,7 @@ import numpy as np
 from ...atlas import Array, ExpressionMap, Tiling
 from ...expressions.tree import Negative, Sum
 from ...intervals.patch import GROW, Patch, PatchMap
-from .layers import Flags, Indices
+from .nets import Flags, Indices
 
 EFFORT, AT_ONCE = 1 << 17, 1 << 15
 """Boxes that one statement may take beside four for each of those it is about, and that are looked at together."""

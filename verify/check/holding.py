@@ -18,7 +18,7 @@ from ...intervals import Decoration
 from ...intervals.patch import Patch
 from ...moe.ledger import Assumption
 from ...moe.premises import agreement, faces
-from .layers import Flags
+from .nets import Flags
 
 COMPARED = 32
 """Points of an overlap that are compared with many digits before an assumption is made use of."""

@@ -10,7 +10,7 @@ from ...atlas.transitions import Transition, identity_at
 from ...intervals.patch import Patch
 from .charts import Charts
 from .functions import halves
-from .layers import Flags
+from .nets import Flags
 
 ROUNDS, MOST = 24, 1 << 14
 """Times that boxes are halved, and how many may be open."""

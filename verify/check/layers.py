@@ -1,87 +1,24 @@
 """The network that config.json and model.safetensors describe, read here and by nothing that builds or runs networks.
 
 A layer takes h to carry(h) + scatter(Σ_k w_k·expert_k(h) + shared(h)) over the K gate outputs with the largest logits; see
-docs/certificate.md. Nets are kept as they are stored, which is what is evaluated, and with what is linear in them apart.
+docs/certificate.md. Nets are kept as they are stored, which is what is evaluated, and with what is linear in them apart (`nets`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array
 from ...moe.typed_json import Fields
+from .nets import KINDS, Indices, Kinds, Map, Net
 
-Flags = NDArray[np.bool_]
-Indices = NDArray[np.intp]
 DTYPES = ("float32", "float64")
 WEIGHTINGS = ("softmax", "uniform", "rectified")
 MOST = 1 << 20
 """Channels or experts that a layer may name."""
-
-
-class Map(NamedTuple):
-    """x ↦ W·x + b, in float64 whatever the file holds."""
-
-    weight: Array
-    bias: Array
-
-
-class Net(NamedTuple):
-    """A ReLU net: `skip`·x plus `maps` with σ between them, where hidden neurons flagged `linear` have the identity for σ."""
-
-    stored: tuple[Map, ...]
-    """As it is in the file and evaluated."""
-    maps: tuple[Map, ...]
-    """The same function without `skip`, with fewer neurons."""
-    linear: tuple[Flags, ...]
-    skip: Array
-
-    @staticmethod
-    def of(stored: Sequence[Map]) -> Net:
-        """What is linear apart: inputs that pass all hidden layers as σ(x) and σ(−x), and pairs of neurons σ(z) − σ(−z)."""
-        skip, rest = passing(stored)
-        maps, linear = _pairs(_pruned(rest))
-        return Net(tuple(stored), maps, linear, skip)
-
-    def outputs(self, rows: Indices) -> Net:
-        """Some of its outputs, by the neurons that they depend on."""
-        last = self.stored[-1]
-        return Net.of(_pruned((*self.stored[:-1], Map(last.weight[rows], last.bias[rows]))))
-
-    def inputs(self, columns: Indices) -> Net:
-        """The same where it reads these inputs only; the others have to have no weight."""
-        first = self.stored[0]
-        return Net.of((Map(first.weight[:, columns], first.bias), *self.stored[1:]))
-
-    def without(self, column: int) -> Net:
-        """The net without `skip` in that input."""
-        return Net.of(_pruned(passing(self.stored, column)[1]))
-
-    @property
-    def reads(self) -> Flags:
-        """Inputs with a weight."""
-        return np.asarray((self.stored[0].weight != 0).any(0))
-
-    @property
-    def copies(self) -> Indices:
-        """For every output the input that it equals, whatever the other inputs are; −1 for none."""
-        unit = ((self.skip == 1).sum(1) == 1) & ((self.skip != 0).sum(1) == 1)
-        rest = self.maps[-1].weight.any(1) | (self.maps[-1].bias != 0)
-        return np.where(unit & ~rest, self.skip.argmax(1), -1) if self.skip.shape[1] else np.full(len(rest), -1)
-
-    @property
-    def silent(self) -> Flags:
-        """Outputs that are 0."""
-        last = self.stored[-1]
-        return ~last.weight.any(1) & (last.bias == 0)
-
-    @property
-    def widest(self) -> int:
-        return max(len(map_.bias) for map_ in self.maps)
 
 
 class Layer(NamedTuple):
@@ -161,13 +98,34 @@ class _Tensors(NamedTuple):
 
     def net(self, data: Fields, name: str, columns: int, rows: int, single: str | None = None) -> Net:
         """`single`: what the map of a net without hidden layers is called."""
-        last, maps = len(data.list("hidden")), []
-        if last > MOST:
-            raise data.error(f"{last} hidden layers")
-        for j in range(last + 1):
-            maps.append(self.map(single if single and not last else f"{name}.affines.{j}", columns, rows if j == last else None))
-            columns = len(maps[-1].bias)
-        return Net.of(maps)
+        data.only("hidden", "gated")
+        hidden, maps = data.list("hidden"), list[Map]()
+        gated = [False] * len(hidden) if "gated" not in data else data.list("gated")
+        if len(hidden) > MOST or len(gated) != len(hidden) or not all(isinstance(flag, bool) for flag in gated):
+            raise data.error(f'{len(hidden)} hidden layers, or "gated" is not true or false for each of them')
+        for j, flag in enumerate(gated):
+            map_, kinds = self.map(f"{name}.affines.{j}", columns, None), _kinds(data, hidden[j])
+            if len(kinds) != len(map_.bias):
+                raise data.error(f"its groups have {len(kinds)} neurons, but {self.prefix}{name}.affines.{j} has {len(map_.bias)} rows")
+            up = self.map(f"{name}.ups.{j}", columns, len(map_.bias)) if flag else None
+            maps.append(map_._replace(kinds=kinds, up=up))
+            columns = len(map_.bias)
+        last = single if single and not hidden else f"{name}.affines.{len(hidden)}"
+        return Net.of([*maps, self.map(last, columns, rows)])
+
+
+def _kinds(data: Fields, groups: object) -> Kinds:
+    """The activation of every neuron of a hidden layer."""
+    if not isinstance(groups, list):
+        raise data.error('"hidden" is not a list of lists')
+    found = [np.empty(0, np.uint8)]
+    for group in Fields({"hidden": groups}, data.path, data.where).children("hidden"):
+        group.only("name", "count", "origin", "activation")
+        name, count = group.text("activation") if "activation" in group else "relu", group.integer("count")
+        if name not in KINDS or count > MOST:
+            raise group.error(f"{count} neurons with the activation {name[:80]!r}, which is not one of {', '.join(KINDS)}")
+        found.append(np.full(count, KINDS[name], np.uint8))
+    return np.concatenate(found)
 
 
 def _layer(data: Fields, tensors: _Tensors, width: int) -> Layer:
@@ -219,65 +177,3 @@ def narrowed(layer: Layer) -> Layer:
         used = np.flatnonzero(layer.gate.reads)
         layer = layer._replace(gate=layer.gate.inputs(used), sees=layer.sees[used])
     return layer
-
-
-def passing(stored: Sequence[Map], only: int | None = None) -> tuple[Array, list[Map]]:
-    """(skip, maps): weights of inputs that reach the last map unchanged, w·σ(x_c) − w·σ(−x_c) = w·x_c, taken out of it; of all inputs,
-    or of one.
-    """
-    maps, out = list(stored), np.array(stored[-1].weight)
-    chosen = range(maps[0].weight.shape[1]) if only is None else (only,)
-    skip = np.zeros((len(out), maps[0].weight.shape[1]))
-    if len(maps) == 1:
-        skip[:, chosen], out[:, chosen] = out[:, chosen], 0
-        return skip, [Map(out, maps[0].bias)]
-    source, sign = _signed_units(maps[0])
-    for map_ in maps[1:-1]:
-        before, same = _signed_units(map_)
-        known = (before >= 0) & (same == 1)
-        source, sign = np.where(known, source[before], -1), np.where(known, sign[before], 0.0)
-    for c in np.intersect1d(source, chosen):
-        for p, q in zip(*(np.flatnonzero((source == c) & (sign == s)) for s in (1, -1)), strict=False):
-            rows = np.flatnonzero((out[:, p] == -out[:, q]) & (out[:, p] != 0) & (skip[:, c] == 0))
-            skip[rows, c] = out[rows, p]
-            out[np.ix_(rows, [p, q])] = 0
-    return skip, [*maps[:-1], Map(out, maps[-1].bias)]
-
-
-def _signed_units(map_: Map) -> tuple[Indices, Array]:
-    """For rows ±e_c without bias c and the sign; −1 and 0 for others."""
-    if not map_.weight.size:
-        return np.full(len(map_.bias), -1), np.zeros(len(map_.bias))
-    place = np.abs(map_.weight).argmax(1)
-    entry = map_.weight[np.arange(len(place)), place]
-    unit = ((map_.weight != 0).sum(1) == 1) & (np.abs(entry) == 1) & (map_.bias == 0)
-    return np.where(unit, place, -1), np.where(unit, entry, 0.0)
-
-
-def _pruned(maps: Sequence[Map]) -> list[Map]:
-    """Without the hidden neurons that no output depends on."""
-    maps = list(maps)
-    for j in range(len(maps) - 1, 0, -1):
-        read = (maps[j].weight != 0).any(0)
-        if not read.all():
-            maps[j] = Map(maps[j].weight[:, read], maps[j].bias)
-            maps[j - 1] = Map(maps[j - 1].weight[read], maps[j - 1].bias[read])
-    return maps
-
-
-def _pairs(maps: list[Map]) -> tuple[tuple[Map, ...], tuple[Flags, ...]]:
-    """The same function with σ(z) − σ(−z) = z as one linear neuron: the second of such a pair is dropped."""
-    linear = []
-    for j in range(len(maps) - 1):
-        inner, outer = maps[j], maps[j + 1]
-        keys = np.concatenate([inner.weight, inner.bias[:, None], outer.weight.T], axis=1) + 0.0  # no −0
-        waiting: dict[bytes, list[int]] = {}
-        kept, flags = np.ones(len(keys), bool), np.zeros(len(keys), bool)
-        for n, key in enumerate(keys):
-            if partners := waiting.get((0.0 - key).tobytes()):
-                flags[partners.pop()], kept[n] = True, False
-            else:
-                waiting.setdefault(key.tobytes(), []).append(n)
-        maps[j], maps[j + 1] = Map(inner.weight[kept], inner.bias[kept]), Map(outer.weight[:, kept], outer.bias)
-        linear.append(flags[kept])
-    return tuple(maps), tuple(linear)

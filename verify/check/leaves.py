@@ -15,10 +15,13 @@ from ...intervals import Interval
 from ...intervals.patch import GROW, ULPS, Patch, deviation, highest
 from ...progress import track
 from .charts import Boxes, Charts, Verdict
+from .course import Course, degrees
 from .functions import AT_ONCE, halves
-from .layers import Flags, Indices, Layer
+from .layers import Layer
+from .nets import Flags, Indices
 from .networks import FEW, Frame, Rows, beside
 from .scores import Scores
+from .subjects import Failure, Followed, Subject
 from .trees import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Tree
 
 LEAVES = 4096
@@ -33,59 +36,12 @@ MANY = 256
 """Leaves that are not confirmed before no more are looked at."""
 REACHED = 2.0**-21
 """Relative precision of the size of M: half of what `certify` adds to its bounds for their own rounding."""
+FEW_TRIED = 512
+"""Boxes on which a degree of jets is tried before it is left out where it is seldom enough."""
 REFINED = 1 << 16
 """Boxes that may be looked at for it."""
 
 Words = NDArray[np.object_]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Something that is wrong with a certificate (`rejected`), or that could not be confirmed."""
-
-    rejected: bool
-    reason: str
-    chart: str | None = None
-    box: tuple[tuple[float, float], ...] | None = None
-
-    def __str__(self) -> str:
-        at = "" if self.box is None else " on " + " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in self.box)
-        return f'chart "{self.chart}"{at}: {self.reason}' if self.chart is not None else self.reason
-
-
-class Followed(NamedTuple):
-    """What is said of the logits τ of the last gate: how far from reference scores t, leaf by leaf, and how large the largest."""
-
-    level: float | None
-    """t are plateaus of this level; None: t = ρ."""
-    floor: float
-    """max τ ≥ floor."""
-
-
-class Subject(NamedTuple):
-    """What the leaves of a site are about: a slice of the network that is to follow a function."""
-
-    name: str
-    """In front of the names of pieces; empty for the one block of a manifold."""
-    domain: Charts | Boxes
-    layers: tuple[Layer, ...]
-    """The slice; its last layer is the one that routes."""
-    matrix: Array | None
-    """What the slice reads of the coordinates; None for themselves."""
-    moves: Array
-    """(k,): how far what the network has in their place may be from them."""
-    truth: Callable[[int, Patch, Patch], Patch]
-    """(piece, u, y) ↦ the function."""
-    routes: tuple[int, ...] | None
-    """Per piece the gate output that is known to win; None: what the gate allows."""
-    eta: float
-    """What the logits are taken to be known to."""
-    bound: float
-    """What every leaf has to be within: the largest of their own, which are only what the search found."""
-    covered: bool = False
-    """Whether charts are said to have no bare edge."""
-    by_chart: bool = False
-    """Whether the function is given chart by chart: then no leaf may be left to other charts."""
 
 
 def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Array:
@@ -117,6 +73,9 @@ class Judge:
         self.charts = subject.domain if isinstance(subject.domain, Charts) else None
         self.scores = None if follows is None or self.charts is None else Scores(self.charts, follows.level)
         self.shifts = np.diag(subject.moves)[subject.moves > 0]
+        self.course = Course(subject.layers, subject.matrix, self.shifts) if Course.suits(subject.layers) else None
+        self.shown = {degree: np.zeros(2) for degree in degrees(self.domain.dimension + len(self.shifts))}
+        """Degree of jets ↦ boxes on which they were tried, and on which they were enough."""
         d, k = self.domain.dimension + len(self.shifts), self.domain.base_dimension
         widest = max((net.widest for layer in self.layers for net in layer.everything), default=1)
         self.step = max(8, NUMBERS // (max(widest, *(len(layer.carries) for layer in self.layers)) * (2**d + k + 1)))
@@ -145,7 +104,7 @@ class Judge:
         """Settle some leaves of chart p: cut what is open, until nothing is, or a leaf is refuted or given up."""
         why = np.full(len(rows), "", object)
         refuted = np.zeros(len(rows), bool)
-        leaf, depth = np.arange(len(rows)), np.zeros(len(rows), int)
+        leaf, depth, close = np.arange(len(rows)), np.zeros(len(rows), int), np.zeros(len(rows), bool)
         lower, upper = tree.lower[rows], tree.upper[rows]
         boxes = 0
         while len(leaf):
@@ -154,8 +113,8 @@ class Judge:
             for start in range(0, len(leaf), self.step):
                 part = slice(start, start + self.step)
                 own = rows[leaf[part]]
-                found = self._boxes(p, lower[part], upper[part], tree.tags[own], tree.bounds[own], tree.members[own])
-                open_[part], wrong[part], side[part] = found
+                some = _Some(p, lower[part], upper[part], tree.tags[own], tree.bounds[own], tree.members[own], close[part])
+                open_[part], wrong[part], side[part] = self._boxes(some)
             boxes += len(leaf)
             false = wrong != ""
             why[leaf[false]], refuted[leaf[false]] = wrong[false], True
@@ -165,25 +124,24 @@ class Judge:
             why[leaf[given_up]] = open_[given_up]
             again = np.flatnonzero((open_ != "") & (why[leaf] == ""))
             lower, upper, source = halves(lower[again], upper[again], side[again])
-            leaf, depth = leaf[again][source], depth[again][source] + 1
+            leaf, depth, close = leaf[again][source], depth[again][source] + 1, close[again][source]
         name = f"{self.subject.name}{self.domain.names[p]}"
         sides = [tuple(zip(tree.lower[row].tolist(), tree.upper[row].tolist(), strict=True)) for row in rows]
         fates = [Failure(bool(bad), str(text), name, box) if text else None for bad, text, box in zip(refuted, why, sides, strict=True)]
         return fates, boxes
 
-    def _boxes(
-        self, p: int, lower: Array, upper: Array, tags: NDArray[np.uint8], bounds: Array, members: Flags
-    ) -> tuple[Words, Words, Indices]:
+    def _boxes(self, some: _Some) -> tuple[Words, Words, Indices]:
         """What is not yet shown of each box, and what is wrong with it, in words or empty; and the side to cut it along."""
-        u, y = self.domain.points(p, lower, upper)
-        notes = _Notes(np.full(len(u), "", object), np.full(len(u), "", object))
+        p, tags = some.piece, some.tags
+        u, y = self.domain.points(p, some.lower, some.upper)
+        notes = _Notes.of(len(u))
         notes.open[tags == UNSETTLED] = "the certificate itself leaves it open"
         proved = tags == PROVED
         if self.charts is None:
             strange = (tags == OUTSIDE) | (tags == ELSEWHERE)
             notes.open[strange] = notes.wrong[strange] = "pieces have no part outside, or covered by others"
         else:
-            self._charts(notes, self.charts, p, u, y, tags, members)
+            self._charts(notes, self.charts, p, u, y, tags, some.members)
         somewhere = y.loosened()
         down, up = somewhere.deviation
         ends = (somewhere.at.lower, somewhere.at.upper)
@@ -191,9 +149,9 @@ class Judge:
         notes.open[proved & ~known] = "nothing is known of where the box lies in space"
         rows = np.flatnonzero(proved & known)
         if len(rows) and self.scores is None:
-            self._network(notes, rows, u.subset(rows), somewhere.subset(rows), p, bounds, members)
+            self._network(notes, rows, u.subset(rows), somewhere.subset(rows), some)
         elif len(rows):
-            self._followed(notes, rows, u.subset(rows), somewhere.subset(rows), p, bounds)
+            self._followed(notes, rows, u.subset(rows), somewhere.subset(rows), p, some.bounds)
         return notes.open, notes.wrong, longest(y)
 
     def _charts(self, notes: _Notes, charts: Charts, p: int, u: Patch, y: Patch, tags: NDArray[np.uint8], members: Flags) -> None:
@@ -239,27 +197,56 @@ class Judge:
             bare = rows[~charts.held(p, u.subset(rows), y.subset(rows))]
             notes.open[bare] = "on an edge of the chart that is no boundary of M, and no other chart is shown to hold it"
 
-    def _network(self, notes: _Notes, rows: Indices, u: Patch, y: Patch, p: int, bounds: Array, members: Flags) -> None:
+    def _network(self, notes: _Notes, rows: Indices, u: Patch, y: Patch, some: _Some) -> None:
         """Only recorded winners may be chosen, and |f − q| ≤ bound whichever of them are, along every path to the last gate."""
-        frame, layer = Frame(beside(y, self.shifts)), self.layers[-1]
-        truth = self._fixed(self.subject.truth(p, u, y))
+        p, layer, members = some.piece, self.layers[-1], some.members
+        far = rows if self.course is None else self._smoothly(notes, rows, some)
+        decided = self.subject.routes is not None or layer.gate is None
+        if self.subject.routes is not None:
+            notes.wrong[rows[~members[rows, self.subject.routes[p]]]] = "the gate output that wins on the piece is not among the winners"
+        if decided and not len(far):
+            return
+        frame = Frame(beside(y, self.shifts))
         state = self._arriving(frame)
         alone, allowed = np.bincount(state.box, minlength=len(rows)) == 1, members[rows[state.box]]
         possible = allowed
-        if self.subject.routes is not None:
-            missing = ~allowed[:, self.subject.routes[p]]
-            notes.wrong[rows[state.box[missing]]] = "the gate output that wins on the piece is not among the winners"
-        elif layer.gate is not None:
+        if not decided:
+            assert layer.gate is not None
             losing, first = frame.losing(layer.gate, layer.top_k, state.channels(layer.sees), 2 * self.subject.eta)
             possible = ~losing
             notes.open[rows[state.box[(possible & ~allowed).any(1)]]] = "an expert may be chosen that is not among the winners"
             strange = (first & ~allowed).any(1) & alone[state.box]
             notes.wrong[rows[state.box[strange]]] = "the gate chooses an expert that is not among the winners"
+        left = np.flatnonzero(np.isin(rows[state.box], far))
+        if not len(left):
+            return
+        truth = self._fixed(self.subject.truth(p, u, y))
         if layer.unit:
-            everyone = np.ones((len(state), 1), bool) if layer.gate is None else allowed
-            self._within(notes, rows, truth, frame, _paths(frame, layer, state, everyone), bounds, alone)
+            everyone = np.ones((len(left), 1), bool) if layer.gate is None else allowed[left]
+            self._within(notes, rows, truth, frame, _paths(frame, layer, state.subset(left), everyone), some.bounds, alone)
         else:
-            self._weighed(notes, rows, truth, frame, state, bounds, possible, allowed)
+            self._weighed(notes, rows, truth, frame, state.subset(left), some.bounds, possible[left], allowed[left])
+
+    def _smoothly(self, notes: _Notes, rows: Indices, some: _Some) -> Indices:
+        """|f − q| ≤ bound by jets, of the next degree where one does not show it: what is noted; and boxes of which something else may."""
+        assert self.course is not None
+        layer, left = self.layers[-1], rows[~some.close[rows]]
+        for degree, shown in self.shown.items():
+            if not len(left) or (shown[0] > FEW_TRIED and shown[1] < shown[0] / 4 and degree != max(self.shown)):
+                continue
+            u, y = self.domain.jets(some.piece, self.course.space(self.domain.dimension, degree), some.lower[left], some.upper[left])
+            truth, size, attained = self.subject.truth(some.piece, u, y).jets, *np.zeros((2, len(left)))
+            for boxes, bound, at in self.course.apart(truth, y, some.members[left]):
+                size[boxes], attained[boxes] = np.maximum(size[boxes], bound), np.maximum(attained[boxes], at)
+            near = size <= self.subject.bound
+            shown += len(left), near.sum()
+            if layer.unit:
+                notes.wrong[left[attained > some.bounds[left]]] = "|f − expert| exceeds the leaf's bound in the middle"
+            some.close[left[near]] = True
+            left = left[~near]
+        if layer.unit or layer.weighting == "rectified":
+            notes.open[left] = "|f − expert| is not shown to be within the bound"
+        return left if not layer.unit else left[:0]
 
     def _within(self, notes: _Notes, rows: Indices, truth: Patch, frame: Frame, paths: Iterable[Rows], bounds: Array, alone: Flags) -> None:
         """Note the boxes on which a path is not shown to be within the bound."""
@@ -276,7 +263,7 @@ class Judge:
         """K experts weighed: every winner within the bound, if the weights are convex, or else every sum of K of them."""
         layer, convex = self.layers[-1], np.zeros(len(rows), bool)
         if layer.weighting != "rectified":
-            alike = _Notes(np.full(len(notes.open), "", object), np.full(len(notes.open), "", object))
+            alike = _Notes.of(len(notes.open))
             self._within(alike, rows, truth, frame, frame.choices(layer, state, allowed), bounds, np.zeros(len(rows), bool))
             convex = alike.open[rows] == ""
         left = np.flatnonzero(~convex[state.box])
@@ -325,6 +312,23 @@ class _Notes:
 
     open: Words
     wrong: Words
+
+    @staticmethod
+    def of(boxes: int) -> _Notes:
+        return _Notes(np.full(boxes, "", object), np.full(boxes, "", object))
+
+
+class _Some(NamedTuple):
+    """Boxes of a piece, with what their leaves say."""
+
+    piece: int
+    lower: Array
+    upper: Array
+    tags: NDArray[np.uint8]
+    bounds: Array
+    members: Flags
+    close: Flags
+    """Where f and q are shown to be within the bound already; noted here."""
 
 
 def difference(truth: Patch, frame: Frame, found: Rows) -> tuple[Array, Array]:

@@ -1,10 +1,13 @@
-"""ReLU nets and gates over boxes: values at the vertices, and what can happen between them.
+"""Nets and gates over boxes: values at the vertices, and what can happen between them.
 
 A function q on a box is followed as three parts. Its values at the 2^d vertices; a linear map A of y, the coordinates before any
 embedding, whose curvature is known; and the deviation of q − A·y from its multilinear interpolant, a constant interval. Affine maps act
 on each part. A neuron whose sign is known on the box passes them on or is 0. Any other is σ(z), where the interpolant of z ranges over
 [z₋, z₊]: σ of it lies at most −z₋·z₊/(z₊ − z₋) below the interpolant of σ(z), never above, and σ moves no further than z deviates. Pairs
-σ(z) − σ(−z) are linear.
+act(z) − act(−z) are linear. Activations that are bent everywhere, and lanes, are followed to second order (`bends`): they are meant to be
+few here; where they are many, `course` follows them to a higher one.
+
+A product of q = I + D and λ = J + F is I·J, which is Σ_k e_k·f_k/4 from its interpolant, and I·F + J·D + D·F.
 
 Where K experts are weighed, weights that vary over a box are taken as constants ± a radius; anything known to ±r everywhere is known
 to ±r at the vertices and moves by up to 2r between them. What is read amiss by up to e is y + e·δ, δ more coordinates of the box.
@@ -23,7 +26,9 @@ from ...atlas import Array
 from ...intervals import Interval
 from ...intervals.patch import GROW, Patch, signs
 from ...intervals.rounding import gamma
-from .layers import Flags, Indices, Layer, Map, Net
+from .bends import bent
+from .layers import Layer
+from .nets import IDENTITY, RELU, Flags, Indices, Map, Net
 
 TINY = 2.0**-1000
 """Far above what underflow loses, far below what matters."""
@@ -102,8 +107,8 @@ class Frame:
     def hidden(self, net: Net, rows: Rows) -> Rows:
         """The last hidden layer, and behind it the inputs where the net passes some."""
         inner = rows
-        for map_, linear in zip(net.maps[:-1], net.linear, strict=True):
-            inner = self._rectified(self.affine(map_, inner), linear)
+        for map_ in net.maps[:-1]:
+            inner = self._activated(map_, self.affine(map_, inner), inner)
         if len(net.maps) == 1 or not net.skip.any():
             return inner
         return Rows(rows.box, np.concatenate([inner.core, rows.core], 2), np.concatenate([inner.rough, rows.rough], 2))
@@ -125,6 +130,21 @@ class Frame:
         slack = rows.rough[:, 0] * GROW + FEW * np.abs(at).max(1)
         return at.min(1) - slack, at.max(1) + slack
 
+    def _activated(self, map_: Map, z: Rows, inner: Rows) -> Rows:
+        """act(z)·(U·x + c), x what the layer reads."""
+        assert map_.kinds is not None
+        out = self._rectified(z, map_.kinds == IDENTITY)
+        for kind in np.unique(map_.kinds[map_.kinds > RELU]).tolist():
+            mine = np.flatnonzero(map_.kinds == kind)
+            bent = self._bent(kind, z.channels(mine))
+            out.core[:, :, mine], out.rough[:, :, mine] = bent.core, bent.rough
+        if map_.up is None:
+            return out
+        lanes = np.flatnonzero(~map_.flat)
+        product = self.times(out.channels(lanes), self.affine(map_.up.rows(lanes), inner))
+        out.core[:, :, lanes], out.rough[:, :, lanes] = product.core, product.rough
+        return out
+
     def _rectified(self, rows: Rows, linear: Flags) -> Rows:
         low, high = self.vertex_range(rows)
         down, up = self.deviation(rows)
@@ -142,21 +162,56 @@ class Frame:
         rough[:, 1] = np.where(passing | silent, rough[:, 1], radius + FEW * np.abs(middle))
         return Rows(rows.box, core, rough)
 
+    def _bent(self, kind: int, rows: Rows) -> Rows:
+        """A smooth activation, or one with a kink in its slope. What is read moves with its slope in the middle, the rest is deviation."""
+        V, (low, high), (down, up) = self.vertices, self.vertex_range(rows), self.deviation(rows)
+        edges = (self._edges(rows) ** 2).sum(0)
+        found = bent(kind, rows.core[:, :V], rows.rough[:, 0], low + down, high + up, edges)
+        core = rows.core * found.slope[:, None]
+        core[:, :V], core[:, -1] = found.at, core[:, -1] + (found.above - found.below) / 2
+        away = np.abs(found.slope) * rows.rough[:, 1] + found.spread * np.maximum(-down, up) + (found.above + found.below) / 2
+        out = Rows(rows.box, core, np.stack([found.off, away], axis=1) * GROW + TINY)
+        return Rows(rows.box, core, out.rough + FEW * self._sizes(out))
+
+    def times(self, a: Rows, b: Rows) -> Rows:
+        """The products of functions, one by one."""
+        V, middles, reaches, far = self.vertices, list[Array](), list[Array](), list[Array]()
+        for rows in (a, b):
+            (low, high), (down, up) = self.vertex_range(rows), self.deviation(rows)
+            middles.append((low + high) / 2)
+            reaches.append(np.maximum(high - middles[-1], middles[-1] - low) * GROW)
+            far.append(np.maximum(-down, up))
+        core = a.core * middles[1][:, None] + b.core * middles[0][:, None]
+        core[:, :V] = a.core[:, :V] * b.core[:, :V]
+        size = [np.abs(rows.core[:, :V]).max(1) for rows in (a, b)]
+        off = size[0] * b.rough[:, 0] + size[1] * a.rough[:, 0] + a.rough[:, 0] * b.rough[:, 0]
+        twist = (self._edges(a) * self._edges(b)).sum(0) / 4
+        away = np.abs(middles[1]) * a.rough[:, 1] + np.abs(middles[0]) * b.rough[:, 1] + twist
+        away = away + reaches[0] * far[1] + reaches[1] * far[0] + far[0] * far[1]
+        out = Rows(a.box, core, np.stack([off, away], axis=1) * GROW + TINY)
+        # What is added up in `core` is larger than its sum.
+        parts = [Rows(a.box, rows.core * middle[:, None], 0 * rows.rough) for rows, middle in ((a, middles[1]), (b, middles[0]))]
+        return Rows(a.box, core, out.rough + FEW * (self._sizes(out) + sum(self._sizes(part) for part in parts)))
+
+    def _edges(self, rows: Rows) -> Array:
+        """At least what the interpolant of values at the vertices changes by along an axis, (axes, R, n)."""
+        at = rows.core[:, : self.vertices]
+        slack = 2 * (rows.rough[:, 0] * GROW + FEW * np.abs(at).max(1))
+        cube = at.reshape(len(at), *(2,) * (self.vertices.bit_length() - 1), -1)
+        changes = [np.abs(np.diff(cube, axis=k)).reshape(len(at), -1, at.shape[2]).max(1) for k in range(1, cube.ndim - 1)]
+        return np.stack(changes) + slack if changes else np.zeros((0, *slack.shape))
+
     def _scatter(self, rows: Rows) -> Array:
         """At most the interpolant of σ(z) − σ(the interpolant of z), (R, n), for z given at the vertices.
 
         An interpolant at τ is the mean of the values at vertices drawn with probabilities ∏(1 ± τ_k)/2. For a mean m and a variance v
         the mean of σ is at most (m + √(m² + v))/2, so that σ(m) and the mean are at most √v/2 apart; and v ≤ Σ_k max|Δ_k z|²/4.
         """
-        V = self.vertices
-        if V <= 2:
+        if self.vertices <= 2:
             return np.array(np.inf)
-        at = rows.core[:, :V]
-        slack = 2 * (rows.rough[:, 0] * GROW + FEW * np.abs(at).max(1))
-        cube, total = at.reshape(len(at), *(2,) * (V.bit_length() - 1), -1), np.zeros(slack.shape)
-        for axis in range(1, cube.ndim - 1):
-            edges = np.abs(np.diff(cube, axis=axis)).reshape(len(at), -1, at.shape[2]).max(1)
-            total = np.hypot(total, edges + slack)  # squares might underflow
+        total = np.zeros(rows.core[:, 0].shape)
+        for edge in self._edges(rows):
+            total = np.hypot(total, edge)  # squares might underflow
         return total / 4
 
     def losing(self, gate: Net, K: int, arriving: Rows, tolerance: float) -> tuple[Flags, Flags]:

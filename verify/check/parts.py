@@ -23,14 +23,16 @@ from ...expressions.additive import in_forms, terms, total
 from ...expressions.parse import read_expression, real_symbols
 from ...expressions.text import text_of
 from ...expressions.tree import Node
-from ...intervals.patch import GROW, Patch
-from .charts import Boxes
+from ...intervals.patch import GROW
+from .charts import Boxes, F
 from .documents import PartSaid, Site
 from .functions import moves_little, within
-from .layers import Layer, Map, Net
-from .leaves import Failure, Judge, Subject
+from .layers import Layer
+from .leaves import Judge
+from .nets import IDENTITY, Kinds, Map, Net
 from .refused import Refused
 from .slices import NONE, Slice
+from .subjects import Failure, Subject
 from .trees import PROVED, Tree
 
 ALL = ("all",)
@@ -39,11 +41,12 @@ MOST_DIMENSIONS = 10
 
 
 class Neurons(NamedTuple):
-    """What the network computes for one component, exactly: Σ weight·σ(row·v + bias) + slope·v + constant."""
+    """What the network computes for one component, exactly: Σ weight·act(row·v + bias) + slope·v + constant."""
 
     rows: Array
     biases: Array
     weights: Array
+    kinds: Kinds
     slope: list[Fraction]
     constant: Fraction
 
@@ -67,7 +70,7 @@ def widened(ranges: Array, moves: Array) -> Array:
 def whole_box(part: Slice, matrix: Array, box: Array, eta: float) -> tuple[Subject, list[Tree]]:
     """A box as the one leaf of a tree, and the slice on it, for what is said of all of it."""
 
-    def truth(p: int, u: Patch, y: Patch) -> Patch:
+    def truth(p: int, u: F, y: F, /) -> F:
         return u
 
     boxes = Boxes(ALL, box[:1], box[1:])
@@ -110,11 +113,10 @@ def _settled(
         raise Refused("the bound of a part is below that of a leaf")
     boxes = Boxes((", ".join(said.variables),), tree.root[:1], tree.root[1:])
 
-    def truth(p: int, u: Patch, y: Patch) -> Patch:
-        return boxes.map(share.function, u)
-
     nothing = np.zeros(len(said.variables))
-    judge = Judge(Subject(f"{site.name}/", boxes, (share.layer,), None, nothing, truth, None, site.eta, said.bound))
+    judge = Judge(
+        Subject(f"{site.name}/", boxes, (share.layer,), None, nothing, boxes.of_coordinates([share.function]), None, site.eta, said.bound)
+    )
     found = judge.settle([tree])
     if not within(partial(judge.truth, 0), tree.lower, tree.upper, np.array([said.lower]), np.array([said.upper])):
         raise Refused("the values of a part are not shown to lie between the bounds given", rejected=False)
@@ -222,7 +224,7 @@ def _neurons(part: Slice, matrix: Array, component: int) -> Neurons:
     if len(part.layers) > 1 or layer.gate is not None or len(layer.nets) > 1 or not selects.all() or (layer.carries >= 0).any():
         raise Refused("it is said to have parts, but what computes it is no sum of neurons")
     columns = matrix.argmax(1)[layer.reads]
-    rows, biases, weights = np.zeros((0, n)), np.zeros(0), np.zeros(0)
+    rows, biases, weights, kinds = np.zeros((0, n)), np.zeros(0), np.zeros(0), np.zeros(0, np.uint8)
     slope, constant = [Fraction(0)] * n, Fraction(0)
     (at,) = np.flatnonzero(layer.writes == component).tolist() or (-1,)
     for whole in layer.everything if at >= 0 else ():
@@ -235,7 +237,10 @@ def _neurons(part: Slice, matrix: Array, component: int) -> Neurons:
             slope[column] += Fraction(float(w))
         if len(net.maps) == 1:
             continue
-        hidden, (linear,) = net.maps[0], net.linear
+        hidden = net.maps[0]
+        if hidden.up is not None or hidden.kinds is None:
+            raise Refused("it is said to have parts, but what computes it has lanes", rejected=False)
+        linear = hidden.kinds == IDENTITY
         spread = np.zeros((len(hidden.bias), n))
         for place, column in enumerate(columns):
             if (spread[:, column] != 0).any() and hidden.weight[:, place].any():
@@ -247,7 +252,8 @@ def _neurons(part: Slice, matrix: Array, component: int) -> Neurons:
             constant += w * Fraction(float(hidden.bias[k]))
         rows = np.concatenate([rows, spread[~linear]])
         biases, weights = np.concatenate([biases, hidden.bias[~linear]]), np.concatenate([weights, last.weight[0, ~linear]])
-    return Neurons(rows, biases, weights, slope, constant)
+        kinds = np.concatenate([kinds, hidden.kinds[~linear]])
+    return Neurons(rows, biases, weights, kinds, slope, constant)
 
 
 def _shared_out(site: Site, parts: Sequence[PartSaid], network: Neurons) -> list[tuple[list[int], list[list[float]]]]:
@@ -286,7 +292,7 @@ def _layer(said: PartSaid, rows: Sequence[Sequence[float]], network: Neurons, pl
     """The neurons of a part with its affine function."""
     f = len(said.forms)
     last = Map(network.weights[None, places], np.array([said.offset]))
-    hidden = Map(np.array(rows).reshape(len(rows), f), network.biases[places])
+    hidden = Map(np.array(rows).reshape(len(rows), f), network.biases[places], network.kinds[places])
     maps = (hidden, last) if rows else (Map(np.zeros((1, f)), last.bias),)
-    net = Net(maps, maps, (np.zeros(len(rows), bool),) if rows else (), np.array(said.slope)[None])
+    net = Net(maps, maps, np.array(said.slope)[None])
     return Layer(None, NONE, (net,), np.zeros(1, np.intp), ALL, np.arange(f), np.zeros(1, np.intp), np.full(1, -1))

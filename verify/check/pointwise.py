@@ -11,7 +11,8 @@ import numpy as np
 from ...atlas import Array
 from ...expressions.precise import Enclosed, enclose_at
 from ...expressions.tree import Call, Name, Reciprocal, Sum
-from .layers import Layer, Map
+from .layers import Layer
+from .nets import Map
 
 BITS, MOST = 320, 4096
 """Binary digits of fractions that are rounded outward, and how long fractions may be before they are."""

@@ -14,7 +14,8 @@ import numpy as np
 from ...atlas import Array
 from ...intervals.patch import GROW
 from ...intervals.rounding import gamma
-from .layers import Flags, Indices, Layer, Map, Net
+from .layers import Layer
+from .nets import Flags, Indices, Map, Net
 
 ELEMENTARY = 4
 """Units in the last place, of twice the unit roundoff each, to which exp is trusted in either dtype."""
@@ -139,7 +140,7 @@ def holds(layers: Sequence[Layer], name: str) -> bool:
     """Whether all weights of experts behind the last gate are numbers of that half precision."""
     gates = max((n for n, layer in enumerate(layers) if len(layer.names) > 1), default=0)
     nets = [net for layer in layers[gates:] for net in (*layer.nets, layer.shared) if net is not None]
-    arrays = [part for net in nets for map_ in net.stored for part in map_]
+    arrays = [part for net in nets for map_ in net.stored for part in map_.arrays]
     return all(np.array_equal(_nearest(array, name), array) for array in arrays)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...atlas import Array, Tiling
-from .layers import Flags, Indices, Layer, Map, Net
+from .layers import Layer
+from .nets import Flags, Indices, Map, Net
 from .slices import Slice
 
 
@@ -112,7 +113,7 @@ def _through(layers: tuple[Layer, ...], channels: Indices) -> list[int] | None:
 
 def _of_net(net: Net, sources: list[int]) -> list[list[tuple[int, float, float]]] | None:
     """The faces of every output of a two-layer net of the form above; None for others."""
-    if len(net.stored) != 2:
+    if len(net.stored) != 2 or not all(map_.plain for map_ in net.stored):
         return None
     hidden, out = net.stored
     if out.bias.any() or not ((out.weight == 0) | (out.weight <= -1)).all() or not _signed(hidden):

@@ -11,7 +11,7 @@ from ...atlas import Array, BallChart, Chart, ExpressionMap
 from ...intervals import Interval
 from ...intervals.patch import Patch
 from .charts import Charts, of_depths
-from .layers import Flags, Indices
+from .nets import Flags, Indices
 
 CELLS = 256
 """Boxes of a chart that together enclose its image."""

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...atlas import Array
-from .layers import Indices, Layer, Net, narrowed
+from .layers import Layer, narrowed
+from .nets import Indices, Net
 
 Origin = tuple[int, int]
 NONE = np.empty(0, np.intp)
@@ -97,7 +98,7 @@ def _computing(layer: Layer, outputs: Indices, gated: bool) -> Layer:
 def _distinct(nets: list[Net]) -> tuple[tuple[Net, ...], Indices]:
     """Each net once, and which of them every entry is."""
     places: dict[tuple[bytes, ...], int] = {}
-    keys = [tuple(part.tobytes() + str(part.shape).encode() for map_ in net.stored for part in map_) for net in nets]
+    keys = [tuple(part for map_ in net.stored for part in map_.key) for net in nets]
     which = np.array([places.setdefault(key, len(places)) for key in keys], np.intp)
     return tuple(nets[int(np.flatnonzero(which == n)[0])] for n in range(len(places))), which
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...errors import FolderError
-from .layers import Flags
+from .nets import Flags
 
 NODES, MEMBERS = 1 << 24, 1 << 29
 """Boxes of a tree, and leaves times winners, that are read at most."""
