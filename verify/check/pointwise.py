@@ -4,41 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 
 from ...atlas import Array
 from ...expressions.precise import Enclosed, enclose_at
 from ...expressions.tree import Call, Name, Reciprocal, Sum
+from .between import Between, activated
 from .layers import Layer
 from .nets import Map
-
-BITS, MOST = 320, 4096
-"""Binary digits of fractions that are rounded outward, and how long fractions may be before they are."""
-
-
-class Between(NamedTuple):
-    """A number in [low, high]."""
-
-    low: Fraction
-    high: Fraction
-
-    def plus(self, other: Between) -> Between:
-        return Between(self.low + other.low, self.high + other.high)
-
-    def times(self, other: Between) -> Between:
-        ends = [a * b for a in set(self) for b in set(other)]
-        return Between(min(ends), max(ends))
-
-    def shorter(self) -> Between:
-        """The same, or a little wider."""
-        if max(self.low.denominator.bit_length(), self.high.denominator.bit_length()) <= MOST:
-            return self
-        scale = 1 << BITS
-        low, high = self.low.numerator * scale // self.low.denominator, -(-self.high.numerator * scale // self.high.denominator)
-        return Between(Fraction(low, scale), Fraction(high, scale))
-
 
 ZERO = Between(Fraction(0), Fraction(0))
 
@@ -78,7 +52,11 @@ def _affine(map_: Map, x: Sequence[Between]) -> list[Between]:
 
 def _net(stored: Sequence[Map], x: Sequence[Between]) -> list[Between]:
     for map_ in stored[:-1]:
-        x = [Between(max(v.low, Fraction(0)), max(v.high, Fraction(0))) for v in _affine(map_, x)]
+        assert map_.kinds is not None
+        found = [activated(int(kind), value) for kind, value in zip(map_.kinds, _affine(map_, x), strict=True)]
+        if map_.up is not None:
+            found = [a.times(lane).shorter() for a, lane in zip(found, _affine(map_.up, x), strict=True)]
+        x = found
     return _affine(stored[-1], x)
 
 

@@ -2,6 +2,10 @@
 
 A product that is not 0 goes through a number of roundings that the order of the sum decides: `Way.roundings`. Neurons that are surely
 idle on a cell, as computed, are 0 exactly, and what is added to 0 is not rounded.
+
+An activation that is bent everywhere is off by what is off before it, times the largest |act′| between, and by `SLIP`·u·|z| of its own:
+libraries compute z·σ(z) and z·Φ(z) to a few units relative to |z|, not to the product, which in the left tail may have no correct digit.
+A lane multiplies what is computed by what is computed: (a + δ)·(b + ε) is off by |a|·|ε| + |b|·|δ| + |δ·ε| and a rounding.
 """
 
 from __future__ import annotations
@@ -14,11 +18,16 @@ import numpy as np
 from ...atlas import Array
 from ...intervals.patch import GROW
 from ...intervals.rounding import gamma
+from .bends import bent
 from .layers import Layer
-from .nets import Flags, Indices, Map, Net
+from .nets import RELU, RELU2, Flags, Indices, Map, Net
 
 ELEMENTARY = 4
 """Units in the last place, of twice the unit roundoff each, to which exp is trusted in either dtype."""
+BOTTOM = -0.279
+"""No activation is below."""
+SLIP = 8
+"""Units of roundoff of |z| to which smooth activations are trusted, in both dtypes."""
 ORDERS = {"": 0, ".blocks": 32, ".float64": 1}
 """What the name of an evaluation ends with ↦ how many consecutive products the library adds in any order before a binary tree does the
 rest; 0: all of them."""
@@ -119,13 +128,66 @@ def rectified(x: Sized) -> Sized:
     return Sized(np.maximum(x.low, 0), np.maximum(x.high, 0), np.where(np.isnan(error), np.inf, error))
 
 
+def activated(map_: Map, z: Sized, lanes: Sized | None, way: Way, half: Half | None = None) -> Sized:
+    """act(z), times the lanes where there are any: the numbers of a hidden layer."""
+    assert map_.kinds is not None
+    parts = rectified(z)
+    for kind in np.unique(map_.kinds[map_.kinds > RELU]).tolist():
+        mine = np.flatnonzero(map_.kinds == kind)
+        for part, found in zip(parts, _bent(kind, z.of(mine), way), strict=True):
+            part[:, mine] = found
+    out = parts if map_.plain else halved(parts, half)
+    if lanes is None:
+        return out
+    mine = np.flatnonzero(~map_.flat)  # 1 is computed exactly, and so is what it multiplies
+    for part, found in zip(out, halved(multiplied(out.of(mine), lanes.of(mine), way), half), strict=True):
+        part[:, mine] = found
+    return out
+
+
+def _bent(kind: int, z: Sized, way: Way) -> Sized:
+    """An activation that is no ReLU."""
+    reach, u = z.size + z.error, way.u
+    if kind == RELU2:
+        low, high, most = np.maximum(z.low, 0) ** 2, np.maximum(z.high, 0) ** 2, np.maximum(z.high + z.error, 0)
+        error = np.where(most > 0, (2 * z.error + 2 * u * most) * most + way.smallest, 0.0)
+        lost = high * (GROW - 1)
+        return Sized(np.maximum(low - lost, 0), high + lost, _known(GROW * error)).within(most * most, way)
+    known = np.isfinite(reach)
+    low, high = (np.where(known, end, 0.0) for end in (z.low - z.error * GROW, z.high + z.error * GROW))
+    found = bent(kind, np.where(known, z.low, 0.0)[:, None], np.zeros_like(low), low, high, np.zeros_like(low))
+    steepest = (np.abs(found.slope) + found.spread) * GROW
+    wide = found.off + steepest * ((z.high - z.low) * GROW)
+    least, most = found.at[:, 0] - wide, found.at[:, 0] + wide
+    error = GROW * (steepest * z.error + SLIP * u * reach + way.smallest)
+    return Sized(np.maximum(least, BOTTOM), most, np.where(known, error, np.inf))
+
+
+def multiplied(a: Sized, b: Sized, way: Way) -> Sized:
+    """One rounded product of each."""
+    ends = np.stack([x * y for x in (a.low, a.high) for y in (b.low, b.high)])
+    size = (a.size + a.error) * (b.size + b.error)
+    error = a.size * b.error + b.size * a.error + a.error * b.error + gamma(1, way.dtype) * size + way.smallest
+    lost = np.abs(ends).max(0) * (GROW - 1)
+    return Sized(ends.min(0) - lost, ends.max(0) + lost, _known(GROW * error)).within(size, way)
+
+
+def _known(error: Array) -> Array:
+    return np.where(np.isnan(error), np.inf, error)
+
+
 def through(net: Net, x: Sized, way: Way, half: Half | None = None) -> Sized:
-    """A net as it is stored; what it reads, and every sum without and with its bias, is rounded to half precision."""
+    """A net as it is stored; what it reads, and every number that is computed, is rounded to half precision."""
     x = halved(x, half)
-    for n, map_ in enumerate(net.stored, 1):
-        x = halved(halved(evaluated(map_, x, way, last=n == len(net.stored)), half), half)
-        x = x if n == len(net.stored) else rectified(x)
-    return x
+    for map_ in net.stored[:-1]:
+        lanes = None if map_.up is None else _computed(map_.up, x, way, half)
+        x = activated(map_, _computed(map_, x, way, half), lanes, way, half)
+    return _computed(net.stored[-1], x, way, half, last=True)
+
+
+def _computed(map_: Map, x: Sized, way: Way, half: Half | None, last: bool = False) -> Sized:
+    """An affine map, of which sums without and with the bias are rounded."""
+    return halved(halved(evaluated(map_, x, way, last=last), half), half)
 
 
 def halved(x: Sized, half: Half | None) -> Sized:
@@ -159,10 +221,13 @@ def overflows(layers: Sequence[Layer], x: Sized, way: Way) -> bool:
         for net in layer.everything:
             inner = x.of(layer.sees if net is layer.gate else layer.reads)
             for map_ in net.stored:
+                lanes = None if map_.up is None else evaluated(map_.up, inner, way, last=False)
                 inner = evaluated(map_, inner, way, last=False)
+                if not np.isfinite(inner.error).all() or (lanes is not None and not np.isfinite(lanes.error).all()):
+                    return True
+                inner = activated(map_, inner, lanes, way) if map_.kinds is not None else inner
                 if not np.isfinite(inner.error).all():
                     return True
-                inner = rectified(inner)
         x = rounding([layer], x, way)[1]
     return not np.isfinite(x.error).all()
 
