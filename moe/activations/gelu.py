@@ -52,8 +52,8 @@ class Gelu(Activation):
         values, errors = np.empty((order + 1, *np.shape(z))), np.empty((order + 1, *np.shape(z)))
         near = np.clip(z, -FAR, FAR)
         below, away = ndtr(z), np.abs(near)
-        # In the left tail the library's Φ is off by a multiple of z² units.
-        lost = (2 * LIBRARY + 2 * near * near) * EPS * below
+        # The library's Φ(−|z|) is off by a multiple of z² units, and Φ(|z|) is 1 − Φ(−|z|).
+        lost = 2 * LIBRARY * EPS * below + 2 * near * near * EPS * ndtr(-away)
         values[0], errors[0] = z * below, np.abs(z) * (lost + EPS * below)
         density = np.exp(-near * near / 2) / np.sqrt(2 * np.pi)
         wrong = (LIBRARY + 8 + near * near) * EPS * density

@@ -34,6 +34,12 @@ def taylor_loops(values: int, steps: int) -> Any:
     return _loaded("taylor_loops") if _done[0] > WORTH else None
 
 
+def smooth_loops(values: int, steps: int) -> Any:
+    """The same of profiles and neurons of smooth activations."""
+    _done[0] += values + STEP * steps
+    return _loaded("smooth_loops") if _done[0] > WORTH else None
+
+
 def always() -> Any:
     """The compiled loops whose sums run in another order than numpy's, so that nothing but the installation may choose; None for numpy."""
     return _loaded("loops")

@@ -1,4 +1,7 @@
-"""Enclosures of ReLU nets as they are stored: the real-arithmetic function of their float32 or float64 weights."""
+"""Enclosures of nets as they are stored: the real-arithmetic function of their float32 or float64 weights.
+
+Hidden neurons of different activations are enclosed apart, and summed; product lanes are sums too (`lanes`).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,16 @@ import numpy as np
 from ...atlas import Array
 from ...errors import InvalidArgument
 from ...intervals import Interval
-from ...moe.network import ReLUNet
+from ...moe.activations import RELU, RELU2, Activation
+from ...moe.nets import Net
+from . import jets
 from .bend import Places
+from .lanes import Lanes, Slack, Stacked
+from .quadratic import QuadraticProfile, QuadraticProfiles
 from .relu import Neurons, rectify
 from .ridge import Profile, Profiles, canonical
+from .smooth_neurons import SmoothNeurons
+from .smooth_ridge import SmoothProfiles
 from .taylor import EPS, TaylorForms
 
 SHARED = 2
@@ -43,53 +52,87 @@ class NetEnclosure:
         """
         if forms.functions != self.inputs:
             raise InvalidArgument(f"a net of {self.inputs} inputs was given {forms.functions} forms")
-        if forms.degree > 2:  # kinks are not smooth to any order
-            return self(forms.lowered(2)).raised(forms.degree)
         if not self.parts:
             N = len(forms)
             lower, upper = (np.broadcast_to(end, (N, self.outputs)) for end in (self.constant.lower, self.constant.upper))
-            return TaylorForms.constants(Interval(lower, upper), forms.dimension)
+            return TaylorForms.constants(Interval(lower, upper), forms.dimension, forms.degree)
         total = self.parts[0](forms)
         for part in self.parts[1:]:
             total = total + part(forms)
         return total.plus(self.constant)
 
 
-def enclose(net: ReLUNet, forms: TaylorForms) -> TaylorForms:
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """A hidden layer: x ↦ act(W·x + b)·(U·x + c), neuron by neuron."""
+
+    weight: Array
+    bias: Array
+    activations: tuple[tuple[slice, Activation], ...]
+    up: tuple[Array, Array] | None
+    """U and c; None for a plain layer."""
+
+    def __len__(self) -> int:
+        return len(self.bias)
+
+    @property
+    def by_activation(self) -> dict[Activation, Places]:
+        """The neurons of each."""
+        found: dict[Activation, list[Places]] = {}
+        for part, activation in self.activations:
+            found.setdefault(activation, []).append(np.arange(len(self))[part])
+        return {activation: np.concatenate(parts) for activation, parts in found.items()}
+
+    def __call__(self, forms: TaylorForms) -> TaylorForms:
+        """Every neuron by itself, m functions."""
+        z, found = forms.affine(self.weight, self.bias), self.by_activation
+        parts = TaylorForms.concatenate([activated(activation, z[:, which]) for activation, which in found.items()])
+        hidden = parts[:, np.argsort(np.concatenate(list(found.values())))]
+        return hidden if self.up is None else hidden * forms.affine(*self.up)
+
+
+def enclose(net: Net, forms: TaylorForms) -> TaylorForms:
     """The net's outputs where its inputs have these forms. `prepare` once for many batches."""
     return prepare(net)(forms)
 
 
-def prepare(net: ReLUNet) -> NetEnclosure:
+def prepare(net: Net) -> NetEnclosure:
     """Finds the ridge structure in the stored weights, of every layer."""
-    weights = [(np.asarray(a.weight, float), np.asarray(a.bias, float)) for a in net.affines]
-    if not all(np.isfinite(W).all() and np.isfinite(b).all() for W, b in weights):
-        return _constant(weights[0][0].shape[1], Interval.of(*np.full((len(weights[-1][1]), 2), [-np.inf, np.inf]).T))
-    return _prepared(weights)
+    layers = []
+    for affine, activations, up in zip(net.affines[:-1], net.activations, net.ups, strict=True):
+        ups = None if up is None else (np.asarray(up.weight, float), np.asarray(up.bias, float))
+        layers.append(Hidden(np.asarray(affine.weight, float), np.asarray(affine.bias, float), activations, ups))
+    last = np.asarray(net.affines[-1].weight, float), np.asarray(net.affines[-1].bias, float)
+    arrays = [*last, *(array for layer in layers for array in (layer.weight, layer.bias, *(layer.up or ())))]
+    if not all(np.isfinite(array).all() for array in arrays):
+        return _constant(net.inputs, Interval.of(*np.full((len(last[1]), 2), [-np.inf, np.inf]).T))
+    return _prepared(layers, *last)
 
 
-def _prepared(weights: list[tuple[Array, Array]]) -> NetEnclosure:
+def _prepared(layers: list[Hidden], weight: Array, bias: Array) -> NetEnclosure:
     """Layer by layer from the front.
 
     A second layer W with few directions factors exactly as W = S·D, every row of S being one ±2^e. The first two layers then need only
-    lead to D·σ(·), a few outputs, and S starts a net with few directions, unit vectors, of its own.
+    lead to D·act(·), a few outputs, and S starts a net with few directions, unit vectors, of its own.
     """
-    (first, bias), *rest = weights
-    inputs, zero = first.shape[1], Interval.of(np.zeros(len(weights[-1][1])))
+    inputs, zero = (layers[0].weight if layers else weight).shape[1], Interval.of(np.zeros(len(bias)))
+    if not layers:
+        return NetEnclosure(inputs, len(bias), (lambda forms: forms.affine(weight, bias),), zero)
+    first, *rest = layers
     if not rest:
-        return NetEnclosure(inputs, len(bias), (lambda forms: forms.affine(first, bias),), zero)
-    (second, later), *rest = rest
-    if not rest:
-        return _two_layers(first, bias, second, later)
-    directions, scale = canonical(second)
+        return _two_layers(first, weight, bias)
+    second, *others = rest
+    directions, scale = canonical(second.weight, scaled=all(activation is RELU for _, activation in second.activations))
     which, kept = _grouped(directions)
-    if SHARED * len(kept) > len(second):
-        outer = _prepared([(second, later), *rest])
-        part: Part = lambda forms: outer(rectify(forms.affine(first, bias)))  # noqa: E731
-        return NetEnclosure(inputs, outer.outputs, (part,), zero, outer.directions, len(bias) + outer.scattered)
+    if SHARED * len(kept) > len(second) or second.up is not None:
+        outer = _prepared(rest, weight, bias)
+        return NetEnclosure(
+            inputs, outer.outputs, (lambda forms: outer(first(forms)),), zero, outer.directions, len(first) + outer.scattered
+        )  # fmt: skip
     selection = np.zeros((len(second), len(kept)))
     selection[np.arange(len(second)), which] = scale
-    inner, outer = _two_layers(first, bias, directions[kept], np.zeros(len(kept))), _prepared([(selection, later), *rest])
+    outer = _prepared([Hidden(selection, second.bias, second.activations, None), *others], weight, bias)
+    inner = _two_layers(first, directions[kept], np.zeros(len(kept)))
     found = inner.directions + outer.directions, inner.scattered + outer.scattered
     return NetEnclosure(inputs, outer.outputs, (lambda forms: outer(inner(forms)),), zero, *found)
 
@@ -105,13 +148,58 @@ def _grouped(rows: Array) -> tuple[Places, Places]:
     return which, kept
 
 
-def _two_layers(weight: Array, bias: Array, outputs: Array, constant: Array) -> NetEnclosure:
-    idle = (weight == 0).all(1)
-    level = _sum(np.concatenate([outputs[:, idle] * np.maximum(bias[idle], 0), constant[:, None]], axis=1))
-    weight, bias, outputs = weight[~idle], bias[~idle], outputs[:, ~idle]
+def _two_layers(hidden: Hidden, outputs: Array, constant: Array) -> NetEnclosure:
+    """V·hidden + constant."""
+    if hidden.up is None:
+        return _sums(hidden, outputs, constant)
+    stacked = Stacked.of(outputs, *hidden.up)
+    inner = _sums(hidden, stacked.outputs, np.zeros(len(stacked.outputs)))
+    squared = np.zeros(len(hidden), bool)
+    squared[hidden.by_activation.get(RELU2, [])] = True
+    lanes = Lanes(inner, stacked, Slack.of(stacked.off, hidden.weight, hidden.bias, squared))
+    return NetEnclosure(inner.inputs, len(outputs), (lanes,), Interval.of(constant), inner.directions, inner.scattered)
+
+
+def _sums(hidden: Hidden, outputs: Array, constant: Array) -> NetEnclosure:
+    """Σ_j V_j·act(z_j) + constant, activation by activation."""
     parts: list[Part] = []
-    if not len(bias):
-        return _constant(weight.shape[1], level)
+    directions = scattered = 0
+    idle = (hidden.weight == 0).all(1)
+    level = _level(hidden, idle, outputs, constant)
+    for activation, members in hidden.by_activation.items():
+        which = members[~idle[members]]
+        if len(which):
+            enclosed = _rectified if activation is RELU else _squared if activation is RELU2 else _smooth
+            found, some, others = enclosed(activation, hidden.weight[which], hidden.bias[which], outputs[:, which])
+            parts, directions, scattered = parts + found, directions + some, scattered + others
+    return NetEnclosure(hidden.weight.shape[1], len(outputs), tuple(parts), level, directions, scattered)
+
+
+def _level(hidden: Hidden, idle: Array, outputs: Array, constant: Array) -> Interval:
+    """What neurons that read nothing add to the constant."""
+    values, errors = np.zeros(len(hidden)), np.zeros(len(hidden))
+    for activation, members in hidden.by_activation.items():
+        which = members[idle[members]]
+        if activation.smooth:
+            found, slack = activation.derivatives(hidden.bias[which], 0)
+            values[which], errors[which] = found[0], slack[0]
+        else:
+            values[which] = activation(hidden.bias[which])
+            errors[which] = 0.0 if activation is RELU else EPS * values[which]
+    level = _sum(np.concatenate([outputs[:, idle] * values[idle], constant[:, None]], axis=1))
+    if not errors.any():
+        return level
+    slack = np.abs(outputs) @ errors * (1 + (len(errors) + 4) * EPS)
+    return Interval.of(np.nextafter(level.lower - slack, -np.inf), np.nextafter(level.upper + slack, np.inf))
+
+
+Found = tuple[list[Part], int, int]
+"""Parts, the number of directions, and that of neurons that are scattered."""
+
+
+def _rectified(activation: Activation, weight: Array, bias: Array, outputs: Array) -> Found:
+    """ReLU: kinks are not smooth to any order, so forms of degree 2 are enough."""
+    parts: list[Part] = []
     directions, scale = canonical(weight)
     which, _ = _grouped(directions)
     shared = np.bincount(which)[which] >= SHARED
@@ -124,10 +212,57 @@ def _two_layers(weight: Array, bias: Array, outputs: Array, constant: Array) -> 
     if len(chosen):
         members = [np.flatnonzero(shared & (which == k)) for k in chosen]
         profiles = tuple(Profile.of(knots[j], steps[:, j].T, np.sign(scale[j])) for j in members)
-        parts.append(Profiles(directions[[j[0] for j in members]], profiles))
+        parts.append(_of_second_degree(Profiles(directions[[j[0] for j in members]], profiles)))
     if not shared.all():
-        parts.append(Neurons(weight[~shared], bias[~shared], outputs[:, ~shared]))
-    return NetEnclosure(weight.shape[1], len(outputs), tuple(parts), level, len(chosen), int((~shared).sum()))
+        parts.append(_of_second_degree(Neurons(weight[~shared], bias[~shared], outputs[:, ~shared])))
+    return parts, len(chosen), int((~shared).sum())
+
+
+def _of_second_degree(part: Part) -> Part:
+    return lambda forms: part(forms.lowered(2)).raised(forms.degree)
+
+
+def _smooth(activation: Activation, weight: Array, bias: Array, outputs: Array) -> Found:
+    directions, facing = canonical(weight, scaled=False)
+    which, _ = _grouped(directions)
+    shared = np.bincount(which)[which] >= SHARED
+    members = {k: np.flatnonzero(which == k) for k in np.unique(which[shared])}
+    profiles = {k: jets.Neurons.of(facing[j], bias[j], outputs[:, j]) for k, j in members.items()}
+    chosen = [k for k, profile in profiles.items() if profile.tabulated]
+    alone = ~np.isin(which, chosen)
+    parts: list[Part] = []
+    if chosen:
+        rows = directions[[members[k][0] for k in chosen]]
+        original = np.concatenate([members[k] for k in chosen])
+        one_by_one = SmoothNeurons(activation, weight[original], bias[original], np.ascontiguousarray(outputs[:, original]))
+        parts.append(SmoothProfiles(activation, rows, tuple(profiles[k] for k in chosen), one_by_one))
+    if alone.any():
+        parts.append(SmoothNeurons(activation, weight[alone], bias[alone], np.ascontiguousarray(outputs[:, alone])))
+    return parts, len(chosen), int(alone.sum())
+
+
+def _squared(activation: Activation, weight: Array, bias: Array, outputs: Array) -> Found:
+    directions, facing = canonical(weight, scaled=False)
+    which, kept = _grouped(directions)
+    members = [np.flatnonzero(which == k) for k in range(len(kept))]
+    profiles = tuple(QuadraticProfile.of(-facing[j] * bias[j], outputs[:, j], facing[j]) for j in members)
+    return [QuadraticProfiles(directions[kept], profiles)], len(kept), 0
+
+
+def activated(activation: Activation, forms: TaylorForms) -> TaylorForms:
+    """act of every function."""
+    if activation is RELU:
+        return rectify(forms)
+    N, C, n = forms.coefficients.shape
+    coefficients, radius = forms.in_memory
+    flat = TaylorForms(coefficients.reshape(C, 1, -1).transpose(2, 0, 1), radius.reshape(-1, 1), degree=forms.degree)
+    one = np.ones((1, 1))
+    if activation is RELU2:
+        found = QuadraticProfiles(one, (QuadraticProfile.of(np.zeros(1), one, np.ones(1)),))(flat)
+    else:
+        found = SmoothNeurons(activation, one, np.zeros(1), one)(flat)
+    coefficients, radius = found.in_memory
+    return TaylorForms(coefficients.reshape(C, n, N).transpose(2, 0, 1), radius.reshape(n, N).T, degree=forms.degree)
 
 
 def _sum(terms: Array) -> Interval:

@@ -61,7 +61,7 @@ def rectify(forms: TaylorForms) -> TaylorForms:
             out, error = p.forms(forms.coefficients[b, :, k].T, forms.radius[b, k], forms.dimension)
             coefficients[b, :, k] = out[:, :, 0].T
             radius[b, k] = (error + reach)[:, 0]
-        return settled(coefficients, radius)
+        return settled(coefficients, radius, forms.degree)
 
 
 @dataclass(frozen=True, eq=False)

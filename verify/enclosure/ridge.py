@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import isqrt
 
 import numpy as np
 
@@ -161,7 +160,7 @@ class Profiles:
             compiled.ridge(*rows, *self._tables, forms.dimension, total, radius, size)
         else:
             for k, profile in enumerate(self.profiles):
-                _add(profile, (coefficients[:, k], spread[k], left[k], right[k]), total, radius, size)
+                _add(profile, (coefficients[:, k], spread[k], left[k], right[k]), forms.dimension, total, radius, size)
         # A product and at most 2K additions make a coefficient.
         radius += (2 * len(self.profiles) + 2) * EPS * size
         return settled(total.transpose(2, 0, 1), radius.T).unknown_where(~known[:, None])
@@ -174,7 +173,7 @@ class Profiles:
         return starts, *joined, *(np.array([getattr(p, name) for p in self.profiles]) for name in ("size", "shift", "noise"))
 
 
-def _add(profile: Profile, s: tuple[Array, Array, Array, Array], total: Array, radius: Array, size: Array) -> None:
+def _add(profile: Profile, s: tuple[Array, Array, Array, Array], dimension: int, total: Array, radius: Array, size: Array) -> None:
     """Add q(s) to total (C, q, N), radius and size (q, N), for s given by coefficients (C, N), radius, left and right ends (N,)."""
     coefficients, spread, left, right = s
     first, crossed, last, noise = profile.lines(left, right)
@@ -188,22 +187,25 @@ def _add(profile: Profile, s: tuple[Array, Array, Array, Array], total: Array, r
     size += steep * np.abs(coefficients).sum(0) + np.abs(offsets)
     if len(crossed):
         bend, reach = profile.bent(left[crossed], right[crossed], first[crossed], last)
-        dimension = (isqrt(8 * len(total) + 1) - 3) // 2
         out, error = bend.forms(np.ascontiguousarray(coefficients[:, crossed]), spread[crossed], dimension)
         total[:, :, crossed] += out.transpose(0, 2, 1)
         radius[:, crossed] += (error + reach).T
         size[:, crossed] += np.abs(out).sum(0).T
 
 
-def canonical(rows: Array) -> tuple[Array, Array]:
+def canonical(rows: Array, scaled: bool = True) -> tuple[Array, Array]:
     """Rows (m, n) as scale·direction: scale ±2^e, direction with largest |entry| in [1/2, 1), first nonzero entry positive; exact.
 
-    Rows that are 0, or whose scaling is not exact because it underflows, keep the scale 1.
+    Rows that are 0, or whose scaling is not exact because it underflows, keep the scale 1. Not `scaled`: the scale is ±1, for activations
+    that are not homogeneous.
     """
     largest = np.abs(rows).max(1)
     _, exponent = np.frexp(largest)
     first = rows[np.arange(len(rows)), np.argmax(rows != 0, axis=1)]
-    scale = np.where(first < 0, -1.0, 1.0) * np.ldexp(1.0, np.clip(exponent, -1000, 1000))
+    sign = np.where(first < 0, -1.0, 1.0)
+    if not scaled:
+        return rows * sign[:, None] + 0.0, sign
+    scale = sign * np.ldexp(1.0, np.clip(exponent, -1000, 1000))
     directions = rows / scale[:, None]
     exact = ((directions * scale[:, None] == rows).all(1)) & (largest > 0) & (np.abs(exponent) < 900)
     return np.where(exact[:, None], directions, rows) + 0.0, np.where(exact, scale, 1.0)

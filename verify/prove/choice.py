@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from ...atlas import Array, ExpressionMap
 from ...intervals import Interval
 from ...moe.layer import MoELayer, Weighting
-from ...moe.network import Affine, ReLUNet
+from ...moe.nets import Affine, Net
 from ..enclosure import ExpressionEnclosure, TaylorForms
 from ..enclosure.relu import rectify
 from ..enclosure.taylor import EPS
+from .linear import reached
 from .rounding import GENEROUS
 
 Indices = NDArray[np.intp]
@@ -59,16 +60,15 @@ def largest(values: Array, count: int) -> Indices:
     return np.argmax(values, axis=1)[None] if count == 1 else np.argsort(-values, axis=1, kind="stable")[:, :count].T
 
 
-def difference(net: ReLUNet, best: int) -> ReLUNet:
+def difference(net: Net, best: int) -> Net:
     """All outputs of a net less one of them, rounded."""
     last = net.affines[-1]
-    return ReLUNet((*net.affines[:-1], Affine(last.weight - last.weight[best], last.bias - last.bias[best])), net.groups)
+    return net.with_maps((*net.affines[:-1], Affine(last.weight - last.weight[best], last.bias - last.bias[best])))
 
 
-def rounded(net: ReLUNet, reach: Array) -> Array:
+def rounded(net: Net, reach: Array) -> Array:
     """What rounding the last map of a net, once an entry, changes for inputs |x| ≤ reach (rows, in); (rows, out)."""
-    for map_ in net.affines[:-1]:
-        reach = (reach @ np.abs(map_.weight).T + np.abs(map_.bias)) * GENEROUS
+    reach = reached(net, reach)
     return (reach @ np.abs(net.affines[-1].weight).T + np.abs(net.affines[-1].bias)) * (EPS * GENEROUS)
 
 

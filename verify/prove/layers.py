@@ -15,7 +15,7 @@ from ...atlas import Array
 from ...errors import InvalidArgument
 from ...intervals import Interval
 from ...moe.layer import MoELayer, Weighting
-from ...moe.network import Affine, ReLUNet
+from ...moe.nets import Affine, Net
 from ..enclosure import TaylorForms, prepare
 from ..enclosure.taylor import EPS
 from .choice import Indices, difference, largest, mixed, possible, rounded, subsets
@@ -82,9 +82,9 @@ class Reading:
 
 
 class _Net:
-    """A ReLU net on channels that carry these inputs: folded onto y where all do."""
+    """A net on channels that carry these inputs: folded onto y where all do."""
 
-    def __init__(self, net: ReLUNet, carries: Indices, reading: Reading) -> None:
+    def __init__(self, net: Net, carries: Indices, reading: Reading) -> None:
         folded = fold(net, reading.rows(carries), reading.size)
         self.net = folded.net
         self.enclosure = prepare(folded.net)
@@ -133,7 +133,7 @@ class _AffineGate:
 class _NetGate:
     """Logits that are a net of a state (N1)."""
 
-    def __init__(self, net: ReLUNet, carries: Indices, reading: Reading) -> None:
+    def __init__(self, net: Net, carries: Indices, reading: Reading) -> None:
         self.net, self.carries, self.reading = net.astype(float), carries, reading
         self.whole = _Net(net, carries, reading)
         self.less: dict[int, _Net] = {}
@@ -298,7 +298,7 @@ class EnclosedLayer:
             self.nets[stored] = _Net(self._weights(stored), self.carries[self.reads], self.reading)
         return self.nets[stored]
 
-    def _weights(self, stored: int) -> ReLUNet:
+    def _weights(self, stored: int) -> Net:
         net = self.layer.shared if stored < 0 else self.layer.experts[stored]
         assert net is not None
         return net
@@ -308,8 +308,7 @@ class EnclosedLayer:
         if (stored, outputs.tobytes()) not in self.parts:
             parts = split(self._weights(stored))
             last = parts.rest.affines[-1]
-            kept = Affine(last.weight[outputs], last.bias[outputs])
-            rest = ReLUNet((*parts.rest.affines[:-1], kept), parts.rest.groups)
+            rest = parts.rest.with_maps((*parts.rest.affines[:-1], Affine(last.weight[outputs], last.bias[outputs])))
             carried = Affine(parts.carried[outputs], np.zeros(len(outputs)))
             carries = self.carries[self.reads]
             linear = _Linear(carried, carries, self.reading) if carried.weight.any() else None
@@ -360,7 +359,7 @@ def carried_channels(layer: MoELayer, arriving: int) -> Indices:
     return found
 
 
-def _passed(net: ReLUNet, reads: Indices) -> tuple[Indices, Array]:
+def _passed(net: Net, reads: Indices) -> tuple[Indices, Array]:
     """For every output the channel that it is exactly, −1 for none; and which outputs are 0."""
     parts = split(net)
     last = parts.rest.affines[-1]

@@ -1,10 +1,10 @@
 """A combination of many values, taken apart: fewer variables at a time (B4, R10).
 
-A component is a sum of terms, and what the network computes for it is a sum of hidden neurons and an affine function. Terms and neurons
-are put into groups, and each group is given an affine function of its own: f = Σ f_g, q = Σ q_g + gap, where the gap is what those
-affine functions together miss of the network's. So |f − q| ≤ Σ |f_g − q_g| + |gap|, however they are grouped, and each part is proved on
-boxes of its own variables only: a product of two values has two, where the whole may have dozens. Groups are the connected components of
-variables that share a term or a neuron; a component of more than `MOST` variables falls into its largest terms.
+A component is a sum of terms, and what the network computes for it is a sum of hidden neurons, or lanes, and an affine function. Terms
+and neurons are put into groups, and each group is given an affine function of its own: f = Σ f_g, q = Σ q_g + gap, where the gap is what
+those affine functions together miss of the network's. So |f − q| ≤ Σ |f_g − q_g| + |gap|, however they are grouped, and each part is
+proved on boxes of its own variables only: a product of two values has two, where the whole may have dozens. Groups are the connected
+components of variables that share a term or a neuron; a component of more than `MOST` variables falls into its largest terms.
 
 Variables that all neurons of a group read in one proportion, as those of sin(2·(a + b + c)) are, count as one, t = a + b + c, if the
 terms of the group see them through t alone.
@@ -25,8 +25,11 @@ from ...expressions.additive import in_forms, terms, total
 from ...expressions.parse import read_expression, real_symbols
 from ...expressions.text import text_of
 from ...expressions.tree import Node, free_names
+from ...moe.activations import RELU, Activation
 from ...moe.layer import MoELayer
-from ...moe.network import Affine, Network, NeuronGroup, ReLUNet
+from ...moe.nets import Affine, Net
+from ...moe.network import Network
+from .linear import groups_of, kinds_of
 from .slices import Slice
 
 MOST = 3
@@ -53,19 +56,28 @@ class Part:
 
     def network(self, slope: Array, offset: float) -> Network:
         """q_g: its neurons and slope·t + offset, the linear part as a pair."""
-        rows = [*(neuron.row for neuron in self.neurons), slope, -slope]
-        biases, weights = [*(neuron.bias for neuron in self.neurons), 0.0, 0.0], [*(neuron.weight for neuron in self.neurons), 1.0, -1.0]
-        affines = Affine(np.array(rows), np.array(biases)), Affine(np.array([weights]), np.array([offset]))
-        net = ReLUNet(affines, ((NeuronGroup("part", len(rows), "neurons of some of the variables"),),))
+        ends = [Neuron(slope, 0.0, 1.0, RELU, 0 * slope, 1.0), Neuron(-slope, 0.0, -1.0, RELU, 0 * slope, 1.0)]
+        row, bias, weight, kinds, up, factor = zip(*self.neurons, *ends, strict=True)
+        affines = Affine(np.array(row), np.array(bias)), Affine(np.array([weight]), np.array([offset]))
+        lanes = Affine(np.array(up), np.array(factor)) if any(neuron.is_lane for neuron in self.neurons) else None
+        net = Net(affines, (groups_of(kinds, "part", "neurons of some of the variables"),), (lanes,))
         return Network((MoELayer(None, (net,), (0,), ("all",), (self.label,)),), tuple(self.forms))
 
 
 class Neuron(NamedTuple):
-    """weight·σ(row·v + bias)."""
+    """weight·act(row·v + bias)·(up·v + factor)."""
 
     row: Array
     bias: float
     weight: float
+    activation: Activation
+    up: Array
+    factor: float
+
+    @property
+    def is_lane(self) -> bool:
+        """Whether the second factor is not 1."""
+        return bool(self.up.any()) or self.factor != 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +124,14 @@ def _components(network: Network, matrix: Array) -> list[Component] | None:
         for k, target in enumerate(layer.targets):
             if len(net.affines) == 1:
                 found[target] = _with(found[target], [], [(rows[k], float(biases[k]), 1.0)], 0.0)
-            else:
-                curved, linear = _neurons(rows, biases, np.asarray(last.weight[k], float))
-                found[target] = _with(found[target], curved, linear, float(last.bias[k]))
+                continue
+            ups, factors = np.zeros_like(rows), np.ones(len(rows))
+            if (lanes := net.ups[0]) is not None:
+                ups[:, columns[reads]], factors = lanes.weight, np.asarray(lanes.bias, float)
+            weights = np.asarray(last.weight[k], float)
+            given = zip(rows, biases.tolist(), weights.tolist(), kinds_of(net, 0), ups, factors.tolist(), strict=True)
+            curved, linear = _neurons([Neuron(*each) for each in given])
+            found[target] = _with(found[target], curved, [neuron[:3] for neuron in linear], float(last.bias[k]))
     return found
 
 
@@ -127,25 +144,29 @@ def _with(found: Component, curved: list[Neuron], linear: Sequence[tuple[Array, 
     return Component(found.neurons + curved, slope, total_)
 
 
-def _neurons(rows: Array, biases: Array, weights: Array) -> tuple[list[Neuron], list[Neuron]]:
-    """The neurons that one output reads: those with a bend, and z for two that are w·σ(z) − w·σ(−z)."""
-    waiting: dict[bytes, list[int]] = {}
+def _neurons(neurons: Sequence[Neuron]) -> tuple[list[Neuron], list[Neuron]]:
+    """The neurons that an output reads: those with a bend, and z for two that are w·act(z) − w·act(−z) and no lanes."""
+    waiting: dict[tuple[bytes, str], list[int]] = {}
     curved: dict[int, Neuron] = {}
     linear = []
-    for k in np.flatnonzero(weights).tolist():
-        key = np.concatenate([rows[k], [biases[k], weights[k]]]) + 0.0  # no −0
-        if partners := waiting.get((0.0 - key).tobytes()):
+    for k, neuron in enumerate(neurons):
+        if not neuron.weight:
+            continue
+        key, name = np.concatenate([neuron.row, [neuron.bias, neuron.weight]]) + 0.0, neuron.activation.name  # no −0
+        fits = neuron.activation.reflects and not neuron.is_lane
+        if fits and (partners := waiting.get(((0.0 - key).tobytes(), name))):
             linear.append(curved.pop(partners.pop()))
-        else:
-            waiting.setdefault(key.tobytes(), []).append(k)
-            curved[k] = Neuron(rows[k], float(biases[k]), float(weights[k]))
+            continue
+        if fits:
+            waiting.setdefault((key.tobytes(), name), []).append(k)
+        curved[k] = neuron
     return list(curved.values()), linear
 
 
 def _of_component(number: int, tree: Node, component: Component, variables: Sequence[str]) -> list[Part]:
     """All groups of one component."""
     left = terms(tree)
-    reads = [frozenset(variables[k] for k in np.flatnonzero(neuron.row).tolist()) for neuron in component.neurons]
+    reads = [frozenset(variables[k] for k in np.flatnonzero((neuron.row != 0) | (neuron.up != 0)).tolist()) for neuron in component.neurons]
     sets = [*map(frozenset, map(free_names, left)), *reads, *(frozenset([v]) for v, s in zip(variables, component.slope, strict=True) if s)]
     groups = grouped([names for names in sets if names]) or [frozenset(variables[:1])]
     apart = sum(map(len, groups)) == len(frozenset().union(*groups))
@@ -187,12 +208,12 @@ def _part(
     names = [taken[k] for k in columns]
     tree, forms = total(own), {name: {name: Fraction(1)} for name in names}
     if slope is not None:
-        rows = [[Fraction(float(neuron.row[k])) for k in columns] for neuron in neurons]
+        rows = [[Fraction(float(row[k])) for k in columns] for neuron in neurons for row in (neuron.row, neuron.up)]
         fewer = _proportional([*rows, [slope[k] for k in columns]], names, taken)
         seen = in_forms(tree, fewer)
         tree, forms = (tree, forms) if seen is None else (seen, fewer)
     reads = [columns[names.index(next(iter(form)))] for form in forms.values()]
-    inner = tuple(neuron._replace(row=neuron.row[reads]) for neuron in neurons)
+    inner = tuple(neuron._replace(row=neuron.row[reads], up=neuron.up[reads]) for neuron in neurons)
     return Part(number, forms, _function(tree, list(forms)), inner)
 
 

@@ -14,7 +14,7 @@ from ...expressions.parse import real_symbols
 from ...moe.layer import Weighting
 from ...moe.network import Network
 from .cells import ROOM
-from .linear import split
+from .linear import first_reads, split
 from .proof import Proof
 from .rounding import GENEROUS, Sized, arriving
 from .rounding import network as network_rounding
@@ -98,7 +98,7 @@ def _linear(proof: Proof, part: Slice, whole: Sequence[sympy.Expr]) -> tuple[Net
 def _is_constant(network: Network) -> bool:
     """Whether nothing that it reads makes a difference, as slices show it."""
     (first, *others) = network.layers
-    reads = first.carries is not None or any(net.affines[0].weight.any() for net in first.nets)
+    reads = first.carries is not None or any(first_reads(net).any() for net in first.nets)
     return not others and not reads
 
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from ...moe.channels import Channel
 from ...moe.design import Design
 from ...moe.layer import Weighting
-from ...moe.network import Affine, MoELayer, Network, ReLUNet
+from ...moe.nets import Affine, Net
+from ...moe.network import MoELayer, Network
 from .layers import carried_channels
-from .linear import pruned
+from .linear import first_reads, on_inputs, pruned
 
 Origin = tuple[int, int]
 Indices = NDArray[np.intp]
@@ -109,12 +110,12 @@ class _Cut:
         many = layer.top_k > 1 or layer.weighting is Weighting.RECTIFIED
         gate = layer.gate if len(nets) > 1 or many or self.choosing else None
         reads = np.arange(len(self.arriving)) if layer.reads is None else np.array(layer.reads, np.intp)
-        columns = np.any([(net.affines[0].weight != 0).any(0) for net in (*nets, *(() if shared is None else (shared,)))], axis=0)
+        columns = np.any([first_reads(net) for net in (*nets, *(() if shared is None else (shared,)))], axis=0)
         used = np.zeros(len(self.arriving), bool)
         used[reads[columns]] = True
         used[[s for s in source.values() if s >= 0]] = True
         if gate is not None:
-            used |= (gate.affines[0].weight != 0).any(0)
+            used |= first_reads(gate)
         below, sources, slots = self._slots(np.flatnonzero(used).tolist(), carried)
         if not (below or sources):
             sources = [spare]
@@ -156,37 +157,46 @@ class _Cut:
         return below, sources, slots
 
 
-def _reading(gate: ReLUNet, slots: list[int], width: int) -> ReLUNet:
+def _reading(gate: Net, slots: list[int], width: int) -> Net:
     """The gate behind a choice of its inputs: input c is number slots[c] of `width`, or read with weight 0."""
-    first = gate.affines[0]
-    weight = np.zeros((len(first.weight), width), first.weight.dtype)
-    for c, slot in enumerate(slots):
-        if slot >= 0:
-            weight[:, slot] = first.weight[:, c]
-    return ReLUNet((Affine(weight, first.bias), *gate.affines[1:]), gate.groups)
+
+    def moved(map_: Affine) -> Affine:
+        weight = np.zeros((len(map_.weight), width), map_.weight.dtype)
+        for c, slot in enumerate(slots):
+            if slot >= 0:
+                weight[:, slot] = map_.weight[:, c]
+        return Affine(weight, map_.bias)
+
+    return on_inputs(gate, moved)
 
 
-def _some_inputs(net: ReLUNet, columns: NDArray[np.bool_]) -> ReLUNet:
+def _some_inputs(net: Net, columns: NDArray[np.bool_]) -> Net:
     """The net on some of its inputs; on one that it reads with weight 0, if there are none."""
-    first = net.affines[0]
-    weight = first.weight[:, columns] if columns.any() else np.zeros((len(first.weight), 1), first.weight.dtype)
-    return ReLUNet((Affine(weight, first.bias), *net.affines[1:]), net.groups)
+
+    def fewer(map_: Affine) -> Affine:
+        weight = map_.weight[:, columns] if columns.any() else np.zeros((len(map_.weight), 1), map_.weight.dtype)
+        return Affine(weight, map_.bias)
+
+    return on_inputs(net, fewer)
 
 
-def _outputs(net: ReLUNet, rows: Sequence[int]) -> ReLUNet:
+def _outputs(net: Net, rows: Sequence[int]) -> Net:
     """Some outputs of a net, and the neurons they depend on; −1 is an output that is 0."""
     last, where = net.affines[-1], np.array(rows, np.intp)
     weight, bias = np.where(where[:, None] >= 0, last.weight[where], 0), np.where(where >= 0, last.bias[where], 0)
-    return pruned(ReLUNet((*net.affines[:-1], Affine(weight.astype(net.dtype), bias.astype(net.dtype))), net.groups))
+    kept = Affine(weight.astype(net.dtype), bias.astype(net.dtype))
+    return pruned(net.with_maps((*net.affines[:-1], kept)))
 
 
-def _distinct(nets: list[ReLUNet]) -> tuple[list[ReLUNet], tuple[int, ...]]:
+def _distinct(nets: list[Net]) -> tuple[list[Net], tuple[int, ...]]:
     """Each net once, and which of them every entry is."""
-    found: dict[tuple[bytes, ...], int] = {}
-    kept: list[ReLUNet] = []
+    found: dict[tuple[object, ...], int] = {}
+    kept: list[Net] = []
     serves = []
     for net in nets:
-        key = tuple(array.tobytes() + str(array.shape).encode() for a in net.affines for array in (a.weight, a.bias))
+        kinds = tuple(tuple((part.start, part.stop, kind.name) for part, kind in layer) for layer in net.activations)
+        lanes = tuple(up is not None for up in net.ups)
+        key = kinds, lanes, tuple(array.tobytes() + str(array.shape).encode() for a in net.maps for array in (a.weight, a.bias))
         if key not in found:
             found[key] = len(kept)
             kept.append(net)

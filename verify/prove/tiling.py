@@ -12,7 +12,8 @@ import numpy as np
 
 from ...atlas import Array, Tiling
 from ...moe.layer import MoELayer, Weighting
-from ...moe.network import Affine, Network, ReLUNet
+from ...moe.nets import Affine, Net
+from ...moe.network import Network
 from .linear import pruned
 from .slices import Origin, Slicer
 
@@ -45,14 +46,14 @@ def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bo
     return tuple(int(np.argsort(pieces)[p]) for p in range(len(tiling)))
 
 
-def _scores(network: Network) -> Iterator[tuple[ReLUNet, Sequence[Origin]] | None]:
+def _scores(network: Network) -> Iterator[tuple[Net, Sequence[Origin]] | None]:
     """For every gate output a net of one output that computes its logit, and the origins of what that reads; None for other gates."""
     gate, slicer = network.layers[-1].gate, Slicer(network)
     assert gate is not None
     arriving, affine = slicer.origins[-2], gate.affines[-1]
     for j, (row, bias) in enumerate(zip(affine.weight, affine.bias, strict=True)):
         if len(gate.affines) > 1:
-            yield pruned(ReLUNet((*gate.affines[:-1], Affine(affine.weight[j : j + 1], affine.bias[j : j + 1])), gate.groups)), arriving
+            yield pruned(gate.with_maps((*gate.affines[:-1], Affine(affine.weight[j : j + 1], affine.bias[j : j + 1])))), arriving
             continue
         layer, channel = arriving[int(row.argmax())]
         part = slicer.slice(layer, [channel], ()) if layer and bias == 0 and row.max() == 1 and (row != 0).sum() == 1 else None
@@ -69,9 +70,9 @@ def _dense(layer: MoELayer) -> bool:
     return layer.gate is None and layer.shared is None and layer.carries is None
 
 
-def _box(net: ReLUNet, reads: Sequence[Origin], axes: Array, dimension: int) -> tuple[Array, Array] | None:
+def _box(net: Net, reads: Sequence[Origin], axes: Array, dimension: int) -> tuple[Array, Array] | None:
     """The box on which a score is 0, off which it is negative; None if its weights do not have the form for that."""
-    if len(net.affines) != 2:
+    if len(net.affines) != 2 or not net.plain:
         return None
     hidden, out = net.affines
     rows = hidden.weight

@@ -1,0 +1,202 @@
+"""Functions of one quantity, given as polynomials about its middle, composed with the form of that quantity: how profiles become forms.
+
+Lemma. Let s = s_0 + D + e on a box, D the terms of degree 1 … n of a form, |e| ≤ r, and ρ ≥ |D| + r on it. Let Σ_{i≤n} c_i·δ^i be
+within R of q(s_0 + δ) for |δ| ≤ ρ. Then |q(s) − c_0 − Σ_i c_i·[D^i]| ≤ R + r·Σ i·|c_i|·ρ^{i−1} + Σ_{i≥2} |c_i|·lost_i, where [D^i] is
+D^i without terms of degree above n and lost_i bounds those: with [D^{i−1}] of sizes A_a and D of sizes S_a in degree a, all together S,
+lost_i = lost_{i−1}·S + Σ_{a+b>n} A_a·S_b, since |t| ≤ 1. Where D is linear, [D^i] = D^i and its coefficients are multinomial ones times
+products of those of D.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import combinations_with_replacement
+from math import factorial, prod
+from typing import Any
+
+import numpy as np
+
+from ...atlas import Array
+from ...intervals import Flags
+from .bend import Places
+from .taylor import EPS, UNDERFLOW, UNKNOWN, TaylorForms, settled
+
+NEARLY = 2.0**-46
+"""Terms of higher degree that are smaller than this part of a form are put into its radius, and the form taken as linear."""
+
+
+@dataclass(frozen=True, eq=False)
+class Monomials:
+    """The monomials in d variables up to degree n, in order of degree, and how products of them are formed."""
+
+    degrees: Places
+    """(C,)."""
+    parents: Places
+    """(C,): the monomial without its last factor…"""
+    last: Places
+    """…and which coordinate that is, its number plus one."""
+    multiples: Array
+    """(C,): multinomial coefficients."""
+    products: Places
+    """(T, 3): all i, j, k with i, j of degree ≥ 1 and monomial_i·monomial_j = monomial_k, in order of the degree of i."""
+    starts: Places
+    """(n + 1,): products from starts[p] on have an i of degree ≥ p."""
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """For compiled loops."""
+        return self.degrees, self.parents, self.last, self.products, self.starts
+
+
+@cache
+def monomials(dimension: int, degree: int) -> Monomials:
+    """In d variables up to degree n: 1, t_1 … t_d, then t_i·t_j for i ≤ j, and so on."""
+    every = [m for n in range(degree + 1) for m in combinations_with_replacement(range(dimension), n)]
+    place = {m: k for k, m in enumerate(every)}
+    degrees = [len(m) for m in every]
+    multiples = [factorial(len(m)) / prod(factorial(m.count(i)) for i in set(m)) for m in every]
+    found = [(i, j, place[tuple(sorted(a + b))]) for i, a in enumerate(every) for j, b in enumerate(every)
+             if a and b and len(a) + len(b) <= degree]  # fmt: skip
+    starts = [sum(degrees[i] < p for i, _, _ in found) for p in range(degree + 1)]
+    return Monomials(
+        np.array(degrees),
+        np.array([place[m[:-1]] for m in every]),
+        np.array([m[-1] + 1 if m else 0 for m in every]),
+        np.array(multiples, float),
+        np.array(found, np.intp).reshape(-1, 3),
+        np.array(starts),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Quantities:
+    """K quantities on N boxes: coefficients (C, K, N), radius and reach (K, N) with |s − s_0| ≤ reach."""
+
+    coefficients: Array
+    radius: Array
+    reach: Array
+    dimension: int
+    degree: int
+    linear: bool
+    """Whether all terms of degree 2 and more are 0 and only the first 1 + d coefficients are there."""
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array, int, bool]:
+        """For compiled loops."""
+        return self.coefficients, self.radius, self.reach, self.degree, self.linear
+
+    @staticmethod
+    def of(weight: Array, bias: Array | None, forms: TaylorForms) -> Quantities:
+        """W·f + b for n functions f with these forms, W (K, n) and b (K,), b None for 0; 0 on boxes where a form is unknown.
+
+        Rounding as in `TaylorForms.affine`: γ_n of Σ|W|·|coefficients|, twice, and of the sum with b.
+        """
+        d, n = forms.dimension, forms.functions
+        known = forms.radius.max(1) < UNKNOWN
+        stored = forms.coefficients.transpose(1, 2, 0)
+        stored = stored if stored[1 + d :].any() else stored[: 1 + d]
+        coefficients = np.matmul(weight, stored)
+        radius = np.abs(weight) @ (forms.radius.T * (1 + 2 * n * EPS) + 2 * n * EPS * np.abs(stored).sum(0) + n * UNDERFLOW)
+        if bias is not None:
+            coefficients[0] += bias[:, None]
+            radius += EPS * np.abs(coefficients[0])
+        first, higher = np.abs(coefficients[1 : 1 + d]).sum(0), np.abs(coefficients[1 + d :]).sum(0)
+        linear = bool((higher <= NEARLY * (np.abs(coefficients[0]) + first)).all())
+        if linear:
+            coefficients, radius = coefficients[: 1 + d], radius + higher
+        # The middle of a cell of a table is taken off the middle of a quantity in floats.
+        radius = (radius + EPS / 16) * (1 + 64 * EPS) + UNDERFLOW
+        reach = (first + (0.0 if linear else higher) + radius) * (1 + 64 * EPS)
+        found = Quantities(coefficients, radius, reach, d, forms.degree, linear)
+        return found if known.all() else found.where(known)
+
+    def where(self, condition: Flags) -> Quantities:
+        """0 on the other boxes."""
+        coefficients, radius, reach = (np.where(condition, values, 0.0) for values in (self.coefficients, self.radius, self.reach))
+        return replace(self, coefficients=coefficients, radius=radius, reach=reach)
+
+
+class Total:
+    """Σ_k q_k(s_k), as it is added up: q functions on N boxes."""
+
+    def __init__(self, outputs: int, quantities: Quantities) -> None:
+        self.tables = monomials(quantities.dimension, quantities.degree)
+        self.quantities = quantities
+        N = quantities.radius.shape[1]
+        self.coefficients = np.zeros((len(self.tables.degrees), outputs, N))
+        self.radius, self.size, self.bent = np.zeros((3, outputs, N))
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """For compiled loops."""
+        return self.coefficients, self.radius, self.size, self.bent
+
+    def add(self, k: int, c: Array, off: Array) -> None:
+        """q_k(s_k), which is within `off` (q, N) of Σ c_i·δ^i, c (n + 1, q, N)."""
+        s, r, reach = self.quantities.coefficients[:, k], self.quantities.radius[k], self.quantities.reach[k]
+        n, power = self.quantities.degree, np.ones_like(r)
+        steep, whole = np.zeros_like(off), np.abs(c[0])
+        for i in range(1, n + 1):
+            size = np.abs(c[i])
+            steep = steep + i * size * power
+            power = power * reach
+            whole = whole + size * power
+            if i > 1:
+                self.bent += size * (power + UNDERFLOW)
+        self.radius += off + steep * r
+        self.size += whole
+        self.coefficients[0] += c[0]
+        if self.quantities.linear:
+            self._linear(c, s)
+        else:
+            self._powers(c, s)
+
+    def _linear(self, c: Array, s: Array) -> None:
+        """Σ c_i·D^i for D = Σ s_j·t_j, without the multinomial coefficients."""
+        tables = self.tables
+        power = [np.ones_like(s[0])]
+        for m in range(1, len(self.coefficients)):
+            power.append(power[tables.parents[m]] * s[tables.last[m]] if tables.degrees[m] > 1 else s[tables.last[m]])
+            self.coefficients[m] += c[tables.degrees[m]] * power[m]
+
+    def _powers(self, c: Array, s: Array) -> None:
+        """Σ c_i·[D^i] for D of all degrees."""
+        tables, n = self.tables, self.quantities.degree
+        for m in range(1, len(s)):
+            self.coefficients[m] += c[1] * s[m]
+        first = np.zeros((n + 1, s.shape[1]))
+        for m in range(1, len(s)):
+            first[tables.degrees[m]] += np.abs(s[m])
+        every = np.zeros_like(s[0])
+        for a in range(1, n + 1):
+            every = every + first[a]
+        before, sizes, lost = s, first, np.zeros_like(every)
+        for p in range(2, n + 1):
+            power, grown = np.zeros_like(s), np.zeros_like(first)
+            for i, j, k in tables.products[tables.starts[p - 1] :]:
+                power[k] += before[i] * s[j]
+            lost = lost * every
+            for a in range(p - 1, n + 1):
+                for b in range(1, n + 1):
+                    if a + b > n:
+                        lost = lost + sizes[a] * first[b]
+                    else:
+                        grown[a + b] += sizes[a] * first[b]
+            for m in range(len(s)):
+                if tables.degrees[m] >= p:
+                    self.coefficients[m] += c[p] * power[m]
+            self.radius += np.abs(c[p]) * lost
+            before, sizes = power, grown
+
+    def forms(self) -> TaylorForms:
+        """The sum, its rounding included.
+
+        A coefficient takes at most K + n + 3 roundings, and what is of degree ≥ 2 in some quantity (n − 1)·(C + 1) more.
+        """
+        C, K, n = len(self.coefficients), self.quantities.radius.shape[0], self.quantities.degree
+        if self.quantities.linear:
+            self.coefficients *= self.tables.multiples[:, None, None]
+        rounding = (K + n + 3) * EPS * self.size + (n - 1) * (C + 1) * EPS * self.bent
+        radius = (self.radius + rounding) * (1 + (K + 64) * EPS)
+        return settled(self.coefficients.transpose(2, 0, 1), radius.T, n)
