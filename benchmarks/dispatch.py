@@ -18,6 +18,7 @@ import atlasmoe
 import numpy as np
 import torch
 from atlasmoe.export import dispatch
+from atlasmoe.export.stages import Stage
 from atlasmoe.export.torch_module import MoE
 from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.moe.sums import Sums
@@ -52,13 +53,13 @@ def naive(moe: MoE, x: Tensor) -> Tensor:
     y = x.new_empty(len(x), len(moe.channels))
     for k in range(moe.experts.stored):
         mask = route == k
-        y[mask] = dispatch.run(moe.experts.maps, k, x[mask])
+        y[mask] = dispatch.run(moe.experts.stages, k, x[mask])
     return y
 
 
 def dense(moe: MoE, x: Tensor) -> Tensor:
     """All rows through expert 0: the ideal."""
-    return dispatch.dense(moe.experts.maps, x)
+    return dispatch.dense(moe.experts.stages, x)
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -76,12 +77,15 @@ def time_sums(rows: int, dtype: torch.dtype) -> None:
     """CPU time of a row through one expert, and its ratio to plain sums, the best of five turns."""
     print(f"{'net':>18} " + "".join(f"{order:>18}" for order in Sums))
     for sizes in NETS:
-        maps = [(torch.randn(1, b, a, dtype=dtype) / a**0.5, torch.randn(1, b, dtype=dtype)) for a, b in itertools.pairwise(sizes)]
+        stages = [
+            Stage(torch.randn(1, b, a, dtype=dtype) / a**0.5, torch.randn(1, b, dtype=dtype), ((slice(0, b), "relu"),) if n else ())
+            for n, (a, b) in reversed(list(enumerate(reversed(list(itertools.pairwise(sizes))))))
+        ]
         x, times = torch.randn(rows, sizes[0], dtype=dtype), dict.fromkeys(Sums, np.inf)
         for _ in range(5):
             for order in Sums:
                 start = time.process_time()
-                dispatch.dense(maps, x, None, order)
+                dispatch.dense(stages, x, None, order)
                 times[order] = min(times[order], time.process_time() - start)
         cells = (f"{1e6 * t / rows:>9.2f} µs {t / times[Sums.PLAIN]:>4.1f}×" for t in times.values())
         print(f"{'-'.join(map(str, sizes)):>18} " + "".join(f"{cell:>18}" for cell in cells), flush=True)
@@ -117,7 +121,7 @@ def main() -> None:
                             if way is dispatch.direct and rows > 2000:
                                 line += "       –"
                                 continue
-                            line += f" {seconds(lambda way=way, x=x, r=route, m=moe.experts.maps: way(m, x, r)) / ideal:>9.2f}"  # type: ignore[misc]
+                            line += f" {seconds(lambda way=way, x=x, r=route, m=moe.experts.stages: way(m, x, r)) / ideal:>9.2f}"  # type: ignore[misc]
                     print(line, flush=True)
 
 

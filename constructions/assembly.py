@@ -17,7 +17,7 @@ with other zeros in it, which a matrix product may add up in another order: valu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,12 +27,14 @@ from ..moe import channels
 from ..moe.channels import Channel, Score, Value
 from ..moe.design import Design, Join, Site
 from ..moe.grammar import check_network
-from ..moe.network import Affine, MoELayer, Network, ReLUNet
+from ..moe.network import Affine, MoELayer, Net, Network
 from .built import Built
-from .forms import Form, Part, affine_of, beside, combined
+from .forms import Form, Part, affine_of, beside, combined, factored
 
 CARRIED = {True: "x = σ(x) − σ(−x), Theorem 4.8 step 2 (R1)", False: "c = σ(c) − σ(−c), Theorem 5.2 (R1, R2)"}
 """Where neurons that carry come from, for one block alone and for a graph of several."""
+DIRECTIONS = "c = σ(c) − σ(−c), c what many neurons are functions of (N8)"
+"""Where those come from that a first map of few directions is stored by."""
 
 
 @dataclass(eq=False)
@@ -111,7 +113,7 @@ class Assembly:
         options = [[Part(net, reads, writes, made.ambient)] for net in made.experts]
         self._push(gate, options, made.names, kept, leaving)
 
-    def join(self, nodes: Sequence[Combine], nets: Sequence[ReLUNet], budgets: Sequence[float]) -> None:
+    def join(self, nodes: Sequence[Combine], nets: Sequence[Net], budgets: Sequence[float]) -> None:
         """A layer of one expert for combinations that are ready together."""
         parts = [
             Part(net, tuple(self.forms[name] for name in node.reads), tuple(Value(name) for name in node.components))
@@ -170,13 +172,14 @@ class Assembly:
         written = [channel for part in options[0] for channel in part.writes]
         nets = [beside(parts, (), state, written, "") for parts in options]
         nets, reads = _narrowed(nets, _whole(options, state), len(state))
+        nets = [factored(net, DIRECTIONS) for net in nets] if len(nets) == 1 else nets
         carries = tuple(state.index(channel) if channel in kept else -1 for channel in leaving)
         writes = tuple(leaving.index(channel) for channel in written)
         names = names if gate is not None else names[:1] if len(options[0]) == 1 and len(names) == 1 else ("scores",)
         serves = tuple(range(len(nets))) if gate is not None else (0,)
-        return MoELayer(
-            None if gate is None else gate.net, tuple(nets), serves, names, _labels(leaving), reads, writes, carries if kept else None
-        )
+        seeing, sees = (None, None) if gate is None else _alone(gate.net, _whole(options, state), len(state))
+        carried = carries if kept else None
+        return MoELayer(seeing, tuple(nets), serves, names, _labels(leaving), reads, writes, carried, sees=sees)
 
     def finish(self) -> tuple[Network, Design]:
         """All layers, with the read-out folded into the last; float64."""
@@ -212,15 +215,21 @@ def _whole(options: Sequence[Sequence[Part]], state: Sequence[Channel]) -> set[i
     return {list(state).index(form.channel) for parts in options for part in parts if part.whole for form in part.reads if form.channel}
 
 
-def _narrowed(nets: Sequence[ReLUNet], whole: set[int], width: int) -> tuple[list[ReLUNet], tuple[int, ...] | None]:
+def _narrowed(nets: Sequence[Net], whole: set[int], width: int) -> tuple[list[Net], tuple[int, ...] | None]:
     """Nets that do not multiply by columns that are zero in all of them, and the columns that they read; None for all."""
-    found = np.any([net.affines[0].weight.any(0) for net in nets], axis=0)
+    found = np.any([map_.weight.any(0) for net in nets for map_ in (net.affines[0], *net.ups[:1]) if map_ is not None], axis=0)
     found[list(whole)] = True
     used = np.flatnonzero(found)
     if len(used) == width or not len(used):
         return list(nets), None
-    narrow = [ReLUNet((Affine(net.affines[0].weight[:, used].copy(), net.affines[0].bias), *net.affines[1:]), net.groups) for net in nets]
+    narrow = [_reading(net, lambda map_: Affine(map_.weight[:, used].copy(), map_.bias)) for net in nets]
     return narrow, tuple(used.tolist())
+
+
+def _alone(net: Net, whole: set[int], width: int) -> tuple[Net, tuple[int, ...] | None]:
+    """The same of one net."""
+    (narrow,), used = _narrowed([net], whole, width)
+    return narrow, used
 
 
 def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
@@ -230,10 +239,10 @@ def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
     """
     channels = tuple(map(str, range(len(map_.bias))))
     if layer.carries is None and layer.writes is None:
-        nets = tuple(ReLUNet((*net.affines[:-1], map_.after(net.affines[-1])), net.groups) for net in layer.experts)
+        nets = tuple(net.with_maps((*net.affines[:-1], map_.after(net.affines[-1]))) for net in layer.experts)
         return replace(layer, experts=nets, channels=channels)
     own = Affine(map_.weight[:, layer.targets], np.zeros(len(map_.bias)))
-    nets = tuple(ReLUNet((*net.affines[:-1], own.after(net.affines[-1])), net.groups) for net in layer.experts)
+    nets = tuple(net.with_maps((*net.affines[:-1], own.after(net.affines[-1]))) for net in layer.experts)
     arriving = max((*(layer.reads or ()), *layer.sources.tolist(), layer.experts[0].inputs - 1)) + 1
     reads = tuple(range(arriving)) if layer.reads is None else layer.reads
     more = tuple(int(c) for c in layer.sources if c >= 0 and c not in reads)
@@ -242,11 +251,12 @@ def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
     for k, source in enumerate(layer.sources.tolist()):
         if source >= 0:
             weight[:, columns.index(source)] += map_.weight[:, k]
-    nets = tuple(ReLUNet((_padded(net.affines[0], len(more)), *net.affines[1:]), net.groups) for net in nets)
-    shared = ReLUNet((Affine(weight, map_.bias),), ())
+    nets = tuple(_reading(net, lambda map_: Affine(np.pad(map_.weight, ((0, 0), (0, len(more)))), map_.bias)) for net in nets)
+    shared = Net((Affine(weight, map_.bias),), ()) if weight.any() or map_.bias.any() else None
     return replace(layer, experts=nets, channels=channels, reads=columns, writes=None, carries=None, shared=shared)
 
 
-def _padded(map_: Affine, columns: int) -> Affine:
-    """The map of more inputs, of which it reads nothing."""
-    return Affine(np.pad(map_.weight, ((0, 0), (0, columns))), map_.bias)
+def _reading(net: Net, change: Callable[[Affine], Affine]) -> Net:
+    """The net with its first maps changed."""
+    first = [None if up is None else change(up) for up in net.ups[:1]]
+    return net.with_maps((change(net.affines[0]), *net.affines[1:]), (*first, *net.ups[1:]))

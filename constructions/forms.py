@@ -15,7 +15,7 @@ from scipy.linalg import block_diag
 
 from ..atlas import Array
 from ..moe.channels import Channel
-from ..moe.network import Affine, NeuronGroup, ReLUNet
+from ..moe.network import Affine, Net, NeuronGroup
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def affine_of(forms: Sequence[Form], state: Sequence[Channel]) -> Affine:
 class Part:
     """A network beside those that carry channels: it reads forms of the state and writes channels."""
 
-    net: ReLUNet
+    net: Net
     reads: tuple[Form, ...]
     writes: tuple[Channel, ...]
     whole: bool = False
@@ -72,15 +72,45 @@ class Part:
 
     def first(self, state: Sequence[Channel]) -> Affine:
         """Its first map, of the state."""
-        inner = self.net.affines[0]
+        return self._of(self.net.affines[0], state)
+
+    def up(self, layer: int, state: Sequence[Channel]) -> Affine | None:
+        """What gates a hidden layer; of the first one, a map of the state."""
+        map_ = self.net.ups[layer]
+        return map_ if map_ is None or layer else self._of(map_, state)
+
+    def _of(self, map_: Affine, state: Sequence[Channel]) -> Affine:
+        """A map of what it reads as one of the state."""
         if not self.whole:
-            return inner.after(affine_of(self.reads, state))
-        weight = np.zeros((len(inner.bias), len(state)))
-        weight[:, [list(state).index(form.channel) for form in self.reads if form.channel is not None]] = inner.weight
-        return Affine(weight, inner.bias)
+            return map_.after(affine_of(self.reads, state))
+        weight = np.zeros((len(map_.bias), len(state)))
+        weight[:, [list(state).index(form.channel) for form in self.reads if form.channel is not None]] = map_.weight
+        return Affine(weight, map_.bias)
 
 
-def beside(parts: Sequence[Part], kept: Sequence[Channel], state: Sequence[Channel], leaving: Sequence[Channel], carry: str) -> ReLUNet:
+def factored(net: Net, origin: str) -> Net:
+    """The net with its first map in two steps, if that stores fewer numbers: D·x, K rows, then act(S·(σ(D·x) − σ(−D·x)) + b).
+
+    Rows of the first map that are equal bit for bit, or up to their sign, share a row of D, and S (m, 2K) holds ±1: what a neuron is a
+    function of is the same real number, c = σ(c) − σ(−c). That pays where many neurons read many channels along few directions.
+    """
+    if not net.groups or net.ups[0] is not None:
+        return net
+    weight, bias = net.affines[0].weight, net.affines[0].bias
+    leading = np.take_along_axis(weight, (weight != 0).argmax(1)[:, None], 1)[:, 0]
+    sign = np.where(leading < 0, -1.0, 1.0)
+    rows, which = np.unique(weight * sign[:, None] + 0.0, axis=0, return_inverse=True)
+    (m, n), K = weight.shape, len(rows)
+    if 2 * K * (n + 1) + 2 * K * m >= m * n:
+        return net
+    selection = np.zeros((m, 2 * K))
+    selection[np.arange(m), which.reshape(-1)], selection[np.arange(m), K + which.reshape(-1)] = sign, -sign
+    first, second = Affine(np.concatenate([rows, -rows]), np.zeros(2 * K)), Affine(selection, bias)
+    groups = (NeuronGroup("direction", 2 * K, origin),)
+    return Net((first, second, *net.affines[1:]), (groups, *net.groups), (None, *net.ups))
+
+
+def beside(parts: Sequence[Part], kept: Sequence[Channel], state: Sequence[Channel], leaving: Sequence[Channel], carry: str) -> Net:
     """One net that carries the channels `kept` and computes all `parts`, which have equal depth, from the `state`.
 
     A channel is carried as c = σ(c) − σ(−c), exactly in floats and in any order of summation (R1). The outputs are the channels
@@ -93,17 +123,25 @@ def beside(parts: Sequence[Part], kept: Sequence[Channel], state: Sequence[Chann
     pick[np.arange(k), [list(state).index(channel) for channel in kept]] = 1
     written = [*kept, *(channel for part in parts for channel in part.writes)]
     order = [written.index(channel) for channel in leaving]
-    affines, groups = [], []
+    affines, groups, ups = [], [], []
     for j in range(depth):
         first, last = j == 0, j == depth - 1
         inner = pick if first else np.eye(k if last else 2 * k)
         passing = np.concatenate([inner, -inner], axis=1 if last and not first else 0) if first != last else inner
         maps = [Affine(passing, np.zeros(len(passing)))] if k else []
         maps += [part.first(state) if first else part.net.affines[j] for part in parts]
-        weight = np.concatenate([m.weight for m in maps]) if first else block_diag(*(m.weight for m in maps))
-        bias = np.concatenate([m.bias for m in maps])
-        affines.append(Affine(weight[order], bias[order]) if last else Affine(weight, bias))
+        joined = _joined(maps, first)
+        affines.append(Affine(joined.weight[order], joined.bias[order]) if last else joined)
         if not last:
             carried = (NeuronGroup("carry", 2 * k, carry),) if k else ()
             groups.append((*carried, *(group for part in parts for group in part.net.groups[j])))
-    return ReLUNet(tuple(affines), tuple(groups))
+            gates = [*([None] if k else []), *(part.up(j, state) for part in parts)]
+            ones = [gate or Affine(np.zeros_like(m.weight), np.ones(len(m.bias))) for gate, m in zip(gates, maps, strict=True)]
+            ups.append(_joined(ones, first) if any(gate is not None for gate in gates) else None)
+    return Net(tuple(affines), tuple(groups), tuple(ups))
+
+
+def _joined(maps: Sequence[Affine], same: bool) -> Affine:
+    """Maps beside each other, of the same inputs or each of its own."""
+    weight = np.concatenate([m.weight for m in maps]) if same else block_diag(*(m.weight for m in maps))
+    return Affine(weight, np.concatenate([m.bias for m in maps]))

@@ -172,7 +172,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class NeuronOrigin:
-    """Where one hidden neuron comes from, and what it computes: σ(weights · inputs + bias)."""
+    """Where one hidden neuron comes from, and what it computes: act(weights · inputs + bias), times another such form if it is a lane."""
 
     layer: int
     """Counted from 1."""
@@ -190,3 +190,14 @@ class NeuronOrigin:
     bias: float
     writes: Mapping[str, float]
     """Output (channel or neuron) ↦ weight, where that is not zero; the 16 largest."""
+    activation: str = "relu"
+    """The name of act."""
+    times: Mapping[str, float] | None = None
+    """Of a lane, input ↦ weight of what the activation is multiplied with; None for plain neurons, whose factor is 1."""
+    times_bias: float | None = None
+
+    @property
+    def formula(self) -> str:
+        """What it computes, in words of mathematics."""
+        act = "σ" if self.activation == "relu" else self.activation
+        return f"{act}(w·x + b)" if self.times is None else f"{act}(w·x + b)·(v·x + c)"

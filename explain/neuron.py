@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InvalidArgument
 from ..moe.model import Model
-from ..moe.network import MoELayer, ReLUNet
+from ..moe.network import MoELayer, Net
 from .explanation import NeuronOrigin
 
 MOST = 16
@@ -38,7 +38,8 @@ def explain_neuron(model: Model, layer: int, expert: str | int, neuron: int, hid
         return reads[k] if depth == 0 else writes[k] if depth == len(net.affines) else net.neuron(depth - 1, k)[0]
 
     name, group = net.neuron(hidden - 1, neuron)
-    inner, outer = net.affines[hidden - 1], net.affines[hidden]
+    inner, outer, up = net.affines[hidden - 1], net.affines[hidden], net.ups[hidden - 1]
+    lane = up if up is not None and (up.weight[neuron].any() or up.bias[neuron] != 1) else None
     return NeuronOrigin(
         layer=layer,
         expert=called,
@@ -49,13 +50,16 @@ def explain_neuron(model: Model, layer: int, expert: str | int, neuron: int, hid
         reads={between(hidden - 1, k): float(inner.weight[neuron, k]) for k in _largest(inner.weight[neuron])},
         bias=float(inner.bias[neuron]),
         writes={between(hidden + 1, k): float(outer.weight[k, neuron]) for k in _largest(outer.weight[:, neuron])},
+        activation=group.activation.name,
+        times=None if lane is None else {between(hidden - 1, k): float(lane.weight[neuron, k]) for k in _largest(lane.weight[neuron])},
+        times_bias=None if lane is None else float(lane.bias[neuron]),
     )
 
 
-def _net(moe: MoELayer, expert: str | int, number: int, arriving: Sequence[str]) -> tuple[str, ReLUNet, Sequence[str], Sequence[str]]:
+def _net(moe: MoELayer, expert: str | int, number: int, arriving: Sequence[str]) -> tuple[str, Net, Sequence[str], Sequence[str]]:
     """The net that is meant, what it is called, and what its inputs and outputs are."""
     if expert == "gate" and expert not in moe.names and moe.gate is not None:
-        return "gate", moe.gate, arriving, moe.names
+        return "gate", moe.gate, arriving if moe.sees is None else [arriving[channel] for channel in moe.sees], moe.names
     reads = arriving if moe.reads is None else [arriving[channel] for channel in moe.reads]
     writes = [moe.channels[channel] for channel in moe.targets]
     if expert == "shared" and expert not in moe.names and moe.shared is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..atlas import CallableTarget, ExpressionTarget, ManifoldTask, Target, TaskGraph
 from ..atlas.graph import as_graph
-from ..moe import Claim, Model
+from ..moe import Claim, Model, Network
 from ..moe.premises import standing
 
 LONGEST_FORMULA = 200
@@ -30,6 +30,7 @@ def model_card(model: Model) -> str:
         "layers": len(network.layers),
         "form": model.design.form,
         "m (the theorem's width)": facts.get("m", "–"),
+        "activation of experts": _activations(network),
         "true hidden widths, layer by layer": widths,
         "parameters stored": f"{network.parameters:,}",
         "parameters used per input": f"{network.active_parameters:,}",
@@ -39,7 +40,7 @@ def model_card(model: Model) -> str:
     return f"""---
 library_name: atlasmoe
 model_name: {json.dumps(graph.name)}
-tags: [mixture-of-experts, function-approximation, manifold, relu, atlasmoe]
+tags: [mixture-of-experts, function-approximation, manifold, {", ".join(_bends(network))}, atlasmoe]
 ---
 
 # {_inline(graph.name)}
@@ -126,6 +127,23 @@ def _tried(model: Model) -> str:
     """The routers that were tried and left, with why."""
     lines = [f"- block `{_inline(t['block'])}`, {t['router']}: {_inline(t['why'])}" for t in model.facts.get("tried", ())]
     return "\n".join(["", "## What was tried, and left", "", *lines, ""]) if lines else ""
+
+
+def _bends(network: Network) -> list[str]:
+    """The names of all activations, those of the last layer's experts first."""
+    nets = [net for layer in reversed(network.layers) for net in (*layer.experts, *layer.nets)]
+    return list(dict.fromkeys(activation.name for net in nets for parts in net.activations for _, activation in parts)) or ["affine"]
+
+
+def _activations(network: Network) -> str:
+    """What experts of the last layer compute, neurons counted."""
+    counts: dict[str, int] = {}
+    for net in network.layers[-1].experts:
+        for up, parts in zip(net.ups, net.activations, strict=True):
+            for rows, activation in parts:
+                name = f"{activation.name}{'' if up is None else ' lanes'}"
+                counts[name] = counts.get(name, 0) + rows.stop - rows.start
+    return ", ".join(f"{name} ({count:,})" for name, count in counts.items()) or "none: they are affine maps"
 
 
 def _widest(experts: tuple) -> list[int]:

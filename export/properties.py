@@ -1,4 +1,4 @@
-"""Pieces of a proof for other people's verifiers: ONNX networks of Gemm and Relu, and VNN-LIB files of what is to be refuted about them.
+"""Pieces of a proof for other people's verifiers: ONNX networks, and VNN-LIB files of what is to be refuted about them.
 
 A certificate's leaf W says: on the points of W only expert j may win, and |f − expert_j| ≤ its bound. General verifiers know neither charts
 nor f; they decide whether a network can leave a range on a box of its inputs. So for a leaf W of every gate output j with leaves of its
@@ -15,6 +15,9 @@ exported. Both are proved here first, by Taylor forms over X itself, and follow 
 
 With an embedding x = Q·y the exported networks read y: first maps are multiplied by Q in float64, and `slack` in properties.json bounds
 what that changes. Without one the weights are the stored ones, bit for bit, and slack is 0.
+
+Networks are of Gemm and Relu where all is ReLU. Other activations are written with the operators that say the same function of real
+numbers, and lanes with Mul (`onnx_graph`).
 """
 
 from __future__ import annotations
@@ -28,13 +31,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from ..atlas import Array
 from ..errors import FolderError, InvalidArgument
 from ..intervals import Interval
 from ..moe.layer import Weighting
 from ..moe.model import Model
-from ..moe.network import Affine, Network, NeuronGroup, ReLUNet
+from ..moe.network import Affine, Net, Network, NeuronGroup
 from ..moe.strict import parse_tensors
 from ..moe.typed_json import Fields, parse_json
 from ..verify.enclosure import TaylorForms, prepare
@@ -46,9 +50,8 @@ from ..verify.prove.manifold import EnclosedManifold
 from ..verify.prove.problem import base_size
 from ..verify.prove.rounding import GENEROUS
 from ..verify.prove.tree import PROVED, Tree
+from .onnx_graph import onnx_model
 
-OPSET, IR = 13, 8
-"""Of ONNX: old enough for every verifier that reads Gemm and Relu."""
 TRIED = 32
 """Leaves of a gate output that are looked at until one has a gate property too."""
 MOST_INPUTS = 16
@@ -64,15 +67,15 @@ class Property:
     kind: str
     lower: Array
     upper: Array
-    maps: tuple[Affine | None, ...]
-    """Gemm by Gemm; None is a Relu."""
+    nets: tuple[Net, ...]
+    """One behind the other."""
     reach: Array | None
     winner: int | None
     facts: Mapping[str, Any]
 
     def text(self) -> str:
         """VNN-LIB: the box, and what is to be refuted."""
-        outputs = len(next(map_ for map_ in reversed(self.maps) if map_ is not None).bias)
+        outputs = self.nets[-1].outputs
         lines = [f"; {self.name}: unsat confirms the property", *(f"(declare-const X_{k} Real)" for k in range(len(self.lower)))]
         lines += [f"(declare-const Y_{k} Real)" for k in range(outputs)]
         for k, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):
@@ -102,7 +105,7 @@ def write_properties(model: Model, folder: str | os.PathLike[str], out: str | os
         raise InvalidArgument("the certificate has no leaf on which a single expert may win, so there is no property to export")
     out.mkdir(parents=True, exist_ok=True)
     for item in found:
-        (out / f"{item.name}.onnx").write_bytes(_graph(onnx, item).SerializeToString())
+        (out / f"{item.name}.onnx").write_bytes(onnx_model(onnx, item.name, item.nets).SerializeToString())
         (out / f"{item.name}.vnnlib").write_text(item.text())
     (out / "instances.csv").write_text("".join(f"{item.name}.onnx,{item.name}.vnnlib,{seconds}\n" for item in found))
     listing = {
@@ -139,7 +142,7 @@ def certified_trees(folder: Path, model: Model) -> list[Tree]:
 
 def properties(model: Model, trees: Sequence[Tree]) -> Iterator[Property]:
     """For every gate output the properties of one leaf on which it alone may win: of those tried, the one with the largest bound."""
-    network, task = model.network, model.manifold_task
+    network, task = model.network.plainly(), model.manifold_task
     atlas, last = task.atlas, network.layers[-1]
     if atlas.base_dimension > MOST_INPUTS:
         raise InvalidArgument(f"properties are exported for at most {MOST_INPUTS} coordinates, this task has {atlas.base_dimension}")
@@ -191,6 +194,8 @@ def _unfit(network: Network) -> str | None:
     last = network.layers[-1]
     if last.gate is None:
         return "the last one is dense, nothing is chosen"
+    if any(not net.widths for net in last.experts):
+        return "an expert of the last one is an affine map, of which there is nothing to verify"
     if last.carries is not None or last.writes is not None:
         return "the last one carries channels beside its experts"
     return None
@@ -209,42 +214,46 @@ def _leaves(trees: Sequence[Tree], j: int) -> Iterator[tuple[int, Array, Array, 
         yield p, corners[p][0][n : n + 1], corners[p][1][n : n + 1], -bound
 
 
-def _expert(
-    name: str, net: ReLUNet, X: TaylorForms, lower: Array, upper: Array, facts: Mapping[str, Any]
-) -> tuple[Property, Array, Interval]:
+def _expert(name: str, net: Net, X: TaylorForms, lower: Array, upper: Array, facts: Mapping[str, Any]) -> tuple[Property, Array, Interval]:
     """The property of an expert, and slope and level of ℓ: the level is what the exported last bias is off that of the expert."""
     value = prepare(net)(X)
-    k = len(lower)
     half = np.where(upper > lower, (upper - lower) / 2, 1.0)
     slope = value.linear[0].T / half  # the linear part of the form, (outputs, k)
     level = value.center[0] - slope @ half
-    inner = net.affines[0]
-    # x − lower ≥ 0 on the box passes through every hidden layer as k more neurons.
-    maps = [Affine(np.concatenate([inner.weight, np.eye(k)]), np.concatenate([inner.bias, -lower]))]
-    for map_ in net.affines[1:-1]:
-        corner = np.zeros((len(map_.weight), k)), np.zeros((k, map_.weight.shape[1]))
-        maps.append(Affine(np.block([[map_.weight, corner[0]], [corner[1], np.eye(k)]]), np.concatenate([map_.bias, np.zeros(k)])))
-    outer = net.affines[-1]
-    maps.append(Affine(np.concatenate([outer.weight, -slope], axis=1), outer.bias - level))
-    whole = ReLUNet(tuple(maps), tuple(_unnamed(map_) for map_ in maps[:-1]))
+    whole = _less(net, lower, slope, level)
     reach = prepare(whole)(X).range().magnitude[0]
     statement = "for every x in the box: |expert(x) − ℓ(x)| ≤ r, ℓ(x) = level + slope·(x − lower)"
     stated = {**facts, "statement": statement, "r": reach.tolist(), "level": level.tolist(), "slope": slope.tolist()}
-    subtracted = Interval.of(outer.bias) - Interval.of(maps[-1].bias)
-    return Property(name, "expert", lower, upper, tuple(_with_relus(whole)), reach, None, stated), slope, subtracted
+    subtracted = Interval.of(net.affines[-1].bias) - Interval.of(whole.affines[-1].bias)
+    return Property(name, "expert", lower, upper, (whole,), reach, None, stated), slope, subtracted
 
 
-def _unnamed(map_: Affine) -> tuple[NeuronGroup, ...]:
-    return (NeuronGroup("exported", len(map_.bias), "an expert and what is subtracted from it"),)
+def _less(net: Net, lower: Array, slope: Array, level: Array) -> Net:
+    """net(x) − level − slope·(x − lower) for x ≥ lower: x − lower passes through every hidden layer as k more neurons σ(x − lower)."""
+    k, maps, ups = len(lower), [], []
+    for j, (map_, up) in enumerate(zip(net.affines[:-1], net.ups, strict=True)):
+        own, passing = (map_, Affine(np.eye(k), -lower)) if j == 0 else (map_, Affine(np.eye(k), np.zeros(k)))
+        maps.append(_joined(own, passing, j))
+        ups.append(None if up is None else _joined(up, Affine(np.zeros((k, k)), np.ones(k)), j))
+    last = net.affines[-1]
+    maps.append(Affine(np.concatenate([last.weight, -slope], axis=1), last.bias - level))
+    passed = NeuronGroup("exported", k, "what is subtracted from an expert")
+    return Net(tuple(maps), tuple((*groups, passed) for groups in net.groups), tuple(ups))
 
 
-def _logits(model: Model, size: Array) -> tuple[tuple[ReLUNet, ...] | None, float]:
+def _joined(own: Affine, passing: Affine, layer: int) -> Affine:
+    """Maps beside each other: of the same inputs in the first layer, each of its own behind it."""
+    weight = np.concatenate([own.weight, passing.weight]) if layer == 0 else block_diag(own.weight, passing.weight)
+    return Affine(weight, np.concatenate([own.bias, passing.bias]))
+
+
+def _logits(model: Model, size: Array) -> tuple[tuple[Net, ...] | None, float]:
     """All logits as nets of the input, one behind the other: the gate, behind the first layer if there are two; None where that has
     several experts, or where the gate reads channels that it carries.
 
     And what folding the embedding in may have changed of them.
     """
-    network, Q = model.network, model.manifold_task.atlas.embedding
+    network, Q = model.network.plainly(), model.manifold_task.atlas.embedding
     gate = network.layers[-1].gate
     assert gate is not None
     if len(network.layers) == 1:
@@ -255,29 +264,22 @@ def _logits(model: Model, size: Array) -> tuple[tuple[ReLUNet, ...] | None, floa
     if len(first.experts) > 1 or inner.weight[:, others].any() or (first.sources[first.targets] >= 0).any():
         return None, 0.0
     folded = fold(first.experts[0], Q, size)
-    gate = ReLUNet((Affine(inner.weight[:, first.targets], inner.bias), *gate.affines[1:]), gate.groups).astype(float)
+    gate = Net((Affine(inner.weight[:, first.targets], inner.bias), *gate.affines[1:]), gate.groups).astype(float)
     blur = folded.slack
     for map_ in gate.affines:
         blur = np.abs(map_.weight) @ blur
     return (folded.net, gate), float(blur.max() * GENEROUS)
 
 
-def _with_relus(net: ReLUNet) -> Iterator[Affine | None]:
-    """Its maps with None for a Relu between them."""
-    yield net.affines[0]
-    for map_ in net.affines[1:]:
-        yield from (None, map_)
-
-
 def _gate(
-    name: str, j: int, X: TaylorForms, lower: Array, upper: Array, nets: tuple[ReLUNet, ...], facts: Mapping[str, Any]
+    name: str, j: int, X: TaylorForms, lower: Array, upper: Array, nets: tuple[Net, ...], facts: Mapping[str, Any]
 ) -> Property | None:
     """The property that output j is the largest on the box, if that is proved."""
     (*before, gate), forms = nets, X
     last = gate.affines[-1]
     if gate.groups:
         width = last.weight.shape[1]
-        before.append(ReLUNet((*gate.affines[:-1], Affine(np.eye(width), np.zeros(width))), gate.groups))
+        before.append(Net((*gate.affines[:-1], Affine(np.eye(width), np.zeros(width))), gate.groups))
     for net in before:
         forms = prepare(net)(forms)
     others = [i for i in range(gate.outputs) if i != j]
@@ -286,8 +288,7 @@ def _gate(
     if not (least > 0).all():
         return None
     stated = {**facts, "statement": f"for every x in the box: output {j} is above all others", "margin": float(least.min())}
-    maps = [map_ for net in nets for map_ in _with_relus(net)]
-    return Property(name, "gate", lower, upper, tuple(maps), None, j, stated)
+    return Property(name, "gate", lower, upper, nets, None, j, stated)
 
 
 def _decimal(value: float) -> str:
@@ -301,21 +302,3 @@ def _onnx() -> Any:
     except ImportError as error:
         raise InvalidArgument("properties need the package onnx: pip install 'atlasmoe[onnx]'") from error
     return onnx
-
-
-def _graph(onnx: Any, item: Property) -> Any:
-    """An ONNX model of Gemm and Relu nodes, input X (1, k) and output Y (1, outputs), in float64."""
-    helper, number = onnx.helper, onnx.numpy_helper
-    nodes, weights, current = [], [], "X"
-    for n, map_ in enumerate(item.maps):
-        following = "Y" if n == len(item.maps) - 1 else f"h{n}"
-        if map_ is None:
-            nodes.append(helper.make_node("Relu", [current], [following]))
-        else:
-            weights += [number.from_array(np.array(map_.weight, float), f"W{n}"), number.from_array(np.array(map_.bias, float), f"b{n}")]
-            nodes.append(helper.make_node("Gemm", [current, f"W{n}", f"b{n}"], [following], transB=1))
-        current = following
-    outputs = len(next(map_ for map_ in reversed(item.maps) if map_ is not None).bias)
-    ends = [helper.make_tensor_value_info(n, onnx.TensorProto.DOUBLE, [1, k]) for n, k in (("X", len(item.lower)), ("Y", outputs))]
-    graph = helper.make_graph(nodes, item.name, ends[:1], ends[1:], weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="atlasmoe")

@@ -1,11 +1,9 @@
-"""The orders of `moe.sums` in PyTorch: the same sums of products, and for `float64` the same bits."""
+"""The orders of `moe.sums` in PyTorch: the same sums of products, and for `float64` the same bits of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ..moe.sums import BLOCK, TERMS, Sums
@@ -18,19 +16,6 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor, sums: Sums, last: bool) -> T
     wide = torch.float64 if sums is Sums.FLOAT64 and last else torch.promote_types(weight.dtype, torch.float32)
     added = _in_blocks if sums is Sums.BLOCKS else _in_order
     return (added(x, weight, wide) + bias.to(wide)).to(weight.dtype)
-
-
-def through(maps: Iterator[tuple[Tensor, Tensor]] | list[tuple[Tensor, Tensor]], x: Tensor, sums: Sums) -> Tensor:
-    """A net of these (weight, bias), ReLU between them."""
-    *hidden, last = maps
-    for weight, bias in hidden:
-        x = affine(x, weight, bias, sums, last=False).relu_()
-    return affine(x, *last, sums, last=True)
-
-
-def maps_of(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """(weight, bias) of the linear maps of a gate or a shared expert."""
-    return [(part.weight, part.bias) for part in module.modules() if isinstance(part, nn.Linear)]
 
 
 def pairwise(terms: Tensor, axis: int) -> Tensor:

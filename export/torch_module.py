@@ -1,13 +1,13 @@
 """`to_torch`: a network as a `torch.nn.Module` whose MoE layers run each input through its chosen experts only.
 
-The experts of a layer are stored as stacks of affine maps, (stored experts, out, in); narrower experts are padded with
-zero neurons, which changes no value. Rows are sent to their experts in one of three ways, chosen by how many rows an
-expert gets (`ExpertStack.forward`); all three compute the same sums, in the order that `to_torch(sums=…)` names (`moe.sums`).
+The experts of a layer are stored as stacks of affine maps, (stored experts, out, in), those of lanes beside them as `up`; narrower
+experts are padded with neurons that are 0, which changes no value. Rows are sent to their experts in one of three ways, chosen by how
+many rows an expert gets (`ExpertStack.forward`); all three compute the same sums, in the order that `to_torch(sums=…)` names (`moe.sums`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidArgument
-from ..moe import Affine, Model, MoELayer, Network, ReLUNet
+from ..moe import Model, MoELayer, Network
 from ..moe.layer import Indices, Weighting
+from ..moe.network import ROWS
 from ..moe.sums import Sums, known
-from .dispatch import Maps, choose_dispatch
 from .precision import Conversion, Sample, as_stored, at_least_single, reduced, warn
-from .sums import maps_of, through
+from .stacks import ExpertStack, as_module, stages_of
+from .stages import through
 
 ROUTER_NUMBERS = 1 << 18
 """Logits computed at a time when only the winner is wanted, so that they never leave the cache."""
@@ -48,71 +49,6 @@ def winner(logits: Tensor) -> Tensor:
     return logits.max(-1).indices
 
 
-class StackedAffine(nn.Module):
-    """x ↦ W_k·x + b_k for k in a stack of experts: `weight` (experts, out, in), `bias` (experts, out)."""
-
-    weight: nn.Parameter
-    bias: nn.Parameter
-
-    def __init__(self, affines: Sequence[Affine], rows: int, columns: int) -> None:
-        super().__init__()
-        dtype = affines[0].weight.dtype
-        weight, bias = np.zeros((len(affines), rows, columns), dtype), np.zeros((len(affines), rows), dtype)
-        for k, affine in enumerate(affines):
-            out, inputs = affine.weight.shape
-            weight[k, :out, :inputs], bias[k, :out] = affine.weight, affine.bias
-        self.weight = nn.Parameter(torch.from_numpy(weight))
-        self.bias = nn.Parameter(torch.from_numpy(bias))
-
-    def extra_repr(self) -> str:
-        return "experts={}, out={}, in={}".format(*self.weight.shape)
-
-
-class ExpertStack(nn.ModuleList):
-    """Expert nets of equal depth: affine maps with ReLU between them, one stack per depth."""
-
-    def __init__(self, experts: Sequence[ReLUNet]) -> None:
-        depths = {len(net.affines) for net in experts}
-        if len(depths) != 1:
-            raise InvalidArgument(f"the experts of one layer must have equally many affine maps to be stacked, got {sorted(depths)}")
-        stacks, columns = [], experts[0].affines[0].weight.shape[1]
-        for affines in zip(*(net.affines for net in experts), strict=True):
-            rows = max(affine.weight.shape[0] for affine in affines)
-            stacks.append(StackedAffine(affines, rows, columns))
-            columns = rows
-        super().__init__(stacks)
-
-    @property
-    def stored(self) -> int:
-        """How many experts are stored."""
-        return int(self.maps[0][1].shape[0])
-
-    @property
-    def maps(self) -> Maps:
-        """(weight, bias) of every affine map, innermost first."""
-        return [(affine.weight, affine.bias) for affine in cast(Iterator[StackedAffine], iter(self))]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.maps[0][0].dtype
-
-    def forward(self, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
-        """[N, in] and the stored expert of every row, [N] or None if there is only one, to [N, out]."""
-        maps = self.maps
-        return choose_dispatch(maps, len(x), expert, sums)(maps, x.to(self.dtype), expert, sums)
-
-
-def as_module(net: ReLUNet) -> nn.Module:
-    """A gate or a shared expert: an `nn.Linear`, or a sequence of them with ReLU between."""
-    modules: list[nn.Module] = []
-    for affine in net.affines:
-        weight, bias = torch.tensor(affine.weight), torch.tensor(affine.bias)
-        linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
-        linear.load_state_dict({"weight": weight, "bias": bias})
-        modules += [linear, nn.ReLU()]
-    return modules[0] if len(net.affines) == 1 else nn.Sequential(*modules[:-1])
-
-
 def _placement(layer: MoELayer) -> dict[str, Indices | None]:
     """`origins` and `sums` of a layer; None where what is written is all that leaves, and where nothing is added."""
     sources, targets = layer.sources, layer.targets
@@ -124,6 +60,11 @@ def _placement(layer: MoELayer) -> dict[str, Indices | None]:
     return {"origins": origins, "sums": np.stack([both, sources[both]]) if len(both) else None}
 
 
+def _rows(state: Sequence[Tensor], which: Sequence[int] | None) -> Tensor:
+    """Some channels of a state, [N, channels]."""
+    return torch.stack([*state] if which is None else [state[k] for k in which], 1)
+
+
 class MoE(nn.Module):
     """h ← carry(h) + scatter(Σ_k w_k · f^(k)(h[reads]) + shared(h[reads])), the K experts k with the largest logits; ties go to the first.
 
@@ -132,6 +73,7 @@ class MoE(nn.Module):
 
     serves: Tensor
     reads: Tensor | None
+    sees: Tensor | None
     origins: Tensor | None
     """Where every channel that leaves is found among what is written, a zero, and what arrives."""
     sums: Tensor | None
@@ -147,7 +89,8 @@ class MoE(nn.Module):
         self.top_k, self.weighting = layer.top_k, layer.weighting
         self.unit = layer.unit
         self.names, self.channels = layer.names, layer.channels
-        for name, numbers in {"serves": layer.serves, "reads": layer.reads, **_placement(layer)}.items():
+        self.places = {"reads": layer.reads, "sees": layer.sees, "sources": layer.sources.tolist(), "targets": layer.targets.tolist()}
+        for name, numbers in {"serves": layer.serves, "reads": layer.reads, "sees": layer.sees, **_placement(layer)}.items():
             self.register_buffer(name, None if numbers is None else torch.tensor(numbers, dtype=torch.int64))
 
     def extra_repr(self) -> str:
@@ -167,10 +110,14 @@ class MoE(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """[N, in] to [N, E]; zeros of a dense layer."""
+        return self._scores(x if self.sees is None else x.index_select(1, self.sees))
+
+    def _scores(self, x: Tensor) -> Tensor:
+        """Of the channels that the router sees."""
         if self.router is None:
             return x.new_zeros(len(x), 1)
         with as_stored(x):
-            return self.router(x) if self.order is Sums.PLAIN else through(maps_of(self.router), x, self.order)
+            return through(stages_of(self.router), x, self.order)
 
     def choose(self, logits: Tensor) -> Tensor:
         """The K gate outputs with the largest logits, best first, of equal ones the first: [N, E] to [N, K] int64."""
@@ -191,10 +138,13 @@ class MoE(nn.Module):
 
     def route(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The chosen gate outputs of every row and their weights, [N, K] each; no weights where the weight is 1."""
+        return self._route(x if self.sees is None else x.index_select(1, self.sees))
+
+    def _route(self, seen: Tensor) -> tuple[Tensor, Tensor | None]:
         chosen, weights = [], []
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.unit):
-            for part in torch.split(x, max(1, ROUTER_NUMBERS // len(self.names))):
-                logits = self.logits(part)
+            for part in torch.split(seen, max(1, ROUTER_NUMBERS // len(self.names))):
+                logits = self._scores(part)
                 chosen.append(self.choose(logits))
                 if not self.unit:
                     weights.append(self.weights(chosen[-1], logits))
@@ -206,19 +156,36 @@ class MoE(nn.Module):
             return self._forward(x, chosen, weights)
 
     def _forward(self, x: Tensor, chosen: Tensor | None, weights: Tensor | None) -> Tensor:
-        inputs = x if self.reads is None else x.index_select(1, self.reads)
-        if chosen is None and (self.experts.stored > 1 or not self.unit):
+        if chosen is None and self.chooses:
             chosen, weights = self.route(x)
+        y = self._written(x if self.reads is None else x.index_select(1, self.reads), chosen, weights)
+        return y if self.origins is None else self._placed(x, y, self.origins)
+
+    def advance(self, state: Sequence[Tensor]) -> list[Tensor]:
+        """`forward` of a state channel by channel, [N] each: what is carried is not even copied."""
+        with as_stored(state[0], self.guides):
+            chosen, weights = self._route(_rows(state, self.places["sees"])) if self.chooses else (None, None)
+            y = self._written(_rows(state, self.places["reads"]), chosen, weights)
+        y = y.to(torch.promote_types(y.dtype, state[0].dtype))
+        out = [state[source] if source >= 0 else y.new_zeros(len(y)) for source in self.places["sources"] or ()]
+        for target, column in zip(self.places["targets"] or (), y.unbind(1), strict=True):
+            out[target] = out[target] + column if (self.places["sources"] or ())[target] >= 0 else column
+        return out
+
+    @property
+    def chooses(self) -> bool:
+        """Whether what leaves depends on the gate."""
+        return self.experts.stored > 1 or not self.unit
+
+    def _written(self, inputs: Tensor, chosen: Tensor | None, weights: Tensor | None) -> Tensor:
+        """What the chosen experts and the shared one make of what they read, [N, writes]."""
         expert = None if chosen is None or self.experts.stored == 1 else self.serves[chosen].flatten()
         if weights is None or self.unit:
             y = self.experts(inputs, expert, self.order)
         else:
             parts = self.experts(inputs.repeat_interleave(self.top_k, 0), expert, self.order)
-            y = self._weighed(weights.to(parts.dtype), parts.view(len(x), self.top_k, parts.shape[-1]))
-        if self.shared is not None:
-            inputs = inputs.to(y.dtype)
-            y = y + (self.shared(inputs) if self.order is Sums.PLAIN else through(maps_of(self.shared), inputs, self.order))
-        return y if self.origins is None else self._placed(x, y, self.origins)
+            y = self._weighed(weights.to(parts.dtype), parts.view(len(inputs), self.top_k, parts.shape[-1]))
+        return y if self.shared is None else y + through(stages_of(self.shared), inputs.to(y.dtype), self.order)
 
     def _weighed(self, weights: Tensor, parts: Tensor) -> Tensor:
         """Σ_k w_k·y_k for weights [N, K] and outputs [N, K, out]; one after the other where the order is fixed."""
@@ -254,7 +221,9 @@ class AtlasMoE(nn.Module):
         self.sums, self.sample = sums, sample
         self.inputs, self.outputs = network.inputs, network.outputs
         most = max(len(layer.experts) for layer in network.layers)
-        self.block_rows = max(BLOCK_ROWS, BLOCK_LOAD * most)
+        self.carrying = any(layer.carries is not None for layer in network.layers)
+        """Whether channels pass beside experts; then a state is kept channel by channel."""
+        self.block_rows = ROWS if self.carrying else max(BLOCK_ROWS, BLOCK_LOAD * most)
 
     @property
     def stack(self) -> list[MoE]:
@@ -284,11 +253,11 @@ class AtlasMoE(nn.Module):
 
     def _warn(self) -> None:
         """Measure what rounding did to the module."""
-        if self.sample is None or self.stack[-1].experts.maps[0][0].is_meta:
+        if self.sample is None or self.stack[-1].experts.stages[0].weight.is_meta:
             return warn(self.dtype, None, None)
         with torch.no_grad():
             found = cast(
-                Routed, self(torch.from_numpy(self.sample.points).to(self.stack[-1].experts.maps[0][0].device), return_routes=True)
+                Routed, self(torch.from_numpy(self.sample.points).to(self.stack[-1].experts.stages[0].weight.device), return_routes=True)
             )
         return warn(self.dtype, self.sample, self.sample.compared(found.y, found.routes))
 
@@ -298,6 +267,11 @@ class AtlasMoE(nn.Module):
         return self.stack[-1].experts.dtype
 
     def _block(self, x: Tensor) -> Tensor:
+        if self.carrying:
+            state = list(x.unbind(1))
+            for layer in self.stack:
+                state = layer.advance(state)
+            return torch.stack(state, 1).to(self.dtype)
         for layer in self.stack:
             x = layer(x)
         return x.to(self.dtype)

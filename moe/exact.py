@@ -1,8 +1,9 @@
 """What a network computes at one point in real arithmetic: sums of products of whole numbers, nothing rounded.
 
-Weights are floats, which are whole numbers times powers of two, so an affine map of such numbers is exact, and so are max(·, 0), the
-gates and the routes. A point that is only known to lie in an interval gives intervals. What cannot be exact (softmax, 1/K) is
-enclosed by intervals of `expressions.precise`. Slow and certain: for single points.
+Weights are floats, which are whole numbers times powers of two, so an affine map of such numbers is exact, and so are max(·, 0), its
+square, products of lanes, the gates and the routes. A point that is only known to lie in an interval gives intervals. What cannot be exact
+is enclosed: smooth activations by `exact_activations`, softmax and 1/K by intervals of `expressions.precise`. Slow and certain: for
+single points.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 from ..expressions.precise import Enclosed, enclose_at
 from ..expressions.tree import Call, Name, Reciprocal, Sum
+from .activations import Activation
+from .exact_activations import FINE, enclose
 from .layer import MoELayer, Weighting
-from .nets import Net
+from .nets import ReLUNet
 from .network import Network
 
 Whole = NDArray[np.object_]
@@ -79,6 +82,33 @@ class Exact:
         lower = np.maximum(self.lower, 0)
         return Exact(lower, lower if self.known else np.maximum(self.upper, 0), self.bits)
 
+    def squared(self) -> Exact:
+        """Of numbers ≥ 0."""
+        lower = self.lower * self.lower
+        return self.made(lower, None if self.known else self.upper * self.upper, 2 * self.bits)
+
+    def bent(self, activations: Sequence[tuple[slice, Activation]]) -> Exact:
+        """The activation of each slice."""
+        return Exact.joined([self.part(range(len(self.lower))[where])._bent(activation.name) for where, activation in activations])
+
+    def _bent(self, name: str) -> Exact:
+        if name in ("relu", "relu2"):
+            return self.rectified() if name == "relu" else self.rectified().squared()
+        pairs = [enclose(name, int(a), int(b), self.bits) for a, b in zip(self.lower, self.upper, strict=True)]
+        lower, upper = np.array([pair[0] for pair in pairs], object), np.array([pair[1] for pair in pairs], object)
+        return Exact(lower, upper, FINE)
+
+    @staticmethod
+    def joined(parts: Sequence[Exact]) -> Exact:
+        """One behind the other."""
+        if len(parts) == 1:
+            return parts[0]
+        bits = max((part.bits for part in parts), default=BITS)
+        finer = [part.finer(bits) for part in parts]
+        lower = np.concatenate([np.zeros(0, object), *(part.lower for part in finer)])
+        known = all(part.known for part in finer)
+        return Exact(lower, lower if known else np.concatenate([part.upper for part in finer]), bits)
+
     def part(self, rows: Sequence[int]) -> Exact:
         lower = self.lower[list(rows)]
         return Exact(lower, lower if self.known else self.upper[list(rows)], self.bits)
@@ -95,8 +125,8 @@ class Exact:
         return Exact(lower, lower if self.known else (self.upper << shift if shift else self.upper), bits)
 
     def times(self, factor: Exact) -> Exact:
-        """All of them times one number ≥ 0."""
-        (low,), (high,) = factor.lower, factor.upper
+        """Each of them times a number of its own, or all times one."""
+        low, high = factor.lower, factor.upper
         ends = [self.lower * low, self.lower * high, self.upper * low, self.upper * high]
         exact = self.known and factor.known
         lower = ends[0] if exact else np.minimum.reduce(ends)
@@ -120,20 +150,19 @@ def evaluate(network: Network, inputs: Sequence[Enclosed]) -> tuple[list[Enclose
     """What leaves the network, and the gate outputs that are chosen, layer by layer. Raises `NotDecided` where a choice is open."""
     state, routes = Exact.of(inputs), []
     for layer in network.layers:
-        logits = None if layer.gate is None else run(layer.gate, state)
+        logits = None if layer.gate is None else run(layer.gate, state if layer.sees is None else state.part(layer.sees))
         chosen = (0,) if logits is None else choose(logits, layer.top_k)
         routes.append(chosen)
         state = _behind(layer, state, logits, chosen)
     return state.enclosed(), routes
 
 
-def run(net: Net, state: Exact) -> Exact:
-    """A net of exact numbers. Raises `NotDecided` where activations are not those of the theorems."""
-    if not net.plain:
-        raise NotDecided("the net has activations other than max(·, 0)")
+def run(net: ReLUNet, state: Exact) -> Exact:
+    """A net of exact numbers."""
     *hidden, last = net.affines
-    for affine in hidden:
-        state = state.affine(affine.weight, affine.bias).rectified()
+    for affine, up, activations in zip(hidden, net.ups, net.activations, strict=True):
+        bent = state.affine(affine.weight, affine.bias).bent(activations)
+        state = bent if up is None else bent.times(state.affine(up.weight, up.bias))
     return state.affine(last.weight, last.bias)
 
 

@@ -78,8 +78,8 @@ def _site(network: Network, design: Design, site: Site) -> Iterator[str]:
         yield f"{where}: the gate of layer {site.layer + 1} does not compare scores, it computes them"
     else:
         columns = [design.places[site.layer][score] for score in design.scores(site)]
-        others = np.delete(np.arange(layer.gate.inputs), columns)
-        if layer.gate.weight[:, others].any():
+        sees = np.arange(layer.gate.inputs) if layer.sees is None else np.array(layer.sees)
+        if layer.gate.weight[:, ~np.isin(sees, columns)].any():
             yield f"{where}: the gate of layer {site.layer + 1} reads more than its scores"
 
 

@@ -8,7 +8,8 @@ Lemma (N8). Let a layer carry channels c to which nothing is written, and let it
 neurons each in every expert whose other weights and biases are 0. If every number that arises is finite, then in float64 and float32:
 
 * carried channels agree bit for bit in any order of summation, as a single term is not 0. A carried zero is +0.0 in both;
-* logits agree bit for bit where the states do: both are one product of the same matrices;
+* logits that are channels, as compared scores are, agree bit for bit; others are sums of the same terms, to which the paper form, whose
+  gates read all channels, adds zeros;
 * a channel that experts write is the sum of the same terms, to which the paper form adds zeros. BLAS chooses the order of summation by the
   shapes of matrices, so bits agree if all partial sums are exact, and otherwise need not: OpenBLAS gives equal bits for most first maps
   of a net, whose sums have equally many terms, and for a minority of last ones. Each is within γ_{n+1}·(|V|·|z| + |b|) of the exact
@@ -20,6 +21,7 @@ Where a number overflows, 0·∞ spoils carried channels in the paper form; here
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -51,11 +53,12 @@ class MoELayer:
     """One layer; the module says what it computes. Ties between logits go to the first index.
 
     Experts that are equal are stored once: gate output i is served by `experts[serves[i]]`. `reads` are the channels that experts
-    (and the shared one) read; None: all that arrive. Raises `InvalidArgument` if the parts do not fit each other.
+    (and the shared one) read, `sees` those that the gate reads; None: all that arrive. Raises `InvalidArgument` if the parts do not fit
+    each other.
     """
 
     gate: Net | None
-    """Logits of all arriving channels, affine or two-layer; None: a dense layer of one expert. An `Affine` may be given."""
+    """Logits of the channels that it sees, affine or two-layer; None: a dense layer of one expert. An `Affine` may be given."""
     experts: tuple[Net, ...]
     serves: tuple[int, ...]
     names: tuple[str, ...]
@@ -70,6 +73,7 @@ class MoELayer:
     shared: Net | None = None
     top_k: int = 1
     weighting: Weighting = Weighting.SOFTMAX
+    sees: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.gate, Affine):
@@ -84,6 +88,9 @@ class MoELayer:
             )
         if self.top_k not in range(1, gates + 1):
             raise InvalidArgument(f"top_k = {self.top_k}, but there are {gates} gate outputs")
+        if self.sees is not None and (self.gate is None or self.gate.inputs != len(self.sees)):
+            reading = "there is no gate" if self.gate is None else f"the gate reads {self.gate.inputs}"
+            raise InvalidArgument(f"the gate is said to see {len(self.sees)} channels, but {reading}")
         reads = self.experts[0].inputs if self.reads is None else len(self.reads)
         writes = len(self.channels) if self.writes is None else len(self.writes)
         for net in (*self.experts, *(() if self.shared is None else (self.shared,))):
@@ -129,10 +136,12 @@ class MoELayer:
 
     def misfit(self, arriving: int) -> str | None:
         """Why the layer cannot read so many channels, in words; None if it can."""
-        for who, net in (("gate reads", self.gate), ("experts read", self.experts[0] if self.reads is None else None)):
+        unsaid = self.gate if self.sees is None else None, self.experts[0] if self.reads is None else None
+        for who, net in zip(("gate reads", "experts read"), unsaid, strict=True):
             if net is not None and net.inputs != arriving:
                 return f"its {who} {net.inputs} channels"
-        for verb, channels in (("reads", self.reads or ()), ("carries", [k for k in self.carries or () if k != -1])):
+        carried = [k for k in self.carries or () if k != -1]
+        for verb, channels in (("reads", self.reads or ()), ("sees", self.sees or ()), ("carries", carried)):
             if beyond := [channel for channel in channels if not 0 <= channel < arriving]:
                 return f"it {verb} channel {beyond[0]}"
         return None
@@ -154,7 +163,26 @@ class MoELayer:
 
     def logits(self, x: Floats, sums: Sums = Sums.PLAIN) -> Floats:
         """[N, arriving] to [N, E]; zeros of a dense layer."""
-        return np.zeros((len(x), 1), self.dtype) if self.gate is None else self.gate(x, sums)
+        return self._scores(x if self.sees is None else x[:, list(self.sees)], sums)
+
+    def _scores(self, seen: Floats, sums: Sums) -> Floats:
+        return np.zeros((len(seen), 1), self.dtype) if self.gate is None else self.gate(seen, sums)
+
+    def plainly(self, arriving: int) -> MoELayer:
+        """The same function without what saves numbers: a gate that reads all channels, unseen ones with weight 0, and nets `merged`."""
+        shared, experts = None if self.shared is None else self.shared.merged, tuple(net.merged for net in self.experts)
+        if self.gate is None or self.sees is None:
+            return replace(self, experts=experts, shared=shared)
+        maps = [self._wide(self.gate.affines[0], arriving), *self.gate.affines[1:]]
+        ups = [None if up is None else self._wide(up, arriving) for up in self.gate.ups[:1]]
+        return replace(self, gate=self.gate.with_maps(maps, (*ups, *self.gate.ups[1:])), experts=experts, shared=shared, sees=None)
+
+    def _wide(self, map_: Affine, arriving: int) -> Affine:
+        """A first map of the gate, of all channels."""
+        weight = np.zeros((len(map_.bias), arriving), map_.weight.dtype)
+        for column, channel in zip(map_.weight.T, self.sees or (), strict=True):
+            weight[:, channel] += column
+        return Affine(weight, map_.bias)
 
     def choose(self, logits: Floats) -> Indices:
         """The K gate outputs with the largest logits, [N, K], best first; the first of equal ones."""
@@ -175,20 +203,38 @@ class MoELayer:
     def forward(self, x: Floats, chosen: Indices, logits: Floats | None = None, sums: Sums = Sums.PLAIN) -> Floats:
         """The state behind the layer; each input runs through its chosen experts only, [N] or [N, K]."""
         chosen = chosen[:, None] if chosen.ndim == 1 else chosen
-        inputs = self.read(x)
+        if logits is None and not self.unit:
+            logits = self.logits(x, sums)
+        return self._placed(x, self._written(self.read(x), chosen, logits, sums))
+
+    def advance(self, state: Sequence[Floats], sums: Sums = Sums.PLAIN) -> list[Floats]:
+        """`forward`, along the gate's own choice, of a state channel by channel, [N] each: what is carried is not even copied."""
+        inputs = _rows(state, self.reads)
+        logits = self._scores(inputs if self.gate is None else _rows(state, self.sees), sums)
+        written = self._written(inputs, self.choose(logits), logits, sums)
+        out = [state[source] if source >= 0 else None for source in self.sources.tolist()]
+        for target, column in zip(self.targets.tolist(), written.T, strict=True):
+            before = out[target]
+            out[target] = column + (0.0 if before is None else before)
+        return [np.zeros(len(written), self.dtype) if column is None else column for column in out]
+
+    def _written(self, inputs: Floats, chosen: Indices, logits: Floats | None, sums: Sums) -> Floats:
+        """What the chosen experts and the shared one make of what they read, [N, writes]."""
         out = self._run(inputs, chosen[:, 0], sums)
         if not self.unit:
-            w = self.weights(chosen, self.logits(x, sums) if logits is None else logits)
+            assert logits is not None
+            w = self.weights(chosen, logits)
             out = out * w[:, :1]
             for k in range(1, chosen.shape[1]):
                 out = out + w[:, k : k + 1] * self._run(inputs, chosen[:, k], sums)
-        if self.shared is not None:
-            out = out + self.shared(inputs, sums)
-        return self._placed(x, out)
+        return out if self.shared is None else out + self.shared(inputs, sums)
 
     def _run(self, inputs: Floats, route: Indices, sums: Sums) -> Floats:
         """One expert's outputs for every row."""
-        stored = np.asarray(self.serves)[route]
+        if len(self.experts) == 1 and len(inputs) <= max(1, CHUNK // max((1, *self.experts[0].widths))):
+            return self.experts[0](inputs, sums)
+        few = len(self.experts) <= np.iinfo(np.int16).max  # of numbers of 16 bits sorting is fast
+        stored = np.asarray(self.serves, np.int16 if few else np.intp)[route]
         out = np.empty((len(inputs), self.experts[0].outputs), self.dtype)
         order = np.argsort(stored, kind="stable")
         bounds = np.searchsorted(stored[order], np.arange(len(self.experts) + 1))
@@ -216,3 +262,8 @@ class MoELayer:
             return None if net is None else net.astype(dtype)
 
         return replace(self, gate=cast(self.gate), experts=tuple(net.astype(dtype) for net in self.experts), shared=cast(self.shared))
+
+
+def _rows(state: Sequence[Floats], which: Sequence[int] | None) -> Floats:
+    """Some channels of a state, [N, channels]."""
+    return np.stack([state[k] for k in (range(len(state)) if which is None else which)]).T

@@ -17,7 +17,9 @@ from .typed_json import MEND, Fields
 DTYPES = ("float32", "float64")
 PLAIN: Mapping[str, Any] = {"gate": {"hidden": []}, "shared": None, "writes": None, "carries": None, "top_k": 1, "weighting": "softmax"}
 """What a layer is in keys that its object does not have: that of the paper, which is all there was in folders of schema 1."""
-LAYER = ("names", "channels", "serves", "reads", "experts", *PLAIN)
+SINCE: Mapping[str, Any] = {"sees": None}
+"""The same of keys that are written only where they say something else."""
+LAYER = ("names", "channels", "serves", "reads", "experts", *PLAIN, *SINCE)
 """The keys of a layer."""
 
 
@@ -62,6 +64,7 @@ def describe(network: Network) -> dict[str, Any]:
                 "gate": _hidden(layer.gate),
                 "shared": _hidden(layer.shared),
                 "experts": [_hidden(net) for net in layer.experts],
+                **({} if layer.sees is None else {"sees": _integers(layer.sees)}),
             }
             for layer in network.layers
         ],
@@ -128,7 +131,7 @@ class Weights:
 
 
 def _layer(number: int, stored: Fields, weights: Weights) -> MoELayer:
-    data = Fields({**PLAIN, **stored.data}, stored.path, stored.where)
+    data = Fields({**PLAIN, **SINCE, **stored.data}, stored.path, stored.where)
     data.only(*LAYER)
 
     def net(fields: Fields, part: str) -> Net:
@@ -157,6 +160,7 @@ def _layer(number: int, stored: Fields, weights: Weights) -> MoELayer:
         shared=None if data["shared"] is None else net(data.child("shared"), "shared"),
         top_k=data.integer("top_k"),
         weighting=Weighting(weighting),
+        sees=indices("sees"),
     )
 
 

@@ -158,7 +158,8 @@ class Net:
             if activation is RELU:
                 np.maximum(out[:, part], 0, out=out[:, part])
             else:
-                out[:, part] = activation(out[:, part])
+                # With these sums exp and erf are taken in float64 and rounded once (`sums`).
+                out[:, part] = activation(out[:, part].astype(np.float64) if sums is Sums.FLOAT64 else out[:, part])
         up = self.ups[layer]
         return out if up is None else out * up(x, sums, last=False)
 
@@ -181,6 +182,21 @@ class Net:
     def with_maps(self, affines: Sequence[Affine], ups: Sequence[Affine | None] | None = None) -> Net:
         """The same neurons with other maps; the maps that gate them stay if none are given."""
         return Net(tuple(affines), self.groups, self.ups if ups is None else tuple(ups))
+
+    @property
+    def merged(self) -> Net:
+        """The same function, its first two maps in one where that is exact: D·x, then S·(σ(D·x) − σ(−D·x)) + b, one ±1 in each row of S.
+
+        Each is as many roundings: those of a row of D, and one with b.
+        """
+        if len(self.affines) < 3 or any(up is not None for up in self.ups[:2]) or [a for _, a in self.activations[0]] != [RELU]:
+            return self
+        (first, second), K = self.affines[:2], self.widths[0] // 2
+        rows, signs = first.weight[:K], second.weight[:, :K]
+        opposite = np.array_equal(first.weight[K:], -rows) and np.array_equal(second.weight[:, K:], -signs)
+        if not opposite or first.bias.any() or not ((signs != 0).sum(1) == 1).all() or not (np.abs(signs).sum(1) == 1).all():
+            return self
+        return Net((Affine(signs @ rows + 0.0, second.bias), *self.affines[2:]), self.groups[1:], self.ups[1:])
 
     def neuron(self, layer: int, index: int) -> tuple[str, NeuronGroup]:
         """Name and group of neuron `index` of hidden layer `layer` (both from 0)."""

@@ -18,6 +18,9 @@ from .layer import CHUNK, Indices, MoELayer, Weighting
 from .nets import Affine, Floats, Net, NeuronGroup, ReLUNet
 from .sums import Sums, known
 
+ROWS = 1 << 13
+"""Rows whose channels are kept apart at a time, so that the columns that a layer reads and writes stay in the cache."""
+
 __all__ = ["Affine", "Floats", "Indices", "MoELayer", "Net", "Network", "NeuronGroup", "ReLUNet", "Sums", "Trace", "Weighting"]
 
 
@@ -103,9 +106,25 @@ class Network:
         """[N, D] to [N, out], so many rows at a time that logits and states of many experts stay small; `sums` as for `trace`."""
         x = np.atleast_2d(np.asarray(x, self.dtype))
         step = max(1, CHUNK // max(max(len(layer), len(layer.channels)) for layer in self.layers))
-        if len(x) <= step:
-            return self.trace(x, sums=sums).output
-        return np.concatenate([self.trace(x[start : start + step], sums=sums).output for start in range(0, len(x), step)])
+        carrying = any(layer.carries is not None for layer in self.layers)
+        step = min(step, ROWS) if carrying else step
+        parts = [x[start : start + step] for start in range(0, len(x), step)] or [x]
+        found = [self._by_channels(part, known(sums)) if carrying else self.trace(part, sums=sums).output for part in parts]
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _by_channels(self, x: Floats, sums: Sums) -> Floats:
+        """The output, from a state that is kept channel by channel, as most of it is carried."""
+        if x.shape[1] != len(self.inputs):
+            raise InvalidArgument(f"the network reads [N, {len(self.inputs)}], got {x.shape}")
+        state = list(x.T + 0.0)
+        for layer in self.layers:
+            state = layer.advance(state, sums)
+        return np.stack(state, axis=1)
+
+    def plainly(self) -> Network:
+        """The same function without what saves numbers (`MoELayer.plainly`): for whoever encloses it."""
+        widths = [len(self.inputs), *(len(layer.channels) for layer in self.layers)]
+        return replace(self, layers=tuple(layer.plainly(width) for layer, width in zip(self.layers, widths, strict=False)))
 
     def rounded(self, dtype: str) -> Network:
         """The network whose experts behind the last gate have weights rounded to "bfloat16" or "float16", in its own dtype still.

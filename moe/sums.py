@@ -6,12 +6,19 @@ orders are known here, under the names that certificates and `to_torch` use:
 * `plain`: whatever the BLAS library does. n products and a bias are off by γ_{n+1}·(Σ|w·x| + |b|) at most, in any order;
 * `blocks`: the library adds blocks of `BLOCK` consecutive products, and their sums are added as a binary tree: γ_{BLOCK+1+⌈log2 blocks⌉};
 * `float64`: every product is rounded, and products are added as a binary tree, γ_{2+⌈log2 n⌉}; in the last affine map of every net
-  both happen in float64, where products of float32 numbers are exact, and one rounding brings the sum back.
+  both happen in float64, where products of float32 numbers are exact, and one rounding brings the sum back. Activations that are made
+  of exp or erf are evaluated in float64 too, and rounded once.
 
 Lemma (reproducibility). In `float64` each product, sum and maximum is an operation of its own on two numbers, rounded as IEEE 754
 says. So each row gets the same bits whatever the other rows are, however many there are, on any number of threads and with any library
-whose elementary operations are IEEE 754's. The tree adds term i to term i + 2^k, k from the largest down: terms of 0 behind the last one
-change no bit of a sum but the sign of a zero, so nets that are padded with idle neurons agree with those that are not.
+whose elementary operations are IEEE 754's; nets of relu and relu², with and without lanes, are made of nothing else. The tree adds term i
+to term i + 2^k, k from the largest down: terms of 0 behind the last one change no bit of a sum but the sign of a zero, so nets that are
+padded with idle neurons agree with those that are not.
+
+IEEE 754 does not say what exp and erf are. With GELU and SiLU the lemma holds as far as the library gives one number the same bits wherever
+it stands and whoever asks: numpy and scipy do the former, PyTorch runs the last few numbers of an array through other code, and all
+differ from each other. For float32 weights such bits are last ones of float64 numbers, which are rounded away but for about one number in
+10^8; of float64 weights last bits differ.
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ def neuron(origin: NeuronOrigin) -> RenderableType:
             ("neuron", f"{origin.name}, number {origin.index} of hidden layer {origin.hidden}"),
             ("of", f"expert {origin.expert}, layer {origin.layer}"),
             ("origin", origin.origin),
-            ("reads", _combination(origin.reads, origin.bias)),
+            ("computes", origin.formula),
+            ("w·x + b", _combination(origin.reads, origin.bias)),
+            *([] if origin.times is None else [("v·x + c", _combination(origin.times, origin.times_bias or 0.0))]),
             ("writes", writes),
         ]
     )

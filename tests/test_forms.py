@@ -87,3 +87,52 @@ def test_both_forms_are_proved_with_the_same_bound_and_confirmed(models: dict[st
         assert report.verdict == "confirmed", report.failures
         bounds.append(report.bound)
     np.testing.assert_allclose(*bounds, rtol=1e-9)
+
+
+def sine_of_a_sum(E: int, L: int) -> TaskGraph:
+    """L blocks of E parabolas that jump, and a sine of what they add up to."""
+    x = Input("x", Box((0.0,) * L, (float(E),) * L))
+    blocks = [
+        Block.parse(
+            f"f{n}", (name,), Tiling.intervals(range(E + 1)), [f"{(3 * i + n) % E / E} + ({name}-{i})*({i + 1}-{name})" for i in range(E)]
+        )
+        for n, name in enumerate(x.components)
+    ]
+    names = tuple(block.name for block in blocks)
+    return TaskGraph(f"{E}^{L}", (x, *blocks, Combine.parse("f", names, f"sin({' + '.join(names)})")), "f")
+
+
+def test_the_residual_form_stores_little_besides_the_pieces(tmp_path: Path) -> None:
+    """Gates see scores only, the sine's neurons one sum; and all of it is proved, confirmed, and computed by PyTorch."""
+    model = atlasmoe.compile(sine_of_a_sum(4, 6), epsilon=0.1, form="residual")
+    content = sum(net.parameters for layer in model.network.layers if len(layer) > 1 for net in layer.experts)
+    assert model.network.parameters < 3 * content
+    gates = [layer for layer in model.network.layers if layer.gate is not None]
+    assert all(layer.sees is not None and len(layer.sees) == len(layer) for layer in gates)
+    assert model.network.layers[-1].experts[0].widths[0] == 2, "σ(c) and σ(−c), c the sum"
+    x = model.task.sample(3000, 1)
+    y = model(x)
+    np.testing.assert_array_equal(y, model.network.trace(x).output)
+    np.testing.assert_allclose(atlasmoe.to_torch(model)(torch.from_numpy(x)).detach().numpy(), y, rtol=0, atol=1e-13)
+    loaded = atlasmoe.load(atlasmoe.save(model, tmp_path / "m"))
+    np.testing.assert_array_equal(loaded(x), y)
+    assert [layer.sees for layer in loaded.network.layers] == [layer.sees for layer in model.network.layers]
+    certificate = atlasmoe.certify(model)
+    assert certificate.status == "proved"
+    certificate.write(tmp_path / "m")
+    assert check(tmp_path / "m").verdict == "confirmed"
+
+
+def test_what_saves_numbers_changes_no_bit() -> None:
+    """Plainly written, a network computes the same: rows of the first map are products with ±1, unseen channels have weight 0."""
+    network = atlasmoe.compile(sine_of_a_sum(2, 5), epsilon=0.1, form="residual").network
+    plainly = network.plainly()
+    last, plain = network.layers[-1].experts[0], plainly.layers[-1].experts[0]
+    assert (len(last.widths), len(plain.widths)) == (2, 1)
+    np.testing.assert_array_equal(plain.affines[0].weight, last.affines[1].weight[:, :1] @ last.affines[0].weight[:1])
+    assert all(layer.sees is None for layer in plainly.layers)
+    x = np.random.default_rng(0).uniform(0, 2, (2000, 5))
+    ours, theirs = network.trace(x), plainly.trace(x)
+    for a, b in zip(ours.chosen, theirs.chosen, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(ours.output, theirs.output, rtol=0, atol=1e-14)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.export import dispatch, torch_module
+from atlasmoe.export import dispatch, stacks
+from atlasmoe.export.stages import Stage
 from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.moe.layer import Weighting
 from atlasmoe.moe.sums import Sums
@@ -84,7 +85,7 @@ def test_layers_of_every_kind_equal_the_numpy_network(kind: str, count: int, dty
 def test_several_experts_by_every_way_of_dispatch(kind: str, way: dispatch.Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
     network = general_network(kind)
     x = np.random.default_rng(2).normal(size=(90, 2))
-    monkeypatch.setattr(torch_module, "choose_dispatch", lambda maps, rows, expert, sums: way)
+    monkeypatch.setattr(stacks, "choose_dispatch", lambda stages, rows, expert, sums: way)
     y = atlasmoe.to_torch(network)(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(y, network(x), rtol=0, atol=1e-13)
 
@@ -159,9 +160,9 @@ def test_carried_channels_pass_bit_for_bit() -> None:
     module = atlasmoe.to_torch(general_network("carries"))
     layer = module.stack[0]
     with torch.no_grad():
-        for weight, bias in layer.experts.maps:
-            weight.fill_(torch.nan)
-            bias.fill_(torch.nan)
+        for stage in layer.experts.stages:
+            stage.weight.fill_(torch.nan)
+            stage.bias.fill_(torch.nan)
         x = torch.randn(500, 2, dtype=torch.float64) * 1e300
         state = layer(x)
     names = layer.channels
@@ -182,6 +183,7 @@ def test_compiled_shape(circle: atlasmoe.Model, circle32: atlasmoe.Model) -> Non
 def test_every_way_of_dispatch_agrees(way: dispatch.Dispatch, count: int) -> None:
     rng = np.random.default_rng(2)
     maps = [(torch.tensor(rng.normal(size=(6, o, i))), torch.tensor(rng.normal(size=(6, o)))) for i, o in ((4, 9), (9, 5), (5, 2))]
+    stages = [Stage(weight, bias, ((slice(0, weight.shape[1]), "relu"),) if n < 2 else ()) for n, (weight, bias) in enumerate(maps)]
     x, expert = torch.tensor(rng.normal(size=(count, 4))), torch.tensor(rng.choice([0, 2, 3, 5], count, p=[0.9, 0.05, 0.03, 0.02]))
     expected = torch.empty(count, 2, dtype=torch.float64)
     for n in range(count):
@@ -189,11 +191,13 @@ def test_every_way_of_dispatch_agrees(way: dispatch.Dispatch, count: int) -> Non
         for layer, (weight, bias) in enumerate(maps):
             h = weight[expert[n]] @ (h if layer == 0 else h.relu()) + bias[expert[n]]
         expected[n] = h
-    torch.testing.assert_close(way(maps, x, expert), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(way(stages, x, expert), expected, rtol=0, atol=1e-12)
 
 
 def test_the_three_ways_are_all_chosen() -> None:
-    small, large = ([(torch.zeros(64, m, 4), torch.zeros(64, m)), (torch.zeros(64, 2, m), torch.zeros(64, 2))] for m in (8, 1 << 14))
+    small, large = (
+        [Stage(torch.zeros(64, m, 4), torch.zeros(64, m)), Stage(torch.zeros(64, 2, m), torch.zeros(64, 2))] for m in (8, 1 << 14)
+    )
     expert = torch.zeros(1, dtype=torch.int64)
     assert dispatch.choose_dispatch(small, 5, expert) is dispatch.direct
     assert dispatch.choose_dispatch(small, 100, expert) is dispatch.bucketed
@@ -209,10 +213,10 @@ def test_every_row_runs_through_one_expert_only(count: int, monkeypatch: pytest.
     rows: dict[int, int] = {}
     run = dispatch.run
 
-    def counting(maps: dispatch.Maps, k: int, x: torch.Tensor, sums: Sums) -> torch.Tensor:
-        if len(maps) == 2:  # the second layer's experts have two affine maps, the first's three
+    def counting(stages: dispatch.Stages, k: int, x: torch.Tensor, sums: Sums) -> torch.Tensor:
+        if len(stages) == 2:  # the second layer's experts have two affine maps, the first's three
             rows[k] = rows.get(k, 0) + len(x)
-        return run(maps, k, x, sums)
+        return run(stages, k, x, sums)
 
     monkeypatch.setattr(dispatch, "run", counting)
     result = module(torch.randn(count, 5, dtype=torch.float64), return_routes=True)
@@ -230,10 +234,10 @@ def test_only_the_chosen_expert_matters() -> None:
             chosen = module(x[:1], return_routes=True).routes[1].item()
             x = x[:1].expand(count, -1)
             spoiled = atlasmoe.to_torch(random_network(60))
-            for weight, _ in spoiled.stack[1].experts.maps:
-                kept = weight[chosen].clone()
-                weight.fill_(torch.nan)
-                weight[chosen] = kept
+            for stage in spoiled.stack[1].experts.stages:
+                kept = stage.weight[chosen].clone()
+                stage.weight.fill_(torch.nan)
+                stage.weight[chosen] = kept
             torch.testing.assert_close(spoiled(x), before.expand(count, -1), rtol=0, atol=1e-12)
 
 
@@ -267,7 +271,7 @@ def test_gradients_flow_through_the_chosen_expert(count: int) -> None:
         change = (module(x + step) - module(x - step)).sum() / 2
     assert abs(change - (x.grad * step).sum()) < 1e-4 * step.abs().sum()
     used = module(x, return_routes=True).routes[1].unique()
-    grad = module.stack[1].experts.maps[-1][1].grad
+    grad = module.stack[1].experts.stages[-1].bias.grad
     assert grad is not None
     assert (grad.abs().sum(1).nonzero()[:, 0] == used).all()
 
@@ -280,11 +284,11 @@ def test_state_dict_and_conversion(circle: atlasmoe.Model) -> None:
         "layers.1.serves",
         "layers.1.reads",
     }
-    assert module.stack[0].experts.maps[0][0].shape == (1, 4, 2), "equal experts are stored once"
-    assert module.stack[1].experts.maps[0][0].shape == (3, 40, 2), "narrower experts are padded"
+    assert module.stack[0].experts.stages[0].weight.shape == (1, 4, 2), "equal experts are stored once"
+    assert module.stack[1].experts.stages[0].weight.shape == (3, 40, 2), "narrower experts are padded"
     other = atlasmoe.to_torch(circle)
     with torch.no_grad():
-        other.stack[1].experts.maps[0][0].zero_()
+        other.stack[1].experts.stages[0].weight.zero_()
     other.load_state_dict(module.state_dict())
     x = torch.tensor(circle.task.atlas.sample(50, seed=0).ambient)
     assert torch.equal(other(x), module(x))

@@ -25,6 +25,8 @@ from cases import NEVER, Case
 from safetensors import numpy as safetensors
 
 CLOCK = ("seconds", "versions")
+BESIDES = ("activation", "times", "times_bias")
+"""What is said of neurons that are not those of the theorems."""
 DRAWN, SEED, EVALUATED, SHOWN = 3, 11, 256, 8
 """Points to explain, the seed of all points drawn here, points to evaluate, and how many of their values are written down."""
 
@@ -130,7 +132,8 @@ def neurons(model: atlasmoe.Model) -> Iterator[dict[str, Any]]:
                 count = sum(group["count"] for group in groups)
                 if count:
                     neuron = 0 if output == 0 else count - 1
-                    yield dataclasses.asdict(model.explain(layer=number, expert=output, neuron=neuron, hidden=hidden))
+                    found = dataclasses.asdict(model.explain(layer=number, expert=output, neuron=neuron, hidden=hidden))
+                    yield {key: value for key, value in found.items() if key not in BESIDES or value not in (None, "relu")}
 
 
 def proof(model: atlasmoe.Model, folder: Path, case: Case) -> dict[str, Any]:

@@ -139,10 +139,10 @@ def _layer(data: Fields, tensors: _Tensors, width: int) -> Layer:
         raise data.error(f'"serves" does not fit {len(names)} gate outputs and {len(experts)} experts')
     if len(set(writes.tolist())) != len(writes) or len(carries) != channels:
         raise data.error(f'"writes" or "carries" do not fit {channels} channels')
-    gate = None
+    gate, sees = None, np.array(_places(data, "sees", width, width), np.intp)
     if "gate" not in data.data or data["gate"] is not None:
         described = data.child("gate") if "gate" in data.data else Fields({"hidden": []}, data.path, data.where)
-        gate = tensors.net(described, "gate", width, len(names), "gate")
+        gate = tensors.net(described, "gate", len(sees), len(names), "gate")
     elif len(names) != 1:
         raise data.error(f"there is no gate, but {len(names)} gate outputs")
     nets = tuple(tensors.net(expert, f"experts.{k}", len(reads), len(writes)) for k, expert in enumerate(experts))
@@ -151,7 +151,7 @@ def _layer(data: Fields, tensors: _Tensors, width: int) -> Layer:
     weighting = "softmax" if data.get("weighting") is None else data.text("weighting")
     if weighting not in WEIGHTINGS or not 1 <= top_k <= len(names):
         raise data.error(f'"weighting" {weighting[:80]!r} and "top_k" {top_k} do not fit {len(names)} gate outputs')
-    return narrowed(Layer(gate, np.arange(width), nets, serves, names, reads, writes, carries, shared, top_k, weighting))
+    return narrowed(Layer(gate, sees, nets, serves, names, reads, writes, carries, shared, top_k, weighting))
 
 
 def _places(data: Fields, key: str, limit: int, default: int) -> list[int]:

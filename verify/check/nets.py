@@ -93,7 +93,7 @@ class Net(NamedTuple):
         """
         stored = [*(map_.activated() for map_ in stored[:-1]), stored[-1]]
         skip, rest = passing(stored)
-        return Net(tuple(stored), _pairs(_pruned([map_.without_lanes() for map_ in rest])), skip)
+        return Net(tuple(stored), _merged(_pairs(_pruned([map_.without_lanes() for map_ in rest]))), skip)
 
     def outputs(self, rows: Indices) -> Net:
         """Some of its outputs, by the neurons that they depend on."""
@@ -201,3 +201,13 @@ def _pairs(maps: list[Map]) -> tuple[Map, ...]:
                 waiting.setdefault((kind, key.tobytes(), lane), []).append(n)
         maps[j], maps[j + 1] = inner._replace(kinds=kinds).rows(kept).without_lanes(), outer.columns(kept)
     return tuple(maps)
+
+
+def _merged(maps: tuple[Map, ...]) -> tuple[Map, ...]:
+    """Without a first hidden layer that is linear, has no biases and is read row by row with ±1: a product that is exact."""
+    if len(maps) < 2 or maps[0].kinds is None or (maps[0].kinds != IDENTITY).any() or maps[0].bias.any() or maps[0].up or maps[1].up:
+        return maps
+    signs = maps[1].weight
+    if not ((signs != 0).sum(1) == 1).all() or not (np.abs(signs).sum(1) == 1).all():
+        return maps
+    return (maps[1]._replace(weight=signs @ maps[0].weight), *maps[2:])

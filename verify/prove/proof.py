@@ -64,6 +64,7 @@ class Proof:
 
     def __init__(self, network: Network, design: Design, graph: TaskGraph, asked: Asked, saved: Checkpoint, scale: float) -> None:
         """`scale`: an error from a `NEGLIGIBLE` part of which on no bound is sharpened."""
+        network = network.plainly()
         self.network, self.design, self.graph, self.asked, self.saved = network, design, graph, asked, saved
         self.floor = NEGLIGIBLE * scale
         self.alone = len(graph.nodes) == 2

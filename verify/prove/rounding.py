@@ -7,9 +7,19 @@ smallest subnormal number and γ_n = n·u/(1 − n·u),
     |computed − exact| ≤ |W|·e + γ_N·(|W|·(|x| + e) + |b|) + (n + 1)·t,
 
 N the most roundings that any product goes through (`Evaluation.roundings`): n + 1 in any order, with or without fused multiply-add; less in
-an order that is known, as products that are 0 are added exactly wherever they stand. A neuron that is idle on the cell, z + e ≤ 0, is
-computed as 0 exactly: it counts neither in n nor in |x|, and that is why cells are worth while. Otherwise σ moves z by no more than e. A
-last map whose sums are taken in float64 has γ_N of float64 there, and one rounding of its result.
+an order that is known, as products that are 0 are added exactly wherever they stand. A last map whose sums
+are taken in float64 has γ_N of float64 there, and one rounding of its result.
+
+Lemma (activations). Let a library compute act(z) to within κ·u·|z| + t (`Activation.slip`: what is assumed of its exp and erf, and proved
+of the few operations around them), and let z be known to ±e. Then act(z) is computed to within
+
+    S·e + κ·u·(|z| + e) + t,    S = min(sup|act′|, |act′(c)| + r·sup|act″|) on [c − r, c + r], which holds z − e and z + e,
+
+as act(z̃) − act(z) = act′(ζ)·(z̃ − z); where it is evaluated in float64 and rounded once, κ·u·(|z| + e) is u·|act(z̃)| and that of float64.
+relu rounds nothing, and a neuron that is idle on the cell, z + e ≤ 0, is computed as 0 exactly: it
+counts neither in n nor in |x|, and that is why cells are worth while. relu² is a product, (2·max(z + e, 0))·e + u·max(z + e, 0)² + t.
+A lane a·v, a and v off by e_a and e_v, is off by |a|·e_v + |v|·e_a + e_a·e_v + u·(|a| + e_a)·(|v| + e_v) + t; nothing is rounded where v
+is 1 exactly, as it is of plain neurons among lanes.
 
 The routes are those that the evaluation takes: what is bounded is the distance from the real-arithmetic function along the same experts.
 An expert that the gate surely does not choose on the cell, by its computed logits, is left out. The largest of all cells holds on M.
@@ -27,8 +37,9 @@ from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...intervals.rounding import gamma
+from ...moe.activations import RELU, RELU2, Activation
 from ...moe.layer import MoELayer, Weighting
-from ...moe.network import Affine, Network, ReLUNet
+from ...moe.network import Affine, Net, Network
 from ...moe.sums import BLOCK, Sums
 
 GENEROUS = 1 + 2.0**-20
@@ -111,10 +122,9 @@ class Sized:
     def cells(self, rows: NDArray[np.intp]) -> Sized:
         return Sized(self.lower[rows], self.upper[rows], self.error[:, rows])
 
-    def rectified(self) -> Sized:
-        """σ of every channel."""
-        error = np.where(np.isnan(self.error), np.inf, np.clip(self.upper + self.error, 0, self.error))
-        return Sized(np.maximum(self.lower, 0), np.maximum(self.upper, 0), error)
+    def known(self) -> Sized:
+        """With ∞ where an error is no number."""
+        return Sized(self.lower, self.upper, np.where(np.isnan(self.error), np.inf, self.error))
 
 
 def affine(map_: Affine, x: Sized, ways: Sequence[Evaluation], last: bool) -> Sized:
@@ -148,15 +158,92 @@ def _gammas(n: Array, u: float) -> Array:
         return np.where(n * u < 1, n * u / (1 - n * u), np.inf)
 
 
-def through(net: ReLUNet, x: Sized, ways: Sequence[Evaluation], behind: bool = False) -> Sized:
-    """The same of a ReLU net; `behind` the last gate, where what it reads and what its maps give is rounded to half precision."""
+def through(net: Net, x: Sized, ways: Sequence[Evaluation], behind: bool = False) -> Sized:
+    """The same of a net; `behind` the last gate, where what it reads, what its maps give and what it makes of that is rounded to half
+    precision.
+    """
     halved = behind and any(way.half for way in ways)
     x = narrowed(x, ways, 1) if halved else x
-    for map_ in net.affines:
-        x = affine(map_, x, ways, last=map_ is net.affines[-1])
-        x = narrowed(x, ways, 2) if halved else x  # the sum, and with the bias
-        x = x if map_ is net.affines[-1] else x.rectified()
-    return x
+    *hidden, last = net.affines
+    for map_, up, activations in zip(hidden, net.ups, net.activations, strict=True):
+        arriving = x
+        x = bent(_mapped(map_, arriving, ways, halved), activations, ways)
+        x = narrowed(x, ways, 1) if halved and any(rounds(activation) for _, activation in activations) else x
+        if up is not None:
+            several = product(x, _mapped(up, arriving, ways, halved), ways)
+            x = _where(~up.weight.any(1) & (up.bias == 1), x, narrowed(several, ways, 1) if halved else several)
+    return _mapped(last, x, ways, halved, last=True)
+
+
+def _mapped(map_: Affine, x: Sized, ways: Sequence[Evaluation], halved: bool, last: bool = False) -> Sized:
+    out = affine(map_, x, ways, last)
+    return narrowed(out, ways, 2) if halved else out  # the sum, and with the bias
+
+
+def rounds(activation: Activation) -> bool:
+    """Whether a float of half precision need not become one."""
+    return activation is not RELU
+
+
+def bent(x: Sized, activations: Sequence[tuple[slice, Activation]], ways: Sequence[Evaluation]) -> Sized:
+    """What is known of the activation of every channel, slice by slice."""
+    parts = [_activated(activation, x.channels(np.arange(x.lower.shape[1])[where]), ways) for where, activation in activations]
+    if len(parts) == 1:
+        return parts[0]
+    lower, upper = (np.concatenate([getattr(part, end) for part in parts], axis=1) for end in ("lower", "upper"))
+    return Sized(lower, upper, np.concatenate([part.error for part in parts], axis=2))
+
+
+def _activated(activation: Activation, x: Sized, ways: Sequence[Evaluation]) -> Sized:
+    if activation is RELU:
+        return Sized(np.maximum(x.lower, 0), np.maximum(x.upper, 0), np.clip(x.upper + x.error, 0, x.error)).known()
+    unit, tiny, largest = (_of_each(ways, what) for what in ("unit", "tiny", "largest"))
+    lower, upper = activation.range(x.lower, x.upper)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if activation is RELU2:
+            most = np.maximum(x.upper + x.error, 0)
+            error = 2 * most * x.error + unit * most**2 + np.where(most > 0, tiny, 0.0)
+        else:
+            moved, value = _steepest(activation, x) * x.error, np.maximum(-lower, upper)
+            lost = [_lost(activation, value + more, x.size + off, way) for more, off, way in zip(moved, x.error, ways, strict=True)]
+            error = moved + np.array(lost) + tiny
+        error *= GENEROUS
+        size = np.maximum(np.abs(lower), np.abs(upper))
+        return Sized(lower, upper, np.where(GENEROUS * (size + x.size + error) < largest, error, np.inf)).known()
+
+
+def _lost(activation: Activation, value: Array, size: Array, way: Evaluation) -> Array:
+    """What evaluating act adds where |z̃| ≤ size and |act(z̃)| ≤ value: in float64 and rounded once, if sums are taken so."""
+    if way.sums is not Sums.FLOAT64:
+        return activation.rounded(size, way.unit)
+    return way.unit * np.minimum(value, size) + 2 * activation.rounded(size, 2.0**-53)
+
+
+def _steepest(activation: Activation, x: Sized) -> Array:
+    """S of a smooth activation, (V, N, n)."""
+    middle, radius = (x.lower + x.upper) / 2, (x.upper - x.lower) / 2
+    values, errors = activation.derivatives(middle, 1)
+    beside = (radius + x.error) * (1 + 2.0**-50) + 2.0**-51 * np.abs(middle)
+    found = np.abs(values[1]) + errors[1] + activation.supremum(2) * beside
+    return np.minimum(activation.supremum(1), np.where(np.isnan(found), np.inf, found))
+
+
+def product(a: Sized, v: Sized, ways: Sequence[Evaluation]) -> Sized:
+    """Lane by lane."""
+    ends = np.stack([a.lower * v.lower, a.lower * v.upper, a.upper * v.lower, a.upper * v.upper])
+    slack = 2.0**-51 * a.size * v.size
+    unit, tiny, largest = (_of_each(ways, what) for what in ("unit", "tiny", "largest"))
+    with np.errstate(invalid="ignore", over="ignore"):
+        sizes = (a.size + a.error) * (v.size + v.error)
+        error = GENEROUS * (a.size * v.error + v.size * a.error + a.error * v.error + unit * sizes + tiny)
+        return Sized(ends.min(0) - slack, ends.max(0) + slack, np.where(GENEROUS * (sizes + error) < largest, error, np.inf)).known()
+
+
+def _where(plain: Flags, a: Sized, product: Sized) -> Sized:
+    """a where it is multiplied with 1 exactly, unless what the 1 is computed from may not be finite."""
+    exact = plain & np.isfinite(product.error)
+    lower, upper = np.where(plain, a.lower, product.lower), np.where(plain, a.upper, product.upper)
+    return Sized(lower, upper, np.where(exact, a.error, product.error))
 
 
 def narrowed(x: Sized, ways: Sequence[Evaluation], times: int) -> Sized:
@@ -190,7 +277,7 @@ def layer(part: MoELayer, x: Sized, ways: Sequence[Evaluation], chosen: int | No
 
     `chosen`: the gate output that is known to win. `behind`: no later gate reads what the experts write.
     """
-    gate = None if part.gate is None else through(part.gate, x, ways)
+    gate = None if part.gate is None else through(part.gate, x if part.sees is None else x.channels(list(part.sees)), ways)
     eta = np.zeros((len(ways), len(x))) if gate is None else gate.error.max(2)
     inputs = x if part.reads is None else x.channels(list(part.reads))
     written = _experts(part, inputs, _possible(part, gate, eta, len(x), chosen), ways, behind)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas
 from ...moe.channels import Value
-from ...moe.nets import ReLUNet
+from ...moe.nets import Affine, Net
 from ...moe.network import Trace
 from .layout import Layout, Station
 
@@ -59,8 +59,9 @@ class Replay:
 
     def rounding(self, layer: int, size: Array) -> Array:
         """g at each point: `UNITS` units of rounding of what a gate adds up, of x̂ or of `size`, whichever is largest, at least of 1."""
-        gate, arriving = self.layout.network.layers[layer].gate, self.read if layer == 0 else self.trace.states[layer - 1].astype(float)
-        terms = np.abs(arriving) if gate is None else _magnitude(gate, arriving)
+        moe, arriving = self.layout.network.layers[layer], self.read if layer == 0 else self.trace.states[layer - 1].astype(float)
+        seen = arriving if moe.sees is None else arriving[:, list(moe.sees)]
+        terms = np.abs(arriving) if moe.gate is None else _magnitude(moe.gate, seen)
         scale = np.maximum(np.maximum(terms.max(1), np.abs(self.read).max(1)), np.maximum(size, 1.0))
         return UNITS * float(np.finfo(self.layout.network.dtype).eps) * scale
 
@@ -129,9 +130,17 @@ def _reach(atlas: Atlas, read: Array) -> NDArray[np.bool_]:
     return np.stack([chart.inside(chart.coordinates(read)) for chart in atlas.parametrising], axis=-1)
 
 
-def _magnitude(net: ReLUNet, x: Array) -> Array:
-    """The largest sum of |terms| that can occur in each output of a net, [N, in] to [N, out]."""
+def _magnitude(net: Net, x: Array) -> Array:
+    """The largest sum of |terms| that can occur in each output of a net, [N, in] to [N, out]; |act(z)| ≤ |z|, of relu² ≤ z²."""
     size = np.abs(x)
-    for affine in net.affines:
-        size = size @ np.abs(affine.weight.astype(float)).T + np.abs(affine.bias.astype(float))
-    return size
+    *hidden, last = net.affines
+    for affine, up, activations in zip(hidden, net.ups, net.activations, strict=True):
+        arriving, size = size, _sizes(affine, size)
+        for rows, activation in activations:
+            size[:, rows] **= activation.homogeneous or 1
+        size = size if up is None else size * _sizes(up, arriving)
+    return _sizes(last, size)
+
+
+def _sizes(affine: Affine, size: Array) -> Array:
+    return size @ np.abs(affine.weight.astype(float)).T + np.abs(affine.bias.astype(float))
