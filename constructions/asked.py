@@ -38,6 +38,8 @@ class Asked:
     """Whether experts have product lanes."""
     missed: Mapping[str, Missed] = field(default_factory=lambda: NOTHING_MISSED)
     """Chart or piece ↦ what a proof of an earlier attempt could not settle there."""
+    formula: float | None = None
+    """What a bound by a formula may be in place of `budget`, where nothing but rounding comes on top of it."""
 
     def less(self, spent: float) -> Asked:
         """The budget without what has been spent of it."""

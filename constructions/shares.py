@@ -2,6 +2,8 @@
 
 ROUNDING_SHARE = 1 / 16
 """The part of ε kept for the arithmetic of the exported dtype."""
+FORMULA_SHARE = 1 / 64
+"""So much of ε, where float64 is exported and the whole error has a bound by a formula: the rest is for proofs to come near it."""
 HELD_OUT_SAFETY = 1.5
 """A largest held-out error understates the true sup by up to 1.4 (measured); leaves are built to budget / this."""
 SHARPENINGS = 3

@@ -21,7 +21,7 @@ from .choices import Choices
 from .collar import require
 from .experts.pieces import PieceNet, piece_net
 from .ranges import Values
-from .shares import ROUNDING_SHARE, SHARPENINGS
+from .shares import FORMULA_SHARE, ROUNDING_SHARE, SHARPENINGS
 
 COMBINED = "f_out by Lemma 3.1, Theorem 5.2 (R10)"
 
@@ -99,7 +99,10 @@ class Works:
         choice, missed = self.choices[node], self.missed.get(node.name, NOTHING_MISSED)
         if budget is not None:
             budget *= min((one.factor for one in missed.values()), default=1.0)
-        return Asked(budget, self.width, self.limit, self.seed, self.dtype, choice.activation, choice.gated, missed)
+        formula = None
+        if self.assembly.alone and self.dtype == "float64" and budget is not None:
+            formula = budget * (1 - FORMULA_SHARE) / (1 - ROUNDING_SHARE)
+        return Asked(budget, self.width, self.limit, self.seed, self.dtype, choice.activation, choice.gated, missed, formula)
 
     def add(self, stage: Stage) -> None:
         """All layers of a stage."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import sympy
 
-from ...atlas import BallChart, Box, CallableTarget, Chart, ManifoldTask, Piece
+from ...atlas import Array, BallChart, Box, CallableTarget, Chart, ExpressionMap, ManifoldTask, Piece
 from ...errors import AtlasMoEError
 from ...moe.ledger import Claim, Known
 from ...moe.ridge import Ridge
@@ -17,6 +17,8 @@ from ..relu import Fit, Target
 from ..relu.spline.a_priori import a_priori_spline
 from ..relu.spline.proof import Local
 from ..relu.spline.spline import Spline
+from ..structure.exact import Exact
+from .cells import Cell
 
 
 def local_expression(task: ManifoldTask, piece: Piece, chart: int) -> Local | None:
@@ -56,14 +58,32 @@ def spline_of(local: Local, *, width: int | None = None, epsilon: float | None =
         return None
 
 
-def a_priori_fit(spline: Spline, target: Target, samples: int, seed: int) -> Fit:
-    """The spline as a fit, with its error on `samples` held-out points of the target."""
-    ridge = Ridge(*spline.to_relu())
+def local_map(task: ManifoldTask, cell: Cell) -> tuple[ExpressionMap, Array, Array] | None:
+    """F = f∘φ⁻¹ in two or more coordinates of a `Chart`, with the box of its cell; all of the chart's box if it is the only one."""
+    target, chart = task.target, task.atlas.charts[cell.chart]
+    if task.atlas.dimension < 2 or isinstance(target, CallableTarget) or not isinstance(chart, Chart):
+        return None
+    if any(piece.chart != cell.chart for piece in cell.pieces):
+        return None
+    boxes = [chart.domain] if len(task.atlas) == 1 else [piece.box for piece in cell.pieces]
+    lower, upper = np.min([box.lower for box in boxes], axis=0), np.max([box.upper for box in boxes], axis=0)
+    return target.local(cell.chart, chart), lower, upper
+
+
+def exact_claim(name: str, found: Exact, lower: Array, upper: Array, budget: float) -> Claim:
+    """The ledger's line `expert[name].a_priori` where F has exact structure."""
+    box = " × ".join(f"[{a:.6g}, {b:.6g}]" for a, b in zip(lower, upper, strict=True))
+    statement = f"|F − g| everywhere on {box}, {found.how}"
+    return Claim(f"expert[{name}].a_priori", statement, found.source, budget, found.bound, found.known, note="in real arithmetic")
+
+
+def a_priori_fit(ridge: Ridge, target: Target, samples: int, seed: int) -> Fit:
+    """What a formula gave as a fit, with its error on `samples` held-out points of the target."""
     net = ridge.to_relu(target.name, target.origin)
     inputs, values = target.draw(samples, 2 * seed + 1, True)
     error = np.abs(net(inputs) - values).max(1)
     worst = int(np.argmax(error))
-    return Fit(ridge, net, float(error[worst]), inputs[worst], len(error), 1)
+    return Fit(ridge, net, float(error[worst]), inputs[worst], len(error), len(ridge.dictionary.directions))
 
 
 def a_priori_claim(name: str, spline: Spline, local: Local, budget: float) -> Claim:

@@ -9,9 +9,11 @@ import numpy as np
 from ...atlas import Array, ManifoldTask
 from ...moe.ledger import Claim, Known
 from ...moe.network import Affine, ReLUNet
+from ...moe.ridge import Ridge
 from ..relu import Fit, Target, fit, fit_to
-from ..shares import HELD_OUT_SAFETY, ROUNDING_SHARE, SHARPENINGS, SHARPER
-from .a_priori import a_priori_claim, a_priori_fit, local_expression, spline_of
+from ..shares import FORMULA_SHARE, HELD_OUT_SAFETY, ROUNDING_SHARE, SHARPENINGS, SHARPER
+from ..structure.exact import exact
+from .a_priori import a_priori_claim, a_priori_fit, exact_claim, local_expression, local_map, spline_of
 from .cells import Cell, Scores
 
 MEASURED = (256, 4096)
@@ -57,6 +59,8 @@ class Workshop:
     """Whether φ is used exactly (Corollary 4.9) or approximated (Theorem 4.8)."""
     limit: int
     seed: int
+    formula: float | None = None
+    """What a bound by a formula may be in place of `allowed`, see `Asked`."""
 
     @property
     def measured(self) -> int:
@@ -68,6 +72,13 @@ class Workshop:
         if self.allowed is None:
             return None
         return self.allowed / HELD_OUT_SAFETY / (1 if self.affine else 2)
+
+    @property
+    def room(self) -> float | None:
+        """What |F − g| may be where that is a bound, which needs no safety: the expert's share, or half of it beside a ψ."""
+        if self.allowed is None:
+            return None
+        return (self.formula or self.allowed) if self.affine else self.allowed / 2
 
     def build(self, cell: Cell, pilot: Expert | None = None, ready: Fit | None = None) -> Expert:
         """The expert of one cell.
@@ -89,32 +100,53 @@ class Workshop:
     def _attempt(self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None, allowed: float | None) -> Expert:
         name = self.task.atlas.names[cell.chart]
         if self.affine:
-            g, proofs = self._target_fit(cell, pilot, ready, budget)
+            g, proofs, proved = self._target_fit(cell, pilot, ready, budget)
             affine = self.task.atlas.affine(cell.chart)
             assert affine is not None
             outer = g.net.affines
             net = ReLUNet((outer[0].after(Affine(*affine)), *outer[1:]), g.net.groups)
-            return Expert(net, self._claim(cell, net, (_target_claim(name, g, budget), *proofs), allowed), g, None)
+            return Expert(net, self._claim(cell, net, (_target_claim(name, g, proved or budget), *proofs), proved or allowed), g, None)
         # |f − g∘ψ| ≤ |F − g| + Lip(g)·|φ − ψ| (B15): half of the budget each.
         half = None if budget is None else budget / 2
-        g, proofs = self._target_fit(cell, pilot, ready, half)
+        g, proofs, proved = self._target_fit(cell, pilot, ready, half)
         slope = lipschitz(g.net, cell.draw(self.task.atlas, self.routing, self.measured, self.seed)[0])
         chart_budget = None if half is None else half / max(slope, np.finfo(float).tiny)
         psi = self._reach(self._chart_target(cell), chart_budget, pilot.chart_fit if pilot else None)
         net = psi.net.then(g.net)
-        leaves = (_target_claim(name, g, half), *proofs, _chart_claim(name, psi, chart_budget, slope))
+        leaves = (_target_claim(name, g, proved or half), *proofs, _chart_claim(name, psi, chart_budget, slope))
         return Expert(net, self._claim(cell, net, leaves, allowed), g, psi)
 
-    def _target_fit(self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None) -> tuple[Fit, tuple[Claim, ...]]:
-        """g, with its a-priori claim if it has one: in one dimension, where F is an expression that can be enclosed."""
+    def _target_fit(
+        self, cell: Cell, pilot: Expert | None, ready: Fit | None, budget: float | None
+    ) -> tuple[Fit, tuple[Claim, ...], float | None]:
+        """g, with its a-priori claim if it has one, and then what it may err by.
+
+        In one dimension where F is an expression that can be enclosed, in several where F has exact structure.
+        """
         if ready is not None and (budget is None or ready.error <= budget):
-            return ready, ()
+            return ready, (), None
+        if found := self._exact(cell):
+            return found
         local = local_expression(self.task, cell.pieces[0], cell.chart) if len(cell.pieces) == 1 else None
-        spline = None if local is None else spline_of(local, width=self.width, epsilon=budget, limit=self.limit)
+        spline = None if local is None else spline_of(local, width=self.width, epsilon=self.room, limit=self.limit)
         if local is None or spline is None or spline.bound is None:
-            return self._reach(self.local_target(cell), budget, pilot.target_fit if pilot else None), ()
-        claim = a_priori_claim(self.task.atlas.names[cell.chart], spline, local, spline.bound if budget is None else budget)
-        return a_priori_fit(spline, self.local_target(cell), self.measured, self.seed), (claim,)
+            return self._reach(self.local_target(cell), budget, pilot.target_fit if pilot else None), (), None
+        claim = a_priori_claim(self.task.atlas.names[cell.chart], spline, local, self.room or spline.bound)
+        return a_priori_fit(Ridge(*spline.to_relu()), self.local_target(cell), self.measured, self.seed), (claim,), self.room
+
+    def _exact(self, cell: Cell) -> tuple[Fit, tuple[Claim, ...], float | None] | None:
+        """g from the formula of F, to the bound `room`; of a given width it is taken if it errs less than a fit."""
+        local = local_map(self.task, cell)
+        if local is None:
+            return None
+        target, name = self.local_target(cell), self.task.atlas.names[cell.chart]
+        found = exact(*local, target.name, target.origin, epsilon=self.room, width=self.width, limit=self.limit)
+        if found is None:
+            return None
+        g = a_priori_fit(found.ridge, target, self.measured, self.seed)
+        if self.width is not None and (fitted := self._reach(target, None, None)).error < g.error:
+            return fitted, (), None
+        return g, (exact_claim(name, found, *local[1:], self.room or found.bound),), self.room
 
     def local_target(self, cell: Cell) -> Target:
         """F = f∘φ⁻¹ on φ(cell)."""
@@ -151,10 +183,11 @@ class Workshop:
         error = np.abs(net(points.ambient) - self.task.evaluate(points)).max(1)
         worst = int(np.argmax(error))
         name = self.task.atlas.names[cell.chart]
+        share = ROUNDING_SHARE if allowed is None or allowed == self.allowed else FORMULA_SHARE
         inner, source = ("g∘φ", "Corollary 4.9 (9)") if self.affine else ("g∘ψ", "Theorem 4.8 (8), B15")
         return Claim(
             f"expert[{name}]",
-            f"|f − {inner}| ≤ (1 − {ROUNDING_SHARE:g})·ε on the routed cell of {name}",
+            f"|f − {inner}| ≤ (1 − {share:.3g})·ε on the routed cell of {name}",
             source,
             HELD_OUT_SAFETY * float(error[worst]) if allowed is None else allowed,
             float(error[worst]),

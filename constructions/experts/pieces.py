@@ -19,7 +19,7 @@ from ..asked import Asked
 from ..relu import NARROWEST, Target, fit, fit_to
 from ..relu.spline.a_priori import a_priori_spline
 from ..shares import HELD_OUT_SAFETY, SHARPENINGS, SHARPER
-from .ridge_sum import a_priori_sum
+from ..structure.exact import exact
 
 MEASURED = 4096
 """Fresh points that a finished fit is measured on."""
@@ -46,7 +46,7 @@ def piece_net(function: ExpressionMap, lower: Array, upper: Array, asked: Asked,
     if function.inputs == 1:
         found = _spline(function, float(lower[0]), float(upper[0]), asked, name, origin)
     else:
-        found = _sum(function, lower, upper, asked, name, origin)
+        found = _exact(function, lower, upper, asked, name, origin)
     return found or _fitted(function, Box(tuple(lower), tuple(upper)), asked, name, origin)
 
 
@@ -65,16 +65,9 @@ def _spline(function: ExpressionMap, lower: float, upper: float, asked: Asked, n
     return PieceNet(net, spline.bound, Known.FORMULA, f"from enclosures of F″ on {spline.pieces} segments", "B4, B19")
 
 
-def _sum(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, name: str, origin: str) -> PieceNet | None:
-    try:
-        found = a_priori_sum(function, lower, upper, epsilon=asked.budget, width=asked.width, limit=asked.limit)
-    except EpsilonNotReached:
-        return None  # a fit may need fewer neurons
-    if found is None:
-        return None
-    profiles = len(found.ridge.dictionary.directions)
-    how = f"as a sum of {profiles} profile{'s'[: profiles != 1]}, from enclosures of their second derivatives"
-    return PieceNet(found.ridge.to_relu(name, origin), found.bound, Known.FORMULA, how, "B4")
+def _exact(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, name: str, origin: str) -> PieceNet | None:
+    found = exact(function, lower, upper, name, origin, epsilon=asked.budget, width=asked.width, limit=asked.limit)
+    return None if found is None else PieceNet(found.net, found.bound, found.known, found.how, found.source)
 
 
 def _fitted(function: ExpressionMap, box: Box, asked: Asked, name: str, origin: str) -> PieceNet:

@@ -18,6 +18,7 @@ from ...errors import EpsilonNotReached, InvalidArgument
 from ...moe.network import ReLUNet
 from ...moe.ridge import Dictionary, Ridge
 from . import lawson
+from .affine import affine_ridge
 from .dictionary import Coordinates, hinted_dictionary
 from .least_squares import solve
 from .profiles import Grid
@@ -72,6 +73,10 @@ def _measure(target: Target, ridge: Ridge, data: Data, count: int) -> Fit:
 def _hints_alone(target: Target, data: Data) -> Fit:
     dictionary = hinted_dictionary(target.hints)
     return _measure(target, Ridge(dictionary, *solve(dictionary.features(data.inputs), data.values)), data, 0)
+
+
+def _affine_alone(target: Target, data: Data) -> Fit:
+    return _measure(target, affine_ridge(data.inputs, data.values), data, 0)
 
 
 def _spline(target: Target, data: Data, coordinates: Coordinates, width: int) -> Fit:
@@ -142,7 +147,7 @@ def _shrink(fitted: Fit, attempt: Search, budget: float) -> Fit:
 def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int = 0, direction_count: int | None = None, remedy: str) -> Fit:
     """The narrowest net found, of width at most `limit`, whose held-out error is at most `budget`.
 
-    Hints alone are tried first, then `direction_count` as it is. Widths then grow from `start` by the slope of the
+    Hints alone and an affine function are tried first, then `direction_count` as it is. Widths then grow from `start` by the slope of the
     errors seen so far, and the net that meets the budget is pruned while it does. Raises `EpsilonNotReached` with the best
     error, its width and `remedy` when `limit` does not suffice, or when the slope says that it cannot.
     """
@@ -151,6 +156,9 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
         hinted = _hints_alone(target, samples.for_width(sum(len(h.knots) for h in target.hints)))
         if hinted.error <= budget:
             return hinted
+    affine = _affine_alone(target, samples.for_width(0))
+    if affine.error <= SHRUNK * budget:
+        return affine
     width = max(min(start, limit), NARROWEST)
     best: Fit | None = None
     count, search = direction_count, direction_count is None

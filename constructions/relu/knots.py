@@ -38,6 +38,17 @@ def uniform_grid(inputs: Array, lines: Array, knots: int) -> Grid:
     return Grid(lines, tuple(np.linspace(t.min(), t.max(), n + 2) for t, n in zip(projected.T, counts, strict=True)))
 
 
+def quantile_grid(inputs: Array, lines: Array, knots: int) -> Grid:
+    """About `knots` knots in all, equally many a direction, halfway between equispaced points of the data's range and its quantiles."""
+    nodes = []
+    for t, n in zip((inputs @ lines.T).T, _rounded(np.full(len(lines), knots / len(lines)), knots).tolist(), strict=True):
+        low, high = t.min(), t.max()
+        fractions = (np.arange(n) + 0.5) / max(n, 1)
+        inside = np.unique((low + (high - low) * fractions + np.quantile(t, fractions)) / 2)
+        nodes.append(np.concatenate([[low], inside[(inside > low) & (inside < high)], [high]]))
+    return Grid(lines, tuple(nodes))
+
+
 def profile_grid(inputs: Array, values: Array, lines: Array, knots: int, beside: Sequence[Array] = ()) -> Grid:
     """`knots` knots in all, where the additive cubic model of values (N, q) at inputs (N, n) bends.
 

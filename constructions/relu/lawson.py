@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from ...atlas import Array
-from .profiles import Grid, gram, normalised
+from .profiles import Grid, normalised
 
 ROUNDS, PATIENCE = 20, 4
 """Reweighted fits at most, and in a row without progress."""
@@ -32,7 +32,7 @@ def towards_sup(grid: Grid, levels: Array, inputs: Array, values: Array, judge: 
             break
         weights = np.maximum(weights * misfit / (weights * misfit).mean(), LEAST_WEIGHT)
         weights /= weights.mean()
-        scaled, scale = normalised(gram(hats, weights) + stiffness)
+        scaled, scale = normalised(grid.gram(hats, weights) + stiffness)
         factor = cho_factor(scaled, lower=True, overwrite_a=True, check_finite=False)
         levels = cho_solve(factor, (hats.T @ (values * weights[:, None])) / scale[:, None], check_finite=False) / scale[:, None]
         error = judge(levels)

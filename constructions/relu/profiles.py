@@ -63,6 +63,34 @@ class Grid:
         pointers = np.arange(0, values.size + 1, 2 * directions)
         return sparse.csr_array((values.ravel(), columns.ravel(), pointers), shape=(count, sum(map(len, self.nodes))))
 
+    def gram(self, hats: sparse.csr_array, weights: Array | None = None) -> Array:
+        """HᵀWH (P, P) of the hats H at some inputs.
+
+        Of two directions only four hats meet at a sample, so the block of a pair is a table of sums over the samples in each two pieces:
+        of 1, a, b and a·b, a and b the positions within the pieces.
+        """
+        K, total = len(self.nodes), hats.shape[1]
+        starts = np.array(self.starts)
+        piece = hats.indices.reshape(-1, K, 2)[:, :, 0].T - starts[:, None]
+        right = np.ascontiguousarray(hats.data.reshape(-1, K, 2)[:, :, 1].T)
+        scaled = right if weights is None else right * weights
+        out = np.zeros((total, total))
+        for k in range(K):
+            for j in range(k, K):
+                n, m = len(self.nodes[k]) - 1, len(self.nodes[j]) - 1
+                key = piece[k] * m + piece[j]
+                tables = [np.bincount(key, w, n * m).reshape(n, m) for w in (weights, scaled[k], scaled[j], scaled[k] * right[j])]
+                ones, a, b, ab = np.asarray(tables, float)
+                block = np.zeros((n + 1, m + 1))
+                block[:-1, :-1] += ones - a - b + ab
+                block[:-1, 1:] += b - ab
+                block[1:, :-1] += a - ab
+                block[1:, 1:] += ab
+                here, there = slice(starts[k], starts[k] + n + 1), slice(starts[j], starts[j] + m + 1)
+                out[here, there] = block
+                out[there, here] = block.T
+        return out
+
     def bends(self) -> sparse.csr_array:
         """The changes of slope at the knots, (J, P), of profiles given by their levels."""
         rows: list[Array] = []
@@ -160,15 +188,14 @@ class Grid:
         return Ridge(dictionary, np.concatenate([parts[k][2] for k in used]).T, constant)
 
 
-def gram(columns: sparse.csr_array, weights: Array | None = None) -> Array:
-    """AᵀWA (P, P), by the faster of a sparse and a dense product."""
-    scaled = columns if weights is None else sparse.csr_array(columns * np.sqrt(weights)[:, None])
+def gram(columns: sparse.csr_array) -> Array:
+    """AᵀA (P, P), by the faster of a sparse and a dense product."""
     if SPARSE_GAIN * (columns.nnz / columns.shape[0]) ** 2 < columns.shape[1] ** 2:
-        return (scaled.T @ scaled).toarray()
+        return (columns.T @ columns).toarray()
     out = np.zeros((columns.shape[1],) * 2)
     for start in range(0, columns.shape[0], CHUNK):
         # One and the same array on both sides: the product knows that it is symmetric.
-        part = scaled[start : start + CHUNK].toarray()
+        part = columns[start : start + CHUNK].toarray()
         out += part.T @ part
     return out
 
@@ -186,7 +213,7 @@ def normalised(matrix: Array) -> tuple[Array, Array]:
 def least_squares(grid: Grid, inputs: Array, values: Array, weights: Array | None = None) -> Array:
     """Levels (P, q) that fit values (N, q) at inputs (N, n) best; weights (N,) have mean 1. One step of iterative refinement."""
     hats = grid.hats(inputs)
-    matrix = gram(hats, weights) + len(inputs) * grid.stiffness()
+    matrix = grid.gram(hats, weights) + len(inputs) * grid.stiffness()
     scaled, scale = normalised(matrix)
     factor = cho_factor(scaled, lower=True, overwrite_a=True, check_finite=False)
     weighted = values if weights is None else values * weights[:, None]

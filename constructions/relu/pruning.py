@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
 
 from ...atlas import Array
-from .profiles import Grid, gram, normalised
+from .profiles import Grid, normalised
 
 ROUND = 0.15
 """Share of the knots that one round takes at most."""
@@ -34,7 +34,7 @@ def prune(
     fit, if it never did).
     """
     hats = grid.hats(inputs)
-    matrix = gram(hats, weights)
+    matrix = grid.gram(hats, weights)
     right = hats.T @ (values if weights is None else values * weights[:, None])
     accepted: tuple[Grid, Array] | None = None
     while True:

@@ -8,9 +8,10 @@ import numpy as np
 
 from ...atlas import Array
 from ...moe.ridge import Dictionary, Ridge
-from .dictionary import Coordinates, ridge_dictionary
+from .dictionary import Coordinates
 from .directions import directions
-from .least_squares import solve
+from .knots import quantile_grid
+from .profiles import least_squares
 from .spline.spline import fit_spline
 
 LADDER = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -59,8 +60,7 @@ def fit_shared(samples: SharedSamples, width: int, direction_count: int | None =
     """
     d = samples.inputs.shape[1]
     if d == 1:
-        values = samples.values.reshape(len(samples.values), -1)
-        return _measured(samples, *fit_spline(samples.inputs[:, 0], values, width), 1)
+        return _along(samples, width)
     ladder = [c for c in LADDER if c >= d and 2 * c <= width - d] or [d]
     voters = np.unique(np.linspace(0, samples.values.shape[1] - 1, VOTERS).round().astype(int))
     electorate = SharedSamples(samples.inputs, samples.values[:, voters], samples.held_inputs, samples.held_values[:, voters])
@@ -81,16 +81,26 @@ def fit_shared(samples: SharedSamples, width: int, direction_count: int | None =
 
 
 def _solved(samples: SharedSamples, width: int, count: int) -> SharedFit:
+    """Least squares in hats, lifted for every function that this helps on the held-out points."""
     coordinates = Coordinates.of(samples.inputs)
     lines = coordinates.to_input(directions(count, coordinates.rank))
-    dictionary = ridge_dictionary(samples.inputs, lines, max(1, (width - coordinates.rank) // count), coordinates.rank)
-    weights, constants = solve(dictionary.features(samples.inputs), samples.values.reshape(len(samples.values), -1))
-    return _measured(samples, dictionary, weights, constants, count)
-
-
-def _measured(samples: SharedSamples, dictionary: Dictionary, weights: Array, constants: Array, count: int) -> SharedFit:
+    grid = quantile_grid(samples.inputs, lines, width - coordinates.rank)
     E, q = samples.values.shape[1:]
+    levels = least_squares(grid, samples.inputs, samples.values.reshape(len(samples.values), -1))
+    hats = grid.hats(samples.held_inputs)
+    plain, lifted = ((at, np.abs((hats @ at).reshape(-1, E, q) - samples.held_values).max(2)) for at in (levels, grid.lifted(levels)))
+    better = lifted[1].max(0) < plain[1].max(0)
+    errors = np.where(better, lifted[1], plain[1])
+    ridge = grid.ridge(np.where(np.repeat(better, q), lifted[0], plain[0]), coordinates)
+    return SharedFit(
+        ridge.dictionary, ridge.weights.reshape(E, q, -1), ridge.constant.reshape(E, q), errors.max(0), errors.argmax(0), count
+    )
+
+
+def _along(samples: SharedSamples, width: int) -> SharedFit:
+    """One intrinsic dimension: a spline with the same knots for all."""
+    E, q = samples.values.shape[1:]
+    dictionary, weights, constants = fit_spline(samples.inputs[:, 0], samples.values.reshape(len(samples.values), -1), width)
     values = dictionary.features(samples.held_inputs) @ weights.T + constants
     error = np.abs(values.reshape(len(values), E, q) - samples.held_values).max(2)
-    shaped = weights.reshape(E, q, -1), constants.reshape(E, q)
-    return SharedFit(dictionary, *shaped, error.max(0), error.argmax(0), count)
+    return SharedFit(dictionary, weights.reshape(E, q, -1), constants.reshape(E, q), error.max(0), error.argmax(0), 1)

@@ -197,8 +197,9 @@ class Frame:
         """At least what the interpolant of values at the vertices changes by along an axis, (axes, R, n)."""
         at = rows.core[:, : self.vertices]
         slack = 2 * (rows.rough[:, 0] * GROW + FEW * np.abs(at).max(1))
-        cube = at.reshape(len(at), *(2,) * (self.vertices.bit_length() - 1), -1)
-        changes = [np.abs(np.diff(cube, axis=k)).reshape(len(at), -1, at.shape[2]).max(1) for k in range(1, cube.ndim - 1)]
+        cube = at.reshape(len(at), *(2,) * (self.vertices.bit_length() - 1), at.shape[2])
+        half = self.vertices // 2
+        changes = [np.abs(np.diff(cube, axis=k)).reshape(len(at), half, at.shape[2]).max(1) for k in range(1, cube.ndim - 1)]
         return np.stack(changes) + slack if changes else np.zeros((0, *slack.shape))
 
     def _scatter(self, rows: Rows) -> Array:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from atlasmoe import EpsilonNotReached, ExpressionMap
 from atlasmoe.atlas.graph import expression_map
-from atlasmoe.constructions.experts.ridge_sum import T, a_priori_sum, profiles
+from atlasmoe.constructions.structure.profiles import T, profiles
+from atlasmoe.constructions.structure.splines import a_priori_sum
 from atlasmoe.intervals import Interval
 from atlasmoe.intervals.gradients import GradientEnclosure
 
@@ -33,7 +34,7 @@ def test_profiles_add_up_to_the_function(text):
     x = sample(500)
     v = (x - parts.center) / parts.scale
     total = v @ parts.linear.T + parts.constant
-    for row, q, reach in zip(parts.directions, parts.functions, parts.reach, strict=True):
+    for row, q, reach in zip(parts.rows, parts.functions, parts.reach, strict=True):
         t = v @ row
         assert np.abs(t).max() <= reach
         total = total + ExpressionMap((T,), q)(t[:, None])
@@ -56,6 +57,8 @@ def test_several_outputs_share_directions():
     function = expression_map("abcd", ["a*b", "2*a*b + c", "a + d"])
     parts = profiles(function, LOWER, UPPER)
     assert len(parts.directions) == 2
+    # The linear parts of the three take a neuron each.
+    assert np.linalg.matrix_rank(parts.linear) == 3
     made = a_priori_sum(function, LOWER, UPPER, width=64, limit=2048)
     assert made.ridge.dictionary.width <= 64
     x = sample(5000)
@@ -65,7 +68,7 @@ def test_several_outputs_share_directions():
 def test_what_is_no_sum_is_none():
     assert profiles(expression_map("abcd", "sin(a*b)"), LOWER, UPPER) is None
     assert profiles(expression_map("abcd", "exp(a)*b"), LOWER, UPPER) is None
-    assert a_priori_sum(expression_map("abcd", "a*b"), LOWER, UPPER, width=1, limit=64) is None
+    assert a_priori_sum(expression_map("abcd", "a*b + a"), LOWER, UPPER, width=0, limit=64) is None
     with pytest.raises(EpsilonNotReached):
         a_priori_sum(expression_map("abcd", "a*b*c*d"), LOWER, UPPER, epsilon=1e-6, limit=64)
 
