@@ -7,6 +7,7 @@ out of reach, 2 when the input is at fault.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,10 +41,39 @@ class Finding:
         return f"{self.where}: {self.problem}{at}; {self.remedy}"
 
 
+OPTION = re.compile(r"\{([a-z_]+)=([^{}]*)\}")
+"""An option of `compile` in a remedy, such as {max_width=4096}."""
+
+
+def written(remedy: str, shell: bool = False) -> str:
+    """A remedy with its options as its reader writes them: max_width=4096 in Python, --max-width 4096 on the command line."""
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        if shell:
+            return f"--{name.replace('_', '-')}" + ("" if value == "True" else f" {value}")
+        return f"{name}={value}" if _is_literal(value) else f'{name}="{value}"'
+
+    return OPTION.sub(option, remedy)
+
+
+def _is_literal(value: str) -> bool:
+    """Whether Python reads it as a number or a truth value."""
+    try:
+        float(value)
+    except ValueError:
+        return value in ("True", "False")
+    return True
+
+
 class AtlasMoEError(Exception):
     """Root of every error atlasmoe raises on purpose."""
 
     exit_code = 2
+
+    def on_the_command_line(self) -> str:
+        """The message with options as the command line has them."""
+        return str(self)
 
 
 class SpecError(AtlasMoEError):
@@ -74,7 +104,14 @@ class EpsilonNotReached(AtlasMoEError):
 
     def __init__(self, what: str, *, budget: float, reached: float, width: int, remedy: str) -> None:
         self.what, self.budget, self.reached, self.width, self.remedy = what, budget, reached, width, remedy
-        super().__init__(f"{what}: error {reached:.3g} at width {width}, but the budget is {budget:.3g}; {remedy}")
+        super().__init__(self._message(shell=False))
+
+    def on_the_command_line(self) -> str:
+        return self._message(shell=True)
+
+    def _message(self, shell: bool) -> str:
+        reached = f"error {self.reached:.3g} at width {self.width}, but the budget is {self.budget:.3g}"
+        return f"{self.what}: {reached}; {written(self.remedy, shell)}"
 
 
 class NotProved(AtlasMoEError):

@@ -94,6 +94,8 @@ def _message(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "the task needs more memory than there is; take fewer charts, fewer neurons, or a larger machine"
+    if isinstance(error, AtlasMoEError):
+        return error.on_the_command_line()
     return str(error) or type(error).__name__
 
 

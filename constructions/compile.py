@@ -17,6 +17,7 @@ from ..moe.ledger import Claim, Ledger
 from ..moe.model import Model
 from ..progress import track
 from . import facts, ledger
+from .advice import WIDEST
 from .asked import Missed
 from .budgets import share_out, stages
 from .choices import Choices, Routing
@@ -26,8 +27,6 @@ from .shares import ROUNDING_SHARE
 from .works import Works
 
 DTYPES = ("float64", "float32")
-MAX_WIDTH = 16384
-"""Beyond this the Gram matrix of a single fit would not fit into 2 GiB."""
 
 
 def construct(
@@ -56,7 +55,7 @@ def construct(
     warnings = check_task(task)
     reach = Reach(graph)
     shares = None if epsilon is None else share_out(graph, epsilon, reach)
-    works = Works(graph, reach, shares, choices, width, form, dtype, max_width, seed, missed)
+    works = Works(graph, reach, shares, choices, width, form, dtype, max_width, seed, epsilon, missed)
     works.prepare(epsilon)
     for stage in track(stages(graph), "blocks") if len(graph.blocks) > 1 else stages(graph):
         works.add(stage)
@@ -80,10 +79,10 @@ def _check_arguments(task: object, epsilon: float | None, width: int | None, for
         raise InvalidArgument("give either epsilon (the error to reach) or width (of the hidden layers), and not both")
     if epsilon is not None and not (np.isfinite(epsilon) and epsilon > 0):
         raise InvalidArgument(f"epsilon must be a positive number, got {epsilon}")
-    if width is not None and not NARROWEST <= width <= MAX_WIDTH:
-        raise InvalidArgument(f"width must be between {NARROWEST} and {MAX_WIDTH}, got {width}")
-    if not NARROWEST <= max_width <= MAX_WIDTH:
-        raise InvalidArgument(f"max_width must be between {NARROWEST} and {MAX_WIDTH}, got {max_width}")
+    if width is not None and not NARROWEST <= width <= WIDEST:
+        raise InvalidArgument(f"width must be between {NARROWEST} and {WIDEST}, got {width}")
+    if not NARROWEST <= max_width <= WIDEST:
+        raise InvalidArgument(f"max_width must be between {NARROWEST} and {WIDEST}, got {max_width}")
     if form not in FORMS:
         raise InvalidArgument(f"form {form!r} is not one of {', '.join(FORMS)}")
     if dtype not in DTYPES:
@@ -106,7 +105,9 @@ def _refuse_missed(root: Claim, dtype: str, width: int) -> None:
         return
     # The cause, not its consequences: a claim that fails although everything it follows from holds.
     missed = next(claim for claim in misses if all(child.holds for child in claim.children))
-    remedy = "raise max_width or use a finer atlas"
+    remedy = "allow wider experts, {max_width=4096} or more, or use a finer atlas"
     if missed.name == "rounding":
-        remedy = f"use dtype float64, or an epsilon of at least {ledger.round_up(missed.bound / ROUNDING_SHARE):g} for {dtype}"
+        remedy = (
+            f"keep more digits, {{dtype=float64}}, or allow a larger error: {{epsilon={ledger.round_up(missed.bound / ROUNDING_SHARE):g}}}"
+        )
     raise EpsilonNotReached(f"{missed.name} ({missed.statement})", budget=missed.budget, reached=missed.bound, width=width, remedy=remedy)

@@ -25,8 +25,9 @@ from ..atlas.refine import refine
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.model import Model
 from ..progress import track
+from .advice import WIDEST
 from .budgets import share_out
-from .compile import MAX_WIDTH, check_task, construct
+from .compile import check_task, construct
 from .pilots import Law, law
 from .reach import Reach
 from .relu import NARROWEST
@@ -118,7 +119,7 @@ class Frontier:
                 budget=_budget(self.epsilon),
                 reached=best.law.error(self.max_width),
                 width=self.max_width,
-                remedy=f"raise max_width to {best.width}, plan with more experts, or allow a larger epsilon",
+                remedy=f"allow wider experts, {{max_width={best.width}}}, plan with more of them, or allow a larger error",
             )
         return rows
 
@@ -182,7 +183,7 @@ def plan(
         raise InvalidArgument(f"plan takes a ManifoldTask or a TaskGraph, got {type(task).__name__}")
     epsilon = arguments.number("epsilon", epsilon, 0)
     task, epsilon = block_task(task, epsilon, block)
-    max_width = arguments.integer("max_width", max_width, NARROWEST, MAX_WIDTH)
+    max_width = arguments.integer("max_width", max_width, NARROWEST, WIDEST)
     batch = arguments.integer("batch", batch, 1, 2**31 - 1)
     seed = arguments.integer("seed", seed, 0, 2**63 - 1)
     ladder = None if experts is None else _listed(experts)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..atlas import Block, Combine, ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
+from ..errors import EpsilonNotReached
 from ..moe.channels import Input
 from ..moe.design import Design
 from ..moe.network import Network
 from . import theorem_5_2, theorem_5_3
+from .advice import Missing, advised
 from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
 from .budgets import Shares, Stage, inexact, propagate, share_out, slopes
@@ -39,6 +42,7 @@ class Works:
     dtype: str
     limit: int
     seed: int
+    epsilon: float | None = None
     missed: Mapping[str, Mapping[str, Missed]] = field(default_factory=dict)
     """Node ↦ chart or piece ↦ what a proof of an earlier attempt could not settle."""
     ready: dict[str, Built] = field(default_factory=dict)
@@ -104,6 +108,16 @@ class Works:
             formula = budget * (1 - FORMULA_SHARE) / (1 - ROUNDING_SHARE)
         return Asked(budget, self.width, self.limit, self.seed, self.dtype, choice.activation, choice.gated, missed, formula)
 
+    @contextmanager
+    def _advising(self, node: Block | Combine) -> Iterator[None]:
+        """Experts that miss their budget come with what was tried and what will help."""
+        try:
+            yield
+        except EpsilonNotReached as miss:
+            if "expert[" not in miss.what and "combine[" not in miss.what:
+                raise
+            raise advised(miss, Missing(node, self.choices[node], self.epsilon, self.limit, self.assembly.alone)) from miss
+
     def add(self, stage: Stage) -> None:
         """All layers of a stage."""
         nodes = [node for step in stage.steps for node in step.nodes]
@@ -163,7 +177,10 @@ class Works:
         return theorem_5_2.conclude(made, made.charts.experts, root)
 
     def _add_blocks(self, blocks: Sequence[Block]) -> None:
-        made = [self.build(block) for block in blocks]
+        made = []
+        for block in blocks:
+            with self._advising(block):
+                made.append(self.build(block))
         for one in made:
             self.built[one.block.name] = one
             reading = self.reading(one.block)
@@ -186,7 +203,8 @@ class Works:
             reading = self.reading(node)
             low = np.array([v.least for v in reading.values]) - reading.error
             high = np.array([v.most for v in reading.values]) + reading.error
-            made = piece_net(node.function, low, high, self.asked(node), f"combine[{node.name}]", COMBINED)
+            with self._advising(node):
+                made = piece_net(node.function, low, high, self.asked(node), f"combine[{node.name}]", COMBINED)
             self.combines[node.name] = made
             errors = {name: float(e) for name, e in zip(node.reads, reading.error, strict=True)}
             self._known(node, made.bound, slopes(node, self.reach, errors))

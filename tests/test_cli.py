@@ -93,6 +93,8 @@ def test_unreachable_epsilon_exits_1_and_writes_nothing(spec: Path, tmp_path: Pa
     result = run("compile", spec, "-o", tmp_path / "m", "--epsilon", "1e-9", "--max-width", "16")
     assert result.exit_code == 1
     assert "the budget is" in result.stderr
+    assert "widths up to 16 were tried of the 16 allowed" in result.stderr
+    assert "--activation auto; " in result.stderr
     assert not result.stdout
     assert not list(tmp_path.iterdir())
 

@@ -207,7 +207,7 @@ def test_too_narrow_a_limit_is_refused_with_what_would_do(circle: Frontier) -> N
     assert not any(row.buildable for row in narrow)
     assert [row.reached for row in narrow.built()] == [None, None]
     with pytest.raises(
-        EpsilonNotReached, match=r"8 experts, the best of 4, 8 .*at width 16.*raise max_width to 3\d, plan with more experts"
+        EpsilonNotReached, match=r"8 experts, the best of 4, 8 .*at width 16.*allow wider experts, max_width=3\d, plan with more of them"
     ):
         narrow.best()
 
