@@ -236,7 +236,7 @@ def _rounded(group: Alike, order: int, middle: Array, powers: Sequence[Array]) -
 
 def _economised(terms: list[Array], n: int) -> tuple[list[Array], Array]:
     """The same polynomials on [−1, 1] of degree n, and what that may change, all directions together."""
-    terms, lost = list(terms), np.zeros_like(terms[0][:, 0])
+    terms, lost = list(terms), np.zeros_like(terms[0].sum(1))  # there may be no direction
     for i in range(len(terms) - 1, n, -1):
         top = terms.pop()
         lost = lost + np.abs(top).sum(1) * 2.0 ** (1 - i)

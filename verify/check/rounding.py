@@ -5,6 +5,7 @@ idle on a cell, as computed, are 0 exactly, and what is added to 0 is not rounde
 
 An activation that is bent everywhere is off by what is off before it, times the largest |act′| between, and by `SLIP`·u·|z| of its own:
 libraries compute z·σ(z) and z·Φ(z) to a few units relative to |z|, not to the product, which in the left tail may have no correct digit.
+Where last sums are taken in float64, so are activations: u is then that of float64, and one rounding of the value follows.
 A lane multiplies what is computed by what is computed: (a + δ)·(b + ε) is off by |a|·|ε| + |b|·|δ| + |δ·ε| and a rounding.
 """
 
@@ -159,7 +160,10 @@ def _bent(kind: int, z: Sized, way: Way) -> Sized:
     steepest = (np.abs(found.slope) + found.spread) * GROW
     wide = found.off + steepest * ((z.high - z.low) * GROW)
     least, most = found.at[:, 0] - wide, found.at[:, 0] + wide
-    error = GROW * (steepest * z.error + SLIP * u * reach + way.smallest)
+    moved, lost = steepest * z.error, SLIP * u * reach
+    if way.block == 1:
+        lost = 2 * SLIP * gamma(1) * reach + gamma(1, way.dtype) * (np.maximum(-least, most) + moved)
+    error = GROW * (moved + lost + way.smallest)
     return Sized(np.maximum(least, BOTTOM), most, np.where(known, error, np.inf))
 
 
