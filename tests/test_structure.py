@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from atlasmoe import EpsilonNotReached, ExpressionMap
 from atlasmoe.atlas.graph import expression_map
+from atlasmoe.constructions.structure.exact import Exact, exact
 from atlasmoe.constructions.structure.profiles import T, profiles
-from atlasmoe.constructions.structure.splines import a_priori_sum
+from atlasmoe.constructions.structure.smooth import profile_bound
+from atlasmoe.constructions.structure.splines import RidgeSum, spline_sum
 from atlasmoe.intervals import Interval
 from atlasmoe.intervals.gradients import GradientEnclosure
+from atlasmoe.moe.activations import GELU, RELU, RELU2, SILU, Activation
+from atlasmoe.moe.ridge import Dictionary, Ridge
 
 LOWER, UPPER = np.array([-1.0, 0.2, 3.0, -2.0]), np.array([1.0, 0.7, 5.0, 2.5])
 SUMS = [
@@ -21,6 +25,12 @@ SUMS = [
     "(a + b)*(c - d) + pi*a",
     "sqrt(c)",
 ]
+
+
+def a_priori_sum(function: ExpressionMap, lower: np.ndarray, upper: np.ndarray, **how: float) -> RidgeSum | None:
+    parts = profiles(function, lower, upper)
+    assert parts is not None
+    return spline_sum(parts, **how)
 
 
 def sample(count: int) -> np.ndarray:
@@ -71,6 +81,72 @@ def test_what_is_no_sum_is_none():
     assert a_priori_sum(expression_map("abcd", "a*b + a"), LOWER, UPPER, width=0, limit=64) is None
     with pytest.raises(EpsilonNotReached):
         a_priori_sum(expression_map("abcd", "a*b*c*d"), LOWER, UPPER, epsilon=1e-6, limit=64)
+
+
+LORENZ = ["10*(b - a)", "a*(28 - c) - b", "a*b - 8*c/3"]
+BOXES = {3: ([-30.0, -30.0, 0.0], [30.0, 30.0, 60.0]), 2: ([-1.0, -1.0], [1.0, 1.0])}
+
+
+def made(text: str | list[str], variables: int, **how: object) -> tuple[Exact, float]:
+    """The net of a function, and its largest error at random points and corners."""
+    function = expression_map("abc"[:variables], text)
+    lower, upper = map(np.array, BOXES[variables])
+    found = exact(function, lower, upper, "f", "test", limit=2048, **how)
+    assert found is not None
+    x = lower + (upper - lower) * np.random.default_rng(2).random((5000, variables))
+    x = np.concatenate([x, np.array(np.meshgrid(*zip(lower, upper, strict=True))).reshape(variables, -1).T])
+    return found, float(np.abs(found.net(x) - function(x)).max())
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "activation", "gated", "epsilon", "width"),
+    [
+        ("a*b", 2, RELU, False, 1e-4, 200),
+        ("a*b", 2, RELU2, False, 1e-4, 3),
+        ("a*b", 2, SILU, True, 1e-4, 2),
+        ("a*b + 3*a - 2*b + 1", 2, RELU2, False, 1e-9, 3),
+        ("a*b + 3*a - 2*b + 1", 2, GELU, True, 1e-9, 2),
+        ("a**2 + b", 2, RELU2, False, 1e-9, 4),
+        ("3*a + b", 2, RELU, False, 1e-9, 1),
+        ("3*a + b", 2, SILU, True, 1e-9, 1),
+        ("a*b", 2, SILU, False, 1e-4, 8),
+        (LORENZ, 3, RELU, False, 0.59, 159),
+        (LORENZ, 3, RELU2, False, 1e-6, 8),
+        (LORENZ, 3, RELU, True, 1e-6, 6),
+        ("sin(a) + exp(b/3 - a/2)", 2, SILU, False, 1e-4, 16),
+    ],
+)
+def test_exact_structure_takes_few_neurons(
+    text: str | list[str], variables: int, activation: Activation, gated: bool, epsilon: float, width: int
+) -> None:
+    found, error = made(text, variables, activation=activation, gated=gated, epsilon=epsilon)
+    assert found.net.widths[0] <= width
+    assert error <= found.bound <= epsilon
+    assert found.net.gated == gated
+    if activation is RELU and not gated and found.bound > 1e-9:
+        assert error >= found.bound / 2  # the bound is no wild guess either
+
+
+@pytest.mark.parametrize("activation", [SILU, GELU, RELU2])
+def test_bounds_of_profiles_are_bounds(activation: Activation) -> None:
+    """Of nets that have nothing to do with the profile, evaluated at many points between the cells' centres."""
+    rng = np.random.default_rng(3)
+    q = expression_map("t", ["sin(3*t)", "t**3"]).renamed((T,)).expressions
+    for _ in range(3):
+        dictionary = Dictionary(np.array([[2.0]]), (5,), rng.normal(size=5), rng.choice([-1.0, 1.0], 5), activation)
+        ridge = Ridge(dictionary, rng.normal(size=(2, 5)), rng.normal(size=2))
+        bound = profile_bound(q, 1.5, ridge)
+        t = np.linspace(-1.5, 1.5, 20_001)[:, None]
+        error = np.abs(ridge(t) - ExpressionMap((T,), q)(t)).max(0)
+        assert (error <= bound).all()
+        assert (bound <= 1.02 * error).all()
+
+
+def test_a_box_that_ends_where_the_function_does() -> None:
+    function = expression_map("ab", ["b", "sqrt(a)"])
+    found = exact(function, np.array([0.0, -1.0]), np.array([1.0, 1.0]), "f", "test", epsilon=0.03, limit=64)
+    assert found is not None
+    assert found.net.widths[0] <= 6
 
 
 GRADIENTS = [

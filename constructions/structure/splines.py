@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 import sympy
 
-from ...atlas import Array, ExpressionMap
+from ...atlas import Array
 from ...errors import AtlasMoEError, EpsilonNotReached
 from ...moe.ridge import Dictionary, Ridge
 from ..relu.spline.a_priori import a_priori_spline
 from ..relu.spline.spline import Spline
 from .affine import ACTIVE, carried
-from .profiles import Profiles, T, pieces, profiles
+from .profiles import Profiles, T, pieces
 
 EPS = float(np.finfo(float).eps)
 COMBINATIONS = 1 << 10
@@ -41,16 +41,11 @@ class RidgeSum:
     profiles: int
 
 
-def a_priori_sum(
-    function: ExpressionMap, lower: Array, upper: Array, *, epsilon: float | None = None, width: int | None = None, limit: int
-) -> RidgeSum | None:
-    """The net with bound at most `epsilon` or at most `width` neurons; None where F is no such sum or a profile has no bound.
+def spline_sum(parts: Profiles, *, epsilon: float | None = None, width: int | None = None, limit: int) -> RidgeSum | None:
+    """The net with bound at most `epsilon` or at most `width` neurons; None where a profile has no bound.
 
     Raises `EpsilonNotReached` if that takes more than `limit` neurons.
     """
-    parts = profiles(function, lower, upper)
-    if parts is None:
-        return None
     try:
         return _to_epsilon(parts, epsilon, limit) if epsilon is not None else _to_width(parts, width or 0)
     except EpsilonNotReached:
