@@ -89,10 +89,10 @@ def test_knots_lie_on_one_lattice() -> None:
     ridge = fit(cube(chart2, 2, middle=0.4), 40, activation=SILU).ridge
     assert ridge is not None
     gaps = np.concatenate([np.diff(np.unique(t)) for t in np.split(ridge.dictionary.knots, np.cumsum(ridge.dictionary.counts)[:-1])])
-    step = gaps[0]
-    assert step in STEPS
-    assert np.all(gaps == step)
-    assert np.all(np.mod(ridge.dictionary.knots, step / FRACTION) == 0)
+    # Pruning leaves gaps of several steps.
+    steps = [step for step in STEPS if np.all(np.mod(gaps, step) == 0)]
+    assert steps
+    assert np.all(np.mod(ridge.dictionary.knots, max(steps) / FRACTION) == 0)
 
 
 def test_an_isometric_embedding_drops_out() -> None:
@@ -164,10 +164,10 @@ def test_pruning_pays_where_the_target_is_not_resolved() -> None:
     def f(x: Array) -> Array:
         return np.exp(-50 * (x**2).sum(1, keepdims=True))
 
-    quick = fit(cube(f, 2, 0.5), 160, activation=SILU)
-    thorough = fit(cube(f, 2, 0.5), 160, activation=SILU, effort="thorough")
+    quick = fit(cube(f, 2, 0.5), 224, activation=SILU)
+    thorough = fit(cube(f, 2, 0.5), 224, activation=SILU, effort="thorough")
     assert sup(f, thorough, 2, 0.5) <= 0.5 * sup(f, quick, 2, 0.5)
-    assert thorough.width <= 160
+    assert thorough.width <= 224
 
 
 @pytest.mark.parametrize(("gated", "widest"), [(False, 40), (True, 16)])

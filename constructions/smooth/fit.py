@@ -16,8 +16,9 @@ from ..relu.fit import Effort, Fit
 from ..relu.samples import Samples, Target
 from .climb import climb
 from .forms import neurons, unknowns
+from .kinks import Kinks
 from .lattice import Shape
-from .search import SAMPLES_PER_UNKNOWN, Attempt, Search
+from .search import CHEAP, SAMPLES_PER_UNKNOWN, Attempt, Search
 
 NARROWEST, START = 2, 4
 """The least width, and where the search for one starts."""
@@ -31,8 +32,8 @@ SLOW, FASTER, PATIENT = 2.0, 2.0, 64
 to the limit. Nothing is given up below PATIENT neurons."""
 RESOLUTION = 16
 """Widths are not told apart more finely than by this part of them."""
-HOPELESS = 3.0
-"""A miss by more than this is not worth a search over shapes."""
+PROMISING = 5.0
+"""A miss by no more than this is worth pruning, and a search over shapes."""
 
 
 def fit(
@@ -51,7 +52,8 @@ def fit(
 
     Where even a linear function takes more, that many: 2r neurons for data of dimension r (3r of relu²), 1 + r lanes for one output.
     `direction_count` of an earlier fit of the like saves the search for it. `dtype`: of the weights that will be stored; float32 wants
-    smaller sums. `effort="thorough"` also prunes plain neurons from too wide lattices, for targets that are not resolved.
+    smaller sums. `effort="thorough"` also prunes from too wide lattices where that takes time: for targets that are
+    not resolved, and in three dimensions, it pays.
     `samples` saves drawing them again. Deterministic for a seed. Raises `InvalidArgument` if the target is not finite
     or the width below NARROWEST.
     """
@@ -84,6 +86,10 @@ def fit_to(
     missed: list[Fit] = []
     fitted, shape = fitting.thorough(width, direction_count)
     while fitted.error > budget:
+        if fitted.error <= PROMISING * budget:
+            fitted, shape = fitting.thorough(width, fitted.direction_count, prune=True)
+            if fitted.error <= budget:
+                break
         missed.append(fitted)
         if width >= limit or _out_of_reach(missed, budget, limit):
             best = min(missed, key=lambda other: other.error)
@@ -122,20 +128,18 @@ def _out_of_reach(missed: list[Fit], budget: float, limit: int) -> bool:
 
 
 def _narrowed(fitting: _Fitting, fitted: Fit, shape: Shape, low: int, missed: list[Fit], budget: float) -> Fit:
-    """The narrowest fit found between `low`, which misses the budget, and `fitted`, which meets it, by bisection in log error."""
+    """The narrowest fit found between `low`, which misses the budget, and `fitted`, which meets it: log error taken as linear between."""
     error = missed[-1].error if missed else None
     high = fitted.width
     while high - low > max(1, high // RESOLUTION):
-        middle = (low + high) // 2
+        middle = (low + 3 * high) // 4
         if error is not None and error > budget > fitted.error > 0:
             share = np.log(error / budget) / np.log(error / fitted.error)
             margin = max(1, (high - low) // 8)
             middle = int(np.clip(round(low + share * (high - low)), low + margin, high - margin))
-        trial, found = fitting.like(middle, shape, high)
-        if budget < trial.error <= HOPELESS * budget:
-            trial, found = min((trial, found), fitting.thorough(middle, None), key=lambda pair: pair[0].error)
+        trial = fitting.like(middle, shape, high, budget)
         if trial.error <= budget:
-            fitted, shape, high = trial, found, middle
+            fitted, high = trial, middle
         else:
             low, error = middle, trial.error
     return fitted
@@ -156,6 +160,7 @@ class _Fitting:
         first = samples.for_width(0)
         self.coordinates = Coordinates.of(first.inputs)
         self.outputs = first.values.shape[1]
+        self.kinks: Kinks | None = None
 
     def search(self, width: int) -> Search:
         if width < NARROWEST:
@@ -163,25 +168,42 @@ class _Fitting:
         count = neurons(width, self.coordinates.rank, self.outputs, self.activation, self.gated)
         data = self.samples.for_width(unknowns(count, self.coordinates.rank, self.gated), SAMPLES_PER_UNKNOWN)
         known = np.array(self.target.directions).reshape(-1, data.inputs.shape[1])
-        return Search(known, data, self.coordinates, width, self.outputs, self.activation, self.gated, self.penalty)
+        kinks = self.kinks if self.kinks is not None and 2 * len(self.kinks) <= width else None
+        return Search(known, data, self.coordinates, width, self.outputs, self.activation, self.gated, self.penalty, kinks)
 
     def thorough(self, width: int, direction_count: int | None, prune: bool = False) -> tuple[Fit, Shape]:
         """The best of all shapes worth trying, with ReLUs on straight kinks, or pruned."""
         search = self.search(width)
         finalists = search.run(direction_count)
         fitted, shape = self.measured(search, finalists)
-        if width >= BENDING and self.activation.smooth and fitted.error > BENT * float(np.ptp(search.data.held_values, axis=0).max()):
-            bent = search.bent()
-            if bent is not None:
-                return min((fitted, shape), self.measured(bent, bent.run()), key=lambda pair: pair[0].error)
-        if prune and not self.gated:
+        if self.may_bend(search, fitted):
+            self.kinks = search.find_kinks()
+            bent = self.search(width)
+            if bent.kinks is not None:
+                candidates = bent.run()
+                found, other = self.measured(bent, candidates)
+                if found.error < fitted.error:
+                    search, finalists, fitted, shape = bent, candidates, found, other
+                else:
+                    self.kinks = None
+        if prune or search.unknowns <= CHEAP:
             return self.measured(search, [search.sharpened(finalists[0]), finalists[0]])
         return fitted, shape
 
-    def like(self, width: int, shape: Shape, good: int) -> tuple[Fit, Shape]:
-        """The best of the shapes like one that was good at the width `good`."""
+    def may_bend(self, search: Search, fitted: Fit) -> bool:
+        """Whether it is time to look for straight kinks."""
+        if search.width < BENDING or not self.activation.smooth or search.kinks is not None:
+            return False
+        return fitted.error > BENT * float(np.ptp(search.data.held_values, axis=0).max())
+
+    def like(self, width: int, shape: Shape, good: int, budget: float) -> Fit:
+        """The best of the shapes like one that was good at the width `good`, pruned from wider ones if the budget may be met so."""
         search = self.search(width)
-        return self.measured(search, search.like(shape, self.search(good).guess))
+        finalists = search.like(shape, self.search(good).guess)
+        fitted = self.measured(search, finalists)[0]
+        if budget < fitted.error <= PROMISING * budget:
+            fitted = min(fitted, self.measured(search, [search.sharpened(finalists[0])])[0], key=lambda other: other.error)
+        return fitted
 
     def measured(self, search: Search, finalists: list[Attempt]) -> tuple[Fit, Shape]:
         """The finalist with the least error after climbing, in the objective."""

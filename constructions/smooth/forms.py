@@ -7,7 +7,7 @@ coefficients into a net.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,33 @@ class Form(ABC):
         """The net of coefficients (p, q)."""
 
 
+class Lattice(Form):
+    """A form of neurons of one activation, some of which can be left out."""
+
+    dictionary: Dictionary
+
+    @property
+    @abstractmethod
+    def blocks(self) -> NDArray[np.intp]:
+        """The columns of each neuron, (m, b)."""
+
+    @abstractmethod
+    def part(self, kept: NDArray[np.intp]) -> Lattice:
+        """With the neurons of ascending indices `kept`."""
+
+
 @dataclass(frozen=True, eq=False)
-class Plain(Form):
+class Plain(Lattice):
     """Σ_j w_j·act(f_j·(a_j·x − t_j)) + constant."""
 
     dictionary: Dictionary
+
+    @property
+    def blocks(self) -> NDArray[np.intp]:
+        return np.arange(self.dictionary.width)[:, None]
+
+    def part(self, kept: NDArray[np.intp]) -> Plain:
+        return Plain(_part(self.dictionary, kept))
 
     def columns(self, inputs: Array) -> Array:
         return np.concatenate([self.dictionary.features(inputs), np.ones((len(inputs), 1))], axis=1)
@@ -58,11 +80,19 @@ class Plain(Form):
 
 
 @dataclass(frozen=True, eq=False)
-class Lanes(Form):
+class Lanes(Lattice):
     """Σ_j act(f_j·(a_j·x − t_j))·(C_j·(1, z)) + G·z + constant, C_j (q, 1 + r), G (q, r): a lane for each rank of C_j and of G."""
 
     dictionary: Dictionary
     coordinates: Coordinates
+
+    @property
+    def blocks(self) -> NDArray[np.intp]:
+        m = self.dictionary.width
+        return np.arange(m)[:, None] + m * np.arange(1 + self.coordinates.rank)
+
+    def part(self, kept: NDArray[np.intp]) -> Lanes:
+        return Lanes(_part(self.dictionary, kept), self.coordinates)
 
     def columns(self, inputs: Array) -> Array:
         gates, z = self.dictionary.features(inputs), self.coordinates(inputs)
@@ -89,6 +119,19 @@ class Lanes(Form):
 
     def net(self, weights: Array, name: str, origin: str) -> Net:
         return self.ridge(weights).to_net(name, origin)
+
+
+def _part(dictionary: Dictionary, kept: NDArray[np.intp]) -> Dictionary:
+    """The neurons of ascending indices `kept`."""
+    which = np.repeat(np.arange(len(dictionary.counts)), dictionary.counts)[kept]
+    used, counts = np.unique(which, return_counts=True)
+    return replace(
+        dictionary,
+        directions=dictionary.directions[used],
+        counts=tuple(counts.tolist()),
+        knots=dictionary.knots[kept],
+        facing=dictionary.facing[kept],
+    )
 
 
 def _ranks(block: Array) -> tuple[Array, Array]:
@@ -120,7 +163,7 @@ def unknowns(count: int, rank: int, gated: bool) -> int:
     return count * (1 + rank) + rank + 1 if gated else count + rank + 1
 
 
-def form(z: Array, coordinates: Coordinates, along: Array, count: int, shape: Shape, activation: Activation, gated: bool) -> Form:
+def form(z: Array, coordinates: Coordinates, along: Array, count: int, shape: Shape, activation: Activation, gated: bool) -> Lattice:
     """The form of `count` lattice neurons on data z (N, r) along directions `along`."""
     outward = activation.reflects and not (gated and activation.homogeneous)
     dictionary = lattice(z, coordinates, along, count, shape, activation, outward)

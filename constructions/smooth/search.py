@@ -15,7 +15,7 @@ from ...atlas import Array
 from ...moe.activations import Activation
 from ..relu.dictionary import Coordinates
 from ..relu.samples import Data
-from .forms import Form, Plain, form, neurons, unknowns
+from .forms import Form, Lattice, form, neurons, unknowns
 from .kinks import Bent, Kinks, find_kinks
 from .lattice import Shape, lines
 from .least_squares import Solved, solve
@@ -39,15 +39,15 @@ FINALISTS = 2
 FEW, MANY, MOST, SCANNED = {1: 8, 2: 32, 3: 64}, {1: 24, 2: 128, 3: 192}, 512, 2048
 """Smooth neurons, by dimension, beside which kinks are found, and made exact (MANY, or as many as the width, up to MOST); points that
 show them."""
-FACTORS, MORE, AFFORDABLE = (1.5, 2.0), (1.0, 1.3, 1.7), 1024
-"""Pruning starts so many times too wide, with so many times the directions, and where a round takes no more than half a second."""
+FACTORS, MORE, AFFORDABLE = (1.5, 2.0), (1.0, 1.4), 800
+"""Pruning starts so many times too wide, with so many times the directions, and where a round takes no more than a quarter of a second."""
 LIKE = 3
 """Numbers of directions tried that are nearest to a good one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """A shape with its coefficients (p, q), the largest held-out error and the objective."""
+    """A form of a shape (or pruned from wider ones of it) with its coefficients (p, q), the largest held-out error and the objective."""
 
     shape: Shape
     form: Form
@@ -81,25 +81,36 @@ class Search:
         return neurons(self.width - bent, self.coordinates.rank, self.outputs, self.activation, self.gated)
 
     @property
+    def neurons(self) -> int:
+        """With those of the linear part, for plain ones."""
+        return self.count if self.gated or not self.activation.reflects else self.count + self.coordinates.rank
+
+    @property
     def unknowns(self) -> int:
         return unknowns(self.count, self.coordinates.rank, self.gated)
 
-    def form(self, shape: Shape) -> Form:
+    def lattice(self, shape: Shape) -> Lattice:
         along = lines(self.known, self.coordinates, shape.count)
-        smooth = form(self.coordinates(self.data.inputs), self.coordinates, along, self.count, shape, self.activation, self.gated)
+        return form(self.coordinates(self.data.inputs), self.coordinates, along, self.count, shape, self.activation, self.gated)
+
+    def form(self, shape: Shape) -> Form:
+        return self.with_kinks(self.lattice(shape))
+
+    def with_kinks(self, smooth: Lattice) -> Form:
         return smooth if self.kinks is None else Bent(smooth, self.kinks, self.coordinates)
 
-    def bent(self) -> Search | None:
-        """The same with a ReLU on each straight kink of the data; None if there is none."""
+    def bends(self, inputs: Array) -> Array:
+        """The columns of the kinks."""
+        return np.zeros((len(inputs), 0)) if self.kinks is None else self.kinks.features(self.coordinates(inputs))
+
+    def find_kinks(self) -> Kinks | None:
+        """The straight kinks of the data; None if there are none."""
         rank = self.coordinates.rank
         few, many = FEW[min(rank, 3)], max(MANY[min(rank, 3)], min(self.width, MOST))
         plain = [replace(self, width=width, gated=False, kinks=None, tried={}) for width in (few, many)]
         forms = [search.form(Shape(round(search.guess) if rank > 1 else 0, FIRST.step, FIRST.reach)) for search in plain]
         seen = max(SCANNED, SAMPLES_PER_UNKNOWN * many)
-        kinks = find_kinks(forms[0], forms[1], self.coordinates, self.data.inputs[:seen], self.data.values[:seen])
-        if kinks is None or 2 * len(kinks) > self.width:
-            return None
-        return replace(self, kinks=kinks, tried={})
+        return find_kinks(forms[0], forms[1], self.coordinates, self.data.inputs[:seen], self.data.values[:seen])
 
     def solved(self, made: Form, samples: int, judged: int) -> Solved:
         """The form fitted to the first `samples` points, and judged by the first `judged` held-out ones."""
@@ -120,20 +131,19 @@ class Search:
         """With all points that the width deserves, judged by all held-out ones."""
         return self.attempt(shape, self.form(shape), self.enough, len(self.data.held_inputs))
 
-    def pruned(self, shape: Shape, factor: float) -> Attempt:
-        """From a lattice `factor` times as wide; of plain neurons only."""
+    def pruned(self, shape: Shape, factor: float, more: float) -> Attempt:
+        """From a lattice `factor` times as wide with `more` times the directions."""
         wide = replace(self, width=int(factor * self.width), tried={})
-        made = wide.form(shape)
-        assert isinstance(made, Plain)
-        made = prune(made, self.data.inputs[: wide.enough], self.data.values[: wide.enough], self.width)
-        return self.attempt(shape, made, self.enough, len(self.data.held_inputs))
+        inputs, values = self.data.inputs[: wide.enough], self.data.values[: wide.enough]
+        made = wide.lattice(replace(shape, count=round(more * shape.count)))
+        made = prune(made, inputs, values, self.neurons, self.bends(inputs))
+        return self.attempt(shape, self.with_kinks(made), self.enough, len(self.data.held_inputs))
 
     def sharpened(self, quick: Attempt) -> Attempt:
         """The best of `quick` and of those pruned from wider lattices, with as many and with more directions."""
         tried = [quick]
         for more in MORE if quick.shape.count else (1.0,):
-            shape = replace(quick.shape, count=round(more * quick.shape.count))
-            tried += [self.pruned(shape, factor) for factor in FACTORS if factor * self.width <= AFFORDABLE]
+            tried += [self.pruned(quick.shape, factor, more) for factor in FACTORS if factor * self.unknowns <= AFFORDABLE]
         return min(tried, key=lambda attempt: attempt.objective)
 
     def quick(self, shapes: Iterable[Shape]) -> None:

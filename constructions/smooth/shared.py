@@ -11,11 +11,12 @@ from ...atlas import Array
 from ...moe.activations import Activation
 from ...moe.ridge import Ridge
 from ..relu.dictionary import Coordinates
+from ..relu.fit import Effort
 from ..relu.samples import Data
 from ..relu.shared import VOTERS, SharedSamples
 from .fit import PENALTY
 from .forms import Form
-from .search import Search
+from .search import CHEAP, Search
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,23 +46,25 @@ def fit_shared(
     activation: Activation,
     gated: bool = False,
     dtype: str = "float64",
+    effort: Effort = "quick",
 ) -> SharedFit:
     """The best lattice of at most `width` neurons or lanes found for all functions together, by their largest objective.
 
     VOTERS of the functions, spread over all, decide its shape; `direction_count` of an earlier fit saves the search for that. λ is
-    chosen for each function by itself. Raises `InvalidArgument` where `fit` does.
+    chosen for each function by itself. `effort` as of `fit`. Raises `InvalidArgument` where `fit` does.
     """
     E, q = samples.values.shape[1:]
     voters = np.unique(np.linspace(0, E - 1, VOTERS).round().astype(int))
     search = _search(samples, voters, width, activation, gated, PENALTY[dtype])
     best = search.run(direction_count)[0]
+    if effort == "thorough" or search.unknowns <= CHEAP:
+        best = search.sharpened(best)
     everyone = _search(samples, np.arange(E), width, activation, gated, PENALTY[dtype])
-    made = everyone.form(best.shape)
-    solved = everyone.solved(made, search.enough, len(samples.held_inputs))
+    solved = everyone.solved(best.form, search.enough, len(samples.held_inputs))
     errors, worst = solved.errors.reshape(E, q), solved.worst.reshape(E, q)
     output = errors.argmax(1)
     rows = np.arange(E)
-    return SharedFit(made, solved.weights.reshape(-1, E, q), errors[rows, output], worst[rows, output], best.shape.count)
+    return SharedFit(best.form, solved.weights.reshape(-1, E, q), errors[rows, output], worst[rows, output], best.shape.count)
 
 
 def _search(samples: SharedSamples, chosen: NDArray[np.intp], width: int, activation: Activation, gated: bool, penalty: float) -> Search:
