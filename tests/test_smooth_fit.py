@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from atlasmoe.constructions.relu import Fit, Target
+from atlasmoe.constructions.relu.dictionary import Coordinates
+from atlasmoe.constructions.relu.samples import Samples
 from atlasmoe.constructions.relu.shared import SharedSamples
-from atlasmoe.constructions.smooth import fit, fit_shared, fit_to
+from atlasmoe.constructions.smooth import PENALTY, fit, fit_shared, fit_to
 from atlasmoe.constructions.smooth.lattice import FRACTION
-from atlasmoe.constructions.smooth.search import STEPS
+from atlasmoe.constructions.smooth.search import STEPS, Search
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument
 from atlasmoe.moe.activations import GELU, RELU, RELU2, SILU
 
@@ -164,10 +166,16 @@ def test_pruning_pays_where_the_target_is_not_resolved() -> None:
     def f(x: Array) -> Array:
         return np.exp(-50 * (x**2).sum(1, keepdims=True))
 
-    quick = fit(cube(f, 2, 0.5), 224, activation=SILU)
-    thorough = fit(cube(f, 2, 0.5), 224, activation=SILU, effort="thorough")
-    assert sup(f, thorough, 2, 0.5) <= 0.5 * sup(f, quick, 2, 0.5)
-    assert thorough.width <= 224
+    samples = Samples(cube(f, 2, 0.5), 0)
+    data = samples.for_width(160)
+    search = Search(np.zeros((0, 2)), data, Coordinates.of(data.inputs), 160, 1, SILU, False, PENALTY["float64"])
+    lattice = search.run()[0]
+    pruned = search.sharpened(lattice)
+    assert pruned.error <= 0.5 * lattice.error
+    net = pruned.form.net(pruned.weights, "t", "test")
+    assert net.widths == (160,)
+    x = data.held_inputs
+    assert np.abs(net(x) - f(x)).max() == pytest.approx(pruned.error, rel=1e-6)
 
 
 @pytest.mark.parametrize(("gated", "widest"), [(False, 40), (True, 16)])
