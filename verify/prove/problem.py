@@ -22,6 +22,7 @@ from ..ascent import Ground, ascend
 from . import rounds
 from .cells import Cells, Rounding
 from .checkpoint import Checkpoint
+from .degree import degree_of
 from .error import EnclosedTarget, ErrorJudge
 from .forward import EnclosedNetwork
 from .goal import Goal
@@ -157,8 +158,9 @@ class Attempt:
         wanted = max([goal.slack, *(found.outputs for found in self.roundings.values() if found.outputs <= SMALL * goal.epsilon)])
         if goal.epsilon - wanted > EASY * goal.found:
             goal.slack = wanted
+        degree = degree_of(network, task, problem.moves)
         self.judges = [
-            ErrorJudge(p, self.manifold, self.enclosed, target, goal, eta=self.eta, valid=problem.valid, chosen=chosen)
+            ErrorJudge(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen, degree)
             for p, chosen in enumerate(problem.chosen or [None] * len(self.manifold.charts))
         ]
         boxes = [chart.domain for chart in task.atlas.parametrising]

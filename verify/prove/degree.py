@@ -1,0 +1,30 @@
+"""Which degree the Taylor forms of a proof have: the higher, the fewer boxes, and the more work on each.
+
+An enclosure of degree n is off by order n + 1 in the size of a box, so that boxes in d dimensions number as ε^{−d/(n+1)}. That pays where
+what is enclosed is smooth: kinks are enclosed to second order, and forms of a higher degree would change nothing there.
+"""
+
+from __future__ import annotations
+
+from ...atlas import Array, CallableTarget, ManifoldTask
+from ...moe.layer import MoELayer, Weighting
+from ...moe.nets import Net
+from ...moe.network import Network
+
+FINE = 3
+"""The degree in three dimensions and more."""
+
+
+def degree_of(network: Network, task: ManifoldTask, moves: Array | None) -> int:
+    """2; or more where one smooth expert alone is compared with an expression, at the points themselves, in three dimensions or more."""
+    last = network.layers[-1]
+    alone = last.top_k == 1 and last.weighting is not Weighting.RECTIFIED
+    if moves is not None or not alone or isinstance(task.target, CallableTarget) or not _smooth(last):
+        return 2
+    return FINE if task.atlas.dimension > 2 else 2
+
+
+def _smooth(layer: MoELayer) -> bool:
+    """Whether all experts are."""
+    nets: tuple[Net, ...] = layer.experts if layer.shared is None else (*layer.experts, layer.shared)
+    return all(group.activation.smooth for net in nets for hidden in net.groups for group in hidden)
