@@ -12,16 +12,16 @@ from ...moe.nets import Net
 from ...moe.network import Network
 
 FINE = 3
-"""The degree in three dimensions and more."""
+"""The degree in two dimensions and more."""
 
 
 def degree_of(network: Network, task: ManifoldTask, moves: Array | None) -> int:
-    """2; or more where one smooth expert alone is compared with an expression, at the points themselves, in three dimensions or more."""
+    """2; or more where one smooth expert alone is compared with an expression, at the points themselves, in two dimensions or more."""
     last = network.layers[-1]
     alone = last.top_k == 1 and last.weighting is not Weighting.RECTIFIED
     if moves is not None or not alone or isinstance(task.target, CallableTarget) or not _smooth(last):
         return 2
-    return FINE if task.atlas.dimension > 2 else 2
+    return FINE if task.atlas.dimension > 1 else 2
 
 
 def _smooth(layer: MoELayer) -> bool:
