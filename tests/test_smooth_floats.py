@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import atlasmoe
 import mpmath
@@ -18,8 +20,12 @@ from atlasmoe.moe import Affine, MoELayer, Network
 from atlasmoe.moe import exact_activations as exact
 from atlasmoe.moe.activations import RELU
 from atlasmoe.moe.exact import evaluate
+from atlasmoe.moe.layout import describe, tensors
 from atlasmoe.moe.sums import Sums
-from atlasmoe.verify.prove.rounding import Sized, arriving, evaluations
+from atlasmoe.moe.typed_json import Fields
+from atlasmoe.verify.check.layers import read_layers
+from atlasmoe.verify.check.rounding import Way, read, rounding
+from atlasmoe.verify.prove.rounding import Evaluation, Sized, arriving, evaluations
 from atlasmoe.verify.prove.rounding import network as bounds
 from smooth_nets import MIXTURES, exact_net, exact_value, mixed_net, mixed_network
 
@@ -114,12 +120,22 @@ def test_names_of_weights_and_half_precision() -> None:
     assert 1e-4 < (after.double() - before).abs().max() < 0.2 * before.abs().max()
 
 
+def both(network: Network, x: np.ndarray, width: float, ways: Sequence[Evaluation]) -> np.ndarray:
+    """What the search and `check` say that rounding adds on cells around points, (V, N) both."""
+    start = Sized(x - width, x + width, np.zeros((len(ways), *x.shape)))
+    described = Fields.of({"network": describe(network)}, Path("config.json")).child("network")
+    layers, seen = read_layers(described, tensors(network))[2], []
+    for way in (Way(way.name, way.terms) for way in ways):
+        seen.append(rounding(layers, read(None, x - width, x + width, np.zeros(x.shape[1]), way), way)[1].error.max(1))
+    return np.stack([bounds(network, arriving(None, start, ways), ways)[1], np.array(seen)])
+
+
 def attack(network: Network, x: np.ndarray, width: float) -> dict[str, float]:
     """Holds evaluations by numpy and by PyTorch at points against bounds on cells around them; how much of a bound was seen at most."""
-    halves = ("bfloat16", "float16")
-    ways = evaluations(network, halves)
-    start = Sized(x - width, x + width, np.zeros((len(ways), *x.shape)))
-    _, added = bounds(network, arriving(None, start, ways), ways)
+    ways = evaluations(network, ("bfloat16", "float16"))
+    searched, checked = both(network, x, width, ways)
+    assert width > 0.1 or (checked <= 1.12 * searched).all(), "the numbers of a certificate are rounded up by an eighth"
+    added = np.minimum(searched, checked)
     (net,) = network.layers[0].experts
     truth = [exact_net(net, [mpmath.mpf(v) for v in row]) for row in x.tolist()]
     seen = {}
@@ -166,3 +182,29 @@ def test_plain_neurons_among_lanes_cost_no_rounding() -> None:
         ways = evaluations(network)
         found.append(bounds(network, arriving(None, Sized(x, x, np.zeros((len(ways), *x.shape))), ways), ways)[1])
     np.testing.assert_allclose(*found, rtol=1e-14)
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+@pytest.mark.parametrize("name", ["gelu", "silu, relu"])
+def test_points_sought_for_their_error_stay_within_the_bound(name: str, lanes: bool) -> None:
+    """A climb: of many points those whose error takes most of its bound, and from there again; few neurons nearly reach theirs."""
+    rng, best = np.random.default_rng([len(name), lanes]), 0.0
+    for m, far in ((1, 1.0), (2, 20.0), (20, 1.0)):
+        net = mixed_net(rng, (2, m, 1), MIXTURES[name], (lanes,))
+        net = net.with_maps((Affine(far * net.affines[0].weight, far * net.affines[0].bias), net.affines[1]))
+        network = Network((MoELayer(None, (net,), (0,), ("all",), ("f",)),), ("x", "y")).astype(np.float32)
+        ways = evaluations(network)
+        x = rng.uniform(-1, 1, (600, 2))
+        for step in range(3):
+            x = x.astype(np.float32).astype(float)
+            added, truth = both(network, x, 0.0, ways).min(0), network.astype(float)(x)
+            ratio = np.zeros(len(x))
+            for most, way in zip(added[1:], ways[1:], strict=True):
+                with torch.no_grad():
+                    theirs = atlasmoe.to_torch(network, sums=way.sums)(torch.from_numpy(x.astype(np.float32))).numpy()
+                for y in (network(x, sums=way.sums), theirs):
+                    ratio = np.maximum(ratio, (np.abs(y - truth)[:, 0] - added[0]) / most)
+            assert ratio.max() <= 1
+            best = max(best, float(ratio.max()))
+            x = np.repeat(x[np.argsort(-ratio)[:20]], 30, axis=0) * (1 + 0.1 ** (step + 1) * rng.normal(size=(600, 2)))
+    assert best > 0.3
