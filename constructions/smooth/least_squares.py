@@ -2,7 +2,12 @@
 
 Neighbouring smooth neurons are so alike that the normal equations lose half of the digits; the columns are factored as they are:
 A = QR, R = UΣVᵀ, and then w_λ = V·Σ/(Σ² + λ²)·Uᵀ·Qᵀy for as many λ as one likes. Small λ fit better and have large weights
-that cancel; what rounding makes of them is part of the objective: held-out sup error + penalty·max Σ|w·column|.
+that cancel. What comes of that is part of the objective, with S = max Σ|w·column| and the held-out sup error e of a function of size |F|:
+
+    e·√(1 + S/(TOLERATED·max|F|)) + penalty·S.
+
+The last term is rounding. The factor is for proofs: an enclosure adds up what the profiles of all directions are off by, which does not
+cancel, so that a fit of ten times the S has to be cut into boxes that much finer.
 """
 
 from __future__ import annotations
@@ -15,8 +20,10 @@ from scipy.linalg import qr, svd
 
 from ...atlas import Array
 
-LEVELS = 10.0 ** -np.arange(3.0, 14.0)
+LEVELS = 10.0 ** -np.arange(2.0, 14.0)
 """λ tried, relative to the largest singular value."""
+TOLERATED = 64.0
+"""A sum of absolute values so many times as large as the function costs as much as twice the error."""
 THINNED = 4
 """Every so many held-out points show the magnitude of the sums."""
 
@@ -52,13 +59,15 @@ def solve(columns: Array, values: Array, held_columns: Array, held_values: Array
     triangle = np.asarray(qr(np.concatenate([columns / scale, values], axis=1), mode="r", check_finite=False, overwrite_a=True)[0][:p])
     left, singular, right = svd(triangle[:, :p], check_finite=False)
     turned = left.T @ triangle[:, p:]
+    size = TOLERATED * np.maximum(np.abs(values).max(0), np.finfo(float).tiny)
     best: Solved | None = None
     for level in LEVELS * singular[0]:
         weights = (right.T @ (turned * (singular / (singular**2 + level**2))[:, None])) / scale[:, None]
         misfit = np.abs(held_columns @ weights - held_values)
         worst = misfit.argmax(0)
         errors = misfit[worst, np.arange(len(worst))]
-        found = Solved(weights, errors, errors + penalty * magnitude(held_columns[::THINNED], weights), worst)
+        large = magnitude(held_columns[::THINNED], weights)
+        found = Solved(weights, errors, errors * np.sqrt(1 + large / size) + penalty * large, worst)
         best = found if best is None else best.where(found, found.objectives < best.objectives)
     assert best is not None
     return best
