@@ -7,7 +7,7 @@ that cancel. What comes of that is part of the objective, with S = max Σ|w·col
     e·√(1 + S/(TOLERATED·max|F|)) + penalty·S.
 
 The last term is rounding. The factor is for proofs: an enclosure adds up what the profiles of all directions are off by, which does not
-cancel, so that a fit of ten times the S has to be cut into boxes that much finer.
+cancel, so that boxes have to be the smaller the larger S is.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ...atlas import Array
 
 LEVELS = 10.0 ** -np.arange(2.0, 14.0)
 """λ tried, relative to the largest singular value."""
-TOLERATED = 64.0
-"""A sum of absolute values so many times as large as the function costs as much as twice the error."""
+TOLERATED = 256.0
+"""A sum of absolute values so many times as large as the function costs as much as an error √2 times as large."""
 THINNED = 4
 """Every so many held-out points show the magnitude of the sums."""
 
