@@ -19,7 +19,9 @@ from ...moe.network import ReLUNet
 from ...moe.ridge import Dictionary, Ridge
 from . import lawson
 from .affine import affine_ridge
+from .climb import climb
 from .dictionary import Coordinates, hinted_dictionary
+from .knots import snapped
 from .least_squares import solve
 from .profiles import Grid
 from .pruning import prune
@@ -34,6 +36,9 @@ SHRUNK = 0.9
 """Pruning to a budget stops at this part of it: the fits it chooses from are many, and the best of many looks better than it is."""
 SHRINK_FROM = 1.5
 """Pruning to a budget starts from a net this many times as wide as the one that met it."""
+
+PEAK, PEAKS, ROUNDS = 1.25, 4, 3
+"""A point is a peak of the error if that is so many times the largest held-out one; so many are looked at; and so often."""
 
 Effort = Literal["quick", "thorough"]
 
@@ -68,6 +73,39 @@ def _measure(target: Target, ridge: Ridge, data: Data, count: int) -> Fit:
     error = np.abs(net(data.held_inputs) - data.held_values).max(1)
     worst = int(np.argmax(error))
     return Fit(ridge, net, float(error[worst]), data.held_inputs[worst], len(error), count)
+
+
+def _climbed(attempt: Search, model: Model) -> tuple[Fit, Array]:
+    """The model as a fit, whose error is the largest that was climbed to from its worst held-out points, and the peaks (·, n) found.
+
+    Peaks rise by PEAK above what the held-out points say: the target has a tip there, or too few points see it.
+    """
+    fitted = _measure(attempt.target, attempt.ridge(model), attempt.data, model.count)
+    if attempt.target.evaluate is None:
+        return fitted, fitted.witness[None][:0]
+    data = attempt.data
+    errors = np.abs(fitted.net(data.held_inputs) - data.held_values).max(1)
+    points, heights, seen = climb(attempt.target.evaluate, fitted.net, attempt.coordinates, data.held_inputs, errors, 0)
+    top = int(np.argmax(heights))
+    peaks = points[heights > PEAK * fitted.error][:PEAKS]
+    return replace(fitted, error=float(heights[top]), witness=points[top], samples=fitted.samples + seen), peaks
+
+
+def _resolved(attempt: Search, model: Model, effort: Effort) -> tuple[Fit, Search, Model]:
+    """The model, or one like it that resolves the peaks of its error: samples around them, and of every direction a knot on them."""
+    fitted, peaks = _climbed(attempt, model)
+    for _ in range(ROUNDS):
+        if not len(peaks):
+            break
+        closer = attempt.towards(peaks)
+        tried = [closer.refitted(model.grid, model.count), closer.refitted(snapped(model.grid, peaks[0]), model.count)]
+        if effort == "thorough":
+            tried.append(closer.reweighted(tried[1]))
+        better, best = min(((_climbed(closer, other), other) for other in tried), key=lambda pair: pair[0][0].error)
+        if better[0].error >= fitted.error:
+            break
+        (fitted, peaks), model, attempt = better, best, closer
+    return fitted, attempt, model
 
 
 def _hints_alone(target: Target, data: Data) -> Fit:
@@ -123,7 +161,7 @@ def _fit(
     model = attempt.climb(direction_count) if search or direction_count is None else attempt.solve(direction_count)
     if effort == "thorough":
         model = attempt.sharpen(model)
-    return _measure(target, attempt.ridge(model), data, model.count), attempt, model
+    return _resolved(attempt, model, effort)
 
 
 def _shrink(fitted: Fit, attempt: Search, budget: float) -> Fit:

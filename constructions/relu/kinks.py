@@ -1,7 +1,7 @@
 """Straight kinks: a target that bends along hyperplanes a·u = b and is smooth on both sides has neurons it cannot do without.
 
 Orthogonal greedy search: after a polynomial has taken the smooth part, the neuron that explains most of what is left is
-looked for over directions × knots and then made exact by a simplex search over (a, b). It is kept if it explains a
+looked for over directions × knots and then made exact by Gauss–Newton on (a, b). It is kept if it explains a
 good part; a wrong guess costs a neuron and nothing else. Kinks along curves are no such neurons.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ...atlas import Array
 from .directions import directions
@@ -25,6 +24,8 @@ SUSPECT, KEPT = 0.2, 0.4
 """Share of the remaining energy that a candidate must explain to be refined, and a refined neuron to be kept. The best
 neuron explains about 0.1 of what a polynomial leaves of a smooth function."""
 MOST = 6
+STEPS, TRIAL, MOST_DAMPING = 40, 4, 1e6
+"""Of Gauss–Newton: at most; after which a candidate must be on its way to be kept; and the damping at which it ends."""
 
 
 def straight_kinks(z: Array, values: Array) -> list[tuple[Array, float]]:
@@ -60,30 +61,54 @@ def straight_kinks(z: Array, values: Array) -> list[tuple[Array, float]]:
 
 
 def _refined(z: Array, left: Array, basis: Array, a: Array, b: float) -> tuple[Array, float, Array]:
-    """The neuron near (a, b) that leaves least of `left` (N, q): its direction, knot, and column orthogonal to the basis."""
-    tangent = np.linalg.svd(a[None])[2][1:]
+    """The neuron near (a, b) that leaves least of `left` (N, q): its direction, knot, and column orthogonal to the basis.
 
-    def neuron(moved: Array) -> tuple[Array, float, Array]:
-        direction = a + moved[:-1] @ tangent
-        length = float(np.linalg.norm(direction))
-        direction, knot = direction / length, b + float(moved[-1])
-        column = np.maximum(z @ direction - knot, 0)
+    Gauss–Newton with damping on (a, b), the output weight eliminated: what is left is left less its projection onto the column c, and
+    changes with a parameter by the part of weight·∂c orthogonal to basis and c (Kaufman), ∂c = 1[a·z > b]·(tangent·z, −1).
+    """
+
+    def apart(columns: Array) -> Array:
         for _ in range(2):
-            column = column - basis @ (basis.T @ column)
-        return direction, knot, column
+            columns = columns - basis @ (basis.T @ columns)
+        return columns
 
-    def remaining(moved: Array) -> float:
-        column = neuron(moved)[2]
+    def neuron(direction: Array, knot: float) -> tuple[Array, Array, float]:
+        """The column, the output weights (q,) and the energy that they leave."""
+        column = apart(np.maximum(z @ direction - knot, 0))
         square = float(column @ column)
         if square < 1e-9 * len(z):
-            return float(np.linalg.norm(left))
-        return float(np.linalg.norm(left - np.outer(column, column @ left) / square))
+            return column, np.zeros(left.shape[1]), energy
+        weight = left.T @ column / square
+        return column, weight, energy - square * float(weight @ weight)
 
-    step = 1 / DIRECTIONS
-    rank = z.shape[1]
-    simplex = np.concatenate([np.zeros((1, rank)), step * np.eye(rank)])
-    options = {"initial_simplex": simplex, "xatol": 1e-13, "fatol": 0.0, "maxfev": 200 * rank}
-    return neuron(minimize(remaining, simplex[0], method="Nelder-Mead", options=options).x)
+    energy, damping = float((left**2).sum()), 1e-3
+    column, weight, remaining = neuron(a, b)
+    for step in range(STEPS):
+        if step == TRIAL and energy - remaining < KEPT / 2 * energy:
+            break  # not on its way to explaining enough
+        tangent = np.linalg.svd(a[None])[2][1:]
+        change = apart((z @ a > b)[:, None] * np.concatenate([z @ tangent.T, np.full((len(z), 1), -1.0)], axis=1))
+        square, size = float(column @ column), float(weight @ weight)
+        if square == 0 or size == 0:
+            break
+        change -= np.outer(column, column @ change) / square
+        normal, right = change.T @ change, change.T @ ((left - np.outer(column, weight)) @ weight) / size
+        while damping < MOST_DAMPING:
+            move = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-12 * len(z)), right)
+            direction = a + move[:-1] @ tangent
+            direction, knot = direction / np.linalg.norm(direction), b + float(move[-1])
+            trial = neuron(direction, knot)
+            if trial[2] < remaining:
+                break
+            damping *= 8
+        else:
+            break
+        gained, remaining = remaining - trial[2], trial[2]
+        a, b, column, weight = direction, knot, trial[0], trial[1]
+        damping /= 16
+        if np.abs(move).max() < 1e-13 or gained < 1e-15 * energy:
+            break
+    return a, b, column
 
 
 def _polynomials(z: Array, degree: int) -> Array:

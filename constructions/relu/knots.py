@@ -70,6 +70,17 @@ def profile_grid(inputs: Array, values: Array, lines: Array, knots: int, beside:
     return Grid(lines, tuple(start + length * x for start, length, x in zip(low, high - low, unit, strict=True)))
 
 
+def snapped(grid: Grid, point: Array) -> Grid:
+    """The grid with one knot of every direction moved onto the point (n,): where it lies in between, the nearest one."""
+    nodes = []
+    for t, x in zip((grid.lines @ point).tolist(), grid.nodes, strict=True):
+        x = x.copy()
+        if len(x) > 2 and x[0] < t < x[-1]:
+            x[1 + int(np.argmin(np.abs(x[1:-1] - t)))] = t
+        nodes.append(np.unique(x))
+    return Grid(grid.lines, tuple(nodes))
+
+
 def with_knots(grid: Grid, inputs: Array, lines: Array, knots: tuple[Array, ...]) -> Grid:
     """The grid with further directions (K′, n) that have given knots; those outside the data are left out."""
     nodes = []

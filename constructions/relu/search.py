@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,8 @@ DIRECTION_COUNTS = (0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 FACTORS, AFFORDABLE = (5, 3, 2), 1024
 """How many times too wide pruning starts: the widest does not always win. Those that exceed AFFORDABLE knots, where a round
 takes about a tenth of a second, are left out, but for the last."""
+CLOUD, CLOSE, CLOSEST = 256, 3.0, 7
+"""Samples around a peak of the error: so many, within so many mean distances of held-out points, and nearer by up to 2^CLOSEST."""
 FINALISTS = 2
 """Pruned fits that are reweighted towards the sup norm."""
 PATIENCE = 2
@@ -147,6 +149,27 @@ class Search:
             if here == min(found, key=lambda step: found[step].error):
                 break
         return self.lifted(min(found[here], self.solve(ladder[here], uniform=True), key=lambda model: model.error))
+
+    def towards(self, peaks: Array) -> Search:
+        """With samples in shrinking clouds around points (·, n), to be fitted and held out."""
+        assert self.target.evaluate is not None
+        rank, rng = self.coordinates.rank, np.random.default_rng(len(self.data.inputs))
+        widest = 2 * CLOSE * len(self.data.held_inputs) ** (-1 / rank)
+        parts = []
+        for _ in range(2):
+            radii = widest * 2.0 ** -rng.uniform(0, CLOSEST, (len(peaks), CLOUD, 1))
+            moves = radii * rng.uniform(-1, 1, (len(peaks), CLOUD, rank)) * self.coordinates.scale
+            points = np.concatenate([peaks, (peaks[:, None] + moves @ self.coordinates.basis.T).reshape(-1, peaks.shape[1])])
+            values = self.target.evaluate(points)
+            known = np.isfinite(values).all(1)
+            parts += [points[known], values[known]]
+        data = self.data
+        old = data.inputs, data.values, data.held_inputs, data.held_values
+        return replace(self, data=Data(*(np.concatenate(both) for both in zip(old, parts, strict=True))))
+
+    def refitted(self, grid: Grid, count: int) -> Model:
+        """Least squares with these knots."""
+        return self.lifted(self.model(grid, least_squares(grid, self.data.inputs, self.data.values), count))
 
     def pruned(self, count: int, factor: float) -> Model:
         """From `factor` times as many knots as there is room for, those that can be spared are taken out."""

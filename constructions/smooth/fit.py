@@ -11,10 +11,10 @@ import numpy as np
 
 from ...errors import EpsilonNotReached, InvalidArgument
 from ...moe.activations import Activation
+from ..relu.climb import climb
 from ..relu.dictionary import Coordinates
 from ..relu.fit import Effort, Fit
 from ..relu.samples import Samples, Target
-from .climb import climb
 from .forms import neurons, unknowns
 from .kinks import Kinks
 from .lattice import Shape

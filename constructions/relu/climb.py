@@ -12,7 +12,7 @@ import numpy as np
 
 from ...atlas import Array
 from ...moe.nets import Net
-from ..relu.dictionary import Coordinates
+from .dictionary import Coordinates
 
 STARTS, CLOUD, ROUNDS = 12, 24, 6
 SHRINK = 0.5
