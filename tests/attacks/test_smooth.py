@@ -179,7 +179,7 @@ def test_groups_have_as_many_neurons_as_there_are_rows(folders: dict[str, Path],
 
 
 def lowered(arrays: Arrays) -> None:
-    arrays["0.0.bounds"] = arrays["0.0.bounds"] / 4
+    arrays["0.0.bounds"] = arrays["0.0.bounds"] / 100
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -55,7 +55,7 @@ class CheckReport:
     undecided: int
     """Leaves of each fate; those after a rejected batch have none."""
     boxes: int
-    """Boxes that were looked at: leaves, and parts of leaves."""
+    """Boxes that were looked at: leaves, parts of leaves, and several leaves together."""
     failures: tuple[Failure, ...]
     """The first of them."""
     refutation: str

@@ -108,7 +108,8 @@ class Composition:
             more, again = scored.settle(site.followed)
             fates, count = fates + more, count + again
         self.fates, self.boxes = self.fates + fates, self.boxes + count
-        self._values(site, judge)
+        if not self.found.manifold or all(fate is None for fate in fates):
+            self._values(site, judge)
 
     def _inverted(self, site: Site, charts: Charts) -> None:
         """Whether forward maps invert as closely as is claimed."""

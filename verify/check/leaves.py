@@ -17,6 +17,7 @@ from ...progress import track
 from .charts import Boxes, Charts, Verdict
 from .course import Course, degrees
 from .functions import AT_ONCE, halves
+from .joined import joined
 from .layers import Layer
 from .nets import Flags, Indices
 from .networks import FEW, Frame, Rows, beside
@@ -76,6 +77,8 @@ class Judge:
         self.course = Course(subject.layers, subject.matrix, self.shifts) if Course.suits(subject.layers) else None
         self.shown = {degree: np.zeros(2) for degree in degrees(self.domain.dimension + len(self.shifts))}
         """Degree of jets ↦ boxes on which they were tried, and on which they were enough."""
+        self.passes = self.domain.dimension if self.course is not None and self.scores is None else 0
+        """How often neighbouring leaves are joined in pairs before they are looked at: jets of a high degree need not be of small boxes."""
         d, k = self.domain.dimension + len(self.shifts), self.domain.base_dimension
         widest = max((net.widest for layer in self.layers for net in layer.everything), default=1)
         self.step = max(8, NUMBERS // (max(widest, *(len(layer.carries) for layer in self.layers)) * (2**d + k + 1)))
@@ -105,8 +108,11 @@ class Judge:
         why = np.full(len(rows), "", object)
         refuted = np.zeros(len(rows), bool)
         leaf, depth, close = np.arange(len(rows)), np.zeros(len(rows), int), np.zeros(len(rows), bool)
-        lower, upper = tree.lower[rows], tree.upper[rows]
         boxes = 0
+        if self.passes:
+            settled, boxes = self._together(p, tree, rows, close)
+            leaf, depth, close = leaf[~settled], depth[~settled], close[~settled]
+        lower, upper = tree.lower[rows[leaf]], tree.upper[rows[leaf]]
         while len(leaf):
             open_, wrong = np.full(len(leaf), "", object), np.full(len(leaf), "", object)
             side = np.zeros(len(leaf), np.intp)
@@ -129,6 +135,23 @@ class Judge:
         sides = [tuple(zip(tree.lower[row].tolist(), tree.upper[row].tolist(), strict=True)) for row in rows]
         fates = [Failure(bool(bad), str(text), name, box) if text else None for bad, text, box in zip(refuted, why, sides, strict=True)]
         return fates, boxes
+
+    def _together(self, p: int, tree: Tree, rows: Indices, close: Flags) -> tuple[Flags, int]:
+        """Leaves that are settled several at once, and the boxes looked at; where f and q are shown to be close is noted."""
+        boxes, settled, done = joined(tree, rows, self.passes), np.zeros(len(rows), bool), 0
+        for start in range(0, len(boxes.first), self.step):
+            part = boxes.some(slice(start, start + self.step))
+            ranges = [rows[a:b] for a, b in zip(part.first, part.last, strict=True)]
+            bounds, members = np.array([tree.bounds[own].min() for own in ranges]), np.array([tree.members[own].any(0) for own in ranges])
+            some = _Some(p, part.lower, part.upper, np.full(len(bounds), PROVED, np.uint8), bounds, members, np.zeros(len(bounds), bool))
+            open_, wrong, _ = self._boxes(some)
+            fine = wrong == ""  # else the leaves are looked at one by one
+            for a, b, shown, near in zip(part.first, part.last, (open_ == "") & fine, some.close & fine, strict=True):
+                settled[a:b], close[a:b] = shown, near
+                done += shown
+        if done < len(boxes.first) / 2:
+            self.passes -= 1
+        return settled, len(boxes.first)
 
     def _boxes(self, some: _Some) -> tuple[Words, Words, Indices]:
         """What is not yet shown of each box, and what is wrong with it, in words or empty; and the side to cut it along."""
