@@ -5,6 +5,10 @@ within R of q(s_0 + δ) for |δ| ≤ ρ. Then |q(s) − c_0 − Σ_i c_i·[D^i]|
 D^i without terms of degree above n and lost_i bounds those: with [D^{i−1}] of sizes A_a and D of sizes S_a in degree a, all together S,
 lost_i = lost_{i−1}·S + Σ_{a+b>n} A_a·S_b, since |t| ≤ 1. Where D is linear, [D^i] = D^i and its coefficients are multinomial ones times
 products of those of D.
+
+What inputs x_i = form + ε_i, |ε_i| ≤ r_i, are off by is summed before it is bounded, for in a sum of profiles it mostly cancels: with
+s_k = a_k·x, r_k = |a_k|·r + r′_k and r′_k the rounding of s_k, the sum of all r_k·|c_1k| above may be replaced by
+|Σ_k c_1k·a_k|·r + Σ_k |c_1k|·r′_k.
 """
 
 from __future__ import annotations
@@ -71,20 +75,26 @@ def monomials(dimension: int, degree: int) -> Monomials:
 
 @dataclass(frozen=True, eq=False)
 class Quantities:
-    """K quantities on N boxes: coefficients (C, K, N), radius and reach (K, N) with |s − s_0| ≤ reach."""
+    """K quantities a_k·x + b_k on N boxes: coefficients (C, K, N), radius and reach (K, N) with |s − s_0| ≤ reach."""
 
     coefficients: Array
     radius: Array
+    own: Array
+    """r′, (K, N): what of the radius comes from no radius of an input."""
     reach: Array
+    rows: Array
+    """a, (K, n)."""
+    given: Array
+    """r, (n, N)."""
     dimension: int
     degree: int
     linear: bool
     """Whether all terms of degree 2 and more are 0 and only the first 1 + d coefficients are there."""
 
     @property
-    def arrays(self) -> tuple[Array, Array, Array, int, bool]:
+    def arrays(self) -> tuple[Any, ...]:
         """For compiled loops."""
-        return self.coefficients, self.radius, self.reach, self.degree, self.linear
+        return self.coefficients, self.radius, self.own, self.reach, self.rows, self.given, self.degree, self.linear
 
     @staticmethod
     def of(weight: Array, bias: Array | None, forms: TaylorForms) -> Quantities:
@@ -96,25 +106,26 @@ class Quantities:
         known = forms.radius.max(1) < UNKNOWN
         stored = forms.coefficients.transpose(1, 2, 0)
         stored = stored if stored[1 + d :].any() else stored[: 1 + d]
-        coefficients = np.matmul(weight, stored)
-        radius = np.abs(weight) @ (forms.radius.T * (1 + 2 * n * EPS) + 2 * n * EPS * np.abs(stored).sum(0) + n * UNDERFLOW)
+        coefficients, given, size = np.matmul(weight, stored), np.ascontiguousarray(forms.radius.T), np.abs(weight)
+        own = size @ (2 * n * EPS * np.abs(stored).sum(0) + n * UNDERFLOW)
         if bias is not None:
             coefficients[0] += bias[:, None]
-            radius += EPS * np.abs(coefficients[0])
+            own += EPS * np.abs(coefficients[0])
         first, higher = np.abs(coefficients[1 : 1 + d]).sum(0), np.abs(coefficients[1 + d :]).sum(0)
         linear = bool((higher <= NEARLY * (np.abs(coefficients[0]) + first)).all())
         if linear:
-            coefficients, radius = coefficients[: 1 + d], radius + higher
+            coefficients, own = coefficients[: 1 + d], own + higher
         # The middle of a cell of a table is taken off the middle of a quantity in floats.
-        radius = (radius + EPS / 16) * (1 + 64 * EPS) + UNDERFLOW
+        own = (own + EPS / 16) * (1 + 64 * EPS) + UNDERFLOW
+        radius = (size @ given * (1 + 2 * n * EPS) + own) * (1 + 8 * EPS)
         reach = (first + (0.0 if linear else higher) + radius) * (1 + 64 * EPS)
-        found = Quantities(coefficients, radius, reach, d, forms.degree, linear)
+        found = Quantities(coefficients, radius, own, reach, weight, given, d, forms.degree, linear)
         return found if known.all() else found.where(known)
 
     def where(self, condition: Flags) -> Quantities:
         """0 on the other boxes."""
-        coefficients, radius, reach = (np.where(condition, values, 0.0) for values in (self.coefficients, self.radius, self.reach))
-        return replace(self, coefficients=coefficients, radius=radius, reach=reach)
+        names = "coefficients", "radius", "own", "reach", "given"
+        return replace(self, **{name: np.where(condition, getattr(self, name), 0.0) for name in names})
 
 
 class Total:
@@ -125,26 +136,29 @@ class Total:
         self.quantities = quantities
         N = quantities.radius.shape[1]
         self.coefficients = np.zeros((len(self.tables.degrees), outputs, N))
-        self.radius, self.size, self.bent = np.zeros((3, outputs, N))
+        self.radius, self.size, self.bent, self.steep = np.zeros((4, outputs, N))
+        self.gradient = np.zeros((outputs, len(quantities.given), N))
 
     @property
     def arrays(self) -> tuple[Array, ...]:
         """For compiled loops."""
-        return self.coefficients, self.radius, self.size, self.bent
+        return self.coefficients, self.radius, self.size, self.bent, self.steep, self.gradient
 
     def add(self, k: int, c: Array, off: Array) -> None:
         """q_k(s_k), which is within `off` (q, N) of Σ c_i·δ^i, c (n + 1, q, N)."""
         s, r, reach = self.quantities.coefficients[:, k], self.quantities.radius[k], self.quantities.reach[k]
-        n, power = self.quantities.degree, np.ones_like(r)
-        steep, whole = np.zeros_like(off), np.abs(c[0])
-        for i in range(1, n + 1):
+        n, power, first = self.quantities.degree, reach, np.abs(c[1])
+        steep, whole = np.zeros_like(off), np.abs(c[0]) + first * reach
+        for i in range(2, n + 1):
             size = np.abs(c[i])
             steep = steep + i * size * power
             power = power * reach
             whole = whole + size * power
-            if i > 1:
-                self.bent += size * (power + UNDERFLOW)
-        self.radius += off + steep * r
+            self.bent += size * (power + UNDERFLOW)
+        self.radius += off + steep * r + first * self.quantities.own[k]
+        self.steep += first * r
+        for i, a in enumerate(self.quantities.rows[k]):
+            self.gradient[:, i] += a * c[1]
         self.size += whole
         self.coefficients[0] += c[0]
         if self.quantities.linear:
@@ -197,6 +211,7 @@ class Total:
         C, K, n = len(self.coefficients), self.quantities.radius.shape[0], self.quantities.degree
         if self.quantities.linear:
             self.coefficients *= self.tables.multiples[:, None, None]
-        rounding = (K + n + 3) * EPS * self.size + (n - 1) * (C + 1) * EPS * self.bent
-        radius = (self.radius + rounding) * (1 + (K + 64) * EPS)
+        rounding = (K + n + 3) * EPS * (self.size + self.steep) + (n - 1) * (C + 1) * EPS * self.bent
+        radius = self.radius + (np.abs(self.gradient) * self.quantities.given).sum(1) + rounding
+        radius = radius * (1 + (K + len(self.quantities.given) + 64) * EPS)
         return settled(self.coefficients.transpose(2, 0, 1), radius.T, n)

@@ -87,18 +87,21 @@ def _grown(x, degrees, products, starts, n, linear, powers, sizes, lost):  # typ
 
 
 @inlined
-def _added(c, off, x, r, reach, degrees, powers, lost, n, linear, total, sums):  # type: ignore[no-untyped-def]
-    """`Total.add` for one function on one box: into total (C,) and sums = (radius, size, bent)."""
-    power, steep, whole = 1.0, 0.0, abs(c[0])
-    for i in range(1, n + 1):
+def _added(c, off, x, r, own, reach, row, degrees, powers, lost, n, linear, total, sums, gradient):  # type: ignore[no-untyped-def]
+    """`Total.add` for one function on one box: into total (C,), sums = (radius, size, bent, steep), gradient."""
+    first = abs(c[1])
+    power, steep, whole = reach, 0.0, abs(c[0]) + first * reach
+    for i in range(2, n + 1):
         size = abs(c[i])
         steep = steep + i * size * power
         power = power * reach
         whole = whole + size * power
-        if i > 1:
-            sums[2] += size * (power + UNDERFLOW)
-    sums[0] += off + steep * r
+        sums[2] += size * (power + UNDERFLOW)
+    sums[0] += off + steep * r + first * own
     sums[1] += whole
+    sums[3] += first * r
+    for i in range(len(row)):
+        gradient[i] += row[i] * c[1]
     total[0] += c[0]
     if linear:
         for m in range(1, len(total)):
@@ -129,19 +132,20 @@ def _of_degree(n: int) -> Any:
 
     @compiled
     def tabulated(
-        s: Array, radius: Array, reach: Array, linear: bool,
+        s: Array, radius: Array, own: Array, reach: Array, rows: Array, given: Array, linear: bool,
         first: Places, count: Places, start: Array, coefficients: Array, errors: Array, tops: Array, least: Array, most: Array,
         degrees: Places, parents: Places, last: Places, products: Places, starts: Places,
-        total: Array, spread: Array, size: Array, bent: Array,
+        total: Array, spread: Array, size: Array, bent: Array, steep: Array, gradient: Array,
     ) -> None:  # fmt: skip
         """`smooth_ridge.SmoothProfiles`: Total.add of Tables.local, for all quantities and boxes."""
         _, K, N = s.shape
         C, Q = total.shape[:2]
         x, powers, sizes, lost = np.zeros(C), np.zeros((n + 1, C)), np.zeros((n + 1, n + 1)), np.zeros(n + 1)
-        a, c, found, sums = np.zeros(P + 1), np.zeros(n + 2), np.zeros((Q, C)), np.zeros((Q, 3))
+        a, c, found, sums, tilted = np.zeros(P + 1), np.zeros(n + 2), np.zeros((Q, C)), np.zeros((Q, 4)), np.zeros((Q, len(given)))
         for b in range(N):
             found[:] = 0.0
             sums[:] = 0.0
+            tilted[:] = 0.0
             for k in range(K):
                 _read(s, k, b, parents, last, degrees, linear, x, powers)
                 _grown(x, degrees, products, starts, n, linear, powers, sizes, lost)
@@ -166,9 +170,11 @@ def _of_degree(n: int) -> Any:
                         c[0], c[1] = a[0], (low + high) / 2
                     else:
                         off = _economised(a, far, max(tops[level, i, q], tops[level, j, q]), errors[k, :, q], n, c)
-                    _added(c, off, x, radius[k, b], far, degrees, powers, lost, n, linear, found[q], sums[q])
+                    _added(c, off, x, radius[k, b], own[k, b], far, rows[k], degrees, powers, lost, n, linear, found[q], sums[q], tilted[q])
             for q in range(Q):
-                spread[q, b], size[q, b], bent[q, b] = sums[q]
+                spread[q, b], size[q, b], bent[q, b], steep[q, b] = sums[q]
+                for i in range(len(given)):
+                    gradient[q, i, b] = tilted[q, i]
                 for m in range(C):
                     total[m, q, b] = found[q, m]
 
@@ -178,27 +184,29 @@ def _of_degree(n: int) -> Any:
 TABULATED = {n: _of_degree(n) for n in DEGREES}
 
 
-def tabulated(s: Array, radius: Array, reach: Array, n: int, linear: bool, *others: Array) -> None:
+def tabulated(s: Array, radius: Array, own: Array, reach: Array, rows: Array, given: Array, n: int, linear: bool, *others: Array) -> None:
     """`smooth_ridge.SmoothProfiles`: Total.add of Tables.local, for all quantities and boxes."""
-    TABULATED[n](s, radius, reach, linear, *others)
+    TABULATED[n](s, radius, own, reach, rows, given, linear, *others)
 
 
 @compiled
 def scattered_smooth(
-    s: Array, radius: Array, reach: Array, n: int, linear: bool,
+    s: Array, radius: Array, own: Array, reach: Array, rows: Array, given: Array, n: int, linear: bool,
     coefficients: Array, errors: Array, tops: Array, ends: Array, outputs: Array,
     degrees: Places, parents: Places, last: Places, products: Places, starts: Places,
-    total: Array, spread: Array, size: Array, bent: Array,
+    total: Array, spread: Array, size: Array, bent: Array, steep: Array, gradient: Array,
 ) -> None:  # fmt: skip
     """`smooth_neurons.SmoothNeurons`: Total.add of Unit.local times outputs (m, q), for all neurons and boxes."""
     _, K, N = s.shape
     C, Q = total.shape[:2]
     x, powers, sizes, lost = np.zeros(C), np.zeros((n + 1, C)), np.zeros((n + 1, n + 1)), np.zeros(n + 1)
-    a, c, scaled, found, sums = np.zeros(P + 1), np.zeros(n + 2), np.zeros(n + 2), np.zeros((Q, C)), np.zeros((Q, 3))
+    a, c, scaled, found, sums = np.zeros(P + 1), np.zeros(n + 2), np.zeros(n + 2), np.zeros((Q, C)), np.zeros((Q, 4))
+    tilted = np.zeros((Q, len(given)))
     final = len(coefficients) - 1
     for b in range(N):
         found[:] = 0.0
         sums[:] = 0.0
+        tilted[:] = 0.0
         for k in range(K):
             _read(s, k, b, parents, last, degrees, linear, x, powers)
             center, far = x[0], reach[k, b]
@@ -225,8 +233,26 @@ def scattered_smooth(
             for q in range(Q):
                 for i in range(n + 1):
                     scaled[i] = outputs[k, q] * c[i]
-                _added(scaled, abs(outputs[k, q]) * off, x, radius[k, b], far, degrees, powers, lost, n, linear, found[q], sums[q])
+                _added(
+                    scaled,
+                    abs(outputs[k, q]) * off,
+                    x,
+                    radius[k, b],
+                    own[k, b],
+                    far,
+                    rows[k],
+                    degrees,
+                    powers,
+                    lost,
+                    n,
+                    linear,
+                    found[q],
+                    sums[q],
+                    tilted[q],
+                )
         for q in range(Q):
-            spread[q, b], size[q, b], bent[q, b] = sums[q]
+            spread[q, b], size[q, b], bent[q, b], steep[q, b] = sums[q]
+            for i in range(len(given)):
+                gradient[q, i, b] = tilted[q, i]
             for m in range(C):
                 total[m, q, b] = found[q, m]
