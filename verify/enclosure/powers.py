@@ -15,17 +15,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations_with_replacement
+from itertools import combinations, combinations_with_replacement, product
 from math import factorial, prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...intervals import Flags
 from .bend import Places
 from .taylor import EPS, UNDERFLOW, UNKNOWN, TaylorForms, settled
 
+Indices = NDArray[np.uint64]
 NEARLY = 2.0**-46
 """Terms of higher degree that are smaller than this part of a form are put into its radius, and the form taken as linear."""
 
@@ -42,15 +44,21 @@ class Monomials:
     """…and which coordinate that is, its number plus one."""
     multiples: Array
     """(C,): multinomial coefficients."""
-    products: Places
-    """(T, 3): all i, j, k with i, j of degree ≥ 1 and monomial_i·monomial_j = monomial_k, in order of the degree of i."""
-    starts: Places
-    """(n + 1,): products from starts[p] on have an i of degree ≥ p."""
+    grades: Places
+    """(n + 2,): where each degree begins, and the number of all."""
+    left: Indices
+    """(T,): with `right` all i, j of degree ≥ 1, such that monomial_i·monomial_j = monomial_k and i is of degree p − 1 or more,…"""
+    right: Indices
+    """(of p = 2 only those with i < j)…"""
+    begin: Places
+    """(n + 1, C + 1): …those of p and k from begin[p, k] to begin[p, k + 1]."""
+    roots: Indices
+    """(C,): i with monomial_i² = monomial_k; 0 where there is none."""
 
     @property
     def arrays(self) -> tuple[Any, ...]:
         """For compiled loops."""
-        return self.degrees, self.parents, self.last, self.products, self.starts
+        return self.degrees, self.parents, self.last, self.grades, self.left, self.right, self.begin, self.roots
 
 
 @cache
@@ -60,16 +68,29 @@ def monomials(dimension: int, degree: int) -> Monomials:
     place = {m: k for k, m in enumerate(every)}
     degrees = [len(m) for m in every]
     multiples = [factorial(len(m)) / prod(factorial(m.count(i)) for i in set(m)) for m in every]
-    found = [(i, j, place[tuple(sorted(a + b))]) for i, a in enumerate(every) for j, b in enumerate(every)
-             if a and b and len(a) + len(b) <= degree]  # fmt: skip
-    starts = [sum(degrees[i] < p for i, _, _ in found) for p in range(degree + 1)]
+    grades = [sum(g < p for g in degrees) for p in range(degree + 2)]
+    roots = [place.get(m[::2], 0) if m and m[::2] == m[1::2] else 0 for m in every]
+    left, right, begin = [], [], np.zeros((degree + 1, len(every) + 1), np.intp)
+    for p in range(2, degree + 1):
+        for k, whole in enumerate(every):
+            begin[p, k] = len(left)
+            for i, j in (
+                combinations(range(1, len(every)), 2) if p == 2 else product(range(grades[p - 1], len(every)), range(1, len(every)))
+            ):
+                if tuple(sorted(every[i] + every[j])) == whole:
+                    left.append(i)
+                    right.append(j)
+        begin[p, -1] = len(left)
     return Monomials(
         np.array(degrees),
         np.array([place[m[:-1]] for m in every]),
         np.array([m[-1] + 1 if m else 0 for m in every]),
         np.array(multiples, float),
-        np.array(found, np.intp).reshape(-1, 3),
-        np.array(starts),
+        np.array(grades),
+        np.array(left, np.uint64),
+        np.array(right, np.uint64),
+        begin,
+        np.array(roots, np.uint64),
     )
 
 
@@ -179,27 +200,28 @@ class Total:
         tables, n = self.tables, self.quantities.degree
         for m in range(1, len(s)):
             self.coefficients[m] += c[1] * s[m]
-        first = np.zeros((n + 1, s.shape[1]))
-        for m in range(1, len(s)):
-            first[tables.degrees[m]] += np.abs(s[m])
-        every = np.zeros_like(s[0])
-        for a in range(1, n + 1):
-            every = every + first[a]
-        before, sizes, lost = s, first, np.zeros_like(every)
+        first, tail = np.zeros((n + 1, s.shape[1])), np.zeros((n + 2, s.shape[1]))
+        for a in range(n, 0, -1):
+            for m in range(tables.grades[a], tables.grades[a + 1]):
+                first[a] += np.abs(s[m])
+            tail[a] = tail[a + 1] + first[a]
+        before, sizes, lost = s, first, np.zeros_like(s[0])
         for p in range(2, n + 1):
             power, grown = np.zeros_like(s), np.zeros_like(first)
-            for i, j, k in tables.products[tables.starts[p - 1] :]:
-                power[k] += before[i] * s[j]
-            lost = lost * every
+            for k in range(tables.grades[p], len(s)):
+                for t in range(tables.begin[p, k], tables.begin[p, k + 1]):
+                    power[k] += before[tables.left[t]] * s[tables.right[t]]
+                if p == 2:
+                    power[k] *= 2
+                    if (root := tables.roots[k]) > 0:
+                        power[k] += s[root] * s[root]
+            lost = lost * tail[1]
             for a in range(p - 1, n + 1):
-                for b in range(1, n + 1):
-                    if a + b > n:
-                        lost = lost + sizes[a] * first[b]
-                    else:
-                        grown[a + b] += sizes[a] * first[b]
-            for m in range(len(s)):
-                if tables.degrees[m] >= p:
-                    self.coefficients[m] += c[p] * power[m]
+                lost = lost + sizes[a] * tail[max(1, n + 1 - a)]
+                for b in range(1, n + 1 - a):
+                    grown[a + b] += sizes[a] * first[b]
+            for m in range(tables.grades[p], len(s)):
+                self.coefficients[m] += c[p] * power[m]
             self.radius += np.abs(c[p]) * lost
             before, sizes = power, grown
 

@@ -9,6 +9,7 @@ from numba import njit
 
 from ...atlas import Array
 from .bend import Places
+from .powers import Indices
 from .table import CELLS, DEGREES, LEVEL, REACH, WIDE, P
 from .taylor import EPS, UNDERFLOW
 
@@ -57,37 +58,41 @@ def _economised(a, reach, top, errors, n, c):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _grown(x, degrees, products, starts, n, linear, powers, sizes, lost):  # type: ignore[no-untyped-def]
+def _grown(x, degrees, grades, left, right, begin, roots, n, linear, powers, sizes, tail, lost):  # type: ignore[no-untyped-def]
     """What `Total.add` needs of s: products of its coefficients, or the powers of s, and how much of each is lost."""
     C = len(degrees)
     if linear:
         return
-    first = sizes[1]
-    first[:] = 0.0
-    for m in range(1, C):
-        powers[1, m] = x[m]
-        first[degrees[m]] += abs(x[m])
-    every = 0.0
-    for a in range(1, n + 1):
-        every = every + first[a]
+    tail[n + 1] = 0.0
+    for a in range(n, 0, -1):
+        total = 0.0
+        for m in range(grades[a], grades[a + 1]):
+            total += abs(x[m])
+            powers[1, m] = x[m]
+        sizes[1, a] = total
+        tail[a] = tail[a + 1] + total
     gone = 0.0
     for p in range(2, n + 1):
-        powers[p, :] = 0.0
         sizes[p, :] = 0.0
-        for t in range(starts[p - 1], len(products)):
-            powers[p, products[t, 2]] += powers[p - 1, products[t, 0]] * x[products[t, 1]]
-        gone = gone * every
+        for k in range(grades[p], C):
+            value = 0.0
+            for t in range(begin[p, k], begin[p, k + 1]):
+                value += powers[p - 1, left[t]] * x[right[t]]
+            if p == 2:
+                value *= 2
+                if roots[k] > 0:
+                    value += x[roots[k]] * x[roots[k]]
+            powers[p, k] = value
+        gone = gone * tail[1]
         for a in range(p - 1, n + 1):
-            for b in range(1, n + 1):
-                if a + b > n:
-                    gone = gone + sizes[p - 1, a] * first[b]
-                else:
-                    sizes[p, a + b] += sizes[p - 1, a] * first[b]
+            gone = gone + sizes[p - 1, a] * tail[max(1, n + 1 - a)]
+            for b in range(1, n + 1 - a):
+                sizes[p, a + b] += sizes[p - 1, a] * sizes[1, b]
         lost[p] = gone
 
 
 @inlined
-def _added(c, off, x, r, own, reach, row, degrees, powers, lost, n, linear, total, sums, gradient):  # type: ignore[no-untyped-def]
+def _added(c, off, x, r, own, reach, row, degrees, grades, powers, lost, n, linear, total, sums, gradient):  # type: ignore[no-untyped-def]
     """`Total.add` for one function on one box: into total (C,), sums = (radius, size, bent, steep), gradient."""
     first = abs(c[1])
     power, steep, whole = reach, 0.0, abs(c[0]) + first * reach
@@ -110,9 +115,8 @@ def _added(c, off, x, r, own, reach, row, degrees, powers, lost, n, linear, tota
         for m in range(1, len(total)):
             total[m] += c[1] * x[m]
         for p in range(2, n + 1):
-            for m in range(1, len(total)):
-                if degrees[m] >= p:
-                    total[m] += c[p] * powers[p, m]
+            for m in range(grades[p], len(total)):
+                total[m] += c[p] * powers[p, m]
             sums[0] += abs(c[p]) * lost[p]
 
 
@@ -134,13 +138,14 @@ def _of_degree(n: int) -> Any:
     def tabulated(
         s: Array, radius: Array, own: Array, reach: Array, rows: Array, given: Array, linear: bool,
         first: Places, count: Places, start: Array, coefficients: Array, errors: Array, tops: Array, least: Array, most: Array,
-        degrees: Places, parents: Places, last: Places, products: Places, starts: Places,
+        degrees: Places, parents: Places, last: Places, grades: Places, left: Indices, right: Indices, begin: Places, roots: Indices,
         total: Array, spread: Array, size: Array, bent: Array, steep: Array, gradient: Array,
     ) -> None:  # fmt: skip
         """`smooth_ridge.SmoothProfiles`: Total.add of Tables.local, for all quantities and boxes."""
         _, K, N = s.shape
         C, Q = total.shape[:2]
         x, powers, sizes, lost = np.zeros(C), np.zeros((n + 1, C)), np.zeros((n + 1, n + 1)), np.zeros(n + 1)
+        tail = np.zeros(n + 2)
         a, c, found, sums, tilted = np.zeros(P + 1), np.zeros(n + 2), np.zeros((Q, C)), np.zeros((Q, 4)), np.zeros((Q, len(given)))
         for b in range(N):
             found[:] = 0.0
@@ -148,11 +153,11 @@ def _of_degree(n: int) -> Any:
             tilted[:] = 0.0
             for k in range(K):
                 _read(s, k, b, parents, last, degrees, linear, x, powers)
-                _grown(x, degrees, products, starts, n, linear, powers, sizes, lost)
-                center, far, begin, final = x[0], reach[k, b], start[k], count[k] - 1
-                place = _place(center, begin, final)
-                shift = center - (begin + (place + 0.5) / CELLS)
-                i, j = _place(center - far, begin, final), _place(center + far, begin, final)
+                _grown(x, degrees, grades, left, right, begin, roots, n, linear, powers, sizes, tail, lost)
+                center, far, base, final = x[0], reach[k, b], start[k], count[k] - 1
+                place = _place(center, base, final)
+                shift = center - (base + (place + 0.5) / CELLS)
+                i, j = _place(center - far, base, final), _place(center + far, base, final)
                 wide = far > WIDE
                 if wide:
                     here = first[k] // CELLS
@@ -170,7 +175,24 @@ def _of_degree(n: int) -> Any:
                         c[0], c[1] = a[0], (low + high) / 2
                     else:
                         off = _economised(a, far, max(tops[level, i, q], tops[level, j, q]), errors[k, :, q], n, c)
-                    _added(c, off, x, radius[k, b], own[k, b], far, rows[k], degrees, powers, lost, n, linear, found[q], sums[q], tilted[q])
+                    _added(
+                        c,
+                        off,
+                        x,
+                        radius[k, b],
+                        own[k, b],
+                        far,
+                        rows[k],
+                        degrees,
+                        grades,
+                        powers,
+                        lost,
+                        n,
+                        linear,
+                        found[q],
+                        sums[q],
+                        tilted[q],
+                    )
             for q in range(Q):
                 spread[q, b], size[q, b], bent[q, b], steep[q, b] = sums[q]
                 for i in range(len(given)):
@@ -193,13 +215,14 @@ def tabulated(s: Array, radius: Array, own: Array, reach: Array, rows: Array, gi
 def scattered_smooth(
     s: Array, radius: Array, own: Array, reach: Array, rows: Array, given: Array, n: int, linear: bool,
     coefficients: Array, errors: Array, tops: Array, ends: Array, outputs: Array,
-    degrees: Places, parents: Places, last: Places, products: Places, starts: Places,
+    degrees: Places, parents: Places, last: Places, grades: Places, left: Indices, right: Indices, begin: Places, roots: Indices,
     total: Array, spread: Array, size: Array, bent: Array, steep: Array, gradient: Array,
 ) -> None:  # fmt: skip
     """`smooth_neurons.SmoothNeurons`: Total.add of Unit.local times outputs (m, q), for all neurons and boxes."""
     _, K, N = s.shape
     C, Q = total.shape[:2]
     x, powers, sizes, lost = np.zeros(C), np.zeros((n + 1, C)), np.zeros((n + 1, n + 1)), np.zeros(n + 1)
+    tail = np.zeros(n + 2)
     a, c, scaled, found, sums = np.zeros(P + 1), np.zeros(n + 2), np.zeros(n + 2), np.zeros((Q, C)), np.zeros((Q, 4))
     tilted = np.zeros((Q, len(given)))
     final = len(coefficients) - 1
@@ -229,27 +252,14 @@ def scattered_smooth(
                     gap = 0.0
                 c[1] = slope
                 off = gap + ends[2 + where] + 16 * EPS * (abs(l) + abs(r))
-            _grown(x, degrees, products, starts, n, linear, powers, sizes, lost)
+            _grown(x, degrees, grades, left, right, begin, roots, n, linear, powers, sizes, tail, lost)
             for q in range(Q):
                 for i in range(n + 1):
                     scaled[i] = outputs[k, q] * c[i]
+                weighed, spare, free = abs(outputs[k, q]) * off, radius[k, b], own[k, b]
                 _added(
-                    scaled,
-                    abs(outputs[k, q]) * off,
-                    x,
-                    radius[k, b],
-                    own[k, b],
-                    far,
-                    rows[k],
-                    degrees,
-                    powers,
-                    lost,
-                    n,
-                    linear,
-                    found[q],
-                    sums[q],
-                    tilted[q],
-                )
+                    scaled, weighed, x, spare, free, far, rows[k], degrees, grades, powers, lost, n, linear, found[q], sums[q], tilted[q]
+                )  # fmt: skip
         for q in range(Q):
             spread[q, b], size[q, b], bent[q, b], steep[q, b] = sums[q]
             for i in range(len(given)):
