@@ -1,64 +1,54 @@
-"""Functions of one quantity, given as polynomials about its middle, composed with the form of that quantity: how profiles become forms.
+"""Sums of functions of one quantity each, given as polynomials about its middle, composed with forms: how profiles become forms.
 
-Lemma. Let s = s_0 + D + e on a box, D the terms of degree 1 … n of a form, |e| ≤ r, and ρ ≥ |D| + r on it. Let Σ_{i≤n} c_i·δ^i be
-within R of q(s_0 + δ) for |δ| ≤ ρ. Then |q(s) − c_0 − Σ_i c_i·[D^i]| ≤ R + r·Σ i·|c_i|·ρ^{i−1} + Σ_{i≥2} |c_i|·lost_i, where [D^i] is
-D^i without terms of degree above n and lost_i bounds those: with [D^{i−1}] of sizes A_a and D of sizes S_a in degree a, all together S,
-lost_i = lost_{i−1}·S + Σ_{a+b>n} A_a·S_b, since |t| ≤ 1. Where D is linear, [D^i] = D^i and its coefficients are multinomial ones times
-products of those of D.
+Lemma. On a box let s_k = s_k0 + L_k + h_k + e_k for every quantity s_k = a_k·x: L_k its linear terms, |L_k| ≤ l_k; h_k = a_k·H, H the terms
+of degree 2 … n of the inputs x, |h_k| ≤ η_k; |e_k| ≤ r_k = |a_k|·r + r′_k, where inputs are off by r and r′_k is rounding; and let
+ρ_k ≥ l_k + η_k + r_k. Let p_k(δ) = Σ_{i≤n} c_ki·δ^i be within R_k of q_k(s_k0 + δ) for |δ| ≤ ρ_k. Then Σ_k q_k(s_k) differs from
 
-What inputs x_i = form + ε_i, |ε_i| ≤ r_i, are off by is summed before it is bounded, for in a sum of profiles it mostly cancels: with
-s_k = a_k·x, r_k = |a_k|·r + r′_k and r′_k the rounding of s_k, the sum of all r_k·|c_1k| above may be replaced by
-|Σ_k c_1k·a_k|·r + Σ_k |c_1k|·r′_k.
+    Σ_k p_k(L_k) + H·Σ_k a_k·p_k′(L_k)  [ + Hᵀ·(Σ_k c_k2·a_k·a_kᵀ)·H for n = 4 ]
+
+by at most the sum of R_k, of Σ_{i≥2} C(i, 2)·|c_ki|·ρ_k^{i−2}·η_k² (i ≥ 3 for n = 4), of Σ_{i≥2} i·|c_ki|·ρ_k^{i−1}·r_k, of |c_k1|·r′_k, and of
+|Σ_k c_k1·a_k|·r. As H is of degree 2, p_k′(L_k) is needed to degree n − 2: the term of degree n − 1 adds n·|c_kn|·l_k^{n−1}·η_k. So sums over k
+are taken before anything is bounded that mostly cancels in them. (L_k)^i has multinomial coefficients times products of those of L_k.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations, combinations_with_replacement, product
+from itertools import combinations_with_replacement
 from math import factorial, prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...intervals import Flags
 from .bend import Places
+from .monomials import dimension_of, starts
 from .taylor import EPS, UNDERFLOW, UNKNOWN, TaylorForms, settled
-
-Indices = NDArray[np.uint64]
-NEARLY = 2.0**-46
-"""Terms of higher degree that are smaller than this part of a form are put into its radius, and the form taken as linear."""
 
 
 @dataclass(frozen=True, eq=False)
 class Monomials:
-    """The monomials in d variables up to degree n, in order of degree, and how products of them are formed."""
+    """The monomials in d variables up to degree n, in order of degree."""
 
     degrees: Places
     """(C,)."""
     parents: Places
     """(C,): the monomial without its last factor…"""
     last: Places
-    """…and which coordinate that is, its number plus one."""
+    """…and which coordinate that is."""
     multiples: Array
     """(C,): multinomial coefficients."""
-    grades: Places
-    """(n + 2,): where each degree begins, and the number of all."""
-    left: Indices
-    """(T,): with `right` all i, j of degree ≥ 1, such that monomial_i·monomial_j = monomial_k and i is of degree p − 1 or more,…"""
-    right: Indices
-    """(of p = 2 only those with i < j)…"""
-    begin: Places
-    """(n + 1, C + 1): …those of p and k from begin[p, k] to begin[p, k + 1]."""
-    roots: Indices
-    """(C,): i with monomial_i² = monomial_k; 0 where there is none."""
+    products: tuple[tuple[int, int, int], ...]
+    """All i, j, k with monomial_i·monomial_j = monomial_k, i of degree ≤ n − 2 and j of degree ≥ 2."""
+    squares: tuple[tuple[int, int, int], ...]
+    """The same of i and j of degree 2, for n = 4."""
 
     @property
-    def arrays(self) -> tuple[Any, ...]:
+    def arrays(self) -> tuple[Places, ...]:
         """For compiled loops."""
-        return self.degrees, self.parents, self.last, self.grades, self.left, self.right, self.begin, self.roots
+        return self.degrees, self.parents, self.last
 
 
 @cache
@@ -66,56 +56,48 @@ def monomials(dimension: int, degree: int) -> Monomials:
     """In d variables up to degree n: 1, t_1 … t_d, then t_i·t_j for i ≤ j, and so on."""
     every = [m for n in range(degree + 1) for m in combinations_with_replacement(range(dimension), n)]
     place = {m: k for k, m in enumerate(every)}
-    degrees = [len(m) for m in every]
     multiples = [factorial(len(m)) / prod(factorial(m.count(i)) for i in set(m)) for m in every]
-    grades = [sum(g < p for g in degrees) for p in range(degree + 2)]
-    roots = [place.get(m[::2], 0) if m and m[::2] == m[1::2] else 0 for m in every]
-    left, right, begin = [], [], np.zeros((degree + 1, len(every) + 1), np.intp)
-    for p in range(2, degree + 1):
-        for k, whole in enumerate(every):
-            begin[p, k] = len(left)
-            for i, j in (
-                combinations(range(1, len(every)), 2) if p == 2 else product(range(grades[p - 1], len(every)), range(1, len(every)))
-            ):
-                if tuple(sorted(every[i] + every[j])) == whole:
-                    left.append(i)
-                    right.append(j)
-        begin[p, -1] = len(left)
+    found = [(i, j, place[tuple(sorted(a + b))]) for i, a in enumerate(every) for j, b in enumerate(every)
+             if len(a) <= degree - 2 and len(b) >= 2 and len(a) + len(b) <= degree]  # fmt: skip
+    degrees = [len(m) for m in every]
     return Monomials(
         np.array(degrees),
         np.array([place[m[:-1]] for m in every]),
-        np.array([m[-1] + 1 if m else 0 for m in every]),
+        np.array([m[-1] if m else 0 for m in every]),
         np.array(multiples, float),
-        np.array(grades),
-        np.array(left, np.uint64),
-        np.array(right, np.uint64),
-        begin,
-        np.array(roots, np.uint64),
+        tuple(found),
+        tuple((i, j, k) for i, j, k in found if degrees[i] == 2 and degrees[j] == 2),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Quantities:
-    """K quantities a_k·x + b_k on N boxes: coefficients (C, K, N), radius and reach (K, N) with |s − s_0| ≤ reach."""
+    """K quantities a_k·x + b_k on N boxes."""
 
-    coefficients: Array
+    center: Array
+    """s_k0, (K, N)."""
+    slopes: Array
+    """Coefficients of L_k, (d, K, N)."""
+    bent: Array
+    """η_k, (K, N)."""
     radius: Array
+    """r_k."""
     own: Array
-    """r′, (K, N): what of the radius comes from no radius of an input."""
+    """r′_k."""
     reach: Array
+    """ρ_k."""
     rows: Array
-    """a, (K, n)."""
+    """a_k, (K, n)."""
     given: Array
     """r, (n, N)."""
-    dimension: int
+    higher: Array
+    """H, (n, ·, N): all coefficients, those of degree 0 and 1 are 0."""
     degree: int
-    linear: bool
-    """Whether all terms of degree 2 and more are 0 and only the first 1 + d coefficients are there."""
 
     @property
     def arrays(self) -> tuple[Any, ...]:
         """For compiled loops."""
-        return self.coefficients, self.radius, self.own, self.reach, self.rows, self.given, self.degree, self.linear
+        return self.center, self.slopes, self.bent, self.radius, self.own, self.reach, self.rows
 
     @staticmethod
     def of(weight: Array, bias: Array | None, forms: TaylorForms) -> Quantities:
@@ -123,29 +105,27 @@ class Quantities:
 
         Rounding as in `TaylorForms.affine`: γ_n of Σ|W|·|coefficients|, twice, and of the sum with b.
         """
-        d, n = forms.dimension, forms.functions
+        d, n, size = forms.dimension, forms.functions, np.abs(weight)
         known = forms.radius.max(1) < UNKNOWN
-        stored = forms.coefficients.transpose(1, 2, 0)
-        stored = stored if stored[1 + d :].any() else stored[: 1 + d]
-        coefficients, given, size = np.matmul(weight, stored), np.ascontiguousarray(forms.radius.T), np.abs(weight)
-        own = size @ (2 * n * EPS * np.abs(stored).sum(0) + n * UNDERFLOW)
+        stored, given = forms.coefficients.transpose(1, 2, 0), np.ascontiguousarray(forms.radius.T)
+        first = np.matmul(weight, stored[: 1 + d])
+        bent = size @ np.abs(stored[1 + d :]).sum(0) * (1 + 2 * n * EPS)
+        own = size @ (2 * n * EPS * np.abs(stored[: 1 + d]).sum(0) + n * UNDERFLOW)
         if bias is not None:
-            coefficients[0] += bias[:, None]
-            own += EPS * np.abs(coefficients[0])
-        first, higher = np.abs(coefficients[1 : 1 + d]).sum(0), np.abs(coefficients[1 + d :]).sum(0)
-        linear = bool((higher <= NEARLY * (np.abs(coefficients[0]) + first)).all())
-        if linear:
-            coefficients, own = coefficients[: 1 + d], own + higher
+            first[0] += bias[:, None]
+            own += EPS * np.abs(first[0])
         # The middle of a cell of a table is taken off the middle of a quantity in floats.
         own = (own + EPS / 16) * (1 + 64 * EPS) + UNDERFLOW
         radius = (size @ given * (1 + 2 * n * EPS) + own) * (1 + 8 * EPS)
-        reach = (first + (0.0 if linear else higher) + radius) * (1 + 64 * EPS)
-        found = Quantities(coefficients, radius, own, reach, weight, given, d, forms.degree, linear)
+        reach = (np.abs(first[1:]).sum(0) + bent + radius) * (1 + 64 * EPS)
+        higher = stored.transpose(1, 0, 2).copy()
+        higher[:, : 1 + d] = 0.0
+        found = Quantities(first[0], first[1:], bent, radius, own, reach, weight, given, higher, forms.degree)
         return found if known.all() else found.where(known)
 
     def where(self, condition: Flags) -> Quantities:
         """0 on the other boxes."""
-        names = "coefficients", "radius", "own", "reach", "given"
+        names = "center", "slopes", "bent", "radius", "own", "reach", "given", "higher"
         return replace(self, **{name: np.where(condition, getattr(self, name), 0.0) for name in names})
 
 
@@ -153,87 +133,90 @@ class Total:
     """Σ_k q_k(s_k), as it is added up: q functions on N boxes."""
 
     def __init__(self, outputs: int, quantities: Quantities) -> None:
-        self.tables = monomials(quantities.dimension, quantities.degree)
-        self.quantities = quantities
-        N = quantities.radius.shape[1]
-        self.coefficients = np.zeros((len(self.tables.degrees), outputs, N))
-        self.radius, self.size, self.bent, self.steep = np.zeros((4, outputs, N))
-        self.gradient = np.zeros((outputs, len(quantities.given), N))
+        self.quantities, n = quantities, quantities.degree
+        inputs, C, N = quantities.higher.shape
+        self.dimension = dimension_of(C, n)
+        self.tables = monomials(self.dimension, n)
+        self.polynomial = np.zeros((C, outputs, N))
+        """Σ p_k(L_k), without the multinomial coefficients."""
+        self.gradient = np.zeros((starts(self.dimension, n)[n - 1], inputs, outputs, N))
+        """Σ a_k·p_k′(L_k), to degree n − 2, without them."""
+        self.hessian = np.zeros((inputs, inputs, outputs, N) if n == 4 else (0, 0, outputs, N))
+        """Σ c_k2·a_k·a_kᵀ."""
+        self.radius, self.size, self.steep, self.curved = np.zeros((4, outputs, N))
+        """What is bounded term by term; Σ|c_ki|·ρ_k^i; Σ|c_k1|·r_k; and what H is multiplied with, at most."""
 
     @property
     def arrays(self) -> tuple[Array, ...]:
         """For compiled loops."""
-        return self.coefficients, self.radius, self.size, self.bent, self.steep, self.gradient
+        return self.polynomial, self.gradient, self.hessian, self.radius, self.size, self.steep, self.curved
 
     def add(self, k: int, c: Array, off: Array) -> None:
         """q_k(s_k), which is within `off` (q, N) of Σ c_i·δ^i, c (n + 1, q, N)."""
-        s, r, reach = self.quantities.coefficients[:, k], self.quantities.radius[k], self.quantities.reach[k]
-        n, power, first = self.quantities.degree, reach, np.abs(c[1])
-        steep, whole = np.zeros_like(off), np.abs(c[0]) + first * reach
+        s, n, tables = self.quantities, self.quantities.degree, self.tables
+        r, eta, reach, slopes, row = s.radius[k], s.bent[k], s.reach[k], s.slopes[:, k], s.rows[k]
+        first = np.abs(c[1])
+        power, steep, second, whole = np.ones_like(reach), np.zeros_like(off), np.zeros_like(off), np.abs(c[0]) + first * reach
         for i in range(2, n + 1):
             size = np.abs(c[i])
-            steep = steep + i * size * power
+            if i > 2 or n < 4:
+                second = second + i * (i - 1) / 2 * size * power
             power = power * reach
-            whole = whole + size * power
-            self.bent += size * (power + UNDERFLOW)
-        self.radius += off + steep * r + first * self.quantities.own[k]
-        self.steep += first * r
-        for i, a in enumerate(self.quantities.rows[k]):
-            self.gradient[:, i] += a * c[1]
+            steep = steep + i * size * power
+            whole = whole + size * (power * reach + UNDERFLOW)
+        length, last = np.zeros_like(reach), n * np.abs(c[n])
+        for j in range(self.dimension):
+            length = length + np.abs(slopes[j])
+        for _ in range(n - 1):
+            last = last * length
+        self.radius += off + steep * r + first * s.own[k] + (last + second * eta) * eta
         self.size += whole
-        self.coefficients[0] += c[0]
-        if self.quantities.linear:
-            self._linear(c, s)
-        else:
-            self._powers(c, s)
-
-    def _linear(self, c: Array, s: Array) -> None:
-        """Σ c_i·D^i for D = Σ s_j·t_j, without the multinomial coefficients."""
-        tables = self.tables
-        power = [np.ones_like(s[0])]
-        for m in range(1, len(self.coefficients)):
-            power.append(power[tables.parents[m]] * s[tables.last[m]] if tables.degrees[m] > 1 else s[tables.last[m]])
-            self.coefficients[m] += c[tables.degrees[m]] * power[m]
-
-    def _powers(self, c: Array, s: Array) -> None:
-        """Σ c_i·[D^i] for D of all degrees."""
-        tables, n = self.tables, self.quantities.degree
-        for m in range(1, len(s)):
-            self.coefficients[m] += c[1] * s[m]
-        first, tail = np.zeros((n + 1, s.shape[1])), np.zeros((n + 2, s.shape[1]))
-        for a in range(n, 0, -1):
-            for m in range(tables.grades[a], tables.grades[a + 1]):
-                first[a] += np.abs(s[m])
-            tail[a] = tail[a + 1] + first[a]
-        before, sizes, lost = s, first, np.zeros_like(s[0])
-        for p in range(2, n + 1):
-            power, grown = np.zeros_like(s), np.zeros_like(first)
-            for k in range(tables.grades[p], len(s)):
-                for t in range(tables.begin[p, k], tables.begin[p, k + 1]):
-                    power[k] += before[tables.left[t]] * s[tables.right[t]]
-                if p == 2:
-                    power[k] *= 2
-                    if (root := tables.roots[k]) > 0:
-                        power[k] += s[root] * s[root]
-            lost = lost * tail[1]
-            for a in range(p - 1, n + 1):
-                lost = lost + sizes[a] * tail[max(1, n + 1 - a)]
-                for b in range(1, n + 1 - a):
-                    grown[a + b] += sizes[a] * first[b]
-            for m in range(tables.grades[p], len(s)):
-                self.coefficients[m] += c[p] * power[m]
-            self.radius += np.abs(c[p]) * lost
-            before, sizes = power, grown
+        self.steep += (first + UNDERFLOW) * r
+        self.curved += (first + steep + UNDERFLOW) * eta
+        products = np.ones((len(self.polynomial), len(reach)))
+        self.polynomial[0] += c[0]
+        for m in range(1, len(products)):
+            products[m] = products[tables.parents[m]] * slopes[tables.last[m]]
+            self.polynomial[m] += c[tables.degrees[m]] * products[m]
+        for m in range(len(self.gradient)):
+            slope = (tables.degrees[m] + 1) * c[tables.degrees[m] + 1] * products[m]
+            for i, a in enumerate(row):
+                self.gradient[m, i] += a * slope
+        for i in range(len(self.hessian)):
+            for j in range(len(self.hessian)):
+                self.hessian[i, j] += row[i] * row[j] * c[2]
 
     def forms(self) -> TaylorForms:
         """The sum, its rounding included.
 
-        A coefficient takes at most K + n + 3 roundings, and what is of degree ≥ 2 in some quantity (n − 1)·(C + 1) more.
+        A coefficient of Σ p_k takes at most K + 2n + 3 roundings; what H is multiplied with as many, and then n·C sums, twice for n = 4.
         """
-        C, K, n = len(self.coefficients), self.quantities.radius.shape[0], self.quantities.degree
-        if self.quantities.linear:
-            self.coefficients *= self.tables.multiples[:, None, None]
-        rounding = (K + n + 3) * EPS * (self.size + self.steep) + (n - 1) * (C + 1) * EPS * self.bent
-        radius = self.radius + (np.abs(self.gradient) * self.quantities.given).sum(1) + rounding
-        radius = radius * (1 + (K + len(self.quantities.given) + 64) * EPS)
-        return settled(self.coefficients.transpose(2, 0, 1), radius.T, n)
+        s, n, tables = self.quantities, self.quantities.degree, self.tables
+        K, (inputs, C, _) = len(s.rows), s.higher.shape
+        found = self.polynomial * tables.multiples[:, None, None]
+        gradient = self.gradient * tables.multiples[: len(self.gradient), None, None, None]
+        radius = self.radius + (np.abs(gradient[0]) * s.given[:, None]).sum(0)
+        radius += (K + 2 * n + 3) * EPS * (self.size + self.steep)
+        if s.higher.any():
+            size, far = np.abs(s.higher).sum(1)[:, None], starts(self.dimension, n)
+            for i, j, k in tables.products:
+                found[k] += (gradient[i] * s.higher[:, j, None]).sum(0)
+            for a in range(1, n - 1):  # products of degree above n
+                beyond = np.abs(s.higher[:, far[n + 1 - a] :]).sum(1)[:, None]
+                radius += (np.abs(gradient[far[a] : far[a + 1]]).sum(0) * beyond).sum(0)
+            radius += self._squares(found)
+            radius += 2 * (K + inputs * C + 2 * n + 16) * EPS * self.curved + UNDERFLOW * size.sum(0)
+        return settled(found.transpose(2, 0, 1), radius.T * (1 + (K + C * inputs + 64) * EPS), n)
+
+    def _squares(self, found: Array) -> Array:
+        """Hᵀ·hessian·H to degree 4 into `found`, and what of it is of a higher degree."""
+        if not len(self.hessian):
+            return np.zeros(found.shape[1:])
+        higher = self.quantities.higher
+        low, high = (starts(self.dimension, self.quantities.degree)[g] for g in (2, 3))
+        turned = np.einsum("ijqb,jmb->imqb", self.hessian, higher[:, low:high])
+        for i, j, k in self.tables.squares:
+            found[k] += (turned[:, i - low] * higher[:, j, None]).sum(0)
+        second, rest = np.abs(higher[:, low:high]).sum(1), np.abs(higher[:, high:]).sum(1)
+        size = np.abs(self.hessian)
+        return np.einsum("ijqb,ib,jb->qb", size, rest, second + rest) + np.einsum("ijqb,ib,jb->qb", size, second, rest)

@@ -102,5 +102,5 @@ class QuadraticProfiles:
             s = Quantities.of(self.directions, None, forms)
             total = Total(self.profiles[0].sizes.shape[1], s)
             for k, profile in enumerate(self.profiles):
-                total.add(k, *profile.local(s.coefficients[0, k], s.reach[k], s.degree))
+                total.add(k, *profile.local(s.center[k], s.reach[k], s.degree))
             return total.forms().unknown_where(~(forms.radius.max(1) < UNKNOWN)[:, None])

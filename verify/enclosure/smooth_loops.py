@@ -9,7 +9,6 @@ from numba import njit
 
 from ...atlas import Array
 from .bend import Places
-from .powers import Indices
 from .table import CELLS, DEGREES, LEVEL, REACH, WIDE, P
 from .taylor import EPS, UNDERFLOW
 
@@ -58,106 +57,88 @@ def _economised(a, reach, top, errors, n, c):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _grown(x, degrees, grades, left, right, begin, roots, n, linear, powers, sizes, tail, lost):  # type: ignore[no-untyped-def]
-    """What `Total.add` needs of s: products of its coefficients, or the powers of s, and how much of each is lost."""
-    C = len(degrees)
-    if linear:
-        return
-    tail[n + 1] = 0.0
-    for a in range(n, 0, -1):
-        total = 0.0
-        for m in range(grades[a], grades[a + 1]):
-            total += abs(x[m])
-            powers[1, m] = x[m]
-        sizes[1, a] = total
-        tail[a] = tail[a + 1] + total
-    gone = 0.0
-    for p in range(2, n + 1):
-        sizes[p, :] = 0.0
-        for k in range(grades[p], C):
-            value = 0.0
-            for t in range(begin[p, k], begin[p, k + 1]):
-                value += powers[p - 1, left[t]] * x[right[t]]
-            if p == 2:
-                value *= 2
-                if roots[k] > 0:
-                    value += x[roots[k]] * x[roots[k]]
-            powers[p, k] = value
-        gone = gone * tail[1]
-        for a in range(p - 1, n + 1):
-            gone = gone + sizes[p - 1, a] * tail[max(1, n + 1 - a)]
-            for b in range(1, n + 1 - a):
-                sizes[p, a + b] += sizes[p - 1, a] * sizes[1, b]
-        lost[p] = gone
+def _lined(slopes, k, b, degrees, parents, last, products):  # type: ignore[no-untyped-def]
+    """Products of the coefficients of L_k."""
+    for m in range(1, len(degrees)):
+        products[m] = products[parents[m]] * slopes[last[m], k, b]
 
 
 @inlined
-def _added(c, off, x, r, own, reach, row, degrees, grades, powers, lost, n, linear, total, sums, gradient):  # type: ignore[no-untyped-def]
-    """`Total.add` for one function on one box: into total (C,), sums = (radius, size, bent, steep), gradient."""
+def _added(c, off, r, own, eta, reach, row, degrees, products, n, total, gradient, hessian, sums):  # type: ignore[no-untyped-def]
+    """`Total.add` for one function on one box: into total (C,), gradient, hessian, and sums = (radius, size, steep, curved)."""
     first = abs(c[1])
-    power, steep, whole = reach, 0.0, abs(c[0]) + first * reach
+    power, steep, second, whole = 1.0, 0.0, 0.0, abs(c[0]) + first * reach
     for i in range(2, n + 1):
         size = abs(c[i])
-        steep = steep + i * size * power
+        if i > 2 or n < 4:
+            second = second + i * (i - 1) / 2 * size * power
         power = power * reach
-        whole = whole + size * power
-        sums[2] += size * (power + UNDERFLOW)
-    sums[0] += off + steep * r + first * own
+        steep = steep + i * size * power
+        whole = whole + size * (power * reach + UNDERFLOW)
+    length, lost = 0.0, n * abs(c[n])
+    for m in range(1, len(degrees)):
+        if degrees[m] > 1:
+            break
+        length = length + abs(products[m])
+    for _ in range(n - 1):
+        lost = lost * length
+    sums[0] += off + steep * r + first * own + (lost + second * eta) * eta
     sums[1] += whole
-    sums[3] += first * r
-    for i in range(len(row)):
-        gradient[i] += row[i] * c[1]
+    sums[2] += (first + UNDERFLOW) * r
+    sums[3] += (first + steep + UNDERFLOW) * eta
     total[0] += c[0]
-    if linear:
-        for m in range(1, len(total)):
-            total[m] += c[degrees[m]] * powers[0, m]
-    else:
-        for m in range(1, len(total)):
-            total[m] += c[1] * x[m]
-        for p in range(2, n + 1):
-            for m in range(grades[p], len(total)):
-                total[m] += c[p] * powers[p, m]
-            sums[0] += abs(c[p]) * lost[p]
+    for m in range(1, len(total)):
+        total[m] += c[degrees[m]] * products[m]
+    for m in range(len(gradient)):
+        slope = (degrees[m] + 1) * c[degrees[m] + 1] * products[m]
+        for i in range(len(row)):
+            gradient[m, i] += row[i] * slope
+    if n == 4:
+        for i in range(len(row)):
+            for j in range(len(row)):
+                hessian[i, j] += row[i] * row[j] * c[2]
 
 
 @inlined
-def _read(s, k, b, parents, last, degrees, linear, x, powers):  # type: ignore[no-untyped-def]
-    """The coefficients of quantity k on box b; of a linear one the products of its coefficients too."""
-    for m in range(len(s)):
-        x[m] = s[m, k, b]
-    if linear:
-        powers[0, 0] = 1.0
-        for m in range(1, len(degrees)):
-            powers[0, m] = powers[0, parents[m]] * x[last[m]] if degrees[m] > 1 else x[last[m]]
+def _kept(b, found, tilted, curving, sums, total, gradient, hessian, spread, size, steep, curved):  # type: ignore[no-untyped-def]
+    """What was added up for box b, to where it belongs."""
+    for q in range(len(found)):
+        spread[q, b], size[q, b], steep[q, b], curved[q, b] = sums[q]
+        for m in range(found.shape[1]):
+            total[m, q, b] = found[q, m]
+        for m in range(tilted.shape[1]):
+            for i in range(tilted.shape[2]):
+                gradient[m, i, q, b] = tilted[q, m, i]
+        for i in range(len(hessian)):
+            for j in range(len(hessian)):
+                hessian[i, j, q, b] = curving[q, i, j]
 
 
 def _of_degree(n: int) -> Any:
-    """`tabulated` for forms of degree n, a constant of the compiled loops."""
+    """`tabulated` and `scattered` for forms of degree n, a constant of the compiled loops."""
 
     @compiled
     def tabulated(
-        s: Array, radius: Array, own: Array, reach: Array, rows: Array, given: Array, linear: bool,
+        center: Array, slopes: Array, bent: Array, radius: Array, own: Array, reach: Array, rows: Array,
         first: Places, count: Places, start: Array, coefficients: Array, errors: Array, tops: Array, least: Array, most: Array,
-        degrees: Places, parents: Places, last: Places, grades: Places, left: Indices, right: Indices, begin: Places, roots: Indices,
-        total: Array, spread: Array, size: Array, bent: Array, steep: Array, gradient: Array,
+        degrees: Places, parents: Places, last: Places,
+        total: Array, gradient: Array, hessian: Array, spread: Array, size: Array, steep: Array, curved: Array,
     ) -> None:  # fmt: skip
         """`smooth_ridge.SmoothProfiles`: Total.add of Tables.local, for all quantities and boxes."""
-        _, K, N = s.shape
-        C, Q = total.shape[:2]
-        x, powers, sizes, lost = np.zeros(C), np.zeros((n + 1, C)), np.zeros((n + 1, n + 1)), np.zeros(n + 1)
-        tail = np.zeros(n + 2)
-        a, c, found, sums, tilted = np.zeros(P + 1), np.zeros(n + 2), np.zeros((Q, C)), np.zeros((Q, 4)), np.zeros((Q, len(given)))
+        (K, N), (C, Q), n_inputs = center.shape, total.shape[:2], rows.shape[1]
+        a, c, products, found, sums = np.zeros(P + 1), np.zeros(n + 2), np.ones(C), np.zeros((Q, C)), np.zeros((Q, 4))
+        tilted, curving = np.zeros((Q, len(gradient), n_inputs)), np.zeros((Q, n_inputs, n_inputs))
         for b in range(N):
             found[:] = 0.0
             sums[:] = 0.0
             tilted[:] = 0.0
+            curving[:] = 0.0
             for k in range(K):
-                _read(s, k, b, parents, last, degrees, linear, x, powers)
-                _grown(x, degrees, grades, left, right, begin, roots, n, linear, powers, sizes, tail, lost)
-                center, far, base, final = x[0], reach[k, b], start[k], count[k] - 1
-                place = _place(center, base, final)
-                shift = center - (base + (place + 0.5) / CELLS)
-                i, j = _place(center - far, base, final), _place(center + far, base, final)
+                _lined(slopes, k, b, degrees, parents, last, products)
+                middle, far, base, final = center[k, b], reach[k, b], start[k], count[k] - 1
+                place = _place(middle, base, final)
+                shift = middle - (base + (place + 0.5) / CELLS)
+                i, j = _place(middle - far, base, final), _place(middle + far, base, final)
                 wide = far > WIDE
                 if wide:
                     here = first[k] // CELLS
@@ -166,6 +147,7 @@ def _of_degree(n: int) -> Any:
                     i, j = first[k] + i, first[k] + j
                 level = LEVEL[j - i + 1]
                 j += 1 - (1 << level)
+                r, free, eta, row = radius[k, b], own[k, b], bent[k, b], rows[k]
                 for q in range(Q):
                     _shifted(coefficients[first[k] + place, q], shift, n, a)
                     if wide:
@@ -175,94 +157,58 @@ def _of_degree(n: int) -> Any:
                         c[0], c[1] = a[0], (low + high) / 2
                     else:
                         off = _economised(a, far, max(tops[level, i, q], tops[level, j, q]), errors[k, :, q], n, c)
-                    _added(
-                        c,
-                        off,
-                        x,
-                        radius[k, b],
-                        own[k, b],
-                        far,
-                        rows[k],
-                        degrees,
-                        grades,
-                        powers,
-                        lost,
-                        n,
-                        linear,
-                        found[q],
-                        sums[q],
-                        tilted[q],
-                    )
-            for q in range(Q):
-                spread[q, b], size[q, b], bent[q, b], steep[q, b] = sums[q]
-                for i in range(len(given)):
-                    gradient[q, i, b] = tilted[q, i]
-                for m in range(C):
-                    total[m, q, b] = found[q, m]
+                    _added(c, off, r, free, eta, far, row, degrees, products, n, found[q], tilted[q], curving[q], sums[q])
+            _kept(b, found, tilted, curving, sums, total, gradient, hessian, spread, size, steep, curved)
 
-    return tabulated
-
-
-TABULATED = {n: _of_degree(n) for n in DEGREES}
-
-
-def tabulated(s: Array, radius: Array, own: Array, reach: Array, rows: Array, given: Array, n: int, linear: bool, *others: Array) -> None:
-    """`smooth_ridge.SmoothProfiles`: Total.add of Tables.local, for all quantities and boxes."""
-    TABULATED[n](s, radius, own, reach, rows, given, linear, *others)
-
-
-@compiled
-def scattered_smooth(
-    s: Array, radius: Array, own: Array, reach: Array, rows: Array, given: Array, n: int, linear: bool,
-    coefficients: Array, errors: Array, tops: Array, ends: Array, outputs: Array,
-    degrees: Places, parents: Places, last: Places, grades: Places, left: Indices, right: Indices, begin: Places, roots: Indices,
-    total: Array, spread: Array, size: Array, bent: Array, steep: Array, gradient: Array,
-) -> None:  # fmt: skip
-    """`smooth_neurons.SmoothNeurons`: Total.add of Unit.local times outputs (m, q), for all neurons and boxes."""
-    _, K, N = s.shape
-    C, Q = total.shape[:2]
-    x, powers, sizes, lost = np.zeros(C), np.zeros((n + 1, C)), np.zeros((n + 1, n + 1)), np.zeros(n + 1)
-    tail = np.zeros(n + 2)
-    a, c, scaled, found, sums = np.zeros(P + 1), np.zeros(n + 2), np.zeros(n + 2), np.zeros((Q, C)), np.zeros((Q, 4))
-    tilted = np.zeros((Q, len(given)))
-    final = len(coefficients) - 1
-    for b in range(N):
-        found[:] = 0.0
-        sums[:] = 0.0
-        tilted[:] = 0.0
-        for k in range(K):
-            _read(s, k, b, parents, last, degrees, linear, x, powers)
-            center, far = x[0], reach[k, b]
-            l, r = center - far, center + far
-            if l >= -REACH and r <= REACH and far <= WIDE:
-                place = _place(center, -REACH, final)
-                i, j = _place(center - far, -REACH, final), _place(center + far, -REACH, final)
-                level = LEVEL[j - i + 1]
-                _shifted(coefficients[place], center - (-REACH + (place + 0.5) / CELLS), n, a)
-                off = _economised(a, far, max(tops[level, i], tops[level, j + 1 - (1 << level)]), errors, n, c)
-            else:
-                where = 0 if l >= REACH or r <= -REACH else 1
-                slope = 1.0 if l >= 0 else 0.0 if r <= 0 else min(max(r / (r - l), 0.0), 1.0)
-                c[:] = 0.0
-                if l < 0 and r > 0:
-                    c[0] = slope * (center - l) + slope * l / 2 + ends[where]
-                    gap = slope * -l / 2
+    @compiled
+    def scattered(
+        center: Array, slopes: Array, bent: Array, radius: Array, own: Array, reach: Array, rows: Array,
+        coefficients: Array, errors: Array, tops: Array, ends: Array, outputs: Array,
+        degrees: Places, parents: Places, last: Places,
+        total: Array, gradient: Array, hessian: Array, spread: Array, size: Array, steep: Array, curved: Array,
+    ) -> None:  # fmt: skip
+        """`smooth_neurons.SmoothNeurons`: Total.add of Unit.local times outputs (m, q), for all neurons and boxes."""
+        (K, N), (C, Q), n_inputs = center.shape, total.shape[:2], rows.shape[1]
+        a, c, products, found, sums = np.zeros(P + 1), np.zeros(n + 2), np.ones(C), np.zeros((Q, C)), np.zeros((Q, 4))
+        tilted, curving, scaled = np.zeros((Q, len(gradient), n_inputs)), np.zeros((Q, n_inputs, n_inputs)), np.zeros(n + 2)
+        final = len(coefficients) - 1
+        for b in range(N):
+            found[:] = 0.0
+            sums[:] = 0.0
+            tilted[:] = 0.0
+            curving[:] = 0.0
+            for k in range(K):
+                _lined(slopes, k, b, degrees, parents, last, products)
+                middle, far = center[k, b], reach[k, b]
+                l, r = middle - far, middle + far
+                if l >= -REACH and r <= REACH and far <= WIDE:
+                    place = _place(middle, -REACH, final)
+                    i, j = _place(l, -REACH, final), _place(r, -REACH, final)
+                    level = LEVEL[j - i + 1]
+                    _shifted(coefficients[place], middle - (-REACH + (place + 0.5) / CELLS), n, a)
+                    off = _economised(a, far, max(tops[level, i], tops[level, j + 1 - (1 << level)]), errors, n, c)
                 else:
-                    c[0] = slope * center + ends[where]
-                    gap = 0.0
-                c[1] = slope
-                off = gap + ends[2 + where] + 16 * EPS * (abs(l) + abs(r))
-            _grown(x, degrees, grades, left, right, begin, roots, n, linear, powers, sizes, tail, lost)
-            for q in range(Q):
-                for i in range(n + 1):
-                    scaled[i] = outputs[k, q] * c[i]
-                weighed, spare, free = abs(outputs[k, q]) * off, radius[k, b], own[k, b]
-                _added(
-                    scaled, weighed, x, spare, free, far, rows[k], degrees, grades, powers, lost, n, linear, found[q], sums[q], tilted[q]
-                )  # fmt: skip
-        for q in range(Q):
-            spread[q, b], size[q, b], bent[q, b], steep[q, b] = sums[q]
-            for i in range(len(given)):
-                gradient[q, i, b] = tilted[q, i]
-            for m in range(C):
-                total[m, q, b] = found[q, m]
+                    where = 0 if l >= REACH or r <= -REACH else 1
+                    slope = 1.0 if l >= 0 else 0.0 if r <= 0 else min(max(r / (r - l), 0.0), 1.0)
+                    c[:] = 0.0
+                    if l < 0 and r > 0:
+                        c[0] = slope * (middle - l) + slope * l / 2 + ends[where]
+                        gap = slope * -l / 2
+                    else:
+                        c[0] = slope * middle + ends[where]
+                        gap = 0.0
+                    c[1] = slope
+                    off = gap + ends[2 + where] + 16 * EPS * (abs(l) + abs(r))
+                spare, free, eta, row = radius[k, b], own[k, b], bent[k, b], rows[k]
+                for q in range(Q):
+                    for i in range(n + 1):
+                        scaled[i] = outputs[k, q] * c[i]
+                    weighed = abs(outputs[k, q]) * off
+                    _added(scaled, weighed, spare, free, eta, far, row, degrees, products, n, found[q], tilted[q], curving[q], sums[q])
+            _kept(b, found, tilted, curving, sums, total, gradient, hessian, spread, size, steep, curved)
+
+    return tabulated, scattered
+
+
+OF_DEGREE = {n: _of_degree(n) for n in DEGREES}
+"""(tabulated, scattered) by degree."""

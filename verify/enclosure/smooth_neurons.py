@@ -84,9 +84,10 @@ class SmoothNeurons:
         if compiled := smooth_loops(s.radius.size, len(self.bias)):
             t = one.tables
             stored = t.coefficients[:, 0], t.errors[0, :, 0], t.tops(s.degree)[:, :, 0], np.array([*one.middle, *one.width])
-            compiled.scattered_smooth(*s.arrays, *stored, np.ascontiguousarray(self.outputs.T), *total.tables.arrays, *total.arrays)
+            outputs = np.ascontiguousarray(self.outputs.T)
+            compiled.OF_DEGREE[s.degree][1](*s.arrays, *stored, outputs, *total.tables.arrays, *total.arrays)
         else:
             for j, V in enumerate(self.outputs.T):
-                c, off = one.local(s.coefficients[0, j], s.reach[j], s.degree)
+                c, off = one.local(s.center[j], s.reach[j], s.degree)
                 total.add(j, V[:, None] * c, np.abs(V)[:, None] * off)
         return total.forms().unknown_where(~(forms.radius.max(1) < UNKNOWN)[:, None])

@@ -36,7 +36,7 @@ class SmoothProfiles:
         with np.errstate(all="ignore"):
             known = forms.radius.max(1) < UNKNOWN
             s = Quantities.of(self.directions, None, forms)
-            held = np.asarray(self.tables.holds(s.coefficients[0], s.reach).all(0))
+            held = np.asarray(self.tables.holds(s.center, s.reach).all(0))
             found = self._held(s if held.all() else s.where(held)).unknown_where(~(known & held)[:, None])
             beyond = np.flatnonzero(known & ~held)
             if len(beyond):
@@ -49,8 +49,8 @@ class SmoothProfiles:
         total, tables = Total(self.tables.outputs, s), self.tables
         if compiled := smooth_loops(s.radius.size, len(self.directions)):
             stored = tables.first, tables.count, tables.start, tables.coefficients, tables.errors, tables.tops(s.degree), *tables.slopes
-            compiled.tabulated(*s.arrays, *stored, *total.tables.arrays, *total.arrays)
+            compiled.OF_DEGREE[s.degree][0](*s.arrays, *stored, *total.tables.arrays, *total.arrays)
         else:
             for k in range(len(self.directions)):
-                total.add(k, *tables.local(k, s.coefficients[0, k], s.reach[k], s.degree))
+                total.add(k, *tables.local(k, s.center[k], s.reach[k], s.degree))
         return total.forms()
