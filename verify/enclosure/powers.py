@@ -6,14 +6,17 @@ of degree 2 … n of the inputs x, |h_k| ≤ η_k; |e_k| ≤ r_k = |a_k|·r + r�
 
     Σ_k p_k(L_k) + H·Σ_k a_k·p_k′(L_k)  [ + Hᵀ·(Σ_k c_k2·a_k·a_kᵀ)·H for n = 4 ]
 
-by at most the sum of R_k, of Σ_{i≥2} C(i, 2)·|c_ki|·ρ_k^{i−2}·η_k² (i ≥ 3 for n = 4), of Σ_{i≥2} i·|c_ki|·ρ_k^{i−1}·r_k, of |c_k1|·r′_k, and of
-|Σ_k c_k1·a_k|·r. As H is of degree 2, p_k′(L_k) is needed to degree n − 2: the term of degree n − 1 adds n·|c_kn|·l_k^{n−1}·η_k. So sums over k
-are taken before anything is bounded that mostly cancels in them. (L_k)^i has multinomial coefficients times products of those of L_k.
+by at most |Σ_k c_k1·a_k|·r and the sum over k of
+
+    R_k + Σ_{i≥2} C(i, 2)·|c_ki|·ρ_k^{i−2}·η_k² (i ≥ 3 for n = 4) + Σ_{i≥2} i·|c_ki|·ρ_k^{i−1}·r_k + |c_k1|·r′_k.
+
+As H is of degree 2, p_k′(L_k) is needed to degree n − 2: its term of degree n − 1 adds n·|c_kn|·l_k^{n−1}·η_k. So sums over k are taken
+before anything is bounded that mostly cancels in them. (L_k)^i has multinomial coefficients times products of those of L_k.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement
 from math import factorial, prod
@@ -125,8 +128,13 @@ class Quantities:
 
     def where(self, condition: Flags) -> Quantities:
         """0 on the other boxes."""
-        names = "center", "slopes", "bent", "radius", "own", "reach", "given", "higher"
-        return replace(self, **{name: np.where(condition, getattr(self, name), 0.0) for name in names})
+
+        def kept(values: Array) -> Array:
+            return np.where(condition, values, 0.0)
+
+        center, slopes, bent, radius = kept(self.center), kept(self.slopes), kept(self.bent), kept(self.radius)
+        own, reach, given, higher = kept(self.own), kept(self.reach), kept(self.given), kept(self.higher)
+        return Quantities(center, slopes, bent, radius, own, reach, self.rows, given, higher, self.degree)
 
 
 class Total:
