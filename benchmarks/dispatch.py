@@ -116,7 +116,7 @@ def main() -> None:
                     ours, loop = (seconds(lambda f=f, moe=moe, x=x: f(moe, x)) / ideal for f in (MoE.__call__, naive))  # type: ignore[misc]
                     line = f"{size!s:>14} {experts:>5} {rows:>8} {1e3 * ideal:>9.3f} {ours:>7.2f} {loop:>7.2f}"
                     if options.ways:
-                        route = moe.route(x)
+                        route = moe.serves[moe.route(x)[0]].flatten()
                         for way in (dispatch.direct, dispatch.segmented, dispatch.bucketed):
                             if way is dispatch.direct and rows > 2000:
                                 line += "       –"
