@@ -17,12 +17,12 @@ from atlasmoe.cli.main import main
 from atlasmoe.constructions.relu.samples import Target
 from atlasmoe.constructions.smooth import fit
 from atlasmoe.errors import FolderError
-from atlasmoe.moe import Model
+from atlasmoe.moe import Affine, Model, Net
 from atlasmoe.moe.activations import ACTIVATIONS
 from atlasmoe.verify.check import check
 from certificates import BOXES, CERTIFICATE, Arrays, Document, certified, edited, reweighted, tampered, why
 from click.testing import CliRunner
-from models import on
+from models import general, on
 from safetensors import numpy as safetensors
 
 EXPERT = "layers.1.experts.0."
@@ -200,3 +200,43 @@ def test_smaller_bounds_are_rejected(folders: dict[str, Path], name: str, tmp_pa
     assert check(tampered(folders[name], tmp_path / "floats", quiet)).verdict != "confirmed"
     arrays = safetensors.load_file(folders[name] / BOXES)
     assert arrays["0.0.bounds"].min() > 0
+
+
+def bent(net: Net, rng: np.random.Generator, lanes: bool) -> Net:
+    """The same weights behind other activations, perhaps times random lanes."""
+    names = ["silu", "gelu", "relu2", "relu"]
+    groups = tuple(tuple(replace(g, activation=ACTIVATIONS[str(rng.choice(names))]) for g in layer) for layer in net.groups)
+    ups = tuple(Affine(rng.normal(size=a.weight.shape) / 2, rng.normal(size=a.bias.shape)) for a in net.affines[:-1])
+    return Net(net.affines, groups, ups if lanes else ())
+
+
+@pytest.mark.parametrize("kind", ["top 2, softmax", "top 3, rectified", "shared", "dense", "everything"])
+def test_general_layers_with_bent_neurons(kind: str, tmp_path: Path) -> None:
+    """Gates, dense layers, shared experts, sums of K: confirmed as proved, and with no smaller bound. Where weights do not add up to 1,
+    experts that are all close say nothing of their sum.
+    """
+    rng, model = np.random.default_rng(77), general(kind)
+    layers = []
+    for layer in model.network.layers:
+        gate, shared = (net and bent(net, rng, False) for net in (layer.gate, layer.shared))
+        layers.append(replace(layer, gate=gate, shared=shared, experts=tuple(bent(net, rng, True) for net in layer.experts)))
+    model = replace(model, network=replace(model.network, layers=tuple(layers)))
+    x = np.stack(np.meshgrid(np.linspace(-1, 1, 81), np.linspace(-1, 1, 81)), axis=-1).reshape(-1, 2)
+    found = float(np.abs(model.network(x)[:, 0] - x[:, 0] * x[:, 1] / 4).max())
+    folder = certified(model, tmp_path / "model", epsilon=1.3 * found, boxes=4000)
+    assert check(folder).verdict == "confirmed"
+
+    def less(data: Document) -> None:
+        site = data["sites"][0]
+        site["bound"] = data["bound"] = 0.97 * found
+        for claim in data["claims"]:
+            if claim["name"].startswith("total"):
+                claim["bound"] = site["bound"] + site["rounding"].get(claim["name"][6:], 0.0)
+        site["values"][0]["error"] = found
+
+    def leaves(arrays: Arrays) -> None:
+        for name in arrays:
+            if name.endswith("bounds"):
+                arrays[name] = np.minimum(arrays[name], 0.97 * found)
+
+    assert check(tampered(folder, tmp_path / "less", less, leaves)).verdict == "rejected"

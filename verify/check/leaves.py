@@ -251,9 +251,13 @@ class Judge:
             self._weighed(notes, rows, truth, frame, state.subset(left), some.bounds, possible[left], allowed[left])
 
     def _smoothly(self, notes: _Notes, rows: Indices, some: _Some) -> Indices:
-        """|f − q| ≤ bound by jets, of the next degree where one does not show it: what is noted; and boxes of which something else may."""
+        """|f − q| ≤ bound of every winner by jets, of the next degree where one does not show it: what is noted, and boxes of which
+        something else may show what is claimed. Where weights need not add up to 1 that winners are close says nothing.
+        """
         assert self.course is not None
         layer, left = self.layers[-1], rows[~some.close[rows]]
+        if layer.weighting == "rectified":
+            return left
         for degree, shown in self.shown.items():
             if not len(left) or (shown[0] > FEW_TRIED and shown[1] < shown[0] / 4 and degree != max(self.shown)):
                 continue
@@ -267,9 +271,10 @@ class Judge:
                 notes.wrong[left[attained > some.bounds[left]]] = "|f − expert| exceeds the leaf's bound in the middle"
             some.close[left[near]] = True
             left = left[~near]
-        if layer.unit or layer.weighting == "rectified":
-            notes.open[left] = "|f − expert| is not shown to be within the bound"
-        return left if not layer.unit else left[:0]
+        if not layer.unit:
+            return left
+        notes.open[left] = "|f − expert| is not shown to be within the bound"
+        return left[:0]
 
     def _within(self, notes: _Notes, rows: Indices, truth: Patch, frame: Frame, paths: Iterable[Rows], bounds: Array, alone: Flags) -> None:
         """Note the boxes on which a path is not shown to be within the bound."""

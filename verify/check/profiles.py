@@ -146,8 +146,9 @@ def _summed(layer: Hidden, t: Jets, lanes: Jets) -> Jets:
     linear = np.abs(t.coefficients[1 : d + 1]).sum(0)
     bent = np.abs(t.coefficients[d + 1 :]).sum(0)
     reach = GROW * (linear + bent + t.rest)
-    if not np.isfinite(reach).all():
-        return Jets(t.space, np.zeros((t.space.size, o, N)), np.full((o, N), np.inf))
+    known = np.isfinite(reach).all(0)
+    if not known.all():
+        return _where_known(layer, t, lanes, np.flatnonzero(known))
     terms, missed = _profiles(layer, t.coefficients[0], reach, t.space.degree + BEYOND)
     straight = bool((bent <= LINEAR * linear).all())
     if straight:
@@ -165,6 +166,15 @@ def _summed(layer: Hidden, t: Jets, lanes: Jets) -> Jets:
             t.space, split.coefficients[:, :, n], split.rest[:, n]
         )
     return total
+
+
+def _where_known(layer: Hidden, t: Jets, lanes: Jets, known: Indices) -> Jets:
+    """The same, of which nothing is said on other boxes."""
+    out = Jets(t.space, np.zeros((t.space.size, layer.outputs, t.boxes)), np.full((layer.outputs, t.boxes), np.inf))
+    if len(known):
+        found = _summed(layer, t.on(known), lanes.on(known))
+        out.coefficients[..., known], out.rest[..., known] = found.coefficients, found.rest
+    return out
 
 
 def _profiles(layer: Hidden, middle: Array, reach: Array, P: int) -> tuple[list[Array], Array]:
