@@ -23,12 +23,14 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import holes as hole  # noqa: E402
 import numpy as np  # noqa: E402
 from atlasmoe.progress import track  # noqa: E402
+from atlasmoe.verify.enclosure import fast  # noqa: E402
 from documents import fuzz as edited_documents  # noqa: E402
 from edits import EDITS, Editor, poisoned, swaps  # noqa: E402
 from enclosures import Found  # noqa: E402
 from enclosures import fuzz as enclosed  # noqa: E402
 from models import MODELS, subject  # noqa: E402
 from mutations import Judge, mutants  # noqa: E402
+from nets import misses, random_case  # noqa: E402
 
 FAULTS = ("false PROVED", "false REFUTED", "false confirmed", "traceback")
 LOT = 100
@@ -118,6 +120,16 @@ def enclosures(seed: int, count: int) -> Iterator[Outcome]:
         yield outcome
 
 
+def nets(seed: int, count: int) -> Iterator[Outcome]:
+    """Random nets of all activations on random boxes, against arbitrary precision."""
+    before = fast.WORTH
+    for number in range(count):
+        fast.WORTH = -1 if number % 2 else 1 << 62
+        case = random_case(seed, number)
+        yield guarded(case.name, lambda c=case: (("false PROVED", miss) for miss in misses(c)))
+    fast.WORTH = before
+
+
 def documents(seed: int, count: int) -> Iterator[Outcome]:
     """`count` edits of every file: bytes and fields."""
     for done, faults in edited_documents(count, seed):
@@ -134,6 +146,7 @@ ATTACKS: dict[str, tuple[Attack, int, int]] = {
     "folders exchanged": (exchanged, 100, 10),
     "holes": (holes, 144, 3),
     "enclosures": (enclosures, 100_000, 0),
+    "nets": (nets, 20_000, 0),
     "documents": (documents, 60, 0),
 }
 """Name ↦ the attack, how many in a full run and how many in the test suite (0: none there, or in a test of its own)."""
