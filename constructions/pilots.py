@@ -19,7 +19,8 @@ from ..atlas import Array, ManifoldTask
 from ..errors import InvalidArgument
 from .experts.batching import FEWEST_EXPERTS, shared_targets
 from .experts.cells import Cell, Scores
-from .experts.charts import FIRST_WIDTH, Expert, Workshop
+from .experts.charts import Expert, Workshop
+from .experts.ways import FIRST_WIDTH
 from .relu import NARROWEST
 
 FEW = 3

@@ -28,5 +28,5 @@ WHY = "the chart maps are curved, so experts approximate them"
 
 def experts(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: Asked) -> list[Expert]:
     """g_i∘ψ_i on the routed cell of every chart."""
-    shop = Workshop(task, routed, asked.budget, asked.width, False, asked.limit, asked.seed, asked.formula)
+    shop = Workshop.of(task, routed, asked, affine=False)
     return build_experts(shop, cells)

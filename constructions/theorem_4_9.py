@@ -27,5 +27,5 @@ def curved(task: ManifoldTask) -> list[str]:
 
 def experts(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: Asked) -> list[Expert]:
     """g_i∘φ_i on the routed cell of every chart."""
-    shop = Workshop(task, routed, asked.budget, asked.width, True, asked.limit, asked.seed, asked.formula)
+    shop = Workshop.of(task, routed, asked, affine=True)
     return build_experts(shop, cells)

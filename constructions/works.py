@@ -101,7 +101,10 @@ class Works:
     def asked(self, node: Block | Combine) -> Asked:
         budget = None if self.planned is None else self.planned.budgets[node.name]
         choice, missed = self.choices[node], self.missed.get(node.name, NOTHING_MISSED)
-        if budget is not None:
+        if budget is not None and node.atlas is not None:
+            # Experts of charts look up their own.
+            budget *= missed.get(node.name, Missed()).factor
+        elif budget is not None:
             budget *= min((one.factor for one in missed.values()), default=1.0)
         formula = None
         if self.assembly.alone and self.dtype == "float64" and budget is not None:

@@ -92,9 +92,12 @@ def test_compiled_experts_share_directions_and_hold_on_their_cells():
     model = compile(task_on(atlas, lambda x, y, z: sympy.sin(3 * x) * y + z), epsilon=0.01)
     experts = model.network.layers[-1].experts
     widths = [net.widths[0] for net in experts]
-    assert widths.count(max(set(widths), key=widths.count)) >= 24
+    # The same for all was 86. Every chart has the least width that serves it.
+    assert max(widths) <= 48
+    assert min(widths) <= 24
     # Directions live in different tangent planes, but there are equally many.
-    counts = {Ridge.of(net).dictionary.counts for net in experts if net.widths[0] == widths[0]}
+    common = max(set(widths), key=widths.count)
+    counts = {Ridge.of(net).dictionary.counts for net in experts if net.widths[0] == common}
     assert len({tuple(sorted(c)) for c in counts}) <= 2
     points = atlas.sample(50_000, 4)
     assert np.abs(model(points.ambient) - model.task.evaluate(points)).max() <= 0.01

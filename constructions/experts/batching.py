@@ -1,12 +1,15 @@
-"""Local targets of many charts at once: fitted with one shared dictionary where that meets the budget.
+"""Local targets of many charts at once, fitted with shared dictionaries: one width for all, or for each chart the least that will do.
 
-Shares the work of Lemma 3.1 between experts whose cells have the same shape after scaling. Those that miss their budget, and
-those whose reference domain reaches beyond M (at a boundary), are left to be built one by one.
+Shares the work of Lemma 3.1 between experts whose cells have the same shape after scaling. For a budget the widths of a ladder are tried
+from the bottom: each chart takes the first at which its error, climbed to on its own cell, is within the budget, so easy charts get
+narrow experts and hard ones wide ones. Those that no width of the ladder serves, and those whose reference domain reaches beyond
+M (at a boundary), are left to be built one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -15,98 +18,180 @@ from numpy.typing import NDArray
 from ...atlas import Array
 from ...progress import track
 from ..relu import Fit
-from ..relu.shared import SharedFit, SharedSamples, fit_shared
+from ..relu.shared import SharedSamples
 from .cells import Cell
-from .charts import FIRST_WIDTH, Expert, Workshop
+from .charts import Expert, Workshop
+from .decide import decided
+from .narrowest import Tried, narrowest
 from .shared_dictionary import Reference, points_at
+from .ways import Shared
 
 FEWEST_EXPERTS = 16
 """From so many experts on a common reference domain, larger than each cell, costs less than a search for each."""
 HELD_OUT = 1024
 SAMPLES_PER_NEURON = 10
 MINIMUM_SAMPLES = 1024
-ENOUGH = 0.9
-"""The shared width grows until this part of the experts meets the budget; the rest get their own."""
+FEWEST_HELD = 32
+"""Held-out points of the reference domain that lie in a cell, below which all of them count for it."""
+
+
+@dataclass(eq=False)
+class Sharing:
+    """What the charts of one workshop share: a reference domain and samples of all local targets at the same points of it."""
+
+    workshop: Workshop
+    cells: Sequence[Cell]
+    reference: Reference
+    samples: SharedSamples | None = None
+    within: NDArray[np.bool_] | None = None
+    """(held-out points, charts): which lie in the chart's own cell."""
+    count: dict[int, int] = field(default_factory=dict)
+    """Numbers of directions found, by width."""
+
+    @staticmethod
+    def of(workshop: Workshop, cells: Sequence[Cell]) -> Sharing | None:
+        """None for fewer than FEWEST_EXPERTS cells."""
+        if len(cells) < FEWEST_EXPERTS:
+            return None
+        return Sharing(workshop, cells, Reference.around(workshop.task.atlas, workshop.routing, cells, workshop.seed))
+
+    def usable(self, width: int) -> list[int]:
+        """The charts whose targets are known at all points of the reference domain, as many as this width needs; none if they are few."""
+        samples = self._sampled(max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width))
+        finite = np.isfinite(samples.values).all((0, 2)) & np.isfinite(samples.held_values).all((0, 2))
+        return [int(i) for i in np.flatnonzero(finite)] if finite.sum() >= FEWEST_EXPERTS else []
+
+    def fits(self, width: int, charts: Sequence[int]) -> dict[int, Fit]:
+        """The local targets of these charts at one width, each with its error on the part of its cell that is held out."""
+        samples = self._sampled(max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width))
+        assert self.within is not None
+        columns = np.array(charts, np.intp)
+        some = SharedSamples(samples.inputs, samples.values[:, columns], samples.held_inputs, samples.held_values[:, columns])
+        fitted = self.workshop.way.fit_shared(some, width, self._guess(width), self.workshop.dtype)
+        self.count[width] = fitted.direction_count
+        return self._unpacked(fitted, charts, samples)
+
+    def _guess(self, width: int) -> int | None:
+        """A number of directions to start from: what did at the nearest width. Smooth neurons look for their own, from axes up."""
+        if not self.count or not self.workshop.way.plain:
+            return None
+        nearest = min(self.count, key=lambda other: abs(np.log(other / width)))
+        return max(1, round(self.count[nearest] * (width / nearest) ** (1 / 3)))
+
+    def _unpacked(self, fitted: Shared, charts: Sequence[int], samples: SharedSamples) -> dict[int, Fit]:
+        """Each chart's own net, in its local coordinates."""
+        assert self.within is not None
+        ready: dict[int, Fit] = {}
+        for column, i in enumerate(charts):
+            held = np.flatnonzero(self.within[:, i])
+            target = self.workshop.local_target(self.cells[i])
+            ridge = self.reference.to_local(i, fitted.ridge(column))
+            net = ridge.to_net(target.name, target.origin)
+            u = self.reference.local(i, samples.held_inputs[held])
+            error = np.abs(net(u) - samples.held_values[held, i]).max(1)
+            worst = int(error.argmax())
+            ready[i] = Fit(ridge, net, float(error[worst]), u[worst], len(held), fitted.direction_count)
+        return ready
+
+    def _sampled(self, count: int) -> SharedSamples:
+        """f at the same reference points for every cell: at least `count` to fit, HELD_OUT held out. Points already drawn stay."""
+        seed = 2 * self.workshop.seed
+        have = 0 if self.samples is None else len(self.samples.inputs)
+        if self.samples is not None and have >= count:
+            return self.samples
+        more = self.reference.sample(count, seed)[have:]
+        if self.samples is None:
+            held = self.reference.sample(HELD_OUT, seed + 1)
+            values, within = self._values(np.concatenate([held, more]))
+            self.within = within[:HELD_OUT]
+            self.within[:, self.within.sum(0) < FEWEST_HELD] = True
+            self.samples = SharedSamples(more, values[HELD_OUT:], held, values[:HELD_OUT])
+        else:
+            inputs, values = np.concatenate([self.samples.inputs, more]), np.concatenate([self.samples.values, self._values(more)[0]])
+            self.samples = replace(self.samples, inputs=inputs, values=values)
+        return self.samples
+
+    def _values(self, z: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """f at reference points z (N, d) of every cell, (N, E, q), NaN off M; and whether they lie in the cell, (N, E)."""
+        task, routing = self.workshop.task, self.workshop.routing
+
+        def one(index: int) -> tuple[Array, NDArray[np.bool_]]:
+            cell = self.cells[index]
+            points = points_at(task.atlas, cell.chart, self.reference.local(index, z))
+            known = np.isfinite(points.base).all(1)
+            values, within = np.full((len(z), task.outputs), np.nan), np.zeros(len(z), bool)
+            values[known] = task.evaluate(points[known])
+            within[known] = routing.lead(points.base[known], cell.chart) >= cell.threshold
+            return values, within
+
+        both = Parallel(prefer="threads")(delayed(one)(index) for index in range(len(self.cells)))
+        return np.stack([values for values, _ in both], axis=1), np.stack([within for _, within in both], axis=1)
 
 
 def shared_targets(workshop: Workshop, cells: Sequence[Cell]) -> dict[int, Fit]:
-    """Fits of F_i = f∘φ_i⁻¹ by position in `cells`, for all cells where the shared dictionary meets the budget.
+    """Fits of F_i = f∘φ_i⁻¹ by position in `cells`, at the workshop's width, or within its budget on points held out.
 
-    Empty for fewer than FEWEST_EXPERTS cells. The held-out error of each is over the whole reference domain.
+    Empty for fewer than FEWEST_EXPERTS cells.
     """
-    if len(cells) < FEWEST_EXPERTS:
+    sharing = Sharing.of(workshop, cells)
+    if sharing is None:
         return {}
-    atlas = workshop.task.atlas
-    reference = Reference.around(atlas, workshop.routing, cells, workshop.seed)
+    if workshop.width is not None:
+        usable = sharing.usable(workshop.width)
+        return sharing.fits(workshop.width, usable) if usable else {}
     budget = workshop.target_budget
-    width = workshop.width or FIRST_WIDTH.get(atlas.dimension, FIRST_WIDTH[2])
-    previous: tuple[int, float] | None = None
-    count: int | None = None
-    samples: SharedSamples | None = None
-    while True:
-        wanted = max(MINIMUM_SAMPLES, SAMPLES_PER_NEURON * width)
-        if samples is None or len(samples.inputs) < wanted:
-            samples = _sample(workshop, cells, reference, wanted)
-        finite = np.isfinite(samples.values).all((0, 2)) & np.isfinite(samples.held_values).all((0, 2))
-        usable = np.flatnonzero(finite)
-        if len(usable) < FEWEST_EXPERTS:
-            return {}
-        values, held = samples.values[:, usable], samples.held_values[:, usable]
-        fitted = fit_shared(SharedSamples(samples.inputs, values, samples.held_inputs, held), width, count)
-        error = float(np.quantile(fitted.errors, ENOUGH))
-        if budget is None or error <= budget or width >= workshop.limit:
-            return _unpack(workshop, cells, reference, usable, fitted, samples.held_inputs, budget)
-        slope = 1.0 if previous is None else float(np.clip(np.log(previous[1] / error) / np.log(width / previous[0]), 0.5, 2.0))
-        previous = width, error
-        factor = float(np.clip(1.1 * (error / budget) ** (1 / slope), 1.25, 4.0))
-        width, count = min(workshop.limit, 8 * round(width * factor / 8)), fitted.direction_count
+    assert budget is not None
+
+    def at(width: int, charts: Sequence[int]) -> tuple[dict[int, Fit], dict[int, float]]:
+        fits = sharing.fits(width, charts)
+        return {i: fit for i, fit in fits.items() if fit.error <= budget}, {i: fit.error for i, fit in fits.items()}
+
+    found = narrowest(at, sharing.usable(1), budget, least=workshop.way.narrowest, limit=workshop.limit, steepest=workshop.way.steepest)
+    return {i: tried.made for i, tried in found.items()}
 
 
-def _sample(workshop: Workshop, cells: Sequence[Cell], reference: Reference, count: int) -> SharedSamples:
-    """f at the same reference points for every cell: `count` to fit, HELD_OUT held out."""
-    inputs = reference.sample(count, 2 * workshop.seed)
-    held = reference.sample(HELD_OUT, 2 * workshop.seed + 1)
-    both = np.concatenate([inputs, held])
+def shared_experts(workshop: Workshop, cells: Sequence[Cell]) -> dict[int, Expert]:
+    """Experts g_i∘φ_i of affine charts by position in `cells`, each of the least width of the ladder with which its claim holds.
 
-    def one(index: int) -> Array:
-        points = points_at(workshop.task.atlas, cells[index].chart, reference.local(index, both))
-        known = np.isfinite(points.base).all(1)
-        values = np.full((len(both), workshop.task.outputs), np.nan)
-        values[known] = workshop.task.evaluate(points[known])
-        return values
+    Empty for fewer than FEWEST_EXPERTS cells.
+    """
+    sharing, allowed = Sharing.of(workshop, cells), workshop.allowed
+    if sharing is None or allowed is None:
+        return {}
 
-    values = np.stack(Parallel(prefer="threads")(delayed(one)(index) for index in range(len(cells))), axis=1)
-    return SharedSamples(inputs, values[: len(inputs)], held, values[len(inputs) :])
+    def at(width: int, charts: Sequence[int]) -> tuple[dict[int, Expert], dict[int, float]]:
+        fits = sharing.fits(width, charts)
+        errors = {i: fit.error for i, fit in fits.items()}
+        good = [i for i in charts if errors[i] <= (workshop.allowed_at(cells[i]) or 0.0)]
+        experts = workshop.together([cells[i] for i in good], [fits[i] for i in good])
+        errors |= {i: expert.claim.bound for i, expert in zip(good, experts, strict=True)}
+        return {i: expert for i, expert in zip(good, experts, strict=True) if expert.claim.holds}, errors
+
+    found = narrowest(at, sharing.usable(1), allowed, least=workshop.way.narrowest, limit=workshop.limit, steepest=workshop.way.steepest)
+    return {i: _noted(tried) for i, tried in found.items()}
 
 
-def _unpack(
-    workshop: Workshop,
-    cells: Sequence[Cell],
-    reference: Reference,
-    usable: NDArray[np.intp],
-    fitted: SharedFit,
-    held: Array,
-    budget: float | None,
-) -> dict[int, Fit]:
-    """Each cell's own net, in its local coordinates, where the budget is met."""
-    ready: dict[int, Fit] = {}
-    for column, index in enumerate(usable):
-        error = float(fitted.errors[column])
-        if budget is not None and error > budget:
-            continue
-        target = workshop.local_target(cells[index])
-        ridge = reference.to_local(int(index), fitted.ridge(column))
-        witness = reference.local(int(index), held[fitted.worst[column]])
-        ready[int(index)] = Fit(ridge, ridge.to_relu(target.name, target.origin), error, witness, len(held), fitted.direction_count)
-    return ready
+def _noted(tried: Tried[Expert]) -> Expert:
+    """With why nothing narrower was taken, in the claim's note."""
+    expert = tried.made
+    if tried.narrower is None:
+        return expert
+    width, error = tried.narrower
+    return replace(expert, claim=replace(expert.claim, note=f"{width} neurons err by {error:.3g}"))
 
 
 def build_experts(workshop: Workshop, cells: Sequence[Cell]) -> list[Expert]:
-    """Theorem 4.8 step 4 for every chart: local targets together where they share a dictionary, then experts beside each other through
-    joblib. The first expert is the pilot of the search for the others' widths.
+    """Theorem 4.8 step 4 for every chart: together where they share a dictionary, the others beside each other through joblib.
+
+    The first of those is the pilot of the search for the others' widths.
     """
-    ready = shared_targets(workshop, cells)
-    pilot = workshop.build(cells[0], None, ready.get(0))
-    jobs = (delayed(workshop.build)(cell, pilot, ready.get(index)) for index, cell in enumerate(cells) if index)
-    rest = Parallel(prefer="threads", return_as="generator")(jobs)
-    return [pilot, *track(rest, "experts", total=len(cells) - 1)]
+    workshop = decided(workshop, cells)
+    done = shared_experts(workshop, cells) if workshop.affine and workshop.allowed is not None else {}
+    ready = shared_targets(workshop, cells) if not done else {}
+    left = [index for index in range(len(cells)) if index not in done]
+    if left:
+        done[left[0]] = workshop.build(cells[left[0]], None, ready.get(left[0]))
+        jobs = (delayed(workshop.build)(cells[index], done[left[0]], ready.get(index)) for index in left[1:])
+        rest = Parallel(prefer="threads", return_as="generator")(jobs)
+        done |= dict(zip(left[1:], track(rest, "experts", total=len(left) - 1), strict=True))
+    return [done[index] for index in range(len(cells))]

@@ -19,6 +19,8 @@ from ...errors import InvalidArgument
 SEARCHED = (1 << 16, 1 << 20)
 """Points of M among which cells are looked for, at least and at most: about 2048 a chart."""
 COLLAR = 1.3
+STRETCH = 1.1
+"""Where a box ends at a face of its chart, points are drawn from one so much larger, and put back onto the face."""
 FEWEST = 64
 """A cell with fewer of the searched points counts as (almost) empty."""
 
@@ -43,10 +45,13 @@ class Cell:
     collar: float
     """A lower threshold with COLLAR times as many points: experts are fitted up to it, the cell's edge is no edge of the data."""
 
-    def draw(self, atlas: Atlas, routing: Scores, count: int, seed: int, *, collar: bool = False) -> tuple[Array, Points]:
+    def draw(
+        self, atlas: Atlas, routing: Scores, count: int, seed: int, *, collar: bool = False, misses: Points | None = None
+    ) -> tuple[Array, Points]:
         """`count` points of the cell, or of the cell with its collar, and their local coordinates (count, d). Deterministic for a seed.
 
-        Raises `InvalidArgument` if fewer than one in 10^4 drawn points lie in the cell.
+        `misses`, further points of M, take the place of up to half of them, where their local coordinates are known. Raises
+        `InvalidArgument` if fewer than one in 10^4 drawn points lie in the cell.
         """
         rng = np.random.default_rng([seed, self.chart])
         threshold = self.collar if collar else self.threshold
@@ -57,8 +62,10 @@ class Cell:
             for piece, n in zip(self.pieces, rng.multinomial(batch, self.shares), strict=True):
                 if n:
                     intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))
+                    intrinsic = onto_faces(piece.box, atlas.parametrising[piece.chart].domain, intrinsic)
                     inside = atlas.parametrising[piece.chart].inside(intrinsic)
                     points = atlas.parametrise(piece.chart, intrinsic[inside])
+                    points = points[np.isfinite(points.base).all(1)]
                     parts.append(points[routing.lead(points.base, self.chart) >= threshold])
                     found += len(parts[-1])
             tried += batch
@@ -66,8 +73,40 @@ class Cell:
                 raise InvalidArgument(f'chart "{atlas.names[self.chart]}": only {found} of {tried} drawn points lie in its routed cell')
         points = concatenate(parts)
         points = points[rng.permutation(len(points))[:count]]
+        if misses is not None and len(misses):
+            misses = self._own(atlas, misses)
+            points = concatenate([points[: max(count - len(misses), (count + 1) // 2)], misses[: count // 2]])
+        return self.local(atlas, points), points
+
+    def local(self, atlas: Atlas, points: Points) -> Array:
+        """φ of points that were made from the cell's pieces, (N, d)."""
         chart = atlas.charts[self.chart]
-        return (chart.forward(points.base) if isinstance(chart, BallChart) else points.intrinsic), points
+        return chart.forward(points.base) if isinstance(chart, BallChart) else points.intrinsic
+
+    def _own(self, atlas: Atlas, points: Points) -> Points:
+        """The points as points of this chart, those that are known to be."""
+        chart = atlas.charts[self.chart]
+        if isinstance(chart, BallChart) or (points.chart == self.chart).all():
+            return points
+        if chart.forward is None:
+            return points[points.chart == self.chart]
+        points = points[chart.contains(points.base)]
+        return Points(np.full(len(points), self.chart), chart.coordinates(points.base), points.base, points.ambient)
+
+
+def onto_faces(box: Box, domain: Box, points: Array) -> Array:
+    """Points (N, d) of a box, some of them moved onto those of its faces that lie on faces of the chart's `domain`, and into its corners.
+
+    Nothing lies beyond these faces that would belong to the cell, and errors are largest there.
+    """
+    center = box.center
+    for k in range(box.dimension):
+        for side, face, end in ((-1.0, box.lower[k], domain.lower[k]), (1.0, box.upper[k], domain.upper[k])):
+            if face == end:
+                column = points[:, k]
+                outer = side * (column - center[k]) > 0
+                column[outer] = center[k] + STRETCH * (column[outer] - center[k])
+    return np.clip(points, box.lower, box.upper)
 
 
 def find_cells(atlas: Atlas, reference: Callable[[Array], Array], reached: float, seed: int) -> list[Cell]:

@@ -6,7 +6,7 @@ else a ridge fit whose error is measured on points that it was not fitted to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,14 +16,20 @@ from ...moe.ledger import Known
 from ...moe.network import ReLUNet
 from ...moe.ridge import Ridge
 from ..asked import Asked
-from ..relu import NARROWEST, Target, fit, fit_to
+from ..relu import NARROWEST, Fit, Target, fit, fit_to
 from ..relu.spline.a_priori import a_priori_spline
-from ..shares import HELD_OUT_SAFETY, SHARPENINGS, SHARPER
 from ..structure.exact import exact
+from .charts import SUSPECT
+from .tighten import tightened
+from .worst import STRETCH, missed, spread, worst_on_box
 
 MEASURED = 4096
 """Fresh points that a finished fit is measured on."""
 FIRST_WIDTH = 64
+FITTED_STRETCH = 1.1
+"""As STRETCH, for points that are fitted to."""
+SURELY = 1.15
+"""What is claimed of a net whose width was given, over the largest error that was found."""
 ORIGIN = "Lemma 3.1 on one piece, Theorem 5.3"
 REMEDY = "raise max_width, use finer pieces, or allow a larger epsilon"
 
@@ -71,28 +77,39 @@ def _exact(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, na
 
 
 def _fitted(function: ExpressionMap, box: Box, asked: Asked, name: str, origin: str) -> PieceNet:
+    """By fits to points of the box, its faces and corners among them; what is claimed has been climbed to from the worst of fresh ones."""
+
     def draw(count: int, seed: int, held_out: bool) -> tuple[Array, Array]:
-        points = box.low_discrepancy(count, seed)
-        return points, function(points)
+        points = spread(box, count, seed, STRETCH if held_out else FITTED_STRETCH)
+        values = function(points)
+        if not np.isfinite(values).all():  # on a face, perhaps: the function is nowhere else without a value
+            points = box.low_discrepancy(count, seed)
+            values = function(points)
+        return points, values
 
     target = Target(draw, name, origin)
-    fresh = box.uniform(MEASURED, np.random.default_rng([asked.seed, MEASURED]))
-    truth = function(fresh)
-    budget = None if asked.budget is None else asked.budget / HELD_OUT_SAFETY
-    for _ in range(SHARPENINGS):
-        if budget is None or asked.budget is None:
-            fitted = fit(target, max(NARROWEST, asked.width or NARROWEST), seed=asked.seed)
-        else:
-            start = min(FIRST_WIDTH, asked.limit)
-            fitted = fit_to(target, budget, start=start, limit=asked.limit, seed=asked.seed, remedy=REMEDY)
-        error = np.abs(fitted.net(fresh) - truth).max(1)
-        worst = int(np.argmax(error))
-        bound = HELD_OUT_SAFETY * max(float(error[worst]), fitted.error) if asked.budget is None else float(error[worst])
-        if budget is None or asked.budget is None or bound <= asked.budget:
-            break
-        budget *= SHARPER * asked.budget / bound
-    else:
-        assert asked.budget is not None
-        raise EpsilonNotReached(name, budget=asked.budget, reached=bound, width=fitted.width, remedy=REMEDY)
-    where = tuple(map(float, fresh[worst]))
-    return PieceNet(fitted.net, bound, Known.SAMPLED, "measured on points that it was not fitted to", "Lemma 3.1", MEASURED, where)
+
+    def measured(fitted: Fit, allowed: float) -> PieceNet:
+        worst = worst_on_box(
+            lambda u: missed(np.asarray(fitted.net(u), float), function(u)),
+            box,
+            MEASURED,
+            2 * asked.seed + 104729,
+            suspect=SUSPECT * allowed,
+        )
+        how = "measured on points that it was not fitted to, and climbed to from the worst of them"
+        return PieceNet(fitted.net, max(worst.error, fitted.error), Known.SAMPLED, how, "Lemma 3.1", MEASURED, tuple(map(float, worst.at)))
+
+    if asked.budget is None:
+        found = measured(fit(target, max(NARROWEST, asked.width or NARROWEST), seed=asked.seed), 0.0)
+        return replace(found, bound=SURELY * found.bound)
+    allowed = asked.budget
+
+    def build(budget: float) -> PieceNet:
+        start = min(FIRST_WIDTH, asked.limit)
+        return measured(fit_to(target, budget, start=start, limit=asked.limit, seed=asked.seed, remedy=REMEDY), allowed)
+
+    found = tightened(build, lambda made: made.bound, lambda made: made.net.parameters, allowed)
+    if found.bound > allowed:
+        raise EpsilonNotReached(name, budget=allowed, reached=found.bound, width=found.net.widths[0], remedy=REMEDY)
+    return found

@@ -10,7 +10,7 @@ which contains the cell.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import qmc
 
 from ...atlas import Array, Atlas, BallChart, Points
+from ...moe.activations import RELU
+from ...moe.nets import Affine
 from ...moe.ridge import Dictionary, Ridge
 from .cells import Cell, Scores
 
@@ -75,7 +77,9 @@ class Reference:
         return self.offsets[index] + self.halves[index] * z
 
     def to_local(self, index: int, ridge: Ridge) -> Ridge:
-        """The same function of u = o + h·z: directions stay unit vectors, σ(λs) = λσ(s) for the scale."""
+        """The same function of u = o + h·z. Directions of plain ReLUs stay unit vectors, σ(λs) = λσ(s); others are rescaled."""
+        if ridge.ups is not None or ridge.dictionary.activation is not RELU:
+            return self._rescaled(index, ridge)
         rows = ridge.dictionary.directions / self.halves[index]
         lengths = np.linalg.norm(rows, axis=1)
         rows = rows / lengths[:, None]
@@ -83,6 +87,13 @@ class Reference:
         knots = ridge.dictionary.knots / per_neuron + np.repeat(rows @ self.offsets[index], ridge.dictionary.counts)
         dictionary = Dictionary(rows, ridge.dictionary.counts, knots, ridge.dictionary.facing)
         return Ridge(dictionary, ridge.weights * per_neuron, ridge.constant)
+
+    def _rescaled(self, index: int, ridge: Ridge) -> Ridge:
+        offset, half, old = self.offsets[index], self.halves[index], ridge.dictionary
+        rows = old.directions / half
+        knots = old.knots + np.repeat(rows @ offset, old.counts)
+        ups = None if ridge.ups is None else ridge.ups.after(Affine(np.diag(1 / half), -offset / half))
+        return Ridge(replace(old, directions=rows, knots=knots), ridge.weights, ridge.constant, ups)
 
 
 def points_at(atlas: Atlas, chart: int, local: Array) -> Points:
@@ -140,15 +151,39 @@ def _solved(atlas: Atlas, ball: BallChart, which: int, guesses: Array, local: Ar
         # Where the projection degenerates there is nothing to converge to: such points stay, and are missed below.
         finite = np.isfinite(np.concatenate([residual, jacobian.reshape(len(open_), -1)], axis=1))
         goes_on: NDArray[np.bool_] = np.logical_and.reduce(finite, axis=1)
-        goes_on[goes_on] = np.abs(np.linalg.det(jacobian[goes_on])) > np.finfo(float).eps
         goes_on &= np.abs(residual).max(1) > NEWTON_TOLERANCE * ball.radius
         open_ = open_[goes_on]
         if not len(open_):
             break
-        s[open_] -= np.linalg.solve(jacobian[goes_on], residual[goes_on][..., None])[..., 0]
+        determinant, cofactors = adjugate(jacobian[goes_on])
+        regular = np.abs(determinant) > np.finfo(float).eps
+        open_ = open_[regular]
+        step = np.einsum("nij,nj->ni", cofactors[regular], residual[goes_on][regular])
+        s[open_] -= step / determinant[regular, None]
     base = chart.inverse(s)
     found = np.abs(ball.forward(base) - local).max(1) <= MISSED * ball.radius
     return s, found & ball.contains(base) & _on_manifold(atlas, which, s, base)
+
+
+def adjugate(matrices: Array) -> tuple[Array, Array]:
+    """Determinants (N,) and adjugates (N, d, d) of matrices (N, d, d): in closed form up to d = 3, where LAPACK is many times slower."""
+    d = matrices.shape[1]
+    a = matrices
+    if d == 1:
+        return a[:, 0, 0], np.ones_like(a)
+    if d == 2:
+        cofactors = np.stack([a[:, 1, 1], -a[:, 0, 1], -a[:, 1, 0], a[:, 0, 0]], axis=1).reshape(-1, 2, 2)
+        return a[:, 0, 0] * a[:, 1, 1] - a[:, 0, 1] * a[:, 1, 0], cofactors
+    if d == 3:
+        # Its rows are the cross products of columns.
+        x, y, z = a[:, :, 0], a[:, :, 1], a[:, :, 2]
+        cofactors = np.stack([np.cross(y, z), np.cross(z, x), np.cross(x, y)], axis=1)
+        return np.einsum("ni,ni->n", x, cofactors[:, 0]), cofactors
+    determinant = np.linalg.det(a)
+    cofactors = np.zeros_like(a)
+    regular = np.abs(determinant) > np.finfo(float).eps
+    cofactors[regular] = np.linalg.inv(a[regular]) * determinant[regular, None, None]
+    return determinant, cofactors
 
 
 def _on_manifold(atlas: Atlas, which: int, s: Array, base: Array) -> NDArray[np.bool_]:

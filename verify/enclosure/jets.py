@@ -69,7 +69,7 @@ class Neurons:
     def tabulated(self) -> bool:
         """Whether a table of moderate size holds them."""
         low, high = self.range
-        return high - low <= MOST_UNITS and -FARTHEST <= low and high <= FARTHEST
+        return high - low <= MOST_UNITS and low >= -FARTHEST and high <= FARTHEST
 
 
 def tables(activation: Activation, profiles: Sequence[Neurons]) -> Tables:

@@ -13,12 +13,12 @@ from types import MappingProxyType
 import numpy as np
 
 from ...atlas import Array, ManifoldTask, Points
+from ...atlas.ascent import Ground, ascend
 from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...intervals import Interval
 from ...moe.network import Network
 from ...moe.promise import ScorePromise
-from ..ascent import Ground, ascend
 from . import rounds
 from .cells import Cells, Rounding
 from .checkpoint import Checkpoint

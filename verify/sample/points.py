@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array, Points, TaskGraph
-from ..ascent import Charts, Ground
+from ...atlas.ascent import Charts, Ground
 from .product import Product
 
 BISECTIONS = 48

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array, Box, Points, TaskGraph
-from ..ascent import Charts, Ground
+from ...atlas.ascent import Charts, Ground
 
 
 class Product:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array, Points, concatenate
-from ..ascent import ascend
+from ...atlas.ascent import ascend
 from .measure import ERROR, WORST_IS_LARGEST, Gauge, Observation, Quantity
 from .report import WorstPoint
 

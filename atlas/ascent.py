@@ -10,13 +10,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, Points
-from ..atlas.domain import Domain
+from ..expressions.box import Array
+from .domain import Domain
+from .points import Points
 
 Charts = NDArray[np.intp]
 
 FIRST_STEP, LAST_STEP = 0.05, 1e-10
-"""In widths of the chart's box."""
+"""In sizes of the ground that is climbed on."""
 ROUNDS = 48
 MOST_DIRECTIONS = 24
 
@@ -73,25 +74,36 @@ def pattern(d: int, rng: np.random.Generator) -> Array:
     return np.concatenate([half, -half])
 
 
-def ascend(space: Space, starts: Points, value: Callable[[Points, NDArray[np.intp]], Array], seed: int) -> tuple[Points, Array]:
+def ascend(
+    space: Space,
+    starts: Points,
+    value: Callable[[Points, NDArray[np.intp]], Array],
+    seed: int,
+    *,
+    sizes: Array | None = None,
+    rounds: int = ROUNDS,
+) -> tuple[Points, Array]:
     """Climb from each start to a point of larger value, staying in its box and region; points and values (N,).
 
-    `value` is given points and, for each, which start it is tried for: every start may climb a function of its own.
-    Each round tries all directions of one pattern at each start's own step, moves to the best point if it is better
-    (and lengthens the step by half), else halves the step. Values never decrease.
+    `value` is given points and, for each, which start it is tried for: every start may climb a function of its own, −∞ where it must not
+    go. Each round tries all directions of one pattern at each start's own step, moves to the best point if it is better
+    (and lengthens the step by half), else halves the step. Values never decrease. Steps are parts of `sizes` (N, d), by default of
+    the chart's box.
     """
     rng = np.random.default_rng(seed)
     d = starts.intrinsic.shape[1]
     lower, upper = space.bounds(starts.chart)
+    if sizes is None:
+        sizes = upper - lower
     place, best = starts.intrinsic.copy(), value(starts, np.arange(len(starts)))
     step = np.full(len(starts), FIRST_STEP)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         active = np.flatnonzero(step > LAST_STEP)
         if not len(active):
             break
         directions = pattern(d, rng)
         low, high = lower[active, None], upper[active, None]
-        tried = place[active, None] + step[active, None, None] * directions * (high - low)
+        tried = place[active, None] + step[active, None, None] * directions * sizes[active, None]
         tried = np.clip(tried, low, high).reshape(-1, d)
         chart = np.repeat(starts.chart[active], len(directions), axis=0)
         # Where a try is not allowed the place itself stands in, so that every start keeps as many tries as directions.

@@ -1,0 +1,78 @@
+"""The least width for each of many experts that are built together: the widths of a ladder, from the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+RUNGS = (8, 10, 12, 14)
+"""The ladder: these, their doublings, the doublings of those and so on; below them every width."""
+FLATTEST, BEYOND = 0.5, 8.0
+"""Where even width^−FLATTEST would not come within the budget before BEYOND times the greatest width, and the last rung gained less than
+GAINED, nothing is tried further."""
+GAINED = 1.5
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Tried(Generic[Made]):
+    """What was found for one expert."""
+
+    made: Made
+    width: int
+    narrower: tuple[int, float] | None
+    """The widest of the narrower ones that missed the budget, and its error."""
+
+
+def ladder(least: int, limit: int) -> list[int]:
+    """The widths that are tried, `limit` the last of them."""
+    rungs = [*range(1, RUNGS[0]), *(2**k * rung for k in range(max(1, limit.bit_length())) for rung in RUNGS)]
+    return [*(rung for rung in rungs if least <= rung < limit), limit]
+
+
+def narrowest(
+    at: Callable[[int, Sequence[int]], tuple[dict[int, Made], dict[int, float]]],
+    experts: Sequence[int],
+    budget: float,
+    *,
+    least: int,
+    limit: int,
+    steepest: float,
+) -> dict[int, Tried[Made]]:
+    """For each of the experts the first width of the ladder at which `at` accepts it; those are missing that none serves.
+
+    `at(width, experts)` gives those that it accepts and the errors of all. Errors are taken to fall no faster than like width^−`steepest`
+    when rungs are left out on the way up; those below are tried if they did.
+    """
+    rungs = ladder(least, limit)
+    found: dict[int, tuple[Made, int]] = {}
+    missed: dict[int, tuple[int, float]] = {}
+    tried: set[int] = set()
+    pending, rung, before = list(experts), 0, np.inf
+    while pending:
+        easiest, todo = np.inf, pending
+        for step in range(rung, -1, -1):
+            if step in tried or not todo:
+                break
+            tried.add(step)
+            accepted, errors = at(rungs[step], todo)
+            if step == rung:
+                easiest = min((error for i, error in errors.items() if i not in accepted), default=0.0)
+            for i, error in errors.items():
+                if i in accepted:
+                    found[i] = accepted[i], rungs[step]
+                elif i not in missed or missed[i][0] < rungs[step]:
+                    missed[i] = rungs[step], error
+            todo = list(accepted)
+        pending = [i for i in pending if i not in found]
+        wanted = rungs[rung] * (easiest / budget) ** (1 / FLATTEST)
+        if rung == len(rungs) - 1 or (wanted > BEYOND * limit and easiest > before / GAINED):
+            break
+        before = easiest
+        hoped = rungs[rung] * (easiest / budget) ** (1 / steepest)
+        rung = min(max(rung + 1, int(np.searchsorted(rungs, hoped))), len(rungs) - 1)
+    return {i: Tried(made, width, missed.get(i)) for i, (made, width) in found.items()}
