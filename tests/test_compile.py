@@ -114,13 +114,14 @@ def test_the_ledger_budgets_are_the_papers(stereographic, graph):
         assert len(set(names)) == len(names)
 
 
-def test_expert_budgets_add_up_to_the_experts_share_of_epsilon(stereographic):
-    """|F − g| + Lip(g)·|φ − ψ| ≤ (15/16)·ε, with the held-out safety factor inside (B15)."""
+def test_an_expert_comes_near_its_share_of_epsilon_and_its_parts_have_halves(stereographic):
+    """|f − g∘ψ| ≤ |F − g| + Lip(g)·|φ − ψ| (B15) is seldom attained: budgets of the parts grow until the expert needs its share."""
     for name in ("north", "south"):
         expert, target, chart = (stereographic.ledger[f"expert[{name}]{part}"] for part in ("", ".target", ".chart"))
         slope = float(chart.statement.split("Lip(g) = ")[1].split()[0])
-        assert 1.5 * (target.budget + slope * chart.budget) == pytest.approx(expert.budget, rel=1e-2)
-        assert expert.bound <= target.bound + slope * chart.bound * 1.01
+        assert slope * chart.budget == pytest.approx(target.budget, rel=1e-2)
+        assert 0.5 * expert.budget <= expert.bound <= expert.budget == pytest.approx(0.05 * 15 / 16)
+        assert expert.bound <= 1.15 * (target.bound + slope * chart.bound)
 
 
 def test_witnesses_reproduce_their_bounds(stereographic):

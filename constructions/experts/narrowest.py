@@ -10,10 +10,9 @@ import numpy as np
 
 RUNGS = (8, 10, 12, 14)
 """The ladder: these, their doublings, the doublings of those and so on; below them every width."""
-FLATTEST, BEYOND = 0.5, 8.0
-"""Where even width^−FLATTEST would not come within the budget before BEYOND times the greatest width, and the last rung gained less than
-GAINED, nothing is tried further."""
-GAINED = 1.5
+FLAT, FLATTEST, BEYOND = 1.0, 0.5, 8.0
+"""An error that fell no faster than like width^−FLAT, and at that rate, at least FLATTEST, is still above the budget at BEYOND times the
+greatest width, is without hope. If all that are left are, nothing is tried further."""
 
 Made = TypeVar("Made")
 
@@ -52,16 +51,20 @@ def narrowest(
     found: dict[int, tuple[Made, int]] = {}
     missed: dict[int, tuple[int, float]] = {}
     tried: set[int] = set()
-    pending, rung, before = list(experts), 0, np.inf
+    last: dict[int, tuple[int, float]] = {}
+    pending, rung = list(experts), 0
     while pending:
-        easiest, todo = np.inf, pending
+        easiest, todo, hope = np.inf, pending, False
         for step in range(rung, -1, -1):
             if step in tried or not todo:
                 break
             tried.add(step)
             accepted, errors = at(rungs[step], todo)
             if step == rung:
-                easiest = min((error for i, error in errors.items() if i not in accepted), default=0.0)
+                left = {i: error for i, error in errors.items() if i not in accepted}
+                easiest = min(left.values(), default=0.0)
+                hope = any(_hope(last.get(i), rungs[step], error, budget, limit) for i, error in left.items())
+                last = {i: (rungs[step], error) for i, error in left.items()}
             for i, error in errors.items():
                 if i in accepted:
                     found[i] = accepted[i], rungs[step]
@@ -69,10 +72,16 @@ def narrowest(
                     missed[i] = rungs[step], error
             todo = list(accepted)
         pending = [i for i in pending if i not in found]
-        wanted = rungs[rung] * (easiest / budget) ** (1 / FLATTEST)
-        if rung == len(rungs) - 1 or (wanted > BEYOND * limit and easiest > before / GAINED):
+        if rung == len(rungs) - 1 or not hope:
             break
-        before = easiest
         hoped = rungs[rung] * (easiest / budget) ** (1 / steepest)
         rung = min(max(rung + 1, int(np.searchsorted(rungs, hoped))), len(rungs) - 1)
     return {i: Tried(made, width, missed.get(i)) for i, (made, width) in found.items()}
+
+
+def _hope(before: tuple[int, float] | None, width: int, error: float, budget: float, limit: int) -> bool:
+    """Whether an error that has fallen to `error` since `before`, (width, error), may come within the budget at all."""
+    if before is None or error <= 0:
+        return True
+    slope = float(np.log(before[1] / error) / np.log(width / before[0]))
+    return slope > FLAT or width * (error / budget) ** (1 / max(slope, FLATTEST)) <= BEYOND * limit
