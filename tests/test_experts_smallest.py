@@ -12,10 +12,11 @@ from atlasmoe.constructions.asked import Asked, Missed
 from atlasmoe.constructions.experts.batching import build_experts
 from atlasmoe.constructions.experts.charts import Workshop
 from atlasmoe.constructions.experts.narrowest import ladder, narrowest
-from atlasmoe.constructions.experts.pieces import _fitted
+from atlasmoe.constructions.experts.pieces import _fitted, piece_net
 from atlasmoe.constructions.experts.shared_dictionary import adjugate
 from atlasmoe.constructions.experts.slopes import lipschitz
 from atlasmoe.constructions.experts.tighten import tightened
+from atlasmoe.constructions.experts.ways import Way
 from atlasmoe.constructions.experts.worst import extremes, worst_on_box
 from atlasmoe.constructions.relu import Target
 from atlasmoe.constructions.routers import affine as affine_router
@@ -87,7 +88,7 @@ def test_a_spike_in_a_corner_is_found():
 
 def test_what_a_fit_claims_on_a_box_holds_at_its_corners_and_edges():
     function = ExpressionMap(X, (3 * X[0] * X[1] - X[1],))
-    made = _fitted(function, Box((-1.0, -1.0), (1.0, 1.0)), Asked(1e-3, None, 1024, 0), "n", "o")
+    made = _fitted(function, Box((-1.0, -1.0), (1.0, 1.0)), Asked(1e-3, None, 1024, 0), Way(), "n", "o")
     along = np.linspace(-1, 1, 4001)
     edges = np.concatenate([np.column_stack(p) for c in (-1, 1) for p in ((along, 0 * along + c), (0 * along + c, along))])
     assert np.abs(made.net(edges) - function(edges)).max() <= made.bound <= 1e-3
@@ -165,3 +166,17 @@ def test_the_far_ends_of_a_cell_are_its_vertices(shop):
     distances = np.sort(np.linalg.norm(ends.base[:, None] - centers, axis=2), axis=1)
     assert np.median(distances[:, 2] - distances[:, 0]) < 0.05
     assert (workshop.routing.lead(ends.base, 0) >= cells[0].threshold).all()
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_piece_of_neurons_left_open_stores_the_least(gated):
+    function = ExpressionMap(X, (sympy.exp(X[0]) * sympy.sin(2 * X[1] + X[0] ** 2),))
+    lower, upper = -np.ones(2), np.ones(2)
+    made = {
+        way: piece_net(function, lower, upper, Asked(1e-2, None, 1024, 0, "float64", *way), "n")
+        for way in (("silu", gated), ("auto", gated))
+    }
+    assert made["auto", gated].net.parameters <= made["silu", gated].net.parameters <= 240
+    u = np.random.default_rng(0).uniform(-1, 1, (20_000, 2))
+    for one in made.values():
+        assert np.abs(one.net(u) - function(u)).max() <= one.bound <= 1e-2

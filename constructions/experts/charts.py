@@ -172,7 +172,7 @@ class Workshop:
         """
         if ready is not None and (budget is None or ready.error <= budget):
             return ready, (), None
-        if self.way.plain and (found := self._exact(cell)):
+        if found := self._exact(cell):
             return found
         local = local_expression(self.task, cell.pieces[0], cell.chart) if len(cell.pieces) == 1 and self.way.plain else None
         spline = None if local is None else spline_of(local, width=self.width, epsilon=self.room(cell), limit=self.limit)
@@ -187,7 +187,18 @@ class Workshop:
         if local is None:
             return None
         target = self.local_target(cell)
-        found = exact(*local, target.name, target.origin, epsilon=self.room(cell), width=self.width, limit=self.limit)
+        found = exact(
+            *local,
+            target.name,
+            target.origin,
+            epsilon=self.room(cell),
+            width=self.width,
+            limit=self.limit,
+            activation=self.way.activation,
+            gated=self.way.gated,
+            dtype=self.dtype,
+            seed=self.seed,
+        )
         if found is None:
             return None
         g = a_priori_fit(found.ridge, target, self.measured, self.seed)

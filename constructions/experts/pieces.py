@@ -1,7 +1,7 @@
 """The two-layer net of one function on one box: a piece's expert, or the network of f_out.
 
-One variable: a free-knot spline with an a-priori bound. Several: a sum of ridge profiles with one, where the function is such a sum,
-else a ridge fit whose error is measured on points that it was not fitted to.
+Of ReLU neurons and one variable: a free-knot spline with an a-priori bound. Else a sum of ridge profiles or a quadratic with one, where the
+function is that, or a fit whose error is measured on points that it was not fitted to, and climbed to from the worst of them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from ...moe.ledger import Known
 from ...moe.network import ReLUNet
 from ...moe.ridge import Ridge
 from ..asked import Asked
-from ..relu import NARROWEST, Fit, Target, fit, fit_to
+from ..relu import Fit, Target
 from ..relu.spline.a_priori import a_priori_spline
 from ..structure.exact import exact
 from .charts import SUSPECT
 from .tighten import tightened
+from .ways import Way, ways
 from .worst import STRETCH, missed, spread, worst_on_box
 
 MEASURED = 4096
 """Fresh points that a finished fit is measured on."""
-FIRST_WIDTH = 64
 FITTED_STRETCH = 1.1
 """As STRETCH, for points that are fitted to."""
 SURELY = 1.15
@@ -48,12 +48,42 @@ class PieceNet:
 
 
 def piece_net(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, name: str, origin: str = ORIGIN) -> PieceNet:
-    """The net for F : R^k → R^q on the box [lower, upper]. Raises `EpsilonNotReached` naming it if the budget is out of reach."""
-    if function.inputs == 1:
+    """The net for F : R^k → R^q on the box [lower, upper]: of several ways the one that stores the least, or errs least at a given width.
+
+    From the formula of F where that has structure, else a fit. Raises `EpsilonNotReached` naming it if the budget is out of reach.
+    """
+    best: PieceNet | None = None
+    missed: EpsilonNotReached | None = None
+    for way in ways(asked.activation, asked.gated):
+        one = asked
+        if best is not None and asked.budget is not None:
+            room = way.room(best.net.parameters, function.inputs, function.outputs)
+            if room < way.narrowest:
+                continue
+            one = replace(asked, limit=min(asked.limit, room))
+        try:
+            made = _piece_net(function, lower, upper, one, way, name, origin)
+        except EpsilonNotReached as miss:
+            missed = missed or miss
+            continue
+        if best is None or _cost(made, asked) < _cost(best, asked):
+            best = made
+    if best is None:
+        assert missed is not None
+        raise missed
+    return best
+
+
+def _cost(made: PieceNet, asked: Asked) -> float:
+    return made.bound if asked.budget is None else made.net.parameters
+
+
+def _piece_net(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, way: Way, name: str, origin: str) -> PieceNet:
+    if function.inputs == 1 and way.plain:
         found = _spline(function, float(lower[0]), float(upper[0]), asked, name, origin)
     else:
-        found = _exact(function, lower, upper, asked, name, origin)
-    return found or _fitted(function, Box(tuple(lower), tuple(upper)), asked, name, origin)
+        found = _exact(function, lower, upper, asked, way, name, origin)
+    return found or _fitted(function, Box(tuple(lower), tuple(upper)), asked, way, name, origin)
 
 
 def _spline(function: ExpressionMap, lower: float, upper: float, asked: Asked, name: str, origin: str) -> PieceNet | None:
@@ -71,12 +101,25 @@ def _spline(function: ExpressionMap, lower: float, upper: float, asked: Asked, n
     return PieceNet(net, spline.bound, Known.FORMULA, f"from enclosures of F″ on {spline.pieces} segments", "B4, B19")
 
 
-def _exact(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, name: str, origin: str) -> PieceNet | None:
-    found = exact(function, lower, upper, name, origin, epsilon=asked.budget, width=asked.width, limit=asked.limit)
+def _exact(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, way: Way, name: str, origin: str) -> PieceNet | None:
+    found = exact(
+        function,
+        lower,
+        upper,
+        name,
+        origin,
+        epsilon=asked.budget,
+        width=asked.width,
+        limit=asked.limit,
+        activation=way.activation,
+        gated=way.gated,
+        dtype=asked.dtype,
+        seed=asked.seed,
+    )
     return None if found is None else PieceNet(found.net, found.bound, found.known, found.how, found.source)
 
 
-def _fitted(function: ExpressionMap, box: Box, asked: Asked, name: str, origin: str) -> PieceNet:
+def _fitted(function: ExpressionMap, box: Box, asked: Asked, way: Way, name: str, origin: str) -> PieceNet:
     """By fits to points of the box, its faces and corners among them; what is claimed has been climbed to from the worst of fresh ones."""
 
     def draw(count: int, seed: int, held_out: bool) -> tuple[Array, Array]:
@@ -87,7 +130,7 @@ def _fitted(function: ExpressionMap, box: Box, asked: Asked, name: str, origin: 
             values = function(points)
         return points, values
 
-    target = Target(draw, name, origin)
+    target = Target(draw, name, origin, evaluate=None if way.plain else function)
 
     def measured(fitted: Fit, allowed: float) -> PieceNet:
         worst = worst_on_box(
@@ -101,13 +144,13 @@ def _fitted(function: ExpressionMap, box: Box, asked: Asked, name: str, origin: 
         return PieceNet(fitted.net, max(worst.error, fitted.error), Known.SAMPLED, how, "Lemma 3.1", MEASURED, tuple(map(float, worst.at)))
 
     if asked.budget is None:
-        found = measured(fit(target, max(NARROWEST, asked.width or NARROWEST), seed=asked.seed), 0.0)
+        found = measured(way.fit(target, asked.width or way.narrowest, seed=asked.seed, dtype=asked.dtype), 0.0)
         return replace(found, bound=SURELY * found.bound)
     allowed = asked.budget
 
     def build(budget: float) -> PieceNet:
-        start = min(FIRST_WIDTH, asked.limit)
-        return measured(fit_to(target, budget, start=start, limit=asked.limit, seed=asked.seed, remedy=REMEDY), allowed)
+        d, limit, seed, dtype = box.dimension, asked.limit, asked.seed, asked.dtype
+        return measured(way.fit_to(target, budget, dimension=d, limit=limit, seed=seed, dtype=dtype, remedy=REMEDY), allowed)
 
     found = tightened(build, lambda made: made.bound, lambda made: made.net.parameters, allowed)
     if found.bound > allowed:
