@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ from atlasmoe.verify.prove import certify
 
 T = TypeVar("T")
 LARGE = (64, 64, 64)
+WAYS = (("relu2", False), ("silu", False), ("silu", True))
+"""Activations and whether there are product lanes, beside the ReLUs that every case is compiled with first."""
 SECONDS = 300.0
 """For one proof, by the clock."""
 
@@ -78,20 +81,21 @@ SYSTEMS = {
         ((-30.0, 30.0), (-30.0, 30.0), (0.0, 60.0)),
         ("10*(x2 - x1)", "x1*(28 - x3) - x2", "x1*x2 - 8*x3/3"),
         ((LARGE, 0.6),),
-        "a class of theirs, not among their experiments; products of coordinates that reach 1800 take wider experts than are built",
+        "a class of theirs, not among their experiments",
     ),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what is theirs and what came of ours; seconds (compile, certify, check)."""
+    """One line: what is theirs and what came of ours, with which neurons; seconds (compile, certify, check)."""
 
     system: str
     epsilon: float
     hidden: tuple[int, ...]
     theirs: int
     """Numbers of their network."""
+    way: str = "relu"
     neurons: int = 0
     numbers: int = 0
     bound: float = math.inf
@@ -120,30 +124,71 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
 
 
 def row(name: str, hidden: tuple[int, ...], epsilon: float) -> Row:
-    """Compile, prove and confirm one case."""
+    """Compile, prove and confirm one case with ReLUs."""
+    built = compiled(name, epsilon, "relu", False)
+    return Row(name, epsilon, hidden, theirs(name, hidden), verdict=built) if isinstance(built, str) else proved(name, hidden, epsilon, built)
+
+
+def best(name: str, hidden: tuple[int, ...], epsilon: float, below: int) -> Row | None:
+    """The least model of other neurons that is proved and confirmed, if it stores fewer than `below` numbers."""
+    built = [made for way in WAYS if not isinstance(made := compiled(name, epsilon, *way), str)]
+    for made in sorted(built, key=lambda one: one.model.network.parameters):
+        if made.model.network.parameters >= below:
+            break
+        found = proved(name, hidden, epsilon, made)
+        if found.verdict == "proved, confirmed":
+            return found
+    return None
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model, with which neurons, and the seconds that it took."""
+
+    model: atlasmoe.Model
+    way: str
+    seconds: float
+
+
+def theirs(name: str, hidden: tuple[int, ...]) -> int:
     system = SYSTEMS[name]
-    blank = Row(name, epsilon, hidden, numbers(len(system.domain), hidden, len(system.f)))
-    given = task(name, system)
+    return numbers(len(system.domain), hidden, len(system.f))
+
+
+def compiled(name: str, epsilon: float, activation: str, gated: bool) -> Compiled | str:
+    """The model, or why there is none."""
+    given = task(name, SYSTEMS[name])
     try:
-        model, compiled = timed(lambda: atlasmoe.compile(given, epsilon=epsilon))
+        model, seconds = timed(lambda: atlasmoe.compile(given, epsilon=epsilon, activation=activation, gated=gated))
     except AtlasMoEError as error:
-        return Row(name, epsilon, hidden, blank.theirs, verdict=f"refused: {error}")
+        return f"refused: {error}"
+    return Compiled(model, f"gated {activation}" if gated else activation, seconds)
+
+
+def proved(name: str, hidden: tuple[int, ...], epsilon: float, built: Compiled) -> Row:
+    """Proved and confirmed from the files."""
+    model = built.model
     with tempfile.TemporaryDirectory() as place:
         folder = atlasmoe.save(model, Path(place) / "model")
-        found, proved = timed(lambda: certify(model, tightness=None, seconds=SECONDS))
+        found, certified = timed(lambda: certify(model, tightness=None, seconds=SECONDS))
         found.write(folder)
         confirmed, checked = timed(lambda: check(folder))
     (layer,) = model.network.layers[-1:]
     neurons = sum(sum(net.widths) for net in layer.experts)
     verdict = f"{found.status}, {confirmed.verdict}"
-    seconds = compiled, proved, checked
-    return Row(name, epsilon, hidden, blank.theirs, neurons, model.network.parameters, found.bound, found.boxes, seconds, verdict)
+    seconds = built.seconds, certified, checked
+    size = neurons, model.network.parameters
+    return Row(name, epsilon, hidden, theirs(name, hidden), built.way, *size, found.bound, found.boxes, seconds, verdict)
 
 
 def rows(only: Sequence[str]) -> Iterator[Row]:
     for name in only:
         for hidden, epsilon in SYSTEMS[name].theirs:
-            yield row(name, hidden, epsilon)
+            plain = row(name, hidden, epsilon)
+            yield plain
+            least = best(name, hidden, epsilon, plain.numbers if plain.seconds else sys.maxsize)
+            if least is not None:
+                yield least
 
 
 HEADER = (
@@ -151,7 +196,8 @@ HEADER = (
     "ε",
     "theirs: hidden",
     "numbers",
-    "ours: neurons",
+    "ours",
+    "neurons",
     "numbers",
     "proved",
     "boxes",
@@ -165,9 +211,9 @@ HEADER = (
 def cells(found: Row) -> tuple[str, ...]:
     hidden = " × ".join(map(str, found.hidden))
     if not found.seconds:
-        return (found.system, f"{found.epsilon:.3g}", hidden, f"{found.theirs:,}", *[""] * 7, found.verdict)
+        return (found.system, f"{found.epsilon:.3g}", hidden, f"{found.theirs:,}", found.way, *[""] * 7, found.verdict)
     return (
-        found.system, f"{found.epsilon:.3g}", hidden, f"{found.theirs:,}", str(found.neurons), f"{found.numbers:,}", f"{found.bound:.3g}",
+        found.system, f"{found.epsilon:.3g}", hidden, f"{found.theirs:,}", found.way, str(found.neurons), f"{found.numbers:,}", f"{found.bound:.3g}",
         f"{found.boxes:,}", *(f"{seconds:.2f}" for seconds in found.seconds), found.verdict,
     )  # fmt: skip
 
