@@ -126,7 +126,9 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
 def row(name: str, hidden: tuple[int, ...], epsilon: float) -> Row:
     """Compile, prove and confirm one case with ReLUs."""
     built = compiled(name, epsilon, "relu", False)
-    return Row(name, epsilon, hidden, theirs(name, hidden), verdict=built) if isinstance(built, str) else proved(name, hidden, epsilon, built)
+    if isinstance(built, str):
+        return Row(name, epsilon, hidden, theirs(name, hidden), verdict=built)
+    return proved(name, hidden, epsilon, built)
 
 
 def best(name: str, hidden: tuple[int, ...], epsilon: float, below: int) -> Row | None:
@@ -213,8 +215,8 @@ def cells(found: Row) -> tuple[str, ...]:
     if not found.seconds:
         return (found.system, f"{found.epsilon:.3g}", hidden, f"{found.theirs:,}", found.way, *[""] * 7, found.verdict)
     return (
-        found.system, f"{found.epsilon:.3g}", hidden, f"{found.theirs:,}", found.way, str(found.neurons), f"{found.numbers:,}", f"{found.bound:.3g}",
-        f"{found.boxes:,}", *(f"{seconds:.2f}" for seconds in found.seconds), found.verdict,
+        found.system, f"{found.epsilon:.3g}", hidden, f"{found.theirs:,}", found.way, str(found.neurons), f"{found.numbers:,}",
+        f"{found.bound:.3g}", f"{found.boxes:,}", *(f"{seconds:.2f}" for seconds in found.seconds), found.verdict,
     )  # fmt: skip
 
 

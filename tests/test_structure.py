@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from atlasmoe import EpsilonNotReached, ExpressionMap
 from atlasmoe.atlas.graph import expression_map
+from atlasmoe.constructions.relu import Target, fit_to
 from atlasmoe.constructions.structure.exact import Exact, exact
 from atlasmoe.constructions.structure.profiles import T, profiles
 from atlasmoe.constructions.structure.smooth import profile_bound
@@ -140,6 +141,23 @@ def test_bounds_of_profiles_are_bounds(activation: Activation) -> None:
         error = np.abs(ridge(t) - ExpressionMap((T,), q)(t)).max(0)
         assert (error <= bound).all()
         assert (bound <= 1.02 * error).all()
+
+
+def test_quadratic_functions_are_recognised_in_samples() -> None:
+    """In a plane of R^3, from a callable alone."""
+    frame = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 2)))[0]
+
+    def draw(count: int, seed: int, held_out: bool) -> tuple[np.ndarray, np.ndarray]:
+        u = np.random.default_rng([seed, 1]).uniform(-1, 1, (count, 2))
+        return u @ frame.T + 1, np.stack([u[:, 0] * u[:, 1] + u[:, 0], 3 * u[:, 0] * u[:, 1] - 1], axis=1)
+
+    found = fit_to(Target(draw, "f", "test"), 1e-3, start=64, limit=512, remedy="")
+    assert found.width <= 114
+    assert 2e-4 < found.error <= 1e-3
+    assert (
+        fit_to(Target(lambda *how: (draw(*how)[0], draw(*how)[0] @ np.ones((3, 1))), "f", "test"), 1e-9, start=64, limit=8, remedy="").width
+        == 1
+    )
 
 
 def test_a_box_that_ends_where_the_function_does() -> None:

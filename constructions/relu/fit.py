@@ -25,6 +25,7 @@ from .knots import snapped
 from .least_squares import solve
 from .profiles import Grid
 from .pruning import prune
+from .quadratic import quadratic_ridge
 from .samples import SAMPLES_PER_NEURON, Data, Samples, Target
 from .search import Model, Search
 from .spline.spline import fit_spline
@@ -185,8 +186,8 @@ def _shrink(fitted: Fit, attempt: Search, budget: float) -> Fit:
 def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int = 0, direction_count: int | None = None, remedy: str) -> Fit:
     """The narrowest net found, of width at most `limit`, whose held-out error is at most `budget`.
 
-    Hints alone and an affine function are tried first, then `direction_count` as it is. Widths then grow from `start` by the slope of the
-    errors seen so far, and the net that meets the budget is pruned while it does. Raises `EpsilonNotReached` with the best
+    Hints alone, affine and quadratic functions are tried first, then `direction_count` as it is. Widths then grow from `start` by the
+    slope of the errors seen so far, and the net that meets the budget is pruned while it does. Raises `EpsilonNotReached` with the best
     error, its width and `remedy` when `limit` does not suffice, or when the slope says that it cannot.
     """
     samples = Samples(target, seed)
@@ -197,6 +198,11 @@ def fit_to(target: Target, budget: float, *, start: int, limit: int, seed: int =
     affine = _affine_alone(target, samples.for_width(0))
     if affine.error <= SHRUNK * budget:
         return affine
+    data = samples.for_width(0)
+    if (ridge := quadratic_ridge(data.inputs, data.values, budget, limit)) is not None:
+        quadratic = _measure(target, ridge, data, len(ridge.dictionary.directions))
+        if quadratic.error <= budget:
+            return quadratic
     width = max(min(start, limit), NARROWEST)
     best: Fit | None = None
     count, search = direction_count, direction_count is None

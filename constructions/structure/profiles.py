@@ -201,16 +201,21 @@ def _polynomials(blank: Profiles, smooth: Sequence[sympy.Expr], v: Sequence[symp
             else:
                 polynomial[exponent] = value
         found.append(polynomial)
-    parts = replace(blank, linear=linear, constant=constant)
-    for variables in _components(found, len(v)):
+    return written(replace(blank, linear=linear, constant=constant), found, residual)
+
+
+def written(parts: Profiles, found: Sequence[Polynomial], residual: Array) -> Profiles:
+    """With a polynomial in v of degree 2 and more added to every output, over the forms that cost least; `residual` is that so far."""
+    n = len(parts.half)
+    for variables in _components(found, n):
         own = [{tuple(p[i] for i in variables): c for p, c in poly.items() if any(p[i] for i in variables)} for poly in found]
-        tried = [_Sum.of(own, blank.half[variables], ways) for ways in _ways(own, blank.half[variables])]
-        best = min(tried, key=lambda one: one.cost(blank.half[variables]))
-        residual += best.residual
+        tried = [_Sum.of(own, parts.half[variables], ways) for ways in _ways(own, parts.half[variables])]
+        best = min(tried, key=lambda one: one.cost(parts.half[variables]))
+        residual = residual + best.residual
         for a, coefficients in best.coefficients.items():
             whole = dict(zip(variables, a, strict=True))
             q = [sum((sympy.Rational(c.numerator, c.denominator) * T**s for s, c in row.items()), sympy.Integer(0)) for row in coefficients]
-            parts = _with(parts, tuple(whole.get(i, Fraction(0)) for i in range(len(v))), q)
+            parts = _with(parts, tuple(whole.get(i, Fraction(0)) for i in range(n)), q)
     return replace(parts, residual=float(residual.max(initial=0.0)))
 
 
