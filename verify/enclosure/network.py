@@ -212,14 +212,20 @@ def _rectified(activation: Activation, weight: Array, bias: Array, outputs: Arra
     if len(chosen):
         members = [np.flatnonzero(shared & (which == k)) for k in chosen]
         profiles = tuple(Profile.of(knots[j], steps[:, j].T, np.sign(scale[j])) for j in members)
-        parts.append(_of_second_degree(Profiles(directions[[j[0] for j in members]], profiles)))
+        parts.append(OfSecondDegree(Profiles(directions[[j[0] for j in members]], profiles)))
     if not shared.all():
-        parts.append(_of_second_degree(Neurons(weight[~shared], bias[~shared], outputs[:, ~shared])))
+        parts.append(OfSecondDegree(Neurons(weight[~shared], bias[~shared], outputs[:, ~shared])))
     return parts, len(chosen), int((~shared).sum())
 
 
-def _of_second_degree(part: Part) -> Part:
-    return lambda forms: part(forms.lowered(2)).raised(forms.degree)
+@dataclass(frozen=True, eq=False)
+class OfSecondDegree:
+    """A part that is enclosed by forms of degree 2, whatever the degree of the inputs' forms."""
+
+    part: Part
+
+    def __call__(self, forms: TaylorForms) -> TaylorForms:
+        return self.part(forms.lowered(2)).raised(forms.degree)
 
 
 def _smooth(activation: Activation, weight: Array, bias: Array, outputs: Array) -> Found:
