@@ -82,7 +82,8 @@ class CallableTarget:
     """f as a vectorised function (N, k) → (N,) or (N, outputs) of the coordinates before embedding.
 
     Nothing can be *proved* about such a target, only sampled, unless it brings its `enclosure`: a function that takes Taylor
-    forms of the k coordinates (`verify.enclosure.TaylorForms`) to those of the outputs. `name` is what model cards and errors call it.
+    forms of the k coordinates (`verify.enclosure.TaylorForms`) to those of the outputs, of the degree that it is given. `name` is what
+    model cards and errors call it.
     """
 
     function: Callable[[Array], ArrayLike] | None
@@ -90,6 +91,8 @@ class CallableTarget:
     outputs: int = 1
     name: str = "callable"
     enclosure: Callable[[Any], Any] | None = None
+    degree: int = 2
+    """The highest degree of forms that `enclosure` takes; where experts are smooth, 3 needs far fewer boxes than 2."""
     by_chart: ClassVar = False
 
     def misfit(self, atlas: Atlas) -> str | None:

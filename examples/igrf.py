@@ -186,7 +186,7 @@ def of_component(model: atlasmoe.Model, k: int, series: FieldEnclosure) -> tuple
         for net, row in zip(last.experts, rows, strict=True)
     )
     network = Network((*before, replace(last, experts=experts, channels=(last.channels[k],))), model.network.inputs)
-    target = atlasmoe.CallableTarget(lambda y: field(y)[:, [k]], name=COMPONENTS[k], enclosure=lambda y: series(y)[:, [k]])
+    target = atlasmoe.CallableTarget(lambda y: field(y)[:, [k]], name=COMPONENTS[k], enclosure=lambda y: series(y)[:, [k]], degree=3)
     return network, replace(model.task, target=target)
 
 

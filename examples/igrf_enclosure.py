@@ -14,9 +14,10 @@ are polynomials in x, y, z, and decaying ones; I_lm = (l−m)!(l+m)!·R_lm where
 So a Cartesian component of B equals, on the sphere, a polynomial F = Re Σ α_lm R_lm of degree 14, and all its derivatives are such sums.
 For y = c + v on the sphere and |c| ≤ 1 + SLACK, Taylor's theorem gives
 
-    |F(y) − F(c) − DF(c)v − D²F(c)v²/2| ≤ |D³F(c)|·|v|³/6 + M·|v|⁴/24,        M ≥ |D⁴F| on the ball,
+    |F(y) − F(c) − DF(c)v − D²F(c)v²/2 − D³F(c)v³/6| ≤ M·|v|⁴/24,        M ≥ |D⁴F| on the ball,
 
-in which all derivatives at c are one product of a matrix with the numbers R_lm(c). M is what the addition theorem says: the squares
+in which all derivatives at c are one product of a matrix with the numbers R_lm(c); forms of degree 2 have |D³F(c)|·|v|³/6 in their
+radius. M is what the addition theorem says: the squares
 of the Schmidt-normalised harmonics of one degree sum to r^{2l}. Norms of derivatives are those of all their entries.
 """
 
@@ -64,6 +65,8 @@ class FieldEnclosure:
         """(60, 2·keys): rows for 3 values, 3·3 first, 3·6 second and 3·10 third derivatives."""
         self.rounding = [slack.reshape(3, -1).max(1) for _, slack in parts]
         """By order and component: what any of these derivatives, as computed, may be off by."""
+        self.third = np.array([supremum(some) for some in orders[3]]).reshape(3, -1).max(1)
+        """At least every third derivative of a component on the ball."""
         fourth = np.array([supremum(some) for some in orders[4]]).reshape(3, -1)
         self.fourth = np.sqrt(fourth**2 @ multiplicities(4)) * GENEROUS
 
@@ -91,20 +94,37 @@ class FieldEnclosure:
         middle = np.where(near[:, None], y.center, (0.0, 0.0, 1.0))
         value, first, second, third = self.derivatives(middle)
         v = y.plus(Interval.of(-y.center))
-        held = TaylorForms.constants(Interval.of(value[:, :, 0]), y.dimension)
+        held = TaylorForms.constants(Interval.of(value[:, :, 0]), y.dimension, y.degree)
         for a in range(3):
             held = held + v[:, [a] * 3].times(first[:, :, a])
         axes = list(combinations_with_replacement(range(3), 2))
         squares = v[:, [a for a, _ in axes]] * v[:, [b for _, b in axes]]
         for k, (a, b) in enumerate(axes):
             held = held + squares[:, [k] * 3].times(second[:, :, k] * (0.5 if a == b else 1.0))
-        bound = self.remainder(np.where(near[:, None], v.range().magnitude, 0.0), third)
+        reach = np.where(near[:, None], v.range().magnitude, 0.0)
+        if y.degree > 2:
+            held = held + self.cubic(v, squares, third)
+            third = np.zeros_like(third)
+        bound = self.remainder(reach, third)
         return held.plus(Interval.of(-bound, bound)).unknown_where(~near[:, None])
 
+    def cubic(self, v: TaylorForms, squares: TaylorForms, third: Array) -> TaylorForms:
+        """D³F(c)v³/6, the three components of it."""
+        pairs = list(combinations_with_replacement(range(3), 2))
+        axes = list(combinations_with_replacement(range(3), 3))
+        cubes = squares[:, [pairs.index(some[:2]) for some in axes]] * v[:, [some[2] for some in axes]]
+        total = None
+        for k, count in enumerate(multiplicities(3)):
+            part = cubes[:, [k] * 3].times(third[:, :, k] * (count / 6))
+            total = part if total is None else total + part
+        return total
+
     def remainder(self, reach: Array, third: Array) -> Array:
-        """What the quadratic part misses, (N, 3), for |v_k| ≤ reach_k: the rest of Taylor's formula, and rounding in its terms."""
+        """What a Taylor polynomial misses, (N, 3), for |v_k| ≤ reach_k: the rest of Taylor's formula, with `third` derivatives that it
+        leaves out, and rounding in its terms, a relative EPS of factors like count/6 included.
+        """
         length, total = np.sqrt((reach**2).sum(1))[:, None], reach.sum(1)[:, None]
-        norm = np.sqrt((third**2) @ multiplicities(3)) + self.rounding[3] * np.sqrt(multiplicities(3).sum())
+        norm = np.sqrt((third**2) @ multiplicities(3)) + (self.rounding[3] + EPS * self.third) * np.sqrt(multiplicities(3).sum())
         rest = norm * length**3 / 6 + self.fourth * length**4 / 24
         return (rest + self.rounding[0] + self.rounding[1] * total + self.rounding[2] * total**2 / 2) * GENEROUS
 

@@ -16,10 +16,12 @@ FINE = 3
 
 
 def degree_of(network: Network, task: ManifoldTask, moves: Array | None) -> int:
-    """2; or more where one smooth expert alone is compared with an expression, at the points themselves, in two dimensions or more."""
+    """2; or more where one smooth expert alone is compared with what can be enclosed to more, at the points themselves, in two
+    dimensions or more."""
     last = network.layers[-1]
     alone = last.top_k == 1 and last.weighting is not Weighting.RECTIFIED
-    if moves is not None or not alone or isinstance(task.target, CallableTarget) or not _smooth(last):
+    coarse = isinstance(task.target, CallableTarget) and task.target.degree < FINE
+    if moves is not None or not alone or coarse or not _smooth(last):
         return 2
     return FINE if task.atlas.dimension > 1 else 2
 

@@ -51,7 +51,7 @@ class EnclosedTarget:
                     f"the target of task {task.name!r} is the Python function {target.name!r}, of which nothing can be proved; "
                     "give an expression, or CallableTarget(…, enclosure=…), which maps Taylor forms of y to those of f(y)"
                 )
-            self.callable = target.enclosure
+            self.callable, self.highest = target.enclosure, target.degree
 
     @property
     def by_chart(self) -> bool:
@@ -59,11 +59,13 @@ class EnclosedTarget:
         return bool(self.local)
 
     def __call__(self, place: Place) -> TaylorForms:
-        """To the degree of the finest forms of the place; what a Python function encloses is enclosed to the second."""
+        """To the degree of the finest forms of the place; what a Python function encloses, to a degree that it knows."""
         y, n = (place.y, 2) if place.fine is None else (place.fine, place.fine.degree)
         if self.whole is not None:
             return self.whole(y)
-        return self.local[place.chart](place.u.raised(n)) if self.local else self.callable(place.y).raised(n)
+        if self.local:
+            return self.local[place.chart](place.u.raised(n))
+        return self.callable(y if n <= self.highest else place.y).raised(n)
 
 
 @dataclass(eq=False)
