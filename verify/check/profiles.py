@@ -202,7 +202,8 @@ def _smooth(group: Alike, z: Array, reach: Array, powers: Sequence[Array], P: in
     """Taylor coefficients at z, and what those of order > P add to the sums."""
     *parts, last = taylor(group.kind, z, P + 1)
     a, b = slack(group.kind, P + 1)
-    bend = (P + 2) * supremum(group.kind, P + 2) * reach[group.direction] * GROW
+    moved = reach[group.direction] * GROW + 2 * U * np.abs(z)  # also by rounding
+    bend = (P + 2) * supremum(group.kind, P + 2) * moved
     last = np.minimum(supremum(group.kind, P + 1), np.abs(last) * GROW + bend + (a + b * np.abs(z)) * 2 * U)
     return parts, group.sizes @ (last * powers[P + 1][group.direction] * GROW) * GROW
 
@@ -226,12 +227,12 @@ def _kinked(group: Alike, z: Array, reach: Array) -> tuple[list[Array], Array]:
 
 
 def _rounded(group: Alike, order: int, middle: Array, powers: Sequence[Array]) -> Array:
-    """What rounding changes in the sums: of z, of the coefficients, and in adding them up.
+    """What rounding changes in the sums: of z, of the coefficients, in adding them up, and of powers of ρ.
 
     Coefficient i at the rounded z is off by (i + 1)·S_{i+1}·u·|z|, as computed by slack, and is itself at most S_i, |z| + 1 for i = 0. Of
     kinks the coefficients are off by a few roundings of numbers below (|z| + ρ)^{2 − i}.
     """
-    adding = group.most + 4
+    adding = group.most + 4 + 2 * order
     fixed, growing = np.zeros_like(middle), np.zeros_like(middle)
     if group.kind in SMOOTH:
         for i in range(order + 1):
