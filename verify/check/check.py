@@ -4,8 +4,8 @@ A certificate (docs/certificate.md) says of every leaf of binary trees of boxes 
 and how the error of the whole follows from those of the sites. This folder shares no code with what writes certificates: it reads
 tensors and config.json itself, finds in the weights what each site is computed from, cuts the boxes again, and proves each leaf's
 inequality from values at the vertices of boxes and second derivatives between them (`intervals.patch`), where the search goes by Taylor
-forms around their middles; where neurons are smooth, from jets of higher order, by other formulas (`course`). Leaves that this does not confirm at once are cut further, up to a depth; what is then still open is
-reported as undecided, never accepted.
+forms around their middles; where neurons are smooth from jets of higher order, by other formulas (`course`). Leaves that this does not
+confirm at once are cut further, up to a depth; what is then still open is reported as undecided, never accepted.
 """
 
 from __future__ import annotations
