@@ -44,17 +44,19 @@ def network(d: int, activation: Activation = SILU) -> Network:
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_the_degree_that_is_taken(d: int) -> None:
-    """3 for smooth experts in two dimensions and more; 2 with kinks, with moves, for Python functions, and where experts are mixed."""
-    smooth, given = network(d), task(d)
-    assert degree_of(smooth, given, None) == (2 if d == 1 else 3)
-    assert degree_of(network(d, GELU), given, None) == (2 if d == 1 else 3)
+    """Higher for smooth experts in two dimensions and more; 2 with kinks, with moves, for Python functions, and where experts are mixed."""
+    smooth, given, higher = network(d), task(d), {1: 2, 2: 3, 3: 4}[d]
+    assert degree_of(smooth, given, None) == higher
+    assert degree_of(network(d, GELU), given, None) == higher
     assert degree_of(network(d, RELU), given, None) == 2
     assert degree_of(smooth, given, np.ones(d)) == 2
     assert degree_of(smooth, replace(given, target=CallableTarget(lambda x: x[:, :1], 1)), None) == 2
+    to_third = CallableTarget(lambda x: x[:, :1], 1, degree=3)
+    assert degree_of(smooth, replace(given, target=to_third), None) == min(higher, 3)
     (layer,) = smooth.layers
     gate = Affine(np.ones((2, d)), np.zeros(2))
     two = replace(layer, gate=gate, serves=(0, 0), names=("a", "b"))
-    assert degree_of(replace(smooth, layers=(two,)), given, None) == (2 if d == 1 else 3)
+    assert degree_of(replace(smooth, layers=(two,)), given, None) == higher
     assert degree_of(replace(smooth, layers=(replace(two, top_k=2),)), given, None) == 2
     assert degree_of(replace(smooth, layers=(replace(two, weighting=Weighting.RECTIFIED),)), given, None) == 2
     assert degree_of(replace(smooth, layers=(replace(layer, shared=network(d, RELU).layers[0].experts[0]),)), given, None) == 2

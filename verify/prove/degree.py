@@ -11,8 +11,8 @@ from ...moe.layer import MoELayer, Weighting
 from ...moe.nets import Net
 from ...moe.network import Network
 
-FINE = 3
-"""The degree in two dimensions and more."""
+FINE, FINEST = 3, 4
+"""The degree in two dimensions, and in more."""
 
 
 def degree_of(network: Network, task: ManifoldTask, moves: Array | None) -> int:
@@ -20,10 +20,10 @@ def degree_of(network: Network, task: ManifoldTask, moves: Array | None) -> int:
     dimensions or more."""
     last = network.layers[-1]
     alone = last.top_k == 1 and last.weighting is not Weighting.RECTIFIED
-    coarse = isinstance(task.target, CallableTarget) and task.target.degree < FINE
-    if moves is not None or not alone or coarse or not _smooth(last):
+    if moves is not None or not alone or task.atlas.dimension == 1 or not _smooth(last):
         return 2
-    return FINE if task.atlas.dimension > 1 else 2
+    wanted = FINE if task.atlas.dimension == 2 else FINEST
+    return min(wanted, task.target.degree) if isinstance(task.target, CallableTarget) else wanted
 
 
 def _smooth(layer: MoELayer) -> bool:
