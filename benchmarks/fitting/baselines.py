@@ -49,14 +49,14 @@ def swim(name: str, width: int) -> Predictor:
     return output_weights(lambda x: np.maximum(x @ rows.T - offsets, 0), u, values)
 
 
-def trained(name: str, widths: list[int], width: int, seconds: float) -> Predictor:
+def trained(name: str, widths: list[int], width: int, activation: type[torch.nn.Module], seconds: float) -> Predictor:
     """A network with these hidden widths: Adam on batches with a cosine schedule, then L-BFGS on all samples; float64, CPU seconds."""
     torch.manual_seed(0)
     u, values = (torch.from_numpy(array) for array in sample(name, 10 * width + 1000, 1))
     sizes = [u.shape[1], *widths, 1]
     layers: list[torch.nn.Module] = []
     for before, after in itertools.pairwise(sizes):
-        layers += [torch.nn.Linear(before, after, dtype=torch.float64), torch.nn.ReLU()]
+        layers += [torch.nn.Linear(before, after, dtype=torch.float64), activation()]
     net = torch.nn.Sequential(*layers[:-1])
     start = time.process_time()
     adam = torch.optim.Adam(net.parameters(), lr=3e-3)
@@ -76,7 +76,9 @@ def trained(name: str, widths: list[int], width: int, seconds: float) -> Predict
         return loss
 
     while time.process_time() - start < seconds:
-        lbfgs.step(closure)
+        before = float(lbfgs.step(closure).detach())
+        if not np.isfinite(before) or before < 1e-24:
+            break
 
     def predict(x: Array) -> Array:
         with torch.no_grad():

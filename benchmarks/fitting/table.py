@@ -1,0 +1,88 @@
+"""Results of `benchmarks/fit.py`: kept as JSON, printed as Markdown, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, tuple[float, float]]
+"""Error and CPU seconds by method."""
+Rows = dict[tuple[str, int], Row]
+"""By target and width."""
+
+STYLES = {
+    "relu": ("ReLU", "C7"),
+    "relu2": ("ReLU²", "C1"),
+    "gelu": ("GELU", "C2"),
+    "silu": ("SiLU", "C0"),
+    "silu lanes": ("SwiGLU lanes", "C3"),
+}
+ORDERS = {"relu": 1, "relu2": 2}
+"""k of ReLU^k: its nets have m^{−(d + 2k + 1)/(2d)} on the functions that suit them best."""
+
+
+def loaded(entries: list[Any]) -> Rows:
+    return {(name, width): {method: (error, seconds) for method, (error, seconds) in row.items()} for name, width, row in entries}
+
+
+def stored(rows: Rows) -> list[Any]:
+    return [[name, width, {m: [float(f"{e:.3g}"), round(s, 2)] for m, (e, s) in row.items()}] for (name, width), row in rows.items()]
+
+
+def markdown(rows: Rows, methods: Sequence[str], names: list[str]) -> str:
+    """Errors (CPU seconds); the least error of a line is bold."""
+    lines = ["| target | width | " + " | ".join(methods) + " |", "|---|---|" + "---|" * len(methods)]
+    for name, width in sorted(rows, key=lambda key: (names.index(key[0]), key[1])):
+        results = rows[name, width]
+        if not results:
+            continue
+        least = min(error for error, _ in results.values())
+        cells = []
+        for method in methods:
+            if method not in results:
+                cells.append("–")
+                continue
+            error, seconds = results[method]
+            mark = "**" if error == least and len(results) > 1 else ""
+            cells.append(f"{mark}{error:.1e}{mark} ({seconds:.1f})")
+        lines.append(f"| {name} | {width} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(rows: Rows, path: Path) -> None:
+    """Error against width by activation, one panel a target, beside the slopes of the theory."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    names = sorted({name for name, _ in rows})
+    if not names:
+        return
+    canvas, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.8), squeeze=False, layout="constrained")
+    for axis, name in zip(axes.flat, names, strict=True):
+        dimension = int(name[-1])
+        for method, (label, color) in STYLES.items():
+            points = sorted((w, row[method][0]) for (other, w), row in rows.items() if other == name and method in row)
+            if not points:
+                continue
+            widths, errors = np.array(points).T
+            axis.loglog(widths, errors, marker="o", markersize=4, color=color, label=label)
+            if method in ORDERS:
+                slope = (dimension + 2 * ORDERS[method] + 1) / (2 * dimension)
+                axis.loglog(widths, errors[-1] * (widths / widths[-1]) ** -slope, color=color, linestyle=":", linewidth=1)
+                axis.annotate(
+                    f"$m^{{-{slope:.3g}}}$", (widths[-1], errors[-1]), color=color, fontsize=9, xytext=(3, -3), textcoords="offset points"
+                )
+        axis.set(title=name, xlabel="neurons or lanes m", ylabel="sup error")
+        ticks = sorted({w for other, w in rows if other == name})
+        axis.set_xticks(ticks, [str(w) for w in ticks])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.set_xlim(0.8 * ticks[0], 1.7 * ticks[-1])
+    axes.flat[-1].legend(fontsize="small", loc="lower left")
+    path.parent.mkdir(exist_ok=True)
+    canvas.savefig(path, dpi=110)
