@@ -54,15 +54,16 @@ class Stacked:
 
 
 def _origin(outputs: Array, up: Array, constant: Array) -> Array:
-    """Where c + U·x is smallest, in float32; 0 where that gains little."""
+    """Where c + U·x is smallest, in float32; 0 where that gains little, or lies so far away that more would be lost by it."""
     share = np.abs(outputs).max(0)
     share = np.where(share > 0, share / max(float(share.max()), 1e-300), 0.0)
     zero = np.zeros(up.shape[1])
     with np.errstate(all="ignore"):
-        found = np.linalg.lstsq(share[:, None] * up, -share * constant, rcond=1e-9)[0] if np.isfinite(share).all() else zero
+        found = np.linalg.lstsq(share[:, None] * up, -share * constant, rcond=1e-3)[0] if np.isfinite(share).all() else zero
         found = np.asarray(found, np.float32).astype(float)
         left, before = (float(np.abs(share * (constant + up @ o)).sum()) for o in (found, zero))
-    return np.asarray(found, float) if np.isfinite(found).all() and left < before / 2 else zero
+        near = float((share * (np.abs(up) @ np.abs(found))).sum()) < 4 * before
+    return np.asarray(found, float) if near and left < before / 2 else zero
 
 
 @dataclass(frozen=True, eq=False)
