@@ -29,6 +29,14 @@ def test_it_is_proved_and_confirmed(benchmark: ModuleType, name: str, hidden: tu
         assert found.numbers < found.theirs / 10
 
 
+def test_what_stores_least_is_found_among_all_neurons(benchmark: ModuleType) -> None:
+    """Products of coordinates: a few relu² neurons or product lanes hold them exactly, and errors of rounding size are confirmed too."""
+    found = benchmark.best("Lorenz", benchmark.LARGE, 0.6, below=150)
+    assert found is not None
+    assert found.verdict == "proved, confirmed"
+    assert found.neurons <= 8
+
+
 def test_what_is_refused_says_why(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     hard = benchmark.System(((0.0, 1.0),), ("sqrt(x1)",), (((8,), 1e-9),))
     monkeypatch.setitem(benchmark.SYSTEMS, "hard", hard)

@@ -49,6 +49,8 @@ NEGLIGIBLE = 2.0**-10
 ROOM, ULPS = 2.0**-10, 2.0**-47
 """What other enclosures need to confirm a bound that is hardly above the error itself: a part of that error, which a few more cuts than
 ours reach; and for what they round, a part of the size of f beside what evaluation in float64 may add."""
+SLIGHT = 2.0**-20
+"""Part of ε that errors may always be said to be: what networks compute exactly, other enclosures know only to their own rounding."""
 ASTRAY = 2
 """Points that seem to be routed wrongly, of each expert, that are looked at exactly."""
 SMALL, EASY = 2.0**-4, 1.1
@@ -129,7 +131,8 @@ class Solution:
             return float(self.sums.max())
         size = self.values.magnitude.max(initial=0.0)
         room = self.goal.found * (1 + ROOM) + ULPS * size + self.roundings["float64"].outputs
-        return max(*(tree.bound for tree in self.trees.values()), min(float(room), self.goal.enough))
+        room = max(float(room), SLIGHT * self.goal.epsilon if np.isfinite(self.goal.epsilon) else 0.0)
+        return max(*(tree.bound for tree in self.trees.values()), min(room, self.goal.enough))
 
     @property
     def settled(self) -> bool:
