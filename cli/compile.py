@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import DEFAULT_EPSILON, absolute_epsilon, by_block, force_option, json_option, max_width_option, seed_option
+from .options import (
+    DEFAULT_EPSILON,
+    absolute_epsilon,
+    activation_option,
+    by_block,
+    force_option,
+    gated_option,
+    json_option,
+    max_width_option,
+    seed_option,
+)
 from .output import print_json, print_model
 
 if TYPE_CHECKING:
@@ -42,15 +52,8 @@ if TYPE_CHECKING:
     show_default="auto",
     help="Of blocks on charts: auto, or a router by its name, like plateau (a wrong name lists all); for some blocks like --theorem.",
 )
-@click.option(
-    "--activation",
-    metavar="NAME",
-    multiple=True,
-    help="Of the experts' neurons: relu (default), relu2, gelu, gelu_tanh, silu; auto: the fewest numbers. For some blocks like --theorem.",
-)
-@click.option(
-    "--gated", is_flag=True, default=None, help="Experts with product lanes, act(z)·(α + γ·u); for some blocks, write it in SPEC."
-)
+@activation_option
+@gated_option
 @click.option(
     "--depth", metavar="NAME", default="paper", show_default=True, help="Of a task graph of L blocks: paper (2L layers), L+1, or L."
 )

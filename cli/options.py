@@ -23,6 +23,15 @@ seed_option = click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
 )
 max_width_option = click.option("--max-width", type=int, metavar="M", help="No hidden layer gets wider than this.")
+activation_option = click.option(
+    "--activation",
+    metavar="NAME",
+    multiple=True,
+    help="Of the experts' neurons: relu (default), relu2, gelu, gelu_tanh, silu; auto: the fewest numbers. For some blocks BLOCK=NAME.",
+)
+gated_option = click.option(
+    "--gated", is_flag=True, default=None, help="Experts with product lanes, act(z)·(α + γ·u); for some blocks, write it in SPEC."
+)
 samples_option = click.option(
     "--samples", type=click.IntRange(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
 )

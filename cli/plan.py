@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from ..errors import InvalidArgument
-from .options import DEFAULT_EPSILON, absolute_epsilon, figure_option, json_option, max_width_option, seed_option
+from .options import (
+    DEFAULT_EPSILON,
+    absolute_epsilon,
+    activation_option,
+    by_block,
+    figure_option,
+    gated_option,
+    json_option,
+    max_width_option,
+    seed_option,
+)
 from .output import check_figure_path, print_json, print_rich
 
 
@@ -19,11 +29,22 @@ from .output import check_figure_path, print_json, print_rich
 @click.option("--experts", metavar="E,E,…", help="Numbers of experts to try. Default: doublings from the least that will do.")
 @max_width_option
 @click.option("--batch", type=int, metavar="N", help="Inputs per call, for the latency.")
+@activation_option
+@gated_option
 @seed_option
-@click.option("--build", is_flag=True, help="Build every row at its width, and show the error that it reaches.")
+@click.option("--build", is_flag=True, help="Build every row, and show the error that it reaches.")
 @figure_option("Draw the frontier into this PNG.")
 @json_option
-def plan(spec: str, epsilon: str, experts: str | None, build: bool, figure: Path | None, as_json: bool, **choices: Any) -> None:
+def plan(
+    spec: str,
+    epsilon: str,
+    experts: str | None,
+    build: bool,
+    activation: tuple[str, ...],
+    figure: Path | None,
+    as_json: bool,
+    **choices: Any,
+) -> None:
     """Predict what reaches ε on the manifold of SPEC, or of one block of it.
 
     For each number of experts: the width, its costs and the error to expect.
@@ -35,6 +56,8 @@ def plan(spec: str, epsilon: str, experts: str | None, build: bool, figure: Path
     task = load_task(spec)
     listed = None if experts is None else _counts(experts)
     given = {name: value for name, value in choices.items() if value is not None}
+    if activation:
+        given["activation"] = by_block("--activation", activation)
     frontier = predict(task, absolute_epsilon(epsilon, task), experts=listed, **given)
     if build:
         frontier = frontier.built()

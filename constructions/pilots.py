@@ -1,4 +1,8 @@
-"""Pilot cells: what width an atlas needs for ε, from a few experts of its worst cells at two or three widths.
+"""Pilot cells: what experts an atlas needs for ε, from a few of them that are built as `compile` builds all of them.
+
+Cells are put in order by how much polynomials miss the target there, and pilots taken from all of that order, the worst among them: each
+stands for the cells beside it, so that easy cells count with their narrow experts and hard ones with their wide ones (`sized`).
+Where that is more than pilots may cost, a law says what wider ones would do, from the worst cells at two or three widths (`law`).
 
 An expert of width m on a cell of radius r ~ E^{−1/d} has an error of the form of B3, C·[(E·m)^{−K/d} + E^{−2/d}·m^{−2}] with K up to
 (d+3)/2: the first term is the target's smoothness, the second its quadratic part on the cell, of size r² and approximated by m pieces.
@@ -11,20 +15,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..atlas import Array, ManifoldTask
 from ..errors import InvalidArgument
+from .asked import Asked
 from .experts.batching import FEWEST_EXPERTS, shared_targets
 from .experts.cells import Cell, Scores
 from .experts.charts import Expert, Workshop
 from .experts.ways import FIRST_WIDTH
 from .relu import NARROWEST
+from .routers.base import Routed
+from .theorem_4_9 import experts
 
 FEW = 3
-"""Pilots among the cells whose experts are built one by one."""
+"""Pilots of a law among the cells whose experts are built one by one."""
+SOME = 5
+"""Pilots among cells too few to share a dictionary."""
 SHARING = 2 * FEWEST_EXPERTS
 """Pilots among the cells whose experts may share a dictionary: enough to share one although some at a boundary cannot."""
 MEASUREMENTS = 4
@@ -79,6 +88,46 @@ class Law:
         return near if near <= NEAR * high else high
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What pilots say of all experts of an atlas."""
+
+    width: int
+    """Of the widest."""
+    largest: int
+    """Numbers of the largest."""
+    total: int
+    """Numbers of all."""
+    error: float
+    """The largest that was found of any."""
+    quadratic: bool
+    """Whether that is more than the best quadratic on a cell misses (B3)."""
+
+    @property
+    def law(self) -> Law:
+        """What was measured, as a law of one point."""
+        return Law((self.width,), (self.error,), 2.0 if self.quadratic else 1.0, self.quadratic)
+
+
+def sized(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: Asked) -> Sizes:
+    """The experts of an affine atlas, from pilots. Raises `EpsilonNotReached` where one of these takes more than `asked` or WIDEST allow."""
+    order, smooth = ranked(task, routed, cells, asked.seed)
+    places, weights = strata(len(cells))
+    pilots = experts(task, routed, [cells[order[place]] for place in places], replace(asked, limit=min(asked.limit, WIDEST)))
+    numbers = [expert.net.parameters for expert in pilots]
+    error = max(expert.claim.bound for expert in pilots)
+    total = round(sum(weight * count for weight, count in zip(weights, numbers, strict=True)))
+    return Sizes(max(max(expert.net.widths) for expert in pilots), max(numbers), total, error, error > smooth)
+
+
+def strata(count: int) -> tuple[list[int], list[float]]:
+    """Places in an order of so many cells, the first and the last among them, and how many cells each stands for: the nearest."""
+    few = min(count, SOME if count < FEWEST_EXPERTS else SHARING)
+    places = np.unique(np.linspace(0, count - 1, few).round().astype(int))
+    ends = np.concatenate([[-0.5], (places[1:] + places[:-1]) / 2, [count - 0.5]])
+    return places.tolist(), np.diff(ends).tolist()
+
+
 def fastest(dimension: int, quadratic: bool) -> float:
     """The slope that B3 allows in the long run: 2 while the quadratic part limits, else K/d with K = (d+3)/2."""
     return 2.0 if quadratic else (dimension + 3) / (2 * dimension)
@@ -96,10 +145,10 @@ def law(task: ManifoldTask, routing: Scores, cells: Sequence[Cell], budget: floa
         workshop = Workshop(task, routing, None, width, True, limit, seed)
         ready = shared_targets(workshop, pilots) if len(cells) >= FEWEST_EXPERTS else {}
         alone = [index for index in range(len(pilots)) if index not in ready][:FEW]
-        experts: list[Expert] = []
+        built: list[Expert] = []
         for index in (*alone, *ready):
-            experts.append(workshop.build(pilots[index], experts[0] if experts else None, ready.get(index)))
-        return max(max(expert.target_fit.error, expert.claim.bound) for expert in experts)
+            built.append(workshop.build(pilots[index], built[0] if built else None, ready.get(index)))
+        return max(max(expert.target_fit.error, expert.claim.bound) for expert in built)
 
     first = FIRST_WIDTH.get(task.atlas.dimension, FIRST_WIDTH[2])
     return measured(error, budget, first=min(first, limit), limit=min(limit, WIDEST), dimension=task.atlas.dimension, smooth=smooth)
@@ -131,14 +180,19 @@ def measured(error: Callable[[int], float], budget: float, *, first: int, limit:
 
 
 def worst_cells(task: ManifoldTask, routing: Scores, cells: Sequence[Cell], count: int, seed: int) -> tuple[list[Cell], float]:
-    """The `count` cells on which polynomials of degree two, and of degree one, miss the target most, and the largest miss of degree two.
+    """The `count` cells on which polynomials miss the target most, and the largest miss of degree two."""
+    order, smooth = ranked(task, routing, cells, seed)
+    return [cells[i] for i in order[:count]], smooth
 
-    Which degree predicts a network's error depends on whether the quadratic part limits it: half of the cells by each.
+
+def ranked(task: ManifoldTask, routing: Scores, cells: Sequence[Cell], seed: int) -> tuple[list[int], float]:
+    """Cells by how much polynomials of degree two, and of degree one, miss the target there, and the largest miss of degree two.
+
+    Which degree predicts a network's error depends on whether the quadratic part limits it: from the top in turn by each.
     """
     misses = np.array([polynomial_misses(*_drawn(task, routing, cell, seed)) for cell in cells])
     ranks = [np.argsort(-misses[:, degree], kind="stable") for degree in (1, 0)]
-    chosen = list(dict.fromkeys(int(i) for pair in zip(*ranks, strict=True) for i in pair))[:count]
-    return [cells[i] for i in chosen], float(misses[:, 1].max())
+    return list(dict.fromkeys(int(i) for pair in zip(*ranks, strict=True) for i in pair)), float(misses[:, 1].max())
 
 
 def _drawn(task: ManifoldTask, routing: Scores, cell: Cell, seed: int) -> tuple[Array, Array]:

@@ -6,8 +6,8 @@ to within ε, the second term limits: m ∝ E^{−1/d} only, because a two-layer
 Only m and the gate are paid per input, all E experts are stored. So there is something to choose, and what is
 cheapest depends on what counts.
 
-A plan does not assume C or K. For every E it makes the ball atlas, builds the experts of its worst cells at two or three widths,
-and reads off the width that ε takes (`pilots`).
+A plan does not assume C or K. For every E it makes the ball atlas, and builds some experts of it, of hard cells and of easy ones, as
+`compile` would build all of them (`pilots`).
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.model import Model
 from ..progress import track
 from .advice import WIDEST
+from .asked import Asked
 from .budgets import share_out
+from .choices import Choice, Choices
 from .compile import check_task, construct
-from .pilots import Law, law
+from .pilots import Law, law, sized
 from .reach import Reach
 from .relu import NARROWEST
 from .routers import affine as affine_router
 from .shares import HELD_OUT_SAFETY, ROUNDING_SHARE
 
 MINIMISED = ("active", "total", "latency")
-MOST_ROWS = 8
-"""Of a ladder of its own making; eight doublings are a factor of 128."""
+MOST_ROWS, LEAST_ROWS = 8, 3
+"""Of a ladder of its own making; eight doublings are a factor of 128. There is nothing to choose from in fewer than three."""
 WITHIN = 2.0
-"""Reached and predicted error differ by at most this factor where the tests look: on circle, sphere and torus. Where cells differ
-more, as on a Swiss roll, the pilots may miss the worst of them: 48 experts of width 9 reached 2.8 times what was predicted."""
+"""What is built and what was predicted, numbers stored, width and error, differ by at most this factor where the tests look: on the
+circle, the sphere, the torus, SO(3), a helicoid and a Klein bottle."""
 CALL = 100_000
 """Multiplications in the time that starting one expert's matrix products takes: ten microseconds at 10^10 a second, a few array calls."""
 
@@ -51,21 +53,21 @@ class Plan:
     experts: int
     """E."""
     width: int
-    """m: the least hidden width with which the worst pilot meets ε's budget."""
+    """m: of the widest expert, where each is as wide as ε takes on its cell."""
     active: int
-    """Parameters that one input meets: the gate and one expert of width m."""
+    """Parameters that one input meets at most: the gate and one expert of width m."""
     total: int
-    """Parameters in all, every expert as wide as the widest."""
+    """Parameters in all."""
     latency: float
     """Cost of one input of a batch, in multiplications; see `latency`."""
     predicted: float
-    """The largest error expected at width m."""
+    """The largest error expected."""
     law: Law
-    """What the pilots measured, and how it is extrapolated."""
+    """What the pilots measured, and how it is extrapolated where that was not enough."""
     buildable: bool
     """Whether m is within the limit of the plan."""
     reached: float | None = None
-    """The largest error found on M once the row is built at width m."""
+    """The largest error found on M once the row is built."""
 
     @property
     def limited_by(self) -> str:
@@ -95,6 +97,8 @@ class Frontier:
     max_width: int
     batch: int
     seed: int
+    activation: str = "relu"
+    gated: bool = False
 
     def __iter__(self) -> Iterator[Plan]:
         return iter(self.rows)
@@ -128,11 +132,19 @@ class Frontier:
         return self.ranked(minimise)[0]
 
     def model(self, row: Plan) -> Model:
-        """The row as a model: E experts of width m. Its claims are budgeted by what it reaches."""
-        return construct(refine(self.task, experts=row.experts, seed=self.seed), width=row.width, theorem="affine", seed=self.seed)
+        """The row as a model: E experts for ε. Raises `EpsilonNotReached` where its prediction was too good."""
+        return construct(
+            refine(self.task, experts=row.experts, seed=self.seed),
+            epsilon=self.epsilon,
+            theorem="affine",
+            max_width=self.max_width,
+            seed=self.seed,
+            activation=self.activation,
+            gated=self.gated,
+        )
 
     def built(self) -> Frontier:
-        """With every buildable row built at its width, and the largest error that was found in `reached`."""
+        """With every buildable row built, and the largest error that was found in `reached`."""
         rows = [
             dataclasses.replace(row, reached=self.model(row).ledger.root.bound) if row.buildable else row
             for row in track(self.rows, "building", total=len(self.rows))
@@ -147,6 +159,8 @@ class Frontier:
             "max_width": self.max_width,
             "batch": self.batch,
             "seed": self.seed,
+            "activation": self.activation,
+            "gated": self.gated,
             "rows": [row.to_dict() for row in self.rows],
             "skipped": [{"experts": experts, "why": why} for experts, why in self.skipped],
         }
@@ -161,20 +175,22 @@ def plan(
     max_width: Any = 2048,
     batch: Any = 1024,
     seed: Any = 0,
+    activation: str | Mapping[str, str] | None = None,
+    gated: bool | Mapping[str, bool] | None = None,
 ) -> Frontier:
     """What reaches ε on the manifold of `task`, or of one `block` of a graph within its share of ε. Builds no model.
 
-    For every E of a ladder the width m, its cost and the error to expect.
+    For every E of a ladder the width m, its cost and the error to expect. `activation` and `gated`: as of `compile`.
 
     Every row is a ball atlas of E charts (`refine`) with an affine router, whatever charts `task` has. `experts` lists the E to
-    try; by default the least that makes ball charts injective and its doublings, until the gate alone
+    try; by default the least that makes ball charts injective and its doublings, three at least, until the gate alone
     costs more than the best row or experts are as narrow as can be. Widths over `max_width` are predicted, and not buildable.
     `batch`: inputs per call, for `latency`.
 
-    m is the least width for which pilots, the experts of the worst cells, stay within (1 − 1/16)·ε/1.5, as leaves of
-    `compile(task, epsilon=ε)` do; between measured widths by interpolation, beyond them by the measured slope, but not more
-    than 2 where the quadratic part limits and (d+3)/(2d) elsewhere (B3). `Plan.limited_by` says which. Predictions are no
-    bounds: on circle, sphere and torus the error reached was within a factor of two of them, on a Swiss roll it was 2.8 times as large.
+    Pilots, experts of hard cells and of easy ones, are built as `compile(task, epsilon=ε)` builds all of them. Where one of them takes more
+    than 512 neurons, m is what a law says: by the slope measured on the worst cells, but not more than 2 where the quadratic part
+    limits and (d+3)/(2d) elsewhere (B3). `Plan.limited_by` says which. Predictions are no bounds: what is built was within a factor of two of
+    them on the circle, the sphere, the torus, SO(3), a helicoid and a Klein bottle.
 
     Raises `LintError` if the task breaks an assumption, and `InvalidArgument` for arguments out of their domain or if no E of the list
     has injective ball charts.
@@ -182,7 +198,8 @@ def plan(
     if not isinstance(task, ManifoldTask | TaskGraph):
         raise InvalidArgument(f"plan takes a ManifoldTask or a TaskGraph, got {type(task).__name__}")
     epsilon = arguments.number("epsilon", epsilon, 0)
-    task, epsilon = block_task(task, epsilon, block)
+    choices = Choices.of(as_graph(task), activation=activation, gated=gated)
+    task, epsilon, choice = block_task(task, epsilon, block, choices)
     max_width = arguments.integer("max_width", max_width, NARROWEST, WIDEST)
     batch = arguments.integer("batch", batch, 1, 2**31 - 1)
     seed = arguments.integer("seed", seed, 0, 2**63 - 1)
@@ -196,12 +213,12 @@ def plan(
         except InvalidArgument as error:
             skipped.append((count, str(error)))
             continue
-        rows.append(_row(finer, epsilon, max_width, batch, seed))
-        if ladder is None and _saturated(rows, task):
+        rows.append(_row(finer, epsilon, max_width, batch, seed, choice))
+        if ladder is None and len(rows) >= LEAST_ROWS and _saturated(rows, task):
             break
     if not rows:
         raise InvalidArgument("no number of experts on the list will do:\n" + "\n".join(why for _, why in skipped))
-    return Frontier(task, epsilon, tuple(rows), tuple(skipped), max_width, batch, seed)
+    return Frontier(task, epsilon, tuple(rows), tuple(skipped), max_width, batch, seed, choice.activation, choice.gated)
 
 
 def _listed(experts: Iterable[Any]) -> list[int]:
@@ -236,16 +253,22 @@ def _budget(epsilon: float) -> float:
     return (1 - ROUNDING_SHARE) * epsilon / HELD_OUT_SAFETY
 
 
-def _row(task: ManifoldTask, epsilon: float, max_width: int, batch: int, seed: int) -> Plan:
+def _row(task: ManifoldTask, epsilon: float, max_width: int, batch: int, seed: int, choice: Choice) -> Plan:
     """The row of a task on its ball atlas."""
     routing = affine_router.route(task.atlas, "float64", seed, prove=False)
     cells = affine_router.cells(routing, seed)
-    found = law(task, routing, cells, _budget(epsilon), limit=max_width, seed=seed)
     E, D, q = len(task.atlas), task.atlas.ambient_dimension, task.outputs
-    m = found.width(_budget(epsilon))
-    gate, expert = _gate(task, E), m * (D + 1) + q * (m + 1)
-    cost = latency(E, m, D, q, batch)
-    return Plan(E, m, gate + expert, gate + E * expert, cost, found.error(m), found, m <= max_width)
+    gate = _gate(task, E)
+    asked = Asked((1 - ROUNDING_SHARE) * epsilon, None, max_width, seed, activation=choice.activation, gated=choice.gated)
+    try:
+        sizes = sized(task, routing, cells, asked)
+    except EpsilonNotReached:
+        found = law(task, routing, cells, _budget(epsilon), limit=max_width, seed=seed)
+        m = found.width(_budget(epsilon))
+        expert = m * (D + 1) + q * (m + 1)
+        return Plan(E, m, gate + expert, gate + E * expert, latency(E, m, D, q, batch), found.error(m), found, m <= max_width)
+    m = sizes.width
+    return Plan(E, m, gate + sizes.largest, gate + sizes.total, latency(E, m, D, q, batch), sizes.error, sizes.law, True)
 
 
 def latency(experts: int, width: int, inputs: int, outputs: int, batch: int) -> float:
@@ -257,8 +280,8 @@ def latency(experts: int, width: int, inputs: int, outputs: int, batch: int) -> 
     return experts * inputs + width * (inputs + outputs) + CALL * min(experts, batch) / batch
 
 
-def block_task(task: ManifoldTask | TaskGraph, epsilon: float, block: str | None) -> tuple[ManifoldTask, float]:
-    """The block that is to be planned as a task of its own, and its ε: of a graph, what its share of the graph's allows.
+def block_task(task: ManifoldTask | TaskGraph, epsilon: float, block: str | None, choices: Choices) -> tuple[ManifoldTask, float, Choice]:
+    """The block that is to be planned as a task of its own, its ε, of a graph what its share of the graph's allows, and its options.
 
     Raises `InvalidArgument` if there is no such block on charts, or several and none is named.
     """
@@ -273,9 +296,9 @@ def block_task(task: ManifoldTask | TaskGraph, epsilon: float, block: str | None
     if chosen is None:
         raise InvalidArgument(f"{graph.name!r} has no block {block!r} on charts; those are {names}")
     if chosen.given is not None:
-        return chosen.given, epsilon
+        return chosen.given, epsilon, choices[chosen]
     budget = share_out(graph, epsilon, Reach(graph)).budgets[chosen.name]
-    return chosen.task, budget / (1 - ROUNDING_SHARE)
+    return chosen.task, budget / (1 - ROUNDING_SHARE), choices[chosen]
 
 
 def compile_planned(
@@ -292,7 +315,8 @@ def compile_planned(
     goals = _goals(graph, minimise)
     charts = [block for block in graph.blocks if block.name in goals]
     names = [None] if graph is not task or not charts else [block.name for block in charts]
-    frontiers = [plan(task, epsilon, block=name, max_width=max_width, seed=seed) for name in names]
+    options = {name: given.get(name) for name in ("activation", "gated")}
+    frontiers = [plan(task, epsilon, block=name, max_width=max_width, seed=seed, **options) for name in names]
     ranked = [frontier.ranked(goal) for frontier, goal in zip(frontiers, goals.values(), strict=True)]
     place: list[int] = [0] * len(ranked)
     failed: list[list[int]] = [[] for _ in ranked]
