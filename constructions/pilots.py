@@ -110,7 +110,7 @@ class Sizes:
 
 
 def sized(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: Asked) -> Sizes:
-    """The experts of an affine atlas, from pilots. Raises `EpsilonNotReached` where one of these takes more than `asked` or WIDEST allow."""
+    """The experts of an affine atlas, from pilots. Raises `EpsilonNotReached` where one takes more than `asked` or WIDEST allow."""
     order, smooth = ranked(task, routed, cells, asked.seed)
     places, weights = strata(len(cells))
     pilots = experts(task, routed, [cells[order[place]] for place in places], replace(asked, limit=min(asked.limit, WIDEST)))
