@@ -189,8 +189,8 @@ def plan(
 
     Pilots, experts of hard cells and of easy ones, are built as `compile(task, epsilon=ε)` builds all of them. Where one of them takes
     more than 512 neurons, m is what a law says: by the slope measured on the worst cells, but not more than 2 where the quadratic part
-    limits and (d+3)/(2d) elsewhere (B3). `Plan.limited_by` says which. Predictions are no bounds: what is built was within a factor of two of
-    them on the circle, the sphere, the torus, SO(3), a helicoid and a Klein bottle.
+    limits and (d+3)/(2d) elsewhere (B3). `Plan.limited_by` says which. Predictions are no bounds: what is built was within a factor of
+    two of them on the circle, the sphere, the torus, SO(3), a helicoid and a Klein bottle.
 
     Raises `LintError` if the task breaks an assumption, and `InvalidArgument` for arguments out of their domain or if no E of the list
     has injective ball charts.
