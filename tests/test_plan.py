@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from atlasmoe.constructions import plan as planning
 from atlasmoe.constructions.pilots import NEAR, Law, measured, polynomial_misses
 from atlasmoe.constructions.plan import CALL, WITHIN, Plan, latency, plan
 from atlasmoe.constructions.relu import NARROWEST
+from atlasmoe.constructions.routers import affine as affine_router
 from click.testing import CliRunner, Result
 from planned_tasks import helicoid, klein_bottle, library
 
@@ -198,21 +200,19 @@ def test_there_is_something_to_choose_from() -> None:
     assert [row.total for row in rows] == sorted(row.total for row in rows)
 
 
-def test_experts_for_width_while_smoothness_limits(circle: Frontier) -> None:
-    """B3, d = 1, K = 2: m·E stays what it is. (Sixteen experts and more share knots, which takes some more.)"""
-    rows = [*(row for row in circle if row.experts < 16), *plan(CIRCLE, 1e-3, experts=[6])]
-    products = [row.width * row.experts for row in rows]
-    assert len(rows) == 3
+def law_of(task: ManifoldTask, epsilon: float, experts: int) -> Law:
+    """What pilots of given widths measure, whatever `compile` would build."""
+    finer = refine(task, experts=experts)
+    routing = affine_router.route(finer.atlas, "float64", 0, prove=False)
+    return pilots.law(finer, routing, affine_router.cells(routing, 0), epsilon, limit=512, seed=0)
+
+
+def test_experts_for_width_while_smoothness_limits() -> None:
+    """B3, d = 1, K = 2: m·E stays what it is."""
+    laws = {count: law_of(CIRCLE, 6e-4, count) for count in (4, 6, 8)}
+    products = [law.width(6e-4) * count for count, law in laws.items()]
     assert max(products) / min(products) < 1.25
-    assert {row.limited_by for row in rows} == {"smoothness"}
-
-
-def test_a_quadratic_target_is_limited_by_its_quadratic_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """B3: E^{−2/d}·m^{−2}. Three times the experts on a flat square are worth a factor of √3 in width, not of 3."""
-    monkeypatch.setattr(pilots, "FEW", 1)  # the target has the same second derivatives everywhere
-    rows = plan(task_on("box", X[0] ** 2 + X[0] * X[1] - X[1] ** 2, dimension=2), 1e-3, experts=[5, 15])
-    assert {row.limited_by for row in rows} == {"quadratic part"}
-    assert 1.4 < rows[0].width / rows[1].width < 2.2
+    assert not any(law.quadratic for law in laws.values())
 
 
 def test_the_default_ladder(circle: Frontier) -> None:
@@ -231,10 +231,14 @@ def test_costs() -> None:
 
 
 def test_what_is_least_depends_on_what_counts(circle: Frontier) -> None:
-    active, total = circle.best("active"), circle.best("total")
-    assert active.experts > total.experts
-    assert active.active < total.active
-    assert active.total > total.total
+    """A gate of 3·E numbers for experts of width 1024/E: sixteen experts are least to run, four least to store."""
+    rows = tuple(
+        dataclasses.replace(circle[0], experts=E, width=1024 // E, active=3 * E + 4 * 1024 // E, total=3 * E + 4 * 1024)
+        for E in (4, 16, 64)
+    )
+    made = dataclasses.replace(circle, rows=rows)
+    assert (made.best("active").experts, made.best("total").experts) == (16, 4)
+    assert [row.total for row in made.ranked("total")] == sorted(row.total for row in made)
     assert [row.total for row in circle.ranked("total")] == sorted(row.total for row in circle)
 
 
