@@ -25,6 +25,7 @@ from .asked import Asked
 from .experts.batching import FEWEST_EXPERTS, shared_targets
 from .experts.cells import Cell, Scores
 from .experts.charts import Expert, Workshop
+from .experts.shared_dictionary import Reference, points_at
 from .experts.ways import FIRST_WIDTH
 from .relu import NARROWEST
 from .routers.base import Routed
@@ -32,6 +33,8 @@ from .theorem_4_9 import experts
 
 FEW = 3
 """Pilots of a law among the cells whose experts are built one by one."""
+REACHED = 256
+"""Points of the reference domain that show whether a cell's chart holds all of it."""
 SOME = 5
 """Pilots among cells too few to share a dictionary."""
 SHARING = 2 * FEWEST_EXPERTS
@@ -112,17 +115,34 @@ class Sizes:
 def sized(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: Asked) -> Sizes:
     """The experts of an affine atlas, from pilots. Raises `EpsilonNotReached` where one takes more than `asked` or WIDEST allow."""
     order, smooth = ranked(task, routed, cells, asked.seed)
-    places, weights = strata(len(cells))
-    pilots = experts(task, routed, [cells[order[place]] for place in places], replace(asked, limit=min(asked.limit, WIDEST)))
+    odd = alone(task, routed, cells, asked.seed)
+    chosen, weights = [], []
+    for some, most in (([i for i in order if i not in odd], None), ([i for i in order if i in odd], FEW)):
+        places, counts = strata(len(some), most)
+        chosen += [cells[some[place]] for place in places]
+        weights += counts
+    pilots = experts(task, routed, chosen, replace(asked, limit=min(asked.limit, WIDEST)))
     numbers = [expert.net.parameters for expert in pilots]
     error = max(expert.claim.bound for expert in pilots)
     total = round(sum(weight * count for weight, count in zip(weights, numbers, strict=True)))
     return Sizes(max(max(expert.net.widths) for expert in pilots), max(numbers), total, error, error > smooth)
 
 
-def strata(count: int) -> tuple[list[int], list[float]]:
+def alone(task: ManifoldTask, routing: Scores, cells: Sequence[Cell], seed: int) -> set[int]:
+    """The cells that share no dictionary where others do: the reference domain reaches beyond their charts."""
+    if len(cells) < FEWEST_EXPERTS:
+        return set()
+    reference = Reference.around(task.atlas, routing, cells, seed)
+    z = reference.sample(REACHED, 2 * seed)
+    found = {i for i, cell in enumerate(cells) if not np.isfinite(points_at(task.atlas, cell.chart, reference.local(i, z)).base).all()}
+    return found if len(cells) - len(found) >= FEWEST_EXPERTS else set()
+
+
+def strata(count: int, most: int | None = None) -> tuple[list[int], list[float]]:
     """Places in an order of so many cells, the first and the last among them, and how many cells each stands for: the nearest."""
-    few = min(count, SOME if count < FEWEST_EXPERTS else SHARING)
+    if not count:
+        return [], []
+    few = min(count, (SOME if count < FEWEST_EXPERTS else SHARING) if most is None else most)
     places = np.unique(np.linspace(0, count - 1, few).round().astype(int))
     ends = np.concatenate([[-0.5], (places[1:] + places[:-1]) / 2, [count - 0.5]])
     return places.tolist(), np.diff(ends).tolist()
