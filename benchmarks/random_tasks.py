@@ -45,10 +45,12 @@ KINDS: Sequence[Kind] = (
 )
 """Coordinates, options of a spec's [manifold], and ε in per cent of the target's range: by the number of the task."""
 NEURONS: Sequence[dict[str, Any]] = (
-    *({}, {"activation": "silu"}, {"activation": "gelu", "gated": True}, {"activation": "auto"}),
-    *({"activation": "gelu"}, {"activation": "relu2"}, {"activation": "silu", "gated": True}, {}),
+    *({}, {"activation": "silu"}, {}, {"activation": "gelu", "gated": True}, {}, {"activation": "auto"}, {}),
+    *({"activation": "gelu"}, {}, {"activation": "relu2"}, {}, {"activation": "silu", "gated": True}, {}),
 )
-"""Options by the number of the task, which has no common factor with that of kinds."""
+"""Options by the number of the task: as many as have no common factor with the number of kinds."""
+FINER = 0.1
+"""ε is so much smaller where neurons are smooth: at what takes ten ReLUs two of them are far too good."""
 
 
 def draw(rng: Generator, choices: Sequence[T]) -> T:
@@ -148,13 +150,10 @@ def random_task(number: int, seed: int = 0, options: Mapping[str, Any] | None = 
     rng = np.random.default_rng([seed, number])
     coordinates, manifold, percents = KINDS[number % len(KINDS)]
     mine = NEURONS[number % len(NEURONS)] if options is None else options
-    return RandomTask(
-        number,
-        manifold(rng),
-        target(rng, coordinates, KINDS[number % len(KINDS)] is BOX or coordinates >= KINKS),
-        draw(rng, percents),
-        mine,
-    )
+    kinks = KINDS[number % len(KINDS)] is BOX or coordinates >= KINKS
+    made, expression, percent = manifold(rng), target(rng, coordinates, kinks), draw(rng, percents)
+    smooth = mine.get("activation", "relu") not in ("relu", "auto")
+    return RandomTask(number, made, expression, round(percent * (FINER if smooth else 1), 6), mine)
 
 
 def outcome(asked: RandomTask) -> Outcome:
