@@ -239,7 +239,7 @@ def test_what_is_least_depends_on_what_counts(circle: Frontier) -> None:
     """A gate of 3·E numbers for experts of width 1024/E: sixteen experts are least to run, four least to store."""
     rows = tuple(
         dataclasses.replace(circle[0], experts=E, width=1024 // E, active=3 * E + 4 * 1024 // E, total=3 * E + 4 * 1024)
-        for E in (4, 16, 64)
+        for E in (4, 16, 256)
     )
     made = dataclasses.replace(circle, rows=rows)
     assert (made.best("active").experts, made.best("total").experts) == (16, 4)
