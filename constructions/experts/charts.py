@@ -92,7 +92,9 @@ class Workshop:
         """What |F − g| may be where that is a bound, which needs no safety: the expert's share, or half of it beside a ψ."""
         if self.allowed is None:
             return None
-        return self.missed.get(self.name(cell), Missed()).factor * ((self.formula or self.allowed) if self.affine else self.allowed / 2)
+        # In three dimensions a proof that has to come within a part of 1/64 takes millions of boxes.
+        whole = self.formula if self.formula is not None and self.task.atlas.dimension <= 2 else self.allowed
+        return self.missed.get(self.name(cell), Missed()).factor * (whole if self.affine else self.allowed / 2)
 
     def allowed_at(self, cell: Cell) -> float | None:
         """What the expert of one cell may err by."""
