@@ -24,6 +24,8 @@ from .tighten import tightened
 from .ways import Way, ways
 from .worst import STRETCH, missed, spread, worst_on_box
 
+PROOF_ROOM = 4 / 3
+"""What a bound by a formula leaves of its budget in three variables and more."""
 MEASURED = 4096
 """Fresh points that a finished fit is measured on."""
 FITTED_STRETCH = 1.1
@@ -102,13 +104,15 @@ def _spline(function: ExpressionMap, lower: float, upper: float, asked: Asked, n
 
 
 def _exact(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, way: Way, name: str, origin: str) -> PieceNet | None:
+    # In three variables and more a proof that has to come near the bound itself would take millions of boxes.
+    room = PROOF_ROOM if function.inputs > 2 else 1.0
     found = exact(
         function,
         lower,
         upper,
         name,
         origin,
-        epsilon=asked.budget,
+        epsilon=None if asked.budget is None else asked.budget / room,
         width=asked.width,
         limit=asked.limit,
         activation=way.activation,
