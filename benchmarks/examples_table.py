@@ -113,12 +113,14 @@ def rows(only: list[str] | None, cpu: int) -> Iterator[str]:
 def line(name: str, percent: float, activation: str, found: Mapping[str, Any]) -> str:
     asked = f"| {name} | {percent:g} % "
     if "refused" in found:
-        return f"{asked}| {activation} | {found['refused'].split(';')[0]} | | | | | {' / '.join(f'{s:.0f}' for s in found['seconds'])} |"
+        why = found["refused"].split(";")[0].replace("EpsilonNotReached", "refused")
+        return f"{asked}| {activation} | {why} | | | | | {' / '.join(f'{s:.0f}' for s in found['seconds'])} |"
     made = found["neurons"] if activation == "relu" else f"auto: {found['neurons']}"
     proved = f"{found['bound']:.3g}" + ("" if found["verdict"] == "confirmed" else f" ({found['verdict']} by check)")
+    boxes = f"{found['boxes']:,}".replace(",", " ")
     seconds = " / ".join(f"{s:.1f}" if s < 10 else f"{s:.0f}" for s in found["seconds"])
     sizes = f"{found['width']} | {found['numbers']:,} / {found['active']:,}".replace(",", " ")
-    return f"{asked}| {made} | {sizes} | {proved} | {found['found']:.3g} | {found['boxes']:,} | {seconds} |"
+    return f"{asked}| {made} | {sizes} | {proved} | {found['found']:.3g} | {boxes} | {seconds} |"
 
 
 def written_into(page: str, table: str) -> str:
