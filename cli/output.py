@@ -47,6 +47,9 @@ def print_model(model: Model, path: Path) -> None:
         click.echo(f"{model.task.name}: E = {len(network.layers[-1])}, {sizes}")
     else:
         click.echo(f"{summary(as_graph(model.task))}\n{len(network.layers)} layers, {sizes}")
+    for name, counts in model.facts.get("neurons", {}).get("experts", {}).items():
+        where = "experts" if model.design.alone else f"experts of {name}"
+        click.echo(f"{where}: {', '.join(f'{count:,} {kind}' for kind, count in sorted(counts.items()))} neurons")
     if "proof" in model.facts:
         _print_proof(model.facts["proof"])
     if "plan" in model.facts:

@@ -25,9 +25,34 @@ def of(works: Works, network: Network, epsilon: float) -> dict[str, Any]:
         "parameters": network.parameters,
         "active_parameters": network.active_parameters,
     }
+    if asked := _neurons(works):
+        common["neurons"] = {"asked": asked, "experts": made_of(works)}
     if tried := [vars(one) for made in works.built.values() for one in made.tried]:
         common["tried"] = tried
     return common | (_one(works) if works.assembly.alone else _several(works, network))
+
+
+def _neurons(works: Works) -> dict[str, dict[str, Any]]:
+    """Block ↦ the activation and lanes that it was asked to have, of those that are not the theorem's own."""
+    choices = {name: works.choices.blocks[name] for name in works.built}
+    return {
+        name: {"activation": choice.activation, "gated": choice.gated}
+        for name, choice in choices.items()
+        if choice.activation != "relu" or choice.gated
+    }
+
+
+def made_of(works: Works) -> dict[str, dict[str, int]]:
+    """Block ↦ how many neurons of each kind its experts have in all."""
+    found: dict[str, dict[str, int]] = {}
+    for name, made in works.built.items():
+        counts = found.setdefault(name, {})
+        for net in made.experts:
+            for groups, up in zip(net.groups, net.ups, strict=True):
+                for group in groups:
+                    kind = f"{'gated ' if up is not None else ''}{group.activation.name}"
+                    counts[kind] = counts.get(kind, 0) + group.count
+    return found
 
 
 def _one(works: Works) -> dict[str, Any]:

@@ -174,3 +174,13 @@ def test_specs_with_wrong_options_say_so():
     ]
     with pytest.raises(InvalidArgument, match="has an unknown option 'activaton'; did you mean 'activation'"):
         ManifoldTask("t", builtin("circle"), task_from_spec({**spec, "task": {"name": "t"}}).target, {"activaton": "gelu"})
+
+
+def test_the_facts_say_of_what_neurons_experts_are():
+    spec = {"task": {"name": "t"}, "manifold": {"builtin": "interval", "domain": [0, 1]}, "target": {"expression": "exp(x1)"}}
+    task = task_from_spec(spec)
+    model = compile(task, epsilon=1e-4, activation="silu", gated=True)
+    assert model.facts["neurons"]["asked"] == {"f": {"activation": "silu", "gated": True}}
+    assert set(model.facts["neurons"]["experts"]["f"]) <= {"gated silu", "gated relu", "gated relu2"}
+    assert sum(model.facts["neurons"]["experts"]["f"].values()) == sum(w for net in model.network.layers[-1].experts for w in net.widths)
+    assert "neurons" not in compile(task, epsilon=0.1).facts
