@@ -12,6 +12,7 @@ import argparse
 import runpy
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import atlasmoe
@@ -73,8 +74,8 @@ def main() -> None:
             x = np.random.default_rng(0).uniform(0, E, (rows, L))
             t = torch.from_numpy(x)
             with torch.no_grad():
-                ours = [microseconds(lambda x=x: network(x), rows), microseconds(lambda t=t: module(t), rows)]  # type: ignore[misc]
-                ideal = [microseconds(lambda x=x: by_numpy(x), rows), microseconds(lambda t=t: by_torch(t), rows)]  # type: ignore[misc]
+                ours = [microseconds(partial(network, x), rows), microseconds(partial(module, t), rows)]
+                ideal = [microseconds(partial(by_numpy, x), rows), microseconds(partial(by_torch, t), rows)]
             cells = (f"{kind} {a:.2f} µs, {a / b:.1f} × the proxy" for kind, a, b in zip(("numpy", "torch"), ours, ideal, strict=True))
             print(f"  {rows:>6} rows: {'; '.join(cells)}", flush=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from atlasmoe.moe import MoELayer, Network
@@ -25,7 +27,7 @@ def net_of(weights: list[np.ndarray], kinds: list[list[Activation]], ups: list[A
 def random_net(seed: int, inputs: int = 3, outputs: int = 2, depth: int = 2) -> Net:
     rng = np.random.default_rng(seed)
     widths = [inputs, *rng.integers(4, 8, depth).tolist(), outputs]
-    weights = [rng.normal(size=(m, n)) * (rng.random((m, n)) < 0.8) for n, m in zip(widths, widths[1:], strict=False)]
+    weights = [rng.normal(size=(m, n)) * (rng.random((m, n)) < 0.8) for n, m in pairwise(widths)]
     weights[-1][:, 1:3] = 0  # neurons that nothing reads
     kinds = [[EVERY[k] for k in rng.integers(0, 5, m)] for m in widths[1:-1]]
     ups = [Affine(rng.normal(size=W.shape), rng.normal(size=len(W))) if rng.random() < 0.6 else None for W in weights[:-1]]
