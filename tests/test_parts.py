@@ -88,7 +88,7 @@ def test_groups_hold_every_set_and_small_ones_are_joined():
 
 COMBINED = {
     "apart": ("a*b + c*d - e", NAMES, [("a", "b"), ("c", "d"), ("e",)]),
-    "chained": ("a*b + b*c + c*d", NAMES[:4], [("a", "b"), ("b", "c"), ("c", "d")]),
+    "chained": ("a*b + b*c + c*d", NAMES[:4], [("a", "b", "c"), ("c", "d")]),  # b·(a + c) is two squares
     "one sum": ("sin(2*(a + b + c + d))", NAMES[:4], [("t1",)]),
     "two outputs": (["a*b + c", "a - d*c"], NAMES[:4], [("a", "b"), ("c",), ("a",), ("c", "d")]),
 }
@@ -115,7 +115,8 @@ def test_what_falls_apart_is_proved_in_few_boxes_and_confirmed(name: str, folder
     document = json.loads((folder / CERTIFICATE).read_text())
     site = next(site for site in document["sites"] if site["name"] == "f")
     assert sorted(tuple(part["variables"]) for part in site["parts"]) == sorted(COMBINED[name][2])
-    assert sum(piece["boxes"] for piece in site["pieces"]) < 20_000
+    widest = max(len(part["variables"]) for part in site["parts"])
+    assert sum(piece["boxes"] for piece in site["pieces"]) < (20_000 if widest <= 2 else 60_000)
     report = check(folder)
     assert report.verdict == "confirmed", why(report)
     assert report.boxes <= 5 * report.leaves
@@ -167,7 +168,7 @@ def exchanged(data: Document) -> None:
 
 EDITS = {
     "apart": [
-        part(0, "bound", scaled(0.5)), part(0, "offset", scaled(1.01)), part(1, "offset", 0.0), part(0, "slope", [0.0, 0.0]),
+        part(0, "bound", scaled(0.5)), part(0, "offset", scaled(1.01)), part(1, "offset", 0.0), part(0, "slope", lambda slope: [s + 0.5 for s in slope]),
         part(0, "lower", 0.0), part(0, "upper", scaled(0.1)), part(0, "spread", 0.0), part(0, "spread", -1.0), part(0, "component", "a"),
         part(0, "variables", ["a", "c"]), part(0, "variables", ["b", "a"]), part(0, "variables", ["a", "a"]),
         part(0, "variables", ["t", "b"]),

@@ -65,7 +65,7 @@ def test_without_statements_tables_fit_a_narrow_terminal(report: Report) -> None
 def test_what_a_neuron_reads_is_written_as_a_sum() -> None:
     def reads(weights: dict[str, float], bias: float) -> str:
         text = render(explanation.neuron(NeuronOrigin(2, "north", 1, 0, "n", "Lemma 3.1", weights, bias, {})))
-        return next(line for line in text.splitlines() if line.startswith("reads")).removeprefix("reads").strip()
+        return next(line for line in text.splitlines() if line.startswith("w·x + b")).removeprefix("w·x + b").strip()
 
     assert reads({"x": -1.0}, 0.0) == "−x"
     assert reads({"x": 1.0, "y": -0.25}, -2.0) == "x − 0.25·y − 2"

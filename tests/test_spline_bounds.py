@@ -13,6 +13,7 @@ import sympy
 from atlasmoe.atlas import ManifoldTask, Piece, ball_atlas, builtin
 from atlasmoe.atlas.task import CallableTarget, ChartTarget, ExpressionTarget
 from atlasmoe.constructions.experts.a_priori import a_priori_claim, a_priori_fit, local_expression, spline_of
+from atlasmoe.moe import Ridge
 from atlasmoe.constructions.relu import Target, fit
 from atlasmoe.constructions.relu.spline.a_priori import _Builder, a_priori_spline
 from atlasmoe.constructions.relu.spline.jets import Jets
@@ -246,7 +247,7 @@ def test_a_priori_claim_of_circle_experts(balls: bool) -> None:
         assert spline.bound <= 1.1 * error
 
         target = sampled_target(s, task.evaluate(points))
-        fitted = a_priori_fit(spline, target, 4096, 0)
+        fitted = a_priori_fit(Ridge(*spline.to_relu()), target, 4096, 0)
         claim = a_priori_claim(mapped.name, spline, local, 2 * spline.bound)
         assert claim.name == f"expert[{mapped.name}].a_priori"
         assert claim.known is Known.FORMULA

@@ -146,7 +146,7 @@ def _joined(parts: Profiles, found: list[Ridge], activation: Activation) -> tupl
     facing = [one.dictionary.facing for one in found]
     weights = [one.weights for one in found]
     constant = parts.constant + np.sum([one.constant for one in found], axis=0)
-    forms, shares, dropped = carried(parts.linear, half, np.zeros(len(constant)))
+    forms, shares, dropped = carried(parts.linear, half, np.zeros(len(constant)), list(parts.rows))
     for g, share in zip(forms, shares.T, strict=True):
         reach = ACTIVE * float(np.abs(g) @ half)
         rows.append(g[None] / reach)

@@ -211,7 +211,7 @@ def _joined(parts: Profiles, found: Sequence[_Profile]) -> RidgeSum:
             facing.append(np.where(inside > middle, 1.0, -1.0))
             weights.append(np.diff(slopes, axis=0).T)
     bends = [np.abs(w).sum(1) * float(np.abs(a) @ parts.half) for w, a in zip(weights, rows, strict=True)]
-    forms, shares, dropped = carried(linear, parts.half, sum(bends, np.zeros(len(constant))))
+    forms, shares, dropped = carried(linear, parts.half, sum(bends, np.zeros(len(constant))), rows)
     for row, share in zip(forms, shares.T, strict=True):
         shift = ACTIVE * float(np.abs(row) @ parts.half)
         rows.append(row)
