@@ -168,7 +168,8 @@ def exchanged(data: Document) -> None:
 
 EDITS = {
     "apart": [
-        part(0, "bound", scaled(0.5)), part(0, "offset", scaled(1.01)), part(1, "offset", 0.0), part(0, "slope", lambda slope: [s + 0.5 for s in slope]),
+        part(0, "bound", scaled(0.5)), part(0, "offset", scaled(1.01)), part(1, "offset", 0.0),
+        part(0, "slope", lambda slope: [s + 0.5 for s in slope]),
         part(0, "lower", 0.0), part(0, "upper", scaled(0.1)), part(0, "spread", 0.0), part(0, "spread", -1.0), part(0, "component", "a"),
         part(0, "variables", ["a", "c"]), part(0, "variables", ["b", "a"]), part(0, "variables", ["a", "a"]),
         part(0, "variables", ["t", "b"]),

@@ -13,7 +13,6 @@ import sympy
 from atlasmoe.atlas import ManifoldTask, Piece, ball_atlas, builtin
 from atlasmoe.atlas.task import CallableTarget, ChartTarget, ExpressionTarget
 from atlasmoe.constructions.experts.a_priori import a_priori_claim, a_priori_fit, local_expression, spline_of
-from atlasmoe.moe import Ridge
 from atlasmoe.constructions.relu import Target, fit
 from atlasmoe.constructions.relu.spline.a_priori import _Builder, a_priori_spline
 from atlasmoe.constructions.relu.spline.jets import Jets
@@ -23,7 +22,7 @@ from atlasmoe.expressions.box import Box
 from atlasmoe.expressions.maps import ExpressionMap
 from atlasmoe.intervals import Interval
 from atlasmoe.intervals.derivatives import SMOOTH
-from atlasmoe.moe import Known
+from atlasmoe.moe import Known, Ridge
 from free_knots import equidistributed_bound, free_knot_spline
 from spline_targets import DENSE, SINGULAR_TARGETS, SMOOTH_TARGETS, TARGETS, compiled, optimum, t
 

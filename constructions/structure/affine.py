@@ -1,9 +1,10 @@
 """Affine functions in ReLU neurons, as few as there can be: an affine map of rank r on a box is r neurons that are active all over it.
 
 Lemma. σ(g·v + c) = g·v + c where c ≥ −min g·v, so u ↦ L·v + b with L = S·G, G (r, n), is b − S·c + S·σ(G·v + c). Fewer than rank(L) neurons
-do not carry it, as the gradients of a net whose neurons do not change sides span no more than its rows. In many variables, beside several profiles, they are one neuron a variable all the same: a
-function that falls apart into parts of few variables is proved part by part, which a neuron of all variables would tie together. Beside a
-single profile they are along its direction where they can be, so that the net computes one number of its inputs.
+do not carry it, as the gradients of a net whose neurons do not change sides span no more than its rows. In many variables, beside several
+profiles, they are one neuron a variable all the same: a function that falls apart into parts of few variables is proved part by part, which
+a neuron of all variables would tie together. Beside a single profile they are along its direction where they can be, so that the
+net computes one number of its inputs.
 """
 
 from __future__ import annotations
