@@ -43,19 +43,28 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     }
 )
 """Options of a block, and of a task on one manifold, which is a block by itself."""
+EXACT = "exact"
+"""What a combination may ask of its neurons: that they compute it up to rounding."""
+COMBINE_OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        "activation": Option(str, (*ACTIVATIONS, EXACT)),
+        "gated": Option(bool),
+    }
+)
+"""Options of a combination."""
 
 
 def _shown(value: object) -> str:
     return excerpt(repr(value), length=40)
 
 
-def findings(where: str, options: Mapping[str, object]) -> list[Finding]:
-    """What is wrong with options: names that there are not, and values that they do not take."""
+def findings(where: str, options: Mapping[str, object], known: Mapping[str, Option] = OPTIONS) -> list[Finding]:
+    """What is wrong with options: names that are not `known`, and values that they do not take."""
     found = []
     for name, value in options.items():
-        if name not in OPTIONS:
-            remedy = f"{suggestion(name, OPTIONS)}the options are {', '.join(OPTIONS)}"
+        if name not in known:
+            remedy = f"{suggestion(name, known)}the options are {', '.join(known)}"
             found.append(Finding(Severity.ERROR, where, f"has an unknown option {name!r}", remedy))
-        elif (problem := OPTIONS[name].problem(value)) is not None:
+        elif (problem := known[name].problem(value)) is not None:
             found.append(Finding(Severity.ERROR, f"{where}: {name}", *problem))
     return found

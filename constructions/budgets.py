@@ -27,6 +27,7 @@ ROUNDS, SETTLED = 32, 16
 MOST_ERROR = 1 / 16
 """Of the range of a node's values, how much of it the node may err by: beyond, constants on the wider range say little about the range."""
 NO_COLLARS: Mapping[str, Collar] = MappingProxyType({})
+NONE_EXACT: Mapping[str, float] = MappingProxyType({})
 MARGIN_SHARE = 0.5
 """Of the margin of a jump, how much error what is read there may have."""
 
@@ -143,10 +144,19 @@ def propagate(task: TaskGraph, own: Mapping[str, float], lipschitz: Mapping[str,
     return errors
 
 
-def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values], collars: Mapping[str, Collar] = NO_COLLARS) -> Shares:
-    """Equal shares of ε for all nodes that make errors, each divided by its weight; less where a jump's margin asks for it."""
+def share_out(
+    task: TaskGraph,
+    epsilon: float,
+    reach: Mapping[str, Values],
+    collars: Mapping[str, Collar] = NO_COLLARS,
+    exact: Mapping[str, float] = NONE_EXACT,
+) -> Shares:
+    """Equal shares of ε for all nodes that make errors, each divided by its weight; less where a jump's margin asks for it.
+
+    `exact`: combinations that make no error but rounding, and how much that is allowed to be: they take no share.
+    """
     approximated = inexact(task)
-    makers = task.makers
+    makers = [node for node in task.makers if node.name not in exact]
     caps = _caps(task, reach, approximated, ROUNDING_SHARE * epsilon / len(makers), collars)
     last = task[task.output].name
     inner = [node for node in makers if node.name != last]
@@ -165,10 +175,11 @@ def share_out(task: TaskGraph, epsilon: float, reach: Mapping[str, Values], coll
                 continue
             lipschitz[node.name] = slopes(node, reach, errors) if needed else np.zeros((len(node.components), len(node.reads)))
         weights = sensitivities(task, lipschitz)
-        share = (1 - ROUNDING_SHARE) * epsilon / len(makers)
+        rounded = sum(weights[name] * error for name, error in exact.items())
+        share = max((1 - ROUNDING_SHARE) * epsilon - rounded, 0.0) / len(makers)
         budgets = {node.name: share / max(weights[node.name], np.finfo(float).tiny) for node in makers}
         budgets = {name: min(budget, max(most[name], share)) if name != last else budget for name, budget in budgets.items()}
-        budgets = _within(task, budgets, lipschitz, caps)
+        budgets = _within(task, {**budgets, **exact}, lipschitz, caps)
         found = propagate(task, budgets, lipschitz)
         if all(found[name] <= (1 - ROUNDING_SHARE) * errors.get(name, 0.0) for name in approximated):
             return Shares(budgets, errors, lipschitz, weights)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..atlas import Block, Combine, TaskGraph
-from ..atlas.options import ACTIVATIONS, OPTIONS
+from ..atlas.options import ACTIVATIONS, COMBINE_OPTIONS, OPTIONS
 from ..errors import InvalidArgument
 from .routers.base import Router
 from .routers.hinge import HalfSpaces, Hinge
@@ -52,11 +52,11 @@ class Choices:
 
     blocks: Mapping[str, Choice]
     depth: str
-    everywhere: Choice = field(default_factory=Choice)
-    """Of combinations, which have no options of their own: activation and gated, where these were given for all."""
+    combines: Mapping[str, Choice] = field(default_factory=dict)
+    """Of combinations, which have `COMBINE_OPTIONS` only."""
 
     def __getitem__(self, node: Block | Combine) -> Choice:
-        return self.blocks.get(node.name, self.everywhere)
+        return self.blocks[node.name] if node.name in self.blocks else self.combines[node.name]
 
     @staticmethod
     def of(graph: TaskGraph, depth: str = "paper", **options: Any) -> Choices:
@@ -78,11 +78,33 @@ class Choices:
         for name, given in options.items():
             for block_name in given if isinstance(given, Mapping) else ():
                 if block_name not in found:
-                    raise InvalidArgument(f"{name}: there is no block {block_name!r}; the blocks are {', '.join(found)}")
-        shared = {
-            name: value for name in ("activation", "gated") if not isinstance(value := options.get(name), Mapping) and value is not None
-        }
-        return Choices(found, depth, Choice(**shared))
+                    _require_combination(graph, name, block_name, found)
+        return Choices(found, depth, {node.name: _combination(node, options) for node in graph.combines})
+
+
+def _require_combination(graph: TaskGraph, option: str, name: str, blocks: Iterable[str]) -> None:
+    """Raises `InvalidArgument` for an option of a node that there is not, or that does not have it."""
+    if name not in {node.name for node in graph.combines}:
+        raise InvalidArgument(f"{option}: there is no block {name!r}; the blocks are {', '.join(blocks)}")
+    if option not in COMBINE_OPTIONS:
+        raise InvalidArgument(f"{option}: {name!r} is a combination, whose options are {', '.join(COMBINE_OPTIONS)}; leave it out")
+
+
+def _combination(node: Combine, options: Mapping[str, Any]) -> Choice:
+    """What a combination is asked to be: by its name, then by itself, then by a value for all."""
+    found: dict[str, Any] = {}
+    for option, kind in COMBINE_OPTIONS.items():
+        given = options.get(option)
+        if isinstance(given, Mapping):
+            value = given.get(node.name, node.options.get(option))
+        else:
+            value = node.options.get(option, given)
+        if value is None:
+            continue
+        if (problem := kind.problem(value)) is not None:
+            raise InvalidArgument(f'combine "{node.name}": {option}: {problem[0]}; {problem[1]}')
+        found[option] = value
+    return Choice(**found)
 
 
 def called(block: Block) -> str:

@@ -21,6 +21,7 @@ from .advice import WIDEST
 from .asked import Missed
 from .budgets import share_out, stages
 from .choices import Choices, Routing
+from .experts.combinations import exact_combinations
 from .reach import Reach
 from .relu import NARROWEST
 from .shares import ROUNDING_SHARE
@@ -54,8 +55,9 @@ def construct(
     choices = Choices.of(graph, depth, theorem=theorem, routing=routing, activation=activation, gated=gated)
     warnings = check_task(task)
     reach = Reach(graph)
-    shares = None if epsilon is None else share_out(graph, epsilon, reach)
-    works = Works(graph, reach, shares, choices, width, form, dtype, max_width, seed, epsilon, missed)
+    rounded = exact_combinations(graph, choices, reach, max_width)
+    shares = None if epsilon is None else share_out(graph, epsilon, reach, exact=rounded)
+    works = Works(graph, reach, shares, choices, width, form, dtype, max_width, seed, epsilon, rounded, missed)
     works.prepare(epsilon)
     for stage in track(stages(graph), "blocks") if len(graph.blocks) > 1 else stages(graph):
         works.add(stage)

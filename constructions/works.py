@@ -22,7 +22,8 @@ from .budgets import Shares, Stage, inexact, propagate, share_out, slopes
 from .built import Built
 from .choices import Choices
 from .collar import require
-from .experts.pieces import PieceNet, piece_net
+from .experts.combinations import combination_net
+from .experts.pieces import PieceNet
 from .ranges import Values
 from .shares import FORMULA_SHARE, ROUNDING_SHARE, SHARPENINGS
 
@@ -43,6 +44,8 @@ class Works:
     limit: int
     seed: int
     epsilon: float | None = None
+    exact: Mapping[str, float] = field(default_factory=dict)
+    """Combinations that are built up to rounding, and what that is allowed to be."""
     missed: Mapping[str, Mapping[str, Missed]] = field(default_factory=dict)
     """Node ↦ chart or piece ↦ what a proof of an earlier attempt could not settle."""
     ready: dict[str, Built] = field(default_factory=dict)
@@ -145,7 +148,7 @@ class Works:
                 return
             before = self.planned
             collars = {name: made.charts.collar for name, made in self.ready.items() if made.charts and made.charts.collar}
-            self.planned = share_out(self.graph, epsilon, self.reach, collars)
+            self.planned = share_out(self.graph, epsilon, self.reach, collars, self.exact)
             short = [block for block in blocks if self.planned.budgets[block.name] < before.budgets[block.name]]
             for block in short:
                 self.ready[block.name] = self._on_charts(block)
@@ -207,7 +210,7 @@ class Works:
             low = np.array([v.least for v in reading.values]) - reading.error
             high = np.array([v.most for v in reading.values]) + reading.error
             with self._advising(node):
-                made = piece_net(node.function, low, high, self.asked(node), f"combine[{node.name}]", COMBINED)
+                made = combination_net(node.function, low, high, self.asked(node), f"combine[{node.name}]", COMBINED)
             self.combines[node.name] = made
             errors = {name: float(e) for name, e in zip(node.reads, reading.error, strict=True)}
             self._known(node, made.bound, slopes(node, self.reach, errors))

@@ -265,6 +265,8 @@ class Combine:
     function: ExpressionMap
     """Its variables are `reads`."""
     outputs: tuple[str, ...] = ()
+    options: Mapping[str, str | bool] = field(default_factory=dict)
+    """By names of `atlas.options.COMBINE_OPTIONS`."""
     kind: ClassVar[Literal["combine"]] = "combine"
     tiling: ClassVar[None] = None
     atlas: ClassVar[None] = None
@@ -275,9 +277,10 @@ class Combine:
             object.__setattr__(self, "outputs", component_names(self.name, self.function.outputs))
 
     @classmethod
-    def parse(cls, name: str, reads: Sequence[str], expressions: Texts, outputs: Sequence[str] = ()) -> Combine:
-        """The combination that one or several texts in the names `reads` describe."""
-        return cls(name, tuple(reads), expression_map(reads, expressions, f'combine "{name}": expression'), tuple(outputs))
+    def parse(cls, name: str, reads: Sequence[str], expressions: Texts, outputs: Sequence[str] = (), **options: str | bool) -> Combine:
+        """The combination that one or several texts in the names `reads` describe; more keywords are its `options`."""
+        function = expression_map(reads, expressions, f'combine "{name}": expression')
+        return cls(name, tuple(reads), function, tuple(outputs), options)
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from ...expressions.box import Box
 from ...expressions.maps import ExpressionMap
 from ..arguments import MAX_CHARTS
 from ..chart import Chart
-from ..options import findings
+from ..options import COMBINE_OPTIONS, findings
 from .nodes import Block, Combine, Input, Node
 from .tiling import Tiling
 from .tiling_checks import cut, disputed
@@ -60,7 +60,7 @@ def shapes(node: Node) -> list[Finding]:
     if len(node.components) > MAX_COMPONENTS:
         found.append(error(where, f"has {len(node.components)} outputs", f"a node has at most {MAX_COMPONENTS}"))
     if isinstance(node, Combine):
-        return found + _function(where, node.function, node.reads, node.outputs, ())
+        return found + _function(where, node.function, node.reads, node.outputs, ()) + findings(where, node.options, COMBINE_OPTIONS)
     return found + _block(where, node)
 
 

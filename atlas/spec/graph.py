@@ -17,6 +17,7 @@ from ..graph.graph import TaskGraph
 from ..graph.nodes import Combine, Input, Node, component_names
 from ..graph.structure import shapes
 from ..graph.wiring import MAX_GRAPH_NODES, Wire, check_wiring
+from ..options import COMBINE_OPTIONS
 from .arrays import Arrays
 from .blocks import BLOCK_KEYS, look_at_manifold, read_block
 from .fields import Fields, label_of, shown
@@ -24,7 +25,7 @@ from .parts import Draft, Reader, Table, named, names_of, read_atlas, read_box
 
 GRAPH_TABLES = ("task", "input", "block", "combine")
 INPUT_KEYS = ("name", "coordinates", "domain", "manifold", "chart")
-COMBINE_KEYS = ("name", "reads", "outputs", "expression")
+COMBINE_KEYS = ("name", "reads", "outputs", "expression", *COMBINE_OPTIONS)
 
 
 def read_graph(fields: Fields, tables: Table, name: str | None, output: str | None, arrays: Arrays) -> TaskGraph | None:
@@ -147,7 +148,8 @@ def _combine(reader: Reader, draft: Draft, known: Sequence[str]) -> tuple[Draft,
         draft = dataclasses.replace(draft, reads=tuple(symbols))
     if draft.name is None or lost:
         return dataclasses.replace(draft, reads=tuple(name for name in draft.reads if name not in lost)), None
-    return draft, Combine(draft.name, draft.reads, ExpressionMap.of(symbols.values(), read), draft.components)
+    options = fields.options(table, label, COMBINE_OPTIONS)
+    return draft, Combine(draft.name, draft.reads, ExpressionMap.of(symbols.values(), read), draft.components, options)
 
 
 def _check_arrays(reader: Reader, drafts: Sequence[Draft]) -> None:

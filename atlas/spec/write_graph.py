@@ -94,7 +94,7 @@ def _piece(block: Block, i: int, piece: BoxPiece, label: str) -> Tables:
 
 def _combine(node: Combine) -> Tables:
     texts = texts_of(node.function, node.reads, f'combine "{node.name}": expression')
-    return {"name": node.name, "reads": list(node.reads), "outputs": list(node.outputs), "expression": texts}
+    return {"name": node.name, "reads": list(node.reads), "outputs": list(node.outputs), **node.options, "expression": texts}
 
 
 def _pairs(box: Box) -> list[list[float]]:

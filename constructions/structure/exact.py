@@ -72,17 +72,34 @@ def exact(
     return Exact(ridge, ridge.to_net(name, origin), bound, Known.FORMULA, how, source)
 
 
+def exactly(
+    function: ExpressionMap, lower: Array, upper: Array, name: str, origin: str, *, limit: int, activation: Activation, gated: bool
+) -> Exact | None:
+    """The net that is F up to rounding, where there is one of these neurons (N22, N23): of quadratic functions, in lanes or relu² neurons."""
+    try:
+        parts = profiles(function, lower, upper)
+    except (sympy.PolynomialError, AtlasMoEError):
+        return None
+    found = None if parts is None else _exactly(parts, activation, gated)
+    if found is None or found[0].dictionary.width > limit:
+        return None
+    ridge, bound, how, source = found
+    return Exact(ridge, ridge.to_net(name, origin), bound, Known.FORMULA, how, source)
+
+
+def _exactly(parts: Profiles, activation: Activation, gated: bool) -> tuple[Ridge, float, str, str] | None:
+    made = lanes(parts, activation) if gated else squares(parts) if activation is RELU2 else None
+    if made is None:
+        return None
+    return *made, "as a quadratic function in product lanes" if gated else "as a quadratic function", "N22" if gated else "N23"
+
+
 def _net(
     parts: Profiles, epsilon: float | None, width: int | None, limit: int, activation: Activation, gated: bool, dtype: str, seed: int
 ) -> tuple[Ridge, float, str, str] | None:
     """The net, its bound, how it is known and from what."""
-    exactly = None
-    if gated:
-        exactly = lanes(parts, activation)
-    elif activation is RELU2:
-        exactly = squares(parts)
-    if exactly is not None:
-        return *exactly, "as a quadratic function in product lanes" if gated else "as a quadratic function", "N22" if gated else "N23"
+    if (made := _exactly(parts, activation, gated)) is not None:
+        return made
     count = len(parts.directions)
     how = (
         f"as a sum of {count} profile{'s'[: count != 1]}, from enclosures of their second derivatives" if count else "as an affine function"
