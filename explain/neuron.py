@@ -62,6 +62,7 @@ def _net(moe: MoELayer, expert: str | int, number: int, arriving: Sequence[str])
         return "gate", moe.gate, arriving if moe.sees is None else [arriving[channel] for channel in moe.sees], moe.names
     reads = arriving if moe.reads is None else [arriving[channel] for channel in moe.reads]
     writes = [moe.channels[channel] for channel in moe.targets]
+    inside = reads if moe.latent is None else [f"latent[{k}]" for k in range(len(moe.latent.bias))]
     if expert == "shared" and expert not in moe.names and moe.shared is not None:
         return "shared", moe.shared, reads, writes
     if isinstance(expert, str) and expert in moe.names:
@@ -69,7 +70,7 @@ def _net(moe: MoELayer, expert: str | int, number: int, arriving: Sequence[str])
     if not isinstance(expert, int) or not 0 <= expert < len(moe):
         names = ", ".join(moe.names[:12]) + (f", … ({len(moe)} in all)" if len(moe) > 12 else "")
         raise InvalidArgument(f"layer {number} has no expert {expert!r}; it has {names}")
-    return moe.names[expert], moe.experts[moe.serves[expert]], reads, writes
+    return moe.names[expert], moe.experts[moe.serves[expert]], inside, writes
 
 
 def _largest(weights: np.ndarray) -> list[int]:

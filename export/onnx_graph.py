@@ -75,6 +75,8 @@ class _Nodes:
 
     def activated(self, name: str, z: str) -> str:
         match name:
+            case "identity":
+                return z
             case "relu":
                 return self.op("Relu", z)
             case "relu2":

@@ -15,6 +15,7 @@ from ..moe import Affine, Net
 from ..moe.sums import Sums
 from .dispatch import Stages, choose_dispatch
 from .stages import Bend, Stage, arranged, bend_of, through
+from .sums import affine
 
 Places = list[NDArray[np.intp]]
 
@@ -114,8 +115,8 @@ class SingleNet(nn.Sequential):
         """As dispatch has them."""
         linear, hidden = cast(list[nn.Linear], list(self)[::2]), cast(list[Hidden], list(self)[1::2])
         return [
-            *(Stage(map_.weight, map_.bias, part.bend, part.maps) for map_, part in zip(linear, hidden, strict=False)),
-            Stage(linear[-1].weight, linear[-1].bias),
+            *(Stage(map_.weight, _bias(map_), part.bend, part.maps) for map_, part in zip(linear, hidden, strict=False)),
+            Stage(linear[-1].weight, _bias(linear[-1])),
         ]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,7 +132,7 @@ class Hidden(nn.Module):
 
     @property
     def maps(self) -> tuple[Tensor, Tensor] | None:
-        return None if self.up is None else (self.up.weight, self.up.bias)
+        return None if self.up is None else (self.up.weight, _bias(self.up))
 
     def extra_repr(self) -> str:
         return ", ".join(dict.fromkeys(name for _, name in self.bend))
@@ -139,8 +140,8 @@ class Hidden(nn.Module):
 
 def _linear(affine: Affine) -> nn.Linear:
     weight, bias = torch.tensor(affine.weight), torch.tensor(affine.bias)
-    linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
-    linear.load_state_dict({"weight": weight, "bias": bias})
+    linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype, bias=not affine.linear)
+    linear.load_state_dict({"weight": weight} if affine.linear else {"weight": weight, "bias": bias})
     return linear
 
 
@@ -151,4 +152,14 @@ def as_module(net: Net) -> nn.Linear | SingleNet:
 
 def stages_of(module: nn.Linear | SingleNet) -> Stages:
     """As dispatch has them."""
-    return [Stage(module.weight, module.bias)] if isinstance(module, nn.Linear) else module.stages
+    return [Stage(module.weight, _bias(module))] if isinstance(module, nn.Linear) else module.stages
+
+
+def encoded(module: nn.Linear | SingleNet, x: Tensor, sums: Sums) -> Tensor:
+    """What experts read behind an encoder, [N, in] to [N, latent]: a map with others behind it."""
+    assert isinstance(module, nn.Linear)
+    return affine(x, module.weight, _bias(module), sums, last=False)
+
+
+def _bias(linear: nn.Linear) -> Tensor:
+    return linear.weight.new_zeros(len(linear.weight)) if linear.bias is None else linear.bias

@@ -33,6 +33,7 @@ FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "gelu_tanh": partial(functional.gelu, approximate="tanh"),
     "silu": functional.silu,
+    "identity": lambda z: z,
 }
 """Of a tensor that nothing else needs any more."""
 Bend = tuple[tuple[slice, str], ...]

@@ -20,7 +20,7 @@ from ..moe.layer import Indices, Weighting
 from ..moe.network import ROWS
 from ..moe.sums import Sums, known
 from .precision import Conversion, Sample, as_stored, at_least_single, reduced, warn
-from .stacks import ExpertStack, as_module, stages_of
+from .stacks import ExpertStack, as_module, encoded, stages_of
 from .stages import through
 
 ROUTER_NUMBERS = 1 << 18
@@ -66,7 +66,7 @@ def _rows(state: Sequence[Tensor], which: Sequence[int] | None) -> Tensor:
 
 
 class MoE(nn.Module):
-    """h ← carry(h) + scatter(Σ_k w_k · f^(k)(h[reads]) + shared(h[reads])), the K experts k with the largest logits; ties go to the first.
+    """h ← carry(h) + scatter(Σ_k w_k · f^(k)(P·h[reads]) + shared(h[reads])), the K experts k with the largest logits; ties go to the first.
 
     `serves[i]` is the stored expert behind gate output i: experts that are equal are stored once. Carried channels pass no expert.
     """
@@ -85,6 +85,7 @@ class MoE(nn.Module):
         self.order, self.guides = order, guides
         self.router = None if layer.gate is None else as_module(layer.gate)
         self.shared = None if layer.shared is None else as_module(layer.shared)
+        self.latent = None if layer.latent is None else as_module(layer.latent.net)
         self.experts = ExpertStack(layer.experts)
         self.top_k, self.weighting = layer.top_k, layer.weighting
         self.unit = layer.unit
@@ -180,10 +181,11 @@ class MoE(nn.Module):
     def _written(self, inputs: Tensor, chosen: Tensor | None, weights: Tensor | None) -> Tensor:
         """What the chosen experts and the shared one make of what they read, [N, writes]."""
         expert = None if chosen is None or self.experts.stored == 1 else self.serves[chosen].flatten()
+        low = inputs if self.latent is None else encoded(self.latent, inputs.to(self.experts.dtype), self.order)
         if weights is None or self.unit:
-            y = self.experts(inputs, expert, self.order)
+            y = self.experts(low, expert, self.order)
         else:
-            parts = self.experts(inputs.repeat_interleave(self.top_k, 0), expert, self.order)
+            parts = self.experts(low.repeat_interleave(self.top_k, 0), expert, self.order)
             y = self._weighed(weights.to(parts.dtype), parts.view(len(inputs), self.top_k, parts.shape[-1]))
         return y if self.shared is None else y + through(stages_of(self.shared), inputs.to(y.dtype), self.order)
 

@@ -92,6 +92,8 @@ class Exact:
         return Exact.joined([self.part(range(len(self.lower))[where])._bent(activation.name) for where, activation in activations])
 
     def _bent(self, name: str) -> Exact:
+        if name == "identity":
+            return self
         if name in ("relu", "relu2"):
             return self.rectified() if name == "relu" else self.rectified().squared()
         pairs = [enclose(name, int(a), int(b), self.bits) for a, b in zip(self.lower, self.upper, strict=True)]
@@ -180,7 +182,8 @@ def choose(logits: Exact, top_k: int) -> tuple[int, ...]:
 def _behind(layer: MoELayer, state: Exact, logits: Exact | None, chosen: Sequence[int]) -> Exact:
     """The state behind a layer."""
     inputs = state if layer.reads is None else state.part(layer.reads)
-    parts = [run(layer.experts[layer.serves[k]], inputs) for k in chosen]
+    low = inputs if layer.latent is None else inputs.affine(layer.latent.weight, layer.latent.bias)
+    parts = [run(layer.experts[layer.serves[k]], low) for k in chosen]
     if not layer.unit:
         assert logits is not None
         parts = [part.times(weight) for part, weight in zip(parts, _weights(layer, logits, chosen), strict=True)]

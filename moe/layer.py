@@ -1,8 +1,9 @@
-"""`MoELayer`: h ← carry(h) + scatter(Σ_k w_k · expert_k(h[reads]) + shared(h[reads])), the K experts k with the largest logits.
+"""`MoELayer`: h ← carry(h) + scatter(Σ_k w_k · expert_k(P·h[reads]) + shared(h[reads])), the K experts k with the largest logits.
 
 The layer of the paper is the one with an affine gate, K = 1 and nothing carried or shared: then the chosen expert's output is
 the state. Every other part is there to be left out: no gate is a dense layer, a two-layer gate is a nonlinear one (N1), carried
-channels pass beside the experts exactly (N8), a shared expert is added for every input (N3–N7).
+channels pass beside the experts exactly (N8), a shared expert is added for every input (N3–N7), and a linear map P, the encoder, is
+one for all experts, which then read few numbers (N9); none is the identity.
 
 Lemma (N8). Let a layer carry channels c to which nothing is written, and let its *paper form* carry them as σ(c) − σ(−c), by two more
 neurons each in every expert whose other weights and biases are 0. If every number that arises is finite, then in float64 and float32:
@@ -33,6 +34,8 @@ from .nets import Affine, Floats, Net
 from .sums import Sums
 
 Indices = NDArray[np.intp]
+ENCODER = "encoder, one linear map for all experts (N9, N10)"
+"""Where its channels come from."""
 CHUNK = 1 << 22
 """Hidden activations, logits or states evaluated at a time, in numbers: keeps the working set in the cache-to-RAM range of any machine."""
 
@@ -74,6 +77,8 @@ class MoELayer:
     top_k: int = 1
     weighting: Weighting = Weighting.SOFTMAX
     sees: tuple[int, ...] | None = None
+    latent: Affine | None = None
+    """What the experts read of `reads`, one affine map for all of them: the encoder. None: all of it, as the shared expert always does."""
 
     def __post_init__(self) -> None:
         if isinstance(self.gate, Affine):
@@ -91,13 +96,17 @@ class MoELayer:
         if self.sees is not None and (self.gate is None or self.gate.inputs != len(self.sees)):
             reading = "there is no gate" if self.gate is None else f"the gate reads {self.gate.inputs}"
             raise InvalidArgument(f"the gate is said to see {len(self.sees)} channels, but {reading}")
-        reads = self.experts[0].inputs if self.reads is None else len(self.reads)
+        reads = self._inner.inputs if self.reads is None else len(self.reads)
+        if self.latent is not None and self.latent.weight.shape[1] != reads:
+            raise InvalidArgument(f"the encoder reads {self.latent.weight.shape[1]} channels, the layer {reads}")
+        inside = reads if self.latent is None else len(self.latent.bias)
         writes = len(self.channels) if self.writes is None else len(self.writes)
         for net in (*self.experts, *(() if self.shared is None else (self.shared,))):
-            if (net.inputs, net.outputs) != (reads, writes):
+            if (net.inputs, net.outputs) != (reads if net is self.shared else inside, writes):
                 maps = f"R^{net.inputs} to R^{net.outputs}"
                 raise InvalidArgument(f"an expert maps {maps}, the layer reads {reads} and writes {writes} channels")
-        if len(dtypes := {str(net.dtype) for net in self.nets}) > 1:
+        encoder = () if self.latent is None else (self.latent.net,)
+        if len(dtypes := {str(net.dtype) for net in (*self.nets, *encoder)}) > 1:
             raise InvalidArgument(f"gate and experts of one layer are of {' and '.join(sorted(dtypes))}; cast one of them")
         if self.carries is not None and len(self.carries) != len(self.channels):
             raise InvalidArgument(f"{len(self.carries)} entries say what is carried to {len(self.channels)} channels")
@@ -113,6 +122,11 @@ class MoELayer:
     @property
     def dtype(self) -> np.dtype:
         return self.experts[0].dtype
+
+    @property
+    def _inner(self) -> Net:
+        """A net that reads what experts read before any encoder."""
+        return self.experts[0] if self.latent is None else self.latent.net
 
     @property
     def nets(self) -> tuple[Net, ...]:
@@ -136,7 +150,7 @@ class MoELayer:
 
     def misfit(self, arriving: int) -> str | None:
         """Why the layer cannot read so many channels, in words; None if it can."""
-        unsaid = self.gate if self.sees is None else None, self.experts[0] if self.reads is None else None
+        unsaid = self.gate if self.sees is None else None, self._inner if self.reads is None else None
         for who, net in zip(("gate reads", "experts read"), unsaid, strict=True):
             if net is not None and net.inputs != arriving:
                 return f"its {who} {net.inputs} channels"
@@ -149,13 +163,18 @@ class MoELayer:
     @property
     def parameters(self) -> int:
         """Stored numbers."""
-        return sum(net.parameters for net in self.nets)
+        return sum(net.parameters for net in self.nets) + self._encoding
 
     @property
     def active_parameters(self) -> int:
-        """Numbers that one input meets: the gate, the shared expert, the K largest experts."""
+        """Numbers that one input meets: the gate, the encoder, the shared expert, the K largest experts."""
         largest = sorted((self.experts[k].parameters for k in self.serves), reverse=True)[: self.top_k]
-        return sum(net.parameters for net in (self.gate, self.shared) if net is not None) + sum(largest)
+        return sum(net.parameters for net in (self.gate, self.shared) if net is not None) + self._encoding + sum(largest)
+
+    @property
+    def _encoding(self) -> int:
+        """Numbers of the encoder."""
+        return 0 if self.latent is None else self.latent.parameters
 
     def read(self, x: Floats) -> Floats:
         """What experts read of the state."""
@@ -169,13 +188,18 @@ class MoELayer:
         return np.zeros((len(seen), 1), self.dtype) if self.gate is None else self.gate(seen, sums)
 
     def plainly(self, arriving: int) -> MoELayer:
-        """The same function without what saves numbers: a gate that reads all channels, unseen ones with weight 0, and nets `merged`."""
+        """The same function without what saves numbers: a gate that reads all channels, unseen ones with weight 0, nets `merged`, and the
+        encoder as a linear layer in every expert, in which floats do what they did.
+        """
         shared, experts = None if self.shared is None else self.shared.merged, tuple(net.merged for net in self.experts)
+        if self.latent is not None:
+            experts = tuple(net.behind(self.latent, "latent", ENCODER) for net in experts)
         if self.gate is None or self.sees is None:
-            return replace(self, experts=experts, shared=shared)
+            return replace(self, experts=experts, shared=shared, latent=None)
         maps = [self._wide(self.gate.affines[0], arriving), *self.gate.affines[1:]]
         ups = [None if up is None else self._wide(up, arriving) for up in self.gate.ups[:1]]
-        return replace(self, gate=self.gate.with_maps(maps, (*ups, *self.gate.ups[1:])), experts=experts, shared=shared, sees=None)
+        gate = self.gate.with_maps(maps, (*ups, *self.gate.ups[1:]))
+        return replace(self, gate=gate, experts=experts, shared=shared, sees=None, latent=None)
 
     def _wide(self, map_: Affine, arriving: int) -> Affine:
         """A first map of the gate, of all channels."""
@@ -220,13 +244,14 @@ class MoELayer:
 
     def _written(self, inputs: Floats, chosen: Indices, logits: Floats | None, sums: Sums) -> Floats:
         """What the chosen experts and the shared one make of what they read, [N, writes]."""
-        out = self._run(inputs, chosen[:, 0], sums)
+        low = inputs if self.latent is None else self.latent(inputs, sums, last=False)
+        out = self._run(low, chosen[:, 0], sums)
         if not self.unit:
             assert logits is not None
             w = self.weights(chosen, logits)
             out = out * w[:, :1]
             for k in range(1, chosen.shape[1]):
-                out = out + w[:, k : k + 1] * self._run(inputs, chosen[:, k], sums)
+                out = out + w[:, k : k + 1] * self._run(low, chosen[:, k], sums)
         return out if self.shared is None else out + self.shared(inputs, sums)
 
     def _run(self, inputs: Floats, route: Indices, sums: Sums) -> Floats:
@@ -261,7 +286,8 @@ class MoELayer:
         def cast(net: Net | None) -> Net | None:
             return None if net is None else net.astype(dtype)
 
-        return replace(self, gate=cast(self.gate), experts=tuple(net.astype(dtype) for net in self.experts), shared=cast(self.shared))
+        experts, latent = tuple(net.astype(dtype) for net in self.experts), None if self.latent is None else self.latent.astype(dtype)
+        return replace(self, gate=cast(self.gate), experts=experts, shared=cast(self.shared), latent=latent)
 
 
 def _rows(state: Sequence[Floats], which: Sequence[int] | None) -> Floats:

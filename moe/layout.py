@@ -17,21 +17,28 @@ from .typed_json import MEND, Fields
 DTYPES = ("float32", "float64")
 PLAIN: Mapping[str, Any] = {"gate": {"hidden": []}, "shared": None, "writes": None, "carries": None, "top_k": 1, "weighting": "softmax"}
 """What a layer is in keys that its object does not have: that of the paper, which is all there was in folders of schema 1."""
-SINCE: Mapping[str, Any] = {"sees": None}
+SINCE: Mapping[str, Any] = {"sees": None, "latent": False}
 """The same of keys that are written only where they say something else."""
 LAYER = ("names", "channels", "serves", "reads", "experts", *PLAIN, *SINCE)
 """The keys of a layer."""
 
 
 def tensors(network: Network) -> dict[str, NDArray]:
-    """Every array of the network: layers.{l}.{gate,shared,experts.{k}}.{affines,ups}.{j}.{weight,bias}; affine gates: no "affines.0"."""
+    """Every array of the network: layers.{l}.{gate,shared,experts.{k}}.{affines,ups}.{j}.{weight,bias}; affine gates and
+    encoders, layers.{l}.latent: no "affines.0".
+
+    Linear maps have no bias.
+    """
     arrays: dict[str, NDArray] = {}
     for number, layer in enumerate(network.layers):
         parts = {"gate": layer.gate, "shared": layer.shared} | {f"experts.{k}": net for k, net in enumerate(layer.experts)}
+        if layer.latent is not None:
+            parts["latent"] = layer.latent.net
         for part, net in parts.items():
             for place, affine in _placed(part, net) if net else ():
                 arrays[f"layers.{number}.{place}.weight"] = np.ascontiguousarray(affine.weight)
-                arrays[f"layers.{number}.{place}.bias"] = np.ascontiguousarray(affine.bias)
+                if not affine.linear:
+                    arrays[f"layers.{number}.{place}.bias"] = np.ascontiguousarray(affine.bias)
     return arrays
 
 
@@ -43,7 +50,7 @@ def _placed(part: str, net: Net) -> Iterator[tuple[str, Affine]]:
 
 def _places(part: str, depth: int) -> tuple[str, ...]:
     """What the affine maps of a net are called in a file."""
-    return (part,) if part == "gate" and depth == 1 else tuple(f"{part}.affines.{j}" for j in range(depth))
+    return (part,) if part in ("gate", "latent") and depth == 1 else tuple(f"{part}.affines.{j}" for j in range(depth))
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -65,6 +72,7 @@ def describe(network: Network) -> dict[str, Any]:
                 "shared": _hidden(layer.shared),
                 "experts": [_hidden(net) for net in layer.experts],
                 **({} if layer.sees is None else {"sees": _integers(layer.sees)}),
+                **({} if layer.latent is None else {"latent": True}),
             }
             for layer in network.layers
         ],
@@ -116,7 +124,10 @@ class Weights:
         return FolderError(f"{self.path}: {problem}; {MEND}")
 
     def affine(self, place: str) -> Affine:
-        return Affine(self._take(f"{place}.weight"), self._take(f"{place}.bias"))
+        weight = self._take(f"{place}.weight")
+        if f"{place}.bias" not in self.arrays and weight.ndim == 2:
+            return Affine.without_bias(weight)
+        return Affine(weight, self._take(f"{place}.bias"))
 
     def _take(self, name: str) -> NDArray:
         if name not in self.arrays:
@@ -161,6 +172,7 @@ def _layer(number: int, stored: Fields, weights: Weights) -> MoELayer:
         top_k=data.integer("top_k"),
         weighting=Weighting(weighting),
         sees=indices("sees"),
+        latent=weights.affine(f"layers.{number}.latent") if data.flag("latent") else None,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InvalidArgument
 from . import sums as order
-from .activations import RELU, Activation
+from .activations import IDENTITY, RELU, Activation
 from .sums import Sums
 
 Floats = NDArray[np.floating]
@@ -27,18 +27,27 @@ class Affine:
 
     weight: Floats
     bias: Floats
+    linear: bool = False
+    """Whether it has no bias: `bias` is then 0, and neither stored nor counted."""
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1] or self.weight.dtype != self.bias.dtype:
             raise InvalidArgument(
                 f"affine map with weight {self.weight.shape} {self.weight.dtype} and bias {self.bias.shape} {self.bias.dtype}"
             )
+        if self.linear and self.bias.any():
+            raise InvalidArgument("a linear map is given a bias that is not 0")
         for array in (self.weight, self.bias):
             array.flags.writeable = False
 
+    @staticmethod
+    def without_bias(weight: Floats) -> Affine:
+        """x ↦ W·x."""
+        return Affine(weight, np.zeros(len(weight), weight.dtype), linear=True)
+
     @property
     def parameters(self) -> int:
-        return self.weight.size + self.bias.size
+        return self.weight.size + (0 if self.linear else self.bias.size)
 
     @property
     def net(self) -> Net:
@@ -50,10 +59,14 @@ class Affine:
 
     def after(self, inner: Affine) -> Affine:
         """The composition self ∘ inner, as one affine map."""
-        return Affine(self.weight @ inner.weight, self.weight @ inner.bias + self.bias)
+        return Affine(self.weight @ inner.weight, self.weight @ inner.bias + self.bias, self.linear and inner.linear)
+
+    def reading(self, weight: Floats) -> Affine:
+        """The map with other weights, and biases if it has some."""
+        return Affine(weight, self.bias, self.linear)
 
     def astype(self, dtype: DTypeLike) -> Affine:
-        return Affine(np.array(self.weight, dtype), np.array(self.bias, dtype))
+        return Affine(np.array(self.weight, dtype), np.array(self.bias, dtype), self.linear)
 
 
 @dataclass(frozen=True)
@@ -173,6 +186,11 @@ class Net:
         """The net of an affine map of the inputs: self ∘ inner."""
         first = self.ups[0].after(inner) if self.ups and self.ups[0] is not None else None
         return Net((self.affines[0].after(inner), *self.affines[1:]), self.groups, (first, *self.ups[1:]) if self.ups else ())
+
+    def behind(self, inner: Affine, name: str, origin: str) -> Net:
+        """self ∘ inner with the two affine maps kept apart: a linear hidden layer, its neurons `name[k]` (N9)."""
+        linear = (NeuronGroup(name, len(inner.bias), origin, IDENTITY),)
+        return Net((inner, *self.affines), (linear, *self.groups), (None, *self.ups))
 
     def then(self, outer: Net) -> Net:
         """outer ∘ self, with the two affine maps in the middle merged into one."""

@@ -135,14 +135,15 @@ class Network:
         last = max((n for n, layer in enumerate(self.layers) if len(layer) > 1), default=0)
 
         def half(map_: Affine) -> Affine:
-            return Affine(rounded(map_.weight, dtype), rounded(map_.bias, dtype))
+            return Affine(rounded(map_.weight, dtype), rounded(map_.bias, dtype), map_.linear)
 
         def halved(net: Net) -> Net:
             return net.with_maps([half(a) for a in net.affines], [None if up is None else half(up) for up in net.ups])
 
         def behind(layer: MoELayer) -> MoELayer:
             shared = None if layer.shared is None else halved(layer.shared)
-            return replace(layer, experts=tuple(map(halved, layer.experts)), shared=shared)
+            latent = None if layer.latent is None else half(layer.latent)
+            return replace(layer, experts=tuple(map(halved, layer.experts)), shared=shared, latent=latent)
 
         return replace(self, layers=tuple(behind(layer) if n >= last else layer for n, layer in enumerate(self.layers)))
 

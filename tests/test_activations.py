@@ -13,7 +13,7 @@ import pytest
 import torch
 from atlasmoe.errors import FolderError, InvalidArgument
 from atlasmoe.moe import ACTIVATIONS, Affine, MoELayer, Net, Network, NeuronGroup, Ridge
-from atlasmoe.moe.activations import GELU, GELU_TANH, RELU, RELU2, SILU, activation
+from atlasmoe.moe.activations import GELU, GELU_TANH, IDENTITY, RELU, RELU2, SILU, activation
 from atlasmoe.moe.layout import describe, read_network, tensors
 from atlasmoe.moe.nets import beside
 from atlasmoe.moe.ridge import Dictionary
@@ -86,7 +86,7 @@ def test_suprema_are_proved():
                     boxes += [(low, middle), (middle, high)]
 
 
-@pytest.mark.parametrize("act", ACTIVATIONS.values(), ids=str)
+@pytest.mark.parametrize("act", [act for act in ACTIVATIONS.values() if act is not IDENTITY], ids=str)
 def test_evaluation_slips_no_further_than_said(act):
     rng = np.random.default_rng(3)
     for dtype in (np.float32, np.float64):

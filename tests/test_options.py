@@ -123,7 +123,7 @@ def chosen(graph: TaskGraph, **options: object) -> dict[str, tuple[str, bool]]:
 
 
 def test_words_for_activations_are_those_there_are():
-    assert {*ACTIVATIONS, "auto"} == set(WORDS)
+    assert {*ACTIVATIONS, "auto"} - {"identity"} == set(WORDS)
 
 
 def test_activations_and_lanes_are_options_of_blocks(graph):

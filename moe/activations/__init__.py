@@ -10,13 +10,14 @@ from ...errors import InvalidArgument
 from .base import Activation
 from .gelu import GELU
 from .gelu_tanh import GELU_TANH
+from .identity import IDENTITY
 from .relu import RELU
 from .relu2 import RELU2
 from .silu import SILU
 
-ACTIVATIONS: Mapping[str, Activation] = MappingProxyType({a.name: a for a in (RELU, RELU2, GELU, GELU_TANH, SILU)})
+ACTIVATIONS: Mapping[str, Activation] = MappingProxyType({a.name: a for a in (RELU, RELU2, GELU, GELU_TANH, SILU, IDENTITY)})
 
-__all__ = ["ACTIVATIONS", "GELU", "GELU_TANH", "RELU", "RELU2", "SILU", "Activation", "activation"]
+__all__ = ["ACTIVATIONS", "GELU", "GELU_TANH", "IDENTITY", "RELU", "RELU2", "SILU", "Activation", "activation"]
 
 
 def activation(name: str | Activation) -> Activation:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...expressions.precise import Enclosed, enclose_at
 from ...expressions.tree import Call, Name
-from .nets import GELU, GELU_TANH, RELU, RELU2, SILU
+from .nets import GELU, GELU_TANH, IDENTITY, RELU, RELU2, SILU
 
 BITS, MOST = 320, 4096
 """Binary digits of fractions that are rounded outward, and how long fractions may be before they are."""
@@ -44,6 +44,8 @@ FAR = {GELU: Fraction(40), GELU_TANH: Fraction(40), SILU: Fraction(1000)}
 
 def activated(kind: int, z: Between) -> Between:
     """act of all of them. Smooth ones through their middle, as none of them is steeper than `SLOPE`."""
+    if kind == IDENTITY:
+        return z
     if kind in (RELU, RELU2):
         low, high = max(z.low, Fraction(0)), max(z.high, Fraction(0))
         return Between(low, high) if kind == RELU else Between(low * low, high * high).shorter()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...moe.typed_json import Fields
-from .nets import KINDS, Indices, Kinds, Map, Net
+from .nets import IDENTITY, KINDS, Indices, Kinds, Map, Net
 
 DTYPES = ("float32", "float64")
 WEIGHTINGS = ("softmax", "uniform", "rectified")
@@ -89,6 +89,8 @@ class _Tensors(NamedTuple):
 
     def map(self, name: str, columns: int, rows: int | None) -> Map:
         weight, bias = (self.arrays.get(f"{self.prefix}{name}.{kind}") for kind in ("weight", "bias"))
+        if weight is not None and bias is None and weight.ndim == 2:
+            bias = np.zeros(len(weight), weight.dtype)  # a linear map
         if weight is None or bias is None or {str(weight.dtype), str(bias.dtype)} != {self.dtype}:
             raise self.config.error(f"model.safetensors has no {self.dtype} tensors {self.prefix}{name}.weight and .bias")
         fits = weight.ndim == 2 and bias.shape == weight.shape[:1] and columns == weight.shape[1] and rows in (None, len(bias))
@@ -96,10 +98,12 @@ class _Tensors(NamedTuple):
             raise self.config.error(f"{self.prefix}{name}: shapes {weight.shape}, {bias.shape} do not fit, or numbers are not finite")
         return Map(weight.astype(float), bias.astype(float))
 
-    def net(self, data: Fields, name: str, columns: int, rows: int, single: str | None = None) -> Net:
-        """`single`: what the map of a net without hidden layers is called."""
+    def net(self, data: Fields, name: str, columns: int, rows: int, single: str | None = None, before: Map | None = None) -> Net:
+        """`single`: what the map of a net without hidden layers is called; `before`: an affine map that the net reads through."""
         data.only("hidden", "gated")
         hidden, maps = data.list("hidden"), list[Map]()
+        if before is not None:
+            maps, columns = [before._replace(kinds=np.full(len(before.bias), IDENTITY, np.uint8))], len(before.bias)
         gated = [False] * len(hidden) if "gated" not in data else data.list("gated")
         if len(hidden) > MOST or len(gated) != len(hidden) or not all(isinstance(flag, bool) for flag in gated):
             raise data.error(f'{len(hidden)} hidden layers, or "gated" is not true or false for each of them')
@@ -145,7 +149,8 @@ def _layer(data: Fields, tensors: _Tensors, width: int) -> Layer:
         gate = tensors.net(described, "gate", len(sees), len(names), "gate")
     elif len(names) != 1:
         raise data.error(f"there is no gate, but {len(names)} gate outputs")
-    nets = tuple(tensors.net(expert, f"experts.{k}", len(reads), len(writes)) for k, expert in enumerate(experts))
+    encoder = tensors.map("latent", len(reads), None) if "latent" in data and data.flag("latent") else None
+    nets = tuple(tensors.net(expert, f"experts.{k}", len(reads), len(writes), before=encoder) for k, expert in enumerate(experts))
     shared = None if data.get("shared") is None else tensors.net(data.child("shared"), "shared", len(reads), len(writes))
     top_k = 1 if data.get("top_k") is None else data.integer("top_k")
     weighting = "softmax" if data.get("weighting") is None else data.text("weighting")

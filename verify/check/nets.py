@@ -18,8 +18,8 @@ Indices = NDArray[np.intp]
 Kinds = NDArray[np.uint8]
 
 IDENTITY, RELU, RELU2, GELU, GELU_TANH, SILU = range(6)
-KINDS = {"relu": RELU, "relu2": RELU2, "gelu": GELU, "gelu_tanh": GELU_TANH, "silu": SILU}
-"""Activations by the names that files give them; the identity is none of them, but what pairs act(z) − act(−z) are."""
+KINDS = {"relu": RELU, "relu2": RELU2, "gelu": GELU, "gelu_tanh": GELU_TANH, "silu": SILU, "identity": IDENTITY}
+"""Activations by the names that files give them; the identity is also what pairs act(z) − act(−z) are."""
 REFLECTING = (RELU, GELU, GELU_TANH, SILU)
 """act(z) − act(−z) = z."""
 
@@ -137,7 +137,7 @@ class Net(NamedTuple):
 
 def passing(stored: Sequence[Map], only: int | None = None) -> tuple[Array, list[Map]]:
     """(skip, maps): weights of inputs that reach the last map unchanged, w·σ(x_c) − w·σ(−x_c) = w·x_c, taken out of it; of all inputs,
-    or of one. Of ReLUs only, which floats keep as they are.
+    or of one. Of ReLUs only, and linear layers before them, which floats keep as they are.
     """
     maps, out = list(stored), np.array(stored[-1].weight)
     chosen = range(maps[0].weight.shape[1]) if only is None else (only,)
@@ -146,10 +146,13 @@ def passing(stored: Sequence[Map], only: int | None = None) -> tuple[Array, list
         skip[:, chosen], out[:, chosen] = out[:, chosen], 0
         return skip, [Map(out, maps[0].bias)]
     source, sign = _signed_units(maps[0])
+    straight = _linear(maps[0])
     for map_ in maps[1:-1]:
-        before, same = _signed_units(map_)
-        known = (before >= 0) & (same == 1)
-        source, sign = np.where(known, source[before], -1), np.where(known, sign[before], 0.0)
+        before, turn = _signed_units(map_)
+        known = (before >= 0) & ((turn == 1) | straight[before])
+        source, sign = np.where(known, source[before], -1), np.where(known, turn * sign[before], 0.0)
+        straight = straight[before] & _linear(map_)
+    source = np.where(straight, -1, source)
     for c in np.intersect1d(source, chosen):
         for p, q in zip(*(np.flatnonzero((source == c) & (sign == s)) for s in (1, -1)), strict=False):
             rows = np.flatnonzero((out[:, p] == -out[:, q]) & (out[:, p] != 0) & (skip[:, c] == 0))
@@ -158,13 +161,20 @@ def passing(stored: Sequence[Map], only: int | None = None) -> tuple[Array, list
     return skip, [*maps[:-1], Map(out, maps[-1].bias)]
 
 
+def _linear(map_: Map) -> Flags:
+    assert map_.kinds is not None
+    return map_.kinds == IDENTITY
+
+
 def _signed_units(map_: Map) -> tuple[Indices, Array]:
-    """For rows σ(±x_c) the number c and the sign; −1 and 0 for others."""
+    """For rows σ(±x_c), or ±x_c, the number c and the sign; −1 and 0 for others."""
     if not map_.weight.size:
         return np.full(len(map_.bias), -1), np.zeros(len(map_.bias))
     place = np.abs(map_.weight).argmax(1)
     entry = map_.weight[np.arange(len(place)), place]
-    unit = ((map_.weight != 0).sum(1) == 1) & (np.abs(entry) == 1) & (map_.bias == 0) & (map_.kinds == RELU) & map_.flat
+    unit = ((map_.weight != 0).sum(1) == 1) & (np.abs(entry) == 1) & (map_.bias == 0) & map_.flat
+    assert map_.kinds is not None
+    unit &= map_.kinds <= RELU
     return np.where(unit, place, -1), np.where(unit, entry, 0.0)
 
 

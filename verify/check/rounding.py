@@ -21,7 +21,7 @@ from ...intervals.patch import GROW
 from ...intervals.rounding import gamma
 from .bends import bent
 from .layers import Layer
-from .nets import RELU, RELU2, Flags, Indices, Map, Net
+from .nets import IDENTITY, RELU, RELU2, Flags, Indices, Map, Net
 
 ELEMENTARY = 4
 """Units in the last place, of twice the unit roundoff each, to which exp is trusted in either dtype."""
@@ -132,7 +132,8 @@ def rectified(x: Sized) -> Sized:
 def activated(map_: Map, z: Sized, lanes: Sized | None, way: Way, half: Half | None = None) -> Sized:
     """act(z), times the lanes where there are any: the numbers of a hidden layer."""
     assert map_.kinds is not None
-    parts = rectified(z)
+    linear = map_.kinds == IDENTITY
+    parts = Sized(*(np.where(linear, before, behind) for before, behind in zip(z, rectified(z), strict=True)))
     for kind in np.unique(map_.kinds[map_.kinds > RELU]).tolist():
         mine = np.flatnonzero(map_.kinds == kind)
         for part, found in zip(parts, _bent(kind, z.of(mine), way), strict=True):

@@ -13,7 +13,7 @@ import numpy as np
 from ...atlas import Array
 from ...errors import InvalidArgument
 from ...intervals import Interval
-from ...moe.activations import RELU, RELU2, Activation
+from ...moe.activations import IDENTITY, RELU, RELU2, Activation
 from ...moe.nets import Net
 from . import jets
 from .bend import Places
@@ -76,6 +76,11 @@ class Hidden:
         return len(self.bias)
 
     @property
+    def linear(self) -> bool:
+        """Whether nothing is bent in it."""
+        return self.up is None and all(activation is IDENTITY for _, activation in self.activations)
+
+    @property
     def by_activation(self) -> dict[Activation, Places]:
         """The neurons of each."""
         found: dict[Activation, list[Places]] = {}
@@ -110,7 +115,7 @@ def prepare(net: Net) -> NetEnclosure:
 
 
 def _prepared(layers: list[Hidden], weight: Array, bias: Array) -> NetEnclosure:
-    """Layer by layer from the front.
+    """Layer by layer from the front. A linear layer is what the layers before it lead to, and what those behind it read.
 
     A second layer W with few directions factors exactly as W = S·D, every row of S being one ±2^e. The first two layers then need only
     lead to D·act(·), a few outputs, and S starts a net with few directions, unit vectors, of its own.
@@ -118,6 +123,10 @@ def _prepared(layers: list[Hidden], weight: Array, bias: Array) -> NetEnclosure:
     inputs, zero = (layers[0].weight if layers else weight).shape[1], Interval.of(np.zeros(len(bias)))
     if not layers:
         return NetEnclosure(inputs, len(bias), (lambda forms: forms.affine(weight, bias),), zero)
+    if (j := next((j for j, layer in enumerate(layers) if layer.linear), None)) is not None:
+        before, behind = _prepared(layers[:j], layers[j].weight, layers[j].bias), _prepared(layers[j + 1 :], weight, bias)
+        counts = before.directions + behind.directions, before.scattered + behind.scattered
+        return NetEnclosure(inputs, behind.outputs, (lambda forms: behind(before(forms)),), zero, *counts)
     first, *rest = layers
     if not rest:
         return _two_layers(first, weight, bias)
@@ -169,7 +178,7 @@ def _sums(hidden: Hidden, outputs: Array, constant: Array) -> NetEnclosure:
     for activation, members in hidden.by_activation.items():
         which = members[~idle[members]]
         if len(which):
-            enclosed = _rectified if activation is RELU else _squared if activation is RELU2 else _smooth
+            enclosed = {RELU: _rectified, RELU2: _squared, IDENTITY: _linear}.get(activation, _smooth)
             found, some, others = enclosed(activation, hidden.weight[which], hidden.bias[which], outputs[:, which])
             parts, directions, scattered = parts + found, directions + some, scattered + others
     return NetEnclosure(hidden.weight.shape[1], len(outputs), tuple(parts), level, directions, scattered)
@@ -228,6 +237,10 @@ class OfSecondDegree:
         return self.part(forms.lowered(2)).raised(forms.degree)
 
 
+def _linear(activation: Activation, weight: Array, bias: Array, outputs: Array) -> Found:
+    return [lambda forms: forms.affine(weight, bias).affine(outputs)], 0, len(bias)
+
+
 def _smooth(activation: Activation, weight: Array, bias: Array, outputs: Array) -> Found:
     directions, facing = canonical(weight, scaled=False)
     which, _ = _grouped(directions)
@@ -257,8 +270,8 @@ def _squared(activation: Activation, weight: Array, bias: Array, outputs: Array)
 
 def activated(activation: Activation, forms: TaylorForms) -> TaylorForms:
     """act of every function."""
-    if activation is RELU:
-        return rectify(forms)
+    if activation in (RELU, IDENTITY):
+        return rectify(forms) if activation is RELU else forms
     N, C, n = forms.coefficients.shape
     coefficients, radius = forms.in_memory
     flat = TaylorForms(coefficients.reshape(C, 1, -1).transpose(2, 0, 1), radius.reshape(-1, 1), degree=forms.degree)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...intervals.rounding import gamma
-from ...moe.activations import RELU, RELU2, Activation
+from ...moe.activations import IDENTITY, RELU, RELU2, Activation
 from ...moe.nets import Affine, Net, NeuronGroup
 from .rounding import GENEROUS
 
@@ -55,16 +55,28 @@ def split(net: Net, only: int | None = None) -> Split:
 
 
 def _passed_on(net: Net) -> tuple[NDArray[np.intp], Array]:
-    """For every neuron of the last hidden layer the input c whose act(±x_c) it is, and the sign; −1 for no input."""
+    """For every neuron of the last hidden layer the input c whose act(±x_c) it is, and the sign; −1 for no input. Linear layers before it
+    may pass ±x_c on.
+    """
     inputs, signs = _unit_rows(net.affines[0])
     kinds = kinds_of(net, 0)
-    inputs = np.where(_multiplied_by_one(net, 0) & np.array([kind.reflects for kind in kinds], bool), inputs, -1)
+    inputs = np.where(_multiplied_by_one(net, 0) & ((kinds == IDENTITY) | _reflecting(kinds)), inputs, -1)
+    bent = kinds  # what x_c has gone through: the identity, or one activation
     for j, map_ in enumerate(net.affines[1:-1], 1):
         source, sign = _unit_rows(map_)
-        before, kinds = kinds, kinds_of(net, j)
-        known = (source >= 0) & (sign == 1) & (kinds == RELU) & (before[source] == RELU) & _multiplied_by_one(net, j)
-        inputs, signs = np.where(known, inputs[source], -1), np.where(known, signs[source], 0)
-    return inputs, signs
+        kinds = kinds_of(net, j)
+        fresh = (bent[source] == IDENTITY) & ((kinds == IDENTITY) | _reflecting(kinds))
+        again = (bent[source] == RELU) & (sign == 1) & ((kinds == RELU) | (kinds == IDENTITY))
+        known = (source >= 0) & (fresh | again) & _multiplied_by_one(net, j)
+        bent = kinds.copy()
+        bent[again] = RELU
+        inputs, signs = np.where(known, inputs[source], -1), np.where(known, sign * signs[source], 0)
+    return np.where(kinds == IDENTITY, -1, inputs), signs
+
+
+def _reflecting(kinds: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Where act(z) − act(−z) = z."""
+    return np.array([kind.reflects for kind in kinds], bool)
 
 
 def _unit_rows(map_: Affine) -> tuple[NDArray[np.intp], Array]:

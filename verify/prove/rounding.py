@@ -16,7 +16,7 @@ of the few operations around them), and let z be known to ±e. Then act(z) is co
     S·e + κ·u·(|z| + e) + t,    S = min(sup|act′|, |act′(c)| + r·sup|act″|) on [c − r, c + r], which holds z − e and z + e,
 
 as act(z̃) − act(z) = act′(ζ)·(z̃ − z); where it is evaluated in float64 and rounded once, κ·u·(|z| + e) is u·|act(z̃)| and that of float64.
-relu rounds nothing, and a neuron that is idle on the cell, z + e ≤ 0, is computed as 0 exactly: it
+relu and the identity round nothing, and a neuron that is idle on the cell, z + e ≤ 0, is computed as 0 exactly: it
 counts neither in n nor in |x|, and that is why cells are worth while. relu² is a product, (2·max(z + e, 0))·e + u·max(z + e, 0)² + t.
 A lane a·v, a and v off by e_a and e_v, is off by |a|·e_v + |v|·e_a + e_a·e_v + u·(|a| + e_a)·(|v| + e_v) + t; nothing is rounded where v
 is 1 exactly, as it is of plain neurons among lanes.
@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...intervals.rounding import gamma
-from ...moe.activations import RELU, RELU2, Activation
+from ...moe.activations import IDENTITY, RELU, RELU2, Activation
 from ...moe.layer import MoELayer, Weighting
 from ...moe.network import Affine, Net, Network
 from ...moe.sums import BLOCK, Sums
@@ -182,7 +182,7 @@ def _mapped(map_: Affine, x: Sized, ways: Sequence[Evaluation], halved: bool, la
 
 def rounds(activation: Activation) -> bool:
     """Whether a float of half precision need not become one."""
-    return activation is not RELU
+    return activation not in (RELU, IDENTITY)
 
 
 def bent(x: Sized, activations: Sequence[tuple[slice, Activation]], ways: Sequence[Evaluation]) -> Sized:
@@ -195,6 +195,8 @@ def bent(x: Sized, activations: Sequence[tuple[slice, Activation]], ways: Sequen
 
 
 def _activated(activation: Activation, x: Sized, ways: Sequence[Evaluation]) -> Sized:
+    if activation is IDENTITY:
+        return x
     if activation is RELU:
         return Sized(np.maximum(x.lower, 0), np.maximum(x.upper, 0), np.clip(x.upper + x.error, 0, x.error)).known()
     unit, tiny, largest = (_of_each(ways, what) for what in ("unit", "tiny", "largest"))
