@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from ..errors import InvalidArgument
 from ..moe import Model, MoELayer, Network
+from ..moe.gate_tree import by_tree
 from ..moe.layer import Indices, Weighting
 from ..moe.network import ROWS
 from ..moe.sums import Sums, known
+from .gate_tree import TorchTree
 from .precision import Conversion, Sample, as_stored, at_least_single, reduced, warn
 from .stacks import ExpertStack, as_module, encoded, stages_of
 from .stages import through
@@ -79,14 +81,16 @@ class MoE(nn.Module):
     sums: Tensor | None
     """(2, n): channels that are written and carried, and what is carried there."""
 
-    def __init__(self, layer: MoELayer, order: Sums = Sums.PLAIN, guides: bool = False) -> None:
-        """`order`: of its sums. `guides`: a later gate reads what the experts write, so they keep at least float32, as gates do."""
+    def __init__(self, layer: MoELayer, order: Sums = Sums.PLAIN, guides: bool = False, trees: bool = False) -> None:
+        """`order`: of its sums. `guides`: a later gate reads what the experts write, so they keep at least float32, as gates do.
+        `trees`: an affine gate that picks one of several is evaluated in two levels."""
         super().__init__()
         self.order, self.guides = order, guides
         self.router = None if layer.gate is None else as_module(layer.gate)
         self.shared = None if layer.shared is None else as_module(layer.shared)
         self.latent = None if layer.latent is None else as_module(layer.latent.net)
         self.experts = ExpertStack(layer.experts)
+        self.tree = TorchTree(self.router) if trees and isinstance(self.router, nn.Linear) and layer.tree is not None else None
         self.top_k, self.weighting = layer.top_k, layer.weighting
         self.unit = layer.unit
         self.names, self.channels = layer.names, layer.channels
@@ -142,6 +146,8 @@ class MoE(nn.Module):
         return self._route(x if self.sees is None else x.index_select(1, self.sees))
 
     def _route(self, seen: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.tree is not None:
+            return self.tree.choose(seen, self._scores, max(1, ROUTER_NUMBERS // len(self.names)), self.order)[:, None], None
         chosen, weights = [], []
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.unit):
             for part in torch.split(seen, max(1, ROUTER_NUMBERS // len(self.names))):
@@ -216,10 +222,10 @@ class AtlasMoE(nn.Module):
     their own dtype.
     """
 
-    def __init__(self, network: Network, sums: Sums = Sums.PLAIN, sample: Sample | None = None) -> None:
+    def __init__(self, network: Network, sums: Sums = Sums.PLAIN, sample: Sample | None = None, trees: bool = False) -> None:
         super().__init__()
         last = max((n for n, layer in enumerate(network.layers) if len(layer) > 1), default=0)
-        self.layers = nn.ModuleList([MoE(layer, sums, guides=n < last) for n, layer in enumerate(network.layers)])
+        self.layers = nn.ModuleList([MoE(layer, sums, guides=n < last, trees=trees) for n, layer in enumerate(network.layers)])
         self.sums, self.sample = sums, sample
         self.inputs, self.outputs = network.inputs, network.outputs
         most = max(len(layer.experts) for layer in network.layers)
@@ -292,16 +298,19 @@ class AtlasMoE(nn.Module):
         return Routed(x.to(self.dtype).reshape(*batch, len(self.outputs)), tuple(routes), tuple(logits), tuple(weights))
 
 
-def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN) -> AtlasMoE:
+def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN, gates: str | None = None) -> AtlasMoE:
     """The network as a `torch.nn.Module`, in its own dtype, on the CPU, with trainable parameters.
 
     `sums`: in which order sums of products are taken (`moe.sums`). "plain": as the library likes. "blocks": in blocks of 32, float32
     errs far less. "float64": in one fixed order, the last sum of every net in float64: equal bits for a row whatever the batch and the
     threads, those of numpy. A certificate bounds each, as claims `total.float32`, `total.float32.blocks` and `total.float32.float64`.
 
+    `gates`: "flat", or "tree", affine gates in two levels (`moe.gate_tree`): the same routes, sooner where there are many experts. Nothing
+    said, a model decides, by the `gate` that it was compiled with.
+
     Raises `InvalidArgument` if the experts of a layer differ in depth, or for another word.
     """
     order = known(sums)
     if isinstance(model, Model):
-        return AtlasMoE(model.network, order, Sample.of(model.network, model.task))
-    return AtlasMoE(model, order)
+        return AtlasMoE(model.network, order, Sample.of(model.network, model.task), by_tree(gates or model.gates))
+    return AtlasMoE(model, order, trees=by_tree(gates or "flat"))

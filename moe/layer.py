@@ -25,11 +25,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InvalidArgument
+from .gate_tree import GateTree
 from .nets import Affine, Floats, Net
 from .sums import Sums
 
@@ -223,6 +225,22 @@ class MoELayer:
             return np.full_like(scores, 1 / self.top_k)
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    @cached_property
+    def tree(self) -> GateTree | None:
+        """The gate in two levels, where it is affine, picks one of several, and that pays."""
+        if self.gate is None or self.gate.groups or self.top_k > 1 or len(self) < 2:
+            return None
+        tree = GateTree.of(self.gate.affine)
+        return tree if tree.pays else None
+
+    def routes(self, x: Floats, rows: int, sums: Sums = Sums.PLAIN) -> Indices:
+        """`choose` of the logits [N, K], in two levels if the gate has them; of so many rows of x at a time where it is flat."""
+        if self.tree is not None:
+            return self.tree.choose(x if self.sees is None else x[:, list(self.sees)], lambda part: self.logits(x[part], sums), rows, sums)[
+                :, None
+            ]
+        return np.concatenate([self.choose(self.logits(x[k : k + rows], sums)) for k in range(0, max(1, len(x)), rows)])
 
     def forward(self, x: Floats, chosen: Indices, logits: Floats | None = None, sums: Sums = Sums.PLAIN) -> Floats:
         """The state behind the layer; each input runs through its chosen experts only, [N] or [N, K]."""

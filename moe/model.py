@@ -62,9 +62,17 @@ class Model:
             raise InvalidArgument(f"{self.task.name!r} is a task graph: it has no one atlas; look at its blocks")
         return self.task
 
-    def __call__(self, x: ArrayLike, sums: Sums | str = Sums.PLAIN) -> Floats:
-        """Ψ(x) for ambient points [N, D]; [N, outputs] in the network's dtype. `sums`: their order, "plain", "blocks" or "float64"."""
-        return self.network(x, sums)
+    @property
+    def gates(self) -> str:
+        """How its gates are evaluated where nothing else is said: "tree" if it was compiled with such a gate, else "flat"."""
+        asked = [options.get("gate") for options in self.facts.get("variants", {}).values()]
+        return "tree" if "tree" in asked else "flat"
+
+    def __call__(self, x: ArrayLike, sums: Sums | str = Sums.PLAIN, gates: str | None = None) -> Floats:
+        """Ψ(x) for ambient points [N, D]; [N, outputs] in the network's dtype. `sums`: their order, "plain", "blocks" or "float64".
+        `gates`: "flat", or "tree", affine gates in two levels with the same routes; nothing said, as the model was compiled.
+        """
+        return self.network(x, sums, self.gates if gates is None else gates)
 
     @overload
     def explain(self, x: ArrayLike) -> Explanation: ...

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..errors import InvalidArgument
+from .gate_tree import by_tree
 from .halves import rounded
 from .layer import CHUNK, Indices, MoELayer, Weighting
 from .nets import Affine, Floats, Net, NeuronGroup, ReLUNet
@@ -20,6 +21,9 @@ from .sums import Sums, known
 
 ROWS = 1 << 13
 """Rows whose channels are kept apart at a time, so that the columns that a layer reads and writes stay in the cache."""
+
+TREE_ROWS = 1 << 16
+"""Rows that gates in two levels see at a time, so that each of their groups gets many."""
 
 __all__ = ["Affine", "Floats", "Indices", "MoELayer", "Net", "Network", "NeuronGroup", "ReLUNet", "Sums", "Trace", "Weighting"]
 
@@ -102,12 +106,18 @@ class Network:
             states.append(x)
         return Trace(tuple(logits), tuple(chosen), tuple(states))
 
-    def __call__(self, x: ArrayLike, sums: Sums | str = Sums.PLAIN) -> Floats:
-        """[N, D] to [N, out], so many rows at a time that logits and states of many experts stay small; `sums` as for `trace`."""
+    def __call__(self, x: ArrayLike, sums: Sums | str = Sums.PLAIN, gates: str = "flat") -> Floats:
+        """[N, D] to [N, out], so many rows at a time that logits and states of many experts stay small; `sums` as for `trace`.
+
+        `gates`: "flat", or "tree", affine gates in two levels (`gate_tree`): the same routes, sooner where there are many experts.
+        """
         x = np.atleast_2d(np.asarray(x, self.dtype))
         step = max(1, CHUNK // max(max(len(layer), len(layer.channels)) for layer in self.layers))
         carrying = any(layer.carries is not None for layer in self.layers)
         step = min(step, ROWS) if carrying else step
+        if by_tree(gates) and any(layer.tree is not None for layer in self.layers):
+            most = max(1, TREE_ROWS // step) * step
+            return np.concatenate([self._by_trees(x[k : k + most], step, known(sums)) for k in range(0, max(1, len(x)), most)])
         parts = [x[start : start + step] for start in range(0, len(x), step)] or [x]
         found = [self._by_channels(part, known(sums)) if carrying else self.trace(part, sums=sums).output for part in parts]
         return found[0] if len(found) == 1 else np.concatenate(found)
@@ -120,6 +130,14 @@ class Network:
         for layer in self.layers:
             state = layer.advance(state, sums)
         return np.stack(state, axis=1)
+
+    def _by_trees(self, x: Floats, step: int, sums: Sums) -> Floats:
+        """The output, with affine gates in two levels; `step`: rows that flat gates would see at a time."""
+        if x.shape[1] != len(self.inputs):
+            raise InvalidArgument(f"the network reads [N, {len(self.inputs)}], got {x.shape}")
+        for layer in self.layers:
+            x = layer.forward(x, layer.routes(x, step, sums), None, sums)
+        return x
 
     def plainly(self) -> Network:
         """The same function without what saves numbers (`MoELayer.plainly`): for whoever encloses it."""
