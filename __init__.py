@@ -42,6 +42,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         # the proofs as code
         "front.compile": ["compile"],
         "constructions.plan": ["Frontier", "Plan", "plan"],
+        "constructions.substitution": ["substitute"],
         "explain": ["Explanation", "NeuronOrigin", "explain_neuron", "explain_point"],
         # does it hold?
         "verify.check": ["CheckReport"],
@@ -98,6 +99,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .constructions.plan import Frontier as Frontier
     from .constructions.plan import Plan as Plan
     from .constructions.plan import plan as plan
+    from .constructions.substitution import substitute as substitute
     from .errors import AtlasMoEError as AtlasMoEError
     from .errors import EpsilonNotReached as EpsilonNotReached
     from .errors import Finding as Finding

@@ -39,8 +39,11 @@ PIECE_REACH = 1.2
 """Pieces are boxes around the samples in this multiple of the ball, a little enlarged, so that they contain the ball itself."""
 
 
-def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any = 0) -> Atlas:
+def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any = 0, fold: Any = 1) -> Atlas:
     """E balls of one radius that cover the manifold of `atlas`, each with its affine tangent chart.
+
+    With a `fold` of K every point of M lies in K of them (N14): what is said of the covering radius below is then said of the distance to
+    the K-th nearest centre, and a number of charts makes balls of 1.15 times that, no larger than it takes.
 
     Give `charts` = E (the radius is then 1.3 times the covering radius of E well-spread centres), or `radius` (then there
     are as many centres as it takes to cover M with balls of radius/1.15), or neither: then E is the
@@ -52,46 +55,46 @@ def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any =
     """
     if radius is not None and charts is not None:
         raise InvalidArgument("give the ball atlas a radius or a number of charts, not both")
-    seed = arguments.integer("seed", seed, 0, 2**63 - 1)
+    seed, fold = arguments.integer("seed", seed, 0, 2**63 - 1), arguments.integer("fold", fold, 1, arguments.MAX_CHARTS)
     manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
     if radius is not None:
         radius = arguments.number("radius", radius, 0)
-        balls = _with_radius(manifold, radius, seed)
+        balls = _with_radius(manifold, radius, seed, fold)
     elif charts is not None:
-        charts = arguments.integer("charts", charts, 1, arguments.MAX_CHARTS)
-        balls = _with_count(manifold, charts, seed)
+        charts = arguments.integer("charts", charts, fold, arguments.MAX_CHARTS)
+        balls = _with_count(manifold, charts, seed, fold)
     else:
-        balls, charts = _smallest(manifold, seed)
+        balls, charts = _smallest(manifold, seed, fold)
     recipe = None
-    if atlas.recipe is not None and not {"atlas", "charts", "radius", "seed"} & set(atlas.recipe):
+    if fold == 1 and atlas.recipe is not None and not {"atlas", "charts", "radius", "seed"} & set(atlas.recipe):
         size = {"charts": charts} if radius is None else {"radius": radius}
         recipe = {**atlas.recipe, "atlas": "ball", **size, "seed": seed}
     return dataclasses.replace(atlas, charts=balls, cover=atlas.parametrising, recipe=recipe)
 
 
-def _smallest(manifold: Atlas, seed: int) -> tuple[tuple[BallChart, ...], int]:
-    count = manifold.dimension + 1
+def _smallest(manifold: Atlas, seed: int, fold: int) -> tuple[tuple[BallChart, ...], int]:
+    count = manifold.dimension + fold
     while True:
         try:
-            return _with_count(manifold, count, seed), count
+            return _with_count(manifold, count, seed, fold), count
         except InvalidArgument:
             if 2 * count > arguments.MAX_CHARTS:
                 raise
         count *= 2
 
 
-def _with_count(manifold: Atlas, count: int, seed: int) -> tuple[BallChart, ...]:
-    """`count` balls of radius `OVERLAP` times the covering radius of their centres."""
+def _with_count(manifold: Atlas, count: int, seed: int, fold: int) -> tuple[BallChart, ...]:
+    """`count` balls of radius `OVERLAP` times the covering radius of their centres; of several folds `LEAST_OVERLAP` times."""
     dense, fresh = _samples(manifold, count, seed)
     chosen = farthest_points(dense.base, 0, limit=count)
     centers = dense[relaxed(dense.base, chosen)]
     if len(centers) < count:
         raise InvalidArgument(f"charts = {count}, but the manifold has only {len(centers)} distinct sample points")
-    cover, _ = covering_radius(manifold, centers.base, fresh, seed)
-    return _balls(manifold, centers, OVERLAP * cover, dense, fresh)
+    cover, _ = covering_radius(manifold, centers.base, fresh, seed, fold)
+    return _balls(manifold, centers, (OVERLAP if fold == 1 else LEAST_OVERLAP) * cover, dense, fresh)
 
 
-def _with_radius(manifold: Atlas, radius: float, seed: int) -> tuple[BallChart, ...]:
+def _with_radius(manifold: Atlas, radius: float, seed: int, fold: int) -> tuple[BallChart, ...]:
     """As many balls of this radius as it takes to cover M with `LEAST_OVERLAP` to spare."""
     count = 0
     while True:
@@ -104,10 +107,14 @@ def _with_radius(manifold: Atlas, radius: float, seed: int) -> tuple[BallChart, 
             break
         count = 2 * len(chosen)  # too few samples to see the gaps between so many balls
     centers = dense[chosen]
-    cover, worst = covering_radius(manifold, centers.base, fresh, seed)
+    if len(centers) < fold:
+        centers = dense[farthest_points(dense.base, 0, limit=fold)]
+    cover, worst = covering_radius(manifold, centers.base, fresh, seed, fold)
     while cover * LEAST_OVERLAP > radius:
+        if len(centers) >= arguments.MAX_CHARTS:
+            raise InvalidArgument(f"radius = {radius:g} needs more than {arguments.MAX_CHARTS} balls; use a larger radius")
         centers = concatenate([centers, worst])
-        cover, worst = covering_radius(manifold, centers.base, fresh, seed)
+        cover, worst = covering_radius(manifold, centers.base, fresh, seed, fold)
     return _balls(manifold, centers, radius, dense, fresh)
 
 

@@ -127,18 +127,40 @@ def nearest_ball(points: Array, centers: Array, radii: Array) -> tuple[Array, ND
     return ((points - centers[ball]) ** 2).sum(1) - radii[ball] ** 2, ball
 
 
-def covering_radius(manifold: Atlas, centers: Array, fresh: Points, seed: int) -> tuple[float, Points]:
-    """max over y ∈ M of the distance to the nearest centre, times `SAFETY`, and the worst point found (a batch of one).
+def deepest_balls(points: Array, centers: Array, radii: Array, count: int) -> tuple[Array, NDArray[np.intp]]:
+    """The `count` least |x − c_i|² − r_i², ascending, and the balls that have them, (N, count) each; by `nearest_ball`'s search."""
+    height = np.sqrt(np.maximum(radii.max() ** 2 - radii**2, 0))
+    _, balls = tree_of(np.column_stack([centers, height])).query(np.pad(points, ((0, 0), (0, 1))), k=range(1, count + 1))
+    return ((points[:, None] - centers[balls]) ** 2).sum(2) - radii[balls] ** 2, balls
+
+
+def covering_radius(manifold: Atlas, centers: Array, fresh: Points, seed: int, fold: int = 1) -> tuple[float, Points]:
+    """max over y ∈ M of the distance to the nearest centre, or the `fold`-th nearest, times `SAFETY`, and the worst point found (a batch
+    of one).
 
     `fresh` are points of M; the worst of them start a random local search in the intrinsic coordinates of their charts.
     """
-    largest, worst = climb(manifold, fresh, lambda points: nearest(points.base, centers)[0], seed)
+
+    def distance(points: Points) -> Array:
+        if fold == 1:
+            return nearest(points.base, centers)[0]
+        return np.asarray(tree_of(centers).query(points.base, k=[fold])[0][:, 0])
+
+    largest, worst = climb(manifold, fresh, distance, seed)
     return largest * SAFETY, worst
 
 
-def covering_margin(manifold: Atlas, centers: Array, radii: Array, fresh: Points, seed: int) -> tuple[float, Points]:
-    """min over y ∈ M of max_i (r_i² − |y − c_i|²), as found like a `covering_radius`, and the point (a batch of one)."""
-    largest, worst = climb(manifold, fresh, lambda points: nearest_ball(points.base, centers, radii)[0], seed)
+def covering_margin(manifold: Atlas, centers: Array, radii: Array, fresh: Points, seed: int, fold: int = 1) -> tuple[float, Points]:
+    """min over y ∈ M of max_i (r_i² − |y − c_i|²), or of the `fold`-th largest, as found like a `covering_radius`, and the point (a batch
+    of one).
+    """
+
+    def power(points: Points) -> Array:
+        if fold == 1:
+            return nearest_ball(points.base, centers, radii)[0]
+        return deepest_balls(points.base, centers, radii, fold)[0][:, -1]
+
+    largest, worst = climb(manifold, fresh, power, seed)
     return -largest, worst
 
 

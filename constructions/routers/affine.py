@@ -7,6 +7,12 @@ every i: its argmax is the ball in which x lies deepest, the nearest centre if a
     r_i² − |x − c_i|² ≥ κ − 4η > 0 at the expert i that is chosen, so x ∈ U_i,
 
 for any E, with no τ, no condition on the width, and whichever of two tied experts wins. Equal radii: κ = r² − (cover radius)².
+
+Where K experts are chosen (N14), κ_K, the least K-th largest r_i² − |x − c_i|² over M, takes the place of κ: every one of the K has a
+logit of at least the K-th largest, so r_i² − |x − c_i|² ≥ κ_K − 4η > 0 at all of them, and as each of them is right to ε there, so is any
+convex combination of theirs, to ε + (K + 2)·u·|f| in floats: softmax over the chosen, equal weights, any others. Equal radii:
+κ_K = r² − max d_K(x)², d_K the distance to the K-th nearest centre. The price: a cell of order K holds K/E of M and not 1/E, so that errors
+grow like K^(2/d) at the same width.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.spatial import cKDTree
 
 from ...atlas import Array, Atlas, BallChart, Box, ManifoldTask, Piece, Points, ball_atlas
+from ...atlas.arguments import MAX_CHARTS
 from ...atlas.covering import covering_margin, nearest_ball
 from ...errors import InvalidArgument
 from ...moe.ledger import Claim
@@ -60,19 +67,22 @@ class AffineRouting(Centres):
         return affine_claims.facts(self)
 
 
-def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0, *, prove: bool = True) -> AffineRouting:
-    """The gate for a ball atlas in `dtype`, its margin κ by search, and by proof where the charts can be enclosed (B17).
+def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0, *, top_k: int = 1, prove: bool = True) -> AffineRouting:
+    """The gate for a ball atlas in `dtype`, its margin κ by search, and by proof where the charts can be enclosed (B17); of `top_k` balls
+    at every point κ_K.
 
     With `prove=False` there is only the search: enough to see where the gate sends points.
-    Raises `InvalidArgument` for an atlas of other charts, and, with a witness, if the balls leave a point of M uncovered.
+    Raises `InvalidArgument` for an atlas of other charts, and, with a witness, if the balls leave a point of M uncovered, or in too few.
     """
     if atlas.balls is None:
         raise InvalidArgument('theorem "affine" routes between balls, but this atlas has other charts; use ball_atlas (atlas = "ball")')
     centers, radii = atlas.balls
+    if top_k > len(radii):
+        raise InvalidArgument(f"{top_k} of {len(radii)} balls cannot be chosen; use a smaller top_k or more charts")
     fresh = atlas.sample(max(COVER_SAMPLES, 16 * len(atlas)), seed + 5, low_discrepancy=True)
-    found, witness = covering_margin(atlas, centers, radii, fresh, seed)
+    found, witness = covering_margin(atlas, centers, radii, fresh, seed, top_k)
     if found <= 0:
-        _refuse(witness.base[0], centers, radii)
+        _refuse(witness.base[0], centers, radii, top_k)
     gate = exact_gate(atlas, centers, radii)
     stored = gate.astype(dtype)
     eta = score_error(atlas, centers, radii, gate, stored)
@@ -80,19 +90,24 @@ def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0, *, prove: bool = True) 
     plain = without.astype(dtype)
     if (bare := score_error(atlas, centers, radii, without, plain)) < eta:
         gate, stored, eta = without, plain, bare
-    proof = prove_cover(atlas, centers, radii, CLAIMED * found) if prove else CoverProof(None, 0, None, "none was asked for")
+    proof = prove_cover(atlas, centers, radii, CLAIMED * found, fold=top_k) if prove else CoverProof(None, 0, None, "none was asked for")
     if proof.hole is not None:
-        _refuse(proof.hole, centers, radii)
+        _refuse(proof.hole, centers, radii, top_k)
     tree = cKDTree(centers)
     meeting = tree.query_ball_point(centers, radii + radii.max(), return_sorted=True)
     near = tuple(np.array(some, np.intp) for some in meeting)
-    return AffineRouting(atlas, centers, radii, gate, stored, eta, found, witness, proof, near)
+    return AffineRouting(atlas, centers, radii, gate, stored, eta, found, witness, proof, near, top_k)
 
 
-def _refuse(point: Array, centers: Array, radii: Array) -> None:
+def _refuse(point: Array, centers: Array, radii: Array, top_k: int) -> None:
+    at = ", ".join(f"{v:.6g}" for v in point)
+    if top_k > 1:
+        held = int((((point - centers) ** 2).sum(1) < radii**2).sum())
+        raise InvalidArgument(
+            f"({at}) lies in {held} of the balls, and {top_k} experts are to be chosen; use more charts or a larger radius"
+        )
     power, ball = nearest_ball(point[None], centers, radii)
     distance, radius = np.sqrt(power[0] + radii[ball[0]] ** 2), radii[ball[0]]
-    at = ", ".join(f"{v:.6g}" for v in point)
     raise InvalidArgument(
         f"the balls do not cover M: ({at}) is {distance:.6g} from the centre of ball {ball[0]}, whose radius is {radius:.6g}, "
         "and no ball holds it; use more charts or a larger radius"
@@ -100,17 +115,18 @@ def _refuse(point: Array, centers: Array, radii: Array) -> None:
 
 
 def cells(routing: AffineRouting, seed: int) -> list[Cell]:
-    """The routed cell {s_i ≥ max s − 2η} of every ball: its Voronoi (or power) cell, in boxes of intrinsic coordinates.
+    """The routed cell {s_i ≥ max s − 2η} of every ball: its Voronoi (or power) cell, in boxes of intrinsic coordinates; of order K where K
+    are chosen, {s_i ≥ s_(K) − 2η}, all of where the ball's expert is heard.
 
     Its collar moves every face outwards until the cell has about COLLAR times its volume: the face towards a ball at distance h
     moves by t/h where s_i ≥ max s − t.
     """
-    atlas, E = routing.atlas, len(routing.atlas)
+    atlas, E, K = routing.atlas, len(routing.atlas), routing.top_k
     apart = cKDTree(routing.centers).query(routing.centers, k=2)[0][:, 1] if E > 1 else np.array([np.inf])
-    collars = np.minimum(-2 * routing.eta, -(COLLAR ** (1 / atlas.dimension) - 1) * apart**2 / 2)
+    collars = np.minimum(-2 * routing.eta, -(COLLAR ** (1 / atlas.dimension) - 1) * apart**2 * K ** (2 / atlas.dimension) / 2)
     searched = atlas.sample(int(np.clip(SEARCHED_PER_BALL * E, *SEARCHED)), seed + 2, low_discrepancy=True)
     owner, leads = _leading(routing, searched.base)
-    chosen = np.bincount(owner[:, 0], minlength=E)
+    chosen = np.bincount(owner[:, :K].ravel(), minlength=E)
     point, rank = np.nonzero(leads >= collars[owner])
     order = np.argsort(owner[point, rank], kind="stable")
     boxes = _boxes(atlas, searched[point[order]], owner[point, rank][order])
@@ -155,15 +171,17 @@ def _boxes(atlas: Atlas, points: Points, cell: NDArray[np.intp]) -> dict[int, tu
 
 
 def _leading(routing: AffineRouting, base: Array) -> tuple[NDArray[np.intp], Array]:
-    """For points of M the balls in which they lie deepest, deepest first, and their s_i − max s: (N, K) each.
+    """For points of M the balls in which they lie deepest, deepest first, and their s_i − max s, or as `lead` has it: (N, balls) each.
 
-    A cell and its collar meet few other cells: 2^(d+1) + 1 balls hold all that matter but in corners of collars.
+    A cell and its collar meet few other cells: 2^(d+1) + 1 balls, K times as many, hold all that matter but in corners of collars.
     """
-    height = np.sqrt(np.maximum(routing.radii.max() ** 2 - routing.radii**2, 0))
-    most = min(2 ** (routing.atlas.dimension + 1) + 1, len(routing.radii))
+    largest, K = routing.radii.max(), routing.top_k
+    height = np.sqrt(np.maximum(largest**2 - routing.radii**2, 0))
+    most = min(K * 2 ** (routing.atlas.dimension + 1) + 1, len(routing.radii))
     tree = cKDTree(np.column_stack([routing.centers, height]))
     squares, balls = tree.query(np.pad(base, ((0, 0), (0, 1))), k=range(1, most + 1))
-    return balls, (squares[:, :1] ** 2 - squares**2) / 2
+    level = squares[:, :1] ** 2 if K == 1 else np.minimum(squares[:, K - 1 : K] ** 2, largest**2)
+    return balls, (level - squares**2) / 2
 
 
 def _closest(routing: AffineRouting, chart: int, seed: int) -> float:
@@ -174,10 +192,13 @@ def _closest(routing: AffineRouting, chart: int, seed: int) -> float:
 
 @dataclass(frozen=True)
 class NearestCentre(Router):
-    """Balls route by their centres; charts of another kind are replaced by balls of the same manifold (B17), if `replaces` allows it."""
+    """Balls route by their centres; charts of another kind are replaced by balls of the same manifold (B17), if `replaces` allows it, and
+    so are balls that leave a point in fewer than K of them.
+    """
 
     gate_alone: ClassVar[bool] = True
     replaces: bool = True
+    top_k: int = 1
 
     @property
     def title(self) -> str:
@@ -190,7 +211,32 @@ class NearestCentre(Router):
 
     def build(self, task: ManifoldTask, asked: Asked) -> AffineRouting:
         """Raises `EpsilonNotReached` if the margin of the balls is lost in the dtype, `InvalidArgument` if M has no balls."""
-        atlas = task.atlas if task.atlas.balls is not None else ball_atlas(task.atlas, seed=asked.seed)
-        routing = route(atlas, asked.dtype, asked.seed)
+        routing = route(self._balls(task.atlas, asked.seed), asked.dtype, asked.seed, top_k=self.top_k)
         affine_claims.require_margin(routing, asked.dtype)
         return routing
+
+    def _balls(self, atlas: Atlas, seed: int) -> Atlas:
+        """Those of the atlas, if they are balls and K of them hold every point; else others, as many at least, of the same manifold."""
+        if atlas.balls is None:
+            return ball_atlas(atlas, seed=seed, fold=self.top_k)
+        if self.top_k == 1 or not self.replaces:
+            return atlas
+        try:
+            route(atlas, float, seed, top_k=self.top_k, prove=False)
+        except InvalidArgument:
+            return grown(atlas, self.top_k, seed)
+        return atlas
+
+
+def grown(atlas: Atlas, top_k: int, seed: int) -> Atlas:
+    """As many balls as the ball atlas has, so large that `top_k` of them hold every point of M; twice as many, and again, where tangent
+    charts of that size degenerate. Raises `InvalidArgument` where an atlas may not have so many.
+    """
+    count = max(len(atlas), top_k)
+    while True:
+        try:
+            return ball_atlas(atlas, charts=count, seed=seed, fold=top_k)
+        except InvalidArgument:
+            if 2 * count > MAX_CHARTS:
+                raise
+        count *= 2

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
 from ...atlas import Array, BallChart, ManifoldTask, Points
@@ -60,7 +61,7 @@ def total(
     points = task.atlas.sample(max(MEASURED, 16 * len(task.atlas)), seed + 15485863)
     layer, twin = network.layers[0], exact.layers[0]
     x = points.ambient.astype(network.dtype)
-    routes = _routes(network, x)
+    routes = chosen_by(network, x)
     output = layer.forward(x, routes).astype(float)
     same_routes = twin.forward(x.astype(float), routes)
     errors = np.abs(output - task.evaluate(points)).max(1)
@@ -72,14 +73,17 @@ def total(
         np.abs(output - same_routes).max(1),
         points,
     )
-    whole = _worst("total", "|f − Ψ|∞ ≤ ε on M", f"{SOURCES[routing.kind]}, Corollary 4.9", epsilon, errors, points)
+    source = f"{SOURCES[routing.kind]}, Corollary 4.9{', N14' if routing.top_k > 1 else ''}"
+    whole = _worst("total", "|f − Ψ|∞ ≤ ε on M", source, epsilon, errors, points)
     children = (_valid(routing, network, points, routes), *(expert.claim for expert in experts), rounding)
     return replace(whole, children=children)
 
 
-def _routes(network: Network, x: Floats) -> NDArray[np.intp]:
-    step = max(1, LOGITS // len(network.layers[0]))
-    return np.concatenate([network.layers[0].logits(x[start : start + step]).argmax(1) for start in range(0, len(x), step)])
+def chosen_by(network: Network, x: Floats) -> NDArray[np.intp]:
+    """The gate outputs of the first layer that are chosen, (N, K)."""
+    layer = network.layers[0]
+    step = max(1, LOGITS // len(layer))
+    return np.concatenate([layer.choose(layer.logits(x[start : start + step])) for start in range(0, len(x), step)])
 
 
 def _worst(name: str, statement: str, source: str, budget: float, values: Array, points: Points) -> Claim:
@@ -89,18 +93,21 @@ def _worst(name: str, statement: str, source: str, budget: float, values: Array,
 
 
 def _valid(routing: Centres, network: Network, points: Points, routes: NDArray[np.intp]) -> Claim:
-    """x ∈ U_i at the chosen i, because κ > 4η."""
-    source = SOURCES[routing.kind]
+    """x ∈ U_i at the chosen i, because κ > 4η; at all K of them, because κ_K is (N14)."""
+    K = routing.top_k
+    source = SOURCES[routing.kind] if K == 1 else f"{SOURCES[routing.kind]}, N14"
     kappa, eta = routing.kappa, routing.eta
-    statement = "max_i (r_i² − |x − c_i|²) ≥ κ everywhere on M"
+    name, statement = "routing.cover", "max_i (r_i² − |x − c_i|²) ≥ κ everywhere on M"
+    if K > 1:
+        name, statement = f"routing.kappa[{K}]", f"{K} balls have r_i² − |x − c_i|² ≥ κ_{K} everywhere on M"
     found = "gate: nearest centre" if routing.kind == "affine" else "gate: power diagram"
     if routing.proof.margin is None:
         witness = tuple(map(float, routing.witness.ambient[0]))
         how, note = Known.SAMPLED, f"by search; no proof: {routing.proof.why}"
-        cover = Claim("routing.cover", statement, "B17", kappa, routing.found, how, ">=", None, witness, (), note)
+        cover = Claim(name, statement, "B17", kappa, routing.found, how, ">=", None, witness, (), note + _price(routing, points))
     else:
-        note = f"{routing.proof.patches:,} patches enclosed; search found {routing.found:.4g}"
-        cover = Claim("routing.cover", statement, "B17", kappa, routing.proof.margin, Known.PROVED, ">=", note=note)
+        note = f"{routing.proof.patches:,} patches enclosed; search found {routing.found:.4g}" + _price(routing, points)
+        cover = Claim(name, statement, "B17", kappa, routing.proof.margin, Known.PROVED, ">=", note=note)
     known = Known.PROVED if cover.known is Known.PROVED else Known.SAMPLED
     scores = Claim(
         "routing.eta",
@@ -112,11 +119,12 @@ def _valid(routing: Centres, network: Network, points: Points, routes: NDArray[n
         note="" if routing.biased else "all |c_i|² − r_i² are equal to rounding: no bias (R8)",
     )
     centers, radii = routing.centers, routing.radii
-    inside = radii[routes] ** 2 - ((points.base - centers[routes]) ** 2).sum(1)
+    inside = np.min([radii[taken] ** 2 - ((points.base - centers[taken]) ** 2).sum(1) for taken in routes.T], axis=0)
     least = int(inside.argmin())
+    which = "the expert i" if K == 1 else f"all {K} experts i"
     chosen = Claim(
         "routing.chosen",
-        "r_i² − |x − c_i|² ≥ κ − 4η at the expert i that the weights choose for x",
+        f"r_i² − |x − c_i|² ≥ κ − 4η at {which} that the weights choose for x",
         source,
         kappa - 4 * eta,
         float(inside[least]),
@@ -125,10 +133,10 @@ def _valid(routing: Centres, network: Network, points: Points, routes: NDArray[n
         len(inside),
         tuple(map(float, points.ambient[least])),
     )
-    parts = (cover, scores, _observed(routing, network, points), chosen, _injective(routing, points, routes))
+    parts = (cover, scores, _observed(routing, network, points), chosen, _injective(routing, points, routes[:, 0]))
     return Claim(
         "routing.valid",
-        f"r_i² − |x − c_i|² ≥ κ − 4η > 0 at the expert i chosen for x, so x ∈ U_i ({found})",
+        f"r_i² − |x − c_i|² ≥ κ − 4η > 0 at {which} chosen for x, so x ∈ U_i ({found})",
         source,
         0.0,
         kappa - 4 * eta,
@@ -136,6 +144,16 @@ def _valid(routing: Centres, network: Network, points: Points, routes: NDArray[n
         ">",
         children=parts,
     )
+
+
+def _price(routing: Centres, points: Points) -> str:
+    """What K experts cost, in words: how far the farthest chosen centre is, squared, beside the nearest; errors grow in proportion."""
+    K, d = routing.top_k, routing.atlas.dimension
+    if K == 1:
+        return ""
+    squares = cKDTree(routing.centers).query(points.base, k=[1, K])[0].max(0) ** 2
+    grown = float(squares[1] / squares[0])
+    return f"; price: cells reach {grown:.3g} times as far, squared, as they would with one expert, {K}^(2/{d}) = {K ** (2 / d):.3g}"
 
 
 def deviation(routing: Centres, network: Network, points: Points) -> Array:

@@ -41,6 +41,8 @@ class Centres:
     proof: CoverProof
     neighbours: tuple[NDArray[np.intp], ...]
     """For every ball, the balls that meet it."""
+    top_k: int = 1
+    """K, how many balls are chosen. κ, and what search and proof found, are then of the K-th largest r_i² − |x − c_i|² (N14)."""
 
     @property
     def kind(self) -> str:
@@ -58,11 +60,17 @@ class Centres:
         return bool(self.gate.bias.any())
 
     def lead(self, base: Array, chart: int) -> Array:
-        """s_chart − max s at points of M, (N, k) to (N,); −∞ off the ball. Only balls that meet it can beat it there."""
+        """s_chart − max s at points of M, (N, k) to (N,); −∞ off the ball. Only balls that meet it can beat it there.
+
+        Where K are chosen, above the K-th largest: s_chart − s_(K), or s_chart itself where fewer than K balls hold the point.
+        """
         near = self.neighbours[chart]
         scores = (self.radii[near] ** 2 - cdist(base, self.centers[near], "sqeuclidean")) / 2
         own = scores[:, np.searchsorted(near, chart)]
-        return np.where(own > 0, own - scores.max(1), -np.inf)
+        if self.top_k == 1:
+            return np.where(own > 0, own - scores.max(1), -np.inf)
+        level = np.partition(scores, -self.top_k, axis=1)[:, -self.top_k] if len(near) >= self.top_k else np.zeros(len(own))
+        return np.where(own > 0, own - np.maximum(level, 0), -np.inf)
 
 
 def exact_gate(atlas: Atlas, centers: Array, radii: Array) -> Affine:

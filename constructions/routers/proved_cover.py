@@ -5,6 +5,8 @@ for every patch some ball b has r_b² − (|c_a − c_b| + e_a)² ≥ κ, then m
 which no ball does are halved along the side that contributes most to e_a. A patch whose centre itself is in no ball is a hole,
 and its centre the witness. Patches on which a chart's region is proved negative belong to no chart and are dropped.
 
+Where every point has to lie in K balls (N14), the K-th largest takes the place of the largest throughout.
+
 What is proved is about M as the union of the images of the closed boxes under the inverses; no forward map and no test of
 membership is needed, because U_b = M ∩ B(c_b, r_b).
 """
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, Chart
-from ...atlas.covering import nearest_ball
+from ...atlas.covering import deepest_balls, nearest_ball
 from ...intervals import Interval, NaturalEnclosure, NotEnclosed
 
 BATCH = 1 << 15
@@ -34,13 +36,13 @@ RELATIVE = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class CoverProof:
-    """max_b (r_b² − |x − c_b|²) ≥ margin for every x ∈ M, if `margin` is not None."""
+    """max_b (r_b² − |x − c_b|²), or the K-th largest, is at least `margin` for every x ∈ M, if that is not None."""
 
     margin: float | None
     patches: int
     """Patches enclosed."""
     hole: Array | None
-    """A point of M (k,) that no ball holds."""
+    """A point of M (k,) that no ball holds, or fewer than K."""
     why: str
     """Why there is no proof; empty if there is one."""
 
@@ -83,8 +85,9 @@ class _Enclosed:
         return meets, center, radius, longest.argmax(1)
 
 
-def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, most: int = MOST_PATCHES) -> CoverProof:
+def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, fold: int = 1, most: int = MOST_PATCHES) -> CoverProof:
     """Prove max_b (r_b² − |x − c_b|²) ≥ kappa > 0 on M for balls with centres (E, k) and radii (E,), or find a hole, or say why neither.
+    With a `fold` of K: that the K-th largest is.
 
     Centres and radii are the floats as they are; M is before any embedding. At most `most` patches are enclosed.
     """
@@ -101,7 +104,7 @@ def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, mos
             if enclosed > most:
                 return CoverProof(None, enclosed, None, f"more than {most} patches are needed")
             meets, center, radius, side = maps.patches(lower[:BATCH], upper[:BATCH])
-            reach, depth = _judge(center, radius, centers, radii)
+            reach, depth = _judge(center, radius, centers, radii, fold)
             on = chart.inside(lower[:BATCH] + (upper[:BATCH] - lower[:BATCH]) / 2)
             holes = np.flatnonzero(on & (depth < 0))
             if len(holes):
@@ -122,14 +125,20 @@ def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, mos
     return CoverProof(margin, enclosed, None, "")
 
 
-def _judge(center: Array, radius: Array, centers: Array, radii: Array) -> tuple[Array, Array]:
-    """With b the ball that c_a is deepest in: r_b² − (|c_a − c_b| + e_a)² from below, r_b² − |c_a − c_b|² from above; (n,) each."""
+def _judge(center: Array, radius: Array, centers: Array, radii: Array, fold: int) -> tuple[Array, Array]:
+    """With b the ball that c_a is deepest in: r_b² − (|c_a − c_b| + e_a)² from below, r_b² − |c_a − c_b|² from above; (n,) each. With a
+    `fold` of K the least of the former among the K balls that c_a is deepest in, and the latter of the K-th.
+    """
     finite = np.isfinite(center).all(1) & np.isfinite(radius)
     center, radius = np.where(finite[:, None], center, 0.0), np.where(finite, radius, np.inf)
-    power, ball = nearest_ball(center, centers, radii)
+    if fold == 1:
+        power, ball = (found[:, None] for found in nearest_ball(center, centers, radii))
+    else:
+        power, ball = deepest_balls(center, centers, radii, fold)
     scale = RELATIVE * (np.abs(centers).max() ** 2 * centers.shape[1] + float(radii.max()) ** 2)
-    distance = np.linalg.norm(center - centers[ball], axis=1)
-    return radii[ball] ** 2 - (distance + radius) ** 2 - scale, np.where(finite, scale - power, np.inf)
+    distance = np.linalg.norm(center[:, None] - centers[ball], axis=2)
+    reach = (radii[ball] ** 2 - (distance + radius[:, None]) ** 2).min(1)
+    return reach - scale, np.where(finite, scale - power.max(1), np.inf)
 
 
 def _halves(lower: Array, upper: Array, side: NDArray[np.intp]) -> tuple[Array, Array]:

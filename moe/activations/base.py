@@ -47,6 +47,8 @@ class Activation(ABC):
     """κ."""
     suprema: ClassVar[tuple[float, ...]] = ()
     """sup |a^(n)|, n = 1, 2, …"""
+    gap: ClassVar[float] = np.inf
+    """c ≥ sup |a − σ|, where 0 ≤ σ − a everywhere (N21); ∞ where σ has no such neighbour."""
 
     @abstractmethod
     def __call__(self, z: Floats) -> Floats:

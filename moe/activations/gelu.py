@@ -26,6 +26,7 @@ class Gelu(Activation):
 
     name = "gelu"
     symbol = "gelu"
+    gap = 0.16997120747990385
     suprema = (
         1.12890426,
         0.79788459,

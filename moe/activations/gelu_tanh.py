@@ -29,6 +29,7 @@ class GeluTanh(Activation):
 
     name = "gelu_tanh"
     symbol = "gelu_tanh"
+    gap = 0.17004075057125406
     suprema = (
         1.1291692524,
         0.7991822126,

@@ -12,6 +12,7 @@ class Relu(Activation):
 
     name = "relu"
     symbol = "σ"
+    gap = 0.0
     homogeneous = 1
     smooth = False
     slip = 0.0

@@ -24,6 +24,7 @@ class Silu(Activation):
 
     name = "silu"
     symbol = "silu"
+    gap = 0.27846454276107385
     suprema = (
         1.09983943,
         0.50000002,
