@@ -1,7 +1,7 @@
 """`substitute`: a compiled ReLU network in the form of another activation, for those who must have it so (N21).
 
-Statement. Let a be GELU, its tanh form, or SiLU, and c = sup |a − σ|. In a two-layer net Σ A_j·σ(z_j) + b every σ(z) becomes a(β·z)/β, and b
-gets the shift c·ΣA_j/(2β): then the output moves by at most c·Σ|A_j|/(2β). β is a power of two, so scaling rounds nothing. Deeper nets
+Statement. Let a be GELU, its tanh form, or SiLU, and c = sup |a − σ|. In a two-layer net Σ A_j·σ(z_j) + b every σ(z) becomes a(β·z)/β, and
+b gets the shift c·ΣA_j/(2β): then the output moves by at most c·Σ|A_j|/(2β). β is a power of two, so scaling rounds nothing. Deeper nets
 follow by composition (`sensitivity`), each hidden layer with a β of its own. What is carried moves by nothing, in real arithmetic because
 a(z) − a(−z) = z, and as numbers because carried channels are taken beside the experts (N8). Gates that read what is not moved route as
 before; scores that are moved stay as near to what they follow as was promised.
@@ -17,7 +17,7 @@ from math import ceil, log2
 
 import numpy as np
 
-from ..atlas import Array, ManifoldTask
+from ..atlas import ManifoldTask
 from ..atlas.graph import as_graph
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.activations import ACTIVATIONS, RELU, Activation
@@ -36,7 +36,6 @@ DEFAULT_SHARE = 1 / 16
 """Of the model's ε, what the substitution may move its output by if nothing is said."""
 SCORES_SHARE = 0.5
 """Of what scores may still be off by, what they are moved by at most."""
-STEEPEST = 2.0**64
 CHUNK = 1 << 12
 
 
@@ -83,7 +82,7 @@ def _require_formula(network: Network) -> None:
             if any(up is not None and relu_of(net, j).any() for j, up in enumerate(net.ups)):
                 raise InvalidArgument(
                     f"layer {number} has ReLU neurons in product lanes, whose error what they are multiplied with makes larger; "
-                    "compile experts of smooth lanes, {activation=silu}"
+                    'compile experts of smooth lanes, activation "silu"'
                 )
 
 
@@ -109,7 +108,7 @@ def _steepness(network: Network, taken: Activation, epsilon: float, rooms: Mappi
     share({slot: float(far.states[-1].max()) for slot, far in alone.items()}, (1 - ROUNDING_SHARE) * epsilon)
     for layer, room in rooms.items():
         share({slot: float(far.logits[layer].max()) for slot, far in alone.items()}, max(SCORES_SHARE * room, np.finfo(float).tiny))
-    return {slot: min(2.0 ** ceil(log2(max(*need, 2.0**-20))), STEEPEST) for slot, need in needs.items()}
+    return {slot: 2.0 ** ceil(log2(max(*need, 2.0**-20))) for slot, need in needs.items()}
 
 
 def _require_routes(design: Design, far: Moved, rooms: Mapping[int, float]) -> None:
@@ -122,7 +121,7 @@ def _require_routes(design: Design, far: Moved, rooms: Mapping[int, float]) -> N
         if site.promise is None and site.router in ("intervals", "hinge"):
             raise InvalidArgument(
                 f"{what}, and scores of {'faces' if site.router == 'intervals' else 'half-spaces'} are exact or nothing; "
-                "compile it with affine scores, {depth=L}"
+                'compile it with affine scores, depth "L"'
             )
         raise InvalidArgument(f"{what}, and nothing says that it may; a smaller epsilon does not help where a gate reads computed values")
 
@@ -171,18 +170,17 @@ def _site(site: Site, design: Design, far: Moved) -> Site:
     return replace(site, promise=promise, budget=budget)
 
 
-def _claim(
-    model: Model, made: Network, far: Moved, taken: Activation, steepness: Mapping[Slot, float], epsilon: float
-) -> Claim:
+def _claim(model: Model, made: Network, far: Moved, taken: Activation, steepness: Mapping[Slot, float], epsilon: float) -> Claim:
     """|Ψ̃ − Ψ| ≤ ε′, by the formula and as measured."""
     points, read = points_of(as_graph(model.task), made.dtype, int(model.facts.get("seed", 0)) + 7)
-    gaps = []
+    gaps, size = [], 0.0
     for start in range(0, len(read), CHUNK):
         part = read[start : start + CHUNK]
         trace = made.trace(part)
         before = model.network.trace(part, trace.chosen).output.astype(float)
         with np.errstate(invalid="ignore"):
             gaps.append(np.abs(trace.output.astype(float) - before).max(1))
+        size = max(size, float(np.abs(before).max(initial=0.0)))
     gap = np.concatenate(gaps)
     gap = np.where(np.isnan(gap), np.inf, gap)
     worst = int(gap.argmax())
@@ -196,13 +194,15 @@ def _claim(
         samples=len(gap),
         witness=tuple(map(float, points[worst])),
     )
-    if not measured.holds:
+    # The share for rounding has to hold one rounding of the output at least.
+    least = max(measured.bound, float(np.finfo(made.dtype).eps) / 2 * size / ROUNDING_SHARE)
+    if not least <= epsilon:
         raise EpsilonNotReached(
             f"substitution (|Ψ̃ − Ψ| in {made.dtype})",
             budget=epsilon,
-            reached=measured.bound,
+            reached=least,
             width=max(max((0, *net.widths)) for layer in made.layers for net in layer.nets),
-            remedy=f"allow {measured.bound:.3g} or more, or substitute in a model of {{dtype=float64}}",
+            remedy=f"allow {least:.3g} or more, or substitute in a model of {{dtype=float64}}",
         )
     betas = ", ".join(f"{slot}: 2^{int(log2(beta))}" for slot, beta in steepness.items())
     return Claim(
@@ -272,7 +272,9 @@ def _require_carried(net: Net, layer: MoELayer, sources: Sequence[int], targets:
     for source, target in zip(sources, targets, strict=True):
         column = layer.targets.tolist().index(target)
         if layer.shared is not None or source not in reads or not np.array_equal(out[:, column], x[:, reads.index(source)]):
-            raise InvalidArgument(f"layer {number + 1} does not carry the channel {layer.channels[target]!r} unchanged; nothing is substituted")
+            raise InvalidArgument(
+                f"layer {number + 1} does not carry the channel {layer.channels[target]!r} unchanged; nothing is substituted"
+            )
 
 
 def without(net: Net, outputs: Sequence[int]) -> Net:
@@ -280,7 +282,7 @@ def without(net: Net, outputs: Sequence[int]) -> Net:
     maps = [*net.affines[:-1], Affine(net.affines[-1].weight[list(outputs)], net.affines[-1].bias[list(outputs)])]
     groups, ups = list(net.groups), list(net.ups)
     for j in range(len(groups) - 1, -1, -1):
-        used = maps[j + 1].weight.any(0)
+        used = np.array(maps[j + 1].weight.any(0), bool)
         used[0] |= not used.any()
         maps[j + 1] = Affine(maps[j + 1].weight[:, used], maps[j + 1].bias)
         maps[j] = Affine(maps[j].weight[used], maps[j].bias[used])
