@@ -89,7 +89,8 @@ def _depth(layer: MoELayer, gate: bool) -> int:
 def _behind(layer: MoELayer, arriving: Array, gaps: list[float]) -> Array:
     """What leaves a layer whose weights add up to 1."""
     reads = arriving if layer.reads is None else arriving[list(layer.reads)]
-    written = np.max([through(net, reads, gaps) for net in layer.experts], axis=0)
+    inner = reads if layer.latent is None else np.abs(layer.latent.weight.astype(float)) @ reads * SAFE
+    written = np.max([through(net, inner, gaps) for net in layer.experts], axis=0)
     if layer.shared is not None:
         written = written + through(layer.shared, reads, gaps)
     sources = layer.sources

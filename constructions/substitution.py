@@ -140,14 +140,14 @@ def _layer(layer: MoELayer, number: int, taken: Activation, steepness: Mapping[S
 
 def substituted(net: Net, taken: Activation, steepness: Sequence[float]) -> Net:
     """The net with a(β·z)/β for every σ(z), hidden layer j with β = steepness[j], and the middle of what that moves taken back."""
-    maps = [Affine(map_.weight.astype(float), map_.bias.astype(float)) for map_ in net.affines]
+    maps = [map_.astype(float) for map_ in net.affines]
     groups = []
     for j, beta in enumerate(steepness):
         relu = relu_of(net, j)
         rows, weight = np.where(relu, beta, 1.0), maps[j + 1].weight
         shift = taken.gap / (2 * beta) * weight[:, relu].sum(1)
-        maps[j] = Affine(maps[j].weight * rows[:, None], maps[j].bias * rows)
-        maps[j + 1] = Affine(weight / rows, maps[j + 1].bias + shift)
+        maps[j] = Affine(maps[j].weight * rows[:, None], maps[j].bias * rows, maps[j].linear)
+        maps[j + 1] = Affine(weight / rows, maps[j + 1].bias + shift, maps[j + 1].linear and not shift.any())
         groups.append(
             tuple(
                 replace(group, activation=taken, origin=f"{group.origin}; {taken.symbol}(β·z)/β, β = {beta:g} (N21)")
@@ -271,7 +271,12 @@ def _require_carried(net: Net, layer: MoELayer, sources: Sequence[int], targets:
     out = net(x)
     for source, target in zip(sources, targets, strict=True):
         column = layer.targets.tolist().index(target)
-        if layer.shared is not None or source not in reads or not np.array_equal(out[:, column], x[:, reads.index(source)]):
+        if (
+            layer.shared is not None
+            or layer.latent is not None
+            or source not in reads
+            or not np.array_equal(out[:, column], x[:, reads.index(source)])
+        ):
             raise InvalidArgument(
                 f"layer {number + 1} does not carry the channel {layer.channels[target]!r} unchanged; nothing is substituted"
             )
@@ -284,8 +289,8 @@ def without(net: Net, outputs: Sequence[int]) -> Net:
     for j in range(len(groups) - 1, -1, -1):
         used = np.array(maps[j + 1].weight.any(0), bool)
         used[0] |= not used.any()
-        maps[j + 1] = Affine(maps[j + 1].weight[:, used], maps[j + 1].bias)
-        maps[j] = Affine(maps[j].weight[used], maps[j].bias[used])
+        maps[j + 1] = maps[j + 1].reading(maps[j + 1].weight[:, used])
+        maps[j] = Affine(maps[j].weight[used], maps[j].bias[used], maps[j].linear)
         up = ups[j]
         ups[j] = None if up is None else Affine(up.weight[used], up.bias[used])
         ends = np.cumsum([group.count for group in groups[j]])
