@@ -14,8 +14,9 @@ from .documents import Documents, Site, number_or_none
 from .rounding import HALF, Way
 from .trees import TAGS, Tree
 
-WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
-REAL, BOTH = WHOLE + "Ψ the real-arithmetic function of the stored weights", WHOLE + "in real arithmetic and evaluated in float64"
+WHOLE = "for every x ∈ M{}: |f(x) − Ψ(x)| ≤ ε, largest component, "
+NUMBERS = " at which all that gates of groups read are {} numbers, 0 or normal"
+REAL, BOTH = WHOLE.format("") + "Ψ the real-arithmetic function of the stored weights", WHOLE + "in real arithmetic and evaluated in float64"
 VALID = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
 COVER = "wherever chart i ends and M does not, another chart holds the point: no chart has a bare edge (boxes that may)"
 FORMER = "ρ_i < 1/E wherever chart i ends and M does not: no chart has an edge that others do not cover (boxes that may)"
@@ -51,7 +52,7 @@ def expected(found: Documents) -> dict[str, Expected]:
     trees = sites[0].trees if found.manifold else ()
     budget, shown = whole if epsilon is None else epsilon, found.schema == 1 or read_out is not None
     source = "Theorem 4.8, B8, B15" if found.manifold else "Theorem 5.2, B9, R10"
-    claims = {"total": Expected(REAL if found.manifold else BOTH, source, whole, budget, trees, shown)}
+    claims = {"total": Expected(REAL if found.manifold else BOTH.format(_where(found)), source, whole, budget, trees, shown)}
     ways = ({"float64", found.dtype} | set(rounding)) - (set() if found.manifold else {"float64"})
     for way in (way for way in ways if Way(way, 0).dtype in ("float64", found.dtype)):
         dtype, least = Way(way, 0).dtype, whole + rounding.get(way, np.inf)
@@ -60,6 +61,11 @@ def expected(found: Documents) -> dict[str, Expected]:
     for site in sites:
         claims |= _of_site(site, found)
     return claims
+
+
+def _where(found: Documents) -> str:
+    """At which points something is said of a task graph."""
+    return NUMBERS.format(found.dtype) if found.grouped else ""
 
 
 def _order(way: str, manifold: bool) -> str:
@@ -83,7 +89,7 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
         claims = {f"{prefix}error": Expected(said, "Theorem 5.2, B9", site.bound, site.bound, site.trees)}
         astray = 0.0 if site.charts else float(site.moves.max(initial=0.0))
         owner = "whose piece is within the bound of it in every coordinate" if astray else "whose piece owns it"
-        said = f"every point gets an expert of {site.name} whose chart contains it, or {owner}"
+        said = f"every point{_where(found)} gets an expert of {site.name} whose chart contains it, or {owner}"
         exact = site.charts or site.routes is not None
         shown = exact and not any(tree.open for tree in site.trees)
         if site.kind == "block":

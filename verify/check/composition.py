@@ -32,6 +32,7 @@ from .refused import Refused
 from .roots import require_roots
 from .rounding import HALF, Way, holds, overflows, read
 from .routers import exact_routes
+from .shares import share_of, shared_out
 from .slices import NONE, Origin, Slice, Slicer, without_linear
 from .subjects import Failure, Followed, Subject
 from .trees import OUTSIDE, PROVED, UNSETTLED, Tree
@@ -50,7 +51,7 @@ class Composition:
 
     def __init__(self, found: Documents) -> None:
         self.found, self.graph = found, found.graph
-        self.slicer = Slicer(found.inputs, found.layers)
+        self.slicer = Slicer(found.inputs, found.plain)
         matrices = [np.eye(n.base_dimension) if n.domain.embedding is None else n.domain.embedding for n in self.graph.inputs]
         self.embedding: Array = block_diag(*matrices)
         self.known: dict[str, Known] = {}
@@ -61,7 +62,7 @@ class Composition:
         self.boxes = 0
         self.rounded: set[str] = set()
         """Sites whose numbers for evaluation in floats are confirmed."""
-        layers, widths = found.layers, [found.inputs]
+        layers, widths = (*found.layers, *found.plain), [found.inputs]
         widths += [len(layer.carries) for layer in layers] + [len(m.bias) for la in layers for net in la.everything for m in net.stored]
         self.longest = max(widths)
         """Products of the longest sum in the network, at most."""
@@ -124,7 +125,7 @@ class Composition:
         self.sizes = size = np.concatenate([self._extent(node) for node in self.graph.inputs])
         for dtype in sorted({"float64", self.found.dtype}):
             way = Way(dtype, self.longest)
-            if overflows(self.slicer.layers, read(self.embedding, -size[None], size[None], np.zeros(len(size)), way), way):
+            if overflows(self.found.layers, read(self.embedding, -size[None], size[None], np.zeros(len(size)), way), way):
                 return dtype
         return None
 
@@ -144,7 +145,7 @@ class Composition:
         """The node of a site, about which nothing was said yet."""
         nodes: tuple[Block | Combine, ...] = (*self.graph.blocks, *self.graph.combines)
         node = next((node for node in nodes if node.name == site.name), None)
-        if node is None or node.kind != site.kind or node.components != site.components:
+        if node is None or node.kind != site.kind or site.components != (self._shares(site) if len(site.shift) else node.components):
             raise Refused(f"the task has no {site.kind} of this name with components {site.components}")
         if site.name in self.functions:
             raise Refused("it is there twice")
@@ -154,7 +155,7 @@ class Composition:
 
     def _write_out(self, until: Block | Combine | None) -> None:
         """Express all nodes before this one that are no sites: combinations by what they read, blocks as folded into the read-out."""
-        names = {site.name for site in self.found.sites if not site.folded}
+        names = {site.name for site in self.found.sites if not site.folded and not len(site.shift)}
         for node in self.graph.order:
             if node is until:
                 return
@@ -173,8 +174,8 @@ class Composition:
     def _slice(self, site: Site) -> Slice:
         """What computes the site's channels; of a folded block without what is linear in earlier values."""
         (last, *more) = {layer for layer, _ in site.channels} or {-1}
-        outputs = tuple((len(self.found.layers), c) for c in range(self.graph.outputs))
-        final = site.folded or site.name == self.graph.output
+        outputs = tuple((len(self.found.plain), c) for c in range(self.graph.outputs))
+        final = site.folded or (site.name == self.graph.output and not len(site.shift))
         if more or len(site.channels) != len(outputs if site.folded else site.components) or (final and site.channels != outputs):
             raise Refused("its channels are not those of one layer, one a component")
         if not final and not all(layer > 0 and self.slicer.has((layer, c)) for layer, c in site.channels):
@@ -184,7 +185,7 @@ class Composition:
             part, _ = self.stripped(part)
         if not set(part.reads) <= site.reads or not all(self.slicer.has(origin) for origin in site.reads):
             raise Refused(f"its channels are computed from {sorted(set(part.reads) - site.reads)[:4]} too, or from what is not there")
-        names = self.found.layers[last - 1].names if part.layers[-1].gate is not None else ("all",)
+        names = self.found.plain[last - 1].names if part.layers[-1].gate is not None else ("all",)
         if site.winners != names:
             raise Refused(f"its winners are {str(site.winners)[:80]}, those of the layer {str(names)[:80]}")
         return part
@@ -228,7 +229,7 @@ class Composition:
             if node.kind == "block":
                 tiling, functions = cast(Tiling, node.domain), [self._after(site, node.local(i)) for i in range(len(node))]
                 self._inside(site, tiling)
-                routes = exact_routes(part, matrix, tiling, bool(site.moves.any()))
+                routes = exact_routes(part, matrix, tiling, bool(site.moves.any()), self.found.dtype)
             else:
                 lower, upper = zip(*(self._range(name) for name in variables), strict=True)
                 tiling = Tiling.whole(Box(lower, upper), variables)
@@ -304,6 +305,9 @@ class Composition:
 
     def _after(self, site: Site, function: ExpressionMap) -> ExpressionMap:
         """A block's function; of a folded block with what is left of the read-out after it."""
+        if len(site.shift):
+            symbols = list(real_symbols(self.graph[site.name].components).values())
+            return ExpressionMap(tuple(symbols), tuple(self._share_of(site))).after(function)
         if not site.folded:
             return function
         left, blocks = self.left()
@@ -314,15 +318,41 @@ class Composition:
     def left(self) -> tuple[list[sympy.Expr], set[str]]:
         """The output with 0 for every component that has a channel, and the names of the blocks that are left in it."""
         self._write_out(None)
-        formulas = [self.formulas[name] for name in self.graph[self.graph.output].components]
-        if part := next(filter(None, map(cancelled, formulas)), None):
-            raise Refused(f"{part} in the read-out may have no value, and only cancels", rejected=False)
         nothing = {symbol: sympy.Integer(0) for symbol in real_symbols(list(self.known)).values()} if self.known else {}
-        left = [formula.expression.xreplace(nothing) for formula in formulas]
+        left = [e.xreplace(nothing) for e in self.output()]
         names = {str(s) for e in left for s in e.free_symbols}
         if other := names - set(self.folded):
             raise Refused(f"the output has {sorted(other)[0]} in it, which is no component of a site", rejected=False)
         return left, {self.folded[name].name for name in names}
+
+    def output(self) -> list[sympy.Expr]:
+        """The output in components that have a channel, shares among them, and what else there is. Raises `Refused` where a part of it that
+        may have no value only cancels.
+        """
+        self._write_out(None)
+        formulas = [self.formulas[name] for name in self.graph[self.graph.output].components]
+        if part := next(filter(None, map(cancelled, formulas)), None):
+            raise Refused(f"{part} in the read-out may have no value, and only cancels", rejected=False)
+        found = [formula.expression for formula in formulas]
+        for site in self.found.sites:
+            if len(site.shift) and set(site.components) <= set(self.known):
+                found = shared_out(found, site, self.graph)
+        return found
+
+    def _shares(self, site: Site) -> tuple[str, ...]:
+        """What the components of a site are called that is a share of the outputs; empty if it is none."""
+        names = [f"{site.name}.{name}" for name in self.graph[self.graph.output].components]
+        same = site.folded or site.kind != "block" or site.parts or len(site.shift) != len(site.components)
+        wrong = same or len(set(site.components)) < len(site.components)
+        return () if wrong else tuple(name for name in site.components if name in names)
+
+    def _share_of(self, site: Site) -> list[sympy.Expr]:
+        """Σ a·v + shift for every component of a share."""
+        self._write_out(None)
+        if missing := [name for name in self.graph[self.graph.output].components if name not in self.formulas]:
+            raise Refused(f"nothing is known of {missing[0]}, of which it is said to be a share")
+        whole = [self.formulas[name].expression for name in self.graph[self.graph.output].components]
+        return share_of(whole, site, self.graph)
 
     def _range(self, name: str) -> tuple[float, float]:
         """What a coordinate of a box, or a component with a channel, lies in."""

@@ -74,6 +74,8 @@ class Site(NamedTuple):
     trees: tuple[Tree, ...] = ()
     followed: tuple[Tree, ...] = ()
     """The trees about τ."""
+    shift: Array = np.zeros(0)
+    """Of a share of the output that a group adds to it: what of a constant is in it, per component; none of other sites."""
 
 
 class ReadOut(NamedTuple):
@@ -101,6 +103,10 @@ class Documents(NamedTuple):
     dtype: str
     inputs: int
     layers: tuple[Layer, ...]
+    plain: tuple[Layer, ...]
+    """The same with layers of groups written out (`groups`): what origins are about."""
+    grouped: bool
+    """Whether there are any."""
     sites: tuple[Site, ...]
     read_out: ReadOut | None
     promises: Mapping[str, tuple[float, float, float | None] | None]

@@ -41,8 +41,8 @@ def _affine(sites: Composition, said: ReadOut) -> None:
     if not sized or len(set(said.components)) != shapes[1] or not set(said.components) <= set(names):
         raise Refused("its components are not those that have a channel, each once, with a weight an output")
     left, blocks = sites.left()
-    whole = [sites.formulas[name].expression for name in sites.graph[sites.graph.output].components]
-    part = sites.cut(len(sites.found.layers), range(outputs), False)
+    whole = sites.output()
+    part = sites.cut(len(sites.found.plain), range(outputs), False)
     rest, weights = sites.stripped(part)
     error = np.zeros(outputs)
     for name in names:

@@ -13,6 +13,7 @@ from ...errors import AtlasMoEError
 from ...expressions.precise import Enclosed, Undefined
 from ...moe.typed_json import Fields, parse_json
 from .documents import Documents, number_or_none
+from .groups import number_from, written_out
 from .pointwise import Open, embedded, evaluated
 
 REFUTATION = "refutation.json"
@@ -54,6 +55,8 @@ def look(data: bytes, path: Path, found: Documents, hashes: Mapping[str, str]) -
 
 def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], found: Documents) -> Looked:
     pointwise = Pointwise(found.graph, spots)
+    if found.grouped and refutes != "defined" and not _of_numbers(spots, found):
+        return Looked(False, False, "gates of groups may read there what is no number of the dtype, and nothing is claimed of that")
     truth = pointwise.output
     undefined = next((value for value in truth if isinstance(value, Undefined)), None)
     if refutes == "defined":
@@ -80,6 +83,13 @@ def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], f
         return Looked(True, False, f"|f − Ψ| is at least {float(error):.6g} there, above ε = {epsilon:.6g}")
     most = max(max(f.upper - psi.low, psi.high - f.lower) for f, psi in pairs)
     return Looked(False, most <= Fraction(epsilon), f"|f − Ψ| is not above ε = {epsilon:.6g} at the point of {REFUTATION}")
+
+
+def _of_numbers(spots: Mapping[str, Spot], found: Documents) -> bool:
+    """Whether groups read inputs only, which are boxes, and the point has coordinates that are numbers of the dtype, 0 or normal."""
+    later = written_out(len(found.layers[0].carries), found.layers[1:], found.dtype)[1]
+    boxes = all(node.box is not None for node in found.graph.inputs)
+    return boxes and not later and all(number_from(float(u), found.dtype) == u for spot in spots.values() for u in spot.coordinates)
 
 
 def _spots(document: Fields, found: Documents) -> dict[str, Spot]:

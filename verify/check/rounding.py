@@ -105,8 +105,10 @@ class Sized(NamedTuple):
         return self._replace(error=np.where(GROW * largest < float(np.finfo(way.dtype).max), self.error, np.inf))
 
 
-def evaluated(map_: Map, x: Sized, way: Way, last: bool = True) -> Sized:
-    """|fl(W·x + b) − (W·x + b)| ≤ |W|·e + γ·(|W|·(|x| + e) + |b|), plus a subnormal number for each operation; `last`: of a net."""
+def evaluated(map_: Map, x: Sized, way: Way, last: bool = True, more: int = 0) -> Sized:
+    """|fl(W·x + b) − (W·x + b)| ≤ |W|·e + γ·(|W|·(|x| + e) + |b|), plus a subnormal number for each operation; `last`: of a net; `more`:
+    roundings of products beside their own.
+    """
     up, down = np.maximum(map_.weight, 0).T, np.maximum(-map_.weight, 0).T
     both = up + down
     exact, off = x.size @ both + np.abs(map_.bias), x.error @ both
@@ -115,7 +117,7 @@ def evaluated(map_: Map, x: Sized, way: Way, last: bool = True) -> Sized:
     high = x.high @ up - x.low @ down + map_.bias + slack
     terms = ((x.size > 0) | (x.error > 0)).astype(float) @ (both > 0)
     double = last and way.block == 1
-    steps = way.roundings(terms) * (gamma(1) if double else gamma(1, way.dtype))
+    steps = (way.roundings(terms) + more) * (gamma(1) if double else gamma(1, way.dtype))
     lost = off + np.where(steps < 1, steps / (1 - steps), np.inf) * (exact + off) + (terms + 1) * way.smallest
     if double:  # one rounding of the sum
         lost = lost + gamma(1, way.dtype) * (np.maximum(-low, high) + lost) + way.smallest
@@ -181,18 +183,18 @@ def _known(error: Array) -> Array:
     return np.where(np.isnan(error), np.inf, error)
 
 
-def through(net: Net, x: Sized, way: Way, half: Half | None = None) -> Sized:
-    """A net as it is stored; what it reads, and every number that is computed, is rounded to half precision."""
+def through(net: Net, x: Sized, way: Way, half: Half | None = None, more: int = 0) -> Sized:
+    """A net as it is stored; what it reads, and every number that is computed, is rounded to half precision. `more`: in its last map."""
     x = halved(x, half)
     for map_ in net.stored[:-1]:
         lanes = None if map_.up is None else _computed(map_.up, x, way, half)
         x = activated(map_, _computed(map_, x, way, half), lanes, way, half)
-    return _computed(net.stored[-1], x, way, half, last=True)
+    return _computed(net.stored[-1], x, way, half, True, more)
 
 
-def _computed(map_: Map, x: Sized, way: Way, half: Half | None, last: bool = False) -> Sized:
+def _computed(map_: Map, x: Sized, way: Way, half: Half | None, last: bool = False, more: int = 0) -> Sized:
     """An affine map, of which sums without and with the bias are rounded."""
-    return halved(halved(evaluated(map_, x, way, last=last), half), half)
+    return halved(halved(evaluated(map_, x, way, last, more), half), half)
 
 
 def halved(x: Sized, half: Half | None) -> Sized:
@@ -299,16 +301,27 @@ def _behind(layer: Layer, x: Sized, logits: Sized | None, possible: Flags, way: 
 
 
 def _experts(layer: Layer, x: Sized, possible: Flags, way: Way, half: Half | None) -> Sized:
-    shape = len(x.low), len(layer.writes)
+    shape, share = (len(x.low), len(layer.writes)), layer.unit and layer.weighting == "uniform"
     out = Sized(np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros(shape))
     for stored, net in enumerate(layer.nets):
         cells = np.flatnonzero(possible[:, layer.serves == stored].any(1)) if layer.gate is not None else np.arange(len(x.low))
         if len(cells):
-            found = through(net, x.on(cells), way, half)
+            found = _share(net, x.on(cells), way, half, layer.gate is None) if share else through(net, x.on(cells), way, half)
             for part, more, wider in zip(out, found, (np.minimum, np.maximum, np.maximum), strict=True):
                 part[cells] = wider(part[cells], more)
     out.error[out.low > out.high] = np.inf
     return out
+
+
+def _share(net: Net, x: Sized, way: Way, half: Half | None, added: bool) -> Sized:
+    """The K-th part of an output, for which 1/K (once in float64, in the weights) and its product are rounded; or the sum of such parts,
+    taken in any order.
+    """
+    if added and len(net.stored) == 1:
+        way = Way(way.dtype, way.longest)
+    found = through(net, x, way, half, 1)
+    error = GROW * (found.error + 2 * gamma(2, way.dtype) * (found.size + found.error) + 2 * way.smallest)
+    return found._replace(error=error if half is None else error + np.inf)
 
 
 def weighed(layer: Layer, logits: Sized, out: Sized, way: Way) -> Sized:

@@ -10,22 +10,27 @@ from __future__ import annotations
 import numpy as np
 
 from ...atlas import Array, Tiling
+from .groups import routes_of
 from .layers import Layer
 from .nets import Flags, Indices, Map, Net
 from .slices import Slice
 
 
-def exact_routes(part: Slice, matrix: Array, tiling: Tiling, beyond: bool) -> tuple[int, ...] | None:
+def exact_routes(part: Slice, matrix: Array, tiling: Tiling, beyond: bool, dtype: str = "float64") -> tuple[int, ...] | None:
     """Per piece the winner at all points that the piece owns; `beyond`: and at those beyond it, outside the tiling. None if the weights
-    do not show it. `matrix` says what the slice reads of the tiling's coordinates.
+    do not show it. `matrix` says what the slice reads of the tiling's coordinates. Of one group among several: at the numbers of the dtype.
     """
     last = part.layers[-1]
     if last.gate is None:
         return (0,) * len(tiling)
-    faces = _faces(part)
-    if faces is None or not last.unit or not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all():
+    if not last.unit or not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all():
         return None
     axes, boxes = matrix.argmax(1), []
+    if last.weighting == "uniform":
+        sources = _through(part.layers[:-1], last.sees)
+        return None if sources is None else routes_of(last, axes[sources], tiling, dtype)
+    if (faces := _faces(part)) is None:
+        return None
     for face in faces:
         lower, upper = np.full(tiling.dimension, -np.inf), np.full(tiling.dimension, np.inf)
         for read, sign, knot in face:

@@ -92,7 +92,7 @@ def _computing(layer: Layer, outputs: Indices, gated: bool) -> Layer:
     if gated or len(nets) > 1 or (len(nets) == 1 and not layer.unit):
         return layer._replace(nets=nets, serves=serves, shared=shared)
     alone, reads = np.zeros(len(nets), np.intp), layer.reads if nets else NONE
-    return Layer(None, NONE, nets, alone, ("all",), reads, NONE, NONE, shared)
+    return Layer(None, NONE, nets, alone, ("all",), reads, NONE, NONE, shared, 1, layer.weighting)
 
 
 def _distinct(nets: list[Net]) -> tuple[tuple[Net, ...], Indices]:

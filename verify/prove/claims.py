@@ -21,8 +21,9 @@ from .tree import UNSETTLED, Tree
 
 NAMED = 3
 """Worst boxes that an unknown claim names."""
-WHOLE = "for every x ∈ M: |f(x) − Ψ(x)| ≤ ε, largest component, "
-REAL = WHOLE + "Ψ the real-arithmetic function of the stored weights"
+WHOLE = "for every x ∈ M{}: |f(x) − Ψ(x)| ≤ ε, largest component, "
+GROUPED = " at which all that gates of groups read are {} numbers, 0 or normal"
+REAL = WHOLE.format("") + "Ψ the real-arithmetic function of the stored weights"
 BOTH = WHOLE + "in real arithmetic and evaluated in float64"
 ORDERS = {
     "": "in any order of summation",
@@ -52,15 +53,20 @@ def manifold_claims(site: SiteProof, epsilon: float | None) -> tuple[Claim, ...]
     return (total, *floats, routing, *charts_claims("", site), *_scores("", site.scores))
 
 
-def graph_claims(sites: Mapping[str, SiteProof], read_out: ReadOut | None, epsilon: float | None, note: str) -> tuple[Claim, ...]:
-    """The total, and what was proved of every block and combination."""
+def graph_claims(
+    sites: Mapping[str, SiteProof], read_out: ReadOut | None, epsilon: float | None, note: str, numbers: str | None = None
+) -> tuple[Claim, ...]:
+    """The total, and what was proved of every block and combination. `numbers`: the dtype of which the numbers are that gates of groups
+    read, if there are any; nothing is claimed where they are others.
+    """
     bound = np.inf if read_out is None else read_out.bound
     settled = all(site.solution.settled for site in sites.values())
     known = Known.PROVED if settled and np.isfinite(bound) and (epsilon is None or bound <= epsilon) else Known.UNKNOWN
-    total = Claim("total", BOTH, "Theorem 5.2, B9, R10", bound if epsilon is None else epsilon, bound, known, note=note)
+    where = "" if numbers is None else GROUPED.format(numbers)
+    total = Claim("total", BOTH.format(where), "Theorem 5.2, B9, R10", bound if epsilon is None else epsilon, bound, known, note=note)
     added = {} if read_out is None else read_out.rounding
     floats = [_rounded(total, way, extra, False) for way, extra in _in_order(added) if way != "float64"]
-    return (total, *floats, *(claim for site in sites.values() for claim in _of_site(site)))
+    return (total, *floats, *(claim for site in sites.values() for claim in _of_site(site, where)))
 
 
 def _in_order(ways: Mapping[str, T]) -> list[tuple[str, T]]:
@@ -79,7 +85,7 @@ def _rounded(total: Claim, way: str, added: float, manifold: bool) -> Claim:
     return Claim(f"total.{way}", statement, "R9", total.budget, bound, known, note=f"rounding adds at most {added:.3g}")
 
 
-def _of_site(site: SiteProof) -> Iterator[Claim]:
+def _of_site(site: SiteProof, numbers: str) -> Iterator[Claim]:
     name, solution = site.name, site.solution
     known = Known.PROVED if solution.settled else Known.UNKNOWN
     where = "everywhere that it may be read" if site.kind == "block" else "on all values that it may read"
@@ -91,7 +97,7 @@ def _of_site(site: SiteProof) -> Iterator[Claim]:
         return
     routed = site.routed and solution.settled
     owner = "whose piece is within the bound of it in every coordinate" if site.astray else "whose piece owns it"
-    statement = f"every point gets an expert of {name} whose chart contains it, or {owner}"
+    statement = f"every point{numbers} gets an expert of {name} whose chart contains it, or {owner}"
     how = Known.PROVED if routed else Known.UNKNOWN
     reach = site.astray if routed else np.inf
     aside = "" if routed else "some boxes are open" if not solution.settled else "the gate is not one that routes exactly"

@@ -36,6 +36,7 @@ from .slices import Origin, Slice, Slicer
 from .split import SLACK, PartProof, SplitAttempt, added
 from .spread import enlarged, spread
 from .tiling import tiling_router
+from .ungroup import Ungrouped, ungrouped
 
 TIGHTEST = 1.05
 """Tightness of the parts where none is asked for: errors add up, so none may be wasted."""
@@ -64,13 +65,14 @@ class Proof:
 
     def __init__(self, network: Network, design: Design, graph: TaskGraph, asked: Asked, saved: Checkpoint, scale: float) -> None:
         """`scale`: an error from a `NEGLIGIBLE` part of which on no bound is sharpened."""
-        network = network.plainly()
-        self.network, self.design, self.graph, self.asked, self.saved = network, design, graph, asked, saved
+        written_out = Ungrouped(network.plainly(), design) if graph.blocks[0].given is not None else ungrouped(network.plainly(), design)
+        self.network, self.design, self.groups, self.dtype = written_out.network, written_out.design, written_out.found, network.dtype
+        self.graph, self.asked, self.saved, network = graph, asked, saved, written_out.network
         self.floor = NEGLIGIBLE * scale
-        self.alone = len(graph.nodes) == 2
+        self.alone = len(graph.nodes) == 2 and not self.groups
         """Whether there is one site, which is all of the network."""
         self.slicer = Slicer(network)
-        self.ways = evaluations(network, asked.dtypes)
+        self.ways = evaluations(network, asked.dtypes, str(self.dtype))
         self.sites: dict[str, SiteProof] = {}
         self.values: dict[str, Value] = {}
         """Components with a channel and a proof."""
@@ -252,7 +254,7 @@ class Proof:
             site.name,
             part.network,
             ManifoldTask(task.name, _with_embedding(task.atlas, matrix), task.target),
-            chosen=None if site.tiling is None else tiling_router(part.network, site.tiling, matrix, beyond=moved),
+            chosen=None if site.tiling is None else tiling_router(part.network, site.tiling, matrix, beyond=moved, dtype=self.dtype),
             valid=site.charts,
             computed=computed,
             moves=site.moves if site.charts and moved else None,

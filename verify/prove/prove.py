@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from .checkpoint import Checkpoint
 from .claims import graph_claims, manifold_claims
 from .diagnosis import diagnosed
 from .goal import CANDIDATES, Goal
+from .groups import groups_of
 from .proof import Asked, Proof
 from .readout import read_out
 from .refutation import Exactly, Refutation, spots_at, spots_of, with_refutation
@@ -77,7 +79,8 @@ def certify(
     asked = Asked(epsilon, tightness, boxes, started + seconds, seed, _halves(network, graph, dtypes))
     options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()}
     saved = Checkpoint(checkpoint, network, given, options)
-    found, refutation = (0.0, None) if alone is not None else _sampled(network, graph, asked)
+    grouped = alone is None and any(groups_of(layer, network.dtype) for layer in network.plainly().layers)
+    found, refutation = (0.0, None) if alone is not None else _sampled(network, graph, asked, grouped)
     proof = Proof(network, design, graph, asked, saved, found if epsilon is None else epsilon) if refutation is None else None
     result, note = None, f"largest error found {found:.6g}"
     if proof is not None:
@@ -95,8 +98,8 @@ def certify(
         found, refutation = site.solution.goal.found, _seen(network, graph, site.solution.goal)
         claims = manifold_claims(site, epsilon)
     else:
-        claims = graph_claims(sites, result, epsilon, note)
-        if refutation is None and len(sites) == 1 and len(graph.inputs) == 1:
+        claims = graph_claims(sites, result, epsilon, note, str(network.dtype) if grouped else None)
+        if refutation is None and len(sites) == 1 and len(graph.inputs) == 1 and not grouped:
             (site,) = sites.values()
             refutation = _seen(network, graph, site.solution.goal)
     claims = with_refutation(claims, refutation)
@@ -136,9 +139,19 @@ def _design_by_names(network: Network, graph: TaskGraph) -> Design:
     return Design(states, ())
 
 
-def _sampled(network: Network, graph: TaskGraph, asked: Asked) -> tuple[float, Refutation | None]:
-    """The largest error on sampled points, and the point, if it is proved to be above ε there: nothing has to be proved then."""
+def _sampled(network: Network, graph: TaskGraph, asked: Asked, grouped: bool) -> tuple[float, Refutation | None]:
+    """The largest error on sampled points, and the point, if it is proved to be above ε there: nothing has to be proved then.
+
+    Where layers of groups are, of points whose coordinates are numbers of the network's dtype; if groups read anything else, nothing
+    is claimed at such points (`groups`).
+    """
     points, located = spots_of(graph, SAMPLED, asked.seed)
+    if grouped:
+        if any(node.box is None for node in graph.inputs) or any(groups_of(layer, network.dtype) for layer in network.plainly().layers[1:]):
+            return 0.0, None
+        rounded = {name: some.intrinsic.astype(network.dtype).astype(float) for name, some in located.items()}
+        located = {name: replace(some, ambient=at, base=at, intrinsic=at) for (name, some), at in zip(located.items(), rounded.values())}
+        points = np.concatenate([rounded[node.name] for node in graph.inputs], axis=1)
     truth = graph.evaluate(points, located)
     error = np.abs(np.asarray(network.astype(float)(points), float) - truth).max(1)
     error = np.where(np.isnan(error), np.inf, error)

@@ -18,6 +18,7 @@ from .linear import first_reads, split
 from .proof import Proof
 from .rounding import GENEROUS, Sized, arriving
 from .rounding import network as network_rounding
+from .shares import shared_out
 from .sites import NotProvableError, ReadOut
 from .slices import Slice, Slicer
 from .spread import spread
@@ -43,6 +44,7 @@ def read_out(proof: Proof) -> ReadOut:
 
 def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
     """f = Σ a_k·v_k + g, Ψ = Σ w_k·(v_k + δ_k) + g̃: |f − Ψ| ≤ Σ (|w_k|·e_k + |a_k − w_k|·|v_k|) + |g − g̃| (R10)."""
+    whole = shared_out(proof, whole)
     network, outputs = proof.network, len(whole)
     channels = tuple((len(network.layers), c) for c in range(outputs))
     part = proof.cut(channels, proof.graph.coordinates)

@@ -29,7 +29,7 @@ All is computed in float64 and multiplied by `GENEROUS`, which covers its own ro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log2
 
 import numpy as np
@@ -90,12 +90,14 @@ class Evaluation:
         return np.minimum(products, blocks + ceil(log2(max(1, -(-self.terms // blocks))))) + 1
 
 
-def evaluations(network: Network, halves: Sequence[str] = ()) -> tuple[Evaluation, ...]:
-    """Those about which something is claimed: float64, and of float32 weights all orders of float32, and those `halves`."""
+def evaluations(network: Network, halves: Sequence[str] = (), dtype: str | None = None) -> tuple[Evaluation, ...]:
+    """Those about which something is claimed: float64, and of float32 weights all orders of float32, and those `halves`. `dtype`: that of
+    the weights, if it is not the network's.
+    """
     hidden = (width for part in network.layers for net in part.nets for width in net.widths)
     terms = max(len(network.inputs), *(len(part.channels) for part in network.layers), *hidden)
     double = Evaluation("float64", Sums.PLAIN, terms)
-    dtype = str(network.dtype)
+    dtype = str(network.dtype) if dtype is None else dtype
     orders = () if dtype == "float64" else tuple(Evaluation(dtype, sums, terms) for sums in Sums)
     return (double, *orders, *(Evaluation("float32", Sums.PLAIN, terms, half) for half in halves))
 
@@ -127,8 +129,8 @@ class Sized:
         return Sized(self.lower, self.upper, np.where(np.isnan(self.error), np.inf, self.error))
 
 
-def affine(map_: Affine, x: Sized, ways: Sequence[Evaluation], last: bool) -> Sized:
-    """What is known of W·x + b; `last`: of the last affine map of a net."""
+def affine(map_: Affine, x: Sized, ways: Sequence[Evaluation], last: bool, more: int = 0) -> Sized:
+    """What is known of W·x + b; `last`: of the last affine map of a net; `more`: roundings of every product beside its own."""
     signed, bias = np.asarray(map_.weight, float), np.asarray(map_.bias, float)
     weight, g = np.abs(signed), gamma(signed.shape[1] + 4)
     middle, radius = (x.lower + x.upper) / 2, (x.upper - x.lower) / 2
@@ -142,7 +144,7 @@ def affine(map_: Affine, x: Sized, ways: Sequence[Evaluation], last: bool) -> Si
         for way, error in zip(ways, x.error, strict=True):
             arriving = error @ weight.T  # NaN where 0 meets ∞
             wide = last and way.sums is Sums.FLOAT64
-            lost = _gammas(way.roundings(busy), 2.0**-53 if wide else way.unit) * (size + arriving)
+            lost = _gammas(way.roundings(busy) + more, 2.0**-53 if wide else way.unit) * (size + arriving)
             found = arriving + lost + (busy + 1) * way.tiny
             if wide:
                 found += way.unit * (np.maximum(np.abs(lower), np.abs(upper)) + found) + way.tiny
@@ -158,9 +160,9 @@ def _gammas(n: Array, u: float) -> Array:
         return np.where(n * u < 1, n * u / (1 - n * u), np.inf)
 
 
-def through(net: Net, x: Sized, ways: Sequence[Evaluation], behind: bool = False) -> Sized:
+def through(net: Net, x: Sized, ways: Sequence[Evaluation], behind: bool = False, more: int = 0) -> Sized:
     """The same of a net; `behind` the last gate, where what it reads, what its maps give and what it makes of that is rounded to half
-    precision.
+    precision. `more`: as of `affine`, in its last map.
     """
     halved = behind and any(way.half for way in ways)
     x = narrowed(x, ways, 1) if halved else x
@@ -172,11 +174,11 @@ def through(net: Net, x: Sized, ways: Sequence[Evaluation], behind: bool = False
         if up is not None:
             several = product(x, _mapped(up, arriving, ways, halved), ways)
             x = _where(~up.weight.any(1) & (up.bias == 1), x, narrowed(several, ways, 1) if halved else several)
-    return _mapped(last, x, ways, halved, last=True)
+    return _mapped(last, x, ways, halved, True, more)
 
 
-def _mapped(map_: Affine, x: Sized, ways: Sequence[Evaluation], halved: bool, last: bool = False) -> Sized:
-    out = affine(map_, x, ways, last)
+def _mapped(map_: Affine, x: Sized, ways: Sequence[Evaluation], halved: bool, last: bool = False, more: int = 0) -> Sized:
+    out = affine(map_, x, ways, last, more)
     return narrowed(out, ways, 2) if halved else out  # the sum, and with the bias
 
 
@@ -308,14 +310,27 @@ def _experts(part: MoELayer, x: Sized, possible: Flags, ways: Sequence[Evaluatio
     """What holds of the outputs whichever of the possible experts is taken."""
     shape = len(x), part.experts[0].outputs
     lower, upper, error = np.full(shape, np.inf), np.full(shape, -np.inf), np.zeros((len(ways), *shape))
+    share = part.weighting is Weighting.UNIFORM and part.top_k == 1
+    if share and part.gate is None and len(part.experts[0].affines) == 1:
+        ways = [replace(way, sums=Sums.PLAIN) for way in ways]  # what groups wrote is added up in any order
     for k, net in enumerate(part.experts):
         rows = np.flatnonzero(possible[:, k])
         if len(rows):
-            found = through(net, x.cells(rows), ways, behind)
+            found = _shared_out(through(net, x.cells(rows), ways, behind, 1), ways) if share else through(net, x.cells(rows), ways, behind)
             lower[rows], upper[rows] = np.minimum(lower[rows], found.lower), np.maximum(upper[rows], found.upper)
             error[:, rows] = np.maximum(error[:, rows], found.error)
     error[:, ~possible.any(1)] = np.inf
     return Sized(lower, upper, error)
+
+
+def _shared_out(x: Sized, ways: Sequence[Evaluation]) -> Sized:
+    """Outputs that are 1/K of what an expert computes (`ungroup`): 1/K, and its product with them, are rounded. In half precision that is
+    not followed.
+    """
+    unit, tiny = _of_each(ways, "unit"), _of_each(ways, "tiny")
+    error = GENEROUS * (x.error + 3 * unit * (x.size + x.error) + 3 * tiny)
+    error[[way.half is not None for way in ways]] = np.inf
+    return Sized(x.lower, x.upper, error)
 
 
 def weighed(part: MoELayer, gate: Sized, x: Sized, ways: Sequence[Evaluation]) -> Sized:

@@ -57,6 +57,8 @@ class Site:
     """The pieces of a block that is cut into pieces."""
     folded: bool = False
     """Whether it has no channels of its own, and the read-out computes it."""
+    shift: tuple[float, ...] = ()
+    """Of a share of the output that a group adds to it, called block.output (`shares`): what of a constant is in it."""
 
     @property
     def charts(self) -> bool:

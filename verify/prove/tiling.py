@@ -9,20 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ...atlas import Array, Tiling
 from ...moe.layer import MoELayer, Weighting
 from ...moe.nets import Affine, Net
 from ...moe.network import Network
+from .groups import LINE, least, sides_of
 from .linear import pruned
 from .slices import Origin, Slicer
 
 
-def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bool = False) -> tuple[int, ...] | None:
+def tiling_router(
+    network: Network, tiling: Tiling, matrix: Array, *, beyond: bool = False, dtype: DTypeLike = "float64"
+) -> tuple[int, ...] | None:
     """For every piece the gate output that wins at all points that the piece owns; None if the weights do not show it.
 
     `matrix` says what the network's inputs are of the tiling's coordinates: each has to be one of them. `beyond`: points
-    beyond the outside of the tiling have to get the piece they are beyond of, too.
+    beyond the outside of the tiling have to get the piece they are beyond of, too. Of one group among several (`ungroup`): at all numbers
+    of the dtype.
     """
     last = network.layers[-1]
     if last.gate is None:
@@ -30,6 +35,8 @@ def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bo
     if last.top_k > 1 or last.weighting is Weighting.RECTIFIED or not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all():
         return None
     axes = matrix.argmax(1)
+    if last.weighting is Weighting.UNIFORM:
+        return _of_group(last, tiling, axes, dtype)
     pieces = []
     for scores in _scores(network):
         box = None if scores is None else _box(*scores, axes, tiling.dimension)
@@ -44,6 +51,27 @@ def tiling_router(network: Network, tiling: Tiling, matrix: Array, *, beyond: bo
         if tiling.reaches(order[i + 1 :], np.full(len(order) - i - 1, order[i])).any():
             return None
     return tuple(int(np.argsort(pieces)[p]) for p in range(len(tiling)))
+
+
+def _of_group(layer: MoELayer, tiling: Tiling, axes: Array, dtype: DTypeLike) -> tuple[int, ...] | None:
+    """For every piece the output whose logit is 0 at the numbers that the piece owns, and at those beyond it."""
+    assert layer.gate is not None
+    boxes = sides_of(layer.gate, dtype)
+    if boxes is None or len(boxes) != len(tiling):
+        return None
+    found = {tuple(sorted((int(axes[column]), *side) for column, side in box.items() if side != LINE)): n for n, box in enumerate(boxes)}
+    (low, high), domain = tiling.owned, tiling.domain
+    routes = []
+    for p in range(len(tiling)):
+        box = []
+        for k in range(tiling.dimension):
+            a, b = float(tiling.lower[p, k]), float(tiling.upper[p, k])
+            start = -np.inf if a == domain.lower[k] else least(a, dtype, above=not low[p, k])
+            stop = np.inf if b == domain.upper[k] else least(b, dtype, above=bool(high[p, k]))
+            box += [] if (start, stop) == LINE else [(k, start, stop)]
+        routes.append(found.get(tuple(box)))
+    known = tuple(route for route in routes if route is not None)
+    return known if len(set(known)) == len(tiling) else None
 
 
 def _scores(network: Network) -> Iterator[tuple[Net, Sequence[Origin]] | None]:

@@ -1,0 +1,202 @@
+"""Layers of groups (N15): gates of which exactly one logit of every group is 0 at numbers of the dtype, found and written out.
+
+A logit −Σ w·σ(±s·(x − t)), w ≥ 1, s a power of two, is 0 in floats where no term is positive and negative elsewhere: s·x and s·t are exact (of
+s < 1 where they are not, far from t), a difference has the right sign, and sums of numbers ≥ 0 are 0 only if all are. So it is 0 on a box of
+numbers that are 0 or normal. Where such boxes tile all of space, run by run of outputs, and there are K runs of a layer that takes the K
+largest logits, it takes one output of every run, each with weight 1/K. So the layer is K layers that take one of one run, and a sum; how
+these are built is said in docs/certificate.md. All that follows is about points where such gates read numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...atlas import Array, Tiling
+from .layers import Layer, narrowed
+from .nets import Indices, Map, Net
+from .slices import NONE
+
+Box = dict[int, tuple[float, float]]
+"""Axis ↦ the first number at which the logit is 0, and the first one after it at which it is not; −∞ and ∞ where there is none."""
+
+
+def number_from(t: float, dtype: str) -> float:
+    """The first number of the dtype, 0 or normal, that is not below t."""
+    if np.isinf(t):
+        return t
+    kind, limits = (np.float32, np.finfo(np.float32)) if dtype == "float32" else (np.float64, np.finfo(np.float64))
+    with np.errstate(all="ignore"):
+        x = kind(t)
+        while float(x) < t:
+            x = np.nextafter(x, kind(np.inf))
+    if abs(float(x)) >= float(limits.tiny) or x == 0:
+        return float(x) + 0.0
+    return float(limits.tiny) if x > 0 else 0.0
+
+
+def number_after(t: float, dtype: str) -> float:
+    """The first one above t."""
+    return number_from(float(np.nextafter(t, np.inf)), dtype)
+
+
+def boxes_of(gate: Net, dtype: str) -> list[Box] | None:
+    """The box of every output; None unless all outputs have one. Axes are inputs of the net."""
+    if len(gate.stored) == 1:
+        flat = gate.stored[0]
+        return [{} for _ in flat.bias] if not flat.weight.any() and not flat.bias.any() else None
+    if len(gate.stored) != 2 or not all(map_.plain for map_ in gate.stored) or (gate.stored[0].kinds == 0).any():
+        return None
+    hidden, out = gate.stored
+    tiny = float(np.finfo(np.float32 if dtype == "float32" else np.float64).tiny)
+    if out.bias.any() or (out.weight > -1)[out.weight != 0].any():
+        return None
+    terms = []
+    for row, bias in zip(hidden.weight, hidden.bias.tolist(), strict=True):
+        (axis, *more) = np.flatnonzero(row).tolist() or (-1,)
+        factor = float(row[axis]) if axis >= 0 else 0.0
+        if axis < 0 or more or abs(np.frexp(factor)[0]) != 0.5 or (abs(factor) < 1 and abs(bias) < 2 * tiny):
+            return None
+        t = -bias / factor
+        if not np.isfinite(t) or t * factor != -bias:
+            return None
+        # σ(s·(x − t)) is 0 up to t, σ(s·(t − x)) from t on.
+        terms.append((axis, (-np.inf, number_after(t, dtype)) if factor > 0 else (number_from(t, dtype), np.inf)))
+    found = []
+    for row in out.weight:
+        box: Box = {}
+        for axis, (low, high) in (terms[n] for n in np.flatnonzero(row)):
+            before = box.get(axis, (-np.inf, np.inf))
+            box[axis] = max(before[0], low), min(before[1], high)
+        found.append(box)
+    return found
+
+
+def tile(boxes: Sequence[Box]) -> bool:
+    """Whether every point is in exactly one of them, axis by axis."""
+    axes = sorted({axis for box in boxes for axis in box})
+    if not axes:
+        return len(boxes) == 1
+    axis = axes[0]
+    ends = [box.get(axis, (-np.inf, np.inf)) for box in boxes]
+    starts = sorted({-np.inf, *(end for pair in ends for end in pair if end < np.inf)})
+    for start in starts:
+        there = [{k: side for k, side in box.items() if k != axis} for box, (low, high) in zip(boxes, ends, strict=True) if low <= start < high]
+        if not there or not tile(there):
+            return False
+    return True
+
+
+def runs(boxes: Sequence[Box]) -> list[tuple[int, int]] | None:
+    """First and last + 1 of every run of outputs whose boxes tile space; None if they are not all in one."""
+    found, start = [], 0
+    for stop in range(1, len(boxes) + 1):
+        if _whole(boxes[start:stop]) and tile(boxes[start:stop]):
+            found.append((start, stop))
+            start = stop
+    return found if start == len(boxes) else None
+
+
+def _whole(boxes: Sequence[Box]) -> bool:
+    """Whether they reach to infinity on both sides of every axis, without which they do not tile."""
+    axes = {axis for box in boxes for axis in box}
+    ends = [[box.get(axis, (-np.inf, np.inf)) for box in boxes] for axis in axes]
+    return all(min(low for low, _ in pairs) == -np.inf and max(high for _, high in pairs) == np.inf for pairs in ends)
+
+
+def written_out(inputs: int, layers: Sequence[Layer], dtype: str) -> tuple[tuple[Layer, ...], bool]:
+    """The layers, each layer of groups as one for each of them and one that adds up; and whether there are any."""
+    found, several = list[Layer](), False
+    for n, layer in enumerate(layers):
+        groups = None
+        if layer.gate is not None and layer.top_k > 1 and layer.weighting != "rectified":
+            boxes = boxes_of(layer.gate, dtype)
+            groups = None if boxes is None else runs(boxes)
+        if groups is not None and len(groups) == layer.top_k:
+            found += _of_groups(layer, groups, len(layers[n - 1].carries) if n else inputs, n == len(layers) - 1)
+            several = True
+        else:
+            found.append(layer._replace(weighting="softmax") if layer.unit else layer)
+    return tuple(found), several
+
+
+def _of_groups(layer: Layer, groups: Sequence[tuple[int, int]], width: int, last: bool) -> list[Layer]:
+    """The K-th part of what the winner of each group computes, behind what arrives; then the layer's own channels."""
+    assert layer.gate is not None
+    nets = [layer.nets[k] for k in layer.serves]
+    own = [~np.all([net.silent for net in nets[a:b]], axis=0) for a, b in groups]
+    once = (np.sum(own, axis=0) == 1) & (layer.carries[layer.writes] < 0) & (layer.shared is None) & (not last)
+    found, state, fed = list[Layer](), width, [list[int]() for _ in layer.writes]
+    for (a, b), mine in zip(groups, own, strict=True):
+        outputs = np.flatnonzero(mine)
+        if not len(outputs):
+            continue
+        parts = tuple(_part(net, outputs, layer.top_k) for net in nets[a:b])
+        for n, k in enumerate(outputs):
+            fed[k].append(state + n)
+        writes = np.arange(state, state + len(outputs))
+        carries = np.concatenate([np.arange(state), np.full(len(outputs), -1)])
+        gate = layer.gate.outputs(np.arange(a, b))
+        one = Layer(gate, layer.sees, parts, np.arange(b - a), layer.names[a:b], layer.reads, writes, carries, None, 1, "uniform")
+        found.append(narrowed(one))
+        state += len(outputs)
+    return [*found, _summed(layer, fed, once, width, state)]
+
+
+def _part(net: Net, outputs: Indices, K: int) -> Net:
+    some = net.outputs(outputs).stored
+    return Net.of((*some[:-1], Map(some[-1].weight / K, some[-1].bias / K)))
+
+
+def _summed(layer: Layer, fed: Sequence[Sequence[int]], once: Array, width: int, state: int) -> Layer:
+    """What is written once is carried, all else is added up."""
+    carries, rest = layer.carries.copy(), np.flatnonzero(~once)
+    for k in np.flatnonzero(once):
+        carries[layer.writes[k]] = fed[k][0]
+    reads = np.concatenate([layer.reads, np.arange(width, state)]).astype(np.intp)
+    weight = np.zeros((len(rest), len(reads)))
+    for row, k in enumerate(rest):
+        weight[row, [len(layer.reads) + at - width for at in fed[k]]] = 1
+    nets, shared = (Net.of((Map(weight, np.zeros(len(rest))),)),), layer.shared
+    if shared is not None:
+        more = np.zeros((1, state - width))
+        first, *others = shared.stored
+        up = first.up and first.up._replace(weight=np.concatenate([first.up.weight, np.repeat(more, len(first.bias), 0)], 1))
+        first = first._replace(weight=np.concatenate([first.weight, np.repeat(more, len(first.bias), 0)], 1), up=up)
+        shared = Net.of((first, *others))
+    if not len(rest):
+        return Layer(None, NONE, (), NONE, ("all",), NONE, NONE, carries)
+    return narrowed(Layer(None, NONE, nets, np.zeros(1, np.intp), ("all",), reads, layer.writes[rest], carries, shared, 1, "uniform"))
+
+
+def routes_of(layer: Layer, axes: Indices, tiling: Tiling, dtype: str) -> tuple[int, ...] | None:
+    """Per piece the output of one group that takes every number which the piece owns, or which lies beyond it outside."""
+    assert layer.gate is not None
+    boxes = boxes_of(layer.gate, dtype)
+    if boxes is None or len(boxes) != len(tiling):
+        return None
+    low, high = tiling.owned
+    outer = tiling.domain
+    routes = []
+    for p in range(len(tiling)):
+        wanted = []
+        for k in range(tiling.dimension):
+            a, b = float(tiling.lower[p, k]), float(tiling.upper[p, k])
+            start = -np.inf if a == outer.lower[k] else number_from(a, dtype) if low[p, k] else number_after(a, dtype)
+            stop = np.inf if b == outer.upper[k] else number_after(b, dtype) if high[p, k] else number_from(b, dtype)
+            wanted.append((start, stop))
+        same = [n for n, box in enumerate(boxes) if _on_axes(box, axes, tiling.dimension) == wanted]
+        if len(same) != 1:
+            return None
+        routes += same
+    return tuple(routes) if len(set(routes)) == len(tiling) else None
+
+
+def _on_axes(box: Box, axes: Indices, dimension: int) -> list[tuple[float, float]]:
+    """The box in the coordinates of a tiling."""
+    sides = [(-np.inf, np.inf)] * dimension
+    for channel, (low, high) in box.items():
+        axis = int(axes[channel])
+        sides[axis] = max(sides[axis][0], low), min(sides[axis][1], high)
+    return sides

@@ -1,0 +1,123 @@
+"""Gates of groups (N15), recognised in the weights: of every group of logits exactly one is 0 and all others are negative, so that the K
+largest of K groups are the zeros, one of each.
+
+Numbers are here those of a dtype that are 0 or normal. Lemma. Let a logit be −Σ_k w_k·σ(s_k·(t_k − x)) − Σ_m w_m·σ(s_m·(x − r_m)), w ≥ 1, s
+a power of two, x one number that the gate reads in each term. In reals and in floats with gradual underflow, sums in any order, it is 0
+if x ≥ t_k and x ≤ r_m for all k and m, else negative:
+
+* s·x and s·t are exact for s ≥ 1; for s < 1 we ask for |s·t| ≥ 2·(the smallest normal number), and where s·x is rounded it is too small to
+  change the sign of s·t − s·x. A difference of two floats has the right sign, and is 0 only if they are equal;
+* a product by w ≥ 1 does not vanish, and a sum of numbers ≥ 0 is 0 only if all of them are.
+
+Of numbers, x ≥ t says x ≥ the least number ≥ t, and x ≤ r says x < the least number > r: every logit is 0 on a half-open box. A run of
+consecutive outputs whose boxes are disjoint and fill all of space is a group; no shorter or longer run from the same output is one.
+At a threshold between two numbers nothing is lost, as no number is there; in real arithmetic both sides are negative there, and that
+is why what follows is said of numbers only. Between −(the smallest normal number) and 0 there are subnormal ones, which do not count.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ...moe.layer import MoELayer, Weighting
+from ...moe.nets import Net
+
+Sides = Mapping[int, tuple[float, float]]
+"""Column that is read ↦ [low, high) on which a logit is 0; all of a line where it is left out. Ends are numbers, or infinite."""
+LINE = (-np.inf, np.inf)
+
+
+def least(t: float, dtype: DTypeLike, *, above: bool = False) -> float:
+    """The least number (0, or normal) of the dtype that is ≥ t, or > t."""
+    if not np.isfinite(t):
+        return float(t)
+    kind = np.dtype(dtype).type
+    with np.errstate(over="ignore", under="ignore"):
+        found = kind(t)
+        if float(found) < t or (above and float(found) == t):
+            found = np.nextafter(found, kind(np.inf))
+    smallest = float(np.finfo(dtype).smallest_normal)
+    value = float(found)
+    return smallest if 0 < value < smallest else 0.0 if -smallest < value <= 0 else value
+
+
+def sides_of(gate: Net, dtype: DTypeLike) -> list[Sides] | None:
+    """Where every logit is 0, off which it is negative; None for gates that are not of the form of the lemma."""
+    if len(gate.affines) == 1:
+        constant = gate.affines[0]
+        return None if constant.weight.any() or constant.bias.any() else [{} for _ in constant.bias]
+    if len(gate.affines) != 2 or not gate.plain:
+        return None
+    hidden, out = (map_.astype(float) for map_ in gate.affines)
+    if out.bias.any() or not ((out.weight == 0) | (out.weight <= -1)).all() or not ((hidden.weight != 0).sum(1) == 1).all():
+        return None
+    columns = np.abs(hidden.weight).argmax(1)
+    slopes = hidden.weight[np.arange(len(columns)), columns]
+    scales = np.abs(slopes)
+    knots = -hidden.bias / slopes
+    exact = (np.frexp(scales)[0] == 0.5) & np.isfinite(knots) & (knots * -slopes == hidden.bias)
+    exact &= (scales >= 1) | (np.abs(hidden.bias) >= 2 * np.finfo(dtype).smallest_normal)
+    if not exact.all():
+        return None
+    found: list[Sides] = []
+    for row in out.weight:
+        sides: dict[int, tuple[float, float]] = {}
+        for k in np.flatnonzero(row):
+            low, high = sides.get(int(columns[k]), LINE)
+            if slopes[k] < 0:
+                low = max(low, least(float(knots[k]), dtype))
+            else:
+                high = min(high, least(float(knots[k]), dtype, above=True))
+            sides[int(columns[k])] = (low, high)
+        found.append(sides)
+    return found
+
+
+def fills(boxes: Sequence[Sides]) -> bool | None:
+    """Whether exactly one of the boxes holds any point; None if some overlap, so that no more of them will do."""
+    axes = sorted({axis for box in boxes for axis in box})
+    ends = np.array([[box.get(axis, LINE) for axis in axes] for box in boxes]).reshape(len(boxes), len(axes), 2)
+    knots = [sorted({*LINE, *ends[:, k].ravel().tolist()}) for k in range(len(axes))]
+    cells = np.array([[[bisect_left(knots[k], end) for end in box[k]] for k in range(len(axes))] for box in ends])
+    cells = cells.reshape(len(boxes), len(axes), 2)
+    if (cells[:, :, 0] >= cells[:, :, 1]).any():
+        return None
+    volumes = [_product((box[:, 1] - box[:, 0]).tolist()) for box in cells]
+    low, high = np.maximum(cells[:, None, :, 0], cells[None, :, :, 0]), np.minimum(cells[:, None, :, 1], cells[None, :, :, 1])
+    meeting = (low < high).all(2)
+    if meeting.sum() > len(boxes):
+        return None
+    return sum(volumes) == _product([len(part) - 1 for part in knots])
+
+
+def _product(numbers: Sequence[int]) -> int:
+    found = 1
+    for number in numbers:
+        found *= number
+    return found
+
+
+def runs(boxes: Sequence[Sides]) -> list[range] | None:
+    """The groups that the outputs fall into, in order; None if they do not."""
+    found, start = list[range](), 0
+    for stop in range(1, len(boxes) + 1):
+        filled = fills(boxes[start:stop])
+        if filled is None:
+            return None
+        if filled:
+            found.append(range(start, stop))
+            start = stop
+    return found if start == len(boxes) else None
+
+
+def groups_of(layer: MoELayer, dtype: DTypeLike) -> list[range] | None:
+    """The groups of which a layer takes one output each, with equal weights; None for any other layer."""
+    if layer.gate is None or layer.top_k == 1 or layer.weighting is Weighting.RECTIFIED:
+        return None
+    boxes = sides_of(layer.gate, dtype)
+    found = None if boxes is None else runs(boxes)
+    return found if found is not None and len(found) == layer.top_k else None
