@@ -104,8 +104,8 @@ def _distinct(nets: list[Net]) -> tuple[tuple[Net, ...], Indices]:
 
 
 def without_linear(part: Slice, column: int) -> tuple[Array, Slice]:
-    """(w, rest): outputs = w·(number `column` of `reads`) + those of the rest, as far as all experts of the last layer share that part, or
-    the shared expert has it.
+    """(w, rest): outputs = w·(number `column` of `reads`) + those of the rest, as far as it is carried there, or all experts of the last
+    layer share that part, or the shared expert has it.
     """
     last = part.layers[-1]
     outputs = len(last.carries)
@@ -116,6 +116,10 @@ def without_linear(part: Slice, column: int) -> tuple[Array, Slice]:
         if len(found) != 1 or found[0] in layer.writes:
             return nothing
         position = int(found[0])
+    if not last.nets and (carried := last.carries == position).any():
+        bare = Slicer(len(part.reads), (*part.layers[:-1], last._replace(carries=np.where(carried, -1, last.carries))))
+        rest = bare.slice(len(part.layers), range(outputs), ())
+        return carried.astype(float), Slice(rest.layers, tuple(part.reads[i] for _, i in rest.reads))
     if not last.nets or not last.unit or (last.carries >= 0).any() or position not in last.reads.tolist():
         return nothing
     at = last.reads.tolist().index(position)
