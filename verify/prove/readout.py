@@ -61,7 +61,7 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
     if block is None:
         if not _is_constant(bare.network):
             raise NotProvableError("the network's read-out reads more than what the task's does")
-        constant = np.abs(rest(np.zeros((1, len(part.reads))))[0] - np.array([float(e) for e in left]))
+        constant = np.abs(rest(np.zeros((1, len(part.reads))))[0] - np.array([float(e) for e in left])) + _lost(proof, whole)
         bound = constant
     else:
         remaining = Slice(bare.network, tuple(part.reads[k] for _, k in bare.reads))
@@ -84,6 +84,12 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
         constant=constant,
         spread=moved,
     )
+
+
+def _lost(proof: Proof, whole: Sequence[sympy.Expr]) -> Array:
+    """What adding up the constant parts of shares in floats may have lost, per output."""
+    shifts = np.abs([c for site in proof.sites.values() for c in site.shift])
+    return np.full(len(whole), 2.0**-48 * (2 * float(shifts.sum()) + float(len(shifts) > 0)) if len(shifts) else 0.0)
 
 
 def _linear(proof: Proof, part: Slice, whole: Sequence[sympy.Expr]) -> tuple[Network, Array, Array]:

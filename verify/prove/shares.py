@@ -23,8 +23,8 @@ from .tiling import tiling_router
 
 SEEN = 1 << 10
 """Points of a block at which a constant part of its share is looked for."""
-APART = 4.0
-"""How many times what its error varies by an offset has to be to be taken for a constant part."""
+LITTLE = 1.02
+"""A likely constant part that makes errors no larger than this many times those of the best one is taken for it."""
 
 
 def shared_out(proof: Proof, whole: Sequence[sympy.Expr]) -> list[sympy.Expr]:
@@ -105,15 +105,15 @@ def _site(proof: Proof, block: Block, shares: Sequence[sympy.Expr], channels: Se
 
 
 def _shifts(site: Site, task: ManifoldTask, matrix: Array, likely: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """The constant parts of shares, as sampled errors show them: the first likely one that is near enough, if one is."""
+    """The constant parts of shares, by sampled errors: the first likely one that is good enough, else what makes them smallest."""
     points = task.atlas.sample(SEEN, 0)
     off = site.part.network.astype(float)(points.base @ matrix.T) - task.evaluate(points)
     shifts = []
     for column, numbers in zip(off.T, likely, strict=True):
-        middle = float(np.median(column))
-        spread = APART * float(np.quantile(np.abs(column - middle), 0.95)) + 2.0**-40 * float(np.abs(column).max())
-        near = [c for c in numbers if abs(middle - c) <= spread]
-        shifts.append(near[0] if near else middle)
+        candidates = [*numbers, float(column.max() + column.min()) / 2]
+        errors = [float(np.abs(column - c).max()) for c in candidates]
+        enough = LITTLE * min(errors) + 2.0**-40 * float(np.abs(column).max())
+        shifts.append(next(c for c, error in zip(candidates, errors, strict=True) if error <= enough))
     return tuple(shifts)
 
 
