@@ -62,7 +62,8 @@ def grouped_network(
 ) -> Network:
     """The one layer that computes it: two neurons of the gate for every inner interface, expert (l, i) = K·a_l·g_li, the constant in all."""
     L, K = len(knots), len(knots) + nulls
-    rows, biases, out, experts, names = list[np.ndarray](), list[float](), list[dict[int, float]](), list[ReLUNet](), list[str]()
+    rows, biases, out = list[np.ndarray](), list[float](), list[dict[int, float]]()
+    experts, names = list[ReLUNet](), list[str]()
     for k, ends in enumerate(knots):
         for i, (low, high) in enumerate(pairwise(ends)):
             faces = {}

@@ -16,7 +16,10 @@ from .trees import TAGS, Tree
 
 WHOLE = "for every x ∈ M{}: |f(x) − Ψ(x)| ≤ ε, largest component, "
 NUMBERS = " at which all that gates of groups read are {} numbers, 0 or normal"
-REAL, BOTH = WHOLE.format("") + "Ψ the real-arithmetic function of the stored weights", WHOLE + "in real arithmetic and evaluated in float64"
+REAL, BOTH = (
+    WHOLE.format("") + "Ψ the real-arithmetic function of the stored weights",
+    WHOLE + "in real arithmetic and evaluated in float64",
+)
 VALID = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
 COVER = "wherever chart i ends and M does not, another chart holds the point: no chart has a bare edge (boxes that may)"
 FORMER = "ρ_i < 1/E wherever chart i ends and M does not: no chart has an edge that others do not cover (boxes that may)"

@@ -32,7 +32,7 @@ from .refused import Refused
 from .roots import require_roots
 from .rounding import HALF, Way, holds, overflows, read
 from .routers import exact_routes
-from .shares import share_of, shared_out
+from .shares import share_of, shared_out, shares_of
 from .slices import NONE, Origin, Slice, Slicer, without_linear
 from .subjects import Failure, Followed, Subject
 from .trees import OUTSIDE, PROVED, UNSETTLED, Tree
@@ -145,7 +145,11 @@ class Composition:
         """The node of a site, about which nothing was said yet."""
         nodes: tuple[Block | Combine, ...] = (*self.graph.blocks, *self.graph.combines)
         node = next((node for node in nodes if node.name == site.name), None)
-        if node is None or node.kind != site.kind or site.components != (self._shares(site) if len(site.shift) else node.components):
+        if (
+            node is None
+            or node.kind != site.kind
+            or site.components != (shares_of(site, self.graph) if len(site.shift) else node.components)
+        ):
             raise Refused(f"the task has no {site.kind} of this name with components {site.components}")
         if site.name in self.functions:
             raise Refused("it is there twice")
@@ -306,8 +310,8 @@ class Composition:
     def _after(self, site: Site, function: ExpressionMap) -> ExpressionMap:
         """A block's function; of a folded block with what is left of the read-out after it."""
         if len(site.shift):
-            symbols = list(real_symbols(self.graph[site.name].components).values())
-            return ExpressionMap(tuple(symbols), tuple(self._share_of(site))).after(function)
+            self._write_out(None)
+            return share_of(self.formulas, site, self.graph).after(function)
         if not site.folded:
             return function
         left, blocks = self.left()
@@ -338,21 +342,6 @@ class Composition:
             if len(site.shift) and set(site.components) <= set(self.known):
                 found = shared_out(found, site, self.graph)
         return found
-
-    def _shares(self, site: Site) -> tuple[str, ...]:
-        """What the components of a site are called that is a share of the outputs; empty if it is none."""
-        names = [f"{site.name}.{name}" for name in self.graph[self.graph.output].components]
-        same = site.folded or site.kind != "block" or site.parts or len(site.shift) != len(site.components)
-        wrong = same or len(set(site.components)) < len(site.components)
-        return () if wrong else tuple(name for name in site.components if name in names)
-
-    def _share_of(self, site: Site) -> list[sympy.Expr]:
-        """Σ a·v + shift for every component of a share."""
-        self._write_out(None)
-        if missing := [name for name in self.graph[self.graph.output].components if name not in self.formulas]:
-            raise Refused(f"nothing is known of {missing[0]}, of which it is said to be a share")
-        whole = [self.formulas[name].expression for name in self.graph[self.graph.output].components]
-        return share_of(whole, site, self.graph)
 
     def _range(self, name: str) -> tuple[float, float]:
         """What a coordinate of a box, or a component with a channel, lies in."""

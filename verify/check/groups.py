@@ -1,10 +1,10 @@
 """Layers of groups (N15): gates of which exactly one logit of every group is 0 at numbers of the dtype, found and written out.
 
-A logit −Σ w·σ(±s·(x − t)), w ≥ 1, s a power of two, is 0 in floats where no term is positive and negative elsewhere: s·x and s·t are exact (of
-s < 1 where they are not, far from t), a difference has the right sign, and sums of numbers ≥ 0 are 0 only if all are. So it is 0 on a box of
-numbers that are 0 or normal. Where such boxes tile all of space, run by run of outputs, and there are K runs of a layer that takes the K
-largest logits, it takes one output of every run, each with weight 1/K. So the layer is K layers that take one of one run, and a sum; how
-these are built is said in docs/certificate.md. All that follows is about points where such gates read numbers.
+A logit −Σ w·σ(±s·(x − t)), w ≥ 1, s a power of two, is 0 in floats where no term is positive and negative elsewhere: s·x and s·t are
+exact (of s < 1 where they are not, far from t), a difference has the right sign, and sums of numbers ≥ 0 are 0 only if all are. So it
+is 0 on a box of numbers that are 0 or normal. Where such boxes tile all of space, run by run of outputs, and there are K runs of a layer
+that takes the K largest logits, it takes one output of every run, each with weight 1/K. So the layer is K layers that take one of one run,
+and a sum; how these are built is said in docs/certificate.md. All that follows is about points where such gates read numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from ...atlas import Array, Tiling
 from .layers import Layer, narrowed
-from .nets import Indices, Map, Net
+from .nets import RELU, Indices, Map, Net
 from .slices import NONE
 
 Box = dict[int, tuple[float, float]]
@@ -46,7 +46,7 @@ def boxes_of(gate: Net, dtype: str) -> list[Box] | None:
     if len(gate.stored) == 1:
         flat = gate.stored[0]
         return [{} for _ in flat.bias] if not flat.weight.any() and not flat.bias.any() else None
-    if len(gate.stored) != 2 or not all(map_.plain for map_ in gate.stored) or (gate.stored[0].kinds == 0).any():
+    if len(gate.stored) != 2 or not all(map_.plain for map_ in gate.stored) or np.any(gate.stored[0].kinds != RELU):
         return None
     hidden, out = gate.stored
     tiny = float(np.finfo(np.float32 if dtype == "float32" else np.float64).tiny)
@@ -82,7 +82,9 @@ def tile(boxes: Sequence[Box]) -> bool:
     ends = [box.get(axis, (-np.inf, np.inf)) for box in boxes]
     starts = sorted({-np.inf, *(end for pair in ends for end in pair if end < np.inf)})
     for start in starts:
-        there = [{k: side for k, side in box.items() if k != axis} for box, (low, high) in zip(boxes, ends, strict=True) if low <= start < high]
+        there = [
+            {k: side for k, side in box.items() if k != axis} for box, (low, high) in zip(boxes, ends, strict=True) if low <= start < high
+        ]
         if not there or not tile(there):
             return False
     return True
@@ -125,7 +127,7 @@ def _of_groups(layer: Layer, groups: Sequence[tuple[int, int]], width: int, last
     """The K-th part of what the winner of each group computes, behind what arrives; then the layer's own channels."""
     assert layer.gate is not None
     nets = [layer.nets[k] for k in layer.serves]
-    own = [~np.all([net.silent for net in nets[a:b]], axis=0) for a, b in groups]
+    own = [np.logical_not(np.all([net.silent for net in nets[a:b]], axis=0)) for a, b in groups]
     once = (np.sum(own, axis=0) == 1) & (layer.carries[layer.writes] < 0) & (layer.shared is None) & (not last)
     found, state, fed = list[Layer](), width, [list[int]() for _ in layer.writes]
     for (a, b), mine in zip(groups, own, strict=True):
@@ -133,7 +135,7 @@ def _of_groups(layer: Layer, groups: Sequence[tuple[int, int]], width: int, last
         if not len(outputs):
             continue
         parts = tuple(_part(net, outputs, layer.top_k) for net in nets[a:b])
-        for n, k in enumerate(outputs):
+        for n, k in enumerate(outputs.tolist()):
             fed[k].append(state + n)
         writes = np.arange(state, state + len(outputs))
         carries = np.concatenate([np.arange(state), np.full(len(outputs), -1)])
@@ -152,11 +154,11 @@ def _part(net: Net, outputs: Indices, K: int) -> Net:
 def _summed(layer: Layer, fed: Sequence[Sequence[int]], once: Array, width: int, state: int) -> Layer:
     """What is written once is carried, all else is added up."""
     carries, rest = layer.carries.copy(), np.flatnonzero(~once)
-    for k in np.flatnonzero(once):
+    for k in np.flatnonzero(once).tolist():
         carries[layer.writes[k]] = fed[k][0]
     reads = np.concatenate([layer.reads, np.arange(width, state)]).astype(np.intp)
     weight = np.zeros((len(rest), len(reads)))
-    for row, k in enumerate(rest):
+    for row, k in enumerate(rest.tolist()):
         weight[row, [len(layer.reads) + at - width for at in fed[k]]] = 1
     nets, shared = (Net.of((Map(weight, np.zeros(len(rest))),)),), layer.shared
     if shared is not None:

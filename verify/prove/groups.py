@@ -35,7 +35,7 @@ def least(t: float, dtype: DTypeLike, *, above: bool = False) -> float:
     """The least number (0, or normal) of the dtype that is ≥ t, or > t."""
     if not np.isfinite(t):
         return float(t)
-    kind = np.dtype(dtype).type
+    kind = np.float32 if np.dtype(dtype) == np.float32 else np.float64
     with np.errstate(over="ignore", under="ignore"):
         found = kind(t)
         if float(found) < t or (above and float(found) == t):

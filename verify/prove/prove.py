@@ -150,7 +150,10 @@ def _sampled(network: Network, graph: TaskGraph, asked: Asked, grouped: bool) ->
         if any(node.box is None for node in graph.inputs) or any(groups_of(layer, network.dtype) for layer in network.plainly().layers[1:]):
             return 0.0, None
         rounded = {name: some.intrinsic.astype(network.dtype).astype(float) for name, some in located.items()}
-        located = {name: replace(some, ambient=at, base=at, intrinsic=at) for (name, some), at in zip(located.items(), rounded.values())}
+        located = {
+            name: replace(some, ambient=at, base=at, intrinsic=at)
+            for (name, some), at in zip(located.items(), rounded.values(), strict=True)
+        }
         points = np.concatenate([rounded[node.name] for node in graph.inputs], axis=1)
     truth = graph.evaluate(points, located)
     error = np.abs(np.asarray(network.astype(float)(points), float) - truth).max(1)

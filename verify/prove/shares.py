@@ -1,9 +1,9 @@
 """Blocks that have no channels of their own because a layer of groups adds them up: what each group adds to an output follows its share.
 
-Lemma (N15, R10). Let an output of the task be f_o = Σ_l (Σ_i a_oli·v_li + c_ol) + r, v_l the values of block l, a and c numbers, and let the
-network add up q_ol, one group after the other, and the rest. With |Σ_i a_oli·v_li + c_ol − q_ol| ≤ e_ol for each the output is off by no more
-than Σ_l e_ol, and what r and the rest differ by. Each share is a function of what one block reads, proved on its own pieces: Σ E_l boxes,
-∏ E_l pieces. How a constant is shared out among the groups is theirs; c_ol says what each of them has of it.
+Lemma (N15, R10). Let an output of the task be f_o = Σ_l (Σ_i a_oli·v_li + c_ol) + r, v_l the values of block l, a and c numbers, and
+let the network add up q_ol, one group after the other, and the rest. With |Σ_i a_oli·v_li + c_ol − q_ol| ≤ e_ol for each the output is
+off by no more than Σ_l e_ol, and what r and the rest differ by. Each share is a function of what one block reads, proved on its own
+pieces: Σ E_l boxes, ∏ E_l pieces. How a constant is shared out among the groups is theirs; c_ol says what each of them has of it.
 """
 
 from __future__ import annotations

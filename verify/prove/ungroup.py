@@ -8,8 +8,8 @@ ties the K chosen are the zeros, softmax weights are exp(0)/(K·exp(0)) = 1/K as
 
 A layer of groups is replaced by K layers that carry all that arrives, and write the K-th part of what the winner of one group computes
 for outputs for which an expert of that group computes anything, to channels of their own, behind all others; and a last one, which leaves
-what the layer leaves. A channel that is written by one group only is carried there, any other one, and every output of the network, is the sum. Each group is then a slice
-like any other, Σ E_l boxes about ∏ E_l pieces (B9).
+what the layer leaves. A channel that is written by one group only is carried there, any other one, and every output of the network, is
+the sum. Each group is then a slice like any other, Σ E_l boxes about ∏ E_l pieces (B9).
 
 Of floats: where K is a power of two the K-th part is exact. Else weights of the written out network are rounded once in float64, and in
 the layer itself 1/K and its product with an output are rounded: one more rounding of every product in a last map, and two of its result.
@@ -86,8 +86,8 @@ def _written_out(
         between.append(tuple(state))
         firsts.append(group.start)
     carries, added = sources.copy(), [k for k in range(len(targets)) if not alone[k]]
-    for k in np.flatnonzero(alone):
-        carries[targets[k]] = place[int(k)][0]
+    for k in np.flatnonzero(alone).tolist():
+        carries[targets[k]] = place[k][0]
     parts.append(_sum(layer, added, place, carries, width, len(state)))
     return parts, between, firsts
 
