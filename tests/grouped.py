@@ -60,7 +60,7 @@ def grouped_network(
     dtype: str = "float64",
     nulls: int = 0,
 ) -> Network:
-    """The one layer that computes it: two neurons of the gate for every inner interface, expert (l, i) = K·a_l·g_li, the constant in all."""
+    """The one layer that computes it: two neurons of the gate an inner interface, expert (l, i) = K·a_l·g_li, the constant in all."""
     L, K = len(knots), len(knots) + nulls
     rows, biases, out = list[np.ndarray](), list[float](), list[dict[int, float]]()
     experts, names = list[ReLUNet](), list[str]()
@@ -77,7 +77,8 @@ def grouped_network(
             inner, changes, first, value = interpolant(low, high, k, i, parts)
             hidden = np.concatenate([np.outer(np.ones(len(inner)), np.eye(L)[k]), [np.eye(L)[k], -np.eye(L)[k]]])
             weight = np.concatenate([changes, first, -first])[None] * K * factors[k]
-            maps = Affine(hidden, np.concatenate([-inner, [0.0, 0.0]])), Affine(weight, np.array([K * factors[k] * value + constant]))
+            last_bias = np.array([K * factors[k] * value + constant])
+            maps = Affine(hidden, np.concatenate([-inner, [0.0, 0.0]])), Affine(weight, last_bias)
             experts.append(ReLUNet(maps, ((NeuronGroup("h", len(hidden), "by hand"),),)))
     for n in range(nulls):
         out.append({})

@@ -15,7 +15,7 @@ import sympy
 from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Input, Tiling
-from ...expressions.formulas import cancelled, named, written_out
+from ...expressions.formulas import named, written_out
 from ...expressions.maps import Formula
 from ...expressions.parse import real_symbols
 from ...expressions.tree import free_names
@@ -32,7 +32,7 @@ from .refused import Refused
 from .roots import require_roots
 from .rounding import HALF, Way, holds, overflows, read
 from .routers import exact_routes
-from .shares import share_of, shared_out, shares_of
+from .shares import share_of, shares_of, with_shares
 from .slices import NONE, Origin, Slice, Slicer, without_linear
 from .subjects import Failure, Followed, Subject
 from .trees import OUTSIDE, PROVED, UNSETTLED, Tree
@@ -145,11 +145,8 @@ class Composition:
         """The node of a site, about which nothing was said yet."""
         nodes: tuple[Block | Combine, ...] = (*self.graph.blocks, *self.graph.combines)
         node = next((node for node in nodes if node.name == site.name), None)
-        if (
-            node is None
-            or node.kind != site.kind
-            or site.components != (shares_of(site, self.graph) if len(site.shift) else node.components)
-        ):
+        wanted = shares_of(site, self.graph) if len(site.shift) else () if node is None else node.components
+        if node is None or node.kind != site.kind or site.components != wanted:
             raise Refused(f"the task has no {site.kind} of this name with components {site.components}")
         if site.name in self.functions:
             raise Refused("it is there twice")
@@ -248,11 +245,11 @@ class Composition:
             raise Refused("its pieces are not those of the task, each with its number of boxes")
         if domain.dimension + np.count_nonzero(site.moves) * site.charts > MOST_DIMENSIONS:
             raise Refused(f"functions of {domain.dimension} coordinates are not followed, {MOST_DIMENSIONS} are", rejected=False)
-        prefix = "" if self.found.manifold else f"{site.name}/"
         embedding = None if np.array_equal(matrix, np.eye(*matrix.shape)) and len(matrix) == matrix.shape[1] else matrix
         # Boxes of the variables hold all that may be read in their place.
         moves = site.moves if site.charts else 0 * site.moves
         by_chart = node.kind == "block" and node.atlas is not None and node.task.target.by_chart
+        prefix = "" if self.found.manifold else f"{site.name}/"
         return Subject(prefix, domain, part.layers, embedding, moves, truth, routes, site.eta, site.bound, by_chart=by_chart), functions
 
     def _assumed(self, site: Site) -> frozenset[str]:
@@ -309,11 +306,11 @@ class Composition:
 
     def _after(self, site: Site, function: ExpressionMap) -> ExpressionMap:
         """A block's function; of a folded block with what is left of the read-out after it."""
-        if len(site.shift):
-            self._write_out(None)
-            return share_of(self.formulas, site, self.graph).after(function)
-        if not site.folded:
+        if not site.folded and not len(site.shift):
             return function
+        self._write_out(None)
+        if len(site.shift):
+            return share_of(self.formulas, site, self.graph).after(function)
         left, blocks = self.left()
         if blocks != {site.name}:
             raise Refused(f"it is called folded into a read-out that mixes {sorted(blocks)} with other things")
@@ -321,7 +318,6 @@ class Composition:
 
     def left(self) -> tuple[list[sympy.Expr], set[str]]:
         """The output with 0 for every component that has a channel, and the names of the blocks that are left in it."""
-        self._write_out(None)
         nothing = {symbol: sympy.Integer(0) for symbol in real_symbols(list(self.known)).values()} if self.known else {}
         left = [e.xreplace(nothing) for e in self.output()]
         names = {str(s) for e in left for s in e.free_symbols}
@@ -330,18 +326,9 @@ class Composition:
         return left, {self.folded[name].name for name in names}
 
     def output(self) -> list[sympy.Expr]:
-        """The output in components that have a channel, shares among them, and what else there is. Raises `Refused` where a part of it that
-        may have no value only cancels.
-        """
+        """The output in components that have a channel, shares among them, and what else there is."""
         self._write_out(None)
-        formulas = [self.formulas[name] for name in self.graph[self.graph.output].components]
-        if part := next(filter(None, map(cancelled, formulas)), None):
-            raise Refused(f"{part} in the read-out may have no value, and only cancels", rejected=False)
-        found = [formula.expression for formula in formulas]
-        for site in self.found.sites:
-            if len(site.shift) and set(site.components) <= set(self.known):
-                found = shared_out(found, site, self.graph)
-        return found
+        return with_shares(self.formulas, [site for site in self.found.sites if set(site.components) <= set(self.known)], self.graph)
 
     def _range(self, name: str) -> tuple[float, float]:
         """What a coordinate of a box, or a component with a channel, lies in."""

@@ -126,13 +126,17 @@ def written_out(inputs: int, layers: Sequence[Layer], dtype: str) -> tuple[tuple
 def _of_groups(layer: Layer, groups: Sequence[tuple[int, int]], width: int, last: bool) -> list[Layer]:
     """The K-th part of what the winner of each group computes, behind what arrives; then the layer's own channels."""
     assert layer.gate is not None
-    nets = [layer.nets[k] for k in layer.serves]
+    nets, fed = [layer.nets[k] for k in layer.serves], [list[int]() for _ in layer.writes]
     own = [np.logical_not(np.all([net.silent for net in nets[a:b]], axis=0)) for a, b in groups]
-    once = (np.sum(own, axis=0) == 1) & (layer.carries[layer.writes] < 0) & (layer.shared is None) & (not last)
-    found, state, fed = list[Layer](), width, [list[int]() for _ in layer.writes]
-    for (a, b), mine in zip(groups, own, strict=True):
+    idle = [b - a == 1 and not any(map_.weight.any() for map_ in nets[a].stored) for a, b in groups]
+    bias = np.sum([nets[a].stored[-1].bias / layer.top_k for (a, _), flat in zip(groups, idle, strict=True) if flat], axis=0) + np.zeros(
+        len(fed)
+    )
+    once = (np.sum(own, axis=0) == 1) & (bias == 0) & (layer.carries[layer.writes] < 0) & (layer.shared is None) & (not last)
+    found, state = list[Layer](), width
+    for (a, b), mine, flat in zip(groups, own, idle, strict=True):
         outputs = np.flatnonzero(mine)
-        if not len(outputs):
+        if flat or not len(outputs):
             continue
         parts = tuple(_part(net, outputs, layer.top_k) for net in nets[a:b])
         for n, k in enumerate(outputs.tolist()):
@@ -143,7 +147,7 @@ def _of_groups(layer: Layer, groups: Sequence[tuple[int, int]], width: int, last
         one = Layer(gate, layer.sees, parts, np.arange(b - a), layer.names[a:b], layer.reads, writes, carries, None, 1, "uniform")
         found.append(narrowed(one))
         state += len(outputs)
-    return [*found, _summed(layer, fed, once, width, state)]
+    return [*found, _summed(layer, fed, bias, once, width, state)]
 
 
 def _part(net: Net, outputs: Indices, K: int) -> Net:
@@ -151,16 +155,16 @@ def _part(net: Net, outputs: Indices, K: int) -> Net:
     return Net.of((*some[:-1], Map(some[-1].weight / K, some[-1].bias / K)))
 
 
-def _summed(layer: Layer, fed: Sequence[Sequence[int]], once: Array, width: int, state: int) -> Layer:
-    """What is written once is carried, all else is added up."""
-    carries, rest = layer.carries.copy(), np.flatnonzero(~once)
+def _summed(layer: Layer, fed: Sequence[Sequence[int]], bias: Array, once: Array, width: int, state: int) -> Layer:
+    """What is written once is carried, all else is added up, with the K-th parts of what groups of one output without inputs write."""
+    carries, rest = layer.carries.copy(), np.flatnonzero(np.logical_not(once))
     for k in np.flatnonzero(once).tolist():
         carries[layer.writes[k]] = fed[k][0]
     reads = np.concatenate([layer.reads, np.arange(width, state)]).astype(np.intp)
     weight = np.zeros((len(rest), len(reads)))
     for row, k in enumerate(rest.tolist()):
         weight[row, [len(layer.reads) + at - width for at in fed[k]]] = 1
-    nets, shared = (Net.of((Map(weight, np.zeros(len(rest))),)),), layer.shared
+    nets, shared = (Net.of((Map(weight, bias[rest]),)),), layer.shared
     if shared is not None:
         more = np.zeros((1, state - width))
         first, *others = shared.stored

@@ -12,6 +12,7 @@ from fractions import Fraction
 import sympy
 
 from ...atlas import ExpressionMap, TaskGraph
+from ...expressions.formulas import cancelled
 from ...expressions.maps import Formula
 from ...expressions.parse import real_symbols
 from .documents import Site
@@ -37,14 +38,20 @@ def share_of(formulas: Mapping[str, Formula], site: Site, graph: TaskGraph) -> E
     return ExpressionMap(tuple(real_symbols(graph[site.name].components).values()), tuple(found))
 
 
-def shared_out(whole: Sequence[sympy.Expr], site: Site, graph: TaskGraph) -> list[sympy.Expr]:
-    """The outputs with shares, as symbols, in the place of the block's values."""
-    found = list(whole)
-    for name, shift in zip(site.components, site.shift.tolist(), strict=True):
-        o = _output(name, site, graph)
-        nothing = dict.fromkeys(_factors(whole[o], site, graph), sympy.Integer(0))
-        (symbol,) = real_symbols([name]).values()
-        found[o] = whole[o].xreplace(nothing) + symbol - _exact(shift)
+def with_shares(formulas: Mapping[str, Formula], sites: Sequence[Site], graph: TaskGraph) -> list[sympy.Expr]:
+    """The outputs with shares, as symbols, in the place of the values of blocks. Raises `Refused` where a part that may have no value only
+    cancels.
+    """
+    names = graph[graph.output].components
+    if part := next(filter(None, (cancelled(formulas[name]) for name in names)), None):
+        raise Refused(f"{part} in the read-out may have no value, and only cancels", rejected=False)
+    found = [formulas[name].expression for name in names]
+    for site in sites:
+        for name, shift in zip(site.components, site.shift.tolist(), strict=False):
+            o = _output(name, site, graph)
+            nothing = dict.fromkeys(_factors(found[o], site, graph), sympy.Integer(0))
+            (symbol,) = real_symbols([name]).values()
+            found[o] = found[o].xreplace(nothing) + symbol - _exact(shift)
     return found
 
 

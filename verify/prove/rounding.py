@@ -316,7 +316,7 @@ def _experts(part: MoELayer, x: Sized, possible: Flags, ways: Sequence[Evaluatio
     for k, net in enumerate(part.experts):
         rows = np.flatnonzero(possible[:, k])
         if len(rows):
-            found = _shared_out(through(net, x.cells(rows), ways, behind, 1), ways) if share else through(net, x.cells(rows), ways, behind)
+            found = _shared_out(through(net, x.cells(rows), ways, behind, 2), ways) if share else through(net, x.cells(rows), ways, behind)
             lower[rows], upper[rows] = np.minimum(lower[rows], found.lower), np.maximum(upper[rows], found.upper)
             error[:, rows] = np.maximum(error[:, rows], found.error)
     error[:, ~possible.any(1)] = np.inf

@@ -8,13 +8,14 @@ ties the K chosen are the zeros, softmax weights are exp(0)/(K·exp(0)) = 1/K as
 
 A layer of groups is replaced by K layers that carry all that arrives, and write the K-th part of what the winner of one group computes
 for outputs for which an expert of that group computes anything, to channels of their own, behind all others; and a last one, which leaves
-what the layer leaves. A channel that is written by one group only is carried there, any other one, and every output of the network, is
-the sum. Each group is then a slice like any other, Σ E_l boxes about ∏ E_l pieces (B9).
+what the layer leaves. Of a group of one output, whose expert reads nothing, the K-th part is a bias there. A channel that is written by one
+group only is carried there; any other one, and every output of the network, is the sum. Each group is then a slice like any other,
+Σ E_l boxes about ∏ E_l pieces (B9).
 
 Of floats: where K is a power of two the K-th part is exact. Else weights of the written out network are rounded once in float64, and in
-the layer itself 1/K and its product with an output are rounded: one more rounding of every product in a last map, and two of its result.
-`Weighting.UNIFORM` marks the layers of which that is counted (`rounding`); the sum of a last one is taken in any order in every evaluation,
-which is no less than 1/K, products, and sums of K take.
+the layer itself 1/K and its product with an output are rounded: up to two more roundings of every product in a last map, and of its
+result. `Weighting.UNIFORM` marks the layers of which that is counted (`rounding`); the sum of a last one is taken in any order in every
+evaluation, which is no less than 1/K, products, and sums of K take.
 """
 
 from __future__ import annotations
@@ -69,13 +70,17 @@ def _written_out(
     targets, sources, width = layer.targets, layer.sources, len(arriving)
     nets = [layer.experts[k].astype(float) for k in layer.serves]
     writes = [np.any([_computing(nets[i]) for i in group], axis=0) for group in groups]
-    alone = (np.sum(writes, axis=0) == 1) & (sources[targets] < 0) & (layer.shared is None) & (not last)
+    idle = [len(group) == 1 and not any(map_.weight.any() for map_ in nets[group.start].maps) for group in groups]
+    bias = np.zeros(len(targets))
+    for group in (group for group, constant in zip(groups, idle, strict=True) if constant):
+        bias += nets[group.start].affines[-1].bias / layer.top_k
+    alone = (np.sum(writes, axis=0) == 1) & (bias == 0) & (sources[targets] < 0) & (layer.shared is None) & (not last)
     state, parts, between, firsts = list(arriving), list[MoELayer](), list[tuple[Channel, ...]](), list[int]()
     place: dict[int, list[int]] = {k: [] for k in range(len(targets))}
     """Output ↦ where groups write it."""
-    for group, wrote in zip(groups, writes, strict=True):
+    for group, wrote, constant in zip(groups, writes, idle, strict=True):
         outputs = np.flatnonzero(wrote)
-        if not len(outputs):
+        if constant or not len(outputs):
             continue
         before = len(state)
         for n, k in enumerate(outputs.tolist()):
@@ -88,7 +93,7 @@ def _written_out(
     carries, added = sources.copy(), [k for k in range(len(targets)) if not alone[k]]
     for k in np.flatnonzero(alone).tolist():
         carries[targets[k]] = place[k][0]
-    parts.append(_sum(layer, added, place, carries, width, len(state)))
+    parts.append(_sum(layer, added, place, bias, carries, width, len(state)))
     return parts, between, firsts
 
 
@@ -124,9 +129,15 @@ def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.nd
 
 
 def _sum(
-    layer: MoELayer, added: Sequence[int], place: Mapping[int, Sequence[int]], carries: np.ndarray, width: int, arriving: int
+    layer: MoELayer,
+    added: Sequence[int],
+    place: Mapping[int, Sequence[int]],
+    bias: np.ndarray,
+    carries: np.ndarray,
+    width: int,
+    arriving: int,
 ) -> MoELayer:
-    """What the layer leaves: outputs `added` are sums of what groups wrote, and of what the shared expert adds."""
+    """What the layer leaves: outputs `added` are sums of what groups wrote, of constants, and of what the shared expert adds."""
     reads = [*(range(width) if layer.reads is None else layer.reads), *range(width, arriving)]
     inputs = len(reads) - (arriving - width)
     weight = np.zeros((len(added), len(reads)))
@@ -137,7 +148,7 @@ def _sum(
         shared = on_inputs(layer.shared.astype(float), lambda map_: _wider(map_, len(reads)))
     return MoELayer(
         None,
-        (Affine(weight, np.zeros(len(added))).net,),
+        (Affine(weight, bias[list(added)]).net,),
         (0,),
         ("all",),
         layer.channels,
