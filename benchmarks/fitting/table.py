@@ -74,9 +74,10 @@ def figure(rows: Rows, path: Path) -> None:
             if method in ORDERS:
                 slope = (dimension + 2 * ORDERS[method] + 1) / (2 * dimension)
                 axis.loglog(widths, errors[-1] * (widths / widths[-1]) ** -slope, color=color, linestyle=":", linewidth=1)
-                axis.annotate(
-                    f"$m^{{-{slope:.3g}}}$", (widths[-1], errors[-1]), color=color, fontsize=9, xytext=(3, -3), textcoords="offset points"
-                )
+                # The slower slope above its end and the faster one below: ends may lie on each other.
+                side, offset = ("bottom", 2) if ORDERS[method] == min(ORDERS.values()) else ("top", -2)
+                text, place = f"$m^{{-{slope:.3g}}}$", (widths[-1], errors[-1])
+                axis.annotate(text, place, (4, offset), textcoords="offset points", color=color, fontsize=9, va=side)
         axis.set(title=name, xlabel="neurons or lanes m", ylabel="sup error")
         ticks = sorted({w for other, w in rows if other == name})
         axis.set_xticks(ticks, [str(w) for w in ticks])
