@@ -59,6 +59,17 @@ def test_rungs_are_left_out_where_errors_are_far_from_the_budget():
     assert len(tried) < len(ladder(2, 112))
 
 
+def test_widths_at_which_errors_need_not_fall_end_nothing():
+    """The narrowest smooth nets are all as wide as the linear part: their errors are equal."""
+
+    def at(width, experts):
+        errors = dict.fromkeys(experts, 1e6 if width <= 8 else (8 / width) ** 12 * 1e6)
+        return {i: width for i in experts if errors[i] <= 1}, errors
+
+    assert narrowest(at, [0], 1.0, least=2, limit=512, steepest=12.0, patient=64)[0].made == 28
+    assert not narrowest(at, [0], 1.0, least=2, limit=512, steepest=12.0)
+
+
 @pytest.mark.parametrize(("share", "meets"), [(0.2, True), (0.9, True), (2.5, True), (1e9, False)])
 def test_budgets_move_until_the_error_is_near_what_is_allowed(share, meets):
     """Something whose error is `share` times the budget it was built to, and whose size falls with that."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from atlasmoe.constructions.relu import Fit, Target
 from atlasmoe.constructions.relu.dictionary import Coordinates
 from atlasmoe.constructions.relu.samples import Samples
 from atlasmoe.constructions.relu.shared import SharedSamples
-from atlasmoe.constructions.smooth import PENALTY, fit, fit_shared, fit_to
-from atlasmoe.constructions.smooth.lattice import FRACTION
+from atlasmoe.constructions.smooth import COSTS, fit, fit_shared, fit_to
+from atlasmoe.constructions.smooth.bending import bending
+from atlasmoe.constructions.smooth.lattice import FRACTION, Shape
+from atlasmoe.constructions.smooth.pruning import _costs
 from atlasmoe.constructions.smooth.search import STEPS, Search
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument
 from atlasmoe.moe.activations import GELU, RELU, RELU2, SILU
@@ -168,7 +171,7 @@ def test_pruning_pays_where_the_target_is_not_resolved() -> None:
 
     samples = Samples(cube(f, 2, 0.5), 0)
     data = samples.for_width(160)
-    search = Search(np.zeros((0, 2)), data, Coordinates.of(data.inputs), 160, 1, SILU, False, PENALTY["float64"])
+    search = Search(np.zeros((0, 2)), data, Coordinates.of(data.inputs), 160, 1, SILU, False, COSTS["float64"])
     lattice = search.run()[0]
     pruned = search.sharpened(lattice)
     assert pruned.error <= 0.5 * lattice.error
@@ -176,6 +179,42 @@ def test_pruning_pays_where_the_target_is_not_resolved() -> None:
     assert net.widths == (160,)
     x = data.held_inputs
     assert np.abs(net(x) - f(x)).max() == pytest.approx(pruned.error, rel=1e-6)
+
+
+def test_what_neurons_cost_that_depend_on_each_other() -> None:
+    """(G⁻¹)_jj of nearly dependent columns, which floats cannot invert as it stands."""
+    factors = np.array([[[1e9, 0.0, 1.0], [1e9, 0.0, 0.0]], [[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    weights = np.array([[[1.0], [0.0]], [[3.0], [2.0]]])
+    # The first: F·Fᵀ = [[1e18 + 1, 1e18], [1e18, 1e18]], whose inverse has 1 in the corner.
+    assert _costs(weights, factors) == pytest.approx([1.0, 9 / 4 + 4])
+
+
+def test_within_a_budget_profiles_bend_less() -> None:
+    """In three dimensions: the sum of what enclosures are off by, for the same width and an error still within the budget."""
+    samples = Samples(cube(chart3, 3), 0)
+    data = samples.for_width(120)
+    made, sums = [], []
+    for budget in (None, 1e-2):
+        cost = replace(COSTS["float64"], budget=budget)
+        search = Search(np.zeros((0, 3)), data, Coordinates.of(data.inputs), 100, 1, SILU, False, cost)
+        attempt = search.full(Shape(20, 1.0, 0.15))
+        assert attempt.error <= 1e-2
+        bends = bending(search.lattice(attempt.shape), data.inputs)
+        made.append(attempt)
+        sums.append(np.abs(bends @ attempt.weights).max(1).sum())
+    assert sums[1] <= 0.5 * sums[0]
+    # The fifth derivative of every profile along its direction, by differences.
+    lattice = search.lattice(made[1].shape)
+    ridge = lattice.ridge(made[1].weights)
+    k, h, start = 3, 0.02, sum(ridge.dictionary.counts[:3])
+    own = slice(start, start + ridge.dictionary.counts[k])
+    t = data.inputs @ ridge.dictionary.directions[k]
+    half = np.ptp(t) / 2
+    middle, steps = t.min() + half, (np.arange(6) - 2.5) * h
+    d = ridge.dictionary
+    inside = lambda at: SILU(d.facing[own] * (at - d.knots[own])) @ ridge.weights[0, own]  # noqa: E731
+    fifth = sum(c * inside(middle + half / 15 + s) for c, s in zip((-1, 5, -10, 10, -5, 1), steps, strict=True)) / h**5
+    assert (bends[k] @ made[1].weights)[8, 0] == pytest.approx(fifth * half**5 / (120 * 16), rel=1e-2, abs=1e-6)
 
 
 @pytest.mark.parametrize(("gated", "widest"), [(False, 40), (True, 16)])

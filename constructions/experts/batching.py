@@ -8,7 +8,7 @@ M (at a boundary), are left to be built one by one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,10 +19,11 @@ from ...atlas import Array
 from ...progress import track
 from ..relu import Fit
 from ..relu.shared import SharedSamples
+from ..shares import SHARPER
 from .cells import Cell
 from .charts import Expert, Workshop
 from .decide import decided
-from .narrowest import Tried, narrowest
+from .narrowest import At, Made, Tried, narrowest
 from .shared_dictionary import Reference, points_at
 from .ways import Shared
 
@@ -47,6 +48,8 @@ class Sharing:
     """(held-out points, charts): which lie in the chart's own cell."""
     count: dict[int, int] = field(default_factory=dict)
     """Numbers of directions found, by width."""
+    sharper: dict[int, float] = field(default_factory=dict)
+    """What is left of the budgets of charts that missed them."""
 
     @staticmethod
     def of(workshop: Workshop, cells: Sequence[Cell]) -> Sharing | None:
@@ -67,9 +70,18 @@ class Sharing:
         assert self.within is not None
         columns = np.array(charts, np.intp)
         some = SharedSamples(samples.inputs, samples.values[:, columns], samples.held_inputs, samples.held_values[:, columns])
-        fitted = self.workshop.way.fit_shared(some, width, self._guess(width), self.workshop.dtype)
+        fitted = self.workshop.way.fit_shared(some, width, self._guess(width), self.workshop.dtype, self._budgets(charts))
         self.count[width] = fitted.direction_count
         return self._unpacked(fitted, charts, samples)
+
+    def _budgets(self, charts: Sequence[int]) -> Array:
+        """What the fit of each chart may err by on held-out points; 0 where a width is given."""
+        budget = self.workshop.target_budget or 0.0
+        return np.array([budget * self.sharper.get(i, 1.0) for i in charts])
+
+    def sharpen(self, charts: Iterable[int]) -> None:
+        """These charts' errors, within their budgets on held-out points, were climbed to above them."""
+        self.sharper |= {i: SHARPER * self.sharper.get(i, 1.0) for i in charts}
 
     def _guess(self, width: int) -> int | None:
         """A number of directions to start from: what did at the nearest width. Smooth neurons look for their own, from axes up."""
@@ -146,7 +158,7 @@ def shared_targets(workshop: Workshop, cells: Sequence[Cell]) -> dict[int, Fit]:
         fits = sharing.fits(width, charts)
         return {i: fit for i, fit in fits.items() if fit.error <= budget}, {i: fit.error for i, fit in fits.items()}
 
-    found = narrowest(at, sharing.usable(1), budget, least=workshop.way.narrowest, limit=workshop.limit, steepest=workshop.way.steepest)
+    found = _narrowest(at, sharing, budget)
     return {i: tried.made for i, tried in found.items()}
 
 
@@ -165,10 +177,18 @@ def shared_experts(workshop: Workshop, cells: Sequence[Cell]) -> dict[int, Exper
         good = [i for i in charts if errors[i] <= (workshop.allowed_at(cells[i]) or 0.0)]
         experts = workshop.together([cells[i] for i in good], [fits[i] for i in good])
         errors |= {i: expert.claim.bound for i, expert in zip(good, experts, strict=True)}
+        sharing.sharpen(i for i, expert in zip(good, experts, strict=True) if not expert.claim.holds)
         return {i: expert for i, expert in zip(good, experts, strict=True) if expert.claim.holds}, errors
 
-    found = narrowest(at, sharing.usable(1), allowed, least=workshop.way.narrowest, limit=workshop.limit, steepest=workshop.way.steepest)
+    found = _narrowest(at, sharing, allowed)
     return {i: _noted(tried) for i, tried in found.items()}
+
+
+def _narrowest(at: At[Made], sharing: Sharing, budget: float) -> dict[int, Tried[Made]]:
+    """As far as the workshop's way and limit allow."""
+    way, limit = sharing.workshop.way, sharing.workshop.limit
+    charts = sharing.usable(1)
+    return narrowest(at, charts, budget, least=way.narrowest, limit=limit, steepest=way.steepest, patient=way.patient)
 
 
 def _noted(tried: Tried[Expert]) -> Expert:

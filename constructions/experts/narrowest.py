@@ -15,6 +15,8 @@ FLAT, FLATTEST, BEYOND = 1.0, 0.5, 8.0
 greatest width, is without hope. If all that are left are, nothing is tried further."""
 
 Made = TypeVar("Made")
+At = Callable[[int, Sequence[int]], tuple[dict[int, Made], dict[int, float]]]
+"""Those of the experts that a width serves, and the errors of all."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,19 @@ def ladder(least: int, limit: int) -> list[int]:
 
 
 def narrowest(
-    at: Callable[[int, Sequence[int]], tuple[dict[int, Made], dict[int, float]]],
+    at: At[Made],
     experts: Sequence[int],
     budget: float,
     *,
     least: int,
     limit: int,
     steepest: float,
+    patient: int = 0,
 ) -> dict[int, Tried[Made]]:
     """For each of the experts the first width of the ladder at which `at` accepts it; those are missing that none serves.
 
     `at(width, experts)` gives those that it accepts and the errors of all. Errors are taken to fall no faster than like width^−`steepest`
-    when rungs are left out on the way up; those below are tried if they did.
+    when rungs are left out on the way up; those below are tried if they did. Nothing is given up below `patient` neurons.
     """
     rungs = ladder(least, limit)
     found: dict[int, tuple[Made, int]] = {}
@@ -63,7 +66,7 @@ def narrowest(
             if step == rung:
                 left = {i: error for i, error in errors.items() if i not in accepted}
                 easiest = min(left.values(), default=0.0)
-                hope = any(_hope(last.get(i), rungs[step], error, budget, limit) for i, error in left.items())
+                hope = rungs[step] < patient or any(_hope(last.get(i), rungs[step], error, budget, limit) for i, error in left.items())
                 last = {i: (rungs[step], error) for i, error in left.items()}
             for i, error in errors.items():
                 if i in accepted:

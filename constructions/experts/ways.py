@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ...atlas import Array
 from ...errors import InvalidArgument
 from ...moe.activations import ACTIVATIONS, RELU, Activation
 from ...moe.ridge import Ridge
@@ -54,6 +55,11 @@ class Way:
     @property
     def narrowest(self) -> int:
         return relu.NARROWEST if self.plain else smooth.NARROWEST
+
+    @property
+    def patient(self) -> int:
+        """Below so many neurons errors need not fall."""
+        return 0 if self.plain else smooth.PATIENT
 
     @property
     def steepest(self) -> float:
@@ -109,11 +115,11 @@ class Way:
             remedy=remedy,
         )
 
-    def fit_shared(self, samples: SharedSamples, width: int, direction_count: int | None, dtype: str) -> Shared:
-        """Nets of many functions at one width, with one factorisation."""
+    def fit_shared(self, samples: SharedSamples, width: int, direction_count: int | None, dtype: str, budget: float | Array) -> Shared:
+        """Nets of many functions at one width, with one factorisation; `budget`: what each may err by, 0 if unknown."""
         if self.plain:
             return fit_shared_relu(samples, width, direction_count)
-        return smooth.fit_shared(samples, width, direction_count, activation=self.activation, gated=self.gated, dtype=dtype)
+        return smooth.fit_shared(samples, width, direction_count, activation=self.activation, gated=self.gated, dtype=dtype, budget=budget)
 
 
 PLAIN = Way()

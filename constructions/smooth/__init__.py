@@ -3,7 +3,7 @@
 What `constructions.relu` is for ReLU; where a target is smooth, the nets here are smaller by orders of magnitude.
 """
 
-from .fit import NARROWEST, PENALTY, START, fit, fit_to
+from .fit import COSTS, NARROWEST, PATIENT, START, fit, fit_to
 from .shared import SharedFit, fit_shared
 
-__all__ = ["NARROWEST", "PENALTY", "START", "SharedFit", "fit", "fit_shared", "fit_to"]
+__all__ = ["COSTS", "NARROWEST", "PATIENT", "START", "SharedFit", "fit", "fit_shared", "fit_to"]

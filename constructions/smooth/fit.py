@@ -7,6 +7,8 @@ largest on held-out points, and on points that those climb to if the target can 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...errors import EpsilonNotReached, InvalidArgument
@@ -18,12 +20,13 @@ from ..relu.samples import Samples, Target
 from .forms import neurons, unknowns
 from .kinks import Kinks
 from .lattice import Shape
+from .least_squares import Cost
 from .search import CHEAP, SAMPLES_PER_UNKNOWN, Attempt, Search
 
 NARROWEST, START = 2, 4
 """The least width, and where the search for one starts."""
-PENALTY = {"float32": 1.5e-7, "float64": 1e-10}
-"""Error that is worth one unit of max Σ|w·act|, by the dtype of the weights. float32 inference errs by 0.9 to 2.3 times 6e-8 of it.
+COSTS = {"float32": Cost(1.5e-7, kept=2e-6), "float64": Cost(1e-10)}
+"""By the dtype of the weights. float32 inference errs by 0.9 to 2.3 times 6e-8 of max Σ|w·act|, and 1/16 of ε is kept for that.
 In float64 it is not rounding but proofs that pay for large sums that cancel."""
 GROWTH = (1.25, 2.0)
 """The next width, relative to one that missed the budget."""
@@ -32,6 +35,8 @@ SLOW, FASTER, PATIENT = 2.0, 2.0, 64
 to the limit. Nothing is given up below PATIENT neurons."""
 RESOLUTION = 16
 """Widths are not told apart more finely than by this part of them."""
+SHARPER = 0.8
+"""What is left of a budget as far as bending is concerned after a miss."""
 PROMISING = 5.0
 """A miss by no more than this is worth pruning, and a search over shapes."""
 
@@ -81,7 +86,7 @@ def fit_to(
     `EpsilonNotReached` with the best error, its width and `remedy` when `limit` does not suffice, or when the errors seen say that
     it cannot.
     """
-    fitting = _Fitting(target, activation, gated, seed, samples or Samples(target, seed), dtype)
+    fitting = _Fitting(target, activation, gated, seed, samples or Samples(target, seed), dtype, budget)
     width = min(max(start, NARROWEST), limit)
     missed: list[Fit] = []
     fitted, shape = fitting.thorough(width, direction_count)
@@ -91,6 +96,7 @@ def fit_to(
             if fitted.error <= budget:
                 break
         missed.append(fitted)
+        fitting.sharpen()
         if width >= limit or _out_of_reach(missed, budget, limit):
             best = min(missed, key=lambda other: other.error)
             raise EpsilonNotReached(target.name, budget=budget, reached=best.error, width=best.width, remedy=remedy)
@@ -152,15 +158,22 @@ BENDING, BENT = 32, 1e-3
 class _Fitting:
     """One target and the ways of fitting it at one width and another."""
 
-    def __init__(self, target: Target, activation: Activation, gated: bool, seed: int, samples: Samples, dtype: str) -> None:
-        if dtype not in PENALTY:
-            raise InvalidArgument(f"{target.name}: dtype {dtype!r} is not one of {', '.join(PENALTY)}")
+    def __init__(
+        self, target: Target, activation: Activation, gated: bool, seed: int, samples: Samples, dtype: str, budget: float | None = None
+    ) -> None:
+        if dtype not in COSTS:
+            raise InvalidArgument(f"{target.name}: dtype {dtype!r} is not one of {', '.join(COSTS)}")
         self.target, self.activation, self.gated, self.seed, self.samples = target, activation, gated, seed, samples
-        self.penalty = PENALTY[dtype]
+        self.cost = replace(COSTS[dtype], budget=budget)
         first = samples.for_width(0)
         self.coordinates = Coordinates.of(first.inputs)
         self.outputs = first.values.shape[1]
         self.kinks: Kinks | None = None
+
+    def sharpen(self) -> None:
+        """What was climbed to from an error within the budget is not: less of it for less bending."""
+        assert self.cost.budget is not None
+        self.cost = replace(self.cost, budget=SHARPER * self.cost.budget)
 
     def search(self, width: int) -> Search:
         if width < NARROWEST:
@@ -169,7 +182,7 @@ class _Fitting:
         data = self.samples.for_width(unknowns(count, self.coordinates.rank, self.gated), SAMPLES_PER_UNKNOWN)
         known = np.array(self.target.directions).reshape(-1, data.inputs.shape[1])
         kinks = self.kinks if self.kinks is not None and 2 * len(self.kinks) <= width else None
-        return Search(known, data, self.coordinates, width, self.outputs, self.activation, self.gated, self.penalty, kinks)
+        return Search(known, data, self.coordinates, width, self.outputs, self.activation, self.gated, self.cost, kinks)
 
     def thorough(self, width: int, direction_count: int | None, prune: bool = False) -> tuple[Fit, Shape]:
         """The best of all shapes worth trying, with ReLUs on straight kinks, or pruned."""

@@ -51,6 +51,11 @@ class Lattice(Form):
     def blocks(self) -> NDArray[np.intp]:
         """The columns of each neuron, (m, b)."""
 
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """p."""
+
     @abstractmethod
     def part(self, kept: NDArray[np.intp]) -> Lattice:
         """With the neurons of ascending indices `kept`."""
@@ -65,6 +70,10 @@ class Plain(Lattice):
     @property
     def blocks(self) -> NDArray[np.intp]:
         return np.arange(self.dictionary.width)[:, None]
+
+    @property
+    def size(self) -> int:
+        return self.dictionary.width + 1
 
     def part(self, kept: NDArray[np.intp]) -> Plain:
         return Plain(_part(self.dictionary, kept))
@@ -90,6 +99,10 @@ class Lanes(Lattice):
     def blocks(self) -> NDArray[np.intp]:
         m = self.dictionary.width
         return np.arange(m)[:, None] + m * np.arange(1 + self.coordinates.rank)
+
+    @property
+    def size(self) -> int:
+        return unknowns(self.dictionary.width, self.coordinates.rank, True)
 
     def part(self, kept: NDArray[np.intp]) -> Lanes:
         return Lanes(_part(self.dictionary, kept), self.coordinates)

@@ -46,9 +46,12 @@ def prune(form: Lattice, inputs: Array, values: Array, neurons: int, beside: Arr
 
 
 def _costs(weights: Array, factors: Array) -> Array:
-    """w_jᵀ·(F_j·F_jᵀ)⁻¹·w_j summed over outputs, (m,), for w (m, b, q) and F (m, b, p)."""
-    inverse = factors @ factors.transpose(0, 2, 1)
-    return np.asarray(np.einsum("jbq,jbq->j", weights, np.linalg.solve(inverse, weights)))
+    """w_jᵀ·(F_j·F_jᵀ)⁻¹·w_j summed over outputs, (m,), for w (m, b, q) and F (m, b, p).
+
+    By F_jᵀ = Q_j·R_j: columns that depend on others make the product singular in floats, not R_j.
+    """
+    triangle: Array = np.asarray(np.linalg.qr(factors.transpose(0, 2, 1), mode="r"))
+    return np.asarray((np.linalg.solve(triangle.transpose(0, 2, 1), weights) ** 2).sum((1, 2)))
 
 
 def _spared(cost: Array, direction: NDArray[np.intp], count: int) -> NDArray[np.bool_]:

@@ -15,10 +15,11 @@ from ...atlas import Array
 from ...moe.activations import Activation
 from ..relu.dictionary import Coordinates
 from ..relu.samples import Data
+from .bending import LEAST_RANK, bending
 from .forms import Form, Lattice, form, neurons, unknowns
 from .kinks import Bent, Kinks, find_kinks
 from .lattice import Shape, lines
-from .least_squares import Solved, solve
+from .least_squares import STRENGTH, STRENGTHS, Cost, Solved, solve
 from .pruning import prune
 
 STEPS = (0.5, 0.75, 1.0, 1.25)
@@ -70,7 +71,7 @@ class Search:
     """q, of each target."""
     activation: Activation
     gated: bool
-    penalty: float
+    cost: Cost
     kinks: Kinks | None = None
     tried: dict[Shape, Attempt] = field(default_factory=dict)
 
@@ -112,14 +113,17 @@ class Search:
         seen = max(SCANNED, SAMPLES_PER_UNKNOWN * many)
         return find_kinks(forms[0], forms[1], self.coordinates, self.data.inputs[:seen], self.data.values[:seen])
 
-    def solved(self, made: Form, samples: int, judged: int) -> Solved:
-        """The form fitted to the first `samples` points, and judged by the first `judged` held-out ones."""
+    def solved(self, made: Form, samples: int, judged: int, strengths: tuple[float, ...] = STRENGTHS) -> Solved:
+        """The form fitted to the first `samples` points, and judged by the first `judged` held-out ones; `strengths`: μ tried."""
         inputs, held = self.data.inputs[:samples], self.data.held_inputs[:judged]
         values, held_values = self.data.values[:samples], self.data.held_values[:judged]
-        return solve(made.columns(inputs), values, made.columns(held), held_values, self.penalty)
+        bends = None
+        if self.cost.budget is not None and self.coordinates.rank >= LEAST_RANK and self.activation.smooth and isinstance(made, Lattice):
+            bends = bending(made, inputs)
+        return solve(made.columns(inputs), values, made.columns(held), held_values, self.cost, bends, strengths)
 
-    def attempt(self, shape: Shape, made: Form, samples: int, judged: int) -> Attempt:
-        solved = self.solved(made, samples, judged)
+    def attempt(self, shape: Shape, made: Form, samples: int, judged: int, strengths: tuple[float, ...] = STRENGTHS) -> Attempt:
+        solved = self.solved(made, samples, judged, strengths)
         return Attempt(shape, made, solved.weights, float(solved.errors.max()), float(solved.objectives.max()))
 
     @property
@@ -152,7 +156,7 @@ class Search:
         for shape in shapes:
             if shape not in self.tried:
                 samples = max(per * self.unknowns, LEAST_SAMPLES)
-                self.tried[shape] = self.attempt(shape, self.form(shape), samples, max(JUDGED, 2 * self.unknowns))
+                self.tried[shape] = self.attempt(shape, self.form(shape), samples, max(JUDGED, 2 * self.unknowns), STRENGTH)
 
     def best(self, count: int) -> list[Shape]:
         """The best shapes tried so far."""
