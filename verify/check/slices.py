@@ -116,19 +116,20 @@ def without_linear(part: Slice, column: int) -> tuple[Array, Slice]:
         if len(found) != 1 or found[0] in layer.writes:
             return nothing
         position = int(found[0])
-    if not last.nets and (carried := last.carries == position).any():
-        bare = Slicer(len(part.reads), (*part.layers[:-1], last._replace(carries=np.where(carried, -1, last.carries))))
-        rest = bare.slice(len(part.layers), range(outputs), ())
-        return carried.astype(float), Slice(rest.layers, tuple(part.reads[i] for _, i in rest.reads))
-    if not last.nets or not last.unit or (last.carries >= 0).any() or position not in last.reads.tolist():
+    weights = (last.carries == position).astype(float)
+    bared = last._replace(carries=np.where(last.carries == position, -1, last.carries))
+    at = last.reads.tolist().index(position) if position in last.reads.tolist() else -1
+    each, beside = np.zeros((2, len(last.writes)))
+    if last.nets and last.unit and at >= 0:
+        each, others = last.nets[0].skip[:, at], last.nets[1:]
+        beside = beside if last.shared is None else last.shared.skip[:, at]
+        several = (each * beside).any() or ((each + beside) * weights[last.writes]).any()
+        if several or any(not np.array_equal(net.skip[:, at], each) for net in others):
+            return nothing
+        bared = bared._replace(nets=tuple(net.without(at) for net in last.nets), shared=last.shared and last.shared.without(at))
+    weights[last.writes] += each + beside  # two of the three are 0
+    if not weights.any():
         return nothing
-    at = last.reads.tolist().index(position)
-    weights, each = np.zeros(outputs), last.nets[0].skip[:, at]
-    beside = np.zeros(len(each)) if last.shared is None else last.shared.skip[:, at]
-    if any(not np.array_equal(net.skip[:, at], each) for net in last.nets) or (each * beside).any():
-        return nothing
-    weights[last.writes] = each + beside  # one of them is 0
-    bared = last._replace(nets=tuple(net.without(at) for net in last.nets), shared=last.shared and last.shared.without(at))
     bare = Slicer(len(part.reads), (*part.layers[:-1], narrowed(bared)))
     rest = bare.slice(len(part.layers), range(outputs), (), last.gate is not None)
     return weights, Slice(rest.layers, tuple(part.reads[i] for _, i in rest.reads))
