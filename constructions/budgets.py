@@ -50,11 +50,22 @@ class Stage:
     steps: tuple[Step, ...]
 
 
+def stored(task: TaskGraph) -> set[str]:
+    """Affine combinations that get channels of their own: of finitely many values, which a block on pieces reads.
+
+    Its routes are then about one number with margins, also for whoever proves them; others are folded into what reads them.
+    """
+    read = {name for block in task.blocks if block.tiling is not None and len(block) > 1 for name in block.reads}
+    affine = [node for node in task.combines if node.function.affine is not None and node.name != task.output]
+    return {node.name for node in affine if any(name in read and name in task.finite for name in node.components)}
+
+
 def stages(task: TaskGraph) -> tuple[Stage, ...]:
     """The steps of the graph: as many blocks as are ready, then all combinations that are, and so on. Affine ones take no step."""
     done = {name for node in task.inputs for name in node.components}
     waiting = [node for node in task.order if not isinstance(node, Input)]
     found: list[Stage] = []
+    kept = stored(task)
 
     def ready(kind: type) -> list[Block | Combine]:
         return [node for node in waiting if isinstance(node, kind) and done.issuperset(node.reads)]
@@ -65,7 +76,7 @@ def stages(task: TaskGraph) -> tuple[Stage, ...]:
             waiting.remove(node)
 
     while waiting:
-        affine = [node for node in ready(Combine) if isinstance(node, Combine) and node.function.affine is not None]
+        affine = [node for node in ready(Combine) if _folds(node, kept)]
         if affine:
             finish(affine)
         elif blocks := ready(Block):
@@ -76,6 +87,10 @@ def stages(task: TaskGraph) -> tuple[Stage, ...]:
             found.append(Stage((Step(tuple(combines)),)))
             finish(combines)
     return tuple(found)
+
+
+def _folds(node: Block | Combine, kept: set[str]) -> bool:
+    return isinstance(node, Combine) and node.function.affine is not None and node.name not in kept
 
 
 @dataclass(frozen=True, eq=False)

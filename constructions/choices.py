@@ -95,10 +95,8 @@ def _combination(node: Combine, options: Mapping[str, Any]) -> Choice:
     found: dict[str, Any] = {}
     for option, kind in COMBINE_OPTIONS.items():
         given = options.get(option)
-        if isinstance(given, Mapping):
-            value = given.get(node.name, node.options.get(option))
-        else:
-            value = node.options.get(option, given)
+        own = node.options.get(option)
+        value = given.get(node.name, own) if isinstance(given, Mapping) else own if own is not None else given
         if value is None:
             continue
         if (problem := kind.problem(value)) is not None:

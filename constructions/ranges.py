@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -131,8 +132,21 @@ def reachable(task: TaskGraph) -> dict[str, Values]:
                 found = block_values(node, reads)
             case Combine():
                 found = combine_values(node, reads)
-        known |= zip(node.components, found, strict=True)
+        known |= zip(node.components, finite(task, node.components, found), strict=True)
     return known
+
+
+def finite(task: TaskGraph, names: Sequence[str], found: Sequence[Values]) -> list[Values]:
+    """What was found of components; the values of those that are known to be finite, one by one."""
+    return [_points(task.finite[name]) if name in task.finite else values for name, values in zip(names, found, strict=True)]
+
+
+def _points(values: Sequence[Fraction]) -> Values:
+    near = [float(value) for value in values]
+    exact = [Fraction(one) == value for one, value in zip(near, values, strict=True)]
+    low = [one if same else np.nextafter(one, -np.inf) for one, same in zip(near, exact, strict=True)]
+    high = [one if same else np.nextafter(one, np.inf) for one, same in zip(near, exact, strict=True)]
+    return Values(np.array(low), np.array(high))
 
 
 def _values(where: str, parts: Sequence[Part]) -> list[Values]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ..atlas import Block, Combine, Input, TaskGraph
-from .ranges import Values, block_values, combine_values, input_values
+from .ranges import Values, block_values, combine_values, finite, input_values
 
 
 class Reach(Mapping[str, Values]):
@@ -30,7 +30,7 @@ class Reach(Mapping[str, Values]):
                     found = block_values(node, read)
                 case Combine():
                     found = combine_values(node, read)
-            self._known |= zip(node.components, found, strict=True)
+            self._known |= zip(node.components, finite(self.graph, node.components, found), strict=True)
         return self._known[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -18,7 +18,7 @@ from . import theorem_5_2, theorem_5_3
 from .advice import Missing, advised
 from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
-from .budgets import Shares, Stage, inexact, propagate, share_out, slopes
+from .budgets import Shares, Stage, inexact, propagate, share_out, slopes, stored
 from .built import Built
 from .choices import Choices
 from .collar import require
@@ -57,11 +57,14 @@ class Works:
     lipschitz: dict[str, np.ndarray] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
     """How far the computed value of each component may be from the task's, rounding included."""
+    stored: set[str] = field(init=False)
+    """Affine combinations with channels of their own."""
     assembly: Assembly = field(init=False)
 
     def __post_init__(self) -> None:
         self.assembly = Assembly(self.graph, self.form)
         self.errors = dict.fromkeys(self.graph.coordinates, 0.0)
+        self.stored = stored(self.graph)
         self._fold()
 
     @property
@@ -80,7 +83,12 @@ class Works:
         forms = self.assembly.forms
         for node in self.graph.combines:
             affine = node.function.affine
-            if affine is not None and node.components[0] not in forms and all(name in forms for name in node.reads):
+            if (
+                affine is not None
+                and node.name not in self.stored
+                and node.components[0] not in forms
+                and all(name in forms for name in node.reads)
+            ):
                 self.assembly.fold(node)
                 self._known(node, 0.0, np.abs(affine[0]))
 
@@ -103,6 +111,8 @@ class Works:
 
     def asked(self, node: Block | Combine) -> Asked:
         budget = None if self.planned is None else self.planned.budgets[node.name]
+        if node.name in self.stored:
+            return Asked(budget, self.width, self.limit, self.seed, self.dtype)
         choice, missed = self.choices[node], self.missed.get(node.name, NOTHING_MISSED)
         if budget is not None and node.atlas is not None:
             # Experts of charts look up their own.

@@ -46,6 +46,16 @@ def standing(graph: TaskGraph) -> Iterator[Assumption]:
             yield Assumption(f"manifold[{block.name}]", statement)
 
 
+def about(graph: TaskGraph) -> str:
+    """What a claim about all of M has to add where inputs take finitely many values; empty where none does."""
+    finite = [node for node in graph.inputs if node.values]
+    if not finite:
+        return ""
+    if graph.cases is not None:
+        return f"; M is the {graph.cases:,} points whose coordinates take the values of their inputs"
+    return f"; coordinates of {', '.join(node.name for node in finite)} take the values of their inputs only"
+
+
 def possible(graph: TaskGraph, alone: bool) -> Iterator[Assumption]:
     """All that a certificate of the task may assume."""
     yield from standing(graph)

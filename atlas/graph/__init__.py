@@ -3,6 +3,7 @@
 from .graph import TaskGraph, Trace
 from .lower import as_graph
 from .nodes import Block, Combine, Input, Node, component_names, expression_map
+from .sampling import all_points
 from .tiling import CLOSED, BoxPiece, Tiling
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "TaskGraph",
     "Tiling",
     "Trace",
+    "all_points",
     "as_graph",
     "component_names",
     "expression_map",

@@ -22,6 +22,7 @@ from ...errors import InvalidArgument, LintError
 from ...expressions.box import Array
 from ..domain import first_valid
 from ..points import Points
+from .finite import Finite, finite_values
 from .nodes import Block, Combine, Input, Node
 from .sampling import RouteSampler, spread
 from .structure import structure
@@ -133,6 +134,17 @@ class TaskGraph:
     def makers(self) -> tuple[Block | Combine, ...]:
         """What experts compute: the blocks, and the combinations that are no affine maps; in the order of `order`."""
         return tuple(n for n in self.order if isinstance(n, Block) or (isinstance(n, Combine) and n.function.affine is None))
+
+    @cached_property
+    def finite(self) -> Finite:
+        """The components that are known to take finitely many values, and all of these."""
+        return finite_values(self.order)
+
+    @property
+    def cases(self) -> int | None:
+        """How many points the graph is about; None where some input has a continuum of them."""
+        counts = [node.cases for node in self.inputs]
+        return None if None in counts else math.prod(count for count in counts if count is not None)
 
     @property
     def outputs(self) -> int:

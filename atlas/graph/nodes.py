@@ -7,6 +7,7 @@ combination. Expressions are written in the names that their node reads. A node 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,12 +58,23 @@ class Input:
     manifold: Box | Atlas
     coordinates: tuple[str, ...] = ()
     """The k names, before any embedding; () for the default (`component_names`)."""
+    values: tuple[tuple[float, ...], ...] = ()
+    """Of a box: for every coordinate all values that it takes, ascending; () for all of the box. The task is about these points alone."""
     kind: ClassVar[Literal["input"]] = "input"
 
     def __post_init__(self) -> None:
         if not self.coordinates:
             k = self.manifold.dimension if isinstance(self.manifold, Box) else self.manifold.base_dimension
             object.__setattr__(self, "coordinates", component_names(self.name, k))
+
+    @classmethod
+    def finite(cls, name: str, values: Sequence[float] | Sequence[Sequence[float]], coordinates: Sequence[str] = ()) -> Input:
+        """The input whose coordinates take these values and no others: a list for every coordinate, or one for each of them."""
+        listed = [tuple(map(float, axis if isinstance(axis, Sequence) else (axis,))) for axis in values]
+        if not any(isinstance(axis, Sequence) for axis in values):
+            listed = [tuple(v for axis in listed for v in axis)] * max(1, len(coordinates))
+        box = Box(tuple(min(axis) for axis in listed), tuple(max(axis) for axis in listed))
+        return cls(name, box, tuple(coordinates), tuple(listed))
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -71,6 +83,25 @@ class Input:
     @property
     def reads(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def cases(self) -> int | None:
+        """How many points it has; None where these are not finitely many."""
+        return math.prod(map(len, self.values)) if self.values else None
+
+    def chosen(self, points: Array) -> Array:
+        """Points of the box, [..., k], spread over the values: a uniform one becomes each of the values as often as any other."""
+        for k, axis in enumerate(self.values):
+            low, high = self.manifold.lower[k], self.manifold.upper[k]  # type: ignore[union-attr]
+            place = np.floor((points[..., k] - low) / (high - low) * len(axis))
+            points[..., k] = np.array(axis)[np.clip(place, 0, len(axis) - 1).astype(np.intp)]
+        return points
+
+    def nearest(self, points: Array) -> Array:
+        """The points of the input next to points of its box, [..., k]; these themselves where it has them all."""
+        for k, axis in enumerate(map(np.array, self.values)):
+            points[..., k] = axis[np.searchsorted((axis[1:] + axis[:-1]) / 2, points[..., k])]
+        return points
 
     @cached_property
     def domain(self) -> Atlas | Tiling:

@@ -57,6 +57,8 @@ class Pointwise:
             inside = all(low <= u <= high for low, u, high in zip(node.box.lower, spot.coordinates, node.box.upper, strict=True))
             if spot.chart is not None or not inside:
                 raise NotPointwise(f'the point is not in the box of input "{node.name}"')
+            if not all(u in map(Fraction, axis) for u, axis in zip(spot.coordinates, node.values, strict=False)):
+                raise NotPointwise(f'the point has coordinates that are no values of input "{node.name}"')
             self.trees |= dict(zip(node.coordinates, names, strict=True))
             return
         charts = node.domain.parametrising

@@ -6,6 +6,7 @@ the parts that the blocks read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +28,10 @@ def spread(inputs: tuple[Input, ...], count: int, rng: np.random.Generator, low_
     """`count` points (count, k) of the product of the inputs, before embedding.
 
     Independent: every box uniformly, every manifold as `Atlas.sample` does. With `low_discrepancy`: Sobol points over
-    all box inputs together, and those of every manifold in an order of its own.
+    all box inputs together, and those of every manifold in an order of its own. Of finite inputs all points, if there are no more.
     """
+    if (everything := all_points(inputs, count)) is not None:
+        return np.resize(everything, (count, everything.shape[1]))
     boxes = [node.box for node in inputs if node.box is not None]
     columns: list[Array] = []
     if boxes:
@@ -38,11 +41,20 @@ def spread(inputs: tuple[Input, ...], count: int, rng: np.random.Generator, low_
     parts = []
     for node in inputs:
         if node.box is not None:
-            parts.append(columns.pop(0))
+            parts.append(node.chosen(columns.pop(0).copy()))
         else:
             points = node.domain.sample(count, int(rng.integers(2**31)), low_discrepancy=low_discrepancy)
             parts.append(points.base[rng.permutation(count)])
     return np.concatenate(parts, axis=1)
+
+
+def all_points(inputs: tuple[Input, ...], most: int) -> Array | None:
+    """Every point of the product of the inputs, before embedding; None if there are more than that."""
+    cases = [node.cases for node in inputs]
+    if None in cases or math.prod(count for count in cases if count is not None) > most:
+        return None
+    axes = [np.array(axis) for node in inputs for axis in node.values]
+    return np.stack([column.reshape(-1) for column in np.meshgrid(*axes, indexing="ij")], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +131,17 @@ class RouteSampler:
             if node.box is not None:
                 columns = [self._place[name] for name in node.coordinates]
                 lower[:, columns], upper[:, columns] = node.box.lower, node.box.upper
+        finite = {self._place[name]: np.array(v) for node in self.inputs for name, v in zip(node.coordinates, node.values, strict=False)}
         constrained: list[int] = []
         for l, (block, how) in enumerate(zip(self.blocks, self._plan, strict=True)):
             columns = [self._place[name] for name in block.reads] if how != "try" else []
             if how == "intersect" and (tiling := block.tiling) is not None:
-                lower[:, columns] = np.maximum(lower[:, columns], tiling.lower[routes[:, l]])
-                upper[:, columns] = np.minimum(upper[:, columns], tiling.upper[routes[:, l]])
+                low, high = tiling.lower[routes[:, l]], tiling.upper[routes[:, l]]
+                if finite.keys() & set(columns):
+                    # Of finitely many values the one on an interface counts.
+                    low = np.where(tiling.owned[0][routes[:, l]], low, np.nextafter(low, np.inf))
+                    high = np.where(tiling.owned[1][routes[:, l]], high, np.nextafter(high, -np.inf))
+                lower[:, columns], upper[:, columns] = np.maximum(lower[:, columns], low), np.minimum(upper[:, columns], high)
                 constrained += columns
             elif how == "draw":
                 for i in np.unique(routes[:, l]):
@@ -135,7 +152,14 @@ class RouteSampler:
             return base, np.ones(n, bool)
         inner = np.unique(constrained)
         low, high = lower[:, inner], upper[:, inner]
-        possible = np.asarray((low < high).all(1))
-        drawn = low + rng.random(low.shape) * (high - low)
+        drawn = low + (parts := rng.random(low.shape)) * (high - low)
+        some = low < high
+        for k, column in enumerate(inner.tolist()):
+            if column in finite:
+                first, last = np.searchsorted(finite[column], low[:, k], "left"), np.searchsorted(finite[column], high[:, k], "right")
+                some[:, k] = first < last
+                place = np.clip(first + np.floor(parts[:, k] * (last - first)), 0, len(finite[column]) - 1)
+                drawn[:, k] = finite[column][place.astype(np.intp)]
+        possible = np.asarray(some.all(1))
         base[:, inner] = np.where(possible[:, None], drawn, base[:, inner])
         return base, possible

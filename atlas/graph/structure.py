@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +15,7 @@ from ...expressions.maps import ExpressionMap
 from ..arguments import MAX_CHARTS
 from ..chart import Chart
 from ..options import COMBINE_OPTIONS, findings
+from .finite import MOST
 from .nodes import Block, Combine, Input, Node
 from .tiling import Tiling
 from .tiling_checks import cut, disputed
@@ -48,7 +51,7 @@ def shapes(node: Node) -> list[Finding]:
         if len(node.coordinates) != node.base_dimension:
             problem = f"has {len(node.coordinates)} coordinate names for {node.base_dimension} coordinates"
             return [error(f"{where}: coordinates", problem, "give each coordinate one name")]
-        return []
+        return values_findings(f"{where}: values", node)
     found = []
     if not 1 <= len(node.reads) <= MAX_READS:
         found.append(error(f"{where}: reads", f"reads {len(node.reads)} components", f"read from 1 to {MAX_READS}"))
@@ -62,6 +65,44 @@ def shapes(node: Node) -> list[Finding]:
     if isinstance(node, Combine):
         return found + _function(where, node.function, node.reads, node.outputs, ()) + findings(where, node.options, COMBINE_OPTIONS)
     return found + _block(where, node)
+
+
+def values_findings(where: str, node: Input) -> list[Finding]:
+    """What is wrong with the values of an input: for every coordinate at least two, ascending, in its box."""
+    if not node.values:
+        return []
+    if node.box is None:
+        return [error(where, "are given for a manifold of charts", "leave values out, or give a box as the domain")]
+    if len(node.values) != node.base_dimension:
+        problem = f"has {len(node.values)} lists for {node.base_dimension} coordinates"
+        return [error(where, problem, "give one list for all coordinates, or one for each")]
+    found = []
+    for name, axis, low, high in zip(node.coordinates, node.values, node.box.lower, node.box.upper, strict=True):
+        if (wrong := values_problem(axis)) is not None:
+            found.append(error(where, f"of {name} {wrong[0]}", wrong[1]))
+        elif axis[0] < low or axis[-1] > high:
+            out = axis[0] if axis[0] < low else axis[-1]
+            remedy = f"give a domain that holds [{axis[0]:.6g}, {axis[-1]:.6g}], or leave it out"
+            found.append(error(where, f"of {name} have {out:.6g}, which is outside of its domain [{low:.6g}, {high:.6g}]", remedy, (out,)))
+    return found
+
+
+def values_problem(values: Sequence[float]) -> tuple[str, str] | None:
+    """What is wrong with the values of one coordinate, and what to do about it; None if nothing is."""
+    if not values:
+        return "are an empty list", "give at least two values, or a domain"
+    if len(values) > MOST:
+        return f"are {len(values):,}", f"give at most {MOST:,}; between so many an interval says nearly as much: domain = [first, last]"
+    if not all(map(math.isfinite, values)):
+        return f"have {next(v for v in values if not math.isfinite(v))} among them", "give finite numbers"
+    if len(values) == 1:
+        return f"are {values[0]:.6g} alone", "write this constant into the expressions, and leave the coordinate out"
+    for a, b in itertools.pairwise(values):
+        if a == b:
+            return f"have {a:.6g} twice", "give each value once"
+        if a > b:
+            return f"are not ascending: {a:.6g} stands before {b:.6g}", "sort them"
+    return None
 
 
 def _function(

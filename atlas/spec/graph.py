@@ -22,9 +22,10 @@ from .arrays import Arrays
 from .blocks import BLOCK_KEYS, look_at_manifold, read_block
 from .fields import Fields, label_of, shown
 from .parts import Draft, Reader, Table, named, names_of, read_atlas, read_box
+from .values import read_values
 
 GRAPH_TABLES = ("task", "input", "block", "combine")
-INPUT_KEYS = ("name", "coordinates", "domain", "manifold", "chart")
+INPUT_KEYS = ("name", "coordinates", "domain", "values", "manifold", "chart")
 COMBINE_KEYS = ("name", "reads", "outputs", "expression", *COMBINE_OPTIONS)
 
 
@@ -106,9 +107,16 @@ def _input(reader: Reader, number: int, value: Any) -> tuple[Draft, Input | None
     name = named(fields, table, label)
     coordinates = names_of(fields, table["coordinates"], f"{label}: coordinates") if "coordinates" in table else None
     manifold: Box | Atlas | None = None
-    if ("domain" in table) == ("manifold" in table):
+    values = None if "values" not in table else read_values(fields, table["values"], f"{label}: values", coordinates)
+    if "values" in table and "manifold" in table:
+        fields.error(f"{label}: values", "are given for a manifold of charts", "leave values out, or give a box as the domain")
+        values = None
+    if ("domain" in table) == ("manifold" in table) and "values" not in table:
         problem = "has a domain and a manifold" if "domain" in table else "has neither a domain nor a manifold"
-        fields.error(label, problem, "give one: domain = [[lower, upper], …] for a box, or manifold = { builtin = … }")
+        fields.error(label, problem, "give one: domain = [[lower, upper], …] for a box, values = […], or manifold = { builtin = … }")
+    elif "values" in table and "domain" not in table:
+        if values is not None:
+            manifold = Box(tuple(axis[0] for axis in values), tuple(axis[-1] for axis in values))
     elif "domain" in table:
         if "chart" in table:
             fields.error(label, "a box has no charts", "remove [[input.chart]], or give a manifold instead of a domain")
@@ -124,7 +132,11 @@ def _input(reader: Reader, number: int, value: Any) -> tuple[Draft, Input | None
     draft = Draft("input", label, table, name, (), coordinates)
     if manifold is None or name is None:
         return draft, None
-    node = Input(name, manifold, coordinates)
+    if "values" in table and values is None:
+        return draft, None
+    if values is not None and len(values) == 1:
+        values = values * len(coordinates)
+    node = Input(name, manifold, coordinates, values or ())
     if node.box is not None:
         reader.boxes |= zip(coordinates, zip(node.box.lower, node.box.upper, strict=True), strict=False)
     reader.inputs[coordinates] = node

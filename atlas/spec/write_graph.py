@@ -45,7 +45,8 @@ def _input(node: Input, arrays: Arrays) -> Tables:
     table: Tables = {"name": node.name, "coordinates": list(node.coordinates)}
     match node.manifold:
         case Box() as box:
-            return table | {"domain": _pairs(box)}
+            given: Tables = {"domain": _pairs(box)}
+            return table | given | ({"values": [list(axis) for axis in node.values]} if node.values else {})
         case atlas:
             return table | _manifold(node.name, renamed(atlas, node.coordinates), arrays)
 

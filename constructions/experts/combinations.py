@@ -16,7 +16,10 @@ from ...atlas.options import EXACT
 from ...errors import AtlasMoEError, EpsilonNotReached, InvalidArgument
 from ...expressions.text import format_expression
 from ...moe.activations import ACTIVATIONS, RELU, RELU2
+from ...moe.ledger import Known
+from ...moe.nets import Affine, Net, NeuronGroup
 from ..asked import Asked
+from ..budgets import stored
 from ..choices import Choice, Choices
 from ..ranges import Values
 from ..structure.exact import Exact, exactly
@@ -34,6 +37,8 @@ def combination_net(function: ExpressionMap, lower: Array, upper: Array, asked: 
 
     Raises `EpsilonNotReached` naming it if the budget is out of reach.
     """
+    if function.affine is not None:
+        return _affine_net(function, lower, upper, name, origin)
     if asked.activation in (AUTO, EXACT):
         found = list(_forms(function, lower, upper, name, origin, asked.activation, asked.gated, asked.limit))
         if found:
@@ -60,14 +65,28 @@ def _forms(
             yield found
 
 
+def _affine_net(function: ExpressionMap, lower: Array, upper: Array, name: str, origin: str) -> PieceNet:
+    """An affine combination L·v + b as σ(L·v) − σ(−L·v) + b: what rounding makes of L and b is all that it errs by."""
+    assert function.affine is not None
+    linear, constant = function.affine
+    hidden = Affine(np.concatenate([linear, -linear]), np.zeros(2 * len(linear)))
+    out = Affine(np.concatenate([np.eye(len(linear)), -np.eye(len(linear))], axis=1), np.array(constant, float))
+    net = Net((hidden, out), ((NeuronGroup(name, 2 * len(linear), origin),),))
+    size = np.abs(linear) @ np.maximum(np.abs(lower), np.abs(upper)) + np.abs(constant)
+    return PieceNet(net, float(8 * np.finfo(float).eps * size.max(initial=0.0)), Known.FORMULA, "as an affine function", "R1")
+
+
 def exact_combinations(graph: TaskGraph, choices: Choices, reach: Mapping[str, Values], limit: int) -> dict[str, float]:
     """Combination ↦ an error that is rounding, of those that are built exactly.
 
     Raises `InvalidArgument` for one that is asked to be exact and is no sum of products of two factors.
     """
-    found = {}
+    found, kept = {}, stored(graph)
     for node in graph.combines:
         choice = choices[node]
+        if node.name in kept:
+            lower, upper = (np.array([getattr(reach[name], end) for name in node.reads]) for end in ("least", "most"))
+            found[node.name] = MARGIN * _affine_net(node.function, lower, upper, node.name, "").bound
         if node.function.affine is not None or (choice.activation == "relu" and not choice.gated):
             continue
         bounds = _bounds(node, choice, reach, limit)

@@ -75,7 +75,7 @@ def exact(
 def exactly(
     function: ExpressionMap, lower: Array, upper: Array, name: str, origin: str, *, limit: int, activation: Activation, gated: bool
 ) -> Exact | None:
-    """The net that is F up to rounding, where there is one of these neurons (N22, N23): of quadratic functions, in lanes or relu² neurons."""
+    """The net that is F up to rounding, where there is one (N22, N23): of quadratic functions, in lanes or relu² neurons."""
     try:
         parts = profiles(function, lower, upper)
     except (sympy.PolynomialError, AtlasMoEError):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...atlas.chart import INVERSE_TOLERANCE
-from ...moe.premises import possible, standing
+from ...moe.premises import about, possible, standing
 from ...moe.typed_json import Fields
 from .documents import Documents, Site, number_or_none
 from .rounding import HALF, Way
@@ -55,7 +55,9 @@ def expected(found: Documents) -> dict[str, Expected]:
     trees = sites[0].trees if found.manifold else ()
     budget, shown = whole if epsilon is None else epsilon, found.schema == 1 or read_out is not None
     source = "Theorem 4.8, B8, B15" if found.manifold else "Theorem 5.2, B9, R10"
-    claims = {"total": Expected(REAL if found.manifold else BOTH.format(_where(found)), source, whole, budget, trees, shown)}
+    claims = {
+        "total": Expected(REAL if found.manifold else BOTH.format(_where(found)) + about(found.graph), source, whole, budget, trees, shown)
+    }
     ways = ({"float64", found.dtype} | set(rounding)) - (set() if found.manifold else {"float64"})
     for way in (way for way in ways if Way(way, 0).dtype in ("float64", found.dtype)):
         dtype, least = Way(way, 0).dtype, whole + rounding.get(way, np.inf)

@@ -15,6 +15,7 @@ import sympy
 from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Input, Tiling
+from ...atlas.graph.finite import Places
 from ...expressions.formulas import named, written_out
 from ...expressions.maps import Formula
 from ...expressions.parse import real_symbols
@@ -236,8 +237,7 @@ class Composition:
                 tiling = Tiling.whole(Box(lower, upper), variables)
                 functions = [ExpressionMap.of(real_symbols(variables).values(), whole)]
             require_roots(site, tiling)
-            roots = np.stack([tree.root for tree in site.trees], axis=1)
-            domain = Boxes(tiling.names, roots[0], roots[1])
+            domain = Boxes(tiling.names, *np.stack([tree.root for tree in site.trees], axis=1))
             if site.routes is not None and site.routes != routes:
                 raise Refused(f"its gate is not shown to route as {str(site.routes)[:80]} says")
             routes, truth = site.routes, domain.of_coordinates(functions)
@@ -249,15 +249,16 @@ class Composition:
         # Boxes of the variables hold all that may be read in their place.
         moves = site.moves if site.charts else 0 * site.moves
         by_chart = node.kind == "block" and node.atlas is not None and node.task.target.by_chart
-        prefix = "" if self.found.manifold else f"{site.name}/"
-        return Subject(prefix, domain, part.layers, embedding, moves, truth, routes, site.eta, site.bound, by_chart=by_chart), functions
+        places = None if site.charts else Places.of(self.graph.finite, site.variables, site.moves)
+        name = "" if self.found.manifold else f"{site.name}/"
+        about = Subject(name, domain, part.layers, embedding, moves, truth, routes, site.eta, site.bound, by_chart=by_chart, places=places)
+        return about, functions
 
     def _assumed(self, site: Site) -> frozenset[str]:
         """Names of what the certificate says that it assumes of the charts of a site."""
         prefix = "" if self.found.manifold else f"block[{site.name}]."
         listed = self.found.certificate.children("assumptions") if "assumptions" in self.found.certificate else []
-        names = [taken.text("name") for taken in listed]
-        return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+        return frozenset(name.removeprefix(prefix) for taken in listed if (name := taken.text("name")).startswith(prefix))
 
     def _variables(self, site: Site, node: Block | Combine, whole: Sequence[Formula]) -> tuple[str, ...]:
         """What the boxes of a site are about; what the network has in its place is off by no more than the site says."""
@@ -393,8 +394,7 @@ class Composition:
             raise Refused(f"{stated} is no bound of how much a function changes")
         if not functions or not site.moves.any():
             return
-        node = self.graph[site.name]
-        tiling = cast(Tiling, node.domain) if node.kind == "block" else None
-        roots = [tree.root for tree in site.trees]
-        if not moves_little(functions, roots, tiling, site.moves, np.array(stated)):
+        tiling, roots = cast(Block, self.graph[site.name]).tiling, [tree.root for tree in site.trees]
+        places = Places.of(self.graph.finite, site.variables, site.moves)
+        if not moves_little(functions, roots, tiling, site.moves, np.array(stated), places):
             raise Refused(f"the function is not shown to change by at most {stated} where what it reads is off by {site.moves}", False)

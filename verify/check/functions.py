@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...atlas import Array, ExpressionMap, Tiling
+from ...atlas.graph.finite import Places
 from ...expressions.tree import Negative, Sum
 from ...intervals.patch import GROW, Patch, PatchMap
 from .nets import Flags, Indices
@@ -47,8 +48,15 @@ def within(truth: Callable[[Array, Array], Patch], lower: Array, upper: Array, l
     return holds(test, lower, upper)
 
 
-def moves_little(functions: Sequence[ExpressionMap], roots: Sequence[Array], tiling: Tiling | None, moves: Array, stated: Array) -> bool:
-    """Whether |f(v) − f(z)| ≤ `stated` for |v_k − z_k| ≤ moves_k, f given on boxes.
+def moves_little(
+    functions: Sequence[ExpressionMap],
+    roots: Sequence[Array],
+    tiling: Tiling | None,
+    moves: Array,
+    stated: Array,
+    places: Places | None = None,
+) -> bool:
+    """Whether |f(v) − f(z)| ≤ `stated` for |v_k − z_k| ≤ moves_k, f given on boxes, v at `places` in them.
 
     From v to z, one coordinate after the other, f changes by at most Σ sup|∂_k f|·moves_k within pieces, and where it passes from one to
     the next by what these differ by there: once an axis, and once more for every narrowest piece that moves_k spans.
@@ -56,8 +64,10 @@ def moves_little(functions: Sequence[ExpressionMap], roots: Sequence[Array], til
     jump = np.zeros(len(stated))
     if tiling is not None and len(tiling) > 1:
         widths = [float(np.diff(knots).min()) for knots in tiling.knots]
-        crossed = sum(1 + np.floor(e / width * GROW) for e, width in zip(moves, widths, strict=True) if e > 0)
-        jump = crossed * _largest_jump(functions, tiling, moves)
+        # What takes finitely many values, all of them further from every interface, crosses none.
+        across = moves if places is None else places.loose(tiling.knots, moves)
+        crossed = sum(1 + np.floor(e / width * GROW) for e, width in zip(across, widths, strict=True) if e > 0)
+        jump = crossed * _largest_jump(functions, tiling, across) if across.any() else jump
     room = stated / GROW - jump * GROW
     for function, root in zip(functions, roots, strict=True):
         map_ = PatchMap(function)

@@ -161,7 +161,10 @@ class Judge:
         notes.open[tags == UNSETTLED] = "the certificate itself leaves it open"
         proved = tags == PROVED
         if self.charts is None:
-            strange = (tags == OUTSIDE) | (tags == ELSEWHERE)
+            places = self.subject.places
+            empty = np.zeros(len(u), bool) if places is None else places.missed(some.lower, some.upper)
+            proved &= ~empty  # of finitely many values it holds none: there is nothing to show
+            strange = ((tags == OUTSIDE) & ~empty) | (tags == ELSEWHERE)
             notes.open[strange] = notes.wrong[strange] = "pieces have no part outside, or covered by others"
         else:
             self._charts(notes, self.charts, p, u, y, tags, some.members)

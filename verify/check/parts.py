@@ -235,7 +235,9 @@ def _neurons(part: Slice, matrix: Array, component: int) -> Neurons:
         constant += Fraction(float(last.bias[0]))
         for column, w in zip(columns, net.skip[0], strict=True):
             slope[column] += Fraction(float(w))
-        if len(net.maps) == 1:
+        if len(net.maps) == 1:  # an affine map
+            for column, w in zip(columns, last.weight[0], strict=True):
+                slope[column] += Fraction(float(w))
             continue
         hidden = net.maps[0]
         if hidden.up is not None or hidden.kinds is None:

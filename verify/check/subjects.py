@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...atlas import Array
+from ...atlas.graph.finite import Places
 from .charts import Boxes, Charts, Truth
 from .layers import Layer
 
@@ -56,3 +57,5 @@ class Subject(NamedTuple):
     """Whether charts are said to have no bare edge."""
     by_chart: bool = False
     """Whether the function is given chart by chart: then no leaf may be left to other charts."""
+    places: Places | None = None
+    """Where in boxes of its variables the points are, if these take finitely many values; None: everywhere."""

@@ -11,8 +11,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from ...atlas import TaskGraph
 from ...moe.halves import HALVES
 from ...moe.ledger import Claim, Known
+from ...moe.premises import about
 from ...moe.sums import BLOCK
 from .chart_claims import charts_claims
 from .problem import ScoreProof
@@ -54,7 +56,12 @@ def manifold_claims(site: SiteProof, epsilon: float | None) -> tuple[Claim, ...]
 
 
 def graph_claims(
-    sites: Mapping[str, SiteProof], read_out: ReadOut | None, epsilon: float | None, note: str, numbers: str | None = None
+    graph: TaskGraph,
+    sites: Mapping[str, SiteProof],
+    read_out: ReadOut | None,
+    epsilon: float | None,
+    note: str,
+    numbers: str | None = None,
 ) -> tuple[Claim, ...]:
     """The total, and what was proved of every block and combination. `numbers`: the dtype of which the numbers are that gates of groups
     read, if there are any; nothing is claimed where they are others.
@@ -63,7 +70,8 @@ def graph_claims(
     settled = all(site.solution.settled for site in sites.values())
     known = Known.PROVED if settled and np.isfinite(bound) and (epsilon is None or bound <= epsilon) else Known.UNKNOWN
     where = "" if numbers is None else GROUPED.format(numbers)
-    total = Claim("total", BOTH.format(where), "Theorem 5.2, B9, R10", bound if epsilon is None else epsilon, bound, known, note=note)
+    whole = BOTH.format(where) + about(graph)
+    total = Claim("total", whole, "Theorem 5.2, B9, R10", bound if epsilon is None else epsilon, bound, known, note=note)
     added = {} if read_out is None else read_out.rounding
     floats = [_rounded(total, way, extra, False) for way, extra in _in_order(added) if way != "float64"]
     return (total, *floats, *(claim for site in sites.values() for claim in _of_site(site, where)))

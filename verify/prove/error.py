@@ -1,7 +1,7 @@
 """The judge of |f − Ψ| ≤ ε: what has to hold on a box of chart coordinates, and where to cut it if it does not yet.
 
 On a box of chart p one of these is proved:
-* OUTSIDE: the chart's region is negative, the box is off the chart;
+* OUTSIDE: the chart's region is negative, the box is off the chart; or of finitely many values the box holds none;
 * ELSEWHERE: every point of the box is left to charts that are proved to hold it (`manifold`); never where f is given chart by chart: then
   all of every chart is compared, and charts that disagree show as an error;
 * PROVED: for every expert j that the gate may choose anywhere in the box, with logits known to ±η, x ∈ U_j and |f − expert_j| ≤ bound.
@@ -239,6 +239,8 @@ class ErrorJudge:
         least = np.where(alone[:, None], np.abs(error.center) - error.radius, -np.inf).max(1)
         rows = np.flatnonzero(least > self.goal.found)
         rows = rows[self.manifold.charts[self.chart].chart.inside(place.middle[boxes[rows]])]
+        if (places := self.manifold.places) is not None:
+            rows = rows[~places.missed(place.middle[boxes[rows]], place.middle[boxes[rows]])]
         if len(rows):
             worst = rows[int(np.argmax(least[rows]))]
             self.goal.note(float(least[worst]), self.chart, place.middle[boxes[worst]])

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, BallChart, Chart
+from ...atlas.graph.finite import Places
 from ...intervals import Decoration, Interval, NaturalEnclosure
 from ...moe.ledger import Assumption
 from ...moe.premises import agreement, faces, support
@@ -100,9 +101,10 @@ class Place:
 class EnclosedManifold:
     """M and its charts, as far as they can be enclosed."""
 
-    def __init__(self, atlas: Atlas, moves: Array | None = None) -> None:
-        """`moves`: how far what is read may be from points of M, coordinate by coordinate; None: not at all."""
-        self.atlas, self.moves = atlas, moves
+    def __init__(self, atlas: Atlas, moves: Array | None = None, places: Places | None = None) -> None:
+        """`moves`: how far what is read may be from points of M, coordinate by coordinate; None: not at all. `places`: where in boxes of
+        the coordinates themselves points of M are, if these take finitely many values."""
+        self.atlas, self.moves, self.places = atlas, moves, places
         self.charts = [EnclosedChart(chart) for chart in atlas.parametrising]
         self.parametrised = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
         self.pairs: dict[tuple[int, int], Pair] = {}
@@ -135,8 +137,10 @@ class EnclosedManifold:
         return Place(chart, lower, upper, u, y, z, fine)
 
     def outside(self, place: Place) -> Flags:
-        """Boxes proved to be off the chart: its region is negative there."""
+        """Boxes proved to be off the chart: its region is negative there, or they hold none of finitely many values."""
         region = self.charts[place.chart].region
+        if self.places is not None:
+            return self.places.missed(place.lower, place.upper)
         return np.zeros(len(place), bool) if region is None else region(place.u).range().upper[:, 0] < 0
 
     def elsewhere(self, place: Place) -> Flags:

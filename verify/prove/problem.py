@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ...atlas import Array, ManifoldTask, Points
+from ...atlas import Array, ManifoldTask, Points, concatenate
 from ...atlas.ascent import Ground, ascend
 from ...atlas.graph import as_graph
+from ...atlas.graph.finite import Places
 from ...errors import InvalidArgument
 from ...intervals import Interval
 from ...moe.network import Network
@@ -79,6 +80,8 @@ class Problem:
     """(k,): how far z may be from y, coordinate by coordinate; None: z = y."""
     ways: tuple[Evaluation, ...] | None = None
     """Evaluations in floats of which the network is a part; None: those of the network itself."""
+    places: Places | None = None
+    """Where in boxes of its variables the points are, if those take finitely many values; None: everywhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +152,7 @@ class Attempt:
     def __init__(self, problem: Problem, goal: Goal, seed: int, saved: Checkpoint) -> None:
         network, task = problem.network, problem.task
         self.problem, self.goal = problem, goal
-        self.manifold = EnclosedManifold(task.atlas, problem.moves)
+        self.manifold = EnclosedManifold(task.atlas, problem.moves, problem.places)
         target = EnclosedTarget(task)
         size = base_size(self.manifold) + (0.0 if problem.moves is None else problem.moves)
         self.enclosed = EnclosedNetwork(network, task.atlas.embedding, size)
@@ -250,8 +253,12 @@ def look_for_errors(goal: Goal, problem: Problem, seed: int) -> None:
         return np.where(np.isnan(found), np.inf, found)
 
     points = spread_points(task.atlas, max(SEEDS.get(task.atlas.dimension, MOST_SEEDS), 16 * len(task.atlas)))
+    if problem.places is not None:
+        points = _at(problem.places, task, points)
     errors = error(points)
-    climb = goal.tightness is not None or errors.max() >= SUSPECT * goal.epsilon
+    climb = (goal.tightness is not None or errors.max(initial=0.0) >= SUSPECT * goal.epsilon) and problem.places is None
+    if not len(errors):
+        return
     if not climb or errors.max() > goal.epsilon:
         goal.sampled(errors, points.chart, points.intrinsic)
     if not goal.missed and goal.astray is not None:
@@ -261,6 +268,17 @@ def look_for_errors(goal: Goal, problem: Problem, seed: int) -> None:
     worst = np.argsort(-errors, kind="stable")[:CLIMBS]
     climbed, reached = ascend(Ground(task.atlas), points[worst], lambda tried, _: error(tried), seed)
     goal.sampled(reached, climbed.chart, climbed.intrinsic)
+
+
+def _at(places: Places, task: ManifoldTask, points: Points) -> Points:
+    """The finitely many points next to these, of those that lie in the same piece."""
+    nearest = places.nearest(points.intrinsic)
+    found = [
+        task.atlas.parametrise(p, np.unique(inside, axis=0))
+        for p, chart in enumerate(task.atlas.parametrising)
+        if len(inside := nearest[(points.chart == p) & chart.inside(nearest)])
+    ]
+    return concatenate(found) if found else points[:0]
 
 
 def _look_astray(goal: Goal, network: Network, task: ManifoldTask, points: Points) -> None:

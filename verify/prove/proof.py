@@ -19,6 +19,7 @@ from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, Input, ManifoldTask, TaskGraph, Tiling
 from ...atlas.graph import BoxPiece
+from ...atlas.graph.finite import Places
 from ...expressions.formulas import named, written_out
 from ...expressions.parse import real_symbols
 from ...expressions.tree import free_names
@@ -259,6 +260,7 @@ class Proof:
             computed=computed,
             moves=site.moves if site.charts and moved else None,
             ways=self.ways,
+            places=None if site.charts else Places.of(self.graph.finite, site.variables, site.moves),
         )
         if site.kind == "combine" and (found := self._parts(site, task, matrix)) is not None:
             return site, SplitAttempt(problem, *found, site.moves, goal=self._goal(), seed=self.asked.seed, saved=self.saved)
@@ -313,7 +315,8 @@ def _values(site: Site, solution: Solution, parts: Sequence[PartProof]) -> Itera
     if parts:
         moved = np.array([added([p.spread for p in parts if p.part.component == k], np.inf) for k in range(len(site.components))])
     else:
-        moved = np.zeros(len(site.components)) if site.charts else spread(solution.problem.task, site.moves, site.tiling)
+        problem = solution.problem
+        moved = np.zeros(len(site.components)) if site.charts else spread(problem.task, site.moves, site.tiling, problem.places)
     rounding = {dtype: found.outputs for dtype, found in solution.roundings.items()}
     for k, (name, origin) in enumerate(zip(site.components, site.channels, strict=True)):
         lower, upper = float(solution.values.lower[k]), float(solution.values.upper[k])

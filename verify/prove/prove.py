@@ -98,7 +98,7 @@ def certify(
         found, refutation = site.solution.goal.found, _seen(network, graph, site.solution.goal)
         claims = manifold_claims(site, epsilon)
     else:
-        claims = graph_claims(sites, result, epsilon, note, str(network.dtype) if grouped else None)
+        claims = graph_claims(graph, sites, result, epsilon, note, str(network.dtype) if grouped else None)
         if refutation is None and len(sites) == 1 and len(graph.inputs) == 1 and not grouped:
             (site,) = sites.values()
             refutation = _seen(network, graph, site.solution.goal)

@@ -68,7 +68,7 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
         site = proof.site(block, channels, remaining, block.reads, folded=True)
         proof.solve([proof.open(site, _after(proof.task(block), block, left))])
         solution = proof.sites[block.name].solution
-        moved = moved if site.charts else spread(solution.problem.task, site.moves, site.tiling)
+        moved = moved if site.charts else spread(solution.problem.task, site.moves, site.tiling, solution.problem.places)
         bound = solution.bound + moved
     error = GENEROUS * (bound + rounding["float64"])
     for a, w, value in zip(task.T, taken.T, proof.values.values(), strict=True):
@@ -106,7 +106,7 @@ def _linear(proof: Proof, part: Slice, whole: Sequence[sympy.Expr]) -> tuple[Net
 def _is_constant(network: Network) -> bool:
     """Whether nothing that it reads makes a difference, as slices show it."""
     (first, *others) = network.layers
-    reads = first.carries is not None or any(first_reads(net).any() for net in first.nets)
+    reads = (first.carries is not None and max(first.carries) >= 0) or any(first_reads(net).any() for net in first.nets)
     return not others and not reads
 
 
@@ -150,6 +150,10 @@ def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:
     reads = range(len(origins)) if last.reads is None else last.reads
     channels = [n for n, channel in enumerate(reads) if origins[channel] == (0, leaf)]
     weights = np.zeros(len(network.outputs))
+    if last.carries is not None:
+        copied = np.array([s >= 0 and origins[s] == (0, leaf) for s in last.carries])
+        weights, last = weights + copied, replace(last, carries=tuple(np.where(copied, -1, last.carries).tolist()))
+        network = Network((*network.layers[:-1], last), network.inputs)
     if len(channels) != 1 or last.weighting is Weighting.RECTIFIED:
         return weights, network
     nets = [split(net, channels[0]) for net in (*last.experts, *(() if last.shared is None else (last.shared,)))]
@@ -157,7 +161,7 @@ def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:
     each, beside = shares[: len(last.experts)], shares[-1] if last.shared is not None else np.zeros(len(last.targets))
     if any(not np.array_equal(share, each[0]) for share in each) or (each[0] * beside).any():
         return weights, network
-    weights[last.targets] = each[0] + beside  # one of them is 0
+    weights[last.targets] += each[0] + beside  # one of them is 0
     rest = [part.rest.astype(network.dtype) for part in nets]
     shared = None if last.shared is None else rest.pop()
     stripped = replace(last, experts=tuple(rest), shared=shared)

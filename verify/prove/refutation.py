@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...atlas import Array, Atlas, CallableTarget, Input, Points, TaskGraph
+from ...atlas.graph import all_points
 from ...atlas.graph.pointwise import NotPointwise, Pointwise, Spot, outside
 from ...errors import AtlasMoEError
 from ...expressions.precise import Enclosed, Found, Undefined
@@ -209,16 +210,22 @@ def with_refutation(claims: Sequence[Claim], found: Refutation | None) -> tuple[
 
 def spots_of(graph: TaskGraph, count: int, seed: int) -> tuple[Array, dict[str, Points]]:
     """`count` points of the product of the inputs: as the network reads them, (count, D), and where they lie on every manifold and in every
-    box.
+    box. Of finite inputs all points, if there are no more.
     """
     rng = np.random.default_rng(seed)
     located: dict[str, Points] = {}
+    everything = all_points(graph.inputs, count)
     for node in graph.inputs:
+        if everything is not None:
+            columns = [graph.coordinates.index(name) for name in node.coordinates]
+            u = everything[:, columns]
+            located[node.name] = Points(np.zeros(len(u), np.intp), u, u, u)
+            continue
         drawn = int(rng.integers(2**31))
         if node.box is None:
             points = node.domain.sample(count, drawn, low_discrepancy=True)
         else:
-            u = node.box.low_discrepancy(count, drawn)
+            u = node.chosen(node.box.low_discrepancy(count, drawn))
             points = Points(np.zeros(count, np.intp), u, u, u)
         located[node.name] = points[rng.permutation(count)]
     return graph.embed(np.concatenate([located[node.name].base for node in graph.inputs], axis=1)), located

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...atlas import Array, Box, ChartTarget, ExpressionMap, ManifoldTask, Tiling
+from ...atlas.graph.finite import Places
 from ...expressions.box import box_cells
 from ...intervals import Interval
 from ...intervals.gradients import GradientEnclosure
@@ -25,11 +26,12 @@ def enlarged(box: Box, errors: Array, domain: Box | None = None) -> Box:
     return Box(tuple(lower), tuple(upper))
 
 
-def spread(task: ManifoldTask, errors: Array, tiling: Tiling | None) -> Array:
+def spread(task: ManifoldTask, errors: Array, tiling: Tiling | None, places: Places | None = None) -> Array:
     """sup |f(v) − f(z)| over the boxes of a task whose charts are boxes, (outputs,), bounded.
 
     On the segment from v to z f changes by Σ sup|∂_k f|·e_k within pieces, and at every interface it crosses by what the two pieces differ
-    by there; it crosses at most one interface per axis, and one more for every narrowest piece that e_k spans.
+    by there; it crosses at most one interface per axis, and one more for every narrowest piece that e_k spans. It
+    crosses none along axes of finitely many values, at `places`, that are all further from every interface.
     """
     if not errors.any():
         return np.zeros(task.outputs)
@@ -39,7 +41,9 @@ def spread(task: ManifoldTask, errors: Array, tiling: Tiling | None) -> Array:
         slopes = _slopes(function, chart.domain)
         total = np.maximum(total, (slopes * errors).sum(1))
     if tiling is not None and len(tiling) > 1:
-        total = total + _crossings(tiling, errors) * _jump(task, tiling, errors)
+        loose = errors if places is None else places.loose(tiling.knots, errors)
+        if loose.any():
+            total = total + _crossings(tiling, loose) * _jump(task, tiling, loose)
     return np.where(np.isnan(total), np.inf, total) * (1 + 2.0**-20)
 
 

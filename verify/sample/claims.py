@@ -165,7 +165,7 @@ def _graph_ties(survey: Survey, ties: Ties) -> Iterator[Judged]:
 def _nodes(survey: Survey) -> Iterator[Judged]:
     """How far what each layer writes is from the node's own function of what the layer reads."""
     layout, dtype = survey.gauge.layout, survey.gauge.network.dtype
-    for node in layout.graph.makers:
+    for node in layout.makers:
         if node.name in layout.budgets:
             block = node.kind == "block"
             what = "F_i of what its layer reads, i the piece taken" if block else "f_out of what its layer reads"

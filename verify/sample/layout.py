@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Block, Combine, TaskGraph
+from ...atlas import Block, Combine, Input, TaskGraph
 from ...moe import channels
 from ...moe.channels import Channel, Value
 from ...moe.design import Design, Site
@@ -93,6 +93,17 @@ class Layout:
         return {name: budget for name, budget in said.items() if budget is not None}
 
     @cached_property
+    def joined(self) -> frozenset[str]:
+        """Combinations that a layer computes; affine ones are otherwise folded into what reads them."""
+        return frozenset(join.node for join in self.design.joins)
+
+    @cached_property
+    def makers(self) -> tuple[Block | Combine, ...]:
+        """What layers compute: what the graph has to have computed, and the affine combinations that have a layer all the same."""
+        needed = {node.name for node in self.graph.makers} | self.joined
+        return tuple(node for node in self.graph.order if not isinstance(node, Input) and node.name in needed)
+
+    @cached_property
     def made(self) -> dict[str, int]:
         """Node ↦ the layer that computes it."""
         made = {station.block.name: station.site.layer for station in self.stations if station.site is not None}
@@ -119,7 +130,7 @@ class Layout:
                 if matrix is None
                 else {channels.Input(j): abs(matrix[k, j]) for j in np.flatnonzero(matrix[k]).tolist()}
             )
-        if combine is None or combine.function.affine is None:
+        if combine is None or combine.function.affine is None or combine.name in self.joined:
             return {Value(component): 1.0}
         row = combine.function.affine[0][combine.components.index(component)]
         for weight, name in zip(row.tolist(), combine.reads, strict=True):
@@ -142,7 +153,7 @@ class Layout:
             elif missing := [name for name in block.names if name not in site.pieces]:
                 yield f"block {block.name!r}: layer {site.layer + 1} has no gate output for {missing[0]!r}"
         for name in self.made.keys() | {site.block for site in self.design.sites}:
-            if name not in {node.name for node in self.graph.makers}:
+            if name not in {node.name for node in self.makers}:
                 yield f"{name!r} is no block and no curved combination of the graph"
         names = [*(site.block for site in self.design.sites), *(join.node for join in self.design.joins)]
         for name in sorted({name for name in names if names.count(name) > 1}):
@@ -151,7 +162,7 @@ class Layout:
     def _wrong_slots(self) -> Iterator[str]:
         """Values that are not there where something reads them (R2)."""
         places, last = self.design.places, len(self.network.layers) - 1
-        for node in self.graph.makers:
+        for node in self.makers:
             layer = self.made.get(node.name)
             if layer is None:
                 if node.kind == "combine":
@@ -161,7 +172,7 @@ class Layout:
                 for atom in self.form(name):
                     if atom not in places[layer]:
                         yield f"{node.name!r} reads {name!r}, but no channel {self.design.label(atom)} arrives at layer {layer + 1}"
-        late = {name for node in self.graph.makers if self.made.get(node.name) in (last, None) for name in node.components}
+        late = {name for node in self.makers if self.made.get(node.name) in (last, None) for name in node.components}
         for name in self.graph[self.graph.output].components:
             for atom in self.form(name):
                 if atom not in places[last] and not (isinstance(atom, Value) and atom.component in late):

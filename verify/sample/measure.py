@@ -199,7 +199,7 @@ class Gauge:
             values |= {Quantity(kind): change for kind, change in replay.kept().items()}
             if not self.layout.design.alone:
                 values |= {Quantity("written", name): gap for name, gap in replay.written().items()}
-            sizes = {node.name: max(_size(truth.values[name]) for name in node.components) for node in self.graph.makers}
+            sizes = {node.name: max(_size(truth.values[name]) for name in node.components) for node in self.layout.makers}
         return Observation(values, taken, multiplicity, sizes)
 
     def _route(self, values: dict[Quantity, Array], station: Station, taken: Indices, valid: NDArray[np.bool_], replay: Replay) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Array, Box, Points, TaskGraph
 from ...atlas.ascent import Charts, Ground
+from ...atlas.graph import all_points
 
 
 class Product:
@@ -33,7 +34,9 @@ class Product:
         intrinsic = np.array(intrinsic, float)
         base = []
         for k, (domain, columns) in enumerate(zip(self.domains, self.columns, strict=True)):
-            if domain.box is not None:
+            if self.graph.inputs[k].values:
+                intrinsic[:, columns] = self.graph.inputs[k].nearest(intrinsic[:, columns])
+            elif domain.box is not None:
                 intrinsic[:, columns] = representable(intrinsic[:, columns], domain.box, self.dtype)
             base.append(domain.parametrise(chart[:, k], intrinsic[:, columns]).base)
         whole = np.concatenate(base, axis=1)
@@ -55,11 +58,14 @@ class Product:
     def sample(self, count: int, seed: int, *, low_discrepancy: bool = False) -> Points:
         """`count` points: every input as `Domain.sample` does, independently of each other.
 
-        With `low_discrepancy`: Sobol points over all boxes together, and those of every manifold in an order of its own.
+        With `low_discrepancy`: Sobol points over all boxes together, and those of every manifold in an order of its own. Of finite inputs
+        all points, if there are no more than that.
         """
         if len(self.domains) == 1 and self.domains[0].box is None:
             one = self.domains[0].sample(count, seed, low_discrepancy=low_discrepancy)
             return Points(one.chart[:, None], one.intrinsic, one.base, one.ambient)
+        if (everything := all_points(self.graph.inputs, count)) is not None:
+            return self.parametrise(np.zeros((count, len(self.domains)), np.intp), np.resize(everything, (count, self.size)))
         rng = np.random.default_rng(seed)
         chart, intrinsic = np.zeros((count, len(self.domains)), np.intp), np.empty((count, self.size))
         flat = [k for k, domain in enumerate(self.domains) if domain.box is not None]
@@ -68,6 +74,8 @@ class Product:
             whole = Box(tuple(v for box in boxes for v in box.lower), tuple(v for box in boxes for v in box.upper))
             drawn = whole.low_discrepancy(count, int(rng.integers(2**31))) if low_discrepancy else whole.uniform(count, rng)
             intrinsic[:, np.concatenate([np.arange(self.size)[self.columns[k]] for k in flat])] = drawn
+            for k in flat:
+                intrinsic[:, self.columns[k]] = self.graph.inputs[k].chosen(intrinsic[:, self.columns[k]])
         for k, domain in enumerate(self.domains):
             if domain.box is None:
                 points = domain.sample(count, int(rng.integers(2**31)), low_discrepancy=low_discrepancy)

@@ -101,8 +101,8 @@ class Replay:
         """
         layout, found = self.layout, {}
         last = len(layout.network.layers) - 1
-        late = [node for node in layout.graph.makers if layout.made.get(node.name) == last]
-        for node in layout.graph.makers:
+        late = [node for node in layout.makers if layout.made.get(node.name) == last]
+        for node in layout.makers:
             layer = layout.made.get(node.name, last)
             if layer == last:
                 continue
