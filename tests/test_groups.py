@@ -151,3 +151,34 @@ def test_no_wrong_weight_is_proved() -> None:
         wrong += error > epsilon
         assert certificate.status is not Known.PROVED or error <= certificate.bound <= epsilon * (1 + 1e-9)
     assert wrong >= 8
+
+
+def linear_gate(network: Network) -> Network:
+    """The gate without its hidden layer, of groups of two (N19)."""
+    layer = network.layers[0]
+    inner, outer = layer.gate.affines
+    gate = Affine(np.array(outer.weight @ inner.weight), np.array(outer.weight @ inner.bias))
+    return Network((replace(layer, gate=gate),), network.inputs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_half_lines_are_groups_with_uniform_weights(dtype: str) -> None:
+    """2^L pieces from 2L experts with a linear gate; with softmax weights these are no groups, as logits differ."""
+    knots = [(-1.0, 0.25, 1.0), (0.0, 0.1, 0.7), (-1.0, 0.0, 2.0), (0.0, 1.0)]
+    factors = (1.0, -0.5, 0.25, 2.0)
+    graph = sum_of_blocks(knots, factors, 0.5)
+    network = linear_gate(grouped_network(knots, factors, 0.5, dtype=dtype, weighting=Weighting.UNIFORM))
+    assert [len(group) for group in groups_of(network.layers[0], dtype)] == [2, 2, 2, 1]
+    assert groups_of(replace(network.layers[0], weighting=Weighting.SOFTMAX), dtype) is None
+    certificate = certify(network, graph, epsilon=0.1)
+    assert certificate.status is Known.PROVED
+    points = graph.sample(4000, 1).astype(dtype)
+    points[::3, 1], points[1::3, 0] = np.asarray(0.1, dtype), 0.25
+    assert np.abs(network(points) - graph.evaluate(points.astype(float))).max() <= certificate.bound + 1e-5
+    bias = network.layers[0].gate.affines[0].bias
+    for n in np.flatnonzero(np.abs(bias) > 1e-30):
+
+        def change(arrays, n=n) -> None:
+            arrays[1][n] = np.nextafter(arrays[1][n], arrays[1].dtype.type(np.inf))
+
+        assert groups_of(changed(network, "gate", 0, change).layers[0], dtype) is None

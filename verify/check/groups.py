@@ -3,7 +3,8 @@
 A logit −Σ w·σ(±s·(x − t)), w ≥ 1, s a power of two, is 0 in floats where no term is positive and negative elsewhere: s·x and s·t are
 exact (of s < 1 where they are not, far from t), a difference has the right sign, and sums of numbers ≥ 0 are 0 only if all are. So it
 is 0 on a box of numbers that are 0 or normal. Where such boxes tile all of space, run by run of outputs, and there are K runs of a layer
-that takes the K largest logits, it takes one output of every run, each with weight 1/K. So the layer is K layers that take one of one run,
+that takes the K largest logits, it takes one output of every run, each with weight 1/K. With uniform weights it is enough that a
+logit is ≥ 0 there and negative elsewhere, as s·x + b is (N19). So the layer is K layers that take one of one run,
 and a sum; how these are built is said in docs/certificate.md. All that follows is about points where such gates read numbers.
 """
 
@@ -41,35 +42,50 @@ def number_after(t: float, dtype: str) -> float:
     return number_from(float(np.nextafter(t, np.inf)), dtype)
 
 
-def boxes_of(gate: Net, dtype: str) -> list[Box] | None:
-    """The box of every output; None unless all outputs have one. Axes are inputs of the net."""
+def boxes_of(gate: Net, dtype: str, signs: bool = False) -> list[Box] | None:
+    """The box of every output; None unless all outputs have one. Axes are inputs of the net. `signs`: where it is ≥ 0."""
     if len(gate.stored) == 1:
-        flat = gate.stored[0]
-        return [{} for _ in flat.bias] if not flat.weight.any() and not flat.bias.any() else None
+        return _half_lines(gate.stored[0], dtype, signs)
     if len(gate.stored) != 2 or not all(map_.plain for map_ in gate.stored) or np.any(gate.stored[0].kinds != RELU):
         return None
     hidden, out = gate.stored
-    tiny = float(np.finfo(np.float32 if dtype == "float32" else np.float64).tiny)
     if out.bias.any() or (out.weight > -1)[out.weight != 0].any():
         return None
-    terms = []
-    for row, bias in zip(hidden.weight, hidden.bias.tolist(), strict=True):
-        (axis, *more) = np.flatnonzero(row).tolist() or (-1,)
-        factor = float(row[axis]) if axis >= 0 else 0.0
-        if axis < 0 or more or abs(np.frexp(factor)[0]) != 0.5 or (abs(factor) < 1 and abs(bias) < 2 * tiny):
-            return None
-        t = -bias / factor
-        if not np.isfinite(t) or t * factor != -bias:
-            return None
-        # σ(s·(x − t)) is 0 up to t, σ(s·(t − x)) from t on.
-        terms.append((axis, (-np.inf, number_after(t, dtype)) if factor > 0 else (number_from(t, dtype), np.inf)))
+    terms = [_term(row, bias, dtype) for row, bias in zip(hidden.weight, hidden.bias.tolist(), strict=True)]
+    if None in terms:
+        return None
     found = []
     for row in out.weight:
         box: Box = {}
-        for axis, (low, high) in (terms[n] for n in np.flatnonzero(row)):
+        for axis, (low, high) in (term for n in np.flatnonzero(row) if (term := terms[n]) is not None):
             before = box.get(axis, (-np.inf, np.inf))
             box[axis] = max(before[0], low), min(before[1], high)
         found.append(box)
+    return found
+
+
+def _term(row: Array, bias: float, dtype: str) -> tuple[int, tuple[float, float]] | None:
+    """Axis and numbers where a row is ≤ 0, by its sign in floats; None if it is no s·x + b that shows it."""
+    tiny = float(np.finfo(np.float32 if dtype == "float32" else np.float64).tiny)
+    (axis, *more) = np.flatnonzero(row).tolist() or (-1,)
+    factor = float(row[axis]) if axis >= 0 else 0.0
+    if axis < 0 or more or abs(np.frexp(factor)[0]) != 0.5 or (abs(factor) < 1 and abs(bias) < 2 * tiny):
+        return None
+    t = -bias / factor
+    if not np.isfinite(t) or t * factor != -bias:
+        return None
+    # s·(x − t) is so up to t, s·(t − x) from t on.
+    return axis, (-np.inf, number_after(t, dtype)) if factor > 0 else (number_from(t, dtype), np.inf)
+
+
+def _half_lines(gate: Map, dtype: str, signs: bool) -> list[Box] | None:
+    """Boxes of logits without a hidden layer: all of space where they are 0, half of it where they are s·x + b."""
+    found: list[Box] = []
+    for row, bias in zip(gate.weight, gate.bias.tolist(), strict=True):
+        term = _term(-row, -bias, dtype) if signs and row.any() else None
+        if (row.any() and term is None) or (not row.any() and bias != 0):
+            return None
+        found.append({} if term is None else dict([term]))
     return found
 
 
@@ -113,7 +129,7 @@ def written_out(inputs: int, layers: Sequence[Layer], dtype: str) -> tuple[tuple
     for n, layer in enumerate(layers):
         groups = None
         if layer.gate is not None and layer.top_k > 1 and layer.weighting != "rectified":
-            boxes = boxes_of(layer.gate, dtype)
+            boxes = boxes_of(layer.gate, dtype, layer.weighting == "uniform")
             groups = None if boxes is None else runs(boxes)
         if groups is not None and len(groups) == layer.top_k:
             found += _of_groups(layer, groups, len(layers[n - 1].carries) if n else inputs, n == len(layers) - 1)
@@ -179,7 +195,7 @@ def _summed(layer: Layer, fed: Sequence[Sequence[int]], bias: Array, once: Array
 def routes_of(layer: Layer, axes: Indices, tiling: Tiling, dtype: str) -> tuple[int, ...] | None:
     """Per piece the output of one group that takes every number which the piece owns, or which lies beyond it outside."""
     assert layer.gate is not None
-    boxes = boxes_of(layer.gate, dtype)
+    boxes = boxes_of(layer.gate, dtype, True)
     if boxes is None or len(boxes) != len(tiling):
         return None
     low, high = tiling.owned

@@ -11,6 +11,7 @@ if x ≥ t_k and x ≤ r_m for all k and m, else negative:
 
 Of numbers, x ≥ t says x ≥ the least number ≥ t, and x ≤ r says x < the least number > r: every logit is 0 on a half-open box. A run of
 consecutive outputs whose boxes are disjoint and fill all of space is a group; no shorter or longer run from the same output is one.
+Where weights are uniform, logits s·x + b without a hidden layer do as well (N19): of a group one is ≥ 0 and all others are negative.
 At a threshold between two numbers nothing is lost, as no number is there; in real arithmetic both sides are negative there, and that
 is why what follows is said of numbers only. Between −(the smallest normal number) and 0 there are subnormal ones, which do not count.
 """
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ...moe.layer import MoELayer, Weighting
-from ...moe.nets import Net
+from ...moe.nets import Affine, Net
 
 Sides = Mapping[int, tuple[float, float]]
 """Column that is read ↦ [low, high) on which a logit is 0; all of a line where it is left out. Ends are numbers, or infinite."""
@@ -45,14 +46,19 @@ def least(t: float, dtype: DTypeLike, *, above: bool = False) -> float:
     return smallest if 0 < value < smallest else 0.0 if -smallest < value <= 0 else value
 
 
-def sides_of(gate: Net, dtype: DTypeLike) -> list[Sides] | None:
-    """Where every logit is 0, off which it is negative; None for gates that are not of the form of the lemma."""
+def sides_of(gate: Net, dtype: DTypeLike, *, equal: bool = True) -> list[Sides] | None:
+    """Where every logit is 0, off which it is negative; None for gates that are not of the form of the lemma. Not `equal`: where it is ≥ 0."""
     if len(gate.affines) == 1:
-        constant = gate.affines[0]
-        return None if constant.weight.any() or constant.bias.any() else [{} for _ in constant.bias]
-    if len(gate.affines) != 2 or not gate.plain:
+        # z = s·x + b is ≥ 0 where σ(−s·x − b) is 0.
+        rows = gate.affines[0].astype(float)
+        busy = np.asarray(rows.weight.any(1))
+        if (equal and busy.any()) or (rows.bias[~busy] != 0).any():
+            return None
+        hidden, out = Affine(-rows.weight[busy], -rows.bias[busy]), Affine(-np.eye(len(busy))[:, busy], np.zeros(len(busy)))
+    elif len(gate.affines) != 2 or not gate.plain:
         return None
-    hidden, out = (map_.astype(float) for map_ in gate.affines)
+    else:
+        hidden, out = (map_.astype(float) for map_ in gate.affines)
     if out.bias.any() or not ((out.weight == 0) | (out.weight <= -1)).all() or not ((hidden.weight != 0).sum(1) == 1).all():
         return None
     columns = np.abs(hidden.weight).argmax(1)
@@ -118,6 +124,6 @@ def groups_of(layer: MoELayer, dtype: DTypeLike) -> list[range] | None:
     """The groups of which a layer takes one output each, with equal weights; None for any other layer."""
     if layer.gate is None or layer.top_k == 1 or layer.weighting is Weighting.RECTIFIED:
         return None
-    boxes = sides_of(layer.gate, dtype)
+    boxes = sides_of(layer.gate, dtype, equal=layer.weighting is Weighting.SOFTMAX)
     found = None if boxes is None else runs(boxes)
     return found if found is not None and len(found) == layer.top_k else None

@@ -56,7 +56,7 @@ def tiling_router(
 def _of_group(layer: MoELayer, tiling: Tiling, axes: Array, dtype: DTypeLike) -> tuple[int, ...] | None:
     """For every piece the output whose logit is 0 at the numbers that the piece owns, and at those beyond it."""
     assert layer.gate is not None
-    boxes = sides_of(layer.gate, dtype)
+    boxes = sides_of(layer.gate, dtype, equal=False)
     if boxes is None or len(boxes) != len(tiling):
         return None
     found = {tuple(sorted((int(axes[column]), *side) for column, side in box.items() if side != LINE)): n for n, box in enumerate(boxes)}
