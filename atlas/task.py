@@ -14,7 +14,7 @@ from ..expressions.box import Array
 from ..expressions.maps import ExpressionMap
 from .atlas import Atlas
 from .chart import Chart
-from .options import findings
+from .options import OptionValue, findings
 from .points import Points
 
 
@@ -121,7 +121,7 @@ class ManifoldTask:
     name: str
     atlas: Atlas
     target: Target
-    options: Mapping[str, str | bool] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
     """By names of `atlas.options.OPTIONS`, as of a block of a graph."""
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import click
 
 from .options import (
     DEFAULT_EPSILON,
+    VARIANTS,
     absolute_epsilon,
     activation_option,
     by_block,
@@ -17,6 +18,8 @@ from .options import (
     json_option,
     max_width_option,
     seed_option,
+    variant_options,
+    variants,
 )
 from .output import print_json, print_model
 
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
 )
 @activation_option
 @gated_option
+@variant_options
 @click.option(
     "--depth", metavar="NAME", default="paper", show_default=True, help="Of a task graph of L blocks: paper (2L layers), L+1, or L."
 )
@@ -92,7 +96,8 @@ def compile(
 
     choices |= {"theorem": by_block("--theorem", theorem), "routing": by_block("--routing", routing)}
     choices |= {name: by_block(f"--{name}", said) for name, said in {"activation": activation, "minimise": minimise}.items() if said}
-    model, path = build(load_task(spec), output, force, choices)
+    said = {name: choices.pop(name) for name in VARIANTS}
+    model, path = build(load_task(spec), output, force, choices | variants(said))
     if as_json:
         print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})
     else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,10 +12,21 @@ from ..errors import InvalidArgument, LintError, Severity
 
 if TYPE_CHECKING:
     from ..atlas import ManifoldTask, TaskGraph
+    from ..atlas.options import OptionValue
 
 DEFAULT_EPSILON = "1%"
 RANGE_SAMPLES = 1 << 13
 """Points of M at which the range of a target is measured for a relative ε."""
+
+VARIANTS = {
+    "gate": "linear (default); nonlinear: a gate with a hidden layer in the place of scores; tree: nearest centres in two levels.",
+    "experts": "First maps of experts: dense (default), factorised, encoder (one map for all experts); auto: the fewest numbers.",
+    "top_k": "How many experts an input goes through, 1 by default.",
+    "weighting": "Of several chosen experts: softmax (default), uniform or rectified.",
+    "shared": "true: one expert is added for all inputs; auto: where that stores less. Default: false.",
+}
+"""Option of blocks ↦ its help."""
+SWITCHES = {"true": True, "false": False}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, errors included.")
 force_option = click.option("--force", is_flag=True, help="Replace the folder if it holds a model.")
@@ -32,6 +43,15 @@ activation_option = click.option(
 gated_option = click.option(
     "--gated", is_flag=True, default=None, help="Experts with product lanes, act(z)·(α + γ·u); for some blocks, write it in SPEC."
 )
+
+
+def variant_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of blocks that make a variant of the theorem's mixture; for some blocks of a task graph BLOCK=VALUE."""
+    for name, text in reversed(VARIANTS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, metavar="VALUE", multiple=True, help=text)(command)
+    return command
+
+
 samples_option = click.option(
     "--samples", type=click.IntRange(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
 )
@@ -58,6 +78,34 @@ def by_block(option: str, given: Sequence[str]) -> str | dict[str, str]:
     if len(chosen) != len(pairs):
         raise InvalidArgument(f"{option} {', '.join(given)}: a block is named twice")
     return chosen
+
+
+def variants(said: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What the options of `VARIANTS` say, of those that were given, in the types that they take.
+
+    Raises `InvalidArgument` for what is no number where one is due; words are for whoever compiles.
+    """
+    found: dict[str, Any] = {}
+    for name, texts in said.items():
+        if not texts:
+            continue
+        given = by_block(f"--{name.replace('_', '-')}", texts)
+        found[name] = {block: _typed(name, text) for block, text in given.items()} if isinstance(given, dict) else _typed(name, given)
+    return found
+
+
+def _typed(name: str, text: str) -> OptionValue:
+    """A text of the command line as a value of an option."""
+    from ..atlas.options import OPTIONS
+
+    option = OPTIONS[name]
+    if option.switch and text in SWITCHES:
+        return SWITCHES[text]
+    if option.kind is not int:
+        return text
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidArgument(f"--{name.replace('_', '-')} {text!r} is no number")
+    return int(text)
 
 
 def absolute_epsilon(epsilon: str, task: ManifoldTask | TaskGraph) -> float:

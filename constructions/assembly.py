@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from ..moe import channels
 from ..moe.channels import Channel, Score, Value
 from ..moe.design import Design, Join, Site
 from ..moe.grammar import check_network
-from ..moe.network import Affine, MoELayer, Net, Network
+from ..moe.network import Affine, MoELayer, Net, Network, Weighting
 from .built import Built
 from .forms import Form, Part, affine_of, beside, combined, factored
 
@@ -35,6 +36,28 @@ CARRIED = {True: "x = σ(x) − σ(−x), Theorem 4.8 step 2 (R1)", False: "c = 
 """Where neurons that carry come from, for one block alone and for a graph of several."""
 DIRECTIONS = "c = σ(c) − σ(−c), c what many neurons are functions of (N8)"
 """Where those come from that a first map of few directions is stored by."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A layer to be: for each expert the parts that it computes, which all write the same channels, beside the channels that are kept."""
+
+    options: Sequence[Sequence[Part]]
+    names: tuple[str, ...]
+    """Of the gate outputs."""
+    kept: Sequence[Channel]
+    leaving: tuple[Channel, ...]
+    gate: Net | None = None
+    """Of the state; None: whatever is chosen does."""
+    shared: Part | None = None
+    """What is added for every input."""
+    top_k: int = 1
+    weighting: Weighting = Weighting.SOFTMAX
+
+    @property
+    def choosing(self) -> dict[str, Any]:
+        """How the layer chooses, as it takes it."""
+        return {"top_k": self.top_k, "weighting": self.weighting}
 
 
 @dataclass(eq=False)
@@ -93,15 +116,15 @@ class Assembly:
             return
         kept = self._kept(waiting=waiting)
         leaving = (*kept, *(channel for part in parts for channel in part.writes))
-        self._push(None, [parts], blocks[0].names if len(parts) == 1 else ("scores",), kept, leaving)
+        self._push(Step([parts], blocks[0].names if len(parts) == 1 else ("scores",), kept, leaving))
 
     def route(self, made: Built, scored: Sequence[Built]) -> None:
         """The gate picks a piece, its expert writes the block's values beside all that is needed later, scores of others included."""
         block, reads = made.block, self.reads(made)
         if made.scores is not None:
-            gate: Affine | None = affine_of([Form.of(score) for score in scores_of(made)], self.state)
+            gate: Net | None = affine_of([Form.of(score) for score in scores_of(made)], self.state).net
         else:
-            gate = None if made.gate is None else Part(made.gate.net, reads, (), made.ambient).first(self.state)
+            gate = None if made.gate is None else Part(made.gate, reads, (), made.ambient).on(self.state)
         writes = tuple(Value(name) for name in block.components)
         self.forms |= {channel.component: Form.of(channel) for channel in writes}
         others = {score for other in scored if other.scores is not None for score in scores_of(other)}
@@ -111,7 +134,8 @@ class Assembly:
         score = None if made.scores is None else next(k for k, state in enumerate(self.states) if scores_of(made)[0] in state) - 1
         self.sites[block.name] = made.site(len(self.layers), score)
         options = [[Part(net, reads, writes, made.ambient)] for net in made.experts]
-        self._push(gate, options, made.names, kept, leaving)
+        shared = None if made.shared is None else Part(made.shared, reads, writes, made.ambient)
+        self._push(Step(options, made.names, kept, leaving, gate, shared, made.top_k, made.weighting))
 
     def join(self, nodes: Sequence[Combine], nets: Sequence[Net], budgets: Sequence[float]) -> None:
         """A layer of one expert for combinations that are ready together."""
@@ -124,7 +148,7 @@ class Assembly:
         self.joins += [Join(node.name, len(self.layers), budget) for node, budget in zip(nodes, budgets, strict=True)]
         leaving = self._kept(after=written)
         kept = [channel for channel in leaving if channel not in written]
-        self._push(None, [parts], ("+".join(node.name for node in nodes),), kept, leaving)
+        self._push(Step([parts], ("+".join(node.name for node in nodes),), kept, leaving))
 
     def _kept(self, after: Sequence[Channel] = (), waiting: Sequence[Block] = ()) -> tuple[Channel, ...]:
         """The channels, of those that arrive and those just written, that something still reads; in the order of inputs, then values."""
@@ -138,48 +162,49 @@ class Assembly:
         needed = {channel for name in wanted if name in self.forms for channel in self.forms[name].weights}
         return tuple(channel for channel in (*self.state, *after) if channel in needed and not isinstance(channel, Score))
 
-    def _push(
-        self,
-        gate: Affine | None,
-        options: Sequence[Sequence[Part]],
-        names: tuple[str, ...],
-        kept: Sequence[Channel],
-        leaving: tuple[Channel, ...],
-    ) -> None:
-        """One more layer. `options`: for each expert the parts that it computes, which all write the same channels; `gate` None: any."""
-        state = self.state
-        if self.form == "residual":
-            self.layers.append(self._residual(gate, options, names, kept, leaving))
-        else:
-            nets = [beside(parts, kept, state, leaving, CARRIED[self.alone]) for parts in options]
-            serves = tuple(range(len(nets))) if len(nets) > 1 else (0,) * len(names)
-            if gate is None:
-                gate = Affine(np.zeros((len(names), len(state))), np.zeros(len(names)))
-            nets, reads = _narrowed(nets, _whole(options, state), len(state))
-            self.layers.append(MoELayer(gate.net, tuple(nets), serves, names, _labels(leaving), reads))
-        self.states.append(leaving)
+    def _push(self, step: Step) -> None:
+        """One more layer."""
+        self.layers.append(self._residual(step) if self.form == "residual" else self._paper(step))
+        self.states.append(step.leaving)
 
-    def _residual(
-        self,
-        gate: Affine | None,
-        options: Sequence[Sequence[Part]],
-        names: tuple[str, ...],
-        kept: Sequence[Channel],
-        leaving: tuple[Channel, ...],
-    ) -> MoELayer:
+    def _paper(self, step: Step) -> MoELayer:
+        """Experts compute their parts and carry what is kept."""
+        state, names = self.state, step.names
+        nets = [beside(parts, step.kept, state, step.leaving, CARRIED[self.alone]) for parts in step.options]
+        serves = tuple(range(len(nets))) if len(nets) > 1 else (0,) * len(names)
+        gate = step.gate or Affine(np.zeros((len(names), len(state))), np.zeros(len(names))).net
+        shared = [] if step.shared is None else [padded(beside([step.shared], (), state, step.shared.writes, ""), step)]
+        nets, reads = _narrowed([*nets, *shared], _whole(step.options, state), len(state))
+        experts, shared = nets[: len(step.options)], nets[len(step.options) :]
+        return MoELayer(gate, tuple(experts), serves, names, _labels(step.leaving), reads, shared=next(iter(shared), None), **step.choosing)
+
+    def _residual(self, step: Step) -> MoELayer:
         """Experts compute their parts only; what is kept is carried beside them."""
-        state = list(self.state)
+        state, options, names, gate = list(self.state), step.options, step.names, step.gate
         written = [channel for part in options[0] for channel in part.writes]
         nets = [beside(parts, (), state, written, "") for parts in options]
-        nets, reads = _narrowed(nets, _whole(options, state), len(state))
+        shared = [] if step.shared is None else [beside([step.shared], (), state, written, "")]
+        nets, reads = _narrowed([*nets, *shared], _whole(options, state), len(state))
+        nets, shared = nets[: len(options)], nets[len(options) :]
         nets = [factored(net, DIRECTIONS) for net in nets] if len(nets) == 1 else nets
-        carries = tuple(state.index(channel) if channel in kept else -1 for channel in leaving)
-        writes = tuple(leaving.index(channel) for channel in written)
+        carries = tuple(state.index(channel) if channel in step.kept else -1 for channel in step.leaving)
+        writes = tuple(step.leaving.index(channel) for channel in written)
         names = names if gate is not None else names[:1] if len(options[0]) == 1 and len(names) == 1 else ("scores",)
         serves = tuple(range(len(nets))) if gate is not None else (0,)
-        seeing, sees = (None, None) if gate is None else _alone(gate.net, _whole(options, state), len(state))
-        carried = carries if kept else None
-        return MoELayer(seeing, tuple(nets), serves, names, _labels(leaving), reads, writes, carried, sees=sees)
+        seeing, sees = (None, None) if gate is None else _alone(gate, _whole(options, state), len(state))
+        return MoELayer(
+            seeing,
+            tuple(nets),
+            serves,
+            names,
+            _labels(step.leaving),
+            reads,
+            writes,
+            carries if step.kept else None,
+            next(iter(shared), None),
+            sees=sees,
+            **step.choosing,
+        )
 
     def finish(self) -> tuple[Network, Design]:
         """All layers, with the read-out folded into the last; float64."""
@@ -232,6 +257,16 @@ def _alone(net: Net, whole: set[int], width: int) -> tuple[Net, tuple[int, ...] 
     return narrow, used
 
 
+def padded(net: Net, step: Step) -> Net:
+    """A net that writes what the parts of a step do, as one that leaves 0 in all other channels of the state behind it."""
+    written = [channel for part in step.options[0] for channel in part.writes]
+    last = net.affines[-1]
+    weight, bias = np.zeros((len(step.leaving), last.weight.shape[1])), np.zeros(len(step.leaving))
+    rows = [step.leaving.index(channel) for channel in written]
+    weight[rows], bias[rows] = last.weight, last.bias
+    return net.with_maps((*net.affines[:-1], Affine(weight, bias)))
+
+
 def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
     """The layer followed by an affine map of its state: the last linear map of Theorem 5.2, folded into the experts before it.
 
@@ -240,9 +275,10 @@ def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
     channels = tuple(map(str, range(len(map_.bias))))
     if layer.carries is None and layer.writes is None:
         nets = tuple(net.with_maps((*net.affines[:-1], map_.after(net.affines[-1]))) for net in layer.experts)
-        return replace(layer, experts=nets, channels=channels)
+        added = None if layer.shared is None else _linearly(layer.shared, map_)
+        return replace(layer, experts=nets, channels=channels, shared=added)
     own = Affine(map_.weight[:, layer.targets], np.zeros(len(map_.bias)))
-    nets = tuple(net.with_maps((*net.affines[:-1], own.after(net.affines[-1]))) for net in layer.experts)
+    nets = tuple(_linearly(net, own) for net in layer.experts)
     arriving = max((*(layer.reads or ()), *layer.sources.tolist(), layer.experts[0].inputs - 1)) + 1
     reads = tuple(range(arriving)) if layer.reads is None else layer.reads
     more = tuple(int(c) for c in layer.sources if c >= 0 and c not in reads)
@@ -251,9 +287,38 @@ def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
     for k, source in enumerate(layer.sources.tolist()):
         if source >= 0:
             weight[:, columns.index(source)] += map_.weight[:, k]
-    nets = tuple(_reading(net, lambda map_: Affine(np.pad(map_.weight, ((0, 0), (0, len(more)))), map_.bias)) for net in nets)
-    shared = Net((Affine(weight, map_.bias),), ()) if weight.any() or map_.bias.any() else None
-    return replace(layer, experts=nets, channels=channels, reads=columns, writes=None, carries=None, shared=shared)
+
+    def wider(net: Net) -> Net:
+        return _reading(net, lambda map_: Affine(np.pad(map_.weight, ((0, 0), (0, len(more)))), map_.bias))
+
+    carried = Affine(weight, map_.bias)
+    shared = carried.net if weight.any() or map_.bias.any() else None
+    if layer.shared is not None:
+        shared = _with_affine(wider(_linearly(layer.shared, own)), carried)
+    return replace(layer, experts=tuple(map(wider, nets)), channels=channels, reads=columns, writes=None, carries=None, shared=shared)
+
+
+def _linearly(net: Net, map_: Affine) -> Net:
+    """The net followed by the linear part of a map: what is added to something that the whole map follows."""
+    linear = Affine(map_.weight, np.zeros(len(map_.bias)))
+    return net.with_maps((*net.affines[:-1], linear.after(net.affines[-1])))
+
+
+def _with_affine(net: Net, map_: Affine) -> Net:
+    """The net plus an affine map of what it reads, which passes its hidden layers as σ(c) − σ(−c), c the columns that matter."""
+    if not net.groups:
+        (own,) = net.affines
+        return Affine(own.weight + map_.weight, own.bias + map_.bias).net
+    used = np.flatnonzero(map_.weight.any(0))
+    if not len(used):
+        last = net.affines[-1]
+        return net.with_maps((*net.affines[:-1], Affine(last.weight, last.bias + map_.bias)))
+    passing = [channels.Input(int(k)) for k in used]
+    state = [channels.Input(k) for k in range(net.inputs)]
+    values = [Value(str(k)) for k in range(net.outputs)]
+    both = beside([Part(net, tuple(Form.of(c) for c in state), tuple(values))], passing, state, (*values, *passing), CARRIED[False])
+    out = Affine(np.concatenate([np.eye(net.outputs), map_.weight[:, used]], axis=1), map_.bias)
+    return both.with_maps((*both.affines[:-1], out.after(both.affines[-1])))
 
 
 def _reading(net: Net, change: Callable[[Affine], Affine]) -> Net:

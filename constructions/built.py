@@ -9,7 +9,7 @@ from typing import Any
 from ..atlas import Array, Block, ManifoldTask
 from ..moe.design import Site
 from ..moe.ledger import Claim
-from ..moe.network import Affine, ReLUNet
+from ..moe.network import Net, ReLUNet, Weighting
 from ..moe.promise import ScorePromise
 from .collar import Collar
 from .experts.charts import Expert
@@ -48,8 +48,10 @@ class Built:
     """Charts or pieces in the order of the gate outputs."""
     scores: ReLUNet | None
     """τ, one output for each of `names`; None where the gate needs none."""
-    gate: Affine | None
-    """An affine router's gate; None where it compares τ, or has nothing to choose from."""
+    gate: Net | None
+    """The gate of a router that needs no scores, affine or with a hidden layer (N1); None where it compares τ, or has nothing to choose
+    from.
+    """
     experts: tuple[ReLUNet, ...]
     local: float
     """|y − f| at most, for exact values read."""
@@ -72,6 +74,10 @@ class Built:
     """The widest two-layer net that was fitted."""
     tried: tuple[Tried, ...] = ()
     charts: OnCharts | None = None
+    shared: Net | None = None
+    """What is added to the chosen experts' values for every input (N4–N7)."""
+    top_k: int = 1
+    weighting: Weighting = Weighting.SOFTMAX
 
     def site(self, layer: int, scores: int | None) -> Site:
         """Where it went."""

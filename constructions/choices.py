@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..atlas import Block, Combine, TaskGraph
-from ..atlas.options import ACTIVATIONS, COMBINE_OPTIONS, OPTIONS
+from ..atlas.options import COMBINE_OPTIONS, OPTIONS, OptionValue
 from ..errors import InvalidArgument
 from .routers.base import Router
 from .routers.hinge import HalfSpaces, Hinge
@@ -20,8 +20,27 @@ THEOREMS = {"auto": True, "4.8": True, "4.9": True, "affine": True, "5.2": True,
 DEPTHS = ("paper", "L+1", "L")
 ROUTINGS = ("auto", *ROUTERS)
 Routing = str | HalfSpaces
-DEFAULTS: Mapping[str, str | bool] = MappingProxyType({"theorem": "auto", "routing": "auto", "activation": "relu", "gated": False})
+DEFAULTS: Mapping[str, OptionValue] = MappingProxyType({name: option.default for name, option in OPTIONS.items()})
 """What a block gets of which nothing is said."""
+MANY = 2
+"""Stands for all numbers of chosen experts above 1."""
+NOT_BUILT: Mapping[tuple[str, OptionValue], str] = MappingProxyType(
+    {
+        ("gate", "nonlinear"): "no router builds gates with a hidden layer",
+        ("gate", "tree"): "no router builds gates of two levels",
+        ("experts", "factorised"): "experts keep their first maps whole",
+        ("experts", "encoder"): "experts keep their first maps whole",
+        ("experts", "auto"): "experts keep their first maps whole",
+        ("top_k", MANY): "one expert is chosen, with weight 1",
+        ("weighting", "uniform"): "one expert is chosen, with weight 1",
+        ("weighting", "rectified"): "one expert is chosen, with weight 1",
+        ("shared", True): "no construction has a shared expert",
+        ("shared", "auto"): "no construction has a shared expert",
+    }
+)
+"""Values of options that no construction builds, and why."""
+SIMPLE = ("activation", "gate", "experts", "top_k", "weighting", "shared")
+"""Options whose values need nothing but to be among those that there are."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,16 @@ class Choice:
     depth: str = "paper"
     activation: str = "relu"
     gated: bool = False
+    gate: str = "linear"
+    experts: str = "dense"
+    top_k: int = 1
+    weighting: str = "softmax"
+    shared: bool | str = False
+
+    @property
+    def variants(self) -> dict[str, OptionValue]:
+        """The options that make another mixture of the theorem's, where they are not the defaults."""
+        return {name: value for name in SIMPLE[1:] if (value := getattr(self, name)) != DEFAULTS[name]}
 
     @property
     def routing_name(self) -> str:
@@ -60,7 +89,7 @@ class Choices:
 
     @staticmethod
     def of(graph: TaskGraph, depth: str = "paper", **options: Any) -> Choices:
-        """From values of theorem, routing, activation and gated for all blocks, or mappings from names of blocks; None says nothing. What
+        """From values of the options of blocks, each for all blocks or a mapping from names of blocks; None says nothing. What
         is asked of a block by its name goes first, then what the block says itself, then a value for all; of a task on one manifold, which
         has but one block, what is asked for goes first.
 
@@ -70,10 +99,10 @@ class Choices:
             raise InvalidArgument(f"depth {depth!r} is not one of {', '.join(DEPTHS)}")
         found = {}
         for block in graph.blocks:
-            theorem, routing, activation, gated = (_own(graph, block, name, options.get(name)) for name in DEFAULTS)
-            found[block.name] = Choice(
-                _theorem(block, *theorem), _routing(graph, block, *routing), depth, _activation(block, *activation), _gated(block, *gated)
-            )
+            said = {name: _own(graph, block, name, options.get(name)) for name in DEFAULTS}
+            simple: dict[str, Any] = {name: _simple(block, name, *said[name]) for name in SIMPLE}
+            theorem, routing = _theorem(block, *said["theorem"]), _routing(graph, block, *said["routing"])
+            found[block.name] = Choice(theorem, routing, depth, gated=_gated(block, *said["gated"]), **simple)
             _agree(block, found[block.name])
         for name, given in options.items():
             for block_name in given if isinstance(given, Mapping) else ():
@@ -154,10 +183,18 @@ def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routi
     return "auto"
 
 
-def _activation(block: Block, value: object, mine: bool) -> str:
-    if not isinstance(value, str) or value not in ACTIVATIONS:
-        raise _unknown(block, mine, f"activation {value!r} is not one of {', '.join(ACTIVATIONS)}", value, ACTIVATIONS)
-    return value
+def _simple(block: Block, name: str, value: object, mine: bool) -> Any:
+    """The value of an option of `SIMPLE`."""
+    option = OPTIONS[name]
+    if option.problem(value) is None:
+        key = min(value, MANY) if isinstance(value, int) and not isinstance(value, bool) else value
+        if (why := NOT_BUILT.get((name, key))) is not None:  # type: ignore[arg-type]
+            raise InvalidArgument(f"{called(block)}: {name} {value!r} is not built: {why}")
+        return value
+    if option.kind is int:
+        raise InvalidArgument(f"{f'{called(block)}: ' if mine and block.given is None else ''}{name}: {option.problem(value)[0]}")  # type: ignore[index]
+    words = (*option.words, *(("True", "False") if option.switch else ()))
+    raise _unknown(block, mine, f"{name} {value!r} is not one of {', '.join(words)}", value, words)
 
 
 def _gated(block: Block, value: object, mine: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from . import facts, ledger
 from .advice import WIDEST
 from .asked import Missed
 from .budgets import share_out, stages
-from .choices import Choices, Routing
+from .choices import Choices
 from .experts.combinations import exact_combinations
 from .reach import Reach
 from .relu import NARROWEST
@@ -35,24 +36,21 @@ def construct(
     *,
     epsilon: float | None = None,
     width: int | None = None,
-    theorem: str | Mapping[str, str] = "auto",
-    routing: Routing | Mapping[str, Routing] = "auto",
-    activation: str | Mapping[str, str] | None = None,
-    gated: bool | Mapping[str, bool] | None = None,
     depth: str = "paper",
     form: str = "paper",
     dtype: str = "float64",
     max_width: int = 2048,
     seed: int = 0,
     missed: Mapping[str, Mapping[str, Missed]] = MappingProxyType({}),
+    **options: Any,
 ) -> Model:
-    """The method: see `front.compile` for what can be asked and what is raised. `missed`: node ↦ chart or piece ↦ what a proof of an
-    earlier attempt could not settle there.
+    """The method: see `front.compile` for what can be asked and what is raised; `options` are those of blocks. `missed`: node ↦ chart
+    or piece ↦ what a proof of an earlier attempt could not settle there.
     """
     _check_arguments(task, epsilon, width, form, dtype, max_width)
     started = time.perf_counter()
     graph = as_graph(task)
-    choices = Choices.of(graph, depth, theorem=theorem, routing=routing, activation=activation, gated=gated)
+    choices = Choices.of(graph, depth, **options)
     warnings = check_task(task)
     reach = Reach(graph)
     rounded = exact_combinations(graph, choices, reach, max_width)

@@ -27,6 +27,8 @@ def of(works: Works, network: Network, epsilon: float) -> dict[str, Any]:
     }
     if asked := _neurons(works):
         common["neurons"] = {"asked": asked, "experts": made_of(works)}
+    if variants := {name: chosen for name in works.built if (chosen := works.choices.blocks[name].variants)}:
+        common["variants"] = variants
     if tried := [vars(one) for made in works.built.values() for one in made.tried]:
         common["tried"] = tried
     return common | (_one(works) if works.assembly.alone else _several(works, network))

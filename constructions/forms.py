@@ -74,6 +74,10 @@ class Part:
         """Its first map, of the state."""
         return self._of(self.net.affines[0], state)
 
+    def on(self, state: Sequence[Channel]) -> Net:
+        """The net as one of the state."""
+        return self.net.with_maps((self.first(state), *self.net.affines[1:]), [self.up(j, state) for j in range(len(self.net.ups))])
+
     def up(self, layer: int, state: Sequence[Channel]) -> Affine | None:
         """What gates a hidden layer; of the first one, a map of the state."""
         map_ = self.net.ups[layer]

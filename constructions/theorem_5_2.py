@@ -119,7 +119,7 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
         block=_with(block, task),
         names=task.atlas.names,
         scores=routed.scores if choosing else None,
-        gate=routed.gate if choosing else None,
+        gate=routed.gate.net if choosing and routed.gate is not None else None,
         experts=tuple(expert.net for expert in experts),
         local=max(expert.claim.budget for expert in experts),
         claim=_unmeasured(experts, asked),

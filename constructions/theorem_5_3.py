@@ -108,7 +108,7 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
         block=block,
         names=names,
         scores=scores,
-        gate=gate,
+        gate=None if gate is None else gate.net,
         experts=built,
         local=local,
         claim=claim,

@@ -246,7 +246,7 @@ def alone(made: Built) -> tuple[Network, Design]:
     graph = as_graph(made.charts.task)
     (block,) = graph.blocks
     routed = made.charts.routed
-    whole = replace(made, block=block, scores=routed.scores, gate=routed.gate, ambient=True)
+    whole = replace(made, block=block, scores=routed.scores, gate=None if routed.gate is None else routed.gate.net, ambient=True)
     assembly = Assembly(graph)
     assembly.scores([whole], [block])
     assembly.route(whole, ())

@@ -23,6 +23,11 @@ def compile(
     routing: Routing | Mapping[str, Routing] = "auto",
     activation: str | Mapping[str, str] | None = None,
     gated: bool | Mapping[str, bool] | None = None,
+    gate: str | Mapping[str, str] | None = None,
+    experts: str | Mapping[str, str] | None = None,
+    top_k: int | Mapping[str, int] | None = None,
+    weighting: str | Mapping[str, str] | None = None,
+    shared: bool | str | Mapping[str, bool | str] | None = None,
     depth: str = "paper",
     form: str = "paper",
     dtype: str = "float64",
@@ -34,8 +39,9 @@ def compile(
     """A mixture of experts Ψ with |f − Ψ| ≤ ε on M (largest component), and the ledger of why.
 
     Give `epsilon` (absolute; widths are then chosen to meet it) or `width` (hidden width of τ, ψ and g; ε is then what they
-    reach). A task on one manifold is the graph of one block; `theorem`, `routing`, `activation` and `gated` are options of blocks: one
-    value for all that it fits, or a mapping from names of blocks; what a block or a task says itself stands in its `options`.
+    reach). A task on one manifold is the graph of one block; `theorem`, `routing`, `activation`, `gated`, `gate`, `experts`, `top_k`,
+    `weighting` and `shared` are options of blocks: one value for all that it fits, or a mapping from names of blocks; what a block or a
+    task says itself stands in its `options`.
 
     `theorem`, of blocks on charts: "4.8" approximates the chart maps and has three-layer experts; "4.9" needs affine charts and has
     two-layer ones; "affine" has a gate that finds the nearest centre of a ball atlas (B1, B16) and no scores: charts of another kind are
@@ -44,6 +50,12 @@ def compile(
     scores the gate compares and how well τ must follow them, see `routers.scores`; or the `HalfSpaces` that cut the charts out
     of M (B14). `activation`: what the neurons of experts compute, a name of `moe.activations`, "relu" if nothing is said; "auto": the one
     with which the expert has the fewest numbers at ε. `gated`: whether experts have product lanes, act(z)·(α + γ·u).
+
+    Variants (docs/variants.md). `gate`: "linear", "nonlinear" for a gate with a hidden layer and no scores before it (N1), or "tree" for
+    nearest centres in two levels. `experts`: "dense" with first maps stored whole, "factorised" in two factors (B6), "encoder" behind one
+    map of all experts (N9, N10), or "auto", the fewest numbers. `top_k` experts are chosen, and `weighting` says how their outputs are
+    weighed: "softmax", "uniform" or "rectified" (N12, N14). `shared`: whether one expert is added for all inputs; "auto" where that
+    stores less (N5).
 
     `depth`, of L blocks: "paper" for 2L layers, "L+1", or "L" where affine gates will do (B2). `form`: "paper", the class of
     the theorems, or "residual", in which channels are carried beside the experts (N8, see `assembly`). `dtype`: of the weights as
@@ -57,20 +69,16 @@ def compile(
     do not fit a block, `EpsilonNotReached` with the best error if some budget cannot be met, `MarginTooSmall` for a block that reads
     computed values too near to an interface at which it jumps, and `NotProved` with the certificate if a proof does not come about.
     """
-    asked: dict[str, Any] = {
-        "epsilon": epsilon,
-        "activation": activation,
-        "gated": gated,
-        "form": form,
-        "dtype": dtype,
-        "max_width": max_width,
-        "seed": seed,
-    }
+    asked: dict[str, Any] = {"epsilon": epsilon, "activation": activation, "gated": gated}
+    variants = {"gate": gate, "experts": experts, "top_k": top_k, "weighting": weighting, "shared": shared}
+    asked |= {"form": form, "dtype": dtype, "max_width": max_width, "seed": seed}
     build: Callable[..., Model]
     if minimise is None:
-        build, asked = construct, {**asked, "width": width, "theorem": theorem, "routing": routing, "depth": depth}
+        build, asked = construct, {**asked, **variants, "width": width, "theorem": theorem, "routing": routing, "depth": depth}
     elif epsilon is None or theorem not in ("auto", "affine") or routing not in ("auto", "affine") or depth != "paper":
         raise InvalidArgument("minimise chooses charts and widths for an epsilon, on balls with an affine router; give epsilon alone")
+    elif said := [name for name, value in variants.items() if value is not None]:
+        raise InvalidArgument(f"minimise plans mixtures of one linear gate and one expert for each input; leave out {', '.join(said)}")
     else:
         build, asked = compile_planned, {**asked, "minimise": minimise}
     if not prove:

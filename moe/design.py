@@ -41,6 +41,13 @@ class Site:
     """Whether next to an interface of two pieces either will do."""
     ambient: bool = False
     """Whether its nets read all D channels of its input as they arrive, in the place of coordinates before embedding."""
+    first: int = 0
+    """The gate output of its first piece: several sites may share a layer, each with gate outputs of its own."""
+
+    @property
+    def outputs(self) -> range:
+        """The gate outputs that stand for its pieces."""
+        return range(self.first, self.first + len(self.pieces))
 
 
 @dataclass(frozen=True)

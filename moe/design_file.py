@@ -22,9 +22,17 @@ def describe_design(design: Design) -> dict[str, Any]:
         "form": design.form,
         "alone": design.alone,
         "states": [[_channel(channel) for channel in state] for state in design.states],
-        "sites": [asdict(site) for site in design.sites],
+        "sites": [_described(site) for site in design.sites],
         "joins": [asdict(join) for join in design.joins],
     }
+
+
+def _described(site: Site) -> dict[str, Any]:
+    """A site as JSON; that its pieces are the first gate outputs goes without saying."""
+    described = asdict(site)
+    if site.first == 0:
+        del described["first"]
+    return described
 
 
 def _channel(channel: Channel) -> list[Any]:
@@ -90,6 +98,8 @@ def _join(data: Fields) -> Join:
 
 def _site(data: Fields) -> Site:
     data.only(*(field.name for field in dataclass_fields(Site)))
+    if data.get("first") == 0:
+        raise data.error('"first" is 0, which is not written')
     promise = None
     if data["promise"] is not None:
         said = data.child("promise")
@@ -108,6 +118,7 @@ def _site(data: Fields) -> Site:
         budget=_number(data, "budget"),
         either=data.flag("either"),
         ambient=data.flag("ambient"),
+        first=0 if data.get("first") is None else data.integer("first"),
     )
 
 

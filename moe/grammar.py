@@ -40,6 +40,8 @@ def misfits(network: Network, design: Design) -> Iterator[str]:
     yield from _arrivals(design)
     for site in design.sites:
         yield from _site(network, design, site)
+    for number, layer in enumerate(network.layers):
+        yield from _shared_out(design, number, len(layer))
     for join in design.joins:
         if not 0 <= join.layer < len(network.layers):
             yield f"combination {join.node!r}: there is no layer {join.layer + 1}"
@@ -63,8 +65,9 @@ def _site(network: Network, design: Design, site: Site) -> Iterator[str]:
         yield f"{where}: there is no layer {site.layer + 1}"
         return
     layer = network.layers[site.layer]
-    if len(set(site.pieces)) != len(site.pieces) or len(layer) != len(site.pieces):
-        yield f"{where}: layer {site.layer + 1} has {len(layer)} gate outputs for {len(set(site.pieces))} pieces"
+    if len(set(site.pieces)) != len(site.pieces) or not 0 <= site.first <= len(layer) - len(site.pieces):
+        beyond = f" from number {site.first + 1}" if site.first else ""
+        yield f"{where}: layer {site.layer + 1} has {len(layer)} gate outputs for {len(set(site.pieces))} pieces{beyond}"
         return
     if site.scores is None:
         return
@@ -81,6 +84,14 @@ def _site(network: Network, design: Design, site: Site) -> Iterator[str]:
         sees = np.arange(layer.gate.inputs) if layer.sees is None else np.array(layer.sees)
         if layer.gate.weight[:, ~np.isin(sees, columns)].any():
             yield f"{where}: the gate of layer {site.layer + 1} reads more than its scores"
+
+
+def _shared_out(design: Design, number: int, outputs: int) -> Iterator[str]:
+    """Sites that share a layer have its gate outputs among them, each of its own, and none is left over."""
+    sites = sorted((site for site in design.sites if site.layer == number), key=lambda site: site.first)
+    if sites and [k for site in sites for k in site.outputs] != list(range(outputs)):
+        shares = ", ".join(f"{site.block} has {len(site.pieces)} from number {site.first + 1}" for site in sites)
+        yield f"layer {number + 1} has {outputs} gate outputs, of which {shares}"
 
 
 def _carried(design: Design, number: int, layer: MoELayer) -> Iterator[str]:

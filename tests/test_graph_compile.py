@@ -201,7 +201,7 @@ def test_folders_hold_graphs_bit_for_bit(overlapping, dtype, tmp_path):
 def test_models_refuse_wrong_routes(overlapping):
     model = compile(overlapping, epsilon=0.2)
     wrong = tuple(replace(site, layer=1) if site.block == "v" else site for site in model.design.sites)
-    with pytest.raises(InvalidArgument, match="block 'v': layer 2 has 4 gate outputs for 2 pieces"):
+    with pytest.raises(InvalidArgument, match="layer 2 has 4 gate outputs, of which u has 4 from number 1, v has 2 from number 1"):
         replace(model, design=replace(model.design, sites=wrong))
 
 

@@ -133,7 +133,8 @@ def test_options_of_blocks_are_read_and_written() -> None:
     [
         (
             {"routeing": "plateau"},
-            "block \"a\": has an unknown option 'routeing'; did you mean 'routing'? the options are routing, theorem, activation, gated",
+            "block \"a\": has an unknown option 'routeing'; did you mean 'routing'? the options are routing, theorem, activation, gated, "
+            "gate, experts, top_k, weighting, shared",
         ),
         ({"theorem": 4.8}, 'block "a": theorem: expected a text, got 4.8; write it in quotes'),
         ({"routing": ""}, "block \"a\": routing: expected a text, got ''; write it in quotes"),

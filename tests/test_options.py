@@ -11,6 +11,7 @@ from atlasmoe import (
     ExpressionTarget,
     Input,
     InvalidArgument,
+    LintError,
     ManifoldTask,
     SpecError,
     TaskGraph,
@@ -184,3 +185,25 @@ def test_the_facts_say_of_what_neurons_experts_are():
     assert set(model.facts["neurons"]["experts"]["f"]) <= {"gated silu", "gated relu", "gated relu2"}
     assert sum(model.facts["neurons"]["experts"]["f"].values()) == sum(w for net in model.network.layers[-1].experts for w in net.widths)
     assert "neurons" not in compile(task, epsilon=0.1).facts
+
+
+def test_options_of_variants_are_refused_in_words(graph):
+    with pytest.raises(InvalidArgument, match=r"gate .curved. is not one of linear, nonlinear, tree"):
+        compile(graph, epsilon=0.1, gate="curved")
+    with pytest.raises(InvalidArgument, match='block "u": top_k: expected a whole number from 1 to 4096, got 0'):
+        compile(graph, epsilon=0.1, top_k={"u": 0})
+    with pytest.raises(InvalidArgument, match="shared 'yes' is not one of auto, True, False"):
+        compile(graph, epsilon=0.1, shared="yes")
+    with pytest.raises(InvalidArgument, match=r"minimise plans mixtures of one linear gate .* leave out gate"):
+        compile(graph, epsilon=0.1, minimise="total", gate="linear")
+
+
+def test_a_spec_may_ask_for_variants(graph):
+    block = Block.parse("u", ("a", "b"), builtin("circle"), "a*b", gate="linear", top_k=1, shared=False)
+    asking = TaskGraph("asking", tuple(block if node.name == "u" else node for node in graph.nodes), "f")
+    assert task_from_spec(*task_to_spec(asking))["u"].options == {"gate": "linear", "top_k": 1, "shared": False}
+    wrong = Block.parse("u", ("a", "b"), builtin("circle"), "a*b", top_k=True, shared=2)
+    with pytest.raises(LintError) as refused:
+        TaskGraph("wrong", tuple(wrong if node.name == "u" else node for node in graph.nodes), "f")
+    assert "top_k: expected a whole number" in str(refused.value)
+    assert "shared: expected true, false or a text, got 2" in str(refused.value)

@@ -23,6 +23,7 @@ from ...expressions.parse import read_expression, real_symbols
 from ..atlas import Atlas
 from ..chart import Chart
 from ..domain import first_valid
+from ..options import OptionValue
 from ..points import Points
 from ..task import ChartTarget, ExpressionTarget, ManifoldTask
 from .tiling import Tiling
@@ -158,7 +159,7 @@ class Block:
     """The names of the values; () for the default (`component_names`)."""
     given: ManifoldTask | None = None
     """The task on one manifold that this block is all of (`as_graph`); its atlas may be embedded, and its target of any kind."""
-    options: Mapping[str, str | bool] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
     """By names of `atlas.options.OPTIONS`; what is not said here is what `compile` is asked for, or its own choice."""
     kind: ClassVar[Literal["block"]] = "block"
 
@@ -174,7 +175,7 @@ class Block:
         domain: Atlas | Tiling,
         expressions: str | Sequence[Texts],
         outputs: Sequence[str] = (),
-        **options: str | bool,
+        **options: OptionValue,
     ) -> Block:
         """The block whose subtasks are texts in the names `reads`: one text for all of it, or an entry for each chart or piece.
 
@@ -296,7 +297,7 @@ class Combine:
     function: ExpressionMap
     """Its variables are `reads`."""
     outputs: tuple[str, ...] = ()
-    options: Mapping[str, str | bool] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
     """By names of `atlas.options.COMBINE_OPTIONS`."""
     kind: ClassVar[Literal["combine"]] = "combine"
     tiling: ClassVar[None] = None
@@ -308,7 +309,7 @@ class Combine:
             object.__setattr__(self, "outputs", component_names(self.name, self.function.outputs))
 
     @classmethod
-    def parse(cls, name: str, reads: Sequence[str], expressions: Texts, outputs: Sequence[str] = (), **options: str | bool) -> Combine:
+    def parse(cls, name: str, reads: Sequence[str], expressions: Texts, outputs: Sequence[str] = (), **options: OptionValue) -> Combine:
         """The combination that one or several texts in the names `reads` describe; more keywords are its `options`."""
         function = expression_map(reads, expressions, f'combine "{name}": expression')
         return cls(name, tuple(reads), function, tuple(outputs), options)

@@ -15,7 +15,7 @@ from ..chart import Chart
 from ..graph.nodes import Block, before_embedding
 from ..graph.structure import MAX_SUBTASKS
 from ..graph.tiling import CLOSED, BoxPiece, Faces, Tiling
-from ..options import OPTIONS
+from ..options import OPTIONS, OptionValue
 from .charts import CHART_KEYS
 from .fields import Fields, Symbols, label_of, shown
 from .parts import Draft, Reader, Table, read_atlas, read_box
@@ -143,7 +143,7 @@ def _chart_subtask(fields: Fields, label: str, table: Table, atlas: Atlas, i: in
     return ExpressionMap.of(variables.values(), read)
 
 
-def _pieces(reader: Reader, draft: Draft, symbols: Symbols, options: Mapping[str, str | bool]) -> Block | None:
+def _pieces(reader: Reader, draft: Draft, symbols: Symbols, options: Mapping[str, OptionValue]) -> Block | None:
     """The block of `[[block.piece]]` tables."""
     fields, label, tables = reader.fields, draft.label, draft.table["piece"]
     before = len(fields.findings)

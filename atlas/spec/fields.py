@@ -12,7 +12,7 @@ from ...errors import AtlasMoEError, Finding, Severity, SpecError
 from ...expressions.builder import excerpt, suggestion
 from ...expressions.maps import Formula
 from ...expressions.parse import parse_number, read_expression
-from ..options import OPTIONS, Option
+from ..options import OPTIONS, Option, OptionValue
 
 Symbols = Mapping[str, sympy.Symbol]
 
@@ -70,11 +70,13 @@ class Fields:
             return value
         return None
 
-    def options(self, table: Mapping[str, Any], label: str, known: Mapping[str, Option] = OPTIONS) -> dict[str, str | bool]:
+    def options(self, table: Mapping[str, Any], label: str, known: Mapping[str, Option] = OPTIONS) -> dict[str, OptionValue]:
         """The options of a block, or of what else has the `known` ones, that a table has, those of them that can be read."""
-        found: dict[str, str | bool] = {}
+        found: dict[str, OptionValue] = {}
         for key in known:
-            if key not in table or (known[key].kind is str and self.text(table[key], f"{label}: {key}") is None):
+            if key not in table:
+                continue
+            if known[key].kind is str and not known[key].switch and self.text(table[key], f"{label}: {key}") is None:
                 continue
             if (problem := known[key].problem(table[key])) is not None:
                 self.error(f"{label}: {key}", *problem)

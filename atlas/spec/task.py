@@ -22,7 +22,7 @@ from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas
 from ..graph import TaskGraph
-from ..options import OPTIONS
+from ..options import OPTIONS, OptionValue
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 from .charts import Written
 from .fields import Fields, shown
@@ -134,7 +134,7 @@ def _kind(spec: Any) -> str:
     return "graph" if isinstance(task, Mapping) and task.get("kind") == "graph" else "manifold"
 
 
-def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[str | None, str | None, dict[str, str | bool]]:
+def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[str | None, str | None, dict[str, OptionValue]]:
     """The name of the task, that of the output node of a graph, and the options of the one block of a task on one manifold."""
     if "task" not in tables:
         fields.error("spec", "the table [task] is missing", 'add it, with name = "..."')
