@@ -25,7 +25,7 @@ from .asked import Asked
 from .experts.batching import FEWEST_EXPERTS, shared_targets
 from .experts.cells import Cell, Scores
 from .experts.charts import Expert, Workshop
-from .experts.shared_dictionary import Reference, points_at
+from .experts.shared_dictionary import Reference, common, points_at
 from .experts.ways import FIRST_WIDTH
 from .relu import NARROWEST
 from .routers.base import Routed
@@ -134,7 +134,9 @@ def alone(task: ManifoldTask, routing: Scores, cells: Sequence[Cell], seed: int)
         return set()
     reference = Reference.around(task.atlas, routing, cells, seed)
     z = reference.sample(REACHED, 2 * seed)
-    found = {i for i, cell in enumerate(cells) if not np.isfinite(points_at(task.atlas, cell.chart, reference.local(i, z)).base).all()}
+    known = [np.isfinite(points_at(task.atlas, cell.chart, reference.local(i, z)).base).all(1) for i, cell in enumerate(cells)]
+    kept = common(np.stack(known, axis=1))
+    found = {i for i, there in enumerate(known) if (kept & ~there).any()}
     return found if len(cells) - len(found) >= FEWEST_EXPERTS else set()
 
 

@@ -10,7 +10,7 @@ import sympy
 from atlasmoe import ExpressionMap, ExpressionTarget, ManifoldTask, ball_atlas, builtin, compile
 from atlasmoe.constructions.experts.batching import shared_targets
 from atlasmoe.constructions.experts.charts import Workshop
-from atlasmoe.constructions.experts.shared_dictionary import Reference, points_at
+from atlasmoe.constructions.experts.shared_dictionary import Reference, common, points_at
 from atlasmoe.constructions.relu.shared import SharedSamples, fit_shared
 from atlasmoe.constructions.routers import affine as affine_router
 from atlasmoe.moe import Ridge
@@ -139,3 +139,11 @@ def test_the_reference_ball_of_a_three_torus_is_all_on_the_manifold():
     for index in (0, 7):
         u, points = cells[index].draw(task.atlas, routing, 500, 9)
         assert np.abs(ready[index].net(u) - task.evaluate(points)).max() <= 1.5 * ready[index].error
+
+
+def test_points_off_most_charts_are_left_out_for_all() -> None:
+    known = np.ones((4, 6), bool)
+    known[1] = False  # off all of them
+    known[2, :4] = False  # off most
+    known[3, :3] = False  # a chart that misses such a point is the one that is left out
+    assert common(known).tolist() == [True, False, False, True]

@@ -24,7 +24,7 @@ from .cells import Cell
 from .charts import Expert, Workshop
 from .decide import decided
 from .narrowest import At, Made, Tried, narrowest
-from .shared_dictionary import Reference, points_at
+from .shared_dictionary import Reference, common, points_at
 from .ways import Shared
 
 FEWEST_EXPERTS = 16
@@ -44,6 +44,8 @@ class Sharing:
     cells: Sequence[Cell]
     reference: Reference
     samples: SharedSamples | None = None
+    drawn: int = 0
+    """Points of the reference domain drawn to fit to, those included that are left out (`common`)."""
     within: NDArray[np.bool_] | None = None
     """(held-out points, charts): which lie in the chart's own cell."""
     count: dict[int, int] = field(default_factory=dict)
@@ -108,23 +110,19 @@ class Sharing:
     def _sampled(self, count: int) -> SharedSamples:
         """f at the same reference points for every cell: at least `count` to fit, HELD_OUT held out. Points already drawn stay."""
         seed = 2 * self.workshop.seed
-        have = 0 if self.samples is None else len(self.samples.inputs)
-        if self.samples is not None and have >= count:
-            return self.samples
-        more = self.reference.sample(count, seed)[have:]
         if self.samples is None:
-            held = self.reference.sample(HELD_OUT, seed + 1)
-            values, within = self._values(np.concatenate([held, more]))
-            self.within = within[:HELD_OUT]
+            held, values, self.within = self._values(self.reference.sample(HELD_OUT, seed + 1))
             self.within[:, self.within.sum(0) < FEWEST_HELD] = True
-            self.samples = SharedSamples(more, values[HELD_OUT:], held, values[:HELD_OUT])
-        else:
-            inputs, values = np.concatenate([self.samples.inputs, more]), np.concatenate([self.samples.values, self._values(more)[0]])
-            self.samples = replace(self.samples, inputs=inputs, values=values)
+            self.samples = SharedSamples(held[:0], values[:0], held, values)
+        if self.drawn < count:
+            more, values, _ = self._values(self.reference.sample(count, seed)[self.drawn :])
+            inputs, values = np.concatenate([self.samples.inputs, more]), np.concatenate([self.samples.values, values])
+            self.samples, self.drawn = replace(self.samples, inputs=inputs, values=values), count
         return self.samples
 
-    def _values(self, z: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """f at reference points z (N, d) of every cell, (N, E, q), NaN off M; and whether they lie in the cell, (N, E)."""
+    def _values(self, z: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """The reference points among z (N, d) that are common, f there in every cell, (·, E, q), NaN off M, and whether they lie in the
+        cell, (·, E)."""
         task, routing = self.workshop.task, self.workshop.routing
 
         def one(index: int) -> tuple[Array, NDArray[np.bool_]]:
@@ -137,7 +135,9 @@ class Sharing:
             return values, within
 
         both = Parallel(prefer="threads")(delayed(one)(index) for index in range(len(self.cells)))
-        return np.stack([values for values, _ in both], axis=1), np.stack([within for _, within in both], axis=1)
+        values, within = np.stack([values for values, _ in both], axis=1), np.stack([within for _, within in both], axis=1)
+        kept = common(np.isfinite(values).all(2))
+        return z[kept], values[kept], within[kept]
 
 
 def shared_targets(workshop: Workshop, cells: Sequence[Cell]) -> dict[int, Fit]:
@@ -177,8 +177,8 @@ def shared_experts(workshop: Workshop, cells: Sequence[Cell]) -> dict[int, Exper
         good = [i for i in charts if errors[i] <= (workshop.allowed_at(cells[i]) or 0.0)]
         experts = workshop.together([cells[i] for i in good], [fits[i] for i in good])
         errors |= {i: expert.claim.bound for i, expert in zip(good, experts, strict=True)}
-        sharing.sharpen(i for i, expert in zip(good, experts, strict=True) if not expert.claim.holds)
-        return {i: expert for i, expert in zip(good, experts, strict=True) if expert.claim.holds}, errors
+        sharing.sharpen(i for i, expert in zip(good, experts, strict=True) if not workshop.accepts(expert))
+        return {i: expert for i, expert in zip(good, experts, strict=True) if workshop.accepts(expert)}, errors
 
     found = _narrowest(at, sharing, allowed)
     return {i: _noted(tried) for i, tried in found.items()}

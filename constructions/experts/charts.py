@@ -13,7 +13,7 @@ from ...moe.network import Affine, Net
 from ...moe.ridge import Ridge
 from ..asked import NOTHING_MISSED, Asked, Missed
 from ..relu import Fit, Target
-from ..shares import FORMULA_SHARE, HELD_OUT_SAFETY, LEAF_SAFETY, ROUNDING_SHARE
+from ..shares import FORMULA_SHARE, HELD_OUT_SAFETY, LEAF_SAFETY, ROUNDING_SHARE, UNSEEN
 from ..structure.exact import exact
 from .a_priori import a_priori_claim, a_priori_fit, exact_claim, local_expression, local_map, spline_of
 from .cells import Cell, Scores
@@ -101,6 +101,16 @@ class Workshop:
         factor = self.missed.get(self.name(cell), Missed()).factor
         return None if self.allowed is None else factor * self.allowed
 
+    def seen(self, expert: Expert) -> float:
+        """The error of an expert as it is compared with its budget: with room for what climbing does not see, unless it has a formula."""
+        fitted = all(leaf.known is Known.SAMPLED for leaf in expert.claim.children)
+        room = fitted and self.task.atlas.dimension >= 3 and not self.way.plain
+        return expert.claim.bound * (UNSEEN if room else 1.0)
+
+    def accepts(self, expert: Expert) -> bool:
+        """Whether its claim holds, with that room."""
+        return self.seen(expert) <= expert.claim.budget
+
     def name(self, cell: Cell) -> str:
         """Of the cell's chart."""
         return self.task.atlas.charts[cell.chart].name
@@ -123,7 +133,7 @@ class Workshop:
         return tightened(
             lambda budget: self._attempt(cell, pilot, ready, budget),
             # What a formula bounds may come nearer to ε.
-            lambda made: made.claim.bound * allowed / made.claim.budget,
+            lambda made: self.seen(made) * allowed / made.claim.budget,
             lambda made: made.net.parameters,
             allowed,
         )

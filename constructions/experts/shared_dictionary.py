@@ -96,6 +96,15 @@ class Reference:
         return Ridge(replace(old, directions=rows, knots=knots), ridge.weights, ridge.constant, ups)
 
 
+def common(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which reference points, (N, E) known or not, are points of half of all charts at least: the others are left out for all.
+
+    Where M curves more in one direction of the tangent planes than in another, the ball there ends before the reference domain does, in
+    every chart alike.
+    """
+    return np.asarray(2 * known.sum(1) >= known.shape[1])
+
+
 def points_at(atlas: Atlas, chart: int, local: Array) -> Points:
     """The points of M with local coordinates `local` (N, d) in a chart; NaN where the chart's domain does not reach.
 

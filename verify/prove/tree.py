@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -91,6 +92,10 @@ class Tree:
 
     def leaves(self) -> tuple[Array, Array]:
         """Corners of all leaves, (leaves, d) each."""
+        return self._corners
+
+    @cached_property
+    def _corners(self) -> tuple[Array, Array]:
         return leaves_of(self.lower, self.upper, self.cuts)
 
 
