@@ -12,6 +12,7 @@ import numpy as np
 
 from ...atlas import Array, Box, ExpressionMap
 from ...errors import AtlasMoEError, EpsilonNotReached
+from ...moe.activations import RELU
 from ...moe.ledger import Known
 from ...moe.network import ReLUNet
 from ...moe.ridge import Ridge
@@ -19,6 +20,7 @@ from ..asked import Asked
 from ..relu import Fit, Target
 from ..relu.spline.a_priori import a_priori_spline
 from ..structure.exact import exact
+from ..structure.quadratics import quadratic_spline
 from .charts import SUSPECT
 from .tighten import tightened
 from .ways import Way, ways
@@ -85,6 +87,8 @@ def _piece_net(function: ExpressionMap, lower: Array, upper: Array, asked: Asked
         found = _spline(function, float(lower[0]), float(upper[0]), asked, name, origin)
     else:
         found = _exact(function, lower, upper, asked, way, name, origin)
+        if function.inputs == 1 and way.gated and way.activation is RELU:
+            found = _smaller(found, _quadratic(function, float(lower[0]), float(upper[0]), asked, name, origin), asked)
     return found or _fitted(function, Box(tuple(lower), tuple(upper)), asked, way, name, origin)
 
 
@@ -101,6 +105,24 @@ def _spline(function: ExpressionMap, lower: float, upper: float, asked: Asked, n
         return None
     net = Ridge(*spline.to_relu()).to_relu(name, origin)
     return PieceNet(net, spline.bound, Known.FORMULA, f"from enclosures of F″ on {spline.pieces} segments", "B4, B19")
+
+
+def _quadratic(function: ExpressionMap, lower: float, upper: float, asked: Asked, name: str, origin: str) -> PieceNet | None:
+    """A piecewise quadratic spline in ReGLU lanes (N22)."""
+    try:
+        spline = quadratic_spline(function, lower, upper, width=asked.width, epsilon=asked.budget, limit=asked.limit)
+    except EpsilonNotReached:
+        return None
+    if spline is None or not np.isfinite(spline.bound):
+        return None
+    how = f"from enclosures of F‴ on {len(spline.knots) - 1} pieces, each a quadratic"
+    return PieceNet(spline.ridge.to_net(name, origin), spline.bound, Known.FORMULA, how, "N22")
+
+
+def _smaller(one: PieceNet | None, other: PieceNet | None, asked: Asked) -> PieceNet | None:
+    """What stores fewer numbers, or errs less at a given width."""
+    known = [made for made in (one, other) if made is not None]
+    return min(known, key=lambda made: _cost(made, asked)) if known else None
 
 
 def _exact(function: ExpressionMap, lower: Array, upper: Array, asked: Asked, way: Way, name: str, origin: str) -> PieceNet | None:
