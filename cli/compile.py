@@ -59,7 +59,11 @@ if TYPE_CHECKING:
 @gated_option
 @variant_options
 @click.option(
-    "--depth", metavar="NAME", default="paper", show_default=True, help="Of a task graph of L blocks: paper (2L layers), L+1, or L."
+    "--depth",
+    metavar="NAME",
+    default="paper",
+    show_default=True,
+    help="Of a task graph of L blocks: paper (2L layers), L+1, L, path (one for each stage of blocks), or 1 (sums of blocks).",
 )
 @click.option(
     "--form",

@@ -1,6 +1,7 @@
 """`Assembly`: sites, one after the other, become the layers of a network. The lowering of Theorems 4.8, 4.9, 5.2 and 5.3 is one.
 
     scores      a layer of one expert appends the scores τ of some blocks to the state;
+    group       a layer whose gate does so for several blocks at once (N15);
     route       a layer whose gate compares them, or knows by itself, and whose experts write the block's values;
     join        a layer of one expert computes combinations that are no affine maps.
 
@@ -31,6 +32,7 @@ from ..moe.grammar import check_network
 from ..moe.network import Affine, MoELayer, Net, Network, Weighting
 from .built import Built
 from .forms import Form, Part, affine_of, beside, combined, factored
+from .grouped_layer import together
 
 CARRIED = {True: "x = σ(x) − σ(−x), Theorem 4.8 step 2 (R1)", False: "c = σ(c) − σ(−c), Theorem 5.2 (R1, R2)"}
 """Where neurons that carry come from, for one block alone and for a graph of several."""
@@ -136,6 +138,18 @@ class Assembly:
         options = [[Part(net, reads, writes, made.ambient)] for net in made.experts]
         shared = None if made.shared is None else Part(made.shared, reads, writes, made.ambient)
         self._push(Step(options, made.names, kept, leaving, gate, shared, made.top_k, made.weighting))
+
+    def group(self, blocks: Sequence[Built]) -> None:
+        """One layer for blocks that read nothing of each other: it has the experts of all, and chooses one in every block (N15)."""
+        reads = [self.reads(made) for made in blocks]
+        written = tuple(Value(name) for made in blocks for name in made.block.components)
+        self.forms |= {channel.component: Form.of(channel) for channel in written}
+        leaving, first = self._kept(after=written), 0
+        for made in blocks:
+            self.sites[made.block.name] = replace(made.site(len(self.layers), None), first=first)
+            first += len(made.names)
+        self.layers.append(together(blocks, reads, self.state, leaving))
+        self.states.append(leaving)
 
     def join(self, nodes: Sequence[Combine], nets: Sequence[Net], budgets: Sequence[float]) -> None:
         """A layer of one expert for combinations that are ready together."""

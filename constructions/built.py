@@ -72,6 +72,8 @@ class Built:
     """What a model card says of the router; m is the width of τ."""
     width: int = 0
     """The widest two-layer net that was fitted."""
+    wider: float = 0.0
+    """How far beyond their inner faces pieces may be taken, as their weights fade out there (N18)."""
     tried: tuple[Tried, ...] = ()
     charts: OnCharts | None = None
     shared: Net | None = None
@@ -84,7 +86,8 @@ class Built:
         # Off its manifold a block is no function that its values could be compared with.
         off = self.charts is not None and self.charts.collar is not None
         budget = None if off else self.claim.budget / (1 - ROUNDING_SHARE)
-        return Site(self.block.name, layer, self.names, scores, self.router, self.promise, budget, self.either, self.ambient)
+        found = Site(self.block.name, layer, self.names, scores, self.router, self.promise, budget, self.either, self.ambient)
+        return replace(found, wider=self.wider)
 
 
 def leaf(block: str, piece: str, net: PieceNet, budget: float | None, where: str) -> Claim:

@@ -17,7 +17,9 @@ from .routers.named import ROUTERS
 
 THEOREMS = {"auto": True, "4.8": True, "4.9": True, "affine": True, "5.2": True, "5.3": False}
 """Theorem ↦ whether it is about blocks on charts; 5.3 is about pieces."""
-DEPTHS = ("paper", "L+1", "L")
+DEPTHS = ("paper", "L+1", "L", "path", "1")
+GROUPED = ("path", "1")
+"""Those whose layers have several blocks each (N15)."""
 ROUTINGS = ("auto", *ROUTERS)
 Routing = str | HalfSpaces
 DEFAULTS: Mapping[str, OptionValue] = MappingProxyType({name: option.default for name, option in OPTIONS.items()})
@@ -100,7 +102,7 @@ class Choices:
         found = {}
         for block in graph.blocks:
             said = {name: _own(graph, block, name, options.get(name)) for name in DEFAULTS}
-            simple: dict[str, Any] = {name: _simple(block, name, *said[name]) for name in SIMPLE}
+            simple: dict[str, Any] = {name: _simple(block, name, *said[name], depth) for name in SIMPLE}
             theorem, routing = _theorem(block, *said["theorem"]), _routing(graph, block, *said["routing"])
             found[block.name] = Choice(theorem, routing, depth, gated=_gated(block, *said["gated"]), **simple)
             _agree(block, found[block.name])
@@ -183,12 +185,12 @@ def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routi
     return "auto"
 
 
-def _simple(block: Block, name: str, value: object, mine: bool) -> Any:
+def _simple(block: Block, name: str, value: object, mine: bool, depth: str) -> Any:
     """The value of an option of `SIMPLE`."""
     option = OPTIONS[name]
     if option.problem(value) is None:
         key = min(value, MANY) if isinstance(value, int) and not isinstance(value, bool) else value
-        if (why := NOT_BUILT.get((name, key))) is not None:  # type: ignore[arg-type]
+        if not (name == "weighting" and depth in GROUPED) and (why := NOT_BUILT.get((name, key))) is not None:  # type: ignore[arg-type]
             raise InvalidArgument(f"{called(block)}: {name} {value!r} is not built: {why}")
         return value
     if option.kind is int:

@@ -9,6 +9,9 @@ import numpy as np
 from ..moe.network import Network
 from .works import Works
 
+BY_NAME = ("5.3", "N15", "N18")
+"""What blocks of a graph are built by, if not by a theorem on charts."""
+
 
 def of(works: Works, network: Network, epsilon: float) -> dict[str, Any]:
     """The facts of a task on one manifold name its router; those of a graph count its pieces."""
@@ -64,7 +67,7 @@ def _one(works: Works) -> dict[str, Any]:
 
 def _several(works: Works, network: Network) -> dict[str, Any]:
     graph = works.graph
-    used = sorted({"5.3" if made.theorem == "5.3" else "5.2" for made in works.built.values()})
+    used = sorted({made.theorem if made.theorem in BY_NAME else "5.2" for made in works.built.values()})
     return {
         "theorem": " and ".join(used),
         "routing": "graph",

@@ -17,6 +17,7 @@ from ..moe.network import Network
 from .asked import Reading
 from .experts.pieces import PieceNet
 from .shares import ROUNDING_SHARE
+from .theorem_one_layer import claims
 from .works import Works
 
 MEASURED = 1 << 14
@@ -128,7 +129,7 @@ def _whole(works: Works, network: Network, exact: Network, design: Design, epsil
         for site in design.sites:
             made = works.built[site.block]
             order = np.array([made.block.names.index(name) for name in site.pieces])
-            piece = order[trace.routes[site.layer]]
+            piece = order[site.taken(trace.chosen[site.layer])[0][:, 0]]
             chosen[site.block][part] = piece
             if made.pointwise:
                 wrong[part] += ~truth.valid[site.block][np.arange(len(piece)), piece]
@@ -141,6 +142,9 @@ def _whole(works: Works, network: Network, exact: Network, design: Design, epsil
     whole = _worst("total", "|f − Ψ|∞ ≤ ε on the whole domain", errors, points)
     on_charts = any(made.charts is not None for made in works.built.values())
     source = "Theorem 5.2, R10" if on_charts else "Theorem 5.3, R10"
+    if works.grouped:
+        source = "N15, Theorem 5.3, R10"
+        routed = replace(routed, source="N15", children=claims(network, design))
     return replace(whole, source=source, budget=epsilon, children=(*_parts(works, epsilon), routed, carried, rounded))
 
 

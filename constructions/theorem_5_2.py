@@ -19,12 +19,13 @@ from ..moe.ledger import Claim, Known
 from . import theorem_4_8, theorem_4_9
 from .asked import Asked, Reading
 from .built import Built, OnCharts, Tried, prefixed
-from .choices import Choice, called
+from .choices import GROUPED, Choice, called
 from .collar import Collar, collar_of, widened
 from .experts.charts import Expert
 from .routers.affine import NearestCentre
 from .routers.base import Routed, Router
 from .routers.named import TENTATIVE
+from .routers.snapped import Snapped
 from .shares import ROUNDING_SHARE
 
 NEAREST = "the charts are balls: the nearest centre routes exactly, with one layer and no τ (B1, B16)"
@@ -32,7 +33,9 @@ NEAREST = "the charts are balls: the nearest centre routes exactly, with one lay
 
 def candidates(block: Block, choice: Choice) -> list[Router]:
     """The routers to try, in this order."""
-    if choice.depth == "L" or choice.theorem == "affine":
+    if choice.depth in GROUPED and block.given is None:
+        return [Snapped(replaces=choice.theorem == "affine")]
+    if choice.depth in ("L", *GROUPED) or choice.theorem == "affine":
         return [NearestCentre(replaces=choice.theorem == "affine")]
     if choice.router is not None:
         return [choice.router]

@@ -14,13 +14,13 @@ from ..errors import EpsilonNotReached
 from ..moe.channels import Input
 from ..moe.design import Design
 from ..moe.network import Network
-from . import theorem_5_2, theorem_5_3
+from . import theorem_5_2, theorem_5_3, theorem_one_layer
 from .advice import Missing, advised
 from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
 from .budgets import Shares, Stage, inexact, propagate, share_out, slopes, stored
 from .built import Built
-from .choices import Choices
+from .choices import GROUPED, Choices
 from .collar import require
 from .experts.combinations import combination_net
 from .experts.pieces import PieceNet
@@ -60,6 +60,8 @@ class Works:
     stored: set[str] = field(init=False)
     """Affine combinations with channels of their own."""
     assembly: Assembly = field(init=False)
+    together: Sequence[Block] = ()
+    """Blocks that are ready at once."""
 
     def __post_init__(self) -> None:
         self.assembly = Assembly(self.graph, self.form)
@@ -77,6 +79,11 @@ class Works:
         if all(self.graph[name] is block for name, block in blocks.items()):
             return self.graph
         return replace(self.graph, nodes=tuple(blocks.get(node.name, node) for node in self.graph.nodes))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether blocks that are ready together share a layer."""
+        return self.choices.depth in GROUPED and not self.assembly.alone
 
     def _fold(self) -> None:
         """Affine combinations of what is known are known."""
@@ -180,6 +187,9 @@ class Works:
             assert made.charts.collar is not None
             require(block, reading, made.charts.collar)
             return theorem_5_2.with_collar(made, reading, made.charts.collar)
+        if self.grouped:
+            made = theorem_one_layer.build(block, reading, self.assembly.forms, self.asked(block), self.choices[block], self.together)
+            return made if made.charts is None else self._measured(made)
         theorem = theorem_5_3 if block.domain.exclusive else theorem_5_2
         made = theorem.build(block, reading, self.asked(block), self.choices[block])
         return made if made.charts is None or self.assembly.alone else self._measured(made)
@@ -194,6 +204,7 @@ class Works:
 
     def _add_blocks(self, blocks: Sequence[Block]) -> None:
         made = []
+        self.together = blocks
         for block in blocks:
             with self._advising(block):
                 made.append(self.build(block))
@@ -205,6 +216,9 @@ class Works:
                 shape = (len(one.block.components), len(one.block.reads))
                 lipschitz = np.zeros(shape) if reading.exact else theorem_5_3.block_steepness(one.block, reading)
             self._known(one.block, one.local, lipschitz)
+        if self.grouped:
+            self.assembly.group(made)
+            return
         together = self.choices.depth == "L+1"
         if together:
             self.assembly.scores(made, [one.block for one in made])

@@ -11,6 +11,7 @@ from ..atlas import Array, Block, Input, TaskGraph
 from ..atlas.graph import as_graph
 from ..errors import InvalidArgument
 from ..moe.channels import Value
+from ..moe.design import Site
 from ..moe.model import Model
 from ..moe.network import Indices, MoELayer
 from .explanation import BlockChoice, Chosen, Explanation, LayerStep, Partial, Score
@@ -111,11 +112,11 @@ class _Witness:
 
     def choice(self, block: Block) -> BlockChoice:
         site = self.design[block.name]
-        layer, pieces, domain = self.network.layers[site.layer], site.pieces, block.domain
-        logits, chosen, rest = self._gate(site.layer)
+        pieces, domain = site.pieces, block.domain
+        logits, chosen, rest, weights = self._own(site)
         values = np.array([self.read(name, site.layer) for name in block.reads])
         exact = np.array([self.base.get(name, value) for name, value in zip(block.reads, values.tolist(), strict=True)])
-        piece = pieces[int(chosen[0])]
+        piece = pieces[int(chosen[0])] if len(chosen) else pieces[int(logits.argmax())]
         place = block.names.index(piece)
         local = domain.local(place, exact) if self.inside else None
         return BlockChoice(
@@ -129,7 +130,7 @@ class _Witness:
             runner_up=None if rest is None else pieces[rest],
             reads=tuple(self.partial(name, float(value)) for name, value in zip(block.reads, values, strict=True)),
             outputs=tuple(self.partial(name) for name in block.components),
-            chosen=_chosen(layer, pieces, logits, chosen),
+            chosen=tuple((pieces[k], float(w)) for k, w in zip(chosen.tolist(), weights.tolist(), strict=True)),
             scores=tuple(self._scores(block, pieces, logits, exact)),
             local=None if local is None else tuple(local.tolist()),
         )
@@ -140,6 +141,16 @@ class _Witness:
         rest = [int(k) for k in np.argsort(-logits, kind="stable") if k not in chosen]
         return logits, chosen, rest[0] if rest else None
 
+    def _own(self, site: Site) -> tuple[Array, Indices, int | None, Array]:
+        """The same of the gate outputs of one block, by its pieces, with the weights of those that were chosen."""
+        layer = self.network.layers[site.layer]
+        logits, chosen, _ = self._gate(site.layer)
+        weights = layer.weights(chosen[None], logits[None])[0]
+        mine = site.own(chosen) & ((weights != 0) | (len(chosen) == 1))
+        own, chosen = logits[site.outputs], chosen[mine] - site.first
+        rest = [int(k) for k in np.argsort(-own, kind="stable") if k not in chosen]
+        return own, chosen, rest[0] if rest else None, weights[mine]
+
     def _first(self, component: str) -> int | None:
         """The first state that holds a component."""
         place = self.design.computed(component)
@@ -148,8 +159,14 @@ class _Witness:
     def _holds(self, block: Block) -> Array:
         """In which pieces the task has the point; none off the domain."""
         values = np.array([self.truth.get(name, self.base.get(name, np.nan)) for name in block.reads])
-        known = self.inside and np.isfinite(values).all()
-        return block.contains(values[None])[0] if known else np.zeros(len(block), bool)
+        if not (self.inside and np.isfinite(values).all()):
+            return np.zeros(len(block), bool)
+        wider = self.design[block.name].wider
+        if wider == 0:
+            return block.contains(values[None])[0]
+        box = block.domain.box
+        assert box is not None
+        return np.asarray(block.contains(np.clip(values + np.array([[0.0], [-wider], [wider]]), box.lower, box.upper)).any(0))
 
     def _scores(self, block: Block, pieces: tuple[str, ...], logits: Array, values: Array) -> Iterator[Score]:
         rho = block.domain.rho(values) if self.inside else np.full(len(block), np.nan)

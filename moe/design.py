@@ -11,9 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import InvalidArgument
 from .channels import Channel, Input, Score, Value
-from .network import Network
+from .network import Indices, Network
 from .promise import ScorePromise
 
 FORMS = ("paper", "residual")
@@ -44,10 +47,28 @@ class Site:
     first: int = 0
     """The gate output of its first piece: several sites may share a layer, each with gate outputs of its own."""
 
+    wider: float = 0.0
+    """How far beyond their inner faces its pieces may be taken: their weights fade there (N18)."""
+
     @property
     def outputs(self) -> range:
         """The gate outputs that stand for its pieces."""
         return range(self.first, self.first + len(self.pieces))
+
+    def own(self, chosen: Indices) -> NDArray[np.bool_]:
+        """Which of the gate outputs that its layer chose, [N, K], are those of its pieces."""
+        return (chosen >= self.first) & (chosen < self.first + len(self.pieces))
+
+    def taken(self, chosen: Indices) -> tuple[Indices, Indices]:
+        """Of the gate outputs that its layer chose, [N, K], best first, its own: [N, m], m the most at any point, as places among its pieces
+        and as columns of `chosen`. Where there are fewer the first stands again; −1 and 0 where there is none.
+        """
+        own = self.own(chosen)
+        columns = np.argsort(~own, axis=1, kind="stable")[:, : max(1, int(own.sum(1).max(initial=0)))]
+        mine = np.take_along_axis(own, columns, axis=1)
+        columns = np.where(mine, columns, np.where(mine[:, :1], columns[:, :1], 0))
+        places = np.take_along_axis(chosen, columns, axis=1) - self.first
+        return np.where(mine[:, :1], places, -1), columns
 
 
 @dataclass(frozen=True)

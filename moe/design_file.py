@@ -15,6 +15,9 @@ from .network import Network
 from .promise import ScorePromise
 from .typed_json import Fields
 
+UNSAID = {"first": 0, "wider": 0.0}
+"""Values of a site that are not written."""
+
 
 def describe_design(design: Design) -> dict[str, Any]:
     """The design as JSON."""
@@ -28,11 +31,9 @@ def describe_design(design: Design) -> dict[str, Any]:
 
 
 def _described(site: Site) -> dict[str, Any]:
-    """A site as JSON; that its pieces are the first gate outputs goes without saying."""
+    """A site as JSON; what stands in `UNSAID` goes without saying."""
     described = asdict(site)
-    if site.first == 0:
-        del described["first"]
-    return described
+    return {key: value for key, value in described.items() if key not in UNSAID or value != UNSAID[key]}
 
 
 def _channel(channel: Channel) -> list[Any]:
@@ -98,8 +99,9 @@ def _join(data: Fields) -> Join:
 
 def _site(data: Fields) -> Site:
     data.only(*(field.name for field in dataclass_fields(Site)))
-    if data.get("first") == 0:
-        raise data.error('"first" is 0, which is not written')
+    for key, value in UNSAID.items():
+        if data.get(key) == value:
+            raise data.error(f'"{key}" is {value:g}, which is not written')
     promise = None
     if data["promise"] is not None:
         said = data.child("promise")
@@ -119,6 +121,7 @@ def _site(data: Fields) -> Site:
         either=data.flag("either"),
         ambient=data.flag("ambient"),
         first=0 if data.get("first") is None else data.integer("first"),
+        wider=0.0 if data.get("wider") is None else data.number("wider"),
     )
 
 

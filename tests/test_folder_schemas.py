@@ -130,7 +130,7 @@ def test_a_promise_that_cannot_be_is_refused_in_schema_1(tmp_path: Path) -> None
 def test_every_word_of_a_design_comes_back() -> None:
     """Fields that are added to a design have to be read too: none of those here has its default."""
     promise = ScorePromise(1.0, 0.25, 0.5, True)
-    site = Site("u", 1, ("a", "b"), 0, "plateau", promise, 0.125, True, True, 3)
+    site = Site("u", 1, ("a", "b"), 0, "plateau", promise, 0.125, True, True, 3, 0.5)
     for part in (promise, site, Join("w", 2, 0.5)):
         defaults = [field for field in fields(part) if field.default is not MISSING]
         assert all(getattr(part, field.name) != field.default for field in defaults)

@@ -18,7 +18,7 @@ from ...moe import channels
 from ...moe.channels import Channel, Value
 from ...moe.design import Design, Site
 from ...moe.grammar import misfits
-from ...moe.network import Network
+from ...moe.network import Indices, Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,12 @@ class Station:
     """Whether it reads values that the network computes."""
     strict: bool
     """Whether the point alone decides which of its pieces are valid, interface points included; else it is what the gate reads."""
+
+    def taken(self, chosen: Indices) -> tuple[Indices, Indices]:
+        """The charts or pieces of the block among what its layer chose, [N, K], and their columns there (`Site.taken`)."""
+        assert self.site is not None
+        places, columns = self.site.taken(chosen)
+        return np.where(places < 0, -1, self.pieces[places]), columns
 
     @property
     def soft(self) -> bool:

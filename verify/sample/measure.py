@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...atlas import Array, Input, Points, TaskGraph
 from ...atlas import Trace as Truth
 from ...moe.design import Design
-from ...moe.network import Indices, Network, Trace
+from ...moe.network import Indices, MoELayer, Network, Trace, Weighting
 from .layout import Layout, Station
 from .product import Product
 from .replay import Replay
@@ -165,13 +165,17 @@ class Gauge:
         for station in self.layout.stations:
             code = rng.integers(1, 2**40, size=len(station.pieces) + 1)
             none = np.zeros(len(points), np.int64)
-            columns.append(none if station.site is None else code[chosen[station.site.layer]].sum(1))
+            if station.site is None:
+                columns.append(none)
+                continue
+            own = station.site.own(chosen[station.site.layer])
+            columns.append(code[np.where(own, chosen[station.site.layer] - station.site.first, len(station.pieces))].sum(1))
         return np.stack(columns, axis=-1)
 
     def taken(self, trace: Trace) -> tuple[Indices, ...]:
         """For every block the charts or pieces that the network takes, (N, K); −1 for a gate output that is none."""
         nothing = np.full((len(trace.output), 1), -1)
-        return tuple(nothing if s.site is None else s.pieces[trace.chosen[s.site.layer]] for s in self.layout.stations)
+        return tuple(nothing if s.site is None else s.taken(trace.chosen[s.site.layer])[0] for s in self.layout.stations)
 
     def observe(self, points: Points) -> Observation:
         """Run the network in its own dtype, and compare every route, value and output with the task."""
@@ -207,7 +211,9 @@ class Gauge:
         site = station.site
         heard = np.ones(taken.shape, bool)
         if site is not None:
-            heard = self.network.layers[site.layer].weights(replay.trace.chosen[site.layer], replay.trace.logits[site.layer]) != 0
+            weights = self.network.layers[site.layer].weights(replay.trace.chosen[site.layer], replay.trace.logits[site.layer])
+            heard = np.take_along_axis(weights, station.taken(replay.trace.chosen[site.layer])[1], 1) != 0
+            heard |= taken < 0
         if station.strict:
             held = np.take_along_axis(valid, taken, 1) & (taken >= 0)
             values[OUTSIDE] += np.where((held | ~heard).all(1), 0.0, 1.0)
@@ -227,14 +233,14 @@ class Gauge:
         """What is said of the logits that choose among charts."""
         block, site = station.block, station.site
         assert site is not None
-        logits, K = replay.trace.logits[site.layer].astype(float), taken.shape[1]
+        logits, K = replay.trace.logits[site.layer][:, site.outputs].astype(float), taken.shape[1]
         inside = valid[:, station.pieces] & (station.pieces >= 0)
         values[Quantity("separation", block.name)] = separation(logits, inside, K)
         values[Quantity("gap", block.name)] = gap(logits, K)
         if site.promise is not None and block.atlas is not None and (station.pieces >= 0).all():
             read = replay.values(block.reads, site.layer) if station.computed else np.stack([truth.values[n] for n in block.reads], axis=-1)
             t = site.promise.reference(block.atlas, read)[:, station.pieces]
-            route = replay.trace.chosen[site.layer][:, 0]
+            route = site.taken(replay.trace.chosen[site.layer])[0][:, 0]
             values[Quantity("tau_error", block.name)] = site.promise.deviation(t, logits)
             values[Quantity("max_t", block.name)], values[Quantity("max_tau", block.name)] = t.max(-1), logits.max(-1)
             values[Quantity("chosen_t", block.name)] = t[np.arange(len(t)), route]
@@ -243,19 +249,44 @@ class Gauge:
         """The error if a block on charts takes a runner-up whose score rounding may not tell from that of one it takes; else 0."""
         found = np.zeros(len(points))
         assert station.site is not None
-        layer = station.site.layer
-        logits = trace.logits[layer].astype(float)
-        rows, routes = runners_up(logits, trace.chosen[layer], tie_tolerance(self.network.dtype, logits))
+        logits = trace.logits[station.site.layer][:, station.site.outputs].astype(float)
+        rows, routes = self.tied(station, trace, tie_tolerance(self.network.dtype, logits))
         if len(rows):
             np.maximum.at(found, rows, self.error_along(station, points[rows], routes, truth.output[rows]))
         return found
+
+    def tied(self, station: Station, trace: Trace, tolerance: float) -> tuple[NDArray[np.intp], Indices]:
+        """Rows, and what a block's layer would choose there, (n, K), if another chart of the block, within `tolerance` of the last that it
+        takes, took its place.
+        """
+        site = station.site
+        assert site is not None
+        logits, chosen = trace.logits[site.layer][:, site.outputs].astype(float), trace.chosen[site.layer]
+        places, columns = site.taken(chosen)
+        known = np.flatnonzero(places[:, 0] >= 0)
+        rows, other = runners_up(logits[known], places[known], tolerance)
+        routes = chosen[known[rows]].copy()
+        np.put_along_axis(routes, columns[known[rows]], other + site.first, 1)
+        return known[rows], routes
 
     def error_along(self, station: Station, points: Points, routes: Indices, target: Array) -> Array:
         """|f(x) − Ψ(x̂)|, largest component, if a block takes these gate outputs (N, K); (N,)."""
         assert station.site is not None
         forced: list[Indices | None] = [None] * len(self.network.layers)
         forced[station.site.layer] = routes
-        return np.abs(self.run(points, forced).output.astype(float) - target).max(-1)
+        x = points.ambient.astype(self.network.dtype)
+        return np.abs(self._evenly.trace(x, forced).output.astype(float) - target).max(-1)
+
+    @cached_property
+    def _evenly(self) -> Network:
+        """The network in which all that several blocks choose in one layer weighs the same, as it does by its own choice (N15)."""
+        sites = [station.site.layer for station in self.layout.stations if station.site is not None]
+
+        def even(number: int, layer: MoELayer) -> MoELayer:
+            several = sites.count(number) > 1 and layer.weighting is Weighting.SOFTMAX
+            return replace(layer, weighting=Weighting.UNIFORM) if several else layer
+
+        return replace(self.network, layers=tuple(even(*pair) for pair in enumerate(self.network.layers)))
 
 
 def _size(values: Array) -> float:

@@ -68,8 +68,8 @@ class Replay:
     def astray(self, station: Station, taken: NDArray[np.intp], heard: NDArray[np.bool_], valid: NDArray[np.bool_]) -> Array:
         """How far what a block reads lies outside of the charts or pieces that it takes, in units of g, (N,).
 
-        Outer faces of pieces are open to errors. A chart has to hold the true values, as `valid` (N, E) says, or those that are read.
-        `taken` (N, K), and which of them are `heard`.
+        Outer faces of pieces are open to errors, and inner ones as far as the design says. A chart has to hold the true values, as `valid`
+        (N, E) says, or those that are read. `taken` (N, K), and which of them are `heard`.
         """
         if station.site is None:
             return np.full(len(taken), np.inf)
@@ -82,6 +82,7 @@ class Replay:
             lower = np.where(tiling.lower == tiling.domain.lower, -np.inf, tiling.lower)[taken]
             upper = np.where(tiling.upper == tiling.domain.upper, np.inf, tiling.upper)[taken]
             distance = np.maximum(np.maximum(lower - read[:, None], read[:, None] - upper), 0).max(2)
+            distance = np.maximum(distance - station.site.wider, 0)
         distance = np.where(heard, np.where(taken < 0, np.inf, distance), 0.0).max(1)
         return np.asarray(distance / self.rounding(station.site.layer, np.abs(read).max(1)))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Array, Points, concatenate
 from .measure import Gauge
-from .scores import gap, runners_up, tie_tolerance
+from .scores import gap, tie_tolerance
 
 BATCHES = (1, 7, 61)
 ALONE = 32
@@ -75,9 +75,9 @@ def around(gauge: Gauge, ties: Points, blocks: NDArray[np.intp], seed: int) -> P
         for l in np.unique(blocks):
             site, rows = gauge.layout.stations[l].site, blocks == l
             assert site is not None
-            there = trace.logits[site.layer][rows].astype(float)
+            there = trace.logits[site.layer][rows][:, site.outputs].astype(float)
             wanted = tie_tolerance(gauge.network.dtype, there) * part[rows]
-            slope = gap(there, trace.chosen[site.layer].shape[1]) / PROBE
+            slope = gap(there, site.taken(trace.chosen[site.layer])[0].shape[1]) / PROBE
             step[rows] = np.clip(np.nan_to_num(wanted / slope, posinf=0.0), 0, 10 * PROBE)
     return gauge.product.of(ties.chart, ties.intrinsic + step[:, None] * direction)
 
@@ -85,6 +85,7 @@ def around(gauge: Gauge, ties: Points, blocks: NDArray[np.intp], seed: int) -> P
 def retry(gauge: Gauge, points: Points) -> Ties:
     """Evaluate the points in several batch sizes, and with every other expert whose score is tied."""
     sites = {station.block.name: station.site.layer for station in gauge.layout.stations if station.soft and station.site is not None}
+    outputs = {station.block.name: station.site.outputs for station in gauge.layout.stations if station.site is not None}
     noise = dict.fromkeys(sites, 0.0)
     with np.errstate(all="ignore"):
         together, target = gauge.run(points), gauge.truth(points).output
@@ -96,7 +97,9 @@ def retry(gauge: Gauge, points: Points) -> Ties:
                 rows = np.arange(start, min(start + size, limit))
                 again = gauge.run(points[rows])
                 for name, layer in sites.items():
-                    change = np.nan_to_num(np.abs(again.logits[layer].astype(float) - together.logits[layer][rows].astype(float)))
+                    own = outputs[name]
+                    change = np.abs(again.logits[layer][:, own].astype(float) - together.logits[layer][rows][:, own].astype(float))
+                    change = np.nan_to_num(change)
                     noise[name] = max(noise[name], float(change.max(initial=0)))
                 pairs = zip(again.chosen, together.chosen, strict=True)
                 other = np.any([(new != old[rows]).any(1) for new, old in pairs], axis=0)
@@ -107,9 +110,10 @@ def retry(gauge: Gauge, points: Points) -> Ties:
         for station in gauge.layout.stations:
             name = station.block.name
             if name in sites:
-                logits = together.logits[sites[name]].astype(float)
+                assert station.site is not None
+                logits = together.logits[sites[name]][:, station.site.outputs].astype(float)
                 tolerance[name] = max(tie_tolerance(gauge.network.dtype, logits), 8 * noise[name])
-                rows, routes = runners_up(logits, together.chosen[sites[name]], tolerance[name])
+                rows, routes = gauge.tied(station, together, tolerance[name])
                 if len(rows):
                     tied[name] = _worse(tied[name], gauge.error_along(station, points[rows], routes, target[rows]), points[rows])
     return Ties(most, int(moved.sum()), noise, tolerance, once, changed, tied)
