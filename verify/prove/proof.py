@@ -28,6 +28,7 @@ from ...moe.design import Design
 from ...moe.network import Network
 from .checkpoint import Checkpoint
 from .goal import Goal
+from .hats import CLOSE
 from .manifold import EnclosedManifold
 from .parts import Component, Part, parts_of
 from .problem import NEGLIGIBLE, Attempt, Problem, ScoreAttempt, Solution, base_size, run
@@ -68,6 +69,7 @@ class Proof:
         """`scale`: an error from a `NEGLIGIBLE` part of which on no bound is sharpened."""
         written_out = Ungrouped(network.plainly(), design) if graph.blocks[0].given is not None else ungrouped(network.plainly(), design)
         self.network, self.design, self.groups, self.dtype = written_out.network, written_out.design, written_out.found, network.dtype
+        self.close = written_out.close
         self.graph, self.asked, self.saved, network = graph, asked, saved, written_out.network
         self.floor = NEGLIGIBLE * scale
         self.alone = len(graph.nodes) == 2 and not self.groups
@@ -264,7 +266,10 @@ class Proof:
         )
         if site.kind == "combine" and (found := self._parts(site, task, matrix)) is not None:
             return site, SplitAttempt(problem, *found, site.moves, goal=self._goal(), seed=self.asked.seed, saved=self.saved)
-        return site, Attempt(problem, self._goal(), self.asked.seed, self.saved)
+        attempt = Attempt(problem, self._goal(), self.asked.seed, self.saved)
+        if self.close and not attempt.eta < CLOSE:
+            raise NotProvableError(f"its logits are known to {attempt.eta:.3g} only, and rectified ones have to be to less than {CLOSE}")
+        return site, attempt
 
     def _parts(self, site: Site, task: ManifoldTask, matrix: Array) -> tuple[list[Part], list[Component]] | None:
         """The parts of a combination, and what its network computes, if it falls into some."""

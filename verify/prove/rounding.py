@@ -313,10 +313,13 @@ def _experts(part: MoELayer, x: Sized, possible: Flags, ways: Sequence[Evaluatio
     share = part.weighting is Weighting.UNIFORM and part.top_k == 1
     if share and part.gate is None and len(part.experts[0].affines) == 1:
         ways = [replace(way, sums=Sums.PLAIN) for way in ways]  # what groups wrote is added up in any order
+    more = 2 + (part.experts[0].inputs if part.gate is None else 0)
     for k, net in enumerate(part.experts):
         rows = np.flatnonzero(possible[:, k])
         if len(rows):
-            found = _shared_out(through(net, x.cells(rows), ways, behind, 2), ways) if share else through(net, x.cells(rows), ways, behind)
+            found = (
+                _shared_out(through(net, x.cells(rows), ways, behind, more), ways) if share else through(net, x.cells(rows), ways, behind)
+            )
             lower[rows], upper[rows] = np.minimum(lower[rows], found.lower), np.maximum(upper[rows], found.upper)
             error[:, rows] = np.maximum(error[:, rows], found.error)
     error[:, ~possible.any(1)] = np.inf

@@ -16,6 +16,7 @@ import sympy
 
 from ...atlas import Array, Block, ChartTarget, ExpressionMap, ManifoldTask
 from ...expressions.parse import real_symbols
+from ...moe.layer import Weighting
 from .proof import Proof
 from .sites import NotProvableError, Site
 from .slices import Origin
@@ -81,7 +82,10 @@ def _group(proof: Proof, block: Block, outputs: dict[Origin, int], taken: set[in
         except NotProvableError:
             continue
         tiling = block.tiling
-        if tiling is not None and tiling_router(part.network, tiling, matrix, dtype=proof.dtype) is not None:
+        hats = (
+            part.network.layers[-1].weighting is Weighting.RECTIFIED and tiling is not None and len(part.network.layers[-1]) == len(tiling)
+        )
+        if hats or (tiling is not None and tiling_router(part.network, tiling, matrix, dtype=proof.dtype) is not None):
             return layer, sorted(places)
     raise NotProvableError(f"no group of the last layer is shown to route {block.name} exactly")
 

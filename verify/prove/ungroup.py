@@ -31,6 +31,7 @@ from ...moe.layer import MoELayer, Weighting
 from ...moe.nets import Affine, Net
 from ...moe.network import Network
 from .groups import groups_of
+from .hats import hats_of
 from .linear import on_inputs, pruned
 
 
@@ -42,35 +43,51 @@ class Ungrouped:
     design: Design
     found: Mapping[tuple[int, int], int] = field(default_factory=dict)
     """Layer, from 0, and first gate output of a group ↦ the layer, from 1, that it has become; empty where there are no groups."""
+    numbers: bool = False
+    """Whether all that follows is about numbers of the dtype only."""
+    close: bool = False
+    """Whether logits have to be computed to within less than `hats.CLOSE`."""
 
 
 def ungrouped(network: Network, design: Design) -> Ungrouped:
     """The network, where its gates read numbers of its dtype, with one layer per group; in float64 if there are any groups."""
+    numbers = close = False
     layers, states, found = list[MoELayer](), [design.states[0]], dict[tuple[int, int], int]()
     for number, layer in enumerate(network.layers):
         arriving, leaving = design.states[number], design.states[number + 1]
-        groups = groups_of(layer, network.dtype)
+        groups, most = groups_of(layer, network.dtype), [1] * len(layer)
+        if groups is None and (hats := hats_of(layer)) is not None:
+            (groups, most), close = hats, True
+        elif groups is not None:
+            numbers = True
         if groups is None:
             single = layer.top_k == 1 and layer.weighting is Weighting.UNIFORM
             layers.append(replace(layer, weighting=Weighting.SOFTMAX) if single else layer)
             states.append(leaving)
             continue
-        parts, between, firsts = _written_out(layer, groups, arriving, leaving, number, number == len(network.layers) - 1)
+        parts, between, firsts = _written_out(layer, groups, most, arriving, leaving, number, number == len(network.layers) - 1)
         found |= {(number, first): len(layers) + n for n, first in enumerate(firsts, 1)}
         layers += parts
         states += [*between, leaving]
     plain = Network(tuple(layers), network.inputs)
-    return Ungrouped(plain.astype(float) if found else plain, replace(design, states=tuple(states)), found)
+    return Ungrouped(plain.astype(float) if found else plain, replace(design, states=tuple(states)), found, numbers, close)
 
 
 def _written_out(
-    layer: MoELayer, groups: Sequence[range], arriving: Sequence[Channel], leaving: Sequence[Channel], number: int, last: bool
+    layer: MoELayer,
+    groups: Sequence[range],
+    most: Sequence[int],
+    arriving: Sequence[Channel],
+    leaving: Sequence[Channel],
+    number: int,
+    last: bool,
 ) -> tuple[list[MoELayer], list[tuple[Channel, ...]], list[int]]:
     """The layers in the place of one, what is behind each but the last, and the first outputs of the groups that have one."""
     targets, sources, width = layer.targets, layer.sources, len(arriving)
     nets = [layer.experts[k].astype(float) for k in layer.serves]
     writes = [np.any([_computing(nets[i]) for i in group], axis=0) for group in groups]
-    idle = [len(group) == 1 and not any(map_.weight.any() for map_ in nets[group.start].maps) for group in groups]
+    share = 1 if layer.weighting is Weighting.RECTIFIED else layer.top_k
+    idle = [share > 1 and len(group) == 1 and not any(map_.weight.any() for map_ in nets[group.start].maps) for group in groups]
     bias = np.zeros(len(targets))
     for group in (group for group, constant in zip(groups, idle, strict=True) if constant):
         bias += nets[group.start].affines[-1].bias / layer.top_k
@@ -78,16 +95,16 @@ def _written_out(
     state, parts, between, firsts = list(arriving), list[MoELayer](), list[tuple[Channel, ...]](), list[int]()
     place: dict[int, list[int]] = {k: [] for k in range(len(targets))}
     """Output ↦ where groups write it."""
-    for group, wrote, constant in zip(groups, writes, idle, strict=True):
+    for group, wrote, constant, k in zip(groups, writes, idle, most, strict=False):
         outputs = np.flatnonzero(wrote)
         if constant or not len(outputs):
             continue
         before = len(state)
-        for n, k in enumerate(outputs.tolist()):
-            place[k].append(before + n)
-            known = leaving[targets[k]]
-            state.append(known if alone[k] else Value(f"layer{number + 1}[{group.start}][{k}]"))
-        parts.append(_of_group(layer, [nets[i] for i in group], group, outputs, before, width))
+        for n, o in enumerate(outputs.tolist()):
+            place[o].append(before + n)
+            known = leaving[targets[o]]
+            state.append(known if alone[o] else Value(f"layer{number + 1}[{group.start}][{o}]"))
+        parts.append(_of_group(layer, [nets[i] for i in group], group, outputs, before, width, min(k, len(group))))
         between.append(tuple(state))
         firsts.append(group.start)
     carries, added = sources.copy(), [k for k in range(len(targets)) if not alone[k]]
@@ -103,7 +120,7 @@ def _computing(net: Net) -> np.ndarray:
     return np.asarray(last.weight.any(1) | (last.bias != 0))
 
 
-def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.ndarray, before: int, width: int) -> MoELayer:
+def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.ndarray, before: int, width: int, most: int) -> MoELayer:
     """One group alone, beside which all is carried."""
     assert layer.gate is not None
     last = layer.gate.affines[-1]
@@ -112,7 +129,8 @@ def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.nd
     experts = []
     for net in nets:
         *inner, outer = net.affines
-        part = Affine(outer.weight[outputs] / layer.top_k, outer.bias[outputs] / layer.top_k)
+        share = 1 if layer.weighting is Weighting.RECTIFIED else layer.top_k
+        part = Affine(outer.weight[outputs] / share, outer.bias[outputs] / share)
         experts.append(pruned(net.with_maps((*inner, part))))
     after = before + len(outputs)
     return MoELayer(
@@ -124,7 +142,8 @@ def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.nd
         layer.reads if layer.reads is not None else tuple(range(width)),
         tuple(range(before, after)),
         (*range(before), *(-1 for _ in outputs)),
-        weighting=Weighting.UNIFORM,
+        top_k=most,
+        weighting=Weighting.RECTIFIED if layer.weighting is Weighting.RECTIFIED else Weighting.UNIFORM,
     )
 
 
