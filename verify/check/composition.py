@@ -26,6 +26,7 @@ from .charts import Boxes, Charts, Truth
 from .documents import Documents, Site, Value
 from .floats import Floats, Stated
 from .functions import moves_little, within
+from .hats import NEAR
 from .inverse import not_inverted
 from .leaves import Judge, extent
 from .parts import MOST_DIMENSIONS, part_by_part, whole_box, widened
@@ -153,6 +154,8 @@ class Composition:
             raise Refused("it is there twice")
         if site.eta < 0 or not np.isfinite(site.eta) or len(site.pieces) != len(site.trees):
             raise Refused("η, or the number of its trees, is none")
+        if self.found.near and not site.eta < NEAR:
+            raise Refused(f"its logits are known to {site.eta} only")
         return node
 
     def _write_out(self, until: Block | Combine | None) -> None:

@@ -106,7 +106,9 @@ class Documents(NamedTuple):
     plain: tuple[Layer, ...]
     """The same with layers of groups written out (`groups`): what origins are about."""
     grouped: bool
-    """Whether there are any."""
+    """Whether what is said is about numbers of the dtype only, as there are such."""
+    near: bool
+    """Whether logits have to be known closely (`hats`)."""
     sites: tuple[Site, ...]
     read_out: ReadOut | None
     promises: Mapping[str, tuple[float, float, float | None] | None]

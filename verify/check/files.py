@@ -21,7 +21,7 @@ from ...moe.typed_json import Fields, canonical, parse_json
 from .described import read_out_of, require_fields, site_of
 from .documents import Documents, Site, number_or_none
 from .first_schema import as_site
-from .groups import written_out
+from .groups import WrittenOut, written_out
 from .layers import read_layers
 from .refutation import REFUTATION
 from .trees import ARRAYS, Tree, read_tree
@@ -78,7 +78,7 @@ def read(folder: Path) -> Documents:
     sites, used = _with_trees(described, schema, arrays, folder / BOXES, problems)
     if stray := sorted(arrays.keys() - used):
         problems.append(f"{BOXES} has arrays that belong to no piece: {str(stray)[:200]}")
-    plain, grouped = (layers, False) if manifold else written_out(inputs, layers, dtype)
+    plain = WrittenOut(layers, False, False) if manifold else written_out(inputs, layers, dtype)
     return Documents(
         certificate=certificate,
         schema=schema,
@@ -87,8 +87,9 @@ def read(folder: Path) -> Documents:
         dtype=dtype,
         inputs=inputs,
         layers=layers,
-        plain=plain,
-        grouped=grouped,
+        plain=plain.layers,
+        grouped=plain.numbers,
+        near=plain.near,
         sites=sites,
         read_out=read_out,
         promises=_promises(config, graph, manifold),

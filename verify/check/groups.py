@@ -11,10 +11,12 @@ and a sum; how these are built is said in docs/certificate.md. All that follows 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ...atlas import Array, Tiling
+from .hats import runs_of
 from .layers import Layer, narrowed
 from .nets import RELU, Indices, Map, Net
 from .slices import NONE
@@ -123,9 +125,19 @@ def _whole(boxes: Sequence[Box]) -> bool:
     return all(min(low for low, _ in pairs) == -np.inf and max(high for _, high in pairs) == np.inf for pairs in ends)
 
 
-def written_out(inputs: int, layers: Sequence[Layer], dtype: str) -> tuple[tuple[Layer, ...], bool]:
-    """The layers, each layer of groups as one for each of them and one that adds up; and whether there are any."""
-    found, several = list[Layer](), False
+class WrittenOut(NamedTuple):
+    """Layers, each layer of groups as one for each of them and one that adds up."""
+
+    layers: tuple[Layer, ...]
+    numbers: bool
+    """Whether all that follows is about numbers of the dtype only."""
+    near: bool
+    """Whether logits have to be computed to within less than `hats.NEAR`."""
+
+
+def written_out(inputs: int, layers: Sequence[Layer], dtype: str) -> WrittenOut:
+    """The layers without layers of groups."""
+    found, several, near = list[Layer](), False, False
     for n, layer in enumerate(layers):
         groups = None
         if layer.gate is not None and layer.top_k > 1 and layer.weighting != "rectified":
@@ -134,33 +146,37 @@ def written_out(inputs: int, layers: Sequence[Layer], dtype: str) -> tuple[tuple
         if groups is not None and len(groups) == layer.top_k:
             found += _of_groups(layer, groups, len(layers[n - 1].carries) if n else inputs, n == len(layers) - 1)
             several = True
+        elif (hats := runs_of(layer)) is not None:
+            found += _of_groups(layer, hats, len(layers[n - 1].carries) if n else inputs, n == len(layers) - 1)
+            near = True
         else:
             found.append(layer._replace(weighting="softmax") if layer.unit else layer)
-    return tuple(found), several
+    return WrittenOut(tuple(found), several, near)
 
 
 def _of_groups(layer: Layer, groups: Sequence[tuple[int, int]], width: int, last: bool) -> list[Layer]:
     """The K-th part of what the winner of each group computes, behind what arrives; then the layer's own channels."""
     assert layer.gate is not None
+    rectified = layer.weighting == "rectified"
+    K = 1 if rectified else layer.top_k
     nets, fed = [layer.nets[k] for k in layer.serves], [list[int]() for _ in layer.writes]
     own = [np.logical_not(np.all([net.silent for net in nets[a:b]], axis=0)) for a, b in groups]
-    idle = [b - a == 1 and not any(map_.weight.any() for map_ in nets[a].stored) for a, b in groups]
-    bias = np.sum([nets[a].stored[-1].bias / layer.top_k for (a, _), flat in zip(groups, idle, strict=True) if flat], axis=0) + np.zeros(
-        len(fed)
-    )
+    idle = [K > 1 and b - a == 1 and not any(map_.weight.any() for map_ in nets[a].stored) for a, b in groups]
+    bias = np.sum([nets[a].stored[-1].bias / K for (a, _), flat in zip(groups, idle, strict=True) if flat], axis=0) + np.zeros(len(fed))
     once = (np.sum(own, axis=0) == 1) & (bias == 0) & (layer.carries[layer.writes] < 0) & (layer.shared is None) & (not last)
     found, state = list[Layer](), width
     for (a, b), mine, flat in zip(groups, own, idle, strict=True):
         outputs = np.flatnonzero(mine)
         if flat or not len(outputs):
             continue
-        parts = tuple(_part(net, outputs, layer.top_k) for net in nets[a:b])
+        parts = tuple(_part(net, outputs, K) for net in nets[a:b])
         for n, k in enumerate(outputs.tolist()):
             fed[k].append(state + n)
         writes = np.arange(state, state + len(outputs))
         carries = np.concatenate([np.arange(state), np.full(len(outputs), -1)])
         gate = layer.gate.outputs(np.arange(a, b))
-        one = Layer(gate, layer.sees, parts, np.arange(b - a), layer.names[a:b], layer.reads, writes, carries, None, 1, "uniform")
+        one = Layer(gate, layer.sees, parts, np.arange(b - a), layer.names[a:b], layer.reads, writes, carries, None)
+        one = one._replace(top_k=b - a, weighting="rectified") if rectified else one._replace(weighting="uniform")
         found.append(narrowed(one))
         state += len(outputs)
     return [*found, _summed(layer, fed, bias, once, width, state)]

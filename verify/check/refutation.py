@@ -87,7 +87,7 @@ def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], f
 
 def _of_numbers(spots: Mapping[str, Spot], found: Documents) -> bool:
     """Whether groups read inputs only, which are boxes, and the point has coordinates that are numbers of the dtype, 0 or normal."""
-    later = written_out(len(found.layers[0].carries), found.layers[1:], found.dtype)[1]
+    later = written_out(len(found.layers[0].carries), found.layers[1:], found.dtype).numbers
     boxes = all(node.box is not None for node in found.graph.inputs)
     return boxes and not later and all(number_from(float(u), found.dtype) == u for spot in spots.values() for u in spot.coordinates)
 

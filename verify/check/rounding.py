@@ -319,7 +319,7 @@ def _share(net: Net, x: Sized, way: Way, half: Half | None, added: bool) -> Size
     """
     if added and len(net.stored) == 1:
         way = Way(way.dtype, way.longest)
-    found = through(net, x, way, half, 2)
+    found = through(net, x, way, half, 2 + added * len(x.low[0]))
     error = GROW * (found.error + gamma(2, way.dtype) * (found.size + found.error) + 2 * way.smallest)
     return found._replace(error=error if half is None else error + np.inf)
 

@@ -1,9 +1,9 @@
 """Groups of rectified weights (N18): of every group at most two logits are positive anywhere, by which a layer is a sum of groups.
 
-Lemma. Let a layer weigh the K largest logits z by σ(z), let its outputs be runs, and let of run l at most k_l logits exceed −1/2 at any point,
-Σ k_l ≤ K. Let every logit be computed to within less than 1/4. Then all logits that are positive, and all that are computed as positive, are
-among the K largest, and among the k_l largest of their run; all others have the weight 0. So the layer is the sum of layers that weigh the
-k_l largest of one run, in reals and in floats.
+Lemma. Let a layer weigh the K largest logits z by σ(z), let its outputs be runs, and let of run l at most k_l ≤ 2 logits exceed −1/2 at any
+point, Σ k_l ≤ K. Let every logit be computed to within less than 1/4. Then all logits that are positive, and all that are computed as
+positive, are among the K largest, and all others have the weight 0. So the layer is the sum over all of its experts, each weighed by σ(z),
+one run after the other, in reals and in floats.
 
 Of a gate z_i = B_i − Σ_k w_ik·σ(s_k·x + b_k), w ≥ 0, x one number that a run reads: z_i > −1/2 needs w_ik·(s_k·x + b_k) < B_i + 1/2 for every k,
 which is an interval; how many of these meet is seen at their ends.
@@ -26,8 +26,8 @@ Reach = tuple[int, float, float]
 """Column that is read, −1 for none, and the ends of an interval beyond which a logit is below −ROOM."""
 
 
-def hats_of(layer: MoELayer) -> tuple[list[range], list[int]] | None:
-    """The runs of a layer, and how many logits of each may be positive at once; None for other layers."""
+def hats_of(layer: MoELayer) -> list[range] | None:
+    """The runs of such a layer; None for other layers."""
     if layer.gate is None or layer.weighting is not Weighting.RECTIFIED:
         return None
     reaches = _reaches(layer.gate)
@@ -36,7 +36,7 @@ def hats_of(layer: MoELayer) -> tuple[list[range], list[int]] | None:
     starts = [n for n in range(len(reaches)) if n == 0 or reaches[n][0] != reaches[n - 1][0] or reaches[n][0] < 0]
     runs = [range(a, b) for a, b in zip(starts, [*starts[1:], len(reaches)], strict=True)]
     most = [_meeting([reaches[i][1:] for i in run]) for run in runs]
-    return (runs, most) if len(runs) > 1 and sum(most) <= layer.top_k and max(most) <= 2 else None
+    return runs if len(runs) > 1 and sum(most) <= layer.top_k and max(most) <= 2 else None
 
 
 def _reaches(gate: Net) -> list[Reach] | None:

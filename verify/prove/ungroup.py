@@ -55,9 +55,9 @@ def ungrouped(network: Network, design: Design) -> Ungrouped:
     layers, states, found = list[MoELayer](), [design.states[0]], dict[tuple[int, int], int]()
     for number, layer in enumerate(network.layers):
         arriving, leaving = design.states[number], design.states[number + 1]
-        groups, most = groups_of(layer, network.dtype), [1] * len(layer)
+        groups = groups_of(layer, network.dtype)
         if groups is None and (hats := hats_of(layer)) is not None:
-            (groups, most), close = hats, True
+            groups, close = hats, True
         elif groups is not None:
             numbers = True
         if groups is None:
@@ -65,7 +65,7 @@ def ungrouped(network: Network, design: Design) -> Ungrouped:
             layers.append(replace(layer, weighting=Weighting.SOFTMAX) if single else layer)
             states.append(leaving)
             continue
-        parts, between, firsts = _written_out(layer, groups, most, arriving, leaving, number, number == len(network.layers) - 1)
+        parts, between, firsts = _written_out(layer, groups, arriving, leaving, number, number == len(network.layers) - 1)
         found |= {(number, first): len(layers) + n for n, first in enumerate(firsts, 1)}
         layers += parts
         states += [*between, leaving]
@@ -76,7 +76,6 @@ def ungrouped(network: Network, design: Design) -> Ungrouped:
 def _written_out(
     layer: MoELayer,
     groups: Sequence[range],
-    most: Sequence[int],
     arriving: Sequence[Channel],
     leaving: Sequence[Channel],
     number: int,
@@ -95,7 +94,7 @@ def _written_out(
     state, parts, between, firsts = list(arriving), list[MoELayer](), list[tuple[Channel, ...]](), list[int]()
     place: dict[int, list[int]] = {k: [] for k in range(len(targets))}
     """Output ↦ where groups write it."""
-    for group, wrote, constant, k in zip(groups, writes, idle, most, strict=False):
+    for group, wrote, constant in zip(groups, writes, idle, strict=True):
         outputs = np.flatnonzero(wrote)
         if constant or not len(outputs):
             continue
@@ -104,7 +103,7 @@ def _written_out(
             place[o].append(before + n)
             known = leaving[targets[o]]
             state.append(known if alone[o] else Value(f"layer{number + 1}[{group.start}][{o}]"))
-        parts.append(_of_group(layer, [nets[i] for i in group], group, outputs, before, width, min(k, len(group))))
+        parts.append(_of_group(layer, [nets[i] for i in group], group, outputs, before, width))
         between.append(tuple(state))
         firsts.append(group.start)
     carries, added = sources.copy(), [k for k in range(len(targets)) if not alone[k]]
@@ -120,7 +119,7 @@ def _computing(net: Net) -> np.ndarray:
     return np.asarray(last.weight.any(1) | (last.bias != 0))
 
 
-def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.ndarray, before: int, width: int, most: int) -> MoELayer:
+def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.ndarray, before: int, width: int) -> MoELayer:
     """One group alone, beside which all is carried."""
     assert layer.gate is not None
     last = layer.gate.affines[-1]
@@ -142,7 +141,7 @@ def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.nd
         layer.reads if layer.reads is not None else tuple(range(width)),
         tuple(range(before, after)),
         (*range(before), *(-1 for _ in outputs)),
-        top_k=most,
+        top_k=len(nets) if layer.weighting is Weighting.RECTIFIED else 1,
         weighting=Weighting.RECTIFIED if layer.weighting is Weighting.RECTIFIED else Weighting.UNIFORM,
     )
 
