@@ -111,3 +111,19 @@ def grouped_model(graph: TaskGraph, network: Network, epsilon: float) -> Model:
     states = (tuple(Column(k) for k in range(len(network.inputs))), (Value("f"),))
     facts = {"theorem": "N15", "routing": "graph", "epsilon": epsilon, "experts": len(network.layers[0])}
     return Model(network, Ledger(root), graph, facts, Design(states, ()))
+
+
+def hat_network(w: float = 0.25, dtype: str = "float64") -> tuple[TaskGraph, Network]:
+    """|x0| + |x1|/2 from four exact linear experts, weighed by hats of width w (N18)."""
+    inputs = [Input(f"x{k}", Box((-1.0,), (1.0,))) for k in range(2)]
+    blocks = [Block.parse(f"b{k}", (f"x{k}",), Tiling.intervals([-1, 0, 1]), [f"-x{k}", f"x{k}"]) for k in range(2)]
+    graph = TaskGraph("hats by hand", (*inputs, *blocks, Combine.parse("f", ["b0", "b1"], "b0 + b1/2")), "f")
+    rows, experts = [], []
+    for k, factor in enumerate((1.0, 0.5)):
+        for side in (1.0, -1.0):
+            rows.append(side / w * np.eye(2)[k])
+            experts.append(Affine(-side * factor * np.eye(2)[k][None], np.zeros(1)).net)
+    gate = ReLUNet((Affine(np.array(rows), np.full(4, 0.5)), Affine(-np.eye(4), np.ones(4))), ((NeuronGroup("ramp", 4, "by hand"),),))
+    names = tuple(f"e{k}" for k in range(4))
+    layer = MoELayer(gate, tuple(experts), (0, 1, 2, 3), names, ("f",), top_k=4, weighting=Weighting.RECTIFIED)
+    return graph, Network((layer,), ("x0", "x1")).astype(dtype)

@@ -11,7 +11,8 @@ from atlasmoe.moe.layer import Weighting
 from atlasmoe.verify.check.groups import number_after, number_from, tile
 from atlasmoe.verify.prove import certify
 from atlasmoe.verify.prove.groups import fills, groups_of, least
-from grouped import grouped_network, sum_of_blocks
+from atlasmoe.verify.prove.hats import hats_of
+from grouped import grouped_network, hat_network, sum_of_blocks
 
 KNOTS = ((-1.0, -0.3, 0.0, 1.0), (0.0, 0.1, 0.7), (-2.0, -1.0, 1.0, 2.0))
 FACTORS = (1.0, -0.5, 0.25)
@@ -182,3 +183,34 @@ def test_half_lines_are_groups_with_uniform_weights(dtype: str) -> None:
             arrays[1][n] = np.nextafter(arrays[1][n], arrays[1].dtype.type(np.inf))
 
         assert groups_of(changed(network, "gate", 0, change).layers[0], dtype) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_hats_cost_what_the_statement_says(dtype: str) -> None:
+    """Δ·w/16 for |x|, whose slope changes by Δ = 2; no less is proved, and it is proved of all points, not of numbers only."""
+    w = 0.25
+    graph, network = hat_network(w, dtype)
+    sharp = 1.5 * 2 * w / 16
+    certificate = certify(network, graph, epsilon=sharp * 1.02, tightness=1.01)
+    assert certificate.status is Known.PROVED
+    assert sharp <= certificate.bound <= 1.02 * sharp
+    assert "numbers" not in certificate["total"].statement
+    assert certify(network, graph, epsilon=sharp * 0.98, tightness=1.01, boxes=20_000).status is not Known.PROVED
+
+
+def test_hats_that_three_logits_share_are_no_groups() -> None:
+    """Too few chosen; logits that are never far below 0; a gate that reads two numbers: left to what encloses any layer."""
+    _, network = hat_network()
+    layer = network.layers[0]
+    assert hats_of(layer) == [range(2), range(2, 4)]
+    assert hats_of(replace(layer, top_k=3)) is None
+    assert hats_of(replace(layer, weighting=Weighting.UNIFORM)) is None
+
+    def mix(arrays) -> None:
+        arrays[2][0, 2] = -1.0
+
+    def positive(arrays) -> None:
+        arrays[2][0, 0] = 1.0
+
+    for change in (mix, positive):
+        assert hats_of(changed(network, "gate", 0, change).layers[0]) is None

@@ -68,8 +68,7 @@ class Composition:
         widths += [len(layer.carries) for layer in layers] + [len(m.bias) for la in layers for net in la.everything for m in net.stored]
         self.longest = max(widths)
         """Products of the longest sum in the network, at most."""
-        self.sizes: Array = np.zeros(0)
-        """max |y_k| of all coordinates."""
+        self.sizes: Array = np.zeros(0)  # max |y_k| of all coordinates
         self.functions: dict[str, list[ExpressionMap]] = {}
         """Site ↦ the functions of its pieces where these are boxes."""
 
@@ -152,10 +151,8 @@ class Composition:
             raise Refused(f"the task has no {site.kind} of this name with components {site.components}")
         if site.name in self.functions:
             raise Refused("it is there twice")
-        if site.eta < 0 or not np.isfinite(site.eta) or len(site.pieces) != len(site.trees):
-            raise Refused("η, or the number of its trees, is none")
-        if self.found.near and not site.eta < NEAR:
-            raise Refused(f"its logits are known to {site.eta} only")
+        if not 0 <= site.eta < (NEAR if self.found.near else np.inf) or len(site.pieces) != len(site.trees):
+            raise Refused("η, or the number of its trees, is none, or η is too large")
         return node
 
     def _write_out(self, until: Block | Combine | None) -> None:

@@ -1,8 +1,9 @@
 """Layers that weigh their outputs by max(z, 0), of which few are positive at once (N18): a sum over runs of outputs.
 
-Each logit is B − Σ w·σ(s·x + b), w ≥ 0, x one number that the logits of a run all read. It is above −1/2 only where w·(s·x + b) < B + 1/2 for
-all terms. If at no point more than k ≤ 2 logits of each run are, and all the k are together no more than the layer takes, then whatever
-is positive, in reals or computed to within less than 1/4, is taken, and the rest weighs nothing: all experts of all runs may as well be.
+Each logit is B − Σ w·σ(s·x + b), w ≥ 0, x one number that the logits of a run all read. It is above −1/2 only where w·(s·x + b) is less
+than B + 1/2 for all terms. If at no point more than k ≤ 2 logits of each run are, and all the k are together no more than the layer takes,
+then whatever is positive, in reals or computed to within less than 1/4, is taken, and the rest weighs nothing: all experts of all runs
+may as well be.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def least(t: float, dtype: DTypeLike, *, above: bool = False) -> float:
 
 
 def sides_of(gate: Net, dtype: DTypeLike, *, equal: bool = True) -> list[Sides] | None:
-    """Where every logit is 0, off which it is negative; None for gates that are not of the form of the lemma. Not `equal`: where it is ≥ 0."""
+    """Where every logit is 0, off which it is negative; None for gates of another form. Not `equal`: where it is ≥ 0."""
     if len(gate.affines) == 1:
         # z = s·x + b is ≥ 0 where σ(−s·x − b) is 0.
         rows = gate.affines[0].astype(float)

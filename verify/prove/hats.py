@@ -1,12 +1,12 @@
 """Groups of rectified weights (N18): of every group at most two logits are positive anywhere, by which a layer is a sum of groups.
 
-Lemma. Let a layer weigh the K largest logits z by σ(z), let its outputs be runs, and let of run l at most k_l ≤ 2 logits exceed −1/2 at any
-point, Σ k_l ≤ K. Let every logit be computed to within less than 1/4. Then all logits that are positive, and all that are computed as
-positive, are among the K largest, and all others have the weight 0. So the layer is the sum over all of its experts, each weighed by σ(z),
-one run after the other, in reals and in floats.
+Lemma. Let a layer weigh the K largest logits z by σ(z), let its outputs be runs, and let of run l at most k_l ≤ 2 logits exceed −1/2 at
+any point, Σ k_l ≤ K. Let every logit be computed to within less than 1/4. Then all logits that are positive, and all that are computed as
+positive, are among the K largest, and all others have the weight 0. So the layer is the sum over all of its experts, each weighed by
+σ(z), one run after the other, in reals and in floats.
 
-Of a gate z_i = B_i − Σ_k w_ik·σ(s_k·x + b_k), w ≥ 0, x one number that a run reads: z_i > −1/2 needs w_ik·(s_k·x + b_k) < B_i + 1/2 for every k,
-which is an interval; how many of these meet is seen at their ends.
+Of a gate z_i = B_i − Σ_k w_ik·σ(s_k·x + b_k), w ≥ 0, x one number that a run reads: z_i > −1/2 needs w_ik·(s_k·x + b_k) < B_i + 1/2 for
+every k, which is an interval; how many of these meet is seen at their ends.
 """
 
 from __future__ import annotations

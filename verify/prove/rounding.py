@@ -327,9 +327,7 @@ def _experts(part: MoELayer, x: Sized, possible: Flags, ways: Sequence[Evaluatio
 
 
 def _shared_out(x: Sized, ways: Sequence[Evaluation]) -> Sized:
-    """Outputs that are 1/K of what an expert computes (`ungroup`): 1/K, and its product with them, are rounded. In half precision that is
-    not followed.
-    """
+    """Outputs that are 1/K of what an expert computes (`ungroup`): 1/K and the product are rounded; not followed in half precision."""
     unit, tiny = _of_each(ways, "unit"), _of_each(ways, "tiny")
     error = GENEROUS * (x.error + 3 * unit * (x.size + x.error) + 3 * tiny)
     error[[way.half is not None for way in ways]] = np.inf
