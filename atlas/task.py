@@ -111,7 +111,35 @@ class CallableTarget:
         return np.asarray(self.function(points.base), float).reshape(len(points), self.outputs)
 
 
-Target = ExpressionTarget | ChartTarget | CallableTarget
+@dataclass(frozen=True, eq=False)
+class Remainder:
+    """f − h, h a function of ambient points [N, D]: what is left of a target beside something that computes h. No expression says it."""
+
+    target: ExpressionTarget | ChartTarget | CallableTarget
+    beside: Callable[[Array], Array]
+
+    @property
+    def by_chart(self) -> bool:
+        return self.target.by_chart
+
+    @property
+    def outputs(self) -> int:
+        return self.target.outputs
+
+    def misfit(self, atlas: Atlas) -> str | None:
+        return self.target.misfit(atlas)
+
+    def subtasks(self, atlas: Atlas) -> tuple[ExpressionMap, ...]:
+        return ()
+
+    def local(self, index: int, chart: Chart) -> ExpressionMap:
+        raise InvalidArgument("what is left of a target beside a network is no expression")
+
+    def evaluate(self, points: Points) -> Array:
+        return self.target.evaluate(points) - self.beside(points.ambient)
+
+
+Target = ExpressionTarget | ChartTarget | CallableTarget | Remainder
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,11 +90,11 @@ class Built:
         return replace(found, wider=self.wider)
 
 
-def leaf(block: str, piece: str, net: PieceNet, budget: float | None, where: str) -> Claim:
-    """The ledger's line for one expert."""
+def leaf(block: str, piece: str, net: PieceNet, budget: float | None, where: str, of: str = "F") -> Claim:
+    """The ledger's line for one expert, the net g of a function that is called `of`."""
     return Claim(
         f"block[{block}].expert[{piece}]",
-        f"|F − g| on {where}, {net.how}",
+        f"|{of} − g| on {where}, {net.how}",
         net.source,
         net.bound if budget is None else budget,
         net.bound,

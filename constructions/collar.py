@@ -18,7 +18,7 @@ import numpy as np
 
 from ..atlas import Array, Block
 from ..errors import InvalidArgument
-from ..moe.network import ReLUNet
+from ..moe.network import Net, ReLUNet
 from ..moe.ridge import Ridge
 from .asked import Reading
 from .experts.cells import Cell
@@ -56,7 +56,7 @@ def widened(cells: Sequence[Cell]) -> list[Cell]:
     return [replace(cell, threshold=cell.collar) for cell in cells]
 
 
-def collar_of(routed: Routed, cells: Sequence[Cell], experts: Sequence[Expert]) -> Collar:
+def collar_of(routed: Routed, cells: Sequence[Cell], experts: Sequence[Expert], shared: Net | None = None) -> Collar:
     """The collar of a built block, from its cells before they were widened."""
     atlas = routed.atlas
     if routed.gate is not None:
@@ -71,6 +71,8 @@ def collar_of(routed: Routed, cells: Sequence[Cell], experts: Sequence[Expert]) 
         inner = expert.chart_fit.steepness if expert.chart_fit is not None else np.abs(affine[0]) if affine is not None else None
         assert inner is not None
         values = np.maximum(values, expert.target_fit.steepness @ inner)
+    if shared is not None:
+        values = values + steepness_of(shared)
     return Collar(float(depth), scores, values)
 
 

@@ -32,6 +32,8 @@ def of(works: Works, network: Network, epsilon: float) -> dict[str, Any]:
         common["neurons"] = {"asked": asked, "experts": made_of(works)}
     if variants := {name: chosen for name in works.built if (chosen := works.choices.blocks[name].variants)}:
         common["variants"] = variants
+    if shared := {name: made.facts["shared"] for name, made in works.built.items() if "shared" in made.facts}:
+        common["shared"] = shared
     if tried := [vars(one) for made in works.built.values() for one in made.tried]:
         common["tried"] = tried
     return common | (_one(works) if works.assembly.alone else _several(works, network))
@@ -62,7 +64,7 @@ def made_of(works: Works) -> dict[str, dict[str, int]]:
 
 def _one(works: Works) -> dict[str, Any]:
     (made,) = works.built.values()
-    return {**{key: value for key, value in made.facts.items() if key != "m"}, "theorem": made.theorem, "why": made.why}
+    return {**{key: value for key, value in made.facts.items() if key not in ("m", "shared")}, "theorem": made.theorem, "why": made.why}
 
 
 def _several(works: Works, network: Network) -> dict[str, Any]:

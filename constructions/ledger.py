@@ -18,6 +18,7 @@ from .asked import Reading
 from .experts.pieces import PieceNet
 from .shares import ROUNDING_SHARE
 from .theorem_one_layer import claims
+from .sharing.claims import counted
 from .works import Works
 
 MEASURED = 1 << 14
@@ -108,7 +109,8 @@ def total(works: Works, network: Network, exact: Network, design: Design, epsilo
         (made,) = works.built.values()
         assert made.charts is not None
         charts = made.charts
-        return charts.routed.total(charts.task, network, exact, charts.experts, epsilon, works.seed)
+        root = charts.routed.total(charts.task, network, exact, charts.experts, epsilon, works.seed)
+        return root if made.shared is None else replace(root, children=(*root.children, *counted(made.shared, made.experts)))
     return _whole(works, network, exact, design, epsilon)
 
 

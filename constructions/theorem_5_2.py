@@ -27,6 +27,8 @@ from .routers.base import Routed, Router
 from .routers.named import TENTATIVE
 from .routers.snapped import Snapped
 from .shares import ROUNDING_SHARE
+from .sharing import claims
+from .sharing.charts import on_charts
 
 NEAREST = "the charts are balls: the nearest centre routes exactly, with one layer and no τ (B1, B16)"
 
@@ -114,7 +116,9 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
     flat = choice.theorem != theorem_4_8.NAME and not theorem_4_9.curved(task)
     theorem = theorem_4_9 if flat or routed.gate is not None else theorem_4_8
     cells = routed.cells(asked.seed)
-    experts = theorem.experts(task, routed, widened(cells) if computed else cells, asked)
+    served = widened(cells) if computed else cells
+    shared = on_charts(task, routed, served, asked, theorem is theorem_4_9, choice.shared)
+    experts = [shared.told(expert) for expert in theorem.experts(shared.left(task), routed, served, asked)]
     # With one chart there is nothing to choose; a task on one manifold keeps its first layer, which the theorem has whatever E.
     choosing = len(task.atlas) > 1 or block.given is not None
     fits = [fit for expert in experts for fit in (expert.target_fit, expert.chart_fit) if fit is not None]
@@ -131,10 +135,11 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
         promise=None if computed else routed.promise,
         theorem="affine" if routed.gate is not None else theorem.NAME,
         why=_why(block, choice, route, theorem.WHY),
-        facts=routed.facts(),
+        facts={**routed.facts(), "shared": shared.record} if shared.record else routed.facts(),
+        shared=shared.net,
         width=max(routed.facts()["m"], *(fit.width for fit in fits)),
         tried=route.tried,
-        charts=OnCharts(task, routed, experts, collar_of(routed, cells, experts) if computed else None),
+        charts=OnCharts(task, routed, experts, collar_of(routed, cells, experts, shared.net) if computed else None),
     )
 
 
@@ -182,6 +187,8 @@ def conclude(made: Built, experts: Sequence[Expert], root: Claim) -> Built:
     """The block with what was measured of it in its claim: in a graph, where it is one of several."""
     name = f"block[{made.block.name}]"
     kept = tuple(prefixed(child, name) for child in root.children if child.name not in ("rounding", "passthrough"))
+    if made.shared is not None:
+        kept += claims.counted(made.shared, made.experts, f"{name}.")
     claim = replace(
         root,
         name=name,

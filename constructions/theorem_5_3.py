@@ -9,7 +9,7 @@ nets with a-priori bounds where there are any (`experts.pieces`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,14 +17,17 @@ from numpy.typing import DTypeLike
 from ..atlas import Array, Block, Tiling
 from ..errors import InvalidArgument, MarginTooSmall
 from ..moe.ledger import Claim, Known
+from ..moe.network import Net
 from .asked import Asked, Reading
 from .built import Built, leaf
 from .choices import Choice, called
-from .experts.pieces import piece_net
+from .experts.pieces import PieceNet
 from .ranges import domains, enlarged, jump, steepness
 from .routers import intervals
 from .routers.faces import scores_net
 from .shares import ROUNDING_SHARE
+from .sharing.claims import counted
+from .sharing.pieces import on_pieces
 
 SHOWN = 8
 """Interfaces that a claim names."""
@@ -83,14 +86,16 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
         whole = [(function, lower[i], upper[i]) for i, function in enumerate(block.subtasks)]
         extra += 2 * band * float(steepness(f'block "{block.name}"', whole).sum(1).max())
     share = asked.less(extra)
-    nets = [
-        piece_net(function, lower[i], upper[i], share, f"block[{block.name}].expert[{tiling.names[i]}]")
-        for i, function in enumerate(block.subtasks)
-    ]
+    made = on_pieces(block, lower, upper, share, choice.shared)
+    nets, shared = made.nets, made.shared
     scores = None if gate is not None or len(tiling) == 1 else scores_net(tiling, order, reading.plain, dtype)
     names = tuple(tiling.names[i] for i in order)
-    local = max(net.bound for net in nets) + extra
-    leaves = tuple(leaf(block.name, tiling.names[i], nets[i], asked.budget, _where(lower[i], upper[i])) for i in order)
+    local = made.bound + extra
+    of = "F" if shared is None else "F − h"
+    leaves = tuple(leaf(block.name, tiling.names[i], nets[i], asked.budget, _where(lower[i], upper[i]), of) for i in order)
+    if shared is not None:
+        leaves = (*leaves, *sharing_claims(block.name, shared, [net.net for net in nets], asked.budget, _where(lower.min(0), upper.max(0))))
+    parts = nets if shared is None else [*nets, shared]
     routed = _routing_claim(block, reading, met, gate is not None, band, dtype)
     claim = Claim(
         f"block[{block.name}]",
@@ -98,8 +103,8 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
         "Theorem 5.3",
         local if asked.budget is None else asked.budget,
         local,
-        Known.SAMPLED if any(net.known is Known.SAMPLED for net in nets) else Known.FORMULA,
-        samples=max((net.samples for net in nets if net.samples), default=None),
+        Known.SAMPLED if any(net.known is Known.SAMPLED for net in parts) else Known.FORMULA,
+        samples=max((net.samples for net in parts if net.samples), default=None),
         children=(routed, *leaves),
     )
     built = tuple(nets[i].net for i in order)
@@ -117,8 +122,16 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
         pointwise=pointwise,
         either=band > 0,
         theorem="5.3",
-        width=max((w for net in built for w in net.widths), default=0),
+        facts={"shared": made.record} if made.record else {},
+        width=max((w for part in parts for w in part.net.widths), default=0),
+        shared=None if shared is None else shared.net,
     )
+
+
+def sharing_claims(block: str, shared: PieceNet, experts: Sequence[Net], budget: float | None, where: str) -> tuple[Claim, ...]:
+    """The ledger's lines for what all pieces share: its error, and what it saves (N4)."""
+    own = leaf(block, "shared", shared, budget, where, "h")
+    return replace(own, name=f"block[{block}].shared", source=f"{own.source}, B7"), *counted(shared.net, experts, f"block[{block}].")
 
 
 def block_steepness(block: Block, reading: Reading) -> Array:
