@@ -7,21 +7,32 @@ for F_i − s∘φ_i⁻¹, to the whole budget: s is a part of the network, not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ...atlas import ManifoldTask, Remainder
-from ...errors import InvalidArgument
+from ...errors import EpsilonNotReached, InvalidArgument
 from ...moe.ledger import Claim
 from ...moe.nets import Net
 from ..asked import Asked
+from ..experts.batching import build_experts
 from ..experts.cells import Cell
 from ..experts.charts import Expert, Workshop
 from ..experts.decide import decided
+from ..pilots import SOME, ranked, strata
 from ..routers.base import Routed
-from .pilots import Pilots, planned
+from . import decision
+from .decision import Decision
+from .stand_ins import StandIns
 
+NAME = "shared"
+PARTS = (0.5, 1.0, 2.0)
+"""Widths of the shared expert, in units of what the widest expert alone takes: with the last an input meets three times as many neurons."""
+COARSER = 4.0
+"""Errors so many times apart show how fast numbers grow."""
 WITHOUT = "with one chart there is nothing to share: the shared expert and the other one are one net"
 
 
@@ -58,17 +69,69 @@ def on_charts(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: 
     if how == "auto" and asked.budget is None:
         raise InvalidArgument("whether sharing pays depends on ε (N5): give {epsilon=…} in the place of a width, or {shared=true}")
     workshop = decided(Workshop.of(task, routed, asked, affine=affine), cells)
-    pilots = Pilots.of(task, routed, cells, workshop.way, asked.seed, asked.dtype)
+    stand_ins = StandIns.of(task, routed, cells, workshop.way, asked.seed, asked.dtype)
     if asked.budget is None:
         width = max(asked.width or 0, workshop.way.narrowest)
-        found = pilots.fitted(width, width, pilots.best(width, width))
-        return Shared(found.net("shared"), {"share": True, "asked": how, "width": width})
-    reads = task.atlas.ambient_dimension if affine else task.atlas.dimension
-    plan = planned(pilots, len(cells), asked.budget, asked.limit, how, reads)
-    if not plan.decision.share:
-        return Shared(None, plan.decision.record())
-    found = pilots.fitted(plan.width, plan.shared, plan.directions)
-    return Shared(found.net("shared"), plan.decision.record())
+        found = stand_ins.best(width, width)
+        return Shared(found.net(NAME), {"share": True, "asked": how, "width": width})
+    pilots = Pilots.of(workshop, cells)
+    found = min(_candidates(stand_ins, pilots, how), key=lambda one: (one.decision.stored, one.error))
+    return Shared(found.net if found.decision.share else None, found.decision.record())
+
+
+@dataclass(frozen=True, eq=False)
+class Pilots:
+    """Some cells, how many each stands for, and the workshop that builds experts on them as `compile` builds all of them."""
+
+    workshop: Workshop
+    cells: list[Cell]
+    weights: list[float]
+
+    @staticmethod
+    def of(workshop: Workshop, cells: Sequence[Cell]) -> Pilots:
+        order, _ = ranked(workshop.task, workshop.routing, cells, workshop.seed)
+        places, weights = strata(len(cells), SOME)
+        return Pilots(workshop, [cells[order[place]] for place in places], weights)
+
+    def numbers(self, shared: Net | None, allowed: float, limit: int) -> tuple[float, int]:
+        """What all experts store beside a shared one at an error of `allowed`, and the widest hidden layer; ∞ where `limit` forbids it."""
+        task = Shared(shared, {}).left(self.workshop.task)
+        workshop = replace(self.workshop, task=task, allowed=allowed, limit=limit, drawn={})
+        try:
+            experts = build_experts(workshop, self.cells)
+        except EpsilonNotReached:
+            return np.inf, 0
+        stored = sum(weight * expert.net.parameters for weight, expert in zip(self.weights, experts, strict=True))
+        return float(stored), max(expert.target_fit.width for expert in experts)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A shared expert, the largest error beside stand-ins, and what N5 says of it."""
+
+    net: Net
+    error: float
+    decision: Decision
+
+
+def _candidates(stand_ins: StandIns, pilots: Pilots, how: bool | str) -> Iterator[Candidate]:
+    """Shared experts of several widths."""
+    workshop = pilots.workshop
+    allowed = workshop.allowed
+    assert allowed is not None
+    alone, widest = pilots.numbers(None, allowed, workshop.limit)
+    coarse, _ = pilots.numbers(None, COARSER * allowed, workshop.limit)
+    known = np.isfinite(alone) and coarse < alone
+    rate = float(np.clip(np.log(COARSER) / np.log(alone / coarse), *decision.SLOPES)) if known else decision.SLOPES[1]
+    widest = widest or workshop.limit
+    for width in sorted({max(workshop.way.narrowest, round(part * widest)) for part in PARTS}):
+        beside = max(workshop.way.narrowest, widest // 2)
+        fitted = stand_ins.best(beside, width)
+        net = fitted.net(NAME)
+        rest, _ = pilots.numbers(net, allowed, widest)  # what takes wider experts than without it is of no use
+        what = f"a shared net of {net.widths[0]} neurons"
+        made = decision.exact(how, allowed, rate, alone, rest, net.parameters, width=net.widths[0], what=what)
+        yield Candidate(net, fitted.joint.error, made)
 
 
 def _told(claim: Claim) -> Claim:

@@ -13,7 +13,7 @@ from ..experts.ways import Way
 from ..relu.dictionary import Coordinates, ridge_dictionary
 from ..relu.directions import directions
 from ..smooth.forms import Lattice, Plain, form, neurons
-from ..smooth.lattice import Shape, lines
+from ..smooth.lattice import Shape
 
 STEP, REACH = 1.0, 0.15
 """Of lattices of smooth neurons, see `smooth.lattice.Shape`."""
@@ -36,13 +36,27 @@ def usual(way: Way, width: int, rank: int) -> int:
     return max(1, round(width ** (1 / 3 if rank == 2 else 1 / 2) if way.plain else width ** ((rank - 1) / rank)))
 
 
-def dictionary(way: Way, inputs: Array, outputs: int, width: int, count: int) -> Lattice:
-    """About `width` neurons or lanes of a way on data (N, n), along `count` directions; 0 for the axes."""
+def spread(count: int, rank: int) -> Array:
+    """`count` quasi-uniform unit directions (K, rank); the axes for 0."""
+    return directions(count, rank) if count else np.eye(rank)
+
+
+def dictionary(way: Way, inputs: Array, outputs: int, width: int, along: Array) -> Lattice:
+    """About `width` neurons or lanes of a way on data (N, n), along unit directions (K, r) of its coordinates."""
     coordinates = Coordinates.of(inputs)
     rank = coordinates.rank
     if not way.plain:
-        along = lines(inputs[:0], coordinates, count)
         size = neurons(width, rank, outputs, way.activation, way.gated)
-        return form(coordinates(inputs), coordinates, along, size, Shape(count, STEP, REACH), way.activation, way.gated)
-    along = coordinates.to_input(directions(count, rank) if count else np.eye(rank))
-    return Plain(ridge_dictionary(inputs, along, max(1, (width - rank) // len(along)), rank))
+        return form(coordinates(inputs), coordinates, along, size, Shape(len(along), STEP, REACH), way.activation, way.gated)
+    rows = coordinates.to_input(along)
+    return Plain(ridge_dictionary(inputs, rows, max(1, (width - min(rank, len(rows))) // len(rows)), rank))
+
+
+def shares(form: Lattice, inputs: Array, weights: Array) -> Array:
+    """How much each direction of a dictionary contributes with these weights (p, q): the largest range of its part, (K,)."""
+    columns, found, start = form.columns(inputs), [], 0
+    for count in form.dictionary.counts:
+        which = form.blocks[start : start + count].ravel()
+        start += count
+        found.append(float(np.ptp(columns[:, which] @ weights[which], axis=0).max()))
+    return np.array(found)
