@@ -112,9 +112,9 @@ def manifold(builtin: str, f: str, **manifold: object) -> ManifoldTask:
 
 BUMP = "0.3*exp(-20*((x1-0.6)**2+(x2-0.8)**2))"
 TASKS = {
-    "sphere": (lambda: manifold("sphere", f"sin(6*x1)+{BUMP}", atlas="ball", charts=12), {"epsilon": 0.05, "activation": "silu"}),
+    "sphere": (lambda: manifold("sphere", f"sin(5*x1)+{BUMP}", atlas="ball", charts=12), {"epsilon": 0.15}),
     "circle": (lambda: manifold("circle", f"sin(5*x1)+{BUMP}", charts=4), {"epsilon": 0.05}),
-    "torus": (lambda: manifold("torus", "sin(3*x3)+0.1*x1", atlas="ball"), {"width": 12}),
+    "torus": (lambda: manifold("torus", "x3**2+0.1*x1", atlas="ball"), {"width": 8, "activation": "silu"}),
     "pieces": (lambda: graph(), {"epsilon": 0.01}),
 }
 
