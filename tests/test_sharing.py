@@ -7,8 +7,9 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import pytest
+import sympy
 import torch
-from atlasmoe.atlas import ManifoldTask, TaskGraph, task_from_spec
+from atlasmoe.atlas import Block, Box, Combine, Input, ManifoldTask, TaskGraph, Tiling, task_from_spec
 from atlasmoe.constructions.sharing import decision
 from atlasmoe.constructions.sharing.claims import counted
 from atlasmoe.constructions.sharing.joint import Samples, chosen, joint
@@ -120,26 +121,11 @@ TASKS = {
 
 
 def graph() -> TaskGraph:
-    task = task_from_spec(
-        {
-            "task": {"name": "pieces", "kind": "graph"},
-            "input": [{"name": "t", "box": [[0, 3]]}, {"name": "w", "box": [[-1, 1]]}],
-            "block": [
-                {
-                    "name": "b",
-                    "reads": ["t"],
-                    "piece": [
-                        {"interval": [k, k + 1], "expression": f"sin(9*t) + {k + 1}*(t-{k})*({k + 1}-t)/4"}  # they meet
-                        for k in range(3)
-                    ],
-                }
-            ],
-            "combine": [{"name": "y", "expression": "b + w/2"}],
-            "output": "y",
-        }
-    )
-    assert isinstance(task, TaskGraph)
-    return task
+    """Three intervals with a strong common part and differences that vanish where they meet, and a sum with an input."""
+    texts = [f"sin(9*t) + {k + 1}*(t-{k})*({k + 1}-t)/4" for k in range(3)]
+    block = Block.parse("b", ("t",), Tiling.intervals([0, 1, 2, 3]), texts)
+    y = Combine.parse("y", ("b", "w"), ["b + w/2"])
+    return TaskGraph("pieces", (Input("t", Box((0,), (3,))), Input("w", Box((-1,), (1,))), block, y), "y")
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -158,7 +144,8 @@ def test_models_are_verified_proved_confirmed_explained_saved_and_run_in_torch(n
     assert atlasmoe.verify(model, samples=2000).holds
     folder = atlasmoe.save(model, tmp_path / "m")
     loaded = atlasmoe.load(folder)
-    x = next(iter([loaded.task.sample(200, 1)])) if isinstance(loaded.task, TaskGraph) else loaded.task.atlas.sample(200, seed=1).ambient
+    task = loaded.task
+    x = task.sample(200, 1) if isinstance(task, TaskGraph) else task.atlas.sample(200, seed=1).ambient
     assert loaded(x).tobytes() == model(x).tobytes()
     np.testing.assert_allclose(atlasmoe.to_torch(loaded)(torch.from_numpy(x)).detach().numpy(), model(x), rtol=0, atol=1e-10)
     certificate = atlasmoe.certify(loaded)
@@ -168,7 +155,7 @@ def test_models_are_verified_proved_confirmed_explained_saved_and_run_in_torch(n
     assert report.verdict == "confirmed", report.failures
     found = atlasmoe.explain_point(loaded, x[0])
     assert found.layers[-1].shared
-    assert "what all points share" in render(explanation(found))
+    assert "what all points share" in render(explanation.point(found))
 
 
 def test_auto_leaves_what_has_nothing_in_common_and_says_why() -> None:
@@ -181,10 +168,11 @@ def test_auto_leaves_what_has_nothing_in_common_and_says_why() -> None:
 
 
 def test_common_terms_are_those_of_all_pieces_and_bend() -> None:
-    x = graph()["b"].subtasks[0].variables[0]
+    x = sympy.Symbol("x", real=True)
     found = parts([ExpressionMap((x,), [x**2 + 3 * x + (k + 1) * x**3]) for k in range(3)])
     assert found is not None
     assert found.common.expressions == (x**2,)
+    assert [own.expressions[0] for own in found.own] == [3 * x + (k + 1) * x**3 for k in range(3)]
     assert parts([ExpressionMap((x,), [3 * x + 1 + (k + 1) * x**3]) for k in range(3)]) is None
 
 
