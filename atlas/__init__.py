@@ -14,7 +14,7 @@ from .partition import PartitionOfUnity
 from .points import Points, concatenate
 from .power import power_atlas
 from .spec.task import load_task, task_from_spec, task_to_spec
-from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Remainder, Target
+from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 
 __all__ = [
     "LIBRARY",
@@ -37,7 +37,6 @@ __all__ = [
     "PartitionOfUnity",
     "Piece",
     "Points",
-    "Remainder",
     "Target",
     "TaskGraph",
     "Tiling",

@@ -93,6 +93,8 @@ class CallableTarget:
     enclosure: Callable[[Any], Any] | None = None
     degree: int = 2
     """The highest degree of forms that `enclosure` takes; where experts are smooth, 3 needs far fewer boxes than 2."""
+    pointwise: Callable[[Points], ArrayLike] | None = None
+    """f at points, in the place of `function`: for what is left of another target beside a network, say, which may be given chart by chart."""
     by_chart: ClassVar = False
 
     def misfit(self, atlas: Atlas) -> str | None:
@@ -105,41 +107,15 @@ class CallableTarget:
         raise InvalidArgument(f"the target is the Python function {self.name!r}, not an expression; write f in a spec")
 
     def evaluate(self, points: Points) -> Array:
+        if self.pointwise is not None:
+            return np.asarray(self.pointwise(points), float).reshape(len(points), self.outputs)
         if self.function is None:
             problem = f"the target is the Python function {self.name!r}, which no file can hold"
             raise InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function))")
         return np.asarray(self.function(points.base), float).reshape(len(points), self.outputs)
 
 
-@dataclass(frozen=True, eq=False)
-class Remainder:
-    """f − h, h a function of ambient points [N, D]: what is left of a target beside something that computes h. No expression says it."""
-
-    target: ExpressionTarget | ChartTarget | CallableTarget
-    beside: Callable[[Array], Array]
-
-    @property
-    def by_chart(self) -> bool:
-        return self.target.by_chart
-
-    @property
-    def outputs(self) -> int:
-        return self.target.outputs
-
-    def misfit(self, atlas: Atlas) -> str | None:
-        return self.target.misfit(atlas)
-
-    def subtasks(self, atlas: Atlas) -> tuple[ExpressionMap, ...]:
-        return ()
-
-    def local(self, index: int, chart: Chart) -> ExpressionMap:
-        raise InvalidArgument("what is left of a target beside a network is no expression")
-
-    def evaluate(self, points: Points) -> Array:
-        return self.target.evaluate(points) - self.beside(points.ambient)
-
-
-Target = ExpressionTarget | ChartTarget | CallableTarget | Remainder
+Target = ExpressionTarget | ChartTarget | CallableTarget
 
 
 @dataclass(frozen=True, eq=False)

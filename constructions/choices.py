@@ -36,8 +36,6 @@ NOT_BUILT: Mapping[tuple[str, OptionValue], str] = MappingProxyType(
         ("top_k", MANY): "one expert is chosen, with weight 1",
         ("weighting", "uniform"): "one expert is chosen, with weight 1",
         ("weighting", "rectified"): "one expert is chosen, with weight 1",
-        ("shared", True): "no construction has a shared expert",
-        ("shared", "auto"): "no construction has a shared expert",
     }
 )
 """Values of options that no construction builds, and why."""

@@ -14,6 +14,7 @@ from atlasmoe.constructions.sharing import decision
 from atlasmoe.constructions.sharing.claims import counted
 from atlasmoe.constructions.sharing.joint import Samples, chosen, joint
 from atlasmoe.constructions.sharing.pieces import parts
+from atlasmoe.constructions.smooth.least_squares import Cost
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.expressions.maps import ExpressionMap
 from atlasmoe.moe import Affine, Model, Net, NeuronGroup
@@ -55,7 +56,7 @@ def test_columns_that_the_experts_have_too_or_that_vanish_do_no_harm() -> None:
     found, plain = joint(doubled), joint(cells(0))
     assert np.isfinite(found.shared).all()
     assert squares(doubled, found.shared, found.routed) <= squares(cells(0), plain.shared, plain.routed) * (1 + 1e-12)
-    damped = chosen(doubled, doubled, penalty=1e-10)
+    damped = chosen(doubled, doubled, Cost(1e-10))
     assert np.isfinite(damped.error)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import sympy
 
-from ...atlas import Array, BallChart, Box, CallableTarget, Chart, ExpressionMap, ManifoldTask, Piece, Remainder
+from ...atlas import Array, BallChart, Box, CallableTarget, Chart, ExpressionMap, ManifoldTask, Piece
 from ...errors import AtlasMoEError
 from ...moe.ledger import Claim, Known
 from ...moe.ridge import Ridge
@@ -27,7 +27,7 @@ def local_expression(task: ManifoldTask, piece: Piece, chart: int) -> Local | No
     None if the intrinsic dimension is not 1, the target is a callable, or a chart that is no ball is parametrised by another.
     """
     target, mapped = task.target, task.atlas.charts[chart]
-    if task.atlas.dimension != 1 or isinstance(target, CallableTarget | Remainder):
+    if task.atlas.dimension != 1 or isinstance(target, CallableTarget):
         return None
     if isinstance(mapped, Chart) and piece.chart != chart:
         return None
@@ -61,7 +61,7 @@ def spline_of(local: Local, *, width: int | None = None, epsilon: float | None =
 def local_map(task: ManifoldTask, cell: Cell) -> tuple[ExpressionMap, Array, Array] | None:
     """F = f∘φ⁻¹ in two or more coordinates of a `Chart`, with the box of its cell; all of the chart's box if it is the only one."""
     target, chart = task.target, task.atlas.charts[cell.chart]
-    if task.atlas.dimension < 2 or isinstance(target, CallableTarget | Remainder) or not isinstance(chart, Chart):
+    if task.atlas.dimension < 2 or isinstance(target, CallableTarget) or not isinstance(chart, Chart):
         return None
     if any(piece.chart != cell.chart for piece in cell.pieces):
         return None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...atlas import ManifoldTask, Remainder
+from ...atlas import Array, CallableTarget, ManifoldTask, Points
 from ...errors import EpsilonNotReached, InvalidArgument
 from ...moe.ledger import Claim
 from ...moe.nets import Net
@@ -45,7 +45,14 @@ class Shared:
 
     def left(self, task: ManifoldTask) -> ManifoldTask:
         """What experts have to do."""
-        return task if self.net is None else replace(task, target=Remainder(task.target, self.net))
+        net = self.net
+        if net is None:
+            return task
+
+        def rest(points: Points) -> Array:
+            return task.evaluate(points) - np.asarray(net(points.ambient), float)
+
+        return replace(task, target=CallableTarget(None, task.outputs, "what is left beside the shared expert", pointwise=rest))
 
     def told(self, expert: Expert) -> Expert:
         """The expert with claims that say what it is beside."""
@@ -75,8 +82,8 @@ def on_charts(task: ManifoldTask, routed: Routed, cells: Sequence[Cell], asked: 
         found = stand_ins.best(width, width)
         return Shared(found.net(NAME), {"share": True, "asked": how, "width": width})
     pilots = Pilots.of(workshop, cells)
-    found = min(_candidates(stand_ins, pilots, how), key=lambda one: (one.decision.stored, one.error))
-    return Shared(found.net if found.decision.share else None, found.decision.record())
+    best = min(_candidates(stand_ins, pilots, how), key=lambda one: (one.decision.stored, one.error))
+    return Shared(best.net if best.decision.share else None, best.decision.record())
 
 
 @dataclass(frozen=True, eq=False)

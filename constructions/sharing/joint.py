@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import qr, svd
 
 from ...atlas import Array
-from ..smooth.least_squares import LEVELS, TOLERATED, magnitude
+from ..smooth.least_squares import LEVELS, TOLERATED, Cost, magnitude
 
 RESOLVED = 1e-11
 """Singular values of columns of unit length below this part of the largest count as 0."""
@@ -108,13 +108,14 @@ def joint(cells: Sequence[Samples]) -> Joint:
     return reduced.joint(reduced.solved())
 
 
-def chosen(cells: Sequence[Samples], held: Sequence[Samples], penalty: float) -> Joint:
+def chosen(cells: Sequence[Samples], held: Sequence[Samples], cost: Cost) -> Joint:
     """The damped joint fit whose largest held-out error, weighed with the size of its sums, is least.
 
-    With S the largest Σ|s·column| and e the error of a function of size |f|, that is e·√(1 + S/(TOLERATED·max|f|)) + penalty·S.
+    With S the largest Σ|s·column| and e the error of a function of size |f|, that is e·√(1 + S/(TOLERATED·max|f|)) + penalty·S at least
+    (`smooth.least_squares.Cost`).
     """
     reduced = Reduced(cells)
-    size = TOLERATED * max(float(np.abs(cell.values).max()) for cell in cells)
+    size = TOLERATED * np.array([max([np.finfo(float).tiny, *(float(np.abs(cell.values).max()) for cell in cells)])])
     best: tuple[float, Joint] | None = None
     for level in (*LEVELS, 0.0):
         shared = reduced.solved(level)
@@ -124,7 +125,7 @@ def chosen(cells: Sequence[Samples], held: Sequence[Samples], penalty: float) ->
             for cell, routed in zip(held, found.routed, strict=True)
         )
         large = max(float(magnitude(cell.shared, shared).max()) for cell in held)
-        objective = error * np.sqrt(1 + large / max(size, np.finfo(float).tiny)) + penalty * large
+        objective = float(cost.objectives(np.array([error]), np.array([large]), size, None)[0])
         if best is None or objective < best[0]:
             best = objective, Joint(shared, found.routed, error)
     assert best is not None

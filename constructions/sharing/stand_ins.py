@@ -15,7 +15,7 @@ from ...moe.nets import Net
 from ..experts.cells import Cell, Scores
 from ..experts.ways import Way
 from ..relu.dictionary import Coordinates
-from ..smooth.fit import PENALTY
+from ..smooth.fit import COSTS
 from ..smooth.forms import Lattice
 from .dictionaries import counts, dictionary, shares, spread, usual
 from .joint import Joint, Samples, chosen
@@ -93,7 +93,7 @@ class StandIns:
             own = dictionary(self.way, one.u, self.task.outputs, width, spread(usual(self.way, width, d), d))
             fit.append(Samples(form.columns(one.x), own.columns(one.u), one.values))
             held.append(Samples(form.columns(one.held_x), own.columns(one.held_u), one.held_values))
-        return Fitted(form, chosen(fit, held, PENALTY[self.dtype]))
+        return Fitted(form, chosen(fit, held, COSTS[self.dtype]))
 
     def best(self, width: int, shared: int) -> Fitted:
         """The shared expert of one width that does best beside experts of another: of several numbers of directions, and of those of
