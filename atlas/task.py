@@ -94,7 +94,7 @@ class CallableTarget:
     degree: int = 2
     """The highest degree of forms that `enclosure` takes; where experts are smooth, 3 needs far fewer boxes than 2."""
     pointwise: Callable[[Points], ArrayLike] | None = None
-    """f at points, in the place of `function`: for what is left of another target beside a network, say, which may be given chart by chart."""
+    """f at points, in the place of `function`: of what is left of another target beside a network, which may be given chart by chart."""
     by_chart: ClassVar = False
 
     def misfit(self, atlas: Atlas) -> str | None:
