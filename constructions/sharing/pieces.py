@@ -2,6 +2,7 @@
 
 h is the sum of the terms that every piece's formula has, without affine ones, which experts have for nothing. It is a function like any
 other, so the net of h and the experts of r_i have the a-priori bounds that such nets have; the errors add up (B7):
+
     |f_i − s − g_i| ≤ |h − s| + |r_i − g_i| ≤ ε_s + (ε − ε_s),
 
 ε_s/ε the best split of N5. What the net of h does not need of ε_s goes to the experts.
