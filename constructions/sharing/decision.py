@@ -4,7 +4,7 @@ Statement: let N numbers reach the error ε = (N/C)^{−α} of a function whose 
 C = ΣC(F_i), and beside a function h experts on F_i − h store B·ε^{−1/α}, B = ΣC(F_i − h).
 
 * If h is a net of n numbers, it stores less if and only if n + B·ε^{−1/α} < C·ε^{−1/α}: ε < ((C − B)/n)^α (`threshold`).
-* If h has to be approximated too, with A·ε_s^{−1/α} numbers to ε_s beside experts to ε − ε_s, the best split is ε_s/ε = A^a/(A^a + B^a) with
+* If h has to be approximated too, with A·ε_s^{−1/α} numbers to ε_s beside experts to ε − ε_s, best at ε_s/ε = A^a/(A^a + B^a) with
   a = α/(α + 1), the sum is (A^a + B^a)^{1/a}·ε^{−1/α}, and it is less if and only if (A^a + B^a)^{1/a} < C, whatever ε (`split`).
 
 It is about stored numbers. Of active ones a shared expert never saves any (N4).
