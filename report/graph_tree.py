@@ -102,7 +102,8 @@ def describe(node: Node) -> str:
     match node:
         case Input():
             called = "" if node.coordinates == (node.name,) else f" ({_some(node.coordinates)})"
-            return f"input {node.name}{called} in {range_of(node.domain)}"
+            sets = [f"{{{_some([f'{value:.6g}' for value in axis])}}}" for axis in node.values]
+            return f"input {node.name}{called} in {' × '.join(sets) if sets else range_of(node.domain)}"
         case Block():
             return f"block {title(node)}: {parts(node)}, reads {_some(node.reads)}"
         case Combine():
