@@ -43,7 +43,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "front.compile": ["compile"],
         "constructions.plan": ["Frontier", "Plan", "plan"],
         "constructions.substitution": ["substitute"],
-        "explain": ["Explanation", "NeuronOrigin", "explain_neuron", "explain_point"],
+        "explain": ["Encoding", "Explanation", "NeuronOrigin", "encodings", "explain_neuron", "explain_point"],
         # does it hold?
         "verify.check": ["CheckReport"],
         "verify.check.check": ["check"],
@@ -110,8 +110,10 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .errors import PrecisionWarning as PrecisionWarning
     from .errors import Severity as Severity
     from .errors import SpecError as SpecError
+    from .explain import Encoding as Encoding
     from .explain import Explanation as Explanation
     from .explain import NeuronOrigin as NeuronOrigin
+    from .explain import encodings as encodings
     from .explain import explain_neuron as explain_neuron
     from .explain import explain_point as explain_point
     from .export.folder import load as load

@@ -19,6 +19,7 @@ with other zeros in it, which a matrix product may add up in another order: valu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,6 +56,8 @@ class Step:
     """What is added for every input."""
     top_k: int = 1
     weighting: Weighting = Weighting.SOFTMAX
+    latent: Part | None = None
+    """What experts read in the place of the state, beside what they carry: the parts read its channels."""
 
     @property
     def choosing(self) -> dict[str, Any]:
@@ -135,9 +138,22 @@ class Assembly:
         kept = tuple(channel for channel in leaving if channel not in writes)
         score = None if made.scores is None else next(k for k, state in enumerate(self.states) if scores_of(made)[0] in state) - 1
         self.sites[block.name] = made.site(len(self.layers), score)
-        options = [[Part(net, reads, writes, made.ambient)] for net in made.experts]
+        latent, inside, whole = None, reads, made.ambient
+        if made.latent is not None:
+            encoded = tuple(Value(f"latent[{k}]") for k in range(len(made.latent.bias)))
+            latent, inside, whole = Part(made.latent.net, reads, encoded, whole), tuple(map(Form.of, encoded)), False
+        options = [[Part(net, inside, writes, whole)] for net in made.experts]
         shared = None if made.shared is None else Part(made.shared, reads, writes, made.ambient)
-        self._push(Step(options, made.names, kept, leaving, gate, shared, made.top_k, made.weighting))
+        self._push(Step(options, made.names, kept, leaving, gate, shared, made.top_k, made.weighting, latent))
+
+    def trial(self, made: Built, scored: Sequence[Built]) -> int:
+        """How many numbers the experts of a block would take if it were routed next, encoders and what they carry included."""
+        other = copy(self)
+        other.forms, other.sites = dict(self.forms), dict(self.sites)
+        other.layers, other.states, other.joins = list(self.layers), list(self.states), list(self.joins)
+        other.route(made, scored)
+        layer = other.layers[-1]
+        return layer.parameters - sum(net.parameters for net in (layer.gate, layer.shared) if net is not None)
 
     def group(self, blocks: Sequence[Built]) -> None:
         """One layer for blocks that read nothing of each other: it has the experts of all, and chooses one in every block (N15)."""
@@ -184,28 +200,28 @@ class Assembly:
     def _paper(self, step: Step) -> MoELayer:
         """Experts compute their parts and carry what is kept."""
         state, names = self.state, step.names
-        nets = [beside(parts, step.kept, state, step.leaving, CARRIED[self.alone]) for parts in step.options]
+        arriving, encoder = _encoded(step, step.kept, state)
+        nets = [beside(parts, step.kept, arriving, step.leaving, CARRIED[self.alone]) for parts in step.options]
         serves = tuple(range(len(nets))) if len(nets) > 1 else (0,) * len(names)
         gate = step.gate or Affine(np.zeros((len(names), len(state))), np.zeros(len(names))).net
         shared = [] if step.shared is None else [padded(beside([step.shared], (), state, step.shared.writes, ""), step)]
-        nets, reads = _narrowed([*nets, *shared], _whole(step.options, state), len(state))
-        experts, shared = nets[: len(step.options)], nets[len(step.options) :]
-        return MoELayer(gate, tuple(experts), serves, names, _labels(step.leaving), reads, shared=next(iter(shared), None), **step.choosing)
+        (nets, shared, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
+        return MoELayer(gate, tuple(nets), serves, names, _labels(step.leaving), reads, shared=shared, latent=latent, **step.choosing)
 
     def _residual(self, step: Step) -> MoELayer:
         """Experts compute their parts only; what is kept is carried beside them."""
         state, options, names, gate = list(self.state), step.options, step.names, step.gate
         written = [channel for part in options[0] for channel in part.writes]
-        nets = [beside(parts, (), state, written, "") for parts in options]
+        arriving, encoder = _encoded(step, (), state)
+        nets = [beside(parts, (), arriving, written, "") for parts in options]
         shared = [] if step.shared is None else [beside([step.shared], (), state, written, "")]
-        nets, reads = _narrowed([*nets, *shared], _whole(options, state), len(state))
-        nets, shared = nets[: len(options)], nets[len(options) :]
+        (nets, shared, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
         nets = [factored(net, DIRECTIONS) for net in nets] if len(nets) == 1 else nets
         carries = tuple(state.index(channel) if channel in step.kept else -1 for channel in step.leaving)
         writes = tuple(step.leaving.index(channel) for channel in written)
         names = names if gate is not None else names[:1] if len(options[0]) == 1 and len(names) == 1 else ("scores",)
         serves = tuple(range(len(nets))) if gate is not None else (0,)
-        seeing, sees = (None, None) if gate is None else _alone(gate, _whole(options, state), len(state))
+        seeing, sees = (None, None) if gate is None else _alone(gate, _whole(step, state), len(state))
         return MoELayer(
             seeing,
             tuple(nets),
@@ -215,8 +231,9 @@ class Assembly:
             reads,
             writes,
             carries if step.kept else None,
-            next(iter(shared), None),
+            shared,
             sees=sees,
+            latent=latent,
             **step.choosing,
         )
 
@@ -249,9 +266,32 @@ def _labels(state: Sequence[Channel]) -> tuple[str, ...]:
     return tuple(map(str, range(len(state))))
 
 
-def _whole(options: Sequence[Sequence[Part]], state: Sequence[Channel]) -> set[int]:
+def _whole(step: Step, state: Sequence[Channel]) -> set[int]:
     """The columns that parts read as they are, whether or not their weights there are zero."""
-    return {list(state).index(form.channel) for parts in options for part in parts if part.whole for form in part.reads if form.channel}
+    parts = [*(part for parts in step.options for part in parts), *([] if step.latent is None else [step.latent])]
+    return {list(state).index(form.channel) for part in parts if part.whole for form in part.reads if form.channel}
+
+
+def _encoded(step: Step, kept: Sequence[Channel], state: Sequence[Channel]) -> tuple[Sequence[Channel], Affine | None]:
+    """What experts read, and the map that makes it of the state: channels that they carry themselves pass it as they are."""
+    if step.latent is None:
+        return state, None
+    pick = affine_of([Form.of(channel) for channel in kept], state)
+    inner = step.latent.first(state)
+    weight, bias = np.concatenate([pick.weight, inner.weight]), np.concatenate([pick.bias, inner.bias])
+    return (*kept, *step.latent.writes), Affine(weight, bias, linear=not bias.any())
+
+
+def _together(
+    nets: Sequence[Net], shared: Sequence[Net], encoder: Affine | None, whole: set[int], width: int
+) -> tuple[tuple[list[Net], Net | None, Affine | None], tuple[int, ...] | None]:
+    """Experts, a shared one and an encoder that read no more columns of the state than they need, and which these are."""
+    outer = [*(nets if encoder is None else [encoder.net]), *shared]
+    narrow, reads = _narrowed(outer, whole, width)
+    beside_them = narrow[len(narrow) - len(shared)] if shared else None
+    if encoder is None:
+        return (narrow[: len(nets)], beside_them, None), reads
+    return (list(nets), beside_them, narrow[0].affine), reads
 
 
 def _narrowed(nets: Sequence[Net], whole: set[int], width: int) -> tuple[list[Net], tuple[int, ...] | None]:
@@ -261,7 +301,7 @@ def _narrowed(nets: Sequence[Net], whole: set[int], width: int) -> tuple[list[Ne
     used = np.flatnonzero(found)
     if len(used) == width or not len(used):
         return list(nets), None
-    narrow = [_reading(net, lambda map_: Affine(map_.weight[:, used].copy(), map_.bias)) for net in nets]
+    narrow = [_reading(net, lambda map_: map_.reading(map_.weight[:, used].copy())) for net in nets]
     return narrow, tuple(used.tolist())
 
 
@@ -293,7 +333,8 @@ def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
         return replace(layer, experts=nets, channels=channels, shared=added)
     own = Affine(map_.weight[:, layer.targets], np.zeros(len(map_.bias)))
     nets = tuple(_linearly(net, own) for net in layer.experts)
-    arriving = max((*(layer.reads or ()), *layer.sources.tolist(), layer.experts[0].inputs - 1)) + 1
+    inputs = layer.experts[0].inputs if layer.latent is None else layer.latent.weight.shape[1]
+    arriving = max((*(layer.reads or ()), *layer.sources.tolist(), inputs - 1)) + 1
     reads = tuple(range(arriving)) if layer.reads is None else layer.reads
     more = tuple(int(c) for c in layer.sources if c >= 0 and c not in reads)
     columns = (*reads, *more)
@@ -303,13 +344,16 @@ def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
             weight[:, columns.index(source)] += map_.weight[:, k]
 
     def wider(net: Net) -> Net:
-        return _reading(net, lambda map_: Affine(np.pad(map_.weight, ((0, 0), (0, len(more)))), map_.bias))
+        return _reading(net, lambda map_: map_.reading(np.pad(map_.weight, ((0, 0), (0, len(more))))))
 
     carried = Affine(weight, map_.bias)
     shared = carried.net if weight.any() or map_.bias.any() else None
     if layer.shared is not None:
         shared = _with_affine(wider(_linearly(layer.shared, own)), carried)
-    return replace(layer, experts=tuple(map(wider, nets)), channels=channels, reads=columns, writes=None, carries=None, shared=shared)
+    latent = None if layer.latent is None else wider(layer.latent.net).affine
+    experts = nets if latent is not None else tuple(map(wider, nets))
+    rest = {"channels": channels, "reads": columns, "writes": None, "carries": None}
+    return replace(layer, experts=experts, shared=shared, latent=latent, **rest)
 
 
 def _linearly(net: Net, map_: Affine) -> Net:

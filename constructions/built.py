@@ -9,7 +9,7 @@ from typing import Any
 from ..atlas import Array, Block, ManifoldTask
 from ..moe.design import Site
 from ..moe.ledger import Claim
-from ..moe.network import Net, ReLUNet, Weighting
+from ..moe.network import Affine, Net, ReLUNet, Weighting
 from ..moe.promise import ScorePromise
 from .collar import Collar
 from .experts.charts import Expert
@@ -80,6 +80,10 @@ class Built:
     """What is added to the chosen experts' values for every input (N4–N7)."""
     top_k: int = 1
     weighting: Weighting = Weighting.SOFTMAX
+    beside: tuple[Claim, ...] = ()
+    """What is claimed of how its experts are stored."""
+    latent: Affine | None = None
+    """One linear map, of what the nets read, that all experts read instead (N9, N10)."""
 
     def site(self, layer: int, scores: int | None) -> Site:
         """Where it went."""

@@ -30,9 +30,6 @@ NOT_BUILT: Mapping[tuple[str, OptionValue], str] = MappingProxyType(
     {
         ("gate", "nonlinear"): "no router builds gates with a hidden layer",
         ("gate", "tree"): "no router builds gates of two levels",
-        ("experts", "factorised"): "experts keep their first maps whole",
-        ("experts", "encoder"): "experts keep their first maps whole",
-        ("experts", "auto"): "experts keep their first maps whole",
         ("top_k", MANY): "one expert is chosen, with weight 1",
         ("weighting", "uniform"): "one expert is chosen, with weight 1",
         ("weighting", "rectified"): "one expert is chosen, with weight 1",

@@ -34,6 +34,8 @@ def of(works: Works, network: Network, epsilon: float) -> dict[str, Any]:
         common["variants"] = variants
     if shared := {name: made.facts["shared"] for name, made in works.built.items() if "shared" in made.facts}:
         common["shared"] = shared
+    if stored := {name: made.facts["stored"] for name, made in works.built.items() if "stored" in made.facts}:
+        common["stored"] = stored
     if tried := [vars(one) for made in works.built.values() for one in made.tried]:
         common["tried"] = tried
     return common | (_one(works) if works.assembly.alone else _several(works, network))
@@ -64,7 +66,7 @@ def made_of(works: Works) -> dict[str, dict[str, int]]:
 
 def _one(works: Works) -> dict[str, Any]:
     (made,) = works.built.values()
-    return {**{key: value for key, value in made.facts.items() if key not in ("m", "shared")}, "theorem": made.theorem, "why": made.why}
+    return {**{key: value for key, value in made.facts.items() if key not in ("m", "shared", "stored")}, "theorem": made.theorem, "why": made.why}
 
 
 def _several(works: Works, network: Network) -> dict[str, Any]:

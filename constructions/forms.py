@@ -89,7 +89,7 @@ class Part:
             return map_.after(affine_of(self.reads, state))
         weight = np.zeros((len(map_.bias), len(state)))
         weight[:, [list(state).index(form.channel) for form in self.reads if form.channel is not None]] = map_.weight
-        return Affine(weight, map_.bias)
+        return map_.reading(weight)
 
 
 def factored(net: Net, origin: str) -> Net:
@@ -147,5 +147,7 @@ def beside(parts: Sequence[Part], kept: Sequence[Channel], state: Sequence[Chann
 
 def _joined(maps: Sequence[Affine], same: bool) -> Affine:
     """Maps beside each other, of the same inputs or each of its own."""
+    if len(maps) == 1:
+        return maps[0]
     weight = np.concatenate([m.weight for m in maps]) if same else block_diag(*(m.weight for m in maps))
     return Affine(weight, np.concatenate([m.bias for m in maps]))

@@ -110,7 +110,8 @@ def total(works: Works, network: Network, exact: Network, design: Design, epsilo
         assert made.charts is not None
         charts = made.charts
         root = charts.routed.total(charts.task, network, exact, charts.experts, epsilon, works.seed)
-        return root if made.shared is None else replace(root, children=(*root.children, *counted(made.shared, made.experts)))
+        beside = made.beside if made.shared is None else (*counted(made.shared, made.experts), *made.beside)
+        return replace(root, children=(*root.children, *beside))
     return _whole(works, network, exact, design, epsilon)
 
 
@@ -165,7 +166,7 @@ def _parts(works: Works, epsilon: float) -> tuple[Claim, ...]:
         for node in works.graph.combines
         if node.name in works.combines
     ]
-    claims = (*blocks, *combines)
+    claims = (*blocks, *combines, *(claim for made in works.built.values() for claim in made.beside))
     sampled = any(claim.known is Known.SAMPLED for claim in claims)
     return (propagation(works.graph, works.own_error(), epsilon, sampled, works.own), *claims)
 

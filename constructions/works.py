@@ -10,7 +10,7 @@ import numpy as np
 
 from ..atlas import Block, Combine, ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
-from ..errors import EpsilonNotReached
+from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.channels import Input
 from ..moe.design import Design
 from ..moe.network import Network
@@ -20,10 +20,12 @@ from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
 from .budgets import Shares, Stage, inexact, propagate, share_out, slopes, stored
 from .built import Built
-from .choices import GROUPED, Choices
+from .choices import GROUPED, Choices, called
 from .collar import require
+from .experts.low_dimensional import size_claim, stored
 from .experts.combinations import combination_net
 from .experts.pieces import PieceNet
+from .experts.reconstruction import reconstruction
 from .ranges import Values
 from .shares import FORMULA_SHARE, ROUNDING_SHARE, SHARPENINGS
 
@@ -225,7 +227,27 @@ class Works:
         for k, one in enumerate(made):
             if not together:
                 self.assembly.scores([one], [other.block for other in made[k:]])
-            self.assembly.route(one, made[k + 1 :] if together else ())
+            others = made[k + 1 :] if together else ()
+            self.built[one.block.name] = placed = self._stored(one, others)
+            self.assembly.route(placed, others)
+
+    def _stored(self, made: Built, scored: Sequence[Built]) -> Built:
+        """The block with its experts stored as it was asked for (N9), about to be routed."""
+        kind = self.choices[made.block].experts
+        if kind == "dense":
+            return made
+        channels = len({channel for form in self.assembly.reads(made) for channel in form.weights})
+        embedding = made.charts.task.atlas.embedding if made.charts is not None and made.ambient else None
+        found = stored(made, kind, channels, embedding, lambda one: self.assembly.trial(one, scored))
+        if kind == "encoder" != found.kind and self.assembly.alone:
+            raise InvalidArgument(
+                f"{called(made.block)}: its charts span all of the {channels} channels that it reads, so an encoder saves nothing and is "
+                'none; use experts "factorised", or "auto"'
+            )
+        name = "" if self.assembly.alone else f"block[{made.block.name}]."
+        lost = None if made.charts is None or found.kind == "dense" else reconstruction(made.charts.task.atlas, name, self.seed)
+        facts = {**made.facts, "stored": {"experts": found.kind, "numbers": dict(found.numbers)}}
+        return replace(found.made, facts=facts, beside=(size_claim(found, name, kind), *([] if lost is None else [lost])))
 
     def _add_combines(self, nodes: Sequence[Combine]) -> None:
         """One layer of one expert for combinations that are ready together."""

@@ -1,7 +1,19 @@
 """Why a point came out as it did, and where a neuron comes from."""
 
+from .encoding import Encoding, encodings
 from .explanation import BlockChoice, Explanation, LayerStep, NeuronOrigin, Partial, Score
 from .neuron import explain_neuron
 from .point import explain_point
 
-__all__ = ["BlockChoice", "Explanation", "LayerStep", "NeuronOrigin", "Partial", "Score", "explain_neuron", "explain_point"]
+__all__ = [
+    "BlockChoice",
+    "Encoding",
+    "Explanation",
+    "LayerStep",
+    "NeuronOrigin",
+    "Partial",
+    "Score",
+    "encodings",
+    "explain_neuron",
+    "explain_point",
+]

@@ -59,7 +59,8 @@ class Affine:
 
     def after(self, inner: Affine) -> Affine:
         """The composition self ∘ inner, as one affine map."""
-        return Affine(self.weight @ inner.weight, self.weight @ inner.bias + self.bias, self.linear and inner.linear)
+        bias = self.weight @ inner.bias + self.bias
+        return Affine(self.weight @ inner.weight, bias, self.linear and not bias.any())
 
     def reading(self, weight: Floats) -> Affine:
         """The map with other weights, and biases if it has some."""

@@ -1,0 +1,62 @@
+"""What Enc of a ball loses: Dec∘Enc(x) = c_i + V_i·V_iᵀ(x − c_i) is the nearest point of the tangent space (N11).
+
+Statement. For c ∈ M of reach τ_M and every x ∈ M
+
+    |x − Dec Enc x| ≤ |x − c|²/(2τ_M) ≤ r²/(2τ_M)   on the ball of radius r,
+
+with equality on a circle or sphere of radius τ_M in the middle: x − c has the height 1 − cos θ = |x − c|²/2 over the tangent. So what lies
+farther from its tangent space than r²/(2τ_M) is no point of M. Source: Federer, Curvature measures, Theorem 4.18.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...atlas import Array, Atlas, BallChart
+from ...atlas.reach import reach_of
+from ...moe.ledger import Claim, Known
+
+SAMPLES = 1 << 12
+ROUNDED = 1e-12
+"""Of what is measured, in units of the radius."""
+
+
+def reconstruction(atlas: Atlas, prefix: str, seed: int) -> Claim | None:
+    """The largest |x − Dec Enc x|·2τ_M/|x − c_i|² ≤ 1 over all balls that hold x, on points of M; |x − Dec Enc x| ≤ r where the reach is not
+    known, as Dec Enc x is the foot of a perpendicular. None for charts of other kinds.
+    """
+    if atlas.balls is None:
+        return None
+    tau, points = reach_of(atlas), atlas.sample(SAMPLES, seed + 86028121)
+    radius = max(ball.radius for ball in atlas.charts if isinstance(ball, BallChart))
+    gaps, away = np.zeros(len(points)), np.zeros(len(points))
+    for ball in atlas.charts:
+        assert isinstance(ball, BallChart)
+        inside = ball.contains(points.base)
+        lost = gap(points.base[inside], ball.center, ball.frame)
+        gaps[inside] = np.maximum(gaps[inside], lost)
+        away[inside] = np.maximum(away[inside], 0.0 if tau is None else lost * 2 * tau - _squared(points.base[inside], ball.center))
+    worst, allowed = int(gaps.argmax()), radius if tau is None else radius**2 / (2 * tau)
+    known = "of which no reach is known" if tau is None else f"of reach τ_M = {tau:.6g}, r²/(2τ_M) = {allowed:.6g}"
+    found = float(gaps[worst]) if tau is None or away.max() <= ROUNDED * radius else np.inf
+    return Claim(
+        f"{prefix}reconstruction",
+        f"|x − Dec Enc x| ≤ {'r' if tau is None else '|x − c_i|²/(2τ_M) ≤ r²/(2τ_M)'} for x in the ball of radius r = {radius:.6g} of any "
+        f"expert: what lies farther from its Dec Enc is no point of the manifold, {known}",
+        "N11",
+        allowed,
+        found,
+        Known.SAMPLED,
+        samples=len(points),
+        witness=tuple(map(float, points.ambient[worst])),
+    )
+
+
+def gap(base: Array, center: Array, frame: Array) -> Array:
+    """|x − Dec Enc x| for points (N, k)."""
+    offset = base - center
+    return np.asarray(np.linalg.norm(offset - (offset @ frame) @ frame.T, axis=1))
+
+
+def _squared(base: Array, center: Array) -> Array:
+    return np.asarray(((base - center) ** 2).sum(1))
