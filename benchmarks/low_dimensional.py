@@ -79,7 +79,8 @@ def timed(models: dict[str, Model], here: ManifoldTask) -> dict[str, float]:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """As in docs/low-dimensional.md."""
     lines = [
-        "| d | D | balls | m | stored: plain | factorised | encoder | active: plain | factorised | encoder | proved, all three | time: factorised | encoder |",
+        "| d | D | balls | m | stored: plain | factorised | encoder | active: plain | factorised | encoder "
+        "| proved, all three | time: factorised | encoder |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for one in rows:

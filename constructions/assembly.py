@@ -205,8 +205,8 @@ class Assembly:
         serves = tuple(range(len(nets))) if len(nets) > 1 else (0,) * len(names)
         gate = step.gate or Affine(np.zeros((len(names), len(state))), np.zeros(len(names))).net
         shared = [] if step.shared is None else [padded(beside([step.shared], (), state, step.shared.writes, ""), step)]
-        (nets, shared, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
-        return MoELayer(gate, tuple(nets), serves, names, _labels(step.leaving), reads, shared=shared, latent=latent, **step.choosing)
+        (nets, beside_them, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
+        return MoELayer(gate, tuple(nets), serves, names, _labels(step.leaving), reads, shared=beside_them, latent=latent, **step.choosing)
 
     def _residual(self, step: Step) -> MoELayer:
         """Experts compute their parts only; what is kept is carried beside them."""
@@ -215,7 +215,7 @@ class Assembly:
         arriving, encoder = _encoded(step, (), state)
         nets = [beside(parts, (), arriving, written, "") for parts in options]
         shared = [] if step.shared is None else [beside([step.shared], (), state, written, "")]
-        (nets, shared, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
+        (nets, beside_them, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
         nets = [factored(net, DIRECTIONS) for net in nets] if len(nets) == 1 else nets
         carries = tuple(state.index(channel) if channel in step.kept else -1 for channel in step.leaving)
         writes = tuple(step.leaving.index(channel) for channel in written)
@@ -231,7 +231,7 @@ class Assembly:
             reads,
             writes,
             carries if step.kept else None,
-            shared,
+            beside_them,
             sees=sees,
             latent=latent,
             **step.choosing,
@@ -352,8 +352,7 @@ def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
         shared = _with_affine(wider(_linearly(layer.shared, own)), carried)
     latent = None if layer.latent is None else wider(layer.latent.net).affine
     experts = nets if latent is not None else tuple(map(wider, nets))
-    rest = {"channels": channels, "reads": columns, "writes": None, "carries": None}
-    return replace(layer, experts=experts, shared=shared, latent=latent, **rest)
+    return replace(layer, experts=experts, channels=channels, reads=columns, writes=None, carries=None, shared=shared, latent=latent)
 
 
 def _linearly(net: Net, map_: Affine) -> Net:

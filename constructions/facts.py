@@ -66,7 +66,11 @@ def made_of(works: Works) -> dict[str, dict[str, int]]:
 
 def _one(works: Works) -> dict[str, Any]:
     (made,) = works.built.values()
-    return {**{key: value for key, value in made.facts.items() if key not in ("m", "shared", "stored")}, "theorem": made.theorem, "why": made.why}
+    return {
+        **{key: value for key, value in made.facts.items() if key not in ("m", "shared", "stored")},
+        "theorem": made.theorem,
+        "why": made.why,
+    }
 
 
 def _several(works: Works, network: Network) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from .budgets import Shares, Stage, inexact, propagate, share_out, slopes, store
 from .built import Built
 from .choices import GROUPED, Choices, called
 from .collar import require
-from .experts.low_dimensional import size_claim, stored
+from .experts.low_dimensional import least_stored, size_claim
 from .experts.combinations import combination_net
 from .experts.pieces import PieceNet
 from .experts.reconstruction import reconstruction
@@ -236,9 +236,13 @@ class Works:
         kind = self.choices[made.block].experts
         if kind == "dense":
             return made
+        if made.shared is not None:
+            raise InvalidArgument(
+                f"{called(made.block)}: experts beside a shared one are stored whole; leave experts {kind!r} or shared out"
+            )
         channels = len({channel for form in self.assembly.reads(made) for channel in form.weights})
         embedding = made.charts.task.atlas.embedding if made.charts is not None and made.ambient else None
-        found = stored(made, kind, channels, embedding, lambda one: self.assembly.trial(one, scored))
+        found = least_stored(made, kind, channels, embedding, lambda one: self.assembly.trial(one, scored))
         if kind == "encoder" != found.kind and self.assembly.alone:
             raise InvalidArgument(
                 f"{called(made.block)}: its charts span all of the {channels} channels that it reads, so an encoder saves nothing and is "

@@ -57,7 +57,7 @@ class Stored:
     numbers: Mapping[str, int]
 
 
-def stored(made: Built, kind: str, channels: int, embedding: Array | None, count: Callable[[Built], int]) -> Stored:
+def least_stored(made: Built, kind: str, channels: int, embedding: Array | None, count: Callable[[Built], int]) -> Stored:
     """The block with experts of a kind, or of the kind with the fewest numbers for "auto"; dense ones where there is no other.
 
     `channels`: how many the block reads; `embedding` Q (D, k), if its nets read R^D, where its points are Q·y; `count`: the numbers that
