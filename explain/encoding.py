@@ -73,7 +73,7 @@ class Encoding:
 def encodings(model: Model, block: str | None = None, *, reach: float | None = None) -> dict[str, Encoding]:
     """Enc and Dec of every expert of a block on charts by the chart's name; `block` may be left out where there is one.
 
-    `reach`: a promise of τ_M; that of the library's manifolds is known. Raises `InvalidArgument` for blocks that there are not, or on pieces.
+    `reach`: a promise of τ_M; that of the library's manifolds is known. Raises `InvalidArgument` for blocks on pieces, or none.
     """
     graph = as_graph(model.task) if isinstance(model.task, ManifoldTask) else model.task
     names = [one.name for one in graph.blocks]

@@ -1,8 +1,9 @@
-"""Linear hidden layers and encoders: the same function for numpy, the search, the checker, exact arithmetic, PyTorch and ONNX; and files."""
+"""Linear hidden layers and encoders: the same function for numpy, the search, the checker, PyTorch; and files."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from atlasmoe.verify.prove.rounding import network as proved
 def net_of(rng: np.random.Generator, widths: list[int], kinds: list[list[Activation]], dtype: str = "float64") -> Net:
     """Random maps; `kinds` neuron by neuron. A layer that is linear throughout has no bias."""
     maps = []
-    for j, (n, m) in enumerate(zip(widths, widths[1:], strict=False)):
+    for j, (n, m) in enumerate(pairwise(widths)):
         weight = rng.normal(size=(m, n)).astype(dtype)
         linear = j < len(kinds) and all(kind is IDENTITY for kind in kinds[j])
         maps.append(Affine.without_bias(weight) if linear else Affine(weight, rng.normal(size=m).astype(dtype)))

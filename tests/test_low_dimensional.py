@@ -142,8 +142,13 @@ def test_an_encoder_spans_just_what_charts_read() -> None:
 
 
 def test_encoders_that_save_nothing_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match='span all of the 3 channels.*"factorised"'):
+    with pytest.raises(InvalidArgument, match=r'span all of the 3 channels.*"factorised"'):
         compile(GLOBE, width=20, experts="encoder", theorem="4.8")
+
+
+def test_experts_beside_a_shared_one_are_stored_whole() -> None:
+    with pytest.raises(InvalidArgument, match="beside a shared one are stored whole"):
+        compile(CIRCLE, epsilon=0.1, experts="auto", shared=True)
 
 
 @pytest.mark.parametrize("kind", ["dense", "factorised", "encoder"])

@@ -22,7 +22,7 @@ ROUNDED = 1e-12
 
 
 def reconstruction(atlas: Atlas, prefix: str, seed: int) -> Claim | None:
-    """The largest |x − Dec Enc x|·2τ_M/|x − c_i|² ≤ 1 over all balls that hold x, on points of M; |x − Dec Enc x| ≤ r where the reach is not
+    """The largest |x − Dec Enc x|·2τ_M/|x − c_i|² ≤ 1 over all balls that hold x, on points of M; |x − Dec Enc x| ≤ r where no reach is
     known, as Dec Enc x is the foot of a perpendicular. None for charts of other kinds.
     """
     if atlas.balls is None:
