@@ -64,6 +64,12 @@ class Step:
         """How the layer chooses, as it takes it."""
         return {"top_k": self.top_k, "weighting": self.weighting}
 
+    @property
+    def serves(self) -> tuple[int, ...]:
+        """Which expert serves each gate output: one after the other as many of each."""
+        copies = len(self.names) // len(self.options)
+        return tuple(k for k in range(len(self.options)) for _ in range(copies))
+
 
 @dataclass(eq=False)
 class Assembly:
@@ -130,6 +136,8 @@ class Assembly:
             gate: Net | None = affine_of([Form.of(score) for score in scores_of(made)], self.state).net
         else:
             gate = None if made.gate is None else Part(made.gate, reads, (), made.ambient).on(self.state)
+        if gate is not None and made.copies > 1:
+            gate = copied(gate, made.copies)
         writes = tuple(Value(name) for name in block.components)
         self.forms |= {channel.component: Form.of(channel) for channel in writes}
         others = {score for other in scored if other.scores is not None for score in scores_of(other)}
@@ -144,7 +152,7 @@ class Assembly:
             latent, inside, whole = Part(made.latent.net, reads, encoded, whole), tuple(map(Form.of, encoded)), False
         options = [[Part(net, inside, writes, whole)] for net in made.experts]
         shared = None if made.shared is None else Part(made.shared, reads, writes, made.ambient)
-        self._push(Step(options, made.names, kept, leaving, gate, shared, made.top_k, made.weighting, latent))
+        self._push(Step(options, made.outputs, kept, leaving, gate, shared, made.top_k, made.weighting, latent))
 
     def trial(self, made: Built, scored: Sequence[Built]) -> int:
         """How many numbers the experts of a block would take if it were routed next, encoders and what they carry included."""
@@ -193,8 +201,9 @@ class Assembly:
         return tuple(channel for channel in (*self.state, *after) if channel in needed and not isinstance(channel, Score))
 
     def _push(self, step: Step) -> None:
-        """One more layer."""
-        self.layers.append(self._residual(step) if self.form == "residual" else self._paper(step))
+        """One more layer. What several experts carried, weights would change that add up to 1 only nearly: it passes beside them."""
+        beside_experts = self.form == "residual" or (step.top_k > 1 and len(step.kept) > 0)
+        self.layers.append(self._residual(step) if beside_experts else self._paper(step))
         self.states.append(step.leaving)
 
     def _paper(self, step: Step) -> MoELayer:
@@ -202,7 +211,7 @@ class Assembly:
         state, names = self.state, step.names
         arriving, encoder = _encoded(step, step.kept, state)
         nets = [beside(parts, step.kept, arriving, step.leaving, CARRIED[self.alone]) for parts in step.options]
-        serves = tuple(range(len(nets))) if len(nets) > 1 else (0,) * len(names)
+        serves = step.serves
         gate = step.gate or Affine(np.zeros((len(names), len(state))), np.zeros(len(names))).net
         shared = [] if step.shared is None else [padded(beside([step.shared], (), state, step.shared.writes, ""), step)]
         (nets, beside_them, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
@@ -220,7 +229,7 @@ class Assembly:
         carries = tuple(state.index(channel) if channel in step.kept else -1 for channel in step.leaving)
         writes = tuple(step.leaving.index(channel) for channel in written)
         names = names if gate is not None else names[:1] if len(options[0]) == 1 and len(names) == 1 else ("scores",)
-        serves = tuple(range(len(nets))) if gate is not None else (0,)
+        serves = step.serves if gate is not None else (0,)
         seeing, sees = (None, None) if gate is None else _alone(gate, _whole(step, state), len(state))
         return MoELayer(
             seeing,
@@ -259,6 +268,13 @@ class Assembly:
 def scores_of(made: Built) -> tuple[Score, ...]:
     """The channels of a block's scores, in the order of its gate's outputs."""
     return tuple(Score(made.block.name, name) for name in made.names)
+
+
+def copied(gate: Net, copies: int) -> Net:
+    """The gate with so many equal outputs, one after the other, for each of its own (B21)."""
+    last = gate.affines[-1]
+    repeated = Affine(np.repeat(last.weight, copies, axis=0), np.repeat(last.bias, copies), last.linear)
+    return gate.with_maps((*gate.affines[:-1], repeated))
 
 
 def _labels(state: Sequence[Channel]) -> tuple[str, ...]:

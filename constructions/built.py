@@ -84,13 +84,20 @@ class Built:
     """What is claimed of how its experts are stored."""
     latent: Affine | None = None
     """One linear map, of what the nets read, that all experts read instead (N9, N10)."""
+    copies: int = 1
+    """How many gate outputs, one after the other, stand for each of `names` and are served by its expert (B21)."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What every gate output stands for."""
+        return tuple(name for name in self.names for _ in range(self.copies))
 
     def site(self, layer: int, scores: int | None) -> Site:
         """Where it went."""
         # Off its manifold a block is no function that its values could be compared with.
         off = self.charts is not None and self.charts.collar is not None
         budget = None if off else self.claim.budget / (1 - ROUNDING_SHARE)
-        found = Site(self.block.name, layer, self.names, scores, self.router, self.promise, budget, self.either, self.ambient)
+        found = Site(self.block.name, layer, self.outputs, scores, self.router, self.promise, budget, self.either, self.ambient)
         return replace(found, wider=self.wider)
 
 

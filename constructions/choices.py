@@ -13,14 +13,14 @@ from ..atlas.options import COMBINE_OPTIONS, OPTIONS, OptionValue
 from ..errors import InvalidArgument
 from .routers.base import Router
 from .routers.hinge import HalfSpaces, Hinge
-from .routers.named import ROUTERS
+from .routers.named import DUPLICATES, ROUTERS
 
 THEOREMS = {"auto": True, "4.8": True, "4.9": True, "affine": True, "5.2": True, "5.3": False}
 """Theorem ↦ whether it is about blocks on charts; 5.3 is about pieces."""
 DEPTHS = ("paper", "L+1", "L", "path", "1")
 GROUPED = ("path", "1")
 """Those whose layers have several blocks each (N15)."""
-ROUTINGS = ("auto", *ROUTERS)
+ROUTINGS = ("auto", *ROUTERS, DUPLICATES)
 Routing = str | HalfSpaces
 DEFAULTS: Mapping[str, OptionValue] = MappingProxyType({name: option.default for name, option in OPTIONS.items()})
 """What a block gets of which nothing is said."""
@@ -30,9 +30,6 @@ NOT_BUILT: Mapping[tuple[str, OptionValue], str] = MappingProxyType(
     {
         ("gate", "nonlinear"): "no router builds gates with a hidden layer",
         ("gate", "tree"): "no router builds gates of two levels",
-        ("top_k", MANY): "one expert is chosen, with weight 1",
-        ("weighting", "uniform"): "one expert is chosen, with weight 1",
-        ("weighting", "rectified"): "one expert is chosen, with weight 1",
     }
 )
 """Values of options that no construction builds, and why."""
@@ -170,7 +167,7 @@ def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routi
         return value
     if not isinstance(value, str) or value not in ROUTINGS:
         raise _unknown(block, mine, f"routing {value!r} is not one of {', '.join(ROUTINGS)}, or HalfSpaces", value, ROUTINGS)
-    if value == "auto" or not block.domain.exclusive:
+    if value in ("auto", DUPLICATES) or not block.domain.exclusive:
         return value
     if mine or all(other.domain.exclusive for other in graph.blocks):
         raise InvalidArgument(
@@ -208,3 +205,30 @@ def _agree(block: Block, choice: Choice) -> None:
         )
     if choice.theorem == "4.8" and router is not None and router.gate_alone:
         raise InvalidArgument(f"{called(block)}: theorem 4.8 routes by scores; routing {choice.routing!r} belongs to theorem affine")
+    _agree_on_several(block, choice)
+
+
+def _agree_on_several(block: Block, choice: Choice) -> None:
+    """What `top_k` and `weighting` go with."""
+    if choice.depth in GROUPED:
+        if choice.top_k > 1:
+            raise InvalidArgument(f"{called(block)}: a layer of several blocks chooses one expert of each; leave top_k out, or use depth 'L'")
+        return
+    if choice.weighting == "rectified":
+        raise InvalidArgument(f"{called(block)}: rectified weights do not add up to 1; use weighting 'softmax' or 'uniform'")
+    if choice.top_k == 1:
+        for name in ("scaled", DUPLICATES):
+            if choice.routing == name:
+                raise InvalidArgument(f"{called(block)}: routing {name!r} is about several experts; ask for top_k 2 or more")
+        if choice.weighting != "softmax":
+            raise InvalidArgument(
+                f"{called(block)}: one expert has weight 1, whatever the weighting; leave it out, or ask for top_k 2 or more"
+            )
+        return
+    if len(block) == 1:
+        kind = "piece" if block.domain.exclusive else "chart"
+        raise InvalidArgument(f"{called(block)}: of its one {kind} no {choice.top_k} can be chosen; leave top_k out, or use more {kind}s")
+    if choice.routing == "scaled" and choice.shared:
+        raise InvalidArgument(f"{called(block)}: what bounds scaled logits (N12) knows of no shared expert; leave shared out")
+    if choice.routing == "scaled" and choice.weighting != "softmax":
+        raise InvalidArgument(f"{called(block)}: only softmax weights tell valid experts from others (N12); leave weighting out")

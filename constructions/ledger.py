@@ -132,10 +132,10 @@ def _whole(works: Works, network: Network, exact: Network, design: Design, epsil
         for site in design.sites:
             made = works.built[site.block]
             order = np.array([made.block.names.index(name) for name in site.pieces])
-            piece = order[site.taken(trace.chosen[site.layer])[0][:, 0]]
-            chosen[site.block][part] = piece
+            pieces = order[site.taken(trace.chosen[site.layer])[0]]
+            chosen[site.block][part] = pieces[:, 0]
             if made.pointwise:
-                wrong[part] += ~truth.valid[site.block][np.arange(len(piece)), piece]
+                wrong[part] += ~np.take_along_axis(truth.valid[site.block], pieces, 1).all(1)
     carried = Claim("passthrough", CARRIED[design.form], "Theorem 5.2, R1, R2", 0.0, 0.0, Known.EXACT)
     rounded = _worst("rounding", f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ {ROUNDING_SHARE:g}·ε", rounding, points)
     rounded = replace(rounded, source="R9", budget=ROUNDING_SHARE * epsilon)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from ..atlas import Block, ManifoldTask
 from ..errors import AtlasMoEError, EpsilonNotReached, InvalidArgument
+from ..moe.layer import Weighting
 from ..moe.ledger import Claim, Known
 from . import theorem_4_8, theorem_4_9
 from .asked import Asked, Reading
@@ -24,7 +25,9 @@ from .collar import Collar, collar_of, widened
 from .experts.charts import Expert
 from .routers.affine import NearestCentre
 from .routers.base import Routed, Router
-from .routers.named import TENTATIVE
+from .routers.named import DUPLICATES, TENTATIVE
+from .routers.scaled import Scaled, ScaledRouting, require_exact
+from .routers.several import Copies
 from .routers.snapped import Snapped
 from .shares import ROUNDING_SHARE
 from .sharing import claims
@@ -34,7 +37,23 @@ NEAREST = "the charts are balls: the nearest centre routes exactly, with one lay
 
 
 def candidates(block: Block, choice: Choice) -> list[Router]:
-    """The routers to try, in this order."""
+    """The routers to try, in this order: where several experts are chosen, those that choose so many charts first, then a gate that is
+    scaled where charts hold too few points in common (N12), then copies of experts (B21).
+    """
+    single = _candidates(block, choice)
+    if choice.top_k == 1:
+        return single
+    copied: list[Router] = [Copies(router, choice.top_k) for router in single if not isinstance(router, Scaled)]
+    if choice.routing == DUPLICATES:
+        return copied
+    several = [router for one in single if (router := one.choosing(choice.top_k)) is not None]
+    if (choice.routing, choice.weighting, choice.shared) == ("auto", "softmax", False) and choice.theorem in ("auto", "affine"):
+        several.append(Scaled(choice.top_k))
+    return [*several, *copied]
+
+
+def _candidates(block: Block, choice: Choice) -> list[Router]:
+    """The same where one expert is chosen."""
     if choice.depth in GROUPED and block.given is None:
         return [Snapped(replaces=choice.theorem == "affine")]
     if choice.depth in ("L", *GROUPED) or choice.theorem == "affine":
@@ -55,6 +74,8 @@ class Route:
     task: ManifoldTask
     routed: Routed
     tried: tuple[Tried, ...]
+    copies: int = 1
+    """How many gate outputs each expert serves (B21)."""
 
 
 def find_route(block: Block, reading: Reading, choice: Choice, asked: Asked) -> Route:
@@ -71,14 +92,14 @@ def find_route(block: Block, reading: Reading, choice: Choice, asked: Asked) -> 
         if why is None:
             try:
                 routed = router.build(task, asked)
-                return Route(_on(task, routed), routed, tuple(left))
+                return Route(_on(task, routed), routed, tuple(left), router.copies if isinstance(router, Copies) else 1)
             except EpsilonNotReached as miss:
                 missed.append(miss)
                 why = f"{miss.what}: error {miss.reached:.3g} at width {miss.width}, but the budget is {miss.budget:.3g}"
                 if len(routers) == 1:
                     raise
             except AtlasMoEError as error:
-                if len(routers) == 1 or router is not routers[-1]:
+                if len(routers) == 1 or (choice.top_k == 1 and router is not routers[-1]):
                     raise
                 why = str(error)
         left.append(Tried(block.name, router.title, why))
@@ -116,9 +137,15 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
     flat = choice.theorem != theorem_4_8.NAME and not theorem_4_9.curved(task)
     theorem = theorem_4_9 if flat or routed.gate is not None else theorem_4_8
     cells = routed.cells(asked.seed)
+    weighed = isinstance(routed, ScaledRouting)
     served = widened(cells) if computed else cells
-    shared = on_charts(task, routed, served, asked, theorem is theorem_4_9, choice.shared)
-    experts = [shared.told(expert) for expert in theorem.experts(shared.left(task), routed, served, asked)]
+    share = routed.leaving(asked) if isinstance(routed, ScaledRouting) else asked
+    if weighed:
+        require_exact(called(block), computed)
+    shared = on_charts(task, routed, served, share, theorem is theorem_4_9, choice.shared)
+    experts = [shared.told(expert) for expert in theorem.experts(shared.left(task), routed, served, share)]
+    if isinstance(routed, ScaledRouting):
+        routed = routed.scaled(experts, asked)
     # With one chart there is nothing to choose; a task on one manifold keeps its first layer, which the theorem has whatever E.
     choosing = len(task.atlas) > 1 or block.given is not None
     fits = [fit for expert in experts for fit in (expert.target_fit, expert.chart_fit) if fit is not None]
@@ -132,7 +159,7 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
         claim=_unmeasured(experts, asked),
         router=routed.kind,
         ambient=block.given is not None or (routed.gate is not None and reading.embedding is not None),
-        promise=None if computed else routed.promise,
+        promise=None if computed or route.copies > 1 else routed.promise,
         theorem="affine" if routed.gate is not None else theorem.NAME,
         why=_why(block, choice, route, theorem.WHY),
         facts={**routed.facts(), "shared": shared.record} if shared.record else routed.facts(),
@@ -140,6 +167,11 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
         width=max(routed.facts()["m"], *(fit.width for fit in fits)),
         tried=route.tried,
         charts=OnCharts(task, routed, experts, collar_of(routed, cells, experts, shared.net) if computed else None),
+        top_k=choice.top_k,
+        weighting=Weighting(choice.weighting),
+        copies=route.copies,
+        pointwise=not weighed,
+        either=weighed,
     )
 
 

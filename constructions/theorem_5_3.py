@@ -3,7 +3,8 @@
 Statement: M = [0, E]^L cut into unit intervals, two-layer experts: some Ψ of 2L layers has the largest of the pieces' errors. The printed
 hats all vanish at the interfaces (R3), so argmax says nothing there; scores that are 0 exactly on a piece and negative off it do
 (`routers.faces`, B10). With `depth` L, affine scores need no layer of their own (`routers.intervals`, B2). Experts are two-layer
-nets with a-priori bounds where there are any (`experts.pieces`).
+nets with a-priori bounds where there are any (`experts.pieces`). Where K experts are chosen they are copies of one (B21): a point has one
+piece.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import DTypeLike
 
 from ..atlas import Array, Block, Tiling
 from ..errors import InvalidArgument, MarginTooSmall
+from ..moe.layer import Weighting
 from ..moe.ledger import Claim, Known
 from ..moe.network import Net
 from .asked import Asked, Reading
@@ -125,6 +127,9 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
         facts={"shared": made.record} if made.record else {},
         width=max((w for part in parts for w in part.net.widths), default=0),
         shared=None if shared is None else shared.net,
+        top_k=choice.top_k,
+        weighting=Weighting(choice.weighting),
+        copies=choice.top_k,
     )
 
 

@@ -31,7 +31,7 @@ class Site:
     layer: int
     """Its gate picks the piece and its experts write the block's values; from 0."""
     pieces: tuple[str, ...]
-    """The chart or piece that each gate output stands for."""
+    """The chart or piece that each gate output stands for; one that several stand for is served by the same expert (B21)."""
     scores: int | None = None
     """The layer that writes its scores; None where the gate reads what the block reads."""
     router: str = "given"
@@ -41,7 +41,9 @@ class Site:
     budget: float | None = None
     """How far the values that its layer writes may be from the block's own function of what the layer reads."""
     either: bool = False
-    """Whether next to an interface of two pieces either will do."""
+    """Whether next to an interface of two pieces either will do; of charts, whether some that are chosen may not hold the point, with
+    weights that make up for it (N12).
+    """
     ambient: bool = False
     """Whether its nets read all D channels of its input as they arrive, in the place of coordinates before embedding."""
     first: int = 0

@@ -65,10 +65,14 @@ def _site(network: Network, design: Design, site: Site) -> Iterator[str]:
         yield f"{where}: there is no layer {site.layer + 1}"
         return
     layer = network.layers[site.layer]
-    if len(set(site.pieces)) != len(site.pieces) or not 0 <= site.first <= len(layer) - len(site.pieces):
+    if not 0 <= site.first <= len(layer) - len(site.pieces):
         beyond = f" from number {site.first + 1}" if site.first else ""
-        yield f"{where}: layer {site.layer + 1} has {len(layer)} gate outputs for {len(set(site.pieces))} pieces{beyond}"
+        yield f"{where}: layer {site.layer + 1} has {len(layer)} gate outputs for {len(site.pieces)} pieces{beyond}"
         return
+    served: dict[str, int] = {}
+    for piece, expert in zip(site.pieces, layer.serves[site.first :], strict=False):
+        if served.setdefault(piece, expert) != expert:
+            yield f"{where}: gate outputs of layer {site.layer + 1} for {piece!r} are served by different experts"
     if site.scores is None:
         return
     if not 0 <= site.scores < site.layer:

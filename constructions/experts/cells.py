@@ -1,7 +1,8 @@
 """Routed cells: the part of each chart that the gate can send to its expert, and how to draw points from it (R4).
 
 The cell of chart i is {y ∈ M : s_i(y) ≥ max s(y) − 2δ}. With δ ≥ ‖s − τ‖ it contains every point that the gate sends to
-expert i, so it is all that the expert has to get right. Cells are far smaller than charts when charts are many; points
+expert i, so it is all that the expert has to get right. Where K experts are chosen, the K-th largest score takes the place of the
+largest, and cells overlap (N14). Cells are far smaller than charts when charts are many; points
 are drawn from boxes of intrinsic coordinates that hold the cell, and kept if they lie in it.
 """
 
@@ -29,7 +30,9 @@ class Scores(Protocol):
     """What a gate compares, as far as its cells depend on it."""
 
     def lead(self, base: Array, chart: int) -> Array:
-        """s_chart − max s at points of M, (N, k) to (N,); −∞ where s_chart is not positive, that is, off its chart."""
+        """s_chart − max s at points of M, (N, k) to (N,), or what it is above the K-th largest where K charts are chosen; −∞ where s_chart
+        is not positive, that is, off its chart.
+        """
         ...
 
 
@@ -109,13 +112,19 @@ def onto_faces(box: Box, domain: Box, points: Array) -> Array:
     return np.clip(points, box.lower, box.upper)
 
 
-def find_cells(atlas: Atlas, reference: Callable[[Array], Array], reached: float, seed: int) -> list[Cell]:
-    """The routed cells of all charts, for scores that follow the `reference`, (N, k) to (N, E), to within `reached`."""
+def leads(scores: Array, top_k: int = 1) -> Array:
+    """s_i − max s, or s_i − s_(K), the K-th largest, where K charts are chosen; −∞ where s_i is not positive. (N, E) to (N, E)."""
+    best = scores.max(1) if top_k == 1 else np.partition(scores, -top_k, axis=1)[:, -top_k]
+    return np.where(scores > 0, scores - best[:, None], -np.inf)
+
+
+def find_cells(atlas: Atlas, reference: Callable[[Array], Array], reached: float, seed: int, top_k: int = 1) -> list[Cell]:
+    """The routed cells of all charts, for scores that follow the `reference`, (N, k) to (N, E), to within `reached`; of order K, all of
+    where a chart may be among the K that are chosen.
+    """
     searched = atlas.sample(int(np.clip(2048 * len(atlas), *SEARCHED)), seed + 2, low_discrepancy=True)
-    scores = reference(searched.base)
-    best = scores.max(1)
-    leads = np.where(scores > 0, scores - best[:, None], -np.inf)
-    return [_cell(atlas, chart, searched, leads[:, chart], -2 * reached) for chart in range(len(atlas))]
+    found = leads(reference(searched.base), top_k)
+    return [_cell(atlas, chart, searched, found[:, chart], -2 * reached) for chart in range(len(atlas))]
 
 
 def _cell(atlas: Atlas, chart: int, searched: Points, leads: Array, threshold: float) -> Cell:

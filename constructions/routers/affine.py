@@ -18,7 +18,7 @@ grow like K^(2/d) at the same width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -207,7 +207,12 @@ class NearestCentre(Router):
     def accepts(self, task: ManifoldTask) -> str | None:
         if task.atlas.balls is None and not self.replaces:
             return "the charts are no balls, between which no affine gate routes"
+        if self.top_k > len(task.atlas) and not self.replaces:
+            return f"of {len(task.atlas)} balls no {self.top_k} can be chosen"
         return None
+
+    def choosing(self, top_k: int) -> Router:
+        return replace(self, top_k=top_k)
 
     def build(self, task: ManifoldTask, asked: Asked) -> AffineRouting:
         """Raises `EpsilonNotReached` if the margin of the balls is lost in the dtype, `InvalidArgument` if M has no balls."""

@@ -65,7 +65,7 @@ def total(
     output = layer.forward(x, routes).astype(float)
     same_routes = twin.forward(x.astype(float), routes)
     errors = np.abs(output - task.evaluate(points)).max(1)
-    rounding = _worst(
+    rounding = worst_of(
         "rounding",
         f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ {ROUNDING_SHARE:g}·ε",
         "R9",
@@ -74,8 +74,9 @@ def total(
         points,
     )
     source = f"{SOURCES[routing.kind]}, Corollary 4.9{', N14' if routing.top_k > 1 else ''}"
-    whole = _worst("total", "|f − Ψ|∞ ≤ ε on M", source, epsilon, errors, points)
-    children = (_valid(routing, network, points, routes), *(expert.claim for expert in experts), rounding)
+    whole = worst_of("total", "|f − Ψ|∞ ≤ ε on M", source, epsilon, errors, points)
+    copies = len(layer) // len(task.atlas)
+    children = (_valid(routing, network, points, routes // copies), *(expert.claim for expert in experts), rounding)
     return replace(whole, children=children)
 
 
@@ -86,14 +87,14 @@ def chosen_by(network: Network, x: Floats) -> NDArray[np.intp]:
     return np.concatenate([layer.choose(layer.logits(x[start : start + step])) for start in range(0, len(x), step)])
 
 
-def _worst(name: str, statement: str, source: str, budget: float, values: Array, points: Points) -> Claim:
+def worst_of(name: str, statement: str, source: str, budget: float, values: Array, points: Points) -> Claim:
     worst = int(values.argmax())
     witness = tuple(map(float, points.ambient[worst]))
     return Claim(name, statement, source, budget, float(values[worst]), Known.SAMPLED, "<=", len(values), witness)
 
 
 def _valid(routing: Centres, network: Network, points: Points, routes: NDArray[np.intp]) -> Claim:
-    """x ∈ U_i at the chosen i, because κ > 4η; at all K of them, because κ_K is (N14)."""
+    """x ∈ U_i at the chosen i, because κ > 4η; at all K of them, because κ_K is (N14), or because they are copies of one (B21)."""
     K = routing.top_k
     source = SOURCES[routing.kind] if K == 1 else f"{SOURCES[routing.kind]}, N14"
     kappa, eta = routing.kappa, routing.eta
@@ -121,7 +122,7 @@ def _valid(routing: Centres, network: Network, points: Points, routes: NDArray[n
     centers, radii = routing.centers, routing.radii
     inside = np.min([radii[taken] ** 2 - ((points.base - centers[taken]) ** 2).sum(1) for taken in routes.T], axis=0)
     least = int(inside.argmin())
-    which = "the expert i" if K == 1 else f"all {K} experts i"
+    which = "the expert i" if routes.shape[1] == 1 else f"all {routes.shape[1]} experts i"
     chosen = Claim(
         "routing.chosen",
         f"r_i² − |x − c_i|² ≥ κ − 4η at {which} that the weights choose for x",
@@ -163,7 +164,8 @@ def deviation(routing: Centres, network: Network, points: Points) -> Array:
     """
     base, centers = points.base.astype(np.longdouble), routing.centers.astype(np.longdouble)
     scores = base @ centers.T - ((centers**2).sum(1) - routing.radii.astype(np.longdouble) ** 2) / 2
-    gap = network.layers[0].logits(points.ambient.astype(network.dtype)) - scores
+    logits = network.layers[0].logits(points.ambient.astype(network.dtype))
+    gap = logits - np.repeat(scores, logits.shape[1] // scores.shape[1], axis=1)
     return np.asarray((gap.max(1) - gap.min(1)) / 2, float)
 
 
@@ -171,7 +173,7 @@ def _observed(routing: Centres, network: Network, points: Points) -> Claim:
     some = points[:EXTENDED]
     step = max(1, LOGITS // len(routing.radii))
     seen = np.concatenate([deviation(routing, network, some[start : start + step]) for start in range(0, len(some), step)])
-    return _worst("routing.logits", "logits observed: within η of their scores", "R9", routing.eta, seen, some)
+    return worst_of("routing.logits", "logits observed: within η of their scores", "R9", routing.eta, seen, some)
 
 
 def _injective(routing: Centres, points: Points, routes: NDArray[np.intp]) -> Claim:

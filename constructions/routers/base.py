@@ -84,6 +84,10 @@ class Router(ABC):
     def accepts(self, task: ManifoldTask) -> str | None:
         """None if it can route the charts of the task; else why not, in words."""
 
+    def choosing(self, top_k: int) -> Router | None:
+        """The router of its kind that chooses so many experts; None if there is none. By default there is none that chooses several."""
+        return self if top_k == 1 else None
+
     def hopeless(self, task: ManifoldTask, asked: Asked, missed: Sequence[EpsilonNotReached]) -> str | None:
         """Why it is not worth trying after what others have `missed`; None if it is. Nothing is said by default."""
         return None

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from .affine import NearestCentre
 from .base import Router
 from .hinge import Hinge
+from .scaled import Scaled
 from .scores import Scores
 
 ROUTERS: Mapping[str, Router] = MappingProxyType(
@@ -18,7 +19,10 @@ ROUTERS: Mapping[str, Router] = MappingProxyType(
         "hinge": Hinge(),
         "affine": NearestCentre(),
         "power": NearestCentre(),
+        "scaled": Scaled(),
     }
 )
+DUPLICATES = "duplicates"
+"""The name for any of them with K copies of every expert (B21), see `several`."""
 TENTATIVE: tuple[Router, ...] = tuple(Scores(name, tentative=True) for name in ("theorem", "multiplicity", "plateau"))
 """The scores that "auto" tries, in this order; before them the gate alone where the charts are balls, after them on other balls."""

@@ -6,17 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ...atlas import Array, Atlas, ManifoldTask
 from ...moe.ledger import Claim
 from ...moe.network import Network, ReLUNet
 from ...moe.promise import ScorePromise
-from ..experts.cells import Cell, find_cells
+from ..experts.cells import Cell, find_cells, leads
 from ..experts.charts import Expert
 from ..relu import Fit
 from ..shares import HELD_OUT_SAFETY
-from .scores_claims import Wording, total
+from .scores_claims import Wording, largest, total
 
 COVER_SAMPLES = 1 << 14
 
@@ -26,20 +24,20 @@ class Cover:
     """What the partition of unity looks like on sampled points."""
 
     mu: float
-    """min_x max_i ρ_i(x)."""
+    """min_x max_i ρ_i(x); of the K-th largest where K charts are chosen."""
     multiplicity: int
     """N = max_x #{i : ρ_i(x) > 0}."""
     depth: float
-    """min_x max_i of the plateau depths (level 1)."""
+    """min_x max_i of the plateau depths (level 1), or of the K-th largest."""
     samples: int
 
 
-def measure_cover(atlas: Atlas, seed: int = 0) -> Cover:
+def measure_cover(atlas: Atlas, seed: int = 0, top_k: int = 1) -> Cover:
     """μ, N and the least depth on `COVER_SAMPLES` points of M."""
     base = atlas.sample(max(COVER_SAMPLES, 8 * len(atlas.parametrising)), seed, low_discrepancy=True).base
     rho = atlas.rho(base)
-    depth = atlas.plateau(base, 1.0).max(1).min()
-    return Cover(float(rho.max(1).min()), int((rho > 0).sum(1).max()), float(depth), len(base))
+    depth = largest(atlas.plateau(base, 1.0), top_k).min()
+    return Cover(float(largest(rho, top_k).min()), int((rho > 0).sum(1).max()), float(depth), len(base))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +56,8 @@ class Scored:
     tau: Fit
     promise: ScorePromise | None
     wording: Wording
+    top_k: int = 1
+    """How many charts are chosen; what every chosen score reaches is then said of the K-th largest."""
 
     @property
     def kind(self) -> str:
@@ -81,11 +81,10 @@ class Scored:
         return min(self.delta, HELD_OUT_SAFETY * self.tau.error)
 
     def lead(self, base: Array, chart: int) -> Array:
-        scores = self.reference(base)
-        return np.where(scores[:, chart] > 0, scores[:, chart] - scores.max(1), -np.inf)
+        return leads(self.reference(base), self.top_k)[:, chart]
 
     def cells(self, seed: int) -> list[Cell]:
-        return find_cells(self.charts, self.reference, self.reached, seed)
+        return find_cells(self.charts, self.reference, self.reached, seed, self.top_k)
 
     def total(self, task: ManifoldTask, network: Network, exact: Network, experts: Sequence[Expert], epsilon: float, seed: int) -> Claim:
         return total(task, network, exact, self, experts, epsilon, seed)

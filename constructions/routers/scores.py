@@ -11,13 +11,17 @@ routing         scores s budget δ              because                         
 "multiplicity"  ρ        1/(4N), B11           at most N charts meet: ≥ 1/N    ρ_i ≥ 1/(2N)
 "plateau"       b        1/4, B12              some b_k ≥ 1 everywhere         b_i ≥ 1/2
 =============== ======== ===================== =============================== ======================
+
+Where K charts are chosen the K-th largest score takes the place of the largest (R6, N14): with 2δ < μ_K = min_x s_(K)(x) all K that win
+have s_i ≥ s_(K) − 2δ > 0, so each of them holds x. "multiplicity" then has δ = μ_K/4, μ_K taken smaller than search found it, and
+"plateau" a level that K depths reach everywhere; "theorem" speaks of the largest ρ only.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,13 +47,17 @@ WORDING = {
     "multiplicity": Wording("ρ", "1/N", "1/(4N)", "B11"),
     "plateau": Wording("b", "1", "1/4", "B12"),
 }
+SEVERAL = {"multiplicity": Wording("ρ", "μ_K", "μ_K/4", "R6, N14"), "plateau": Wording("b", "1", "1/4", "B12, N14")}
+"""The same where K charts are chosen."""
 
 cover_of = functools.lru_cache(maxsize=4)(measure_cover)
 """The same charts are asked about by one router after another."""
 
 
-def budget_of(atlas: Atlas, kind: str, cover: Cover) -> float:
+def budget_of(atlas: Atlas, kind: str, cover: Cover, top_k: int = 1) -> float:
     """δ of the table above."""
+    if top_k > 1 and kind == "multiplicity":
+        return PLATEAU_SAFETY * cover.mu / 4
     return {"theorem": 1 / (4 * len(atlas)), "multiplicity": 1 / (4 * cover.multiplicity), "plateau": 1 / 4}[kind]
 
 
@@ -67,20 +75,30 @@ class Scores(Router):
     """"theorem", "multiplicity" or "plateau"."""
     tentative: bool = False
     """Whether it is one of several to be tried: then τ is no wider than AUTO_WIDTH, and is not tried without hope."""
+    top_k: int = 1
 
     @property
     def title(self) -> str:
         return self.name
 
     def accepts(self, task: ManifoldTask) -> str | None:
-        return None
+        if self.top_k == 1:
+            return None
+        if self.top_k > len(task.atlas):
+            return f"of {len(task.atlas)} charts no {self.top_k} can be chosen"
+        cover = cover_of(task.atlas, 0, self.top_k)
+        reached = cover.mu if self.name == "multiplicity" else cover.depth
+        return None if reached > 0 else f"some points lie in fewer than {self.top_k} charts"
+
+    def choosing(self, top_k: int) -> Router | None:
+        return None if self.name == "theorem" and top_k > 1 else replace(self, top_k=top_k)
 
     def hopeless(self, task: ManifoldTask, asked: Asked, missed: Sequence[EpsilonNotReached]) -> str | None:
         """A quick τ ≈ ρ of a quarter of the width errs by more than HOPE times what δ allows; or the same scores have been tried."""
         if not self.tentative or self.name == "plateau":
             return None
-        cover = cover_of(task.atlas, asked.seed)
-        delta = budget_of(task.atlas, self.name, cover)
+        cover = cover_of(task.atlas, asked.seed, self.top_k)
+        delta = budget_of(task.atlas, self.name, cover, self.top_k)
         if missed and HELD_OUT_SAFETY * missed[-1].reached > delta:
             # "multiplicity" asks the same of the same scores, with a larger budget.
             return f"τ ≈ ρ reached {missed[-1].reached:.3g} before, but the budget is {delta / HELD_OUT_SAFETY:.3g}"
@@ -94,10 +112,10 @@ class Scores(Router):
     def build(self, task: ManifoldTask, asked: Asked) -> Scored:
         """Raises `EpsilonNotReached` when the budget is out of reach."""
         atlas, seed = task.atlas, asked.seed
-        cover = cover_of(atlas, seed)
+        cover = cover_of(atlas, seed, self.top_k)
         level = PLATEAU_SAFETY * cover.depth if self.name == "plateau" else None
         reference: Callable[[Array], Array] = atlas.rho if level is None else lambda base: atlas.plateau(base, level)
-        delta = budget_of(atlas, self.name, cover)
+        delta = budget_of(atlas, self.name, cover, self.top_k)
 
         def draw(count: int, draw_seed: int, held_out: bool) -> tuple[Array, Array]:
             points = atlas.sample(max(count, 16 * len(atlas)), draw_seed, low_discrepancy=not held_out)
@@ -114,7 +132,8 @@ class Scores(Router):
             if HELD_OUT_SAFETY * tau.error > delta:
                 raise EpsilonNotReached("tau", budget=delta / HELD_OUT_SAFETY, reached=tau.error, width=asked.width, remedy=remedy)
         promise = promise_of(atlas, self.name, cover, delta, level)
-        return Scored(self.name, atlas, reference, delta, cover, level, tau, promise, WORDING[self.name])
+        wording = (WORDING if self.top_k == 1 else SEVERAL)[self.name]
+        return Scored(self.name, atlas, reference, delta, cover, level, tau, promise, wording, self.top_k)
 
 
 @functools.lru_cache(maxsize=4)

@@ -48,6 +48,9 @@ class Following(Protocol):
     @property
     def wording(self) -> Wording: ...
 
+    @property
+    def top_k(self) -> int: ...
+
 
 class Covered(Protocol):
     """How the charts meet."""
@@ -59,6 +62,11 @@ class Covered(Protocol):
     def multiplicity(self) -> int: ...
 
 
+def largest(scores: Array, top_k: int) -> Array:
+    """The K-th largest of every row, (N, E) to (N,)."""
+    return scores.max(1) if top_k == 1 else np.asarray(np.partition(scores, -top_k, axis=1)[:, -top_k])
+
+
 @dataclass(frozen=True, eq=False)
 class _Measured:
     """One pass of the network, as exported, over points of M that nothing was fitted to."""
@@ -66,7 +74,8 @@ class _Measured:
     points: Points
     scores: Array
     tau: Array
-    routes: NDArray[np.intp]
+    chosen: NDArray[np.intp]
+    """(N, K)."""
     error: Array
     rounding: Array
 
@@ -88,10 +97,13 @@ class _Measured:
 def _measure(task: ManifoldTask, network: Network, exact: Network, routing: Following, seed: int) -> _Measured:
     points = task.atlas.sample(max(MEASURED, 64 * len(task.atlas)), seed + 15485863)
     trace = network.trace(points.ambient)
-    same_routes = exact.trace(points.ambient, trace.routes).output
+    same_routes = exact.trace(points.ambient, trace.chosen).output
     error = np.abs(trace.output - task.evaluate(points)).max(1)
     rounding = np.abs(trace.output - same_routes).max(1)
-    return _Measured(points, routing.reference(points.base), trace.logits[-1].astype(float), trace.routes[-1], error, rounding)
+    # Of copies of an expert one logit says what all of them do.
+    logits = trace.logits[-1].astype(float)
+    copies = logits.shape[1] // len(task.atlas)
+    return _Measured(points, routing.reference(points.base), logits[:, ::copies], trace.chosen[-1] // copies, error, rounding)
 
 
 def total(
@@ -125,18 +137,18 @@ _SOURCE = {2: "Corollary 4.9, Theorem 4.8 with φ affine", 3: "Theorem 4.8"}
 
 def _routing(seen: _Measured, routing: Following, E: int) -> Claim:
     """ρ_{i_x}(x) > 0, or b_{i_x}(x) > 0, and the chain of inequalities it follows from."""
-    rows = np.arange(len(seen.routes))
-    chosen = seen.scores[rows, seen.routes]
+    K = routing.top_k
+    chosen = np.take_along_axis(seen.scores, seen.chosen, 1).min(1)
     deviation = np.abs(seen.scores - seen.tau).max(1)
-    winning = seen.tau.max(1)
-    best = seen.scores.max(1)
+    winning, best = largest(seen.tau, K), largest(seen.scores, K)
+    most = "max_i" if K == 1 else f"the {K}-th largest"
     d = routing.delta
     symbol, least, source = routing.wording.symbol, routing.wording.least, routing.wording.source
     floor = 4 * d  # 1/E, 1/N, 1 or η, as delta is a quarter of it
     cover = routing.cover
     # One part in 10^12 of room: the quotients b_i/Σb_j are themselves rounded.
     top = Claim(
-        "routing.max_score", f"max_i {symbol}_i ≥ {least}", source, floor * (1 - 1e-12), float(best.min()), Known.SAMPLED, ">=", len(best)
+        "routing.max_score", f"{most} {symbol}_i ≥ {least}", source, floor * (1 - 1e-12), float(best.min()), Known.SAMPLED, ">=", len(best)
     )
     tau = seen.claim(
         "routing.tau",
@@ -148,24 +160,32 @@ def _routing(seen: _Measured, routing: Following, E: int) -> Claim:
     )
     sharp = seen.claim(
         "routing.sharp",
-        f"‖{symbol} − τ‖ < μ/2, μ = {best.min():.4g} the smallest max_i {symbol}_i",
+        f"‖{symbol} − τ‖ < μ/2, μ = {best.min():.4g} the smallest {most} {symbol}_i",
         "B11",
         float(best.min()) / 2,
         deviation,
         "<=",
     )
-    max_tau = seen.claim("routing.max_tau", f"max_i τ_i ≥ 3/4·{least}", source, 3 * d, winning, ">=")
-    chosen_least = seen.claim("routing.chosen_rho", f"{symbol} at the chosen chart ≥ 1/2·{least}", source, 2 * d, chosen, ">=")
+    max_tau = seen.claim("routing.max_tau", f"{most} τ_i ≥ 3/4·{least}", source, 3 * d, winning, ">=")
+    chosen_least = seen.claim(
+        "routing.chosen_rho",
+        f"{symbol} at {'the chosen chart' if K == 1 else f'all {K} chosen charts'} ≥ 1/2·{least}",
+        source,
+        2 * d,
+        chosen,
+        ">=",
+    )
     parts = [tau, sharp, top, max_tau, chosen_least]
     if routing.name == "theorem":
         note = "exact because Σρ = 1"
         parts[2] = Claim(top.name, top.statement, source, top.budget, top.bound, Known.EXACT, ">=", None, None, (), note)
-    else:
+    elif K == 1:
         parts.append(_witness_partition(routing, E))
-    if routing.name == "multiplicity" and deviation.max() <= 1 / (4 * E):
+    if routing.name == "multiplicity" and K == 1 and deviation.max() <= 1 / (4 * E):
         parts[1:1] = [_paper_budget(seen, E, deviation)]
     statement = (
-        f"{symbol} > 0 at the chart chosen for x, so x ∈ U_i (N = {cover.multiplicity} charts meet at most, min max ρ = {cover.mu:.3g})"
+        f"{symbol} > 0 at {'the chart' if K == 1 else f'all {K} charts'} chosen for x, so x ∈ U_i (N = {cover.multiplicity} charts meet at "
+        f"most, min {'max' if K == 1 else f'{K}-th largest'} ρ = {cover.mu:.3g})"
     )
     return seen.claim("routing.valid", statement, source, 0.0, chosen, ">", tuple(parts))
 

@@ -288,7 +288,9 @@ class Composition:
         atlas = block.task.atlas
         if len(site.trees) != len(atlas.parametrising) or not site.charts or site.routes is not None:
             raise Refused("it has not one tree for every chart, or says how pieces are routed")
-        if len(site.winners) != len(atlas) or (site.scores is not None and site.winners == ("all",)):
+        copies = len(site.winners) // len(atlas)
+        alike = all(len(set(site.winners[n * copies : (n + 1) * copies])) == 1 for n in range(len(atlas)))
+        if len(site.winners) != copies * len(atlas) or not alike or (site.scores is not None and (copies > 1 or site.winners == ("all",))):
             raise Refused(f"there are {len(site.winners)} gate outputs for {len(atlas)} charts, or no gate that scores could be of")
         domains = [np.array([chart.domain.lower, chart.domain.upper]) for chart in atlas.parametrising]
         for trees in (site.trees, *([site.followed] if site.scores is not None else ())):

@@ -195,9 +195,10 @@ class Judge:
             self._edges(notes, charts, p, np.flatnonzero(proved | (tags == UNSETTLED)), u, y)
         if self.scores is not None:
             return
+        copies = members.shape[1] // len(charts.atlas)  # gate outputs that stand for one chart, one after the other
         for j in np.flatnonzero(members[proved].any(0)):
             words = f'winner "{self.layers[-1].names[j]}": its chart does not contain the box'
-            self._ask(notes, p, np.flatnonzero(proved & members[:, j]), u, y, partial(charts.inside, int(j)), words)
+            self._ask(notes, p, np.flatnonzero(proved & members[:, j]), u, y, partial(charts.inside, int(j) // copies), words)
 
     def _ask(
         self, notes: _Notes, p: int, rows: Indices, u: Patch, y: Patch, test: Callable[[int, Patch, Patch], Verdict], words: str

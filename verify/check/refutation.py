@@ -71,7 +71,8 @@ def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], f
         (block,), (spot,) = found.graph.blocks, spots.values()
         if not isinstance(block.domain, Atlas):
             return Looked(False, True, "the task has no charts that a point could be routed to wrongly")
-        why = next((why for j in chosen if (why := outside(block.domain, j, pointwise, spot.chart))), "")
+        copies = max(1, len(found.layers[-1].names) // len(block))  # gate outputs that stand for one chart, one after the other
+        why = next((why for j in chosen if (why := outside(block.domain, j // copies, pointwise, spot.chart))), "")
         return Looked(bool(why), not why, why or f"the point of {REFUTATION} is routed to charts that may hold it")
     if epsilon is None:
         return Looked(False, True, "no ε was given that an error could be above")

@@ -2,7 +2,7 @@
 
 A logit −Σ_k w_k·σ(±(z_j − t_k)), w_k ≥ 1, is 0 on a closed box and negative off it, in reals and in floats: fl(z − t) has the sign of
 z − t, a product by w ≥ 1 does not vanish, a sum of numbers ≥ 0 is 0 only if all are, in any order. So the first output whose box holds z
-wins.
+wins. Where K are chosen, and every K outputs, one after the other, have one box and one expert, all K of the first such box win (B21).
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from .slices import Slice
 
 
 def exact_routes(part: Slice, matrix: Array, tiling: Tiling, beyond: bool, dtype: str = "float64") -> tuple[int, ...] | None:
-    """Per piece the winner at all points that the piece owns; `beyond`: and at those beyond it, outside the tiling. None if the weights
-    do not show it. `matrix` says what the slice reads of the tiling's coordinates. Of one group among several: at the numbers of the dtype.
+    """Per piece the winner, or its first copy, at all points that the piece owns; `beyond`: and at those beyond it, outside the tiling.
+    None if the weights do not show it. `matrix` says what the slice reads of the tiling's coordinates. Of one group among several: at the
+    numbers of the dtype.
     """
     last = part.layers[-1]
     if last.gate is None:
         return (0,) * len(tiling)
-    if not last.unit or not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all():
+    if last.weighting == "rectified" or not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all():
         return None
     axes, boxes = matrix.argmax(1), []
-    if last.weighting == "uniform":
+    if last.weighting == "uniform" and last.top_k == 1:
         sources = _through(part.layers[:-1], last.sees)
         return None if sources is None else routes_of(last, axes[sources], tiling, dtype)
-    if (faces := _faces(part)) is None:
+    if (found_faces := _faces(part)) is None or (faces := _single(found_faces, last)) is None:
         return None
     for face in faces:
         lower, upper = np.full(tiling.dimension, -np.inf), np.full(tiling.dimension, np.inf)
@@ -57,7 +58,18 @@ def exact_routes(part: Slice, matrix: Array, tiling: Tiling, beyond: bool, dtype
         later = np.flatnonzero(found > output)
         if _owns(tiling, later, piece).any():
             return None
-    return tuple(int(output) for output in found)
+    return tuple(last.top_k * int(output) for output in found)
+
+
+def _single(faces: list[list[tuple[int, float, float]]], last: Layer) -> list[list[tuple[int, float, float]]] | None:
+    """The faces of each K copies once; None if the K that are chosen need not be copies of one expert, with weights that add up to 1."""
+    K = last.top_k
+    if len(faces) % K or last.weighting == "rectified":
+        return None
+    groups = [(faces[n : n + K], list(last.serves[n : n + K])) for n in range(0, len(faces), K)]
+    if any(face != boxes[0] for boxes, _ in groups for face in boxes) or any(len(set(serves)) > 1 for _, serves in groups):
+        return None
+    return [boxes[0] for boxes, _ in groups]
 
 
 def _owns(tiling: Tiling, pieces: Indices, closed: int) -> Flags:

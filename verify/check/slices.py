@@ -120,7 +120,8 @@ def without_linear(part: Slice, column: int) -> tuple[Array, Slice]:
     bared = last._replace(carries=np.where(last.carries == position, -1, last.carries))
     at = last.reads.tolist().index(position) if position in last.reads.tolist() else -1
     each, beside = np.zeros((2, len(last.writes)))
-    if last.nets and last.unit and at >= 0:
+    # What several experts share, weights apply to; what the shared one has they do not.
+    if last.nets and at >= 0 and (last.unit or not any(net.skip[:, at].any() for net in last.nets)):
         each, others = last.nets[0].skip[:, at], last.nets[1:]
         beside = beside if last.shared is None else last.shared.skip[:, at]
         several = (each * beside).any() or ((each + beside) * weights[last.writes]).any()

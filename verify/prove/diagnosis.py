@@ -165,14 +165,14 @@ def _undecided(solution: Solution, place: Place, name: str) -> list[Cause]:
     if problem.valid:
         for j in np.unique(gate):
             rows = np.unique(box[gate == j])
-            lost = rows[~solution.manifold.inside(place.subset(rows), int(j))]
+            lost = rows[~solution.manifold.inside(place.subset(rows), int(j) // problem.copies)]
             if len(lost):
                 where = _where(place, int(lost[0]), name)
                 what = f'expert "{names[j]}" may win {where}, but its chart is not proved to hold the box'
                 return [Cause(what, "let charts overlap more, or give the router a larger margin (compile, more charts)")]
     count = np.bincount(box, minlength=len(place))
     crowded = int(count.argmax())
-    if count[crowded] > last.layer.top_k + place.dimension:
+    if count[crowded] > problem.copies * (last.layer.top_k + place.dimension):
         among = np.unique(gate[box == crowded])
         listed = ", ".join(f'"{names[j]}"' for j in among[:NAMED]) + (f" and {len(among) - NAMED} more" if len(among) > NAMED else "")
         what = f"the gate does not decide between {listed} {_where(place, crowded, name)}, its logits known to ±{solution.eta:.3g}"

@@ -82,6 +82,8 @@ class ErrorJudge:
     """Whether x has to lie in the winner's chart."""
     chosen: int | None = None
     """The gate output that is known to win on all of this chart; None: what the gate allows."""
+    copies: int = 1
+    """How many gate outputs, one after the other, stand for each chart (B21)."""
     degree: int = 2
     """Of the forms by which f and experts are compared; above 2 only where one expert alone makes the output."""
     lowest: Array = field(default_factory=lambda: np.array(np.inf))
@@ -185,13 +187,13 @@ class ErrorJudge:
         for j in np.unique(gate[judged]):
             mine = np.flatnonzero(judged & (gate == j))
             boxes = state.box[row[mine]]
-            valid[mine] = self.manifold.inside(place.subset(boxes), int(j)) if self.valid else True
+            valid[mine] = self.manifold.inside(place.subset(boxes), int(j) // self.copies) if self.valid else True
             if last.convex:
                 error = last.expert(int(last.serves[j]), finest.subset(row[mine])) - truth.subset(boxes)
                 reached[mine] = error.range().magnitude.max(1)
                 if last.single:
                     self._note(place, error, boxes, (count == 1)[boxes])
-                    self._note_route(place, boxes[~valid[mine] & (count == 1)[boxes]], int(j))
+                    self._note_route(place, boxes[~valid[mine] & (count == 1)[boxes]], int(j) // self.copies)
         if not last.single:
             reached = self._blended(place, truth, state, (row, gate), reached, judged)
         return state.box[row], gate, reached, valid
@@ -219,7 +221,7 @@ class ErrorJudge:
         """Boxes that are cut before any expert is looked at: more may win there than meet at a corner of cells in general."""
         domain = self.manifold.charts[self.chart].chart.domain
         coarse = ((place.upper - place.lower) / domain.widths).max(1) > FINEST_EDGE
-        return coarse & (count > place.dimension + self.network.layers[-1].layer.top_k + 1)
+        return coarse & (count > self.copies * (place.dimension + self.network.layers[-1].layer.top_k + 1))
 
     def _on_bare_edge(self, place: Place) -> Flags:
         """Boxes on an edge of the chart that are cut further, so that other charts may yet be proved to hold it."""
@@ -245,11 +247,11 @@ class ErrorJudge:
             worst = rows[int(np.argmax(least[rows]))]
             self.goal.note(float(least[worst]), self.chart, place.middle[boxes[worst]])
 
-    def _note_route(self, place: Place, boxes: Indices, gate: int) -> None:
+    def _note_route(self, place: Place, boxes: Indices, chart: int) -> None:
         """Take notice of a box whose only winner has a chart that does not seem to hold the box's middle."""
         if len(boxes) and self.goal.astray is not None:
             middle = place.middle[boxes]
-            lost = ~self.manifold.atlas.contains(gate, self.manifold.charts[self.chart].chart.inverse(middle))
+            lost = ~self.manifold.atlas.contains(chart, self.manifold.charts[self.chart].chart.inverse(middle))
             if lost.any() and self._on_chart(place, boxes[int(lost.argmax())]):
                 self.goal.route(self.chart, middle[int(lost.argmax())])
 

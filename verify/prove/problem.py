@@ -83,6 +83,11 @@ class Problem:
     places: Places | None = None
     """Where in boxes of its variables the points are, if those take finitely many values; None: everywhere."""
 
+    @property
+    def copies(self) -> int:
+        """How many gate outputs of the last layer, one after the other, stand for each chart (B21)."""
+        return max(1, len(self.network.layers[-1]) // len(self.task.atlas)) if self.valid else 1
+
 
 @dataclass(frozen=True, eq=False)
 class ScoreProof:
@@ -166,7 +171,7 @@ class Attempt:
             goal.slack = wanted
         degree = degree_of(network, task, problem.moves)
         self.judges = [
-            ErrorJudge(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen, degree)
+            ErrorJudge(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen, problem.copies, degree)
             for p, chosen in enumerate(problem.chosen or [None] * len(self.manifold.charts))
         ]
         boxes = [chart.domain for chart in task.atlas.parametrising]
@@ -283,7 +288,7 @@ def _at(places: Places, task: ManifoldTask, points: Points) -> Points:
 
 def _look_astray(goal: Goal, network: Network, task: ManifoldTask, points: Points) -> None:
     """Points that the last gate takes to an expert whose chart does not seem to hold them."""
-    chosen = network.trace(points.ambient).chosen[-1]
+    chosen = network.trace(points.ambient).chosen[-1] // max(1, len(network.layers[-1]) // len(task.atlas))
     for j in np.unique(chosen):
         rows = np.flatnonzero((chosen == j).any(1))
         for row in rows[~task.atlas.contains(int(j), points.base[rows])][:ASTRAY]:
@@ -299,7 +304,7 @@ def _by_piece(problem: Problem) -> list[Network]:
     if problem.chosen is None or last.gate is None:
         return [network]
     experts = [last.experts[last.serves[j]] for j in problem.chosen]
-    alone = [replace(last, gate=None, experts=(expert,), serves=(0,), names=("all",)) for expert in experts]
+    alone = [replace(last, gate=None, experts=(expert,), serves=(0,), names=("all",), top_k=1) for expert in experts]
     return [Network((*network.layers[:-1], layer), network.inputs) for layer in alone]
 
 

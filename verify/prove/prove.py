@@ -219,6 +219,8 @@ def _arguments(
         needed = f"R^{graph.ambient_dimension} to R^{graph.outputs}"
         raise InvalidArgument(f"the network maps R^{reads} to R^{writes}, task {given.name!r} needs {needed}")
     experts, charts = len(network.layers[-1]), len(graph.blocks[0])
-    if graph.blocks[0].given is not None and experts != charts:
+    names, copies = network.layers[-1].names, experts // charts
+    alike = all(len(set(names[n * copies : (n + 1) * copies])) == 1 for n in range(charts))  # copies of experts (B21)
+    if graph.blocks[0].given is not None and (experts != copies * charts or not alike):
         raise InvalidArgument(f"the last gate chooses from {experts} experts, but the atlas has {charts} charts")
     return network, given, epsilon

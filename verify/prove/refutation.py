@@ -165,8 +165,9 @@ class Exactly:
             return ""
         (spot,) = found.spots.values()
         pointwise = Pointwise(self.graph, found.spots)
+        copies = max(1, len(self.network.layers[-1]) // len(block))
         for j in found.chosen[-1]:
-            if why := outside(block.domain, j, pointwise, spot.chart):
+            if why := outside(block.domain, j // copies, pointwise, spot.chart):
                 return why
         return ""
 

@@ -2,6 +2,8 @@
 
 A score −Σ_k w_k·σ(±(z_j − t_k)) with w_k ≥ 1 is 0 on a box and negative off it, in real numbers and in floats: a difference of two floats
 has the right sign, and a sum of numbers that are not positive is 0 only if all are. So the first gate output whose closed box holds z wins.
+Where K are chosen and every K outputs, one after the other, have the box and the expert of one piece (B21), all K outputs of the first such
+piece win.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from .slices import Origin, Slicer
 def tiling_router(
     network: Network, tiling: Tiling, matrix: Array, *, beyond: bool = False, dtype: DTypeLike = "float64"
 ) -> tuple[int, ...] | None:
-    """For every piece the gate output that wins at all points that the piece owns; None if the weights do not show it.
+    """For every piece the gate output that wins at all points that the piece owns, or the first of its copies that do; None if the weights
+    do not show it.
 
     `matrix` says what the network's inputs are of the tiling's coordinates: each has to be one of them. `beyond`: points
     beyond the outside of the tiling have to get the piece they are beyond of, too. Of one group among several (`ungroup`): at all numbers
@@ -32,17 +35,25 @@ def tiling_router(
     last = network.layers[-1]
     if last.gate is None:
         return (0,) * len(tiling)
-    if last.top_k > 1 or last.weighting is Weighting.RECTIFIED or not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all():
+    if (
+        last.weighting is Weighting.RECTIFIED
+        or len(last) % last.top_k
+        or not (((matrix == 1).sum(1) == 1) & ((matrix != 0).sum(1) == 1)).all()
+    ):
         return None
     axes = matrix.argmax(1)
-    if last.weighting is Weighting.UNIFORM:
+    if last.weighting is Weighting.UNIFORM and last.top_k == 1:
         return _of_group(last, tiling, axes, dtype)
-    pieces = []
+    outputs = []
     for scores in _scores(network):
         box = None if scores is None else _box(*scores, axes, tiling.dimension)
         if box is None or (piece := _piece(tiling, *box, beyond)) is None:
             return None
-        pieces.append(piece)
+        outputs.append(piece)
+    K = last.top_k
+    pieces = outputs[::K]
+    if outputs != [p for p in pieces for _ in range(K)] or last.serves != tuple(k for k in last.serves[::K] for _ in range(K)):
+        return None
     if sorted(pieces) != list(range(len(tiling))):
         return None
     # An earlier output takes every point of its closed box: none of them may be owned by the piece of a later one.
@@ -50,7 +61,7 @@ def tiling_router(
     for i in range(len(order) - 1):
         if tiling.reaches(order[i + 1 :], np.full(len(order) - i - 1, order[i])).any():
             return None
-    return tuple(int(np.argsort(pieces)[p]) for p in range(len(tiling)))
+    return tuple(K * int(np.argsort(pieces)[p]) for p in range(len(tiling)))
 
 
 def _of_group(layer: MoELayer, tiling: Tiling, axes: Array, dtype: DTypeLike) -> tuple[int, ...] | None:

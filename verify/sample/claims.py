@@ -99,7 +99,7 @@ def _site(survey: Survey, ties: Ties, station: Station) -> Iterator[Judged]:
     assert site is not None
     prefix = "routing." if survey.gauge.layout.design.alone else f"block[{name}].routing."
     separation, g = Quantity("separation", name), ties.tolerance[name]
-    if survey.value(separation) != np.inf:  # +∞: every chart contains every point, there is nothing to separate
+    if survey.value(separation) != np.inf and not station.weighed:  # +∞: every chart contains every point, there is nothing to separate
         statement = "max over charts that contain x of τ − max over charts that do not > g"
         note = f"g = {g:.3g}: what another batch size or other hardware may change a score by"
         yield from _claim(survey, f"{prefix}separation", separation, statement, "B11", g, ">", note)

@@ -42,6 +42,11 @@ class Station:
         return np.where(places < 0, -1, self.pieces[places]), columns
 
     @property
+    def weighed(self) -> bool:
+        """Whether it may take charts that do not hold the point, with weights that make up for it (N12): nothing is said of them."""
+        return self.soft and self.site is not None and self.site.either
+
+    @property
     def soft(self) -> bool:
         """Whether it routes among charts, of which several may be valid at a point, and scores say how valid."""
         return not self.block.domain.exclusive
@@ -79,7 +84,7 @@ class Layout:
         computed = any(name not in self.graph.coordinates for name in block.reads)
         # A coordinate that is one channel of the network's input is rounded once, and an interface is the same for task and network.
         exact = not computed and all(list(self.form(name).values()) == [1.0] for name in block.reads)
-        strict = not computed and (not block.domain.exclusive or (exact and (site is None or not site.either)))
+        strict = not computed and (site is None or not site.either) and (not block.domain.exclusive or exact)
         return Station(block, site, pieces, computed, strict)
 
     @cached_property

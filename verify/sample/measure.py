@@ -217,7 +217,7 @@ class Gauge:
         if station.strict:
             held = np.take_along_axis(valid, taken, 1) & (taken >= 0)
             values[OUTSIDE] += np.where((held | ~heard).all(1), 0.0, 1.0)
-        else:
+        elif not station.weighed:
             astray = replay.astray(station, taken, heard, valid)
             values[ASTRAY] = np.maximum(values.get(ASTRAY, astray), astray)
 
