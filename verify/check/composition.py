@@ -31,7 +31,7 @@ from .inverse import not_inverted
 from .leaves import Judge, extent
 from .parts import MOST_DIMENSIONS, part_by_part, whole_box, widened
 from .refused import Refused
-from .roots import require_roots
+from .roots import require_outputs, require_roots
 from .rounding import HALF, Way, holds, overflows, read
 from .routers import exact_routes
 from .shares import share_of, shares_of, with_shares
@@ -288,10 +288,7 @@ class Composition:
         atlas = block.task.atlas
         if len(site.trees) != len(atlas.parametrising) or not site.charts or site.routes is not None:
             raise Refused("it has not one tree for every chart, or says how pieces are routed")
-        copies = len(site.winners) // len(atlas)
-        alike = all(len(set(site.winners[n * copies : (n + 1) * copies])) == 1 for n in range(len(atlas)))
-        if len(site.winners) != copies * len(atlas) or not alike or (site.scores is not None and (copies > 1 or site.winners == ("all",))):
-            raise Refused(f"there are {len(site.winners)} gate outputs for {len(atlas)} charts, or no gate that scores could be of")
+        require_outputs(site, len(atlas))
         domains = [np.array([chart.domain.lower, chart.domain.upper]) for chart in atlas.parametrising]
         for trees in (site.trees, *([site.followed] if site.scores is not None else ())):
             for chart, domain, tree in zip(atlas.parametrising, domains, trees, strict=True):
