@@ -212,7 +212,9 @@ def _agree_on_several(block: Block, choice: Choice) -> None:
     """What `top_k` and `weighting` go with."""
     if choice.depth in GROUPED:
         if choice.top_k > 1:
-            raise InvalidArgument(f"{called(block)}: a layer of several blocks chooses one expert of each; leave top_k out, or use depth 'L'")
+            raise InvalidArgument(
+                f"{called(block)}: a layer of several blocks chooses one expert of each; leave top_k out, or use depth 'L'"
+            )
         return
     if choice.weighting == "rectified":
         raise InvalidArgument(f"{called(block)}: rectified weights do not add up to 1; use weighting 'softmax' or 'uniform'")
