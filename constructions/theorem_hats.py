@@ -31,7 +31,7 @@ NEAR = 4
 
 
 def build(block: Block, reading: Reading, asked: Asked) -> Built:
-    """The experts of every piece and the hats that weigh them. Raises `InvalidArgument` for blocks of several coordinates, or with jumps."""
+    """The experts of every piece and the hats that weigh them. Raises `InvalidArgument` for several coordinates, or jumps."""
     tiling = block.tiling
     assert tiling is not None
     assert tiling.precedence is not None
@@ -45,8 +45,8 @@ def build(block: Block, reading: Reading, asked: Asked) -> Built:
     if jumping := next((at for at in met if at.jump > allowed), None):
         where = f"{block.reads[0]} = {jumping.t:.6g}"
         raise InvalidArgument(
-            f'block "{block.name}": its pieces jump by {jumping.jump:.3g} at {where}, and hats join only what is continuous (N18): leave out '
-            "{weighting=rectified}, which routes jumps exactly (N15)"
+            f'block "{block.name}": its pieces jump by {jumping.jump:.3g} at {where}, and hats join only what is continuous (N18): leave '
+            "out {weighting=rectified}, which routes jumps exactly (N15)"
         )
     share = None if asked.budget is None else SHARE * asked.budget
     lower, upper = enlarged(tiling, reading.error)
@@ -157,8 +157,8 @@ def _robust(block: Block, asked: Asked, met: list[Interface], widths: Array, gat
             size = max(size, *(float(part.magnitude.max()) for part in NaturalEnclosure(block.subtasks[i])(ramp)))
     cost = 2 * eta * (size + bound)
     statement = (
-        f"no logit that matters, between −1 and 1, is off by more than η = {eta:.3g} in {asked.dtype}: of the two that weigh anything where "
-        "pieces meet, values of g included, that is K·η·max|g|"
+        f"no logit that matters, between −1 and 1, is off by more than η = {eta:.3g} in {asked.dtype}: of the two that weigh anything "
+        "where pieces meet, values of g included, that is K·η·max|g|"
     )
     share = ROUNDING_SHARE / (1 - ROUNDING_SHARE)
     return Claim(

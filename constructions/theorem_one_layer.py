@@ -1,7 +1,7 @@
 """∏ E_l pieces in one layer of Σ E_l experts, top-L (N15): a block on pieces as one group of a layer that all blocks share.
 
-Statement. Let f = Σ_l e_l·F_l(x_l) + c, F_l given piece by piece on a tiling of R^{d_l} into E_l boxes, jumps and all, and let experts g_{l,i}
-err by at most ε_{l,i} on piece i of group l. One layer with the Σ E_l experts L·e_l·g_{l,i} and the logits of `routers.grouped`, a
+Statement. Let f = Σ_l e_l·F_l(x_l) + c, F_l given piece by piece on a tiling of R^{d_l} into E_l boxes, jumps and all, and let experts
+g_{l,i} err by at most ε_{l,i} on piece i of group l. One layer with the Σ E_l experts L·e_l·g_{l,i} and the logits of `routers.grouped`, a
 two-layer gate of 2·Σ(E_l − 1) neurons for intervals, chooses by top-L with softmax weights, for every x of the dtype, the expert of the
 piece that owns x_l in every group, each with weight 1/L, so that
 
@@ -63,8 +63,8 @@ def require(graph: TaskGraph, choices: Choices) -> None:
             continue
         if isinstance(node, Combine):
             raise InvalidArgument(
-                f'combination "{node.name}" is no affine map, so what follows the blocks is no sum of their values, as depth "1" asks (N15): '
-                "the depth of a graph is its longest path; use {depth=path}"
+                f'combination "{node.name}" is no affine map, so what follows the blocks is no sum of their values, as depth "1" asks '
+                "(N15): the depth of a graph is its longest path; use {depth=path}"
             )
         if read := next((name for name in node.reads if name in _computed(graph, computed)), None):
             raise InvalidArgument(
@@ -95,8 +95,8 @@ def build(block: Block, reading: Reading, forms: Mapping[str, Form], asked: Aske
     if not alone and not whole and (read := next((name for name in block.reads if forms[name].channel is None), None)):
         parts = len(forms[read].weights)
         raise InvalidArgument(
-            f'block "{block.name}" reads {read}, an affine form of {parts} channel{"s" * (parts > 1)}, of which rounding knows no exact value: a '
-            "layer of several blocks tells the pieces of a block apart by numbers of the dtype alone (N15); use {depth=L+1}"
+            f'block "{block.name}" reads {read}, an affine form of {parts} channel{"s" * (parts > 1)}, of which rounding knows no exact '
+            "value: a layer of several blocks tells the pieces of a block apart by numbers of the dtype alone (N15); use {depth=L+1}"
         )
     weighting = Weighting(choice.weighting)
     if tiling is None:
@@ -189,7 +189,7 @@ def _stock(gate: Net, dtype: np.dtype) -> Claim | None:
     if not SELECTING * unit < least < np.inf:
         return None
     statement = (
-        f"every logit that is not 0 is ≤ −2^{POWER}·u, u the unit roundoff: a router that selects on softmax probabilities or sigmoids of the "
-        f"logits, known to {SELECTING}u, chooses the same experts"
+        f"every logit that is not 0 is ≤ −2^{POWER}·u, u the unit roundoff: a router that selects on softmax probabilities or sigmoids of "
+        f"the logits, known to {SELECTING}u, chooses the same experts"
     )
     return Claim("routing.stock", statement, "N15", SELECTING * unit, least, Known.EXACT, ">")

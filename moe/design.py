@@ -62,8 +62,8 @@ class Site:
         return (chosen >= self.first) & (chosen < self.first + len(self.pieces))
 
     def taken(self, chosen: Indices) -> tuple[Indices, Indices]:
-        """Of the gate outputs that its layer chose, [N, K], best first, its own: [N, m], m the most at any point, as places among its pieces
-        and as columns of `chosen`. Where there are fewer the first stands again; −1 and 0 where there is none.
+        """Of the gate outputs that its layer chose, [N, K], best first, its own: [N, m], m the most at any point, as places among its
+        pieces and as columns of `chosen`. Where there are fewer the first stands again; −1 and 0 where there is none.
         """
         own = self.own(chosen)
         columns = np.argsort(~own, axis=1, kind="stable")[:, : max(1, int(own.sum(1).max(initial=0)))]

@@ -79,7 +79,8 @@ def test_pieces_of_less_than_three_widths_lose_experts() -> None:
 def test_widths_are_powers_of_two_within_what_kinks_allow() -> None:
     assert width_of(1.0, 0.0, None) == 1 / APART
     w = width_of(1.0, 3.0, 1e-3)
-    assert np.frexp(w)[0] == 0.5 and 3.0 * w / PART <= 1e-3 < 3.0 * 2 * w / PART
+    assert np.frexp(w)[0] == 0.5
+    assert 3.0 * w / PART <= 1e-3 < 3.0 * 2 * w / PART
 
 
 def graph(L: int) -> TaskGraph:
@@ -107,9 +108,11 @@ def test_a_sum_of_continuous_blocks(dtype: str, tmp_path) -> None:
     x = task.sample(2000, 5)
     assert np.abs(model.network(x).astype(float) - task(x)).max() <= 0.02
     back = atlasmoe.load(atlasmoe.save(model, tmp_path / "m"))
-    assert back.design == model.design and (back.network(x) == model.network(x)).all()
+    assert back.design == model.design
+    assert (back.network(x) == model.network(x)).all()
     choice = model.explain([0.0, 1.0, 2.0]).blocks[0]
-    assert len(choice.chosen) == 2 and sum(weight for _, weight in choice.chosen) == pytest.approx(1)
+    assert len(choice.chosen) == 2
+    assert sum(weight for _, weight in choice.chosen) == pytest.approx(1)
     assert choice.right
 
 

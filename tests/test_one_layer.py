@@ -96,10 +96,12 @@ def test_exactly_one_of_every_group_for_every_number(dtype: str) -> None:
     logits = layer.logits(x)
     zeros = logits == 0
     right = owners(parts, x)
-    assert (zeros.sum(1) == len(parts)).all() and np.take_along_axis(zeros, right, 1).all()
+    assert (zeros.sum(1) == len(parts)).all()
+    assert np.take_along_axis(zeros, right, 1).all()
     assert (np.sort(layer.choose(logits), axis=1) == right).all()
     weights = layer.weights(layer.choose(logits), logits)
-    assert (weights == weights[0, 0]).all() and weights[0, 0] == np.asarray(1, dtype) / len(parts)
+    assert (weights == weights[0, 0]).all()
+    assert weights[0, 0] == np.asarray(1, dtype) / len(parts)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -152,7 +154,8 @@ def test_thresholds_are_the_nearest_numbers_on_their_side() -> None:
                 assert inside > 0 or (inside == 0 and own)
                 assert beyond < 0 or (beyond == 0 and not own)
                 s = slope(t, dtype)
-                assert np.frexp(s)[0] == 0.5 and float(dtype(s * float(found))) == s * float(found), "a power of two changes no digit"
+                assert np.frexp(s)[0] == 0.5
+                assert float(dtype(s * float(found))) == s * float(found), "a power of two changes no digit"
 
 
 def test_a_face_at_zero_survives_flushed_denormals() -> None:
@@ -182,7 +185,8 @@ def test_half_lines_need_no_hidden_layer(dtype: str) -> None:
     x = points(parts, dtype, 2_000)
     logits = np.concatenate([net.astype(dtype)(x[:, [k]]) for k, net in enumerate(nets)], axis=1)
     assert all(net.widths == () for net in nets)
-    assert ((logits >= 0).sum(1) == 4).all() and np.take_along_axis(logits >= 0, owners(parts, x), 1).all()
+    assert ((logits >= 0).sum(1) == 4).all()
+    assert np.take_along_axis(logits >= 0, owners(parts, x), 1).all()
     assert half_lines(Tiling.intervals((0, 1, 2, 3)), [0, 1, 2], dtype) is None
 
 
@@ -224,7 +228,8 @@ def test_a_sum_of_blocks_is_one_layer(dtype: str, tmp_path) -> None:
         assert (np.array(site.pieces)[taken[:, 0]] == np.array(block.names)[block.tiling.owner(x[:, [k]].astype(float))]).all()
     assert np.abs(trace.output.astype(float) - task(x.astype(float))).max() <= 0.2
     back = atlasmoe.load(atlasmoe.save(model, tmp_path / "m"))
-    assert back.design == model.design and (back.network(x) == model.network(x)).all()
+    assert back.design == model.design
+    assert (back.network(x) == model.network(x)).all()
 
 
 def test_explanations_name_one_piece_of_every_block() -> None:
@@ -234,7 +239,9 @@ def test_explanations_name_one_piece_of_every_block() -> None:
     assert all(choice.right and choice.chosen == ((choice.piece, 0.5),) for choice in found.blocks)
     assert found.error <= 0.2
     origin = explain_neuron(model, 1, "gate", 0)
-    assert "N15" in origin.origin and set(origin.reads) <= {"x[0]", "x[1]"} and len(origin.reads) == 1
+    assert "N15" in origin.origin
+    assert set(origin.reads) <= {"x[0]", "x[1]"}
+    assert len(origin.reads) == 1
 
 
 def test_torch_takes_the_same_experts() -> None:
@@ -255,7 +262,7 @@ def test_a_block_that_reads_another_takes_the_longest_path() -> None:
     task = TaskGraph(
         "two levels", (Input("x", Box((0, 0), (2, 2)), ("s", "t")), inner, other, outer, Combine.parse("f", ("b", "c"), "b + c")), "f"
     )
-    with pytest.raises(InvalidArgument, match='block "c" reads a, which is computed first.*depth=path|depth="path"'):
+    with pytest.raises(InvalidArgument, match='block "c" reads a, which is computed first'):
         atlasmoe.compile(task, epsilon=0.01, depth="1")
     for form in ("paper", "residual"):
         model = atlasmoe.compile(task, epsilon=0.01, depth="path", form=form)
@@ -296,7 +303,8 @@ def test_one_block_needs_no_group() -> None:
     """A layer of one block keeps closed faces, of which the first wins, and of charts the gate of nearest centres."""
     model = atlasmoe.compile(graph(1, output="2*f1"), epsilon=0.1, depth="1")
     (layer,) = model.network.layers
-    assert layer.top_k == 1 and model.design.sites[0].router == "intervals"
+    assert layer.top_k == 1
+    assert model.design.sites[0].router == "intervals"
     assert atlasmoe.certify(model)["total"].known == "proved"
     balls = atlasmoe.ball_atlas(atlasmoe.builtin("circle"), charts=6)
     nodes = (Input("p", balls), Block.parse("a", ("p_1", "p_2"), balls, "p_1"))
@@ -341,4 +349,5 @@ def test_the_count_is_attained() -> None:
 def test_input_channels_are_read_as_they_are() -> None:
     model = atlasmoe.compile(graph(2, output="f1 + f2"), epsilon=0.2, depth="1")
     assert model.design.states[0] == (X(0), X(1))
-    assert isinstance(model.network.layers[0].gate, Net) and model.network.layers[0].shared is None
+    assert isinstance(model.network.layers[0].gate, Net)
+    assert model.network.layers[0].shared is None

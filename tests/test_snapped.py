@@ -48,10 +48,7 @@ def test_exactly_one_logit_is_zero_and_the_others_are_half_a_step_away(dtype: st
 def test_the_condition_cannot_be_two_per_cent_less(dtype: str) -> None:
     """r² − |x − c|² = 2s + what is common: of the ball that is chosen it is less than the largest by up to 2q, η = 0 here."""
     gate, q = lifted(2, 8.0, dtype)
-    if dtype == "float32":
-        x = near_ties(400_000, 2, 8.0, dtype)
-    else:
-        x = near_ties(100_000, 2, 8.0, dtype)
+    x = near_ties(400000, 2, 8.0, dtype) if dtype == "float32" else near_ties(100000, 2, 8.0, dtype)
     behind = 2 * (x.max(1) - x[np.arange(len(x)), (gate(x) == 0).argmax(1)]).astype(float)
     assert behind.max() <= 2 * q
     assert behind.max() > 0.98 * 2 * q, "κ = 1.96q would have been missed"
@@ -104,7 +101,7 @@ def test_charts_that_are_no_balls() -> None:
     for l in (1, 2):
         nodes += [Input(f"p{l}", arcs), Block.parse(f"f{l}", (f"p{l}_1", f"p{l}_2"), arcs, f"p{l}_1")]
     task = TaskGraph("arcs", (*nodes, Combine.parse("f", ("f1", "f2"), "f1 + f2")), "f")
-    with pytest.raises(InvalidArgument, match='no balls.*theorem "affine"'):
+    with pytest.raises(InvalidArgument, match=r'no balls.*theorem "affine"'):
         atlasmoe.compile(task, epsilon=0.5, depth="1")
     with pytest.raises(InvalidArgument, match="no hats add up to 1"):
         atlasmoe.compile(tori(2), epsilon=0.5, depth="1", weighting="rectified")

@@ -5,8 +5,9 @@ either. The logits of a piece, one face inwards of each of its ends by w_j/2,
 
     z_i(x) = 1 − Σ_lower σ((t_j + w_j/2 − x)/w_j) − Σ_upper σ((x − t_j + w_j/2)/w_j),
 
-have σ(z_i) = 1 on the piece but for w_j/2 at its ends, 0 beyond them by w_j/2, linear between: Σ_i σ(z_i) = 1 for every x, and at most two
-are not 0. Let g_i err by ε_i on its piece and w_j/2 beyond, and J_j, Δ_j ≥ |F_i − F_{i+1}|, |F_i′ − F_{i+1}′| at t_j and within w_j/2 of it. Then
+have σ(z_i) = 1 on the piece but for w_j/2 at its ends, 0 beyond them by w_j/2, linear between: Σ_i σ(z_i) = 1 for every x, and at most
+two are not 0. Let g_i err by ε_i on its piece and w_j/2 beyond, J_j ≥ |F_i − F_{i+1}| at t_j, Δ_j ≥ |F_i′ − F_{i+1}′| within w_j/2 of it.
+Then
 
     |F − Σ_i σ(z_i)·g_i| ≤ max ε_i + max_j (J_j/2 + Δ_j·w_j/16),
 
