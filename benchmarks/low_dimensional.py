@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from atlasmoe import ManifoldTask, Model, certify, compile, to_torch
 from atlasmoe.atlas.spec import task_from_spec
 

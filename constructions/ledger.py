@@ -17,8 +17,8 @@ from ..moe.network import Network
 from .asked import Reading
 from .experts.pieces import PieceNet
 from .shares import ROUNDING_SHARE
-from .theorem_one_layer import claims
 from .sharing.claims import counted
+from .theorem_one_layer import claims
 from .works import Works
 
 MEASURED = 1 << 14

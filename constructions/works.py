@@ -22,8 +22,8 @@ from .budgets import Shares, Stage, inexact, propagate, share_out, slopes, store
 from .built import Built
 from .choices import GROUPED, Choices, called
 from .collar import require
-from .experts.low_dimensional import least_stored, size_claim
 from .experts.combinations import combination_net
+from .experts.low_dimensional import least_stored, size_claim
 from .experts.pieces import PieceNet
 from .experts.reconstruction import reconstruction
 from .ranges import Values

@@ -31,8 +31,8 @@ class StackedAffine(nn.Module):
         super().__init__()
         dtype = affines[0].weight.dtype
         weight, bias = np.zeros((len(affines), *size), dtype), np.zeros((len(affines), size[0]), dtype)
-        for k, (affine, row, column) in enumerate(zip(affines, rows, columns, strict=True)):
-            weight[k][np.ix_(row, column)], bias[k, row] = affine.weight, affine.bias
+        for k, (map_, row, column) in enumerate(zip(affines, rows, columns, strict=True)):
+            weight[k][np.ix_(row, column)], bias[k, row] = map_.weight, map_.bias
         self.weight = nn.Parameter(torch.from_numpy(weight))
         self.bias = nn.Parameter(torch.from_numpy(bias))
         self.bend = bend
@@ -103,8 +103,8 @@ class SingleNet(nn.Sequential):
 
     def __init__(self, net: Net) -> None:
         modules: list[nn.Module] = []
-        for j, affine in enumerate(net.affines):
-            modules.append(_linear(affine))
+        for j, map_ in enumerate(net.affines):
+            modules.append(_linear(map_))
             if j < len(net.affines) - 1:
                 up = net.ups[j]
                 modules.append(Hidden(bend_of(net, j), None if up is None else _linear(up)))

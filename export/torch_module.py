@@ -68,7 +68,8 @@ def _rows(state: Sequence[Tensor], which: Sequence[int] | None) -> Tensor:
 
 
 class MoE(nn.Module):
-    """h ← carry(h) + scatter(Σ_k w_k · f^(k)(P·h[reads]) + shared(h[reads])), the K experts k with the largest logits; ties go to the first.
+    """h ← carry(h) + scatter(Σ_k w_k · f^(k)(P·h[reads]) + shared(h[reads])), the K experts k with the largest logits; ties go to the
+    first.
 
     `serves[i]` is the stored expert behind gate output i: experts that are equal are stored once. Carried channels pass no expert.
     """
