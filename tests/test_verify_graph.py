@@ -244,8 +244,11 @@ def test_wrong_sites_are_refuted_and_never_crash(model: Model, a: int | None, b:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sites": lambda d: (*d.sites, replace(d.sites[0], block="c", scores=None))}, "'c' is no block"),
-        ({"sites": lambda d: (*d.sites, d.sites[0])}, "'a' is said to be computed at 2 places"),
+        (
+            {"sites": lambda d: (*d.sites, replace(d.sites[0], block="c", scores=None))},
+            "layer 2 has 3 gate outputs, of which a has 3 from number 1, c has 3",
+        ),
+        ({"sites": lambda d: (*d.sites, d.sites[0])}, "layer 2 has 3 gate outputs, of which a has 3 from number 1, a has 3"),
         ({"sites": lambda d: tuple(replace(s, pieces=("p", "q", "r"), scores=None) for s in d.sites)}, "gate output 'p', which is none"),
         ({"joins": lambda d: ()}, "combination 'f': no layer is named"),
         ({"states": lambda d: d.states[:-1]}, "the design has 5 states"),
