@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     default="paper",
     show_default=True,
-    help="paper, the theorems' class, or residual: channels pass beside experts.",
+    help="paper, the theorems' class; dense: its layers without a choice have no gate; residual: channels pass beside experts.",
 )
 @click.option("--dtype", metavar="NAME", default="float64", show_default=True, help="float64 or float32, of the weights as exported.")
 @max_width_option

@@ -6,10 +6,11 @@
     join        a layer of one expert computes combinations that are no affine maps.
 
 A channel passes every layer up to the last one that anything reads it in, and is then dropped: no value is ever erased while it is
-needed (R2), and where nothing reads x_l after block l, y_l takes its place, which is the state of Theorem 5.3. Two lowerings of the
-same program differ in how it passes (N8):
+needed (R2), and where nothing reads x_l after block l, y_l takes its place, which is the state of Theorem 5.3. Lowerings of the
+same program differ in how it passes (N8), and in what a layer is that has nothing to choose (N3):
 
     paper       through σ(c) − σ(−c) in every expert, the class H^{2L,E}_{3,m} of the theorems;
+    dense       in the same way; layers of scores and joins are dense layers, without a gate (Section 4.3(b) of the paper);
     residual    beside the experts, which then hold only what they compute. Stored numbers are linear in L·E.
 
 Carried channels are the same numbers in both, bit for bit, and so is every route whose scores are. What a net computes from them is a sum
@@ -19,7 +20,6 @@ with other zeros in it, which a matrix product may add up in another order: valu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -154,15 +154,6 @@ class Assembly:
         shared = None if made.shared is None else Part(made.shared, reads, writes, made.ambient)
         self._push(Step(options, made.outputs, kept, leaving, gate, shared, made.top_k, made.weighting, latent))
 
-    def trial(self, made: Built, scored: Sequence[Built]) -> int:
-        """How many numbers the experts of a block would take if it were routed next, encoders and what they carry included."""
-        other = copy(self)
-        other.forms, other.sites = dict(self.forms), dict(self.sites)
-        other.layers, other.states, other.joins = list(self.layers), list(self.states), list(self.joins)
-        other.route(made, scored)
-        layer = other.layers[-1]
-        return layer.parameters - sum(net.parameters for net in (layer.gate, layer.shared) if net is not None)
-
     def group(self, blocks: Sequence[Built]) -> None:
         """One layer for blocks that read nothing of each other: it has the experts of all, and chooses one in every block (N15)."""
         reads = [self.reads(made) for made in blocks]
@@ -212,7 +203,9 @@ class Assembly:
         arriving, encoder = _encoded(step, step.kept, state)
         nets = [beside(parts, step.kept, arriving, step.leaving, CARRIED[self.alone]) for parts in step.options]
         serves = step.serves
-        gate = step.gate or Affine(np.zeros((len(names), len(state))), np.zeros(len(names))).net
+        gate: Net | None = step.gate or Affine(np.zeros((len(names), len(state))), np.zeros(len(names))).net
+        if step.gate is None and self.form == "dense":
+            gate, names, serves = None, names[:1] if len(names) == 1 else ("scores",), (0,)
         shared = [] if step.shared is None else [padded(beside([step.shared], (), state, step.shared.writes, ""), step)]
         (nets, beside_them, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
         return MoELayer(gate, tuple(nets), serves, names, _labels(step.leaving), reads, shared=beside_them, latent=latent, **step.choosing)

@@ -92,6 +92,11 @@ class Built:
         """What every gate output stands for."""
         return tuple(name for name in self.names for _ in range(self.copies))
 
+    @property
+    def nonlinear(self) -> bool:
+        """Whether its gate is a net with a hidden layer (N1)."""
+        return self.gate is not None and bool(self.gate.groups)
+
     def site(self, layer: int, scores: int | None) -> Site:
         """Where it went."""
         # Off its manifold a block is no function that its values could be compared with.

@@ -28,8 +28,6 @@ MANY = 2
 """Stands for all numbers of chosen experts above 1."""
 NOT_BUILT: Mapping[tuple[str, OptionValue], str] = MappingProxyType(
     {
-        ("gate", "nonlinear"): "no router builds gates with a hidden layer",
-        ("gate", "tree"): "no router builds gates of two levels",
     }
 )
 """Values of options that no construction builds, and why."""
@@ -95,6 +93,7 @@ class Choices:
         for block in graph.blocks:
             said = {name: _own(graph, block, name, options.get(name)) for name in DEFAULTS}
             simple: dict[str, Any] = {name: _simple(block, name, *said[name], depth) for name in SIMPLE}
+            simple["gate"] = _gate(graph, block, simple["gate"], said["gate"][1])
             theorem, routing = _theorem(block, *said["theorem"]), _routing(graph, block, *said["routing"])
             found[block.name] = Choice(theorem, routing, depth, gated=_gated(block, *said["gated"]), **simple)
             _agree(block, found[block.name])
@@ -191,6 +190,18 @@ def _simple(block: Block, name: str, value: object, mine: bool, depth: str) -> A
     raise _unknown(block, mine, f"{name} {value!r} is not one of {', '.join(words)}", value, words)
 
 
+def _gate(graph: TaskGraph, block: Block, value: str, mine: bool) -> str:
+    """A gate of two levels is one of balls: of blocks on pieces only where it is asked for by name, and then refused."""
+    if value != "tree" or not block.domain.exclusive:
+        return value
+    if mine or all(other.domain.exclusive for other in graph.blocks):
+        raise InvalidArgument(
+            f"{called(block)} is given on pieces, but a gate of two levels looks up the nearest of many balls; use {{gate=nonlinear}}, "
+            "which needs no layer of scores, or leave it out"
+        )
+    return "linear"
+
+
 def _gated(block: Block, value: object, mine: bool) -> bool:
     if (problem := OPTIONS["gated"].problem(value)) is not None:
         raise InvalidArgument(f"{f'{called(block)}: ' if mine and block.given is None else ''}gated: {problem[0]}; give True or False")
@@ -205,6 +216,7 @@ def _agree(block: Block, choice: Choice) -> None:
         )
     if choice.theorem == "4.8" and router is not None and router.gate_alone:
         raise InvalidArgument(f"{called(block)}: theorem 4.8 routes by scores; routing {choice.routing!r} belongs to theorem affine")
+    _agree_on_gate(block, choice)
     _agree_on_several(block, choice)
 
 
@@ -234,3 +246,27 @@ def _agree_on_several(block: Block, choice: Choice) -> None:
         raise InvalidArgument(f"{called(block)}: what bounds scaled logits (N12) knows of no shared expert; leave shared out")
     if choice.routing == "scaled" and choice.weighting != "softmax":
         raise InvalidArgument(f"{called(block)}: only softmax weights tell valid experts from others (N12); leave weighting out")
+
+
+def _agree_on_gate(block: Block, choice: Choice) -> None:
+    """A nonlinear gate is a net of scores; a tree is one of centres."""
+    router = choice.router
+    if choice.gate != "linear" and choice.depth in GROUPED:
+        raise InvalidArgument(
+            f"{called(block)}: a layer of several blocks has the one gate that picks an expert of each; leave out {{gate={choice.gate}}}, or "
+            "use {depth=L}"
+        )
+    if choice.gate == "tree" and choice.top_k > 1:
+        raise InvalidArgument(f"{called(block)}: a gate of two levels picks one expert; leave out {{gate=tree}}, or top_k")
+    centres = choice.theorem == "affine" or (router is not None and router.gate_alone)
+    if choice.gate == "nonlinear" and centres:
+        raise InvalidArgument(
+            f"{called(block)}: nearest centres are compared by an affine gate, which needs no hidden layer; leave out {{gate=nonlinear}}, or "
+            "ask for scores, {routing=plateau}"
+        )
+    if choice.gate == "tree" and (choice.theorem in ("4.8", "4.9") or (router is not None and not router.gate_alone)):
+        said = f"theorem {choice.theorem}" if choice.theorem in ("4.8", "4.9") else f"routing {choice.routing_name!r}"
+        raise InvalidArgument(
+            f"{called(block)}: {said} compares scores, but a gate of two levels looks up the nearest of many balls; use {{theorem=affine}}, "
+            "or leave out {gate=tree}"
+        )

@@ -15,6 +15,7 @@ from ..moe.design import Design
 from ..moe.ledger import Claim, Known
 from ..moe.network import Network
 from .asked import Reading
+from .counts import dense_claims
 from .experts.pieces import PieceNet
 from .shares import ROUNDING_SHARE
 from .sharing.claims import counted
@@ -28,6 +29,7 @@ ROUTED, PER_SUBTASK = 1 << 11, 32
 CHUNK = 1 << 12
 CARRIED = {
     "paper": "every channel that is needed later passes every layer unchanged: c = σ(c) − σ(−c), whichever expert is chosen",
+    "dense": "every channel that is needed later passes every layer unchanged: c = σ(c) − σ(−c), whichever expert is chosen",
     "residual": "every channel that is needed later is carried beside the experts of every layer, unchanged",
 }
 
@@ -105,14 +107,18 @@ def representable(points: Array, box: Box, dtype: np.dtype) -> Array:
 
 def total(works: Works, network: Network, exact: Network, design: Design, epsilon: float) -> Claim:
     """|f − Ψ| ≤ ε on fresh points, with everything it follows from; a task on one manifold is measured by its router."""
-    if works.assembly.alone:
-        (made,) = works.built.values()
-        assert made.charts is not None
-        charts = made.charts
-        root = charts.routed.total(charts.task, network, exact, charts.experts, epsilon, works.seed)
-        beside = made.beside if made.shared is None else (*counted(made.shared, made.experts), *made.beside)
-        return replace(root, children=(*root.children, *beside))
-    return _whole(works, network, exact, design, epsilon)
+    found = _alone(works, network, exact, epsilon) if works.assembly.alone else _whole(works, network, exact, design, epsilon)
+    return replace(found, children=(*found.children, *dense_claims(network, design)))
+
+
+def _alone(works: Works, network: Network, exact: Network, epsilon: float) -> Claim:
+    """The claim of a task on one manifold."""
+    (made,) = works.built.values()
+    assert made.charts is not None
+    charts = made.charts
+    root = charts.routed.total(charts.task, network, exact, charts.experts, epsilon, works.seed)
+    beside = made.beside if made.shared is None else (*counted(made.shared, made.experts), *made.beside)
+    return replace(root, children=(*root.children, *beside))
 
 
 def _whole(works: Works, network: Network, exact: Network, design: Design, epsilon: float) -> Claim:
@@ -136,7 +142,8 @@ def _whole(works: Works, network: Network, exact: Network, design: Design, epsil
             chosen[site.block][part] = pieces[:, 0]
             if made.pointwise:
                 wrong[part] += ~np.take_along_axis(truth.valid[site.block], pieces, 1).all(1)
-    carried = Claim("passthrough", CARRIED[design.form], "Theorem 5.2, R1, R2", 0.0, 0.0, Known.EXACT)
+    passed = Claim("passthrough", CARRIED[design.form], "Theorem 5.2, R1, R2", 0.0, 0.0, Known.EXACT)
+    carried = (passed,) if len(network.layers) > 1 or works.grouped else ()
     rounded = _worst("rounding", f"|Ψ in {network.dtype} − Ψ in float64 along the same routes| ≤ {ROUNDING_SHARE:g}·ε", rounding, points)
     rounded = replace(rounded, source="R9", budget=ROUNDING_SHARE * epsilon)
     statement = f"blocks of a point that are sent to a piece or chart that does not hold it; {seen_routes(chosen)} distinct routes seen"
@@ -148,7 +155,7 @@ def _whole(works: Works, network: Network, exact: Network, design: Design, epsil
     if works.grouped:
         source = "N15, Theorem 5.3, R10"
         routed = replace(routed, source="N15", children=claims(network, design))
-    return replace(whole, source=source, budget=epsilon, children=(*_parts(works, epsilon), routed, carried, rounded))
+    return replace(whole, source=source, budget=epsilon, children=(*_parts(works, epsilon), routed, *carried, rounded))
 
 
 def as_built(works: Works) -> TaskGraph:

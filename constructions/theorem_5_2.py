@@ -3,7 +3,7 @@
 Statement: M = M_1 × … × M_L, f(x) = f_out(f_{1,i_1}(x_1), …, f_{L,i_L}(x_L)): some Ψ of 2L layers with E experts each has the largest of
 the blocks' errors. Layer 2l − 1 appends the scores τ^(l)(x_l), layer 2l routes on them and writes y_l beside everything that is
 still needed (R2). With an affine router (B1, B16) a block needs no scores, and so no layer for them (B2). A task on one manifold is
-the case L = 1.
+the case L = 1. With scores for a gate (N1, `nets_of`) no block needs a layer for them, whatever its charts: L layers.
 
 Which router: the cheapest that accepts the charts and reaches its budget (`candidates`); those that were tried and left are kept on record.
 """
@@ -17,6 +17,7 @@ from ..atlas import Block, ManifoldTask
 from ..errors import AtlasMoEError, EpsilonNotReached, InvalidArgument
 from ..moe.layer import Weighting
 from ..moe.ledger import Claim, Known
+from ..moe.network import Net
 from . import theorem_4_8, theorem_4_9
 from .asked import Asked, Reading
 from .built import Built, OnCharts, Tried, prefixed
@@ -47,7 +48,8 @@ def candidates(block: Block, choice: Choice) -> list[Router]:
     if choice.routing == DUPLICATES:
         return copied
     several = [router for one in single if (router := one.choosing(choice.top_k)) is not None]
-    if (choice.routing, choice.weighting, choice.shared) == ("auto", "softmax", False) and choice.theorem in ("auto", "affine"):
+    plain = (choice.routing, choice.weighting, choice.shared, choice.gate) == ("auto", "softmax", False, "linear")
+    if plain and choice.theorem in ("auto", "affine"):
         several.append(Scaled(choice.top_k))
     return [*several, *copied]
 
@@ -56,11 +58,12 @@ def _candidates(block: Block, choice: Choice) -> list[Router]:
     """The same where one expert is chosen."""
     if choice.depth in GROUPED and block.given is None:
         return [Snapped(replaces=choice.theorem == "affine")]
-    if choice.depth in ("L", *GROUPED) or choice.theorem == "affine":
-        return [NearestCentre(replaces=choice.theorem == "affine")]
+    nonlinear = choice.gate == "nonlinear"
+    if choice.gate == "tree" or choice.theorem == "affine" or (choice.depth in ("L", *GROUPED) and not nonlinear):
+        return [NearestCentre(replaces=choice.theorem == "affine", tree=choice.gate == "tree")]
     if choice.router is not None:
         return [choice.router]
-    if choice.theorem != "auto":
+    if choice.theorem != "auto" or nonlinear:
         return list(TENTATIVE)
     # One layer is the cheaper one; a graph is asked for its depth instead, and blocks in 2l layers have scores.
     first: list[Router] = [NearestCentre(replaces=False)] if block.given is not None else []
@@ -106,7 +109,8 @@ def find_route(block: Block, reading: Reading, choice: Choice, asked: Asked) -> 
     if missed:
         # What was preferred, unless that was one of several scores: then the last and easiest of them.
         raise missed[0] if missed[0].what != "tau" else [miss for miss in missed if miss.what == "tau"][-1]
-    raise InvalidArgument(f'{called(block)}: {left[-1].why}; use theorem "affine", which replaces them by balls, or depth "L+1"')
+    others = 'gate "nonlinear", which takes charts of any kind, or depth "L+1"' if choice.gate == "linear" else 'gate "nonlinear"'
+    raise InvalidArgument(f'{called(block)}: {left[-1].why}; use theorem "affine", which replaces them by balls, {others}')
 
 
 def _on(task: ManifoldTask, routed: Routed) -> ManifoldTask:
@@ -149,11 +153,12 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
     # With one chart there is nothing to choose; a task on one manifold keeps its first layer, which the theorem has whatever E.
     choosing = len(task.atlas) > 1 or block.given is not None
     fits = [fit for expert in experts for fit in (expert.target_fit, expert.chart_fit) if fit is not None]
+    scores, gate = nets_of(routed, choice.gate == "nonlinear") if choosing else (None, None)
     return Built(
         block=_with(block, task),
         names=task.atlas.names,
-        scores=routed.scores if choosing else None,
-        gate=routed.gate.net if choosing and routed.gate is not None else None,
+        scores=scores,
+        gate=gate,
         experts=tuple(expert.net for expert in experts),
         local=max(expert.claim.budget for expert in experts),
         claim=_unmeasured(experts, asked),
@@ -173,6 +178,13 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
         pointwise=not weighed,
         either=weighed,
     )
+
+
+def nets_of(routed: Routed, nonlinear: bool) -> tuple[Net | None, Net | None]:
+    """The net of the layer of scores, and the gate's: a router that has scores needs no such layer where they are the gate (N1)."""
+    if routed.scores is not None and nonlinear:
+        return None, routed.scores
+    return routed.scores, None if routed.gate is None else routed.gate.net
 
 
 def _task(block: Block, reading: Reading, router: Router) -> ManifoldTask:

@@ -2,9 +2,9 @@
 
 Statement: M = [0, E]^L cut into unit intervals, two-layer experts: some Ψ of 2L layers has the largest of the pieces' errors. The printed
 hats all vanish at the interfaces (R3), so argmax says nothing there; scores that are 0 exactly on a piece and negative off it do
-(`routers.faces`, B10). With `depth` L, affine scores need no layer of their own (`routers.intervals`, B2). Experts are two-layer
-nets with a-priori bounds where there are any (`experts.pieces`). Where K experts are chosen they are copies of one (B21): a point has one
-piece.
+(`routers.faces`, B10). With `depth` L, affine scores need no layer of their own (`routers.intervals`, B2); nor do the exact ones where
+they are the gate (N1). Experts are two-layer nets with a-priori bounds where there are any (`experts.pieces`). Where K experts are chosen
+they are copies of one (B21): a point has one piece.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
     met = interfaces(block, reading)
     gate, band = None, 0.0
     dtype = asked.dtype
-    if choice.depth == "L" and len(tiling) > 1:
+    if choice.depth == "L" and len(tiling) > 1 and choice.gate == "linear":
         gate, band = intervals.gate(tiling, called(block), order, all(reading.plain), dtype)
         near = [at for at in met if band > 0 and at.margin <= reading.error[at.axis] + band]
         if jumping := next((at for at in near if at.jump > ROUNDING_SHARE * (asked.budget or band)), None):
@@ -91,6 +91,7 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
     made = on_pieces(block, lower, upper, share, choice.shared)
     nets, shared = made.nets, made.shared
     scores = None if gate is not None or len(tiling) == 1 else scores_net(tiling, order, reading.plain, dtype)
+    nonlinear = scores is not None and choice.gate == "nonlinear"
     names = tuple(tiling.names[i] for i in order)
     local = made.bound + extra
     of = "F" if shared is None else "F − h"
@@ -114,8 +115,8 @@ def build(block: Block, reading: Reading, asked: Asked, choice: Choice) -> Built
     return Built(
         block=block,
         names=names,
-        scores=scores,
-        gate=None if gate is None else gate.net,
+        scores=None if nonlinear else scores,
+        gate=scores if nonlinear else None if gate is None else gate.net,
         experts=built,
         local=local,
         claim=claim,

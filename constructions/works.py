@@ -22,6 +22,7 @@ from .budgets import Shares, Stage, inexact, propagate, share_out, slopes, store
 from .built import Built
 from .choices import GROUPED, Choices, called
 from .collar import require
+from .counts import gate_claim, trial
 from .experts.combinations import combination_net
 from .experts.low_dimensional import least_stored, size_claim
 from .experts.pieces import PieceNet
@@ -228,7 +229,12 @@ class Works:
             if not together:
                 self.assembly.scores([one], [other.block for other in made[k:]])
             others = made[k + 1 :] if together else ()
-            self.built[one.block.name] = placed = self._stored(one, others)
+            placed = self._stored(one, others)
+            if placed.nonlinear:
+                prefix = "" if self.assembly.alone else f"block[{one.block.name}]."
+                saved = gate_claim(self.assembly, placed, [other.block for other in made[k:]], prefix)
+                placed = replace(placed, beside=(*placed.beside, saved))
+            self.built[one.block.name] = placed
             self.assembly.route(placed, others)
 
     def _stored(self, made: Built, scored: Sequence[Built]) -> Built:
@@ -242,7 +248,7 @@ class Works:
             )
         channels = len({channel for form in self.assembly.reads(made) for channel in form.weights})
         embedding = made.charts.task.atlas.embedding if made.charts is not None and made.ambient else None
-        found = least_stored(made, kind, channels, embedding, lambda one: self.assembly.trial(one, scored))
+        found = least_stored(made, kind, channels, embedding, lambda one: trial(self.assembly, one, scored))
         if kind == "encoder" != found.kind and self.assembly.alone:
             raise InvalidArgument(
                 f"{called(made.block)}: its charts span all of the {channels} channels that it reads, so an encoder saves nothing and is "
@@ -286,7 +292,8 @@ def alone(made: Built) -> tuple[Network, Design]:
     graph = as_graph(made.charts.task)
     (block,) = graph.blocks
     routed = made.charts.routed
-    whole = replace(made, block=block, scores=routed.scores, gate=None if routed.gate is None else routed.gate.net, ambient=True)
+    scores, gate = theorem_5_2.nets_of(routed, made.nonlinear)
+    whole = replace(made, block=block, scores=scores, gate=gate, ambient=True)
     assembly = Assembly(graph)
     assembly.scores([whole], [block])
     assembly.route(whole, ())

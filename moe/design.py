@@ -19,8 +19,10 @@ from .channels import Channel, Input, Score, Value
 from .network import Indices, Network
 from .promise import ScorePromise
 
-FORMS = ("paper", "residual")
-"""How channels pass a layer: through σ(c) − σ(−c) inside every expert, or carried beside the experts (N8)."""
+FORMS = ("paper", "dense", "residual")
+"""How channels pass a layer: through σ(c) − σ(−c) inside every expert, or carried beside the experts (N8). Dense is paper, but that layers
+with nothing to choose have no gate (N3).
+"""
 
 
 @dataclass(frozen=True)

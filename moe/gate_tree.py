@@ -68,6 +68,8 @@ class Group:
     bias: Floats
     members: int
     """Gate outputs whose centres are nearest to q."""
+    spare: float
+    """How much further behind than the lemma asks for, roundings included, every other output is behind some; ∞ if there is none."""
     lead: float
     """4e: two logits that are further apart as computed are in this order in every order of summation."""
 
@@ -111,6 +113,11 @@ class GateTree:
     def load(self) -> float:
         """Logits that an input meets, on average over the gate outputs: those of the q_a, and the candidates of its group."""
         return len(self.groups) + sum(len(group.candidates) * group.members for group in self.groups) / len(self.gate.bias)
+
+    @property
+    def spare(self) -> float:
+        """The least of all groups: positive, by construction."""
+        return min(group.spare for group in self.groups)
 
     @property
     def pays(self) -> bool:
@@ -225,17 +232,19 @@ def _group(gate: Affine, q: Array, R: float, members: int) -> Group:
     weight, bias = gate.weight.astype(float), gate.bias.astype(float)
     D, E = weight.shape[1], len(weight)
     if not np.isfinite(R) or E == 1:
-        return Group(np.arange(E), gate.weight, gate.bias, members, np.inf)
+        return Group(np.arange(E), gate.weight, gate.bias, members, np.inf, np.inf)
     error = float(_logit_error(gate, float(np.linalg.norm(q)) * ROOM + R))
     at = weight @ q + bias
     room = 2 * error + 2 * float(_logit_error(Affine(weight, bias), float(np.linalg.norm(q)) * ROOM))
     longer = R * (1 + (D + 8) * float(np.finfo(float).eps))
     best = int(at.argmax())
-    kept = np.flatnonzero(at[best] - at <= longer * np.linalg.norm(weight - weight[best], axis=1) + room)
+    behind = at[best] - at - (longer * np.linalg.norm(weight - weight[best], axis=1) + room)
+    near = np.flatnonzero(~(behind > 0))
     # Whoever is beaten everywhere by anybody is out, also by somebody who is out himself.
-    beaten = (at[kept][:, None] - at[kept] > longer * cdist(weight[kept], weight[kept]) + room).any(0)
-    kept = kept[~beaten]
-    return Group(kept, np.ascontiguousarray(gate.weight[kept]), gate.bias[kept], members, 4 * error * ROOM)
+    behind[near] = (at[near][:, None] - at[near] - (longer * cdist(weight[near], weight[near]) + room)).max(0)
+    kept = np.flatnonzero(~(behind > 0))
+    spare = float(behind[behind > 0].min(initial=np.inf))
+    return Group(kept, np.ascontiguousarray(gate.weight[kept]), gate.bias[kept], members, spare, 4 * error * ROOM)
 
 
 def _limits(length: Array, radii: Array, D: int, dtype: DTypeLike) -> Floats:

@@ -49,6 +49,9 @@ SEARCHED_PER_BALL = 128
 class AffineRouting(Centres):
     """The gate on a ball atlas as a router that experts are built for."""
 
+    tree: bool = False
+    """Whether the gate is claimed to be the same in two levels (`moe.gate_tree`)."""
+
     @property
     def scores(self) -> None:
         return None
@@ -199,6 +202,8 @@ class NearestCentre(Router):
     gate_alone: ClassVar[bool] = True
     replaces: bool = True
     top_k: int = 1
+    tree: bool = False
+    """Whether its gate is to be evaluated in two levels."""
 
     @property
     def title(self) -> str:
@@ -218,7 +223,7 @@ class NearestCentre(Router):
         """Raises `EpsilonNotReached` if the margin of the balls is lost in the dtype, `InvalidArgument` if M has no balls."""
         routing = route(self._balls(task.atlas, asked.seed), asked.dtype, asked.seed, top_k=self.top_k)
         affine_claims.require_margin(routing, asked.dtype)
-        return routing
+        return replace(routing, tree=self.tree)
 
     def _balls(self, atlas: Atlas, seed: int) -> Atlas:
         """Those of the atlas, if they are balls and K of them hold every point; else others, as many at least, of the same manifold."""

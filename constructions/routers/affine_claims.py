@@ -13,8 +13,9 @@ from scipy.spatial.distance import pdist
 
 from ...atlas import Array, BallChart, ManifoldTask, Points
 from ...errors import EpsilonNotReached
+from ...moe.gate_tree import GateTree
 from ...moe.ledger import Claim, Known
-from ...moe.network import Floats, Network
+from ...moe.network import Floats, MoELayer, Network
 from ..experts.charts import Expert
 from ..shares import ROUNDING_SHARE
 from .centres import Centres
@@ -76,8 +77,23 @@ def total(
     source = f"{SOURCES[routing.kind]}, Corollary 4.9{', N14' if routing.top_k > 1 else ''}"
     whole = worst_of("total", "|f − Ψ|∞ ≤ ε on M", source, epsilon, errors, points)
     copies = len(layer) // len(task.atlas)
-    children = (_valid(routing, network, points, routes // copies), *(expert.claim for expert in experts), rounding)
+    trees = (_tree(network.layers[0]),) if routing.tree and len(network.layers[0]) > 1 else ()
+    children = (_valid(routing, network, points, routes // copies), *trees, *(expert.claim for expert in experts), rounding)
     return replace(whole, children=children)
+
+
+def _tree(layer: MoELayer) -> Claim:
+    """That two levels have the routes of the flat gate: a lemma about the weights as they are stored."""
+    assert layer.gate is not None
+    tree = GateTree.of(layer.gate.affine)
+    load = f"{tree.load:.0f} logits in the place of {len(layer)}"
+    statement = (
+        f"outputs that are in no list of the {len(tree.groups)} groups are behind another one, wherever |x − q_a| ≤ R_a, by more than both "
+        f"logits may be off in {layer.dtype}, any other x sees all {len(layer)}: the route of every x is that of the flat gate"
+    )
+    how = f"on average over the balls x meets {load}" + ("" if tree.pays else "; too many for two levels to pay, so one is evaluated")
+    spare = min(tree.spare, float(np.finfo(float).max))
+    return Claim("routing.tree", statement, "N2, lemma (tree)", 0.0, spare, Known.PROVED, ">", note=how)
 
 
 def chosen_by(network: Network, x: Floats) -> NDArray[np.intp]:

@@ -111,15 +111,6 @@ def total(
 ) -> Claim:
     """|f − Ψ| ≤ ε with everything it follows from: valid routing, every expert on its routed cell, x carried, rounding."""
     seen = _measure(task, network, exact, routing, seed)
-    D = task.atlas.ambient_dimension
-    carried = Claim(
-        "passthrough",
-        f"layer 1 carries x unchanged: x = σ(x) − σ(−x), {2 * D} neurons",
-        "Theorem 4.8 step 2, R1",
-        0.0,
-        0.0,
-        Known.EXACT,
-    )
     rounding = seen.claim(
         "rounding",
         f"|Ψ as exported, in {network.dtype}, − Ψ as built, in float64, along the same routes| ≤ {ROUNDING_SHARE:g}·ε",
@@ -128,8 +119,15 @@ def total(
         seen.rounding,
         "<=",
     )
-    children = (_routing(seen, routing, len(task.atlas)), *(expert.claim for expert in experts), carried, rounding)
+    carried = _carried(task.atlas.ambient_dimension) if len(network.layers) > 1 else ()
+    children = (_routing(seen, routing, len(task.atlas)), *(expert.claim for expert in experts), *carried, rounding)
     return seen.claim("total", "|f − Ψ|∞ ≤ ε on M", _SOURCE[len(experts[0].net.affines)], epsilon, seen.error, "<=", children)
+
+
+def _carried(D: int) -> tuple[Claim, ...]:
+    """What experts read behind a layer of scores; where the scores are the gate (N1), they read x itself."""
+    statement = f"layer 1 carries x unchanged: x = σ(x) − σ(−x), {2 * D} neurons"
+    return (Claim("passthrough", statement, "Theorem 4.8 step 2, R1", 0.0, 0.0, Known.EXACT),)
 
 
 _SOURCE = {2: "Corollary 4.9, Theorem 4.8 with φ affine", 3: "Theorem 4.8"}
