@@ -26,10 +26,7 @@ DEFAULTS: Mapping[str, OptionValue] = MappingProxyType({name: option.default for
 """What a block gets of which nothing is said."""
 MANY = 2
 """Stands for all numbers of chosen experts above 1."""
-NOT_BUILT: Mapping[tuple[str, OptionValue], str] = MappingProxyType(
-    {
-    }
-)
+NOT_BUILT: Mapping[tuple[str, OptionValue], str] = MappingProxyType({})
 """Values of options that no construction builds, and why."""
 SIMPLE = ("activation", "gate", "experts", "top_k", "weighting", "shared")
 """Options whose values need nothing but to be among those that there are."""
@@ -253,20 +250,20 @@ def _agree_on_gate(block: Block, choice: Choice) -> None:
     router = choice.router
     if choice.gate != "linear" and choice.depth in GROUPED:
         raise InvalidArgument(
-            f"{called(block)}: a layer of several blocks has the one gate that picks an expert of each; leave out {{gate={choice.gate}}}, or "
-            "use {depth=L}"
+            f"{called(block)}: a layer of several blocks has the one gate that picks an expert of each; leave out {{gate={choice.gate}}}, "
+            "or use {depth=L}"
         )
     if choice.gate == "tree" and choice.top_k > 1:
         raise InvalidArgument(f"{called(block)}: a gate of two levels picks one expert; leave out {{gate=tree}}, or top_k")
     centres = choice.theorem == "affine" or (router is not None and router.gate_alone)
     if choice.gate == "nonlinear" and centres:
         raise InvalidArgument(
-            f"{called(block)}: nearest centres are compared by an affine gate, which needs no hidden layer; leave out {{gate=nonlinear}}, or "
-            "ask for scores, {routing=plateau}"
+            f"{called(block)}: nearest centres are compared by an affine gate, which needs no hidden layer; leave out {{gate=nonlinear}}, "
+            "or ask for scores, {routing=plateau}"
         )
     if choice.gate == "tree" and (choice.theorem in ("4.8", "4.9") or (router is not None and not router.gate_alone)):
         said = f"theorem {choice.theorem}" if choice.theorem in ("4.8", "4.9") else f"routing {choice.routing_name!r}"
         raise InvalidArgument(
-            f"{called(block)}: {said} compares scores, but a gate of two levels looks up the nearest of many balls; use {{theorem=affine}}, "
-            "or leave out {gate=tree}"
+            f"{called(block)}: {said} compares scores, but a gate of two levels looks up the nearest of many balls; use "
+            "{theorem=affine}, or leave out {gate=tree}"
         )

@@ -61,8 +61,9 @@ def compile(
     "path" for one layer a stage of blocks, and "1" where that is one, with the experts of all blocks side by side, of which one of each is
     chosen (N15, N18–N20, docs/one-layer.md; `weighting` says which). `form`: "paper", the class of
     the theorems, "dense", the same with layers of scores and combinations as dense layers (N3), or "residual", in which channels are
-    carried beside the experts (N8, see `assembly`). `dtype`: of the weights as exported. No width exceeds `max_width`. `minimise`: "active", "total" (parameters) or "latency"; charts are then replaced by as many
-    balls as are cheapest for ε, as `plan` predicts it; a mapping does so for the blocks that it names. Deterministic for a `seed`.
+    carried beside the experts (N8, see `assembly`). `dtype`: of the weights as exported. No width exceeds `max_width`. `minimise`:
+    "active", "total" (parameters) or "latency"; charts are then replaced by as many balls as are cheapest for ε, as `plan` predicts it; a
+    mapping does so for the blocks that it names. Deterministic for a `seed`.
 
     `prove`: end only when `certify` has proved ε. What missed it is built again, from where it missed it; the model's `certificate`, which
     `save` writes beside it, is the proof, and the facts say how often and what was built again.

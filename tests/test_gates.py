@@ -62,7 +62,14 @@ def made(task: str, kind: str) -> Model:
     return compile(TASKS[task](), epsilon=EPSILON[task], **options)
 
 
-CASES = [("sphere", "nonlinear"), ("sum", "nonlinear"), ("circles", "nonlinear"), ("sphere", "dense"), ("sum", "dense"), ("sum", "residual")]
+CASES = [
+    ("sphere", "nonlinear"),
+    ("sum", "nonlinear"),
+    ("circles", "nonlinear"),
+    ("sphere", "dense"),
+    ("sum", "dense"),
+    ("sum", "residual"),
+]
 
 
 @pytest.mark.parametrize(("task", "kind"), CASES)

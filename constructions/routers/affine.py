@@ -49,9 +49,6 @@ SEARCHED_PER_BALL = 128
 class AffineRouting(Centres):
     """The gate on a ball atlas as a router that experts are built for."""
 
-    tree: bool = False
-    """Whether the gate is claimed to be the same in two levels (`moe.gate_tree`)."""
-
     @property
     def scores(self) -> None:
         return None

@@ -43,6 +43,8 @@ class Centres:
     """For every ball, the balls that meet it."""
     top_k: int = 1
     """K, how many balls are chosen. κ, and what search and proof found, are then of the K-th largest r_i² − |x − c_i|² (N14)."""
+    tree: bool = False
+    """Whether the gate is claimed to be the same in two levels (`moe.gate_tree`)."""
 
     @property
     def kind(self) -> str:
