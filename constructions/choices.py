@@ -193,7 +193,7 @@ def _gate(graph: TaskGraph, block: Block, value: str, mine: bool) -> str:
         return value
     if mine or all(other.domain.exclusive for other in graph.blocks):
         raise InvalidArgument(
-            f"{called(block)} is given on pieces, but a gate of two levels looks up the nearest of many balls; use {{gate=nonlinear}}, "
+            f"{called(block)} is given on pieces, but a gate of two levels looks up the nearest of many balls; use gate 'nonlinear', "
             "which needs no layer of scores, or leave it out"
         )
     return "linear"
@@ -250,20 +250,20 @@ def _agree_on_gate(block: Block, choice: Choice) -> None:
     router = choice.router
     if choice.gate != "linear" and choice.depth in GROUPED:
         raise InvalidArgument(
-            f"{called(block)}: a layer of several blocks has the one gate that picks an expert of each; leave out {{gate={choice.gate}}}, "
-            "or use {depth=L}"
+            f"{called(block)}: a layer of several blocks has the one gate that picks an expert of each; leave gate "
+            f"{choice.gate!r} out, or use depth 'L'"
         )
     if choice.gate == "tree" and choice.top_k > 1:
-        raise InvalidArgument(f"{called(block)}: a gate of two levels picks one expert; leave out {{gate=tree}}, or top_k")
+        raise InvalidArgument(f"{called(block)}: a gate of two levels picks one expert; leave gate 'tree' out, or top_k")
     centres = choice.theorem == "affine" or (router is not None and router.gate_alone)
     if choice.gate == "nonlinear" and centres:
         raise InvalidArgument(
-            f"{called(block)}: nearest centres are compared by an affine gate, which needs no hidden layer; leave out {{gate=nonlinear}}, "
-            "or ask for scores, {routing=plateau}"
+            f"{called(block)}: nearest centres are compared by an affine gate, which needs no hidden layer; leave gate 'nonlinear' out, "
+            "or ask for scores, routing 'plateau'"
         )
     if choice.gate == "tree" and (choice.theorem in ("4.8", "4.9") or (router is not None and not router.gate_alone)):
         said = f"theorem {choice.theorem}" if choice.theorem in ("4.8", "4.9") else f"routing {choice.routing_name!r}"
         raise InvalidArgument(
             f"{called(block)}: {said} compares scores, but a gate of two levels looks up the nearest of many balls; use "
-            "{theorem=affine}, or leave out {gate=tree}"
+            "theorem 'affine', or leave gate 'tree' out"
         )

@@ -147,7 +147,7 @@ def test_every_word_of_a_design_comes_back() -> None:
         ({"states": [[["input", -1]]]}, "which is no channel"),
         ({"states": [[["input", True]]]}, "which is no channel"),
         ({"states": ["x"]}, '"states" is not a list of lists'),
-        ({"form": "loose"}, "form 'loose' is not one of paper, residual"),
+        ({"form": "loose"}, "form 'loose' is not one of paper, dense, residual"),
         ({"alone": 1}, '"alone" is not true or false'),
         ({"sites": []}, "its sites are not the blocks of the task"),
     ],

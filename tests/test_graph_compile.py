@@ -253,7 +253,7 @@ def test_float32_refuses_what_it_cannot_hold():
         ({"theorem": "4.8"}, 'block "u" is given on pieces, which is Theorem 5.3; use theorem "auto"'),
         ({"routing": "plateau"}, 'block "u" is given on pieces, whose faces route by themselves'),
         ({"routing": {"v": "plateau"}}, "routing: there is no block 'v'; the blocks are u"),
-        ({"form": "square"}, "form 'square' is not one of paper, residual"),
+        ({"form": "square"}, "form 'square' is not one of paper, dense, residual"),
         ({"minimise": "active"}, "has no block on charts that could be planned"),
     ],
 )
