@@ -159,7 +159,7 @@ def test_lanes_that_are_called_none_are_missed(folders: dict[str, Path], tmp_pat
         check(reweighted(folders["silu"], tmp_path / "lanes", lambda arrays: None, gates(True)))
 
 
-@pytest.mark.parametrize("name", ["swish", "", "identity", "SILU", 3, None])
+@pytest.mark.parametrize("name", ["swish", "", "linear", "SILU", 3, None])
 def test_an_unknown_activation_is_no_model(folders: dict[str, Path], name: Any, tmp_path: Path) -> None:
     copy = reweighted(folders["silu"], tmp_path / "copy", lambda arrays: None, renamed(name))
     with pytest.raises(FolderError, match="activation"):
