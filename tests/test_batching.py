@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe import ExpressionMap, ExpressionTarget, ManifoldTask, ball_atlas, builtin, compile
+from atlasmoe.constructions.experts import shared_dictionary
 from atlasmoe.constructions.experts.batching import shared_targets
 from atlasmoe.constructions.experts.charts import Workshop
 from atlasmoe.constructions.experts.shared_dictionary import Reference, common, points_at
@@ -147,3 +148,11 @@ def test_points_off_most_charts_are_left_out_for_all() -> None:
     known[2, :4] = False  # off most
     known[3, :3] = False  # a chart that misses such a point is the one that is left out
     assert common(known).tolist() == [True, False, False, True]
+
+
+def test_points_at_which_every_projection_degenerates_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newton's method has nothing left to go on with, and says so by NaN."""
+    monkeypatch.setattr(shared_dictionary, "adjugate", lambda matrices: (np.zeros(len(matrices)), np.zeros_like(matrices)))
+    atlas = builtin("sphere", atlas="ball", charts=64)
+    local = np.random.default_rng(0).uniform(-1, 1, (50, 2)) * atlas.charts[0].radius / 2
+    assert np.isnan(points_at(atlas, 0, local).intrinsic).any()

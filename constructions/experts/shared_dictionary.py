@@ -158,7 +158,7 @@ def _solved(atlas: Atlas, ball: BallChart, which: int, guesses: Array, local: Ar
         residual = ball.forward(chart.inverse(s[open_])) - local[open_]
         jacobian = ball.frame.T @ chart.inverse.jacobian_at(s[open_])
         # Where the projection degenerates there is nothing to converge to: such points stay, and are missed below.
-        finite = np.isfinite(np.concatenate([residual, jacobian.reshape(len(open_), -1)], axis=1))
+        finite = np.isfinite(np.concatenate([residual, jacobian.reshape(len(open_), atlas.dimension**2)], axis=1))
         goes_on: NDArray[np.bool_] = np.logical_and.reduce(finite, axis=1)
         goes_on &= np.abs(residual).max(1) > NEWTON_TOLERANCE * ball.radius
         open_ = open_[goes_on]
