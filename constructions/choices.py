@@ -24,10 +24,6 @@ ROUTINGS = ("auto", *ROUTERS, DUPLICATES)
 Routing = str | HalfSpaces
 DEFAULTS: Mapping[str, OptionValue] = MappingProxyType({name: option.default for name, option in OPTIONS.items()})
 """What a block gets of which nothing is said."""
-MANY = 2
-"""Stands for all numbers of chosen experts above 1."""
-NOT_BUILT: Mapping[tuple[str, OptionValue], str] = MappingProxyType({})
-"""Values of options that no construction builds, and why."""
 SIMPLE = ("activation", "gate", "experts", "top_k", "weighting", "shared")
 """Options whose values need nothing but to be among those that there are."""
 
@@ -89,7 +85,7 @@ class Choices:
         found = {}
         for block in graph.blocks:
             said = {name: _own(graph, block, name, options.get(name)) for name in DEFAULTS}
-            simple: dict[str, Any] = {name: _simple(block, name, *said[name], depth) for name in SIMPLE}
+            simple: dict[str, Any] = {name: _simple(block, name, *said[name]) for name in SIMPLE}
             simple["gate"] = _gate(graph, block, simple["gate"], said["gate"][1])
             theorem, routing = _theorem(block, *said["theorem"]), _routing(graph, block, *said["routing"])
             found[block.name] = Choice(theorem, routing, depth, gated=_gated(block, *said["gated"]), **simple)
@@ -173,13 +169,10 @@ def _routing(graph: TaskGraph, block: Block, value: object, mine: bool) -> Routi
     return "auto"
 
 
-def _simple(block: Block, name: str, value: object, mine: bool, depth: str) -> Any:
+def _simple(block: Block, name: str, value: object, mine: bool) -> Any:
     """The value of an option of `SIMPLE`."""
     option = OPTIONS[name]
     if option.problem(value) is None:
-        key = min(value, MANY) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not (name == "weighting" and depth in GROUPED) and (why := NOT_BUILT.get((name, key))) is not None:  # type: ignore[arg-type]
-            raise InvalidArgument(f"{called(block)}: {name} {value!r} is not built: {why}")
         return value
     if option.kind is int:
         raise InvalidArgument(f"{f'{called(block)}: ' if mine and block.given is None else ''}{name}: {option.problem(value)[0]}")  # type: ignore[index]

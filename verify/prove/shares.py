@@ -70,7 +70,7 @@ def _outputs(proof: Proof) -> dict[Origin, int]:
 
 def _group(proof: Proof, block: Block, outputs: dict[Origin, int], taken: set[int]) -> tuple[int, list[tuple[int, Origin]]]:
     """The layer of the group that routes a block, and (output, number) for all that it writes."""
-    said = [proof.groups.get((site.layer, getattr(site, "first", 0))) for site in proof.design.sites if site.block == block.name]
+    said = [proof.groups.get((site.layer, site.first)) for site in proof.design.sites if site.block == block.name]
     layers = [layer for layer in said if layer is not None] or sorted(set(proof.groups.values()) - taken)
     for layer in layers:
         places = [(o, origin) for origin, o in outputs.items() if origin[0] == layer]
