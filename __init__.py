@@ -41,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "moe": ["Affine", "Claim", "Known", "Ledger", "MoELayer", "Model", "Network", "NeuronGroup", "ReLUNet"],
         # the proofs as code
         "front.compile": ["compile"],
+        "constructions.baseline": ["dense_baseline"],
         "constructions.plan": ["Frontier", "Plan", "plan"],
         "constructions.substitution": ["substitute"],
         "explain": ["Encoding", "Explanation", "NeuronOrigin", "encodings", "explain_neuron", "explain_point"],
@@ -96,6 +97,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas.manifolds import product as product
     from .atlas.refine import refine as refine
     from .atlas.spec import load_task as load_task
+    from .constructions.baseline import dense_baseline as dense_baseline
     from .constructions.plan import Frontier as Frontier
     from .constructions.plan import Plan as Plan
     from .constructions.plan import plan as plan

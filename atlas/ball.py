@@ -35,6 +35,8 @@ LEAST_SAMPLES, MOST_SAMPLES = 6_000, 150_000
 """Of the points that centres are chosen from; the least is doubled for every dimension after the first."""
 
 CHECKED_PER_BALL = 64
+ENCLOSING = 1.5
+"""Radius of a ball around all of M, in distances of the farthest sampled point from its centre."""
 PIECE_REACH = 1.2
 """Pieces are boxes around the samples in this multiple of the ball, a little enlarged, so that they contain the ball itself."""
 
@@ -70,6 +72,36 @@ def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any =
         size = {"charts": charts} if radius is None else {"radius": radius}
         recipe = {**atlas.recipe, "atlas": "ball", **size, "seed": seed}
     return dataclasses.replace(atlas, charts=balls, cover=atlas.parametrising, recipe=recipe)
+
+
+def enclosing_ball(atlas: Atlas, seed: int = 0) -> Atlas:
+    """One ball that holds all of M, the atlas of a network that chooses nothing: U = M, and the tangent chart of the ball is used by nobody.
+
+    Its middle is that of the box around sampled points, its radius ENCLOSING times the distance of the farthest: that it holds M is proved
+    with whatever is proved of the network, box by box.
+    """
+    manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
+    points = manifold.sample(LEAST_SAMPLES, seed, low_discrepancy=True)
+    base = points.base[np.isfinite(points.base).all(1)]
+    middle = (base.min(0) + base.max(0)) / 2
+    radius = ENCLOSING * float(np.sqrt(((base - middle) ** 2).sum(1).max()))
+    frame = _some_frame(manifold, points)
+    pieces = tuple(Piece(p, chart.domain) for p, chart in enumerate(manifold.parametrising))
+    recipe = None
+    if atlas.recipe is not None:
+        recipe = {k: v for k, v in atlas.recipe.items() if k not in ("charts", "radius")} | {"atlas": "ball", "charts": 1, "seed": seed}
+    whole = BallChart("ball0", middle, frame, radius, pieces)
+    return dataclasses.replace(atlas, charts=(whole,), cover=atlas.parametrising, recipe=recipe)
+
+
+def _some_frame(manifold: Atlas, points: Points) -> Array:
+    """A tangent frame (k, d) at the first of the points that has one."""
+    for n in range(len(points)):
+        try:
+            return tangent_frames(manifold, points[n : n + 1])[0]
+        except InvalidArgument:
+            continue
+    raise InvalidArgument("the charts have a tangent space at no point that was sampled; run lint on the task")
 
 
 def _smallest(manifold: Atlas, seed: int, fold: int) -> tuple[tuple[BallChart, ...], int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..atlas import Block, Combine
 from ..errors import EpsilonNotReached
-from .choices import Choice
+from .choices import UNDIVIDED, Choice
 
 WIDEST = 16384
 """Beyond this the Gram matrix of a single fit would not fit into 2 GiB."""
@@ -39,7 +39,12 @@ class Missing:
 
     @property
     def experts(self) -> int:
-        return 1 if isinstance(self.node, Combine) else len(self.node)
+        return 1 if isinstance(self.node, Combine) or self.undivided else len(self.node)
+
+    @property
+    def undivided(self) -> bool:
+        """Whether one net was asked for in the place of all experts."""
+        return self.choice.theorem in UNDIVIDED
 
 
 def advised(miss: EpsilonNotReached, missing: Missing) -> EpsilonNotReached:
@@ -75,6 +80,8 @@ def _ways(miss: EpsilonNotReached, missing: Missing, wider: int | None) -> Itera
         yield f"wider experts: {{max_width={wider}}}, up to {numbers:,} numbers{each}"
     if isinstance(node, Combine):
         pass
+    elif missing.undivided:
+        yield "a mixture of experts: {theorem=auto}"
     elif node.domain.exclusive:
         yield f"finer pieces of {node.name}"
     elif missing.alone and missing.epsilon is not None:

@@ -56,6 +56,8 @@ class Step:
     """What is added for every input."""
     top_k: int = 1
     weighting: Weighting = Weighting.SOFTMAX
+    gateless: bool = False
+    """Whether there is no gate in any form, as there is nothing to choose."""
     latent: Part | None = None
     """What experts read in the place of the state, beside what they carry: the parts read its channels."""
 
@@ -152,7 +154,7 @@ class Assembly:
             latent, inside, whole = Part(made.latent.net, reads, encoded, whole), tuple(map(Form.of, encoded)), False
         options = [[Part(net, inside, writes, whole)] for net in made.experts]
         shared = None if made.shared is None else Part(made.shared, reads, writes, made.ambient)
-        self._push(Step(options, made.outputs, kept, leaving, gate, shared, made.top_k, made.weighting, latent))
+        self._push(Step(options, made.outputs, kept, leaving, gate, shared, made.top_k, made.weighting, made.gateless, latent))
 
     def group(self, blocks: Sequence[Built]) -> None:
         """One layer for blocks that read nothing of each other: it has the experts of all, and chooses one in every block (N15)."""
@@ -204,7 +206,7 @@ class Assembly:
         nets = [beside(parts, step.kept, arriving, step.leaving, CARRIED[self.alone]) for parts in step.options]
         serves = step.serves
         gate: Net | None = step.gate or Affine(np.zeros((len(names), len(state))), np.zeros(len(names))).net
-        if step.gate is None and self.form == "dense":
+        if step.gate is None and (self.form == "dense" or step.gateless):
             gate, names, serves = None, names[:1] if len(names) == 1 else ("scores",), (0,)
         shared = [] if step.shared is None else [padded(beside([step.shared], (), state, step.shared.writes, ""), step)]
         (nets, beside_them, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))

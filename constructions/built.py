@@ -86,6 +86,8 @@ class Built:
     """One linear map, of what the nets read, that all experts read instead (N9, N10)."""
     copies: int = 1
     """How many gate outputs, one after the other, stand for each of `names` and are served by its expert (B21)."""
+    gateless: bool = False
+    """Whether its layer has no gate in any form: one net is all there is."""
 
     @property
     def outputs(self) -> tuple[str, ...]:

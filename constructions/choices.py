@@ -15,8 +15,10 @@ from .routers.base import Router
 from .routers.hinge import HalfSpaces, Hinge
 from .routers.named import DUPLICATES, ROUTERS
 
-THEOREMS = {"auto": True, "4.8": True, "4.9": True, "affine": True, "5.2": True, "5.3": False}
-"""Theorem ↦ whether it is about blocks on charts; 5.3 is about pieces."""
+THEOREMS = {"auto": None, "4.8": True, "4.9": True, "affine": True, "5.2": True, "5.3": False, "dense": None}
+"""Theorem ↦ whether it is about blocks on charts; 5.3 is about pieces, None about both."""
+UNDIVIDED = ("dense",)
+"""Those that build one net for all charts, which chooses nothing."""
 DEPTHS = ("paper", "L+1", "L", "path", "1")
 GROUPED = ("path", "1")
 """Those whose layers have several blocks each (N15)."""
@@ -146,7 +148,7 @@ def _theorem(block: Block, value: object, mine: bool) -> str:
     if not isinstance(value, str) or value not in THEOREMS:
         raise _unknown(block, mine, f"theorem {value!r} is not one of {', '.join(THEOREMS)}", value, THEOREMS)
     pieces = block.domain.exclusive
-    if value != "auto" and pieces == THEOREMS[value]:
+    if pieces == THEOREMS[value]:
         kind, other = ("pieces", "5.3") if pieces else ("charts", "5.2")
         if mine or value in ("5.2", "5.3"):
             raise InvalidArgument(f'{called(block)} is given on {kind}, which is Theorem {other}; use theorem "auto"')
@@ -200,6 +202,8 @@ def _gated(block: Block, value: object, mine: bool) -> bool:
 
 def _agree(block: Block, choice: Choice) -> None:
     router = choice.router
+    if choice.theorem in UNDIVIDED:
+        _agree_on_nothing_to_choose(block, choice)
     if choice.theorem == "affine" and router is not None and not router.gate_alone:
         raise InvalidArgument(
             f'{called(block)}: theorem "affine" routes by its gate alone; routing {choice.routing_name!r} belongs to theorems 4.8 and 4.9'
@@ -208,6 +212,18 @@ def _agree(block: Block, choice: Choice) -> None:
         raise InvalidArgument(f"{called(block)}: theorem 4.8 routes by scores; routing {choice.routing!r} belongs to theorem affine")
     _agree_on_gate(block, choice)
     _agree_on_several(block, choice)
+
+
+def _agree_on_nothing_to_choose(block: Block, choice: Choice) -> None:
+    """What a net without a gate has no use for."""
+    chosen = {name: choice.variants[name] for name in ("gate", "top_k", "weighting", "shared") if name in choice.variants}
+    if choice.routing != "auto":
+        chosen["routing"] = choice.routing_name
+    if choice.depth in GROUPED and block.given is None:
+        chosen["depth"] = choice.depth
+    if chosen:
+        said = ", ".join(f"{name} {value!r}" for name, value in chosen.items())
+        raise InvalidArgument(f"{called(block)}: theorem {choice.theorem!r} is one net, which chooses nothing; leave {said} out")
 
 
 def _agree_on_several(block: Block, choice: Choice) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from ..moe.network import Network
 from .works import Works
 
-BY_NAME = ("5.3", "N15", "N18")
+BY_NAME = ("5.3", "N15", "N18", "dense")
 """What blocks of a graph are built by, if not by a theorem on charts."""
 
 

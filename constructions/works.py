@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.channels import Input
 from ..moe.design import Design
 from ..moe.network import Network
-from . import theorem_5_2, theorem_5_3, theorem_one_layer
+from . import theorem_5_2, theorem_5_3, theorem_dense, theorem_one_layer
 from .advice import Missing, advised
 from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
@@ -30,6 +31,8 @@ from .experts.reconstruction import reconstruction
 from .ranges import Values
 from .shares import FORMULA_SHARE, ROUNDING_SHARE, SHARPENINGS
 
+BY_NAME = {theorem_dense.NAME: theorem_dense}
+"""Theorems that build one net for all charts of a block."""
 COMBINED = "f_out by Lemma 3.1, Theorem 5.2 (R10)"
 
 
@@ -179,7 +182,11 @@ class Works:
         """A block that reads computed values, as if it read them exactly."""
         k = len(block.reads)
         reading = Reading((), np.zeros(k), (False,) * k)
-        return theorem_5_2.build(block, reading, self.asked(block), self.choices[block], computed=True)
+        return self._by(block).build(block, reading, self.asked(block), self.choices[block], computed=True)
+
+    def _by(self, block: Block) -> ModuleType:
+        """What builds a block."""
+        return BY_NAME.get(self.choices[block].theorem, theorem_5_3 if block.domain.exclusive else theorem_5_2)
 
     def build(self, block: Block) -> Built:
         """Theorem 5.2 for blocks on charts, Theorem 5.3 for blocks on pieces."""
@@ -193,8 +200,7 @@ class Works:
         if self.grouped:
             made = theorem_one_layer.build(block, reading, self.assembly.forms, self.asked(block), self.choices[block], self.together)
             return made if made.charts is None else self._measured(made)
-        theorem = theorem_5_3 if block.domain.exclusive else theorem_5_2
-        made = theorem.build(block, reading, self.asked(block), self.choices[block])
+        made = self._by(block).build(block, reading, self.asked(block), self.choices[block])
         return made if made.charts is None or self.assembly.alone else self._measured(made)
 
     def _measured(self, made: Built) -> Built:
@@ -255,7 +261,11 @@ class Works:
                 'none; use experts "factorised", or "auto"'
             )
         name = "" if self.assembly.alone else f"block[{made.block.name}]."
-        lost = None if made.charts is None or found.kind == "dense" else reconstruction(made.charts.task.atlas, name, self.seed)
+        lost = (
+            None
+            if made.charts is None or made.gateless or found.kind == "dense"
+            else reconstruction(made.charts.task.atlas, name, self.seed)
+        )
         facts = {**made.facts, "stored": {"experts": found.kind, "numbers": dict(found.numbers)}}
         return replace(found.made, facts=facts, beside=(size_claim(found, name, kind), *([] if lost is None else [lost])))
 

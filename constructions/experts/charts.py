@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -65,11 +66,11 @@ class Workshop:
     drawn: dict[int, Points] = field(default_factory=dict, repr=False)
     """By chart, the points of its cell that experts are measured on."""
 
-    @staticmethod
-    def of(task: ManifoldTask, routing: Scores, asked: Asked, *, affine: bool) -> Workshop:
+    @classmethod
+    def of(cls, task: ManifoldTask, routing: Scores, asked: Asked, *, affine: bool) -> Self:
         """For what is asked of a site."""
         options = asked.activation, asked.gated, asked.dtype, asked.formula, asked.missed
-        return Workshop(task, routing, asked.budget, asked.width, affine, asked.limit, asked.seed, *options)
+        return cls(task, routing, asked.budget, asked.width, affine, asked.limit, asked.seed, *options)
 
     @property
     def way(self) -> Way:

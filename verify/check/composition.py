@@ -187,7 +187,8 @@ class Composition:
             part, _ = self.stripped(part)
         if not set(part.reads) <= site.reads or not all(self.slicer.has(origin) for origin in site.reads):
             raise Refused(f"its channels are computed from {sorted(set(part.reads) - site.reads)[:4]} too, or from what is not there")
-        names = self.found.plain[last - 1].names if part.layers[-1].gate is not None else ("all",)
+        gated = part.layers[-1].gate is not None or self.found.manifold
+        names = self.found.plain[last - 1].names if gated else ("all",)
         if site.winners != names:
             raise Refused(f"its winners are {str(site.winners)[:80]}, those of the layer {str(names)[:80]}")
         return part

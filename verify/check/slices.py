@@ -89,7 +89,7 @@ def _computing(layer: Layer, outputs: Indices, gated: bool) -> Layer:
         shared = None
     nets, serves = _distinct([net.outputs(outputs) for net in layer.nets] if len(outputs) else [])
     serves = serves[layer.serves] if len(outputs) else layer.serves
-    if gated or len(nets) > 1 or (len(nets) == 1 and not layer.unit):
+    if (gated and layer.gate is not None) or len(nets) > 1 or (len(nets) == 1 and not layer.unit):
         return layer._replace(nets=nets, serves=serves, shared=shared)
     alone, reads = np.zeros(len(nets), np.intp), layer.reads if nets else NONE
     return Layer(None, NONE, nets, alone, ("all",), reads, NONE, NONE, shared, 1, layer.weighting)
