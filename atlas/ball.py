@@ -75,10 +75,10 @@ def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any =
 
 
 def enclosing_ball(atlas: Atlas, seed: int = 0) -> Atlas:
-    """One ball that holds all of M, the atlas of a network that chooses nothing: U = M, and the tangent chart of the ball is used by nobody.
+    """One ball that holds all of M, the atlas of a network that chooses nothing: U = M, and nobody uses the ball's tangent chart.
 
     Its middle is that of the box around sampled points, its radius ENCLOSING times the distance of the farthest: that it holds M is proved
-    with whatever is proved of the network, box by box.
+    with whatever is proved of the network, box by box. Raises `InvalidArgument` if M has no tangent space at any sampled point.
     """
     manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
     points = manifold.sample(LEAST_SAMPLES, seed, low_discrepancy=True)

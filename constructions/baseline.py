@@ -1,13 +1,13 @@
 """`dense_baseline`: the dense network with as many numbers as a mixture of experts has, so that the two are compared like with like.
 
-Numbers are counted as they are stored, biases and zeros included. *Active*: those that one input meets, which of a dense network are all of
-them; a mixture's own are its gate and the largest experts that are chosen. *Total*: all that are stored. The dense network is fitted in
-the same way as experts are, by linear algebra on samples of M (`theorem_dense`), with the neurons that the model's experts have unless others
-are asked for.
+Numbers are counted as they are stored, biases and zeros included. *Active*: those that one input meets, of a dense network all; of a
+mixture the gates and the largest experts that are chosen. *Total*: all that are stored. The dense network is fitted as experts are, by
+linear algebra on samples of M (`theorem_dense`), with neurons of the kind that the model's experts have unless others are asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from .theorem_dense import NAME
 
 EQUAL = ("active", "total")
 PILOTS = (8, 32)
-"""Widths at which a dense network of a graph, or one that is stored in factors, is built to count its numbers: they are affine in the width."""
+"""Widths at which a dense network of a graph, or one stored in factors, is built to count its numbers, which are affine in the width."""
 TRIES = 4
 
 
@@ -36,11 +36,11 @@ def dense_baseline(
     max_width: int = 2048,
     seed: int = 0,
 ) -> Model:
-    """The widest dense network of the model's task with at most as many active (`equal="active"`) or stored numbers ("total") as the model.
+    """The widest dense network of the model's task with at most as many active or ("total") stored numbers as the model.
 
-    Two layers, no gate: every input meets all of it. Of a task graph every block becomes dense, all of one width. `activation`, `gated`: its
-    neurons, those of the model's experts if nothing is said. `experts`: how its first map is stored, as of experts: "dense",
-    "factorised" or "encoder" where x = Q·y is embedded. Its ε is what it reaches; `facts["baseline"]` say what it is equal to.
+    Two layers, no gate: every input meets all of it. Of a task graph every block becomes dense, all of one width. `activation`, `gated`:
+    its neurons, those of the model's experts if nothing is said. `experts`: how its first map is stored, as of experts: "dense",
+    "factorised" or "encoder" where x = Q·y is embedded. Its ε is what it reaches; `facts["baseline"]` says what it is equal to.
 
     Raises `InvalidArgument` for a model with too few numbers for 8 neurons, or with so many that `max_width` does not hold them.
     """
@@ -51,8 +51,8 @@ def dense_baseline(
     if not NARROWEST <= max_width <= WIDEST:
         raise InvalidArgument(f"max_width must be between {NARROWEST} and {WIDEST}, got {max_width}")
     numbers = model.network.active_parameters if equal == "active" else model.network.parameters
-    options = {"activation": activation, "gated": gated, "experts": experts}
-    options = {**_neurons(model), **{name: value for name, value in options.items() if value is not None}}
+    said = {"activation": activation, "gated": gated, "experts": experts}
+    options = {**_neurons(model), **{name: value for name, value in said.items() if value is not None}}
     dtype = str(model.network.dtype)
 
     def of(width: int) -> Model:
@@ -78,7 +78,7 @@ def _neurons(model: Model) -> dict[str, Any]:
     return {name: next(iter(values.values())) if model.design.alone else values for name, values in found.items() if values}
 
 
-def _width(model: Model, options: dict[str, Any], numbers: int, of: Any) -> tuple[int, float]:
+def _width(model: Model, options: dict[str, Any], numbers: int, of: Callable[[int], Model]) -> tuple[int, float]:
     """The width that has so many numbers, and what one neuron more adds."""
     task = model.task
     if isinstance(task, ManifoldTask) and options["experts"] == "dense" and options.get("activation", "relu") != "auto":
@@ -97,11 +97,11 @@ def _require(width: int, numbers: int, equal: str, most: int) -> None:
     if width < NARROWEST:
         other = ', or equal="total"' if equal == "active" else ""
         raise InvalidArgument(
-            f"a dense network of {numbers:,} numbers has {max(width, 0)} neurons, fewer than the {NARROWEST} that can be fitted; compare with a "
-            f'larger model{other}, or store its first map as an encoder: experts="encoder"'
+            f"a dense network of {numbers:,} numbers has {max(width, 0)} neurons, fewer than the {NARROWEST} that can be fitted; compare "
+            f'with a larger model{other}, or store its first map as an encoder: experts="encoder"'
         )
     if width > most:
         raise InvalidArgument(
-            f"a dense network of {numbers:,} numbers has {width:,} neurons, and max_width is {most:,}; raise max_width, up to {WIDEST:,}, or "
-            'compare active numbers: equal="active"'
+            f"a dense network of {numbers:,} numbers has {width:,} neurons, and max_width is {most:,}; raise max_width, up to {WIDEST:,}, "
+            'or compare active numbers: equal="active"'
         )

@@ -216,7 +216,7 @@ def _agree(block: Block, choice: Choice) -> None:
 
 def _agree_on_nothing_to_choose(block: Block, choice: Choice) -> None:
     """What a net without a gate has no use for."""
-    chosen = {name: choice.variants[name] for name in ("gate", "top_k", "weighting", "shared") if name in choice.variants}
+    chosen: dict[str, Any] = {name: choice.variants[name] for name in ("gate", "top_k", "weighting", "shared") if name in choice.variants}
     if choice.routing != "auto":
         chosen["routing"] = choice.routing_name
     if choice.depth in GROUPED and block.given is None:

@@ -1,7 +1,7 @@
 """A block on pieces as a block on one: the same function, its cases told apart by `Piecewise` in the place of a gate.
 
-The box is cut at one place of one coordinate at a time, and what lies on either side again: where such a condition is open, on a box around the
-place, only what meets there is left, so that enclosures of a continuous function stay narrow.
+The box is cut at one place of one coordinate at a time, and what lies on either side again: where such a condition is open, on a box
+around the place, only what meets there is left, so that enclosures of a continuous function stay narrow.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """A dense network: one two-layer net for all of M, the baseline of a mixture of experts.
 
-Statement. Ψ(x) = Σ_k a_k·act(w_k·x + b_k) + c of m neurons, fitted on M in ambient coordinates like experts are on their cells (Lemma 3.1 by
-linear algebra): directions and knots on samples of all charts together, output weights by least squares. Every input meets all of its
+Statement. Ψ(x) = Σ_k a_k·act(w_k·x + b_k) + c of m neurons, fitted on M in ambient coordinates as experts are on their cells (Lemma 3.1
+by linear algebra): directions and knots on samples of all charts together, output weights by least squares. Every input meets all of its
 m(D + 1) + q(m + 1) numbers, D inputs and q outputs. It is the mixture of one expert, without a gate: E = 1, U = M, nothing is chosen.
 
-What it lacks is what charts bring. A mixture's expert is a function of d local coordinates and approximates f on a cell of M; this one has to
-be a sum of ridge profiles of x ∈ R^k on all of M at once, k the coordinates before an embedding, and where M is curved f need not be smooth
-in directions that leave M.
+What it lacks is what charts bring. A mixture's expert is a function of d local coordinates and approximates f on a cell of M; this one
+has to be a sum of ridge profiles of y ∈ R^k on all of M at once, k the coordinates before an embedding, and a smooth f on M may have no
+extension to R^k that is as smooth.
 
-A block on pieces becomes one on a single piece, its function written with `Piecewise`: the same statement on a box. Where pieces jump, no net of
-continuous neurons is nearer to f than half of the jump in the sup norm.
+A block on pieces becomes one on a single piece, its function written with `Piecewise`: the same statement on a box. Where pieces jump, no
+net of continuous neurons is nearer to f than half of the jump in the sup norm.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ def _row_space(rows: Array) -> tuple[int, Array]:
 
 
 def _inner(made: Built) -> list[tuple[Net, Net]]:
-    """Every expert as (chart map, function of local coordinates); of a block on pieces what it reads itself, and so of one net for all of M,
-    up to an embedding."""
+    """Every expert as (chart map, function of local coordinates); of a block on pieces what it reads itself, and so of one net for all of
+    M, up to an embedding."""
     if made.gateless and made.charts is not None:
         atlas, (expert,) = made.charts.task.atlas, made.charts.experts
         inside = np.eye(atlas.base_dimension) if atlas.embedding is None or not made.ambient else atlas.embedding.T.copy()

@@ -1,7 +1,7 @@
 """`Undivided`: no routing at all, one expert for all of M; what a dense network has in the place of a router.
 
-The atlas is one ball that holds M. The layer has no gate (N3), so the claims of routing are that of one chart, x ∈ U = M, which whoever proves the
-network proves box by box like any other.
+The atlas is one ball that holds M. The layer has no gate (N3), so all that is claimed of routing is x ∈ U = M, which whoever proves the
+network proves box by box, like the claim of any other chart.
 """
 
 from __future__ import annotations
