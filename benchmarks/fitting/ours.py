@@ -33,6 +33,12 @@ def lanes(name: str, width: int, activation: Activation) -> Fit:
     return smooth.fit(target(name), max(width, smooth.NARROWEST), activation=activation, gated=True, effort="thorough")
 
 
+def polished(name: str, width: int, activation: Activation, *, gated: bool = False) -> Fit:
+    """As `smooth_ridges` or `lanes`, with every neuron moved by nonlinear least squares."""
+    width = max(width, smooth.NARROWEST) if gated else width
+    return smooth.fit(target(name), width, activation=activation, gated=gated, effort="polished")
+
+
 def lanes_for(dimension: int, width: int) -> int:
     """As many lanes, of 2d + 3 numbers each, as store what `width` neurons of d + 2 store."""
     return width * (dimension + 2) // (2 * dimension + 3)

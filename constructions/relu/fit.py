@@ -41,7 +41,7 @@ SHRINK_FROM = 1.5
 PEAK, PEAKS, ROUNDS = 1.25, 4, 3
 """A point is a peak of the error if that is so many times the largest held-out one; so many are looked at; and so often."""
 
-Effort = Literal["quick", "thorough"]
+Effort = Literal["quick", "thorough", "polished"]
 
 
 @dataclass(frozen=True, eq=False)

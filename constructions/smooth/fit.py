@@ -17,8 +17,9 @@ from ..relu.climb import climb
 from ..relu.dictionary import Coordinates
 from ..relu.fit import Effort, Fit
 from ..relu.samples import Samples, Target
-from .forms import neurons, unknowns
-from .kinks import Kinks
+from . import polishing
+from .forms import Lattice, neurons, unknowns
+from .kinks import Bent, Kinks
 from .lattice import Shape
 from .least_squares import Cost
 from .search import CHEAP, SAMPLES_PER_UNKNOWN, Attempt, Search
@@ -58,12 +59,13 @@ def fit(
     Where even a linear function takes more, that many: 2r neurons for data of dimension r (3r of relu²), 1 + r lanes for one output.
     `direction_count` of an earlier fit of the like saves the search for it. `dtype`: of the weights that will be stored; float32 wants
     smaller sums. `effort="thorough"` also prunes from too wide lattices where that takes time: for targets that are
-    not resolved, and in three dimensions, it pays.
+    not resolved, and in three dimensions, it pays. `effort="polished"` then moves every neuron by itself (`polishing`): where a target
+    is not resolved that is worth a factor of 10 to 200, and costs proofs, as each neuron has a direction of its own.
     `samples` saves drawing them again. Deterministic for a seed. Raises `InvalidArgument` if the target is not finite
     or the width below NARROWEST.
     """
     fitting = _Fitting(target, activation, gated, seed, samples or Samples(target, seed), dtype)
-    return fitting.thorough(width, direction_count, prune=effort == "thorough")[0]
+    return fitting.thorough(width, direction_count, prune=effort != "quick", polish=effort == "polished")[0]
 
 
 def fit_to(
@@ -184,8 +186,8 @@ class _Fitting:
         kinks = self.kinks if self.kinks is not None and 2 * len(self.kinks) <= width else None
         return Search(known, data, self.coordinates, width, self.outputs, self.activation, self.gated, self.cost, kinks)
 
-    def thorough(self, width: int, direction_count: int | None, prune: bool = False) -> tuple[Fit, Shape]:
-        """The best of all shapes worth trying, with ReLUs on straight kinks, or pruned."""
+    def thorough(self, width: int, direction_count: int | None, prune: bool = False, polish: bool = False) -> tuple[Fit, Shape]:
+        """The best of all shapes worth trying, with ReLUs on straight kinks, or pruned, or pruned and polished."""
         search = self.search(width)
         finalists = search.run(direction_count)
         fitted, shape = self.measured(search, finalists)
@@ -200,8 +202,20 @@ class _Fitting:
                 else:
                     self.kinks = None
         if prune or search.unknowns <= CHEAP:
-            return self.measured(search, [search.sharpened(finalists[0]), finalists[0]])
+            finalists = [search.sharpened(finalists[0]), finalists[0]]
+            if polish:
+                finalists.insert(0, self.polished(search, finalists[0]))
+            return self.measured(search, finalists)
         return fitted, shape
+
+    def polished(self, search: Search, start: Attempt) -> Attempt:
+        """The neurons of an attempt moved; the attempt itself where there are more than is affordable, and of what is no lattice."""
+        smooth, rank = start.form.smooth if isinstance(start.form, Bent) else start.form, self.coordinates.rank
+        if not isinstance(smooth, Lattice) or not self.activation.smooth or not polishing.affordable(smooth, rank):
+            return start
+        data = self.samples.for_width(polishing.moved(smooth, rank), polishing.SAMPLES_PER_UNKNOWN)
+        made = polishing.polish(smooth, self.coordinates, data.inputs, data.values, search.bends(data.inputs))
+        return replace(search, data=data).attempt(start.shape, search.with_kinks(made), len(data.inputs), len(data.held_inputs))
 
     def may_bend(self, search: Search, fitted: Fit) -> bool:
         """Whether it is time to look for straight kinks."""

@@ -57,8 +57,12 @@ class Lattice(Form):
         """p."""
 
     @abstractmethod
+    def among(self, dictionary: Dictionary) -> Lattice:
+        """With other neurons."""
+
     def part(self, kept: NDArray[np.intp]) -> Lattice:
         """With the neurons of ascending indices `kept`."""
+        return self.among(_part(self.dictionary, kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +79,8 @@ class Plain(Lattice):
     def size(self) -> int:
         return self.dictionary.width + 1
 
-    def part(self, kept: NDArray[np.intp]) -> Plain:
-        return Plain(_part(self.dictionary, kept))
+    def among(self, dictionary: Dictionary) -> Plain:
+        return Plain(dictionary)
 
     def columns(self, inputs: Array) -> Array:
         return np.concatenate([self.dictionary.features(inputs), np.ones((len(inputs), 1))], axis=1)
@@ -104,8 +108,8 @@ class Lanes(Lattice):
     def size(self) -> int:
         return unknowns(self.dictionary.width, self.coordinates.rank, True)
 
-    def part(self, kept: NDArray[np.intp]) -> Lanes:
-        return Lanes(_part(self.dictionary, kept), self.coordinates)
+    def among(self, dictionary: Dictionary) -> Lanes:
+        return Lanes(dictionary, self.coordinates)
 
     def columns(self, inputs: Array) -> Array:
         gates, z = self.dictionary.features(inputs), self.coordinates(inputs)
