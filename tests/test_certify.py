@@ -16,7 +16,8 @@ from atlasmoe.moe import Affine, Known, Model, MoELayer, Network
 from atlasmoe.moe.sums import Sums
 from atlasmoe.verify.prove import Certificate, certify
 from atlasmoe.verify.prove.error import PROVED, ErrorJudge
-from atlasmoe.verify.prove.rounding import Evaluation, Sized, affine
+from atlasmoe.verify.prove.evaluation import Evaluation
+from atlasmoe.verify.prove.rounding import Sized, affine
 from atlasmoe.verify.sample import verify
 from certificates import loose
 from conftest import EPSILON, circle_model, circle_task

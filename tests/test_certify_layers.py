@@ -13,10 +13,11 @@ from atlasmoe.moe import Affine, Known, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.moe.layer import Weighting
 from atlasmoe.verify.enclosure import TaylorForms
 from atlasmoe.verify.prove import certify
+from atlasmoe.verify.prove.evaluation import evaluations
 from atlasmoe.verify.prove.forward import EnclosedNetwork
 from atlasmoe.verify.prove.layers import carried_channels
 from atlasmoe.verify.prove.linear import split
-from atlasmoe.verify.prove.rounding import Sized, evaluations
+from atlasmoe.verify.prove.rounding import Sized
 from atlasmoe.verify.prove.rounding import network as network_rounding
 from general_layers import KINDS, NAMES, experts, general_network, net
 from test_certify_graph import collar_graph, product_graph, sum_graph, worst

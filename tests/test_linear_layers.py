@@ -20,9 +20,9 @@ from atlasmoe.verify.check.layers import read_layers
 from atlasmoe.verify.check.nets import IDENTITY as LINEAR
 from atlasmoe.verify.check.rounding import Sized, Way, through
 from atlasmoe.verify.enclosure import TaylorForms, prepare
+from atlasmoe.verify.prove.evaluation import evaluations
 from atlasmoe.verify.prove.linear import split
 from atlasmoe.verify.prove.rounding import Sized as Range
-from atlasmoe.verify.prove.rounding import evaluations
 from atlasmoe.verify.prove.rounding import network as proved
 
 

@@ -14,7 +14,8 @@ from atlasmoe.moe.sums import Sums
 from atlasmoe.moe.typed_json import Fields
 from atlasmoe.verify.check.layers import Layer, read_layers
 from atlasmoe.verify.check.rounding import Way, read, rounding
-from atlasmoe.verify.prove.rounding import Evaluation, Sized, arriving, evaluations
+from atlasmoe.verify.prove.evaluation import Evaluation, evaluations
+from atlasmoe.verify.prove.rounding import Sized, arriving
 from atlasmoe.verify.prove.rounding import network as bounds
 from general_layers import KINDS, general_network
 

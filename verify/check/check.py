@@ -159,6 +159,9 @@ def _composed(sites: Composition, found: Documents, proved: set[str]) -> list[Fa
     failures = list(sites.check(claimed("cover"), claimed("inverse"), claimed("routing.tau", "routing.max_tau")))
     if failures or any(fate is not None for fate in sites.fates) or found.schema == 1:
         return failures
+    shown = {site.channels[0][0] for site in found.sites if site.charts and site.name in sites.rounded}
+    if not found.snapped <= shown:
+        return [Failure(False, "scores that are snapped to a grid belong to no site, and nothing shows that they are on it")]
     if found.read_out is not None:
         try:
             check_read_out(sites, found.read_out)

@@ -15,7 +15,8 @@ from .rounding import HALF, Way
 from .trees import TAGS, Tree
 
 WHOLE = "for every x ∈ M{}: |f(x) − Ψ(x)| ≤ ε, largest component, "
-NUMBERS = " at which all that gates of groups read are {} numbers, 0 or normal"
+NUMBERS = " at which all that gates of groups{} read are {} numbers, 0 or normal"
+SNAPPED = ", gates of groups of balls evaluated in {}"
 REAL, BOTH = (
     WHOLE.format("") + "Ψ the real-arithmetic function of the stored weights",
     WHOLE + "in real arithmetic and evaluated in float64",
@@ -69,8 +70,9 @@ def expected(found: Documents) -> dict[str, Expected]:
 
 
 def _where(found: Documents) -> str:
-    """At which points something is said of a task graph."""
-    return NUMBERS.format(found.dtype) if found.grouped else ""
+    """At which points something is said of a task graph, and of which evaluation."""
+    numbers = NUMBERS.format(" on pieces" if found.snapped else "", found.dtype) if found.grouped else ""
+    return numbers + (SNAPPED.format(found.dtype) if found.snapped else "")
 
 
 def _order(way: str, manifold: bool) -> str:
@@ -96,9 +98,11 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
         owner = "whose piece is within the bound of it in every coordinate" if astray else "whose piece owns it"
         said = f"every point{_where(found)} gets an expert of {site.name} whose chart contains it, or {owner}"
         exact = site.charts or site.routes is not None
-        shown = exact and not any(tree.open for tree in site.trees)
+        # That one group takes one expert rests on all groups of balls taking one.
+        trees = [tree for other in found.sites for tree in other.trees] if found.snapped else site.trees
+        shown = exact and not any(tree.open for tree in trees)
         if site.kind == "block":
-            claims[f"{prefix}routing"] = Expected(said, "Theorem 5.2, B10", astray if shown else np.inf, astray, site.trees, exact)
+            claims[f"{prefix}routing"] = Expected(said, "Theorem 5.2, B10", astray if shown else np.inf, astray, trees, exact)
     if site.charts:
         claims[f"{prefix}cover"] = Expected(COVER if found.schema > 2 else FORMER, "Theorem 4.8 step 3", None, 0.0)
         if found.schema > 2:

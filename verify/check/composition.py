@@ -23,6 +23,7 @@ from ...expressions.tree import free_names
 from ...intervals import NotEnclosed
 from ...intervals.patch import GROW
 from .charts import Boxes, Charts, Truth
+from .direct import behind, what_is_left, without_inputs
 from .documents import Documents, Site, Value
 from .floats import Floats, Stated
 from .functions import moves_little, within
@@ -184,7 +185,7 @@ class Composition:
             raise Refused("one of its channels is not computed where it is said to be")
         part = self.cut(last, [c for _, c in site.channels], site.charts)
         if site.folded:
-            part, _ = self.stripped(part)
+            part, _ = without_inputs(self.stripped(part)[0], self.embedding, [name in site.variables for name in self.graph.coordinates])
         if not set(part.reads) <= site.reads or not all(self.slicer.has(origin) for origin in site.reads):
             raise Refused(f"its channels are computed from {sorted(set(part.reads) - site.reads)[:4]} too, or from what is not there")
         gated = part.layers[-1].gate is not None or self.found.manifold
@@ -303,10 +304,11 @@ class Composition:
         if isinstance(target, ExpressionTarget):
             return charts.of_point(self._after(site, target.function))
         assert isinstance(target, ChartTarget)
-        return charts.of_coordinates([self._after(site, local) for local in target.functions])
+        bases = [c.inverse.renamed(f.variables).expressions for c, f in zip(charts.charts, target.functions, strict=True)]
+        return charts.of_coordinates([self._after(site, *both) for both in zip(target.functions, bases, strict=True)])
 
-    def _after(self, site: Site, function: ExpressionMap) -> ExpressionMap:
-        """A block's function; of a folded block with what is left of the read-out after it."""
+    def _after(self, site: Site, function: ExpressionMap, read: Sequence[sympy.Expr] | None = None) -> ExpressionMap:
+        """A block's function; of a folded block with what is left of the read-out after it. `read`: as of `behind`."""
         if not site.folded and not len(site.shift):
             return function
         self._write_out(None)
@@ -315,16 +317,11 @@ class Composition:
         left, blocks = self.left()
         if blocks != {site.name}:
             raise Refused(f"it is called folded into a read-out that mixes {sorted(blocks)} with other things")
-        return ExpressionMap(tuple(real_symbols(site.components).values()), left).after(function)
+        return behind(left, cast(Block, self.graph[site.name]), function, read)
 
     def left(self) -> tuple[list[sympy.Expr], set[str]]:
-        """The output with 0 for every component that has a channel, and the names of the blocks that are left in it."""
-        nothing = {symbol: sympy.Integer(0) for symbol in real_symbols(list(self.known)).values()} if self.known else {}
-        left = [e.xreplace(nothing) for e in self.output()]
-        names = {str(s) for e in left for s in e.free_symbols}
-        if other := names - set(self.folded):
-            raise Refused(f"the output has {sorted(other)[0]} in it, which is no component of a site", rejected=False)
-        return left, {self.folded[name].name for name in names}
+        """The output with 0 for what is known (`what_is_left`), and the names of the blocks that are left in it."""
+        return what_is_left(self.output(), self.known, self.folded, self.graph.coordinates)
 
     def output(self) -> list[sympy.Expr]:
         """The output in components that have a channel, shares among them, and what else there is."""

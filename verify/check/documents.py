@@ -109,6 +109,8 @@ class Documents(NamedTuple):
     """Whether what is said is about numbers of the dtype only, as there are such."""
     near: bool
     """Whether logits have to be known closely (`hats`)."""
+    snapped: frozenset[int]
+    """Layers of `plain`, from 1, whose gates are what an evaluation makes of them (`snaps`)."""
     sites: tuple[Site, ...]
     read_out: ReadOut | None
     promises: Mapping[str, tuple[float, float, float | None] | None]

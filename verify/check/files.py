@@ -90,6 +90,7 @@ def read(folder: Path) -> Documents:
         plain=plain.layers,
         grouped=plain.numbers,
         near=plain.near,
+        snapped=frozenset() if manifold else plain.snapped,
         sites=sites,
         read_out=read_out,
         promises=_promises(config, graph, manifold),

@@ -4,8 +4,9 @@ A logit −Σ w·σ(±s·(x − t)), w ≥ 1, s a power of two, is 0 in floats w
 exact (of s < 1 where they are not, far from t), a difference has the right sign, and sums of numbers ≥ 0 are 0 only if all are. So it
 is 0 on a box of numbers that are 0 or normal. Where such boxes tile all of space, run by run of outputs, and there are K runs of a layer
 that takes the K largest logits, it takes one output of every run, each with weight 1/K. With uniform weights it is enough that a
-logit is ≥ 0 there and negative elsewhere, as s·x + b is (N19). So the layer is K layers that take one of one run,
-and a sum; how these are built is said in docs/certificate.md. All that follows is about points where such gates read numbers.
+logit is ≥ 0 there and negative elsewhere, as s·x + b is (N19). Runs of balls compare snapped scores (N20, `snaps`). So the layer is K
+layers that take one of one run, and a sum; how these are built is said in docs/certificate.md. All that follows is about points where
+such gates read numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .hats import runs_of
 from .layers import Layer, narrowed
 from .nets import RELU, Indices, Map, Net
 from .slices import NONE
+from .snaps import Run, grid_of, snapped
 
 Box = dict[int, tuple[float, float]]
 """Axis ↦ the first number at which the logit is 0, and the first one after it at which it is not; −∞ and ∞ where there is none."""
@@ -134,37 +136,71 @@ class WrittenOut(NamedTuple):
     near: bool
     """Whether logits have to be computed to within less than `hats.NEAR`."""
 
+    @property
+    def snapped(self) -> frozenset[int]:
+        """Layers, from 1, that are runs of snapped scores."""
+        return frozenset(n for n, layer in enumerate(self.layers, 1) if grid_of(layer) is not None)
+
+
+class _Groups(NamedTuple):
+    """Runs of outputs of which a layer takes one each."""
+
+    ends: list[tuple[int, int]]
+    gate: Net
+    """Of runs of faces."""
+    snapped: dict[int, Run]
+
+    def of(self, first: int, last: int) -> Net:
+        """The gate of one run."""
+        return self.snapped[first].gate if first in self.snapped else self.gate.outputs(np.arange(first, last))
+
+
+def _groups(layer: Layer, dtype: str) -> _Groups | None:
+    if layer.gate is None or layer.top_k == 1 or layer.weighting == "rectified":
+        return None
+    gate, several = snapped(layer.gate, dtype) or (layer.gate, [])
+    boxes = boxes_of(gate, dtype, layer.weighting == "uniform")
+    if boxes is None:
+        return None
+    ends, start = list[tuple[int, int]](), 0
+    for run in [*several, Run(len(boxes), len(boxes), gate)]:
+        before = runs(boxes[start : run.first])
+        if before is None:
+            return None
+        ends += [(start + a, start + b) for a, b in before] + [(run.first, run.last)] * (run.last > run.first)
+        start = run.last
+    if len(ends) != layer.top_k:
+        return None
+    idle = [run for run in several if all(layer.nets[k].silent.all() for k in layer.serves[run.first : run.last])]
+    return None if idle else _Groups(ends, gate, {run.first: run for run in several})  # no site would say where idle scores are
+
 
 def written_out(inputs: int, layers: Sequence[Layer], dtype: str) -> WrittenOut:
     """The layers without layers of groups."""
     found, several, near = list[Layer](), False, False
     for n, layer in enumerate(layers):
-        groups = None
-        if layer.gate is not None and layer.top_k > 1 and layer.weighting != "rectified":
-            boxes = boxes_of(layer.gate, dtype, layer.weighting == "uniform")
-            groups = None if boxes is None else runs(boxes)
-        if groups is not None and len(groups) == layer.top_k:
-            found += _of_groups(layer, groups, len(layers[n - 1].carries) if n else inputs, n == len(layers) - 1)
-            several = True
-        elif (hats := runs_of(layer)) is not None:
-            found += _of_groups(layer, hats, len(layers[n - 1].carries) if n else inputs, n == len(layers) - 1)
+        width, last = len(layers[n - 1].carries) if n else inputs, n == len(layers) - 1
+        if (groups := _groups(layer, dtype)) is not None:
+            found += _of_groups(layer, groups, width, last)
+            several |= not groups.snapped or any(b - a > 1 and a not in groups.snapped for a, b in groups.ends)
+        elif layer.gate is not None and (hats := runs_of(layer)) is not None:
+            found += _of_groups(layer, _Groups(hats, layer.gate, {}), width, last)
             near = True
         else:
             found.append(layer._replace(weighting="softmax") if layer.unit else layer)
     return WrittenOut(tuple(found), several, near)
 
 
-def _of_groups(layer: Layer, groups: Sequence[tuple[int, int]], width: int, last: bool) -> list[Layer]:
+def _of_groups(layer: Layer, found: _Groups, width: int, last: bool) -> list[Layer]:
     """The K-th part of what the winner of each group computes, behind what arrives; then the layer's own channels."""
-    assert layer.gate is not None
-    rectified = layer.weighting == "rectified"
+    groups, rectified = found.ends, layer.weighting == "rectified"
     K = 1 if rectified else layer.top_k
     nets, fed = [layer.nets[k] for k in layer.serves], [list[int]() for _ in layer.writes]
     own = [np.logical_not(np.all([net.silent for net in nets[a:b]], axis=0)) for a, b in groups]
     idle = [K > 1 and b - a == 1 and not any(map_.weight.any() for map_ in nets[a].stored) for a, b in groups]
     bias = np.sum([nets[a].stored[-1].bias / K for (a, _), flat in zip(groups, idle, strict=True) if flat], axis=0) + np.zeros(len(fed))
     once = (np.sum(own, axis=0) == 1) & (bias == 0) & (layer.carries[layer.writes] < 0) & (layer.shared is None) & (not last)
-    found, state = list[Layer](), width
+    layers, state = list[Layer](), width
     for (a, b), mine, flat in zip(groups, own, idle, strict=True):
         outputs = np.flatnonzero(mine)
         if flat or not len(outputs):
@@ -174,12 +210,11 @@ def _of_groups(layer: Layer, groups: Sequence[tuple[int, int]], width: int, last
             fed[k].append(state + n)
         writes = np.arange(state, state + len(outputs))
         carries = np.concatenate([np.arange(state), np.full(len(outputs), -1)])
-        gate = layer.gate.outputs(np.arange(a, b))
-        one = Layer(gate, layer.sees, parts, np.arange(b - a), layer.names[a:b], layer.reads, writes, carries, None)
+        one = Layer(found.of(a, b), layer.sees, parts, np.arange(b - a), layer.names[a:b], layer.reads, writes, carries, None)
         one = one._replace(top_k=b - a, weighting="rectified") if rectified else one._replace(weighting="uniform")
-        found.append(narrowed(one))
+        layers.append(narrowed(one))
         state += len(outputs)
-    return [*found, _summed(layer, fed, bias, once, width, state)]
+    return [*layers, _summed(layer, fed, bias, once, width, state)]
 
 
 def _part(net: Net, outputs: Indices, K: int) -> Net:

@@ -10,6 +10,7 @@ from ...expressions.parse import real_symbols
 from ...intervals import Interval, enclose_number
 from ...intervals.patch import GROW, Patch
 from .composition import Composition
+from .direct import misses, without_inputs
 from .documents import ReadOut
 from .networks import Frame
 from .refused import Refused
@@ -59,6 +60,11 @@ def _affine(sites: Composition, said: ReadOut) -> None:
         off = np.array([(x - Interval.of(v)).magnitude.item() for x, v in zip(a, w, strict=True)])
         size = max(abs(known.value.lower), abs(known.value.upper))
         error += np.abs(w) * known.value.error + off * size
+    coordinates = sites.graph.coordinates
+    kept = [any(name in sites.graph[block].reads for block in blocks) for name in coordinates]
+    rest, gains = without_inputs(rest, sites.embedding, kept)
+    others = [k for k, held in enumerate(kept) if not held]
+    error += misses(whole, [coordinates[k] for k in others], sites.embedding[:, others], gains, sites.sizes[others])
     for name in sorted(said.rounding):
         if not said.rounding[name] >= (added := _rounding(sites, part, name)):
             raise Refused(f"rounding in {name} may add {added:.9g}, not {said.rounding[name]:.9g}")

@@ -55,6 +55,8 @@ def look(data: bytes, path: Path, found: Documents, hashes: Mapping[str, str]) -
 
 def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], found: Documents) -> Looked:
     pointwise = Pointwise(found.graph, spots)
+    if found.snapped and refutes != "defined":
+        return Looked(False, False, "gates of groups of balls are what an evaluation makes of them, and exact arithmetic decides nothing")
     if found.grouped and refutes != "defined" and not _of_numbers(spots, found):
         return Looked(False, False, "gates of groups may read there what is no number of the dtype, and nothing is claimed of that")
     truth = pointwise.output

@@ -22,6 +22,7 @@ from ...intervals.rounding import gamma
 from .bends import bent
 from .layers import Layer
 from .nets import IDENTITY, RELU, RELU2, Flags, Indices, Map, Net
+from .snaps import grid_of, off_grid
 
 ELEMENTARY = 4
 """Units in the last place, of twice the unit roundoff each, to which exp is trusted in either dtype."""
@@ -275,7 +276,10 @@ def rounding(layers: Sequence[Layer], x: Sized, way: Way, winners: Flags | None 
             own = logits.error.max(1)
             eta = np.maximum(eta, own)
             least = np.partition(logits.low, -layer.top_k, axis=1)[:, -layer.top_k]
-            possible = ~(logits.high + own[:, None] * GROW < (least - own * GROW)[:, None])
+            if (M := grid_of(layer)) is None:
+                possible = ~(logits.high + own[:, None] * GROW < (least - own * GROW)[:, None])
+            else:  # what is chosen is a matter of the dtype of the weights, not of this evaluation
+                eta = np.where(off_grid(M, logits.low, logits.high, logits.error), np.inf, eta)
         if layer is layers[-1] and winners is not None:
             possible &= winners
         x = _behind(layer, x, logits, possible, way, way.half if n >= gates else None)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...moe.network import Network
+from .evaluation import Evaluation
 from .manifold import EnclosedManifold
-from .rounding import Evaluation, Sized, arriving, network
+from .rounding import Sized, arriving, network
 
 ROOM = 2.0**-3
 FIRST = 256

@@ -24,7 +24,8 @@ from .tree import UNSETTLED, Tree
 NAMED = 3
 """Worst boxes that an unknown claim names."""
 WHOLE = "for every x ∈ M{}: |f(x) − Ψ(x)| ≤ ε, largest component, "
-GROUPED = " at which all that gates of groups read are {} numbers, 0 or normal"
+GROUPED = " at which all that gates of groups{} read are {} numbers, 0 or normal"
+SNAPPED = ", gates of groups of balls evaluated in {}"
 REAL = WHOLE.format("") + "Ψ the real-arithmetic function of the stored weights"
 BOTH = WHOLE + "in real arithmetic and evaluated in float64"
 ORDERS = {
@@ -61,20 +62,20 @@ def graph_claims(
     read_out: ReadOut | None,
     epsilon: float | None,
     note: str,
-    numbers: str | None = None,
+    where: str = "",
+    together: bool = True,
 ) -> tuple[Claim, ...]:
-    """The total, and what was proved of every block and combination. `numbers`: the dtype of which the numbers are that gates of groups
-    read, if there are any; nothing is claimed where they are others.
+    """The total, and what was proved of every block and combination. `where`: at which points, and in which evaluation (`grouped`).
+    `together`: whether what is said of the routes of one block may be said, as far as it rests on others (groups of snapped scores).
     """
     bound = np.inf if read_out is None else read_out.bound
     settled = all(site.solution.settled for site in sites.values())
     known = Known.PROVED if settled and np.isfinite(bound) and (epsilon is None or bound <= epsilon) else Known.UNKNOWN
-    where = "" if numbers is None else GROUPED.format(numbers)
     whole = BOTH.format(where) + about(graph)
     total = Claim("total", whole, "Theorem 5.2, B9, R10", bound if epsilon is None else epsilon, bound, known, note=note)
     added = {} if read_out is None else read_out.rounding
     floats = [_rounded(total, way, extra, False) for way, extra in _in_order(added) if way != "float64"]
-    return (total, *floats, *(claim for site in sites.values() for claim in _of_site(site, where)))
+    return (total, *floats, *(claim for site in sites.values() for claim in _of_site(site, where, together)))
 
 
 def _in_order(ways: Mapping[str, T]) -> list[tuple[str, T]]:
@@ -93,7 +94,13 @@ def _rounded(total: Claim, way: str, added: float, manifold: bool) -> Claim:
     return Claim(f"total.{way}", statement, "R9", total.budget, bound, known, note=f"rounding adds at most {added:.3g}")
 
 
-def _of_site(site: SiteProof, numbers: str) -> Iterator[Claim]:
+def grouped(numbers: bool, snapped: bool, dtype: str) -> str:
+    """Of which points something is said where gates of groups read numbers of a dtype, and that those of balls are evaluated in it."""
+    of_faces = GROUPED.format(" on pieces" if snapped else "", dtype) if numbers else ""
+    return of_faces + (SNAPPED.format(dtype) if snapped else "")
+
+
+def _of_site(site: SiteProof, numbers: str, together: bool) -> Iterator[Claim]:
     name, solution = site.name, site.solution
     known = Known.PROVED if solution.settled else Known.UNKNOWN
     where = "everywhere that it may be read" if site.kind == "block" else "on all values that it may read"
@@ -103,12 +110,13 @@ def _of_site(site: SiteProof, numbers: str) -> Iterator[Claim]:
     yield Claim(f"{site.kind}[{name}].error", statement, "Theorem 5.2, B9", bound, bound, known, note=note)
     if site.kind != "block":
         return
-    routed = site.routed and solution.settled
+    routed = site.routed and solution.settled and together
     owner = "whose piece is within the bound of it in every coordinate" if site.astray else "whose piece owns it"
     statement = f"every point{numbers} gets an expert of {name} whose chart contains it, or {owner}"
     how = Known.PROVED if routed else Known.UNKNOWN
     reach = site.astray if routed else np.inf
     aside = "" if routed else "some boxes are open" if not solution.settled else "the gate is not one that routes exactly"
+    aside = "another group of balls is not proved to take one" if solution.settled and not together else aside
     if routed and site.moves.any():
         aside = "of values read that lie on the charts, as the task has it" if site.charts else "the error counts in what is read amiss"
     yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", site.astray, reach, how, note=aside)

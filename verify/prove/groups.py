@@ -12,6 +12,7 @@ if x ≥ t_k and x ≤ r_m for all k and m, else negative:
 Of numbers, x ≥ t says x ≥ the least number ≥ t, and x ≤ r says x < the least number > r: every logit is 0 on a half-open box. A run of
 consecutive outputs whose boxes are disjoint and fill all of space is a group; no shorter or longer run from the same output is one.
 Where weights are uniform, logits s·x + b without a hidden layer do as well (N19): of a group one is ≥ 0 and all others are negative.
+Groups of balls (N20) are another thing: `snapped`.
 At a threshold between two numbers nothing is lost, as no number is there; in real arithmetic both sides are negative there, and that
 is why what follows is said of numbers only. Between −(the smallest normal number) and 0 there are subnormal ones, which do not count.
 """
@@ -20,12 +21,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ...moe.layer import MoELayer, Weighting
 from ...moe.nets import Affine, Net
+from .snapped import apart
 
 Sides = Mapping[int, tuple[float, float]]
 """Column that is read ↦ [low, high) on which a logit is 0; all of a line where it is left out. Ends are numbers, or infinite."""
@@ -107,23 +110,59 @@ def _product(numbers: Sequence[int]) -> int:
     return found
 
 
-def runs(boxes: Sequence[Sides]) -> list[range] | None:
-    """The groups that the outputs fall into, in order; None if they do not."""
+def runs(boxes: Sequence[Sides], snapped: Mapping[int, range] | None = None) -> list[range] | None:
+    """The groups that the outputs fall into, in order; None if they do not. `snapped`: runs that are groups for another reason."""
     found, start = list[range](), 0
-    for stop in range(1, len(boxes) + 1):
+    while start < len(boxes):
+        run = (snapped or {}).get(start) or _filling(boxes, start)
+        if run is None:
+            return None
+        found.append(run)
+        start = run.stop
+    return found
+
+
+def _filling(boxes: Sequence[Sides], start: int) -> range | None:
+    """The boxes from one on that fill space."""
+    for stop in range(start + 1, len(boxes) + 1):
         filled = fills(boxes[start:stop])
         if filled is None:
             return None
         if filled:
-            found.append(range(start, stop))
-            start = stop
-    return found if start == len(boxes) else None
+            return range(start, stop)
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The groups of a layer that takes one output of each, with equal weights."""
+
+    runs: Sequence[range]
+    snapped: Mapping[int, Net]
+    """First output of a group of snapped scores ↦ the gate that stands for it (`snapped`)."""
+    faces: Net
+    """The gate of all other groups."""
+
+    @property
+    def numbers(self) -> bool:
+        """Whether what is said of it is about numbers of the dtype only, as groups are made of faces."""
+        return not self.snapped or any(len(run) > 1 and run.start not in self.snapped for run in self.runs)
+
+
+def groups_in(layer: MoELayer, dtype: DTypeLike) -> Groups | None:
+    """The groups of a layer; None for any layer without groups."""
+    if layer.gate is None or layer.top_k == 1 or layer.weighting is Weighting.RECTIFIED:
+        return None
+    deep = apart(layer.gate, dtype)
+    faces, snapped = (layer.gate, {}) if deep is None else (deep.faces, deep.snapped)
+    boxes = sides_of(faces, dtype, equal=layer.weighting is Weighting.SOFTMAX)
+    found = None if boxes is None else runs(boxes, {start: run for start, (run, _) in snapped.items()})
+    if found is None or len(found) != layer.top_k:
+        return None
+    return Groups(found, {start: gate for start, (_, gate) in snapped.items()}, faces)
 
 
 def groups_of(layer: MoELayer, dtype: DTypeLike) -> list[range] | None:
     """The groups of which a layer takes one output each, with equal weights; None for any other layer."""
-    if layer.gate is None or layer.top_k == 1 or layer.weighting is Weighting.RECTIFIED:
-        return None
-    boxes = sides_of(layer.gate, dtype, equal=layer.weighting is Weighting.SOFTMAX)
-    found = None if boxes is None else runs(boxes)
-    return found if found is not None and len(found) == layer.top_k else None
+    found = groups_in(layer, dtype)
+    return None if found is None else list(found.runs)

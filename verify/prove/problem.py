@@ -25,12 +25,12 @@ from .cells import Cells, Rounding
 from .checkpoint import Checkpoint
 from .degree import degree_of
 from .error import EnclosedTarget, ErrorJudge
+from .evaluation import Evaluation, evaluations
 from .forward import EnclosedNetwork
 from .goal import Goal
 from .lattice import spread_points
 from .manifold import EnclosedManifold
 from .refutation import Exactly
-from .rounding import Evaluation, evaluations
 from .rounds import PartJudge, Running
 from .scores import EnclosedScores, ScoresJudge
 from .tree import Search, Tree

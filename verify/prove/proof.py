@@ -27,12 +27,13 @@ from ...moe.channels import Value as ValueChannel
 from ...moe.design import Design
 from ...moe.network import Network
 from .checkpoint import Checkpoint
+from .evaluation import evaluations
 from .goal import Goal
 from .hats import CLOSE
 from .manifold import EnclosedManifold
 from .parts import Component, Part, parts_of
 from .problem import NEGLIGIBLE, Attempt, Problem, ScoreAttempt, Solution, base_size, run
-from .rounding import GENEROUS, evaluations
+from .rounding import GENEROUS
 from .sites import NotProvableError, Site, SiteProof, Value
 from .slices import Origin, Slice, Slicer
 from .split import SLACK, PartProof, SplitAttempt, added
@@ -69,7 +70,7 @@ class Proof:
         """`scale`: an error from a `NEGLIGIBLE` part of which on no bound is sharpened."""
         written_out = Ungrouped(network.plainly(), design) if graph.blocks[0].given is not None else ungrouped(network.plainly(), design)
         self.network, self.design, self.groups, self.dtype = written_out.network, written_out.design, written_out.found, network.dtype
-        self.close = written_out.close
+        self.close, self.snapped = written_out.close, written_out.snapped
         self.graph, self.asked, self.saved, network = graph, asked, saved, written_out.network
         self.floor = NEGLIGIBLE * scale
         self.alone = len(graph.nodes) == 2 and not self.groups
@@ -112,6 +113,17 @@ class Proof:
         run(attempts, "proving scores", most, self.asked.deadline, self.saved)
         for name, attempt in zip(named, attempts, strict=True):
             self.sites[name] = replace(self.sites[name], scores=attempt.solution())
+
+    @property
+    def unplaced(self) -> bool:
+        """Whether a layer that stands for a group of snapped scores is that of no site, which would show that they are on the grid."""
+        known = [site for site in self.sites.values() if site.charts and np.isfinite(site.solution.eta)]
+        return not self.snapped <= {site.channels[0][0] for site in known if site.part.network.layers[-1].gate is not None}
+
+    @property
+    def together(self) -> bool:
+        """Whether every group of snapped scores takes one output, which the routes of all groups of a layer rest on."""
+        return not self.snapped or (not self.unplaced and all(site.solution.settled for site in self.sites.values()))
 
     def _attempt(self, node: Block | Combine) -> Opened | None:
         """The node's searches; none of a node without channels, nor of one about which nothing can be said."""

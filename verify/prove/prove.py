@@ -23,10 +23,10 @@ from ..enclosure.fast import engine
 from ..versions import versions
 from .certificate import Certificate
 from .checkpoint import Checkpoint
-from .claims import graph_claims, manifold_claims
+from .claims import graph_claims, grouped, manifold_claims
 from .diagnosis import diagnosed
 from .goal import CANDIDATES, Goal
-from .groups import groups_of
+from .groups import Groups, groups_in
 from .proof import Asked, Proof
 from .readout import read_out
 from .refutation import Exactly, Refutation, spots_at, spots_of, with_refutation
@@ -79,8 +79,8 @@ def certify(
     asked = Asked(epsilon, tightness, boxes, started + seconds, seed, _halves(network, graph, dtypes))
     options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()}
     saved = Checkpoint(checkpoint, network, given, options)
-    grouped = alone is None and any(groups_of(layer, network.dtype) for layer in network.plainly().layers)
-    found, refutation = (0.0, None) if alone is not None else _sampled(network, graph, asked, grouped)
+    groups = [] if alone is not None else [groups_in(layer, network.dtype) for layer in network.plainly().layers]
+    found, refutation = (0.0, None) if alone is not None else _sampled(network, graph, asked, groups)
     proof = Proof(network, design, graph, asked, saved, found if epsilon is None else epsilon) if refutation is None else None
     result, note = None, f"largest error found {found:.6g}"
     if proof is not None:
@@ -98,8 +98,9 @@ def certify(
         found, refutation = site.solution.goal.found, _seen(network, graph, site.solution.goal)
         claims = manifold_claims(site, epsilon)
     else:
-        claims = graph_claims(graph, sites, result, epsilon, note, str(network.dtype) if grouped else None)
-        if refutation is None and len(sites) == 1 and len(graph.inputs) == 1 and not grouped:
+        where = grouped(any(g and g.numbers for g in groups), any(g and g.snapped for g in groups), str(network.dtype))
+        claims = graph_claims(graph, sites, result, epsilon, note, where, proof is None or proof.together)
+        if refutation is None and len(sites) == 1 and len(graph.inputs) == 1 and not any(groups):
             (site,) = sites.values()
             refutation = _seen(network, graph, site.solution.goal)
     claims = with_refutation(claims, refutation)
@@ -139,15 +140,15 @@ def _design_by_names(network: Network, graph: TaskGraph) -> Design:
     return Design(states, ())
 
 
-def _sampled(network: Network, graph: TaskGraph, asked: Asked, grouped: bool) -> tuple[float, Refutation | None]:
+def _sampled(network: Network, graph: TaskGraph, asked: Asked, groups: Sequence[Groups | None]) -> tuple[float, Refutation | None]:
     """The largest error on sampled points, and the point, if it is proved to be above ε there: nothing has to be proved then.
 
     Where layers of groups are, of points whose coordinates are numbers of the network's dtype; if groups read anything else, nothing
-    is claimed at such points (`groups`).
+    is claimed at such points (`groups`), and of snapped scores nothing in real arithmetic.
     """
     points, located = spots_of(graph, SAMPLED, asked.seed)
-    if grouped:
-        if any(node.box is None for node in graph.inputs) or any(groups_of(layer, network.dtype) for layer in network.plainly().layers[1:]):
+    if any(groups):
+        if any(node.box is None for node in graph.inputs) or any(groups[1:]) or (groups[0] and groups[0].snapped):
             return 0.0, None
         rounded = {name: some.intrinsic.astype(network.dtype).astype(float) for name, some in located.items()}
         located = {

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import sympy
 
-from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
+from ...atlas import Array
 from ...expressions.formulas import cancelled
 from ...expressions.parse import real_symbols
-from ...moe.layer import Weighting
 from ...moe.network import Network
 from .cells import ROOM
-from .linear import first_reads, split
+from .direct import stripped, without_coordinates
+from .linear import first_reads
 from .proof import Proof
 from .rounding import GENEROUS, Sized, arriving
 from .rounding import network as network_rounding
-from .shares import shared_out
+from .shares import after, shared_out
 from .sites import NotProvableError, ReadOut
 from .slices import Slice, Slicer
 from .spread import spread
@@ -29,6 +28,13 @@ def read_out(proof: Proof) -> ReadOut:
 
     Raises `NotProvableError` where nothing follows.
     """
+    found = _read_out(proof)
+    if proof.unplaced:
+        raise NotProvableError("scores that are snapped to a grid belong to no block, and nothing shows that they are on it")
+    return found
+
+
+def _read_out(proof: Proof) -> ReadOut:
     output = proof.graph[proof.graph.output]
     if proof.missing:
         raise NotProvableError(next(iter(proof.missing.values())))
@@ -43,7 +49,9 @@ def read_out(proof: Proof) -> ReadOut:
 
 
 def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
-    """f = Σ a_k·v_k + g, Ψ = Σ w_k·(v_k + δ_k) + g̃: |f − Ψ| ≤ Σ (|w_k|·e_k + |a_k − w_k|·|v_k|) + |g − g̃| (R10)."""
+    """f = Σ a_k·v_k + g, Ψ = Σ w_k·(v_k + δ_k) + g̃: |f − Ψ| ≤ Σ (|w_k|·e_k + |a_k − w_k|·|v_k|) + |g − g̃| (R10); and coordinates, which are
+    components without error (`direct`).
+    """
     whole = shared_out(proof, whole)
     network, outputs = proof.network, len(whole)
     channels = tuple((len(network.layers), c) for c in range(outputs))
@@ -53,24 +61,29 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
     left = [e.xreplace({s: sympy.Integer(0) for s in e.free_symbols if str(s) in proof.values}) for e in whole]
     names = {str(s) for e in left for s in e.free_symbols}
     blocks = {proof.folded[name].name: proof.folded[name] for name in names if name in proof.folded}
-    if len(blocks) > 1 or names - set(proof.folded):
-        raise NotProvableError("the read-out mixes more than one block with coordinates")
+    if len(blocks) > 1 or names - set(proof.folded) - set(proof.graph.coordinates):
+        raise NotProvableError(f"the read-out mixes the blocks {', '.join(blocks)}, none of which has channels of its own")
     block = next(iter(blocks.values()), None)
+    kept = () if block is None else block.reads
+    rest, gap = without_coordinates(proof, part, rest, left, kept)
+    gone = {s: sympy.Integer(0) for s in real_symbols(proof.graph.coordinates).values() if str(s) not in kept}
+    left = [e.xreplace(gone) for e in left]
     bare = Slicer(rest).slice(len(rest.layers), range(outputs), (), choosing=block is not None and not block.domain.exclusive)
     constant, moved = np.zeros(outputs), np.zeros(outputs)
     if block is None:
         if not _is_constant(bare.network):
             raise NotProvableError("the network's read-out reads more than what the task's does")
-        constant = np.abs(rest(np.zeros((1, len(part.reads))))[0] - np.array([float(e) for e in left])) + _lost(proof, whole)
+        numbers = np.array([float(e) for e in left])
+        constant = np.abs(rest(np.zeros((1, len(part.reads))))[0] - numbers) + _lost(proof, numbers)
         bound = constant
     else:
         remaining = Slice(bare.network, tuple(part.reads[k] for _, k in bare.reads))
         site = proof.site(block, channels, remaining, block.reads, folded=True)
-        proof.solve([proof.open(site, _after(proof.task(block), block, left))])
+        proof.solve([proof.open(site, after(proof.task(block), block, left))])
         solution = proof.sites[block.name].solution
         moved = moved if site.charts else spread(solution.problem.task, site.moves, site.tiling, solution.problem.places)
         bound = solution.bound + moved
-    error = GENEROUS * (bound + rounding["float64"])
+    error = GENEROUS * (bound + gap + rounding["float64"])
     for a, w, value in zip(task.T, taken.T, proof.values.values(), strict=True):
         # a is rounded from the task's exact number, hence the last term.
         error += GENEROUS * (np.abs(w) * value.error + (np.abs(a - w) + np.finfo(float).eps * np.abs(a)) * value.size)
@@ -86,10 +99,10 @@ def _affine(proof: Proof, whole: list[sympy.Expr]) -> ReadOut:
     )
 
 
-def _lost(proof: Proof, whole: Sequence[sympy.Expr]) -> Array:
-    """What adding up the constant parts of shares in floats may have lost, per output."""
+def _lost(proof: Proof, left: Array) -> Array:
+    """What adding up constants of the output and of shares in floats may have lost, per output."""
     shifts = np.abs([c for site in proof.sites.values() for c in site.shift])
-    return np.full(len(whole), 2.0**-48 * (2 * float(shifts.sum()) + float(len(shifts) > 0)) if len(shifts) else 0.0)
+    return np.asarray(2.0**-48 * (np.abs(left) + 2 * float(shifts.sum()) + float(len(shifts) > 0)))
 
 
 def _linear(proof: Proof, part: Slice, whole: Sequence[sympy.Expr]) -> tuple[Network, Array, Array]:
@@ -99,7 +112,7 @@ def _linear(proof: Proof, part: Slice, whole: Sequence[sympy.Expr]) -> tuple[Net
     for k, (name, value) in enumerate(proof.values.items()):
         task[:, k] = [float(sympy.diff(e, real_symbols([name])[name])) for e in whole]
         if value.origin in part.reads:
-            taken[:, k], rest = _stripped(rest, part.reads.index(value.origin))
+            taken[:, k], rest = stripped(rest, part.reads.index(value.origin))
     return rest, task, taken
 
 
@@ -108,17 +121,6 @@ def _is_constant(network: Network) -> bool:
     (first, *others) = network.layers
     reads = (first.carries is not None and max(first.carries) >= 0) or any(first_reads(net).any() for net in first.nets)
     return not others and not reads
-
-
-def _after(task: ManifoldTask, block: Block, left: Sequence[sympy.Expr]) -> ManifoldTask:
-    """The block's task with the read-out's affine map after it."""
-    outer = ExpressionMap(tuple(real_symbols(block.components).values()), left)
-
-    target = task.target
-    if isinstance(target, ChartTarget):
-        return ManifoldTask(task.name, task.atlas, ChartTarget(tuple(map(outer.after, target.functions))))
-    assert isinstance(target, ExpressionTarget)
-    return ManifoldTask(task.name, task.atlas, ExpressionTarget(outer.after(target.function)))
 
 
 def _rounding(proof: Proof, part: Slice) -> dict[str, float]:
@@ -139,30 +141,3 @@ def _rounding(proof: Proof, part: Slice) -> dict[str, float]:
             error[:, 0, n] = [value.rounding[way.name] for way in ways]
     _, added = network_rounding(part.network, Sized(lower, upper, error), ways)
     return {way.name: float(most) * (1 + ROOM) for way, most in zip(ways, added[:, 0], strict=True)}
-
-
-def _stripped(network: Network, leaf: int) -> tuple[Array, Network]:
-    """The part w of the outputs that is linear in one input, and the network without it.
-
-    Only what all experts of the last layer share counts; what they do not share stays in the network.
-    """
-    last, origins = network.layers[-1], Slicer(network).origins[-2]
-    reads = range(len(origins)) if last.reads is None else last.reads
-    channels = [n for n, channel in enumerate(reads) if origins[channel] == (0, leaf)]
-    weights = np.zeros(len(network.outputs))
-    if last.carries is not None:
-        copied = np.array([s >= 0 and origins[s] == (0, leaf) for s in last.carries])
-        weights, last = weights + copied, replace(last, carries=tuple(np.where(copied, -1, last.carries).tolist()))
-        network = Network((*network.layers[:-1], last), network.inputs)
-    if len(channels) != 1 or last.weighting is Weighting.RECTIFIED:
-        return weights, network
-    nets = [split(net, channels[0]) for net in (*last.experts, *(() if last.shared is None else (last.shared,)))]
-    shares = [part.carried[:, channels[0]] for part in nets]
-    each, beside = shares[: len(last.experts)], shares[-1] if last.shared is not None else np.zeros(len(last.targets))
-    if any(not np.array_equal(share, each[0]) for share in each) or (each[0] * beside).any():
-        return weights, network
-    weights[last.targets] += each[0] + beside  # one of them is 0
-    rest = [part.rest.astype(network.dtype) for part in nets]
-    shared = None if last.shared is None else rest.pop()
-    stripped = replace(last, experts=tuple(rest), shared=shared)
-    return weights, Network((*network.layers[:-1], stripped), network.inputs)

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,66 +39,15 @@ from ...intervals.rounding import gamma
 from ...moe.activations import IDENTITY, RELU, RELU2, Activation
 from ...moe.layer import MoELayer, Weighting
 from ...moe.network import Affine, Net, Network
-from ...moe.sums import BLOCK, Sums
+from ...moe.sums import Sums
+from .evaluation import Evaluation
+from .snapped import lift_of, out_of_grid
 
 GENEROUS = 1 + 2.0**-20
 """Covers the rounding of the bounds themselves: fewer than 2^30 roundings of 2^-53 each."""
 HALF = {"bfloat16": (8, -133, 2.0**127), "float16": (11, -24, 65504.0)}
 """Bits of a significand, exponent of the smallest subnormal number, and what nothing may exceed."""
 Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A dtype and an order of sums."""
-
-    dtype: str
-    sums: Sums
-    terms: int
-    """Products of the longest sum of the whole network, at most; slices of it have fewer."""
-    half: str | None = None
-    """What the experts behind the last gate are evaluated in, their sums in `dtype`: bfloat16, float16; None: nothing else."""
-
-    @property
-    def name(self) -> str:
-        """As in certificates: float32 is that of plain sums."""
-        return self.half or (self.dtype if self.sums is Sums.PLAIN else f"{self.dtype}.{self.sums}")
-
-    @property
-    def unit(self) -> float:
-        """u."""
-        return float(np.finfo(self.dtype).eps) / 2
-
-    @property
-    def tiny(self) -> float:
-        return float(np.finfo(self.dtype).smallest_subnormal)
-
-    @property
-    def largest(self) -> float:
-        return float(np.finfo(self.dtype).max)
-
-    def roundings(self, products: Array) -> Array:
-        """N: through how many roundings a product goes at most, if so many are not 0.
-
-        One of its own, as many sums as there are partial sums that are not 0, and one with the bias. In a block there are no more
-        than BLOCK − 1 sums before those between blocks; in a tree as many as it is deep.
-        """
-        if self.sums is Sums.PLAIN:
-            return products + 1
-        blocks = 1 if self.sums is Sums.FLOAT64 else BLOCK
-        return np.minimum(products, blocks + ceil(log2(max(1, -(-self.terms // blocks))))) + 1
-
-
-def evaluations(network: Network, halves: Sequence[str] = (), dtype: str | None = None) -> tuple[Evaluation, ...]:
-    """Those about which something is claimed: float64, and of float32 weights all orders of float32, and those `halves`. `dtype`: that of
-    the weights, if it is not the network's.
-    """
-    hidden = (width for part in network.layers for net in part.nets for width in net.widths)
-    terms = max(len(network.inputs), *(len(part.channels) for part in network.layers), *hidden)
-    double = Evaluation("float64", Sums.PLAIN, terms)
-    dtype = str(network.dtype) if dtype is None else dtype
-    orders = () if dtype == "float64" else tuple(Evaluation(dtype, sums, terms) for sums in Sums)
-    return (double, *orders, *(Evaluation("float32", Sums.PLAIN, terms, half) for half in halves))
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +231,8 @@ def layer(part: MoELayer, x: Sized, ways: Sequence[Evaluation], chosen: int | No
     """
     gate = None if part.gate is None else through(part.gate, x if part.sees is None else x.channels(list(part.sees)), ways)
     eta = np.zeros((len(ways), len(x))) if gate is None else gate.error.max(2)
+    if gate is not None and (M := lift_of(part)) is not None:
+        eta = np.where(out_of_grid(M, gate.lower, gate.upper, gate.error), np.inf, eta)
     inputs = x if part.reads is None else x.channels(list(part.reads))
     written = _experts(part, inputs, _possible(part, gate, eta, len(x), chosen), ways, behind)
     if gate is not None and (part.top_k > 1 or part.weighting is Weighting.RECTIFIED):

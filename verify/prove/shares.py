@@ -3,7 +3,7 @@
 Lemma (N15, R10). Let an output of the task be f_o = Σ_l (Σ_i a_oli·v_li + c_ol) + r, v_l the values of block l, a and c numbers, and
 let the network add up q_ol, one group after the other, and the rest. With |Σ_i a_oli·v_li + c_ol − q_ol| ≤ e_ol for each the output is
 off by no more than Σ_l e_ol, and what r and the rest differ by. Each share is a function of what one block reads, proved on its own
-pieces: Σ E_l boxes, ∏ E_l pieces. How a constant is shared out among the groups is theirs; c_ol says what each of them has of it.
+pieces or charts: Σ E_l boxes, ∏ E_l pieces. How a constant is shared out among the groups is theirs; c_ol says what each of them has of it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import replace
 import numpy as np
 import sympy
 
-from ...atlas import Array, Block, ChartTarget, ExpressionMap, ManifoldTask
+from ...atlas import Array, Block, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask
 from ...expressions.parse import real_symbols
+from ...expressions.tree import Name
 from ...moe.layer import Weighting
 from .proof import Proof
 from .sites import NotProvableError, Site
@@ -85,7 +86,8 @@ def _group(proof: Proof, block: Block, outputs: dict[Origin, int], taken: set[in
         hats = (
             part.network.layers[-1].weighting is Weighting.RECTIFIED and tiling is not None and len(part.network.layers[-1]) == len(tiling)
         )
-        if hats or (tiling is not None and tiling_router(part.network, tiling, matrix, dtype=proof.dtype) is not None):
+        balls = tiling is None and layer in proof.snapped and len(part.network.layers[-1]) == len(block)
+        if hats or balls or (tiling is not None and tiling_router(part.network, tiling, matrix, dtype=proof.dtype) is not None):
             return layer, sorted(places)
     raise NotProvableError(f"no group of the last layer is shown to route {block.name} exactly")
 
@@ -122,8 +124,26 @@ def _shifts(site: Site, task: ManifoldTask, matrix: Array, likely: Sequence[Sequ
 
 
 def after(task: ManifoldTask, block: Block, outputs: Sequence[sympy.Expr]) -> ManifoldTask:
-    """The task of a block on pieces with a map of its values after it."""
-    outer = ExpressionMap(tuple(real_symbols(block.components).values()), tuple(outputs))
-    target = task.target
-    assert isinstance(target, ChartTarget)
-    return ManifoldTask(task.name, task.atlas, ChartTarget(tuple(map(outer.after, target.functions))))
+    """The task of a block with a map of its values after it, which may have coordinates that the block reads beside them."""
+    outer, target, read = real_symbols(block.components), task.target, {}
+    if {str(s) for e in outputs for s in e.free_symbols} & set(block.reads):
+        read = real_symbols(block.reads)
+    whole = ExpressionMap((*outer.values(), *read.values()), tuple(outputs))
+
+    def behind(inner: ExpressionMap, base: ExpressionMap | None) -> ExpressionMap:
+        """`base`: what is read, in terms of the variables of `inner`; None: it is these."""
+        if not read:
+            return whole.after(inner)
+        expressions, trees = (inner.variables, None) if base is None else (base.expressions, base.trees)
+        trees = tuple(Name(str(v)) for v in inner.variables) if trees is None else trees
+        return whole.after(ExpressionMap(inner.variables, (*inner.expressions, *expressions), (*inner.trees, *trees)))
+
+    if isinstance(target, ChartTarget):
+        charts = task.atlas.parametrising
+        bases = [
+            None if task.atlas is not block.atlas else chart.inverse.renamed(f.variables)
+            for f, chart in zip(target.functions, charts, strict=True)
+        ]
+        return ManifoldTask(task.name, task.atlas, ChartTarget(tuple(map(behind, target.functions, bases))))
+    assert isinstance(target, ExpressionTarget)
+    return ManifoldTask(task.name, task.atlas, ExpressionTarget(behind(target.function, None)))

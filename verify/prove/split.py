@@ -12,12 +12,13 @@ from ...atlas import Array, Atlas, Box, ChartTarget, ManifoldTask, Tiling
 from ...intervals import Interval
 from .cells import Cells
 from .checkpoint import Checkpoint
+from .evaluation import evaluations
 from .forward import EnclosedNetwork
 from .goal import Goal
 from .manifold import EnclosedManifold
 from .parts import Component, Part, form_range
 from .problem import Attempt, Problem, Solution, base_size, look_for_errors
-from .rounding import GENEROUS, evaluations
+from .rounding import GENEROUS
 from .spread import spread
 
 SLACK = 2.0**-40

@@ -6,6 +6,9 @@ ties the K chosen are the zeros, softmax weights are exp(0)/(K·exp(0)) = 1/K as
 
     carry(h) + shared(h) + Σ_k w_k·expert_k(h) = carry(h) + shared(h) + Σ_groups expert_(its winner)(h)/K.
 
+Of a group of snapped scores (N20) it is the logit of the largest score, as the dtype computes it, at every point of M where `snapped` is
+proved to hold: what stands for it is its scores alone, and its layer has to be part of a site, whose η is that of scores.
+
 A layer of groups is replaced by K layers that carry all that arrives, and write the K-th part of what the winner of one group computes
 for outputs for which an expert of that group computes anything, to channels of their own, behind all others; and a last one, which leaves
 what the layer leaves. Of a group of one output, whose expert reads nothing, the K-th part is a bias there. A channel that is written by one
@@ -30,7 +33,7 @@ from ...moe.design import Design
 from ...moe.layer import MoELayer, Weighting
 from ...moe.nets import Affine, Net
 from ...moe.network import Network
-from .groups import groups_of
+from .groups import Groups, groups_in
 from .hats import hats_of
 from .linear import on_inputs, pruned
 
@@ -47,19 +50,25 @@ class Ungrouped:
     """Whether all that follows is about numbers of the dtype only."""
     close: bool = False
     """Whether logits have to be computed to within less than `hats.CLOSE`."""
+    snapped: frozenset[int] = frozenset()
+    """Layers, from 1, that stand for groups of snapped scores."""
 
 
 def ungrouped(network: Network, design: Design) -> Ungrouped:
     """The network, where its gates read numbers of its dtype, with one layer per group; in float64 if there are any groups."""
     numbers = close = False
     layers, states, found = list[MoELayer](), [design.states[0]], dict[tuple[int, int], int]()
+    snapped: set[int] = set()
     for number, layer in enumerate(network.layers):
         arriving, leaving = design.states[number], design.states[number + 1]
-        groups = groups_of(layer, network.dtype)
+        groups = groups_in(layer, network.dtype)
+        if groups is not None and any(not _busy(layer, range_) for range_ in groups.runs if range_.start in groups.snapped):
+            groups = None  # of scores that decide nothing no site would show that they are on the grid
         if groups is None and (hats := hats_of(layer)) is not None:
-            groups, close = hats, True
+            assert layer.gate is not None
+            groups, close = Groups(hats, {}, layer.gate), True
         elif groups is not None:
-            numbers = True
+            numbers |= groups.numbers
         if groups is None:
             single = layer.top_k == 1 and layer.weighting is Weighting.UNIFORM
             layers.append(replace(layer, weighting=Weighting.SOFTMAX) if single else layer)
@@ -67,22 +76,25 @@ def ungrouped(network: Network, design: Design) -> Ungrouped:
             continue
         parts, between, firsts = _written_out(layer, groups, arriving, leaving, number, number == len(network.layers) - 1)
         found |= {(number, first): len(layers) + n for n, first in enumerate(firsts, 1)}
+        snapped |= {len(layers) + n for n, first in enumerate(firsts, 1) if first in groups.snapped}
         layers += parts
         states += [*between, leaving]
     plain = Network(tuple(layers), network.inputs)
-    return Ungrouped(plain.astype(float) if found else plain, replace(design, states=tuple(states)), found, numbers, close)
+    return Ungrouped(
+        plain.astype(float) if found else plain, replace(design, states=tuple(states)), found, numbers, close, frozenset(snapped)
+    )
 
 
 def _written_out(
     layer: MoELayer,
-    groups: Sequence[range],
+    found: Groups,
     arriving: Sequence[Channel],
     leaving: Sequence[Channel],
     number: int,
     last: bool,
 ) -> tuple[list[MoELayer], list[tuple[Channel, ...]], list[int]]:
     """The layers in the place of one, what is behind each but the last, and the first outputs of the groups that have one."""
-    targets, sources, width = layer.targets, layer.sources, len(arriving)
+    groups, targets, sources, width = found.runs, layer.targets, layer.sources, len(arriving)
     nets = [layer.experts[k].astype(float) for k in layer.serves]
     writes = [np.any([_computing(nets[i]) for i in group], axis=0) for group in groups]
     share = 1 if layer.weighting is Weighting.RECTIFIED else layer.top_k
@@ -103,7 +115,7 @@ def _written_out(
             place[o].append(before + n)
             known = leaving[targets[o]]
             state.append(known if alone[o] else Value(f"layer{number + 1}[{group.start}][{o}]"))
-        parts.append(_of_group(layer, [nets[i] for i in group], group, outputs, before, width))
+        parts.append(_of_group(layer, _gate(found, group), [nets[i] for i in group], group, outputs, before, width))
         between.append(tuple(state))
         firsts.append(group.start)
     carries, added = sources.copy(), [k for k in range(len(targets)) if not alone[k]]
@@ -113,18 +125,29 @@ def _written_out(
     return parts, between, firsts
 
 
+def _busy(layer: MoELayer, group: range) -> bool:
+    """Whether an expert of the group computes anything."""
+    return any(_computing(layer.experts[layer.serves[i]]).any() for i in group)
+
+
 def _computing(net: Net) -> np.ndarray:
     """Outputs that are not 0 whatever the net reads."""
     last = net.affines[-1]
     return np.asarray(last.weight.any(1) | (last.bias != 0))
 
 
-def _of_group(layer: MoELayer, nets: Sequence[Net], group: range, outputs: np.ndarray, before: int, width: int) -> MoELayer:
-    """One group alone, beside which all is carried."""
-    assert layer.gate is not None
-    last = layer.gate.affines[-1]
+def _gate(found: Groups, group: range) -> Net:
+    """The gate of one group: its rows, or what stands for them."""
+    if group.start in found.snapped:
+        return found.snapped[group.start]
+    *inner, last = found.faces.affines
     rows = Affine(np.array(last.weight[group.start : group.stop]), np.array(last.bias[group.start : group.stop]))
-    gate = on_inputs(pruned(layer.gate.with_maps((*layer.gate.affines[:-1], rows)).astype(float)), lambda map_: _wider(map_, before))
+    return pruned(found.faces.with_maps((*inner, rows)).astype(float))
+
+
+def _of_group(layer: MoELayer, own: Net, nets: Sequence[Net], group: range, outputs: np.ndarray, before: int, width: int) -> MoELayer:
+    """One group alone, beside which all is carried."""
+    gate = on_inputs(own, lambda map_: _wider(map_, before))
     experts = []
     for net in nets:
         *inner, outer = net.affines
