@@ -63,7 +63,8 @@ if TYPE_CHECKING:
     metavar="NAME",
     default="paper",
     show_default=True,
-    help="Of a task graph of L blocks: paper (2L layers), L+1, L, path (one for each stage of blocks), or 1 (sums of blocks).",
+    help="Of a task graph of L blocks: paper (2L layers), L+1, L, shared (L+1, each layer writes the next one's scores), path (one for each"
+    " stage of blocks), or 1 (sums of blocks).",
 )
 @click.option(
     "--form",

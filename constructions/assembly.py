@@ -19,7 +19,7 @@ with other zeros in it, which a matrix product may add up in another order: valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,11 +32,10 @@ from ..moe.design import Design, Join, Site
 from ..moe.grammar import check_network
 from ..moe.network import Affine, MoELayer, Net, Network, Weighting
 from .built import Built
-from .forms import Form, Part, affine_of, beside, combined, factored
+from .forms import CARRIED, Form, Part, affine_of, beside, combined, factored, reading
 from .grouped_layer import together
+from .read_out import read_out
 
-CARRIED = {True: "x = σ(x) − σ(−x), Theorem 4.8 step 2 (R1)", False: "c = σ(c) − σ(−c), Theorem 5.2 (R1, R2)"}
-"""Where neurons that carry come from, for one block alone and for a graph of several."""
 DIRECTIONS = "c = σ(c) − σ(−c), c what many neurons are functions of (N8)"
 """Where those come from that a first map of few directions is stored by."""
 
@@ -52,14 +51,27 @@ class Step:
     leaving: tuple[Channel, ...]
     gate: Net | None = None
     """Of the state; None: whatever is chosen does."""
-    shared: Part | None = None
-    """What is added for every input."""
+    shared: Sequence[Part] = ()
+    """What is added for every input, and channels that nothing else writes."""
     top_k: int = 1
     weighting: Weighting = Weighting.SOFTMAX
     gateless: bool = False
     """Whether there is no gate in any form, as there is nothing to choose."""
     latent: Part | None = None
     """What experts read in the place of the state, beside what they carry: the parts read its channels."""
+
+    @property
+    def apart(self) -> tuple[Channel, ...]:
+        """What the shared expert alone writes."""
+        own = [channel for part in self.options[0] for channel in part.writes]
+        return tuple(channel for part in self.shared for channel in part.writes if channel not in own)
+
+    def beside_them(self, state: Sequence[Channel], leaving: Sequence[Channel]) -> list[Net]:
+        """The shared expert, which leaves these channels; none if nothing is added."""
+        if not self.shared:
+            return []
+        own = [channel for part in self.shared for channel in part.writes]
+        return [padded(beside(self.shared, (), state, own, ""), own, leaving)]
 
     @property
     def choosing(self) -> dict[str, Any]:
@@ -122,17 +134,25 @@ class Assembly:
             start += node.ambient_dimension
         raise AssertionError(f"block {made.block.name!r} reads no whole input")
 
+    def scoring(self, made: Built) -> Part:
+        """The net of a block's scores, and where it stands."""
+        assert made.scores is not None
+        return Part(made.scores, self.reads(made), scores_of(made), made.ambient)
+
     def scores(self, blocks: Sequence[Built], waiting: Sequence[Block]) -> None:
         """A layer that appends τ of the blocks that have scores, if any has; `waiting` are those that are routed after it."""
-        parts = [Part(made.scores, self.reads(made), scores_of(made), made.ambient) for made in blocks if made.scores is not None]
+        parts = [self.scoring(made) for made in blocks if made.scores is not None]
         if not parts:
             return
         kept = self._kept(waiting=waiting)
         leaving = (*kept, *(channel for part in parts for channel in part.writes))
         self._push(Step([parts], blocks[0].names if len(parts) == 1 else ("scores",), kept, leaving))
 
-    def route(self, made: Built, scored: Sequence[Built]) -> None:
-        """The gate picks a piece, its expert writes the block's values beside all that is needed later, scores of others included."""
+    def route(self, made: Built, scored: Sequence[Built], following: Built | None = None) -> None:
+        """The gate picks a piece, its expert writes the block's values beside all that is needed later, scores of others included.
+
+        A shared expert writes the scores of the block that is routed next, if `following` says which: what reads nothing of this one (N7).
+        """
         block, reads = made.block, self.reads(made)
         if made.scores is not None:
             gate: Net | None = affine_of([Form.of(score) for score in scores_of(made)], self.state).net
@@ -144,8 +164,9 @@ class Assembly:
         self.forms |= {channel.component: Form.of(channel) for channel in writes}
         others = {score for other in scored if other.scores is not None for score in scores_of(other)}
         waiting = tuple(channel for channel in self.state if channel in others)
-        leaving = (*self._kept(after=writes), *waiting)
-        kept = tuple(channel for channel in leaving if channel not in writes)
+        ahead = () if following is None else (self.scoring(following),)
+        leaving = (*self._kept(after=writes), *waiting, *(channel for part in ahead for channel in part.writes))
+        kept = tuple(channel for channel in (*self._kept(after=writes), *waiting) if channel not in writes)
         score = None if made.scores is None else next(k for k, state in enumerate(self.states) if scores_of(made)[0] in state) - 1
         self.sites[block.name] = made.site(len(self.layers), score)
         latent, inside, whole = None, reads, made.ambient
@@ -153,7 +174,7 @@ class Assembly:
             encoded = tuple(Value(f"latent[{k}]") for k in range(len(made.latent.bias)))
             latent, inside, whole = Part(made.latent.net, reads, encoded, whole), tuple(map(Form.of, encoded)), False
         options = [[Part(net, inside, writes, whole)] for net in made.experts]
-        shared = None if made.shared is None else Part(made.shared, reads, writes, made.ambient)
+        shared = ahead if made.shared is None else (Part(made.shared, reads, writes, made.ambient), *ahead)
         self._push(Step(options, made.outputs, kept, leaving, gate, shared, made.top_k, made.weighting, made.gateless, latent))
 
     def group(self, blocks: Sequence[Built]) -> None:
@@ -168,8 +189,8 @@ class Assembly:
         self.layers.append(together(blocks, reads, self.state, leaving))
         self.states.append(leaving)
 
-    def join(self, nodes: Sequence[Combine], nets: Sequence[Net], budgets: Sequence[float]) -> None:
-        """A layer of one expert for combinations that are ready together."""
+    def join(self, nodes: Sequence[Combine], nets: Sequence[Net], budgets: Sequence[float], following: Built | None = None) -> None:
+        """A layer of one expert for combinations that are ready together, and for the scores of the block that is routed next."""
         parts = [
             Part(net, tuple(self.forms[name] for name in node.reads), tuple(Value(name) for name in node.components))
             for node, net in zip(nodes, nets, strict=True)
@@ -177,9 +198,10 @@ class Assembly:
         written = tuple(channel for part in parts for channel in part.writes)
         self.forms |= {name: Form.of(Value(name)) for node in nodes for name in node.components}
         self.joins += [Join(node.name, len(self.layers), budget) for node, budget in zip(nodes, budgets, strict=True)]
-        leaving = self._kept(after=written)
-        kept = [channel for channel in leaving if channel not in written]
-        self._push(Step([parts], ("+".join(node.name for node in nodes),), kept, leaving))
+        kept = [channel for channel in self._kept(after=written) if channel not in written]
+        ahead = () if following is None else (self.scoring(following),)
+        leaving = (*self._kept(after=written), *(channel for part in ahead for channel in part.writes))
+        self._push(Step([parts], ("+".join(node.name for node in nodes),), kept, leaving, shared=ahead))
 
     def _kept(self, after: Sequence[Channel] = (), waiting: Sequence[Block] = ()) -> tuple[Channel, ...]:
         """The channels, of those that arrive and those just written, that something still reads; in the order of inputs, then values."""
@@ -203,22 +225,24 @@ class Assembly:
         """Experts compute their parts and carry what is kept."""
         state, names = self.state, step.names
         arriving, encoder = _encoded(step, step.kept, state)
-        nets = [beside(parts, step.kept, arriving, step.leaving, CARRIED[self.alone]) for parts in step.options]
+        own = [channel for channel in step.leaving if channel not in step.apart]
+        nets = [padded(beside(parts, step.kept, arriving, own, CARRIED[self.alone]), own, step.leaving) for parts in step.options]
         serves = step.serves
         gate: Net | None = step.gate or Affine(np.zeros((len(names), len(state))), np.zeros(len(names))).net
         if step.gate is None and (self.form == "dense" or step.gateless):
             gate, names, serves = None, names[:1] if len(names) == 1 else ("scores",), (0,)
-        shared = [] if step.shared is None else [padded(beside([step.shared], (), state, step.shared.writes, ""), step)]
+        shared = step.beside_them(state, step.leaving)
         (nets, beside_them, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
         return MoELayer(gate, tuple(nets), serves, names, _labels(step.leaving), reads, shared=beside_them, latent=latent, **step.choosing)
 
     def _residual(self, step: Step) -> MoELayer:
         """Experts compute their parts only; what is kept is carried beside them."""
         state, options, names, gate = list(self.state), step.options, step.names, step.gate
-        written = [channel for part in options[0] for channel in part.writes]
+        own = [channel for part in options[0] for channel in part.writes]
+        written = [*own, *step.apart]
         arriving, encoder = _encoded(step, (), state)
-        nets = [beside(parts, (), arriving, written, "") for parts in options]
-        shared = [] if step.shared is None else [beside([step.shared], (), state, written, "")]
+        nets = [padded(beside(parts, (), arriving, own, ""), own, written) for parts in options]
+        shared = step.beside_them(state, written)
         (nets, beside_them, latent), reads = _together(nets, shared, encoder, _whole(step, state), len(state))
         nets = [factored(net, DIRECTIONS) for net in nets] if len(nets) == 1 else nets
         carries = tuple(state.index(channel) if channel in step.kept else -1 for channel in step.leaving)
@@ -312,7 +336,7 @@ def _narrowed(nets: Sequence[Net], whole: set[int], width: int) -> tuple[list[Ne
     used = np.flatnonzero(found)
     if len(used) == width or not len(used):
         return list(nets), None
-    narrow = [_reading(net, lambda map_: map_.reading(map_.weight[:, used].copy())) for net in nets]
+    narrow = [reading(net, lambda map_: map_.reading(map_.weight[:, used].copy())) for net in nets]
     return narrow, tuple(used.tolist())
 
 
@@ -322,74 +346,12 @@ def _alone(net: Net, whole: set[int], width: int) -> tuple[Net, tuple[int, ...] 
     return narrow, used
 
 
-def padded(net: Net, step: Step) -> Net:
-    """A net that writes what the parts of a step do, as one that leaves 0 in all other channels of the state behind it."""
-    written = [channel for part in step.options[0] for channel in part.writes]
+def padded(net: Net, written: Sequence[Channel], leaving: Sequence[Channel]) -> Net:
+    """A net that writes some channels as one that leaves 0 in all others of those that leave."""
+    if list(written) == list(leaving):
+        return net
     last = net.affines[-1]
-    weight, bias = np.zeros((len(step.leaving), last.weight.shape[1])), np.zeros(len(step.leaving))
-    rows = [step.leaving.index(channel) for channel in written]
+    weight, bias = np.zeros((len(leaving), last.weight.shape[1])), np.zeros(len(leaving))
+    rows = [list(leaving).index(channel) for channel in written]
     weight[rows], bias[rows] = last.weight, last.bias
     return net.with_maps((*net.affines[:-1], Affine(weight, bias)))
-
-
-def read_out(layer: MoELayer, map_: Affine) -> MoELayer:
-    """The layer followed by an affine map of its state: the last linear map of Theorem 5.2, folded into the experts before it.
-
-    What it does with carried channels becomes a shared expert without hidden neurons.
-    """
-    channels = tuple(map(str, range(len(map_.bias))))
-    if layer.carries is None and layer.writes is None:
-        nets = tuple(net.with_maps((*net.affines[:-1], map_.after(net.affines[-1]))) for net in layer.experts)
-        added = None if layer.shared is None else _linearly(layer.shared, map_)
-        return replace(layer, experts=nets, channels=channels, shared=added)
-    own = Affine(map_.weight[:, layer.targets], np.zeros(len(map_.bias)))
-    nets = tuple(_linearly(net, own) for net in layer.experts)
-    inputs = layer.experts[0].inputs if layer.latent is None else layer.latent.weight.shape[1]
-    arriving = max((*(layer.reads or ()), *layer.sources.tolist(), inputs - 1)) + 1
-    reads = tuple(range(arriving)) if layer.reads is None else layer.reads
-    more = tuple(int(c) for c in layer.sources if c >= 0 and c not in reads)
-    columns = (*reads, *more)
-    weight = np.zeros((len(map_.bias), len(columns)))
-    for k, source in enumerate(layer.sources.tolist()):
-        if source >= 0:
-            weight[:, columns.index(source)] += map_.weight[:, k]
-
-    def wider(net: Net) -> Net:
-        return _reading(net, lambda map_: map_.reading(np.pad(map_.weight, ((0, 0), (0, len(more))))))
-
-    carried = Affine(weight, map_.bias)
-    shared = carried.net if weight.any() or map_.bias.any() else None
-    if layer.shared is not None:
-        shared = _with_affine(wider(_linearly(layer.shared, own)), carried)
-    latent = None if layer.latent is None else wider(layer.latent.net).affine
-    experts = nets if latent is not None else tuple(map(wider, nets))
-    return replace(layer, experts=experts, channels=channels, reads=columns, writes=None, carries=None, shared=shared, latent=latent)
-
-
-def _linearly(net: Net, map_: Affine) -> Net:
-    """The net followed by the linear part of a map: what is added to something that the whole map follows."""
-    linear = Affine(map_.weight, np.zeros(len(map_.bias)))
-    return net.with_maps((*net.affines[:-1], linear.after(net.affines[-1])))
-
-
-def _with_affine(net: Net, map_: Affine) -> Net:
-    """The net plus an affine map of what it reads, which passes its hidden layers as σ(c) − σ(−c), c the columns that matter."""
-    if not net.groups:
-        (own,) = net.affines
-        return Affine(own.weight + map_.weight, own.bias + map_.bias).net
-    used = np.flatnonzero(map_.weight.any(0))
-    if not len(used):
-        last = net.affines[-1]
-        return net.with_maps((*net.affines[:-1], Affine(last.weight, last.bias + map_.bias)))
-    passing = [channels.Input(int(k)) for k in used]
-    state = [channels.Input(k) for k in range(net.inputs)]
-    values = [Value(str(k)) for k in range(net.outputs)]
-    both = beside([Part(net, tuple(Form.of(c) for c in state), tuple(values))], passing, state, (*values, *passing), CARRIED[False])
-    out = Affine(np.concatenate([np.eye(net.outputs), map_.weight[:, used]], axis=1), map_.bias)
-    return both.with_maps((*both.affines[:-1], out.after(both.affines[-1])))
-
-
-def _reading(net: Net, change: Callable[[Affine], Affine]) -> Net:
-    """The net with its first maps changed."""
-    first = [None if up is None else change(up) for up in net.ups[:1]]
-    return net.with_maps((change(net.affines[0]), *net.affines[1:]), (*first, *net.ups[1:]))

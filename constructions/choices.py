@@ -19,7 +19,7 @@ THEOREMS = {"auto": None, "4.8": True, "4.9": True, "affine": True, "5.2": True,
 """Theorem ↦ whether it is about blocks on charts; 5.3 is about pieces, None about both."""
 UNDIVIDED = ("dense",)
 """Those that build one net for all charts, which chooses nothing."""
-DEPTHS = ("paper", "L+1", "L", "path", "1")
+DEPTHS = ("paper", "L+1", "L", "shared", "path", "1")
 GROUPED = ("path", "1")
 """Those whose layers have several blocks each (N15)."""
 ROUTINGS = ("auto", *ROUTERS, DUPLICATES)

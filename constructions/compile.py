@@ -17,7 +17,7 @@ from ..moe.design import FORMS
 from ..moe.ledger import Claim, Ledger
 from ..moe.model import Model
 from ..progress import track
-from . import facts, ledger, theorem_one_layer
+from . import facts, ledger, relay, theorem_one_layer
 from .advice import WIDEST
 from .asked import Missed
 from .budgets import share_out, stages
@@ -53,6 +53,7 @@ def construct(
     choices = Choices.of(graph, depth, **options)
     warnings = check_task(task)
     theorem_one_layer.require(graph, choices)
+    relay.require(graph, choices)
     reach = Reach(graph)
     rounded = exact_combinations(graph, choices, reach, max_width)
     shares = None if epsilon is None else share_out(graph, epsilon, reach, exact=rounded)

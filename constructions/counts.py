@@ -12,15 +12,16 @@ N3. A layer of E equal experts of #net numbers each, behind a gate that chooses 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 
-from ..atlas import Block
+from ..atlas import Block, Combine
 from ..moe.design import Design
 from ..moe.ledger import Claim, Known
-from ..moe.network import Network
+from ..moe.network import Net, Network
 from .assembly import Assembly
+from .budgets import stages
 from .built import Built
 
 
@@ -38,6 +39,25 @@ def trial(assembly: Assembly, made: Built, scored: Sequence[Built]) -> int:
     other.route(made, scored)
     layer = other.layers[-1]
     return layer.parameters - sum(net.parameters for net in (layer.gate, layer.shared) if net is not None)
+
+
+def laid(assembly: Assembly, built: Mapping[str, Built], nets: Mapping[str, Net], together: bool) -> tuple[int, int]:
+    """How many layers and numbers a graph takes in the order of its stages, with a layer of scores for each block, or one a stage."""
+    other = twin(assembly)
+    for stage in stages(assembly.graph):
+        nodes = [node for step in stage.steps for node in step.nodes]
+        if combines := [node for node in nodes if isinstance(node, Combine)]:
+            other.join(combines, [nets[node.name] for node in combines], [0.0] * len(combines))
+            continue
+        blocks = [built[node.name] for node in nodes]
+        if together:
+            other.scores(blocks, [one.block for one in blocks])
+        for k, one in enumerate(blocks):
+            if not together:
+                other.scores([one], [rest.block for rest in blocks[k:]])
+            other.route(one, blocks[k + 1 :] if together else ())
+    network, _ = other.finish()
+    return len(network.layers), network.parameters
 
 
 def gate_claim(assembly: Assembly, made: Built, waiting: Sequence[Block], prefix: str) -> Claim:

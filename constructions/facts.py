@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..moe.network import Network
+from . import relay
 from .works import Works
 
 BY_NAME = ("5.3", "N15", "N18", "dense")
@@ -81,12 +82,22 @@ def _several(works: Works, network: Network) -> dict[str, Any]:
         "routing": "graph",
         "depth": len(network.layers),
         "depth_kind": works.choices.depth,
+        **_handed_on(works),
         "pieces": graph.pieces,
         "blocks": {block.name: len(block) for block in graph.blocks},
         "subtasks": graph.subtasks,
         "routers": {name: made.router for name, made in works.built.items()},
         "nonzero": nonzero(network),
     }
+
+
+def _handed_on(works: Works) -> dict[str, Any]:
+    """Block ↦ whose layer writes its scores; and of those that have a layer of their own, why (N7)."""
+    if not works.turns:
+        return {}
+    scored = {name for name, made in works.built.items() if made.scores is not None}
+    apart = {turn.title: turn.apart for turn in works.turns if turn.apart is not None}
+    return {"scores": {"shared": relay.handed(works.turns, scored), "layers": apart}}
 
 
 def widest(network: Network) -> int:

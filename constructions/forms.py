@@ -7,7 +7,7 @@ of these and is folded into whatever reads it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from scipy.linalg import block_diag
 from ..atlas import Array
 from ..moe.channels import Channel
 from ..moe.network import Affine, Net, NeuronGroup
+
+CARRIED = {True: "x = σ(x) − σ(−x), Theorem 4.8 step 2 (R1)", False: "c = σ(c) − σ(−c), Theorem 5.2 (R1, R2)"}
+"""Where neurons that carry come from, for one block alone and for a graph of several."""
 
 
 @dataclass(frozen=True)
@@ -151,3 +154,9 @@ def _joined(maps: Sequence[Affine], same: bool) -> Affine:
         return maps[0]
     weight = np.concatenate([m.weight for m in maps]) if same else block_diag(*(m.weight for m in maps))
     return Affine(weight, np.concatenate([m.bias for m in maps]))
+
+
+def reading(net: Net, change: Callable[[Affine], Affine]) -> Net:
+    """The net with its first maps changed."""
+    first = [None if up is None else change(up) for up in net.ups[:1]]
+    return net.with_maps((change(net.affines[0]), *net.affines[1:]), (*first, *net.ups[1:]))

@@ -12,10 +12,10 @@ import numpy as np
 from ..atlas import Block, Combine, ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..errors import EpsilonNotReached, InvalidArgument
-from ..moe.channels import Input
+from ..moe.channels import Input, Value
 from ..moe.design import Design
 from ..moe.network import Network
-from . import theorem_5_2, theorem_5_3, theorem_dense, theorem_one_layer
+from . import relay, theorem_5_2, theorem_5_3, theorem_dense, theorem_one_layer
 from .advice import Missing, advised
 from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
@@ -23,11 +23,12 @@ from .budgets import Shares, Stage, inexact, propagate, share_out, slopes, store
 from .built import Built
 from .choices import GROUPED, Choices, called
 from .collar import require
-from .counts import gate_claim, trial
+from .counts import gate_claim, laid, trial, twin
 from .experts.combinations import combination_net
 from .experts.low_dimensional import least_stored, size_claim
 from .experts.pieces import PieceNet
 from .experts.reconstruction import reconstruction
+from .forms import Form
 from .ranges import Values
 from .shares import FORMULA_SHARE, ROUNDING_SHARE, SHARPENINGS
 
@@ -68,6 +69,9 @@ class Works:
     assembly: Assembly = field(init=False)
     together: Sequence[Block] = ()
     """Blocks that are ready at once."""
+    later: list[Block | Combine] = field(default_factory=list)
+    """What is built and has no layer yet, where layers come in an order of their own (N7)."""
+    turns: Sequence[relay.Turn] = ()
 
     def __post_init__(self) -> None:
         self.assembly = Assembly(self.graph, self.form)
@@ -90,6 +94,11 @@ class Works:
     def grouped(self) -> bool:
         """Whether blocks that are ready together share a layer."""
         return self.choices.depth in GROUPED and not self.assembly.alone
+
+    @property
+    def relayed(self) -> bool:
+        """Whether layers hand on scores, and so wait for all blocks (N7)."""
+        return self.choices.depth == relay.DEPTH
 
     def _fold(self) -> None:
         """Affine combinations of what is known are known."""
@@ -228,20 +237,52 @@ class Works:
         if self.grouped:
             self.assembly.group(made)
             return
+        if self.relayed:
+            self._wait(blocks)
+            return
         together = self.choices.depth == "L+1"
         if together:
             self.assembly.scores(made, [one.block for one in made])
         for k, one in enumerate(made):
             if not together:
                 self.assembly.scores([one], [other.block for other in made[k:]])
-            others = made[k + 1 :] if together else ()
-            placed = self._stored(one, others)
-            if placed.nonlinear:
-                prefix = "" if self.assembly.alone else f"block[{one.block.name}]."
-                saved = gate_claim(self.assembly, placed, [other.block for other in made[k:]], prefix)
-                placed = replace(placed, beside=(*placed.beside, saved))
-            self.built[one.block.name] = placed
-            self.assembly.route(placed, others)
+            self._route(one, made[k + 1 :] if together else (), [other.block for other in made[k:]])
+
+    def _route(self, one: Built, others: Sequence[Built], waiting: Sequence[Block], following: Built | None = None) -> None:
+        """The layer of a block, `others` those whose scores pass it, `waiting` those that are routed from it on."""
+        placed = self._stored(one, others)
+        if placed.nonlinear:
+            prefix = "" if self.assembly.alone else f"block[{one.block.name}]."
+            placed = replace(placed, beside=(*placed.beside, gate_claim(self.assembly, placed, waiting, prefix)))
+        self.built[one.block.name] = placed
+        self.assembly.route(placed, others, following)
+
+    def _wait(self, nodes: Sequence[Block | Combine]) -> None:
+        """Nodes whose layers come later: what they write is known already."""
+        self.later += nodes
+        self.assembly.forms |= {name: Form.of(Value(name)) for node in nodes for name in node.components}
+
+    def _hand_on(self) -> None:
+        """The layers of all that waits, each writing the scores of the block after it where it can (N7)."""
+        self.turns = relay.in_turn(self.later, self.built, self.assembly.forms, self.graph)
+        scored = {name for name, made in self.built.items() if made.scores is not None}
+        passed = relay.handed(self.turns, scored)
+        start = twin(self.assembly)
+        for turn, after in zip(self.turns, (*self.turns[1:], None), strict=True):
+            following = self.built[after.title] if after is not None and after.title in passed else None
+            if turn.block is None:
+                self._join([node for node in turn.nodes if isinstance(node, Combine)], following)
+                continue
+            if turn.apart is not None:
+                self.assembly.scores([self.built[turn.title]], [turn.block])
+            self._route(self.built[turn.title], (), [turn.block], following)
+        # What else there is, of the same nets.
+        nets = {name: made.net for name, made in self.combines.items()}
+        others = [laid(start, self.built, nets, together) for together in (False, True)]
+        first = self.built[next(iter(passed))]
+        network, _ = self.assembly.finish()
+        counted = relay.claim(self.turns, scored, len(network.layers), network.parameters, *others)
+        self.built[first.block.name] = replace(first, beside=(*first.beside, counted))
 
     def _stored(self, made: Built, scored: Sequence[Built]) -> Built:
         """The block with its experts stored as it was asked for (N9), about to be routed."""
@@ -280,14 +321,23 @@ class Works:
             self.combines[node.name] = made
             errors = {name: float(e) for name, e in zip(node.reads, reading.error, strict=True)}
             self._known(node, made.bound, slopes(node, self.reach, errors))
+        if self.relayed:
+            self._wait(nodes)
+        else:
+            self._join(nodes)
+
+    def _join(self, nodes: Sequence[Combine], following: Built | None = None) -> None:
+        """Their layer."""
         built = [self.combines[node.name] for node in nodes]
         asked = [self.asked(node).budget for node in nodes]
         # As for blocks: what is claimed of the numbers that are stored has room for their rounding.
         budgets = [(made.bound if budget is None else budget) / (1 - ROUNDING_SHARE) for made, budget in zip(built, asked, strict=True)]
-        self.assembly.join(nodes, [made.net for made in built], budgets)
+        self.assembly.join(nodes, [made.net for made in built], budgets, following)
 
     def finish(self) -> tuple[Network, Design]:
         """The network in float64, and its design."""
+        if self.relayed:
+            self._hand_on()
         return self.assembly.finish()
 
     def own_error(self) -> float:

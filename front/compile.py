@@ -58,7 +58,8 @@ def compile(
     weighed: "softmax", "uniform" or "rectified" (N12, N14). `shared`: whether one expert is added for all inputs; "auto" where that
     stores less (N5).
 
-    `depth`, of L blocks: "paper" for 2L layers, "L+1", or "L" where affine gates will do (B2);
+    `depth`, of L blocks: "paper" for 2L layers, "L+1", or "L" where affine gates will do (B2); "shared", L + 1 layers of which each writes
+    the scores of the next, by an expert for all inputs (N7);
     "path" for one layer a stage of blocks, and "1" where that is one, with the experts of all blocks side by side, of which one of each is
     chosen (N15, N18–N20, docs/one-layer.md; `weighting` says which). `form`: "paper", the class of
     the theorems, "dense", the same with layers of scores and combinations as dense layers (N3), or "residual", in which channels are

@@ -78,7 +78,7 @@ def test_goes_through_the_house(task: str, kind: str, tmp_path: Path) -> None:
     assert model.ledger.holds
     assert verify(model).holds
     folder = certified(model, tmp_path / "model")
-    assert check(folder)
+    assert check(folder).verdict == "confirmed"
     again = load(folder)
     x = model.task.atlas.sample(256, 3).ambient if isinstance(model.task, ManifoldTask) else model.task.sample(256, 3)
     y = model(x)

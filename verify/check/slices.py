@@ -89,7 +89,10 @@ def _computing(layer: Layer, outputs: Indices, gated: bool) -> Layer:
         shared = None
     nets, serves = _distinct([net.outputs(outputs) for net in layer.nets] if len(outputs) else [])
     serves = serves[layer.serves] if len(outputs) else layer.serves
-    if (gated and layer.gate is not None) or len(nets) > 1 or (len(nets) == 1 and not layer.unit):
+    keeps = gated and layer.gate is not None
+    if shared is not None and len(nets) == 1 and not keeps and nets[0].silent.all():
+        return Layer(None, NONE, (shared,), np.zeros(1, np.intp), ("all",), layer.reads, NONE, NONE)  # experts add 0, whatever the weights
+    if keeps or len(nets) > 1 or (len(nets) == 1 and not layer.unit):
         return layer._replace(nets=nets, serves=serves, shared=shared)
     alone, reads = np.zeros(len(nets), np.intp), layer.reads if nets else NONE
     return Layer(None, NONE, nets, alone, ("all",), reads, NONE, NONE, shared, 1, layer.weighting)

@@ -105,9 +105,11 @@ class _Cut:
         rows = [position.get(c, -1) for c in own]
         nets, serves = _distinct([_outputs(layer.experts[k], rows) for k in layer.serves])
         shared = None if layer.shared is None else _outputs(layer.shared, rows)
-        if shared is not None and not (shared.affines[-1].weight.any() or shared.affines[-1].bias.any()):
+        if shared is not None and _silent(shared):
             shared = None
         many = layer.top_k > 1 or layer.weighting is Weighting.RECTIFIED
+        if shared is not None and len(nets) == 1 and not self.choosing and _silent(nets[0]):
+            nets, shared, serves, many = [shared], None, (0,) * len(serves), False  # what all inputs share is all that is written (N7)
         gate = layer.gate if len(nets) > 1 or many or self.choosing else None
         reads = np.arange(len(self.arriving)) if layer.reads is None else np.array(layer.reads, np.intp)
         columns = np.any([first_reads(net) for net in (*nets, *(() if shared is None else (shared,)))], axis=0)
@@ -133,7 +135,7 @@ class _Cut:
             carries=None if plain else tuple(carries),
             shared=None if shared is None else _some_inputs(shared, columns),
             top_k=layer.top_k if gate is not None else 1,
-            weighting=layer.weighting,
+            weighting=layer.weighting if gate is not None else Weighting.SOFTMAX,
         )
         return part, below, sources
 
@@ -186,6 +188,11 @@ def _outputs(net: Net, rows: Sequence[int]) -> Net:
     weight, bias = np.where(where[:, None] >= 0, last.weight[where], 0), np.where(where >= 0, last.bias[where], 0)
     kept = Affine(weight.astype(net.dtype), bias.astype(net.dtype))
     return pruned(net.with_maps((*net.affines[:-1], kept)))
+
+
+def _silent(net: Net) -> bool:
+    """Whether it is 0."""
+    return not (net.affines[-1].weight.any() or net.affines[-1].bias.any())
 
 
 def _distinct(nets: list[Net]) -> tuple[list[Net], tuple[int, ...]]:
