@@ -1,6 +1,6 @@
 """N7: a shared expert writes the scores that the next layer's gate compares, so that L blocks with linear gates take L + 1 layers.
 
-Statement. Let blocks b_1, …, b_L be routed one after the other, b_{l+1} reading nothing that the layer of b_l computes. Then the layer of b_l,
+Statement. Let blocks b_1, …, b_L be routed one after the other, b_{l+1} reading nothing that the layer of b_l computes. Then that layer,
 whose experts write y_l for the piece that they are chosen for, has beside them an expert for all inputs that writes τ^(l+1), a function
 of what arrives at it; a layer before the first writes τ^(1). L + 1 layers for L blocks with scores, in the place of the 2L of Theorem 5.2,
 whose routes and values they have: every τ and every expert is the same net of the same numbers. τ^(l+1) is stored once, where block l's
