@@ -95,6 +95,8 @@ class MoELayer:
             )
         if self.top_k not in range(1, gates + 1):
             raise InvalidArgument(f"top_k = {self.top_k}, but there are {gates} gate outputs")
+        if self.gate is None and self.weighting is Weighting.RECTIFIED:
+            raise InvalidArgument("a dense layer has no logits that could weigh its expert; leave its weighting as it is")
         if self.sees is not None and (self.gate is None or self.gate.inputs != len(self.sees)):
             reading = "there is no gate" if self.gate is None else f"the gate reads {self.gate.inputs}"
             raise InvalidArgument(f"the gate is said to see {len(self.sees)} channels, but {reading}")

@@ -6,31 +6,49 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from atlasmoe.moe import MoELayer, Network, ReLUNet
-from spikes import Maps, net, with_layer
+from atlasmoe.errors import InvalidArgument
+from atlasmoe.moe import Affine, MoELayer, Network
+from atlasmoe.moe.activations import ACTIVATIONS
+from atlasmoe.moe.layer import Weighting
+from atlasmoe.moe.nets import Net
+from spikes import Maps, with_layer
 
 Change = Callable[[MoELayer, np.random.Generator], MoELayer | None]
 """Of one layer; None where the layer has nothing of the kind."""
 
 
 def _nets(layer: MoELayer) -> list[tuple[str, int]]:
-    """The nets of a layer: ("gate", 0), ("shared", 0), ("experts", k)."""
-    parts = [(part, 0) for part in ("gate", "shared") if getattr(layer, part) is not None]
+    """The nets of a layer: ("gate", 0), ("shared", 0), ("latent", 0), ("experts", k)."""
+    parts = [(part, 0) for part in ("gate", "shared", "latent") if getattr(layer, part) is not None]
     return parts + [("experts", k) for k in range(len(layer.experts))]
 
 
+def _net(layer: MoELayer, name: str, k: int) -> Net:
+    found = layer.experts[k] if name == "experts" else getattr(layer, name)
+    return found.net if isinstance(found, Affine) else found
+
+
 def _picked(layer: MoELayer, rng: np.random.Generator, part: str | None = None) -> tuple[str, int, Maps, np.dtype] | None:
+    """One of its nets, and all of its maps: those that gate hidden layers last but for the last map."""
     parts = [p for p in _nets(layer) if part in (None, p[0])]
     if not parts:
         return None
     name, k = parts[rng.integers(len(parts))]
-    old = layer.experts[k] if name == "experts" else getattr(layer, name)
-    return name, k, [(np.array(a.weight, float), np.array(a.bias, float)) for a in old.affines], old.dtype
+    old = _net(layer, name, k)
+    *hidden, last = old.affines
+    maps = [*hidden, *(up for up in old.ups if up is not None), last]
+    return name, k, [(np.array(a.weight, float), np.array(a.bias, float)) for a in maps], old.dtype
 
 
 def _put(layer: MoELayer, name: str, k: int, maps: Maps, dtype: np.dtype) -> MoELayer:
+    """The layer with other maps in one of its nets, as they were taken out of it."""
+    old = _net(layer, name, k)
     with np.errstate(over="ignore"):
-        new: ReLUNet = net(maps, dtype)
+        given = [Affine(np.asarray(w, dtype), np.asarray(b, dtype)) for w, b in maps]
+    ups = iter(given[len(old.groups) : -1])
+    new = old.with_maps([*given[: len(old.groups)], given[-1]], [None if up is None else next(ups) for up in old.ups])
+    if name == "latent":
+        return replace(layer, latent=new.affine)
     return replace(layer, **{name: tuple(new if i == k else e for i, e in enumerate(layer.experts)) if name == "experts" else new})
 
 
@@ -137,6 +155,33 @@ def _channels(layer: MoELayer, rng: np.random.Generator) -> MoELayer | None:
     return None if moved == listed else replace(layer, **{field: moved})
 
 
+def _weighing(layer: MoELayer, rng: np.random.Generator) -> MoELayer | None:
+    """Another weighting, or another K."""
+    weighting = Weighting(rng.choice([w for w in Weighting if w is not layer.weighting]))
+    K = int(rng.integers(1, len(layer) + 1))
+    try:
+        return replace(layer, weighting=weighting) if rng.random() < 0.6 or K == layer.top_k else replace(layer, top_k=K)
+    except InvalidArgument:
+        return None
+
+
+def _activation(layer: MoELayer, rng: np.random.Generator) -> MoELayer | None:
+    """Some neurons of a net take another activation."""
+    name, k = (nets := [part for part in _nets(layer) if part[0] != "latent"])[rng.integers(len(nets))]
+    old = _net(layer, name, k)
+    if not any(old.groups):
+        return None
+    j = int(rng.integers(len(old.groups)))
+    n = int(rng.integers(len(old.groups[j])))
+    kind = list(ACTIVATIONS.values())[rng.integers(len(ACTIVATIONS))]
+    if kind is old.groups[j][n].activation:
+        return None
+    groups = [list(groups) for groups in old.groups]
+    groups[j][n] = replace(groups[j][n], activation=kind)
+    new = Net(old.affines, tuple(map(tuple, groups)), old.ups)
+    return replace(layer, **{name: tuple(new if i == k else e for i, e in enumerate(layer.experts)) if name == "experts" else new})
+
+
 CHANGES: dict[str, Change] = {
     "weight": _of_number(lambda v, largest, rng: v + rng.choice([-1, 1]) * 10 ** rng.uniform(-3, 0) * largest),
     "little": _of_number(lambda v, largest, rng: v + rng.choice([-1, 1]) * 10 ** rng.uniform(-9, -3) * largest),
@@ -151,6 +196,8 @@ CHANGES: dict[str, Change] = {
     "gate rows": _gate_rows,
     "gate shift": _gate_shift,
     "channels": _channels,
+    "weighing": _weighing,
+    "activation": _activation,
 }
 
 

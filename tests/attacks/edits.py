@@ -294,6 +294,7 @@ class Editor:
             document = json.loads((folder / CERTIFICATE).read_text())
             now, before = self._says(document), self._says(self.document)
             less = {path for path, known in now.items() if path[-1] == "known" and known == "unknown"}  # claims nothing
+            less |= {path for path in now.keys() & before.keys() if weaker(path, now[path], before[path])}
             if {path: word for path, word in now.items() if path not in less} != {p: word for p, word in before.items() if p not in less}:
                 yield "what the certificate says has changed, and is confirmed"
         try:
@@ -305,6 +306,13 @@ class Editor:
 
     def _says(self, document: Document) -> dict[tuple, Any]:
         return {path: got(document, path) for path in paths(document) if not PROVES_NOTHING & set(path)}
+
+
+def weaker(path: tuple, now: Any, before: Any) -> bool:
+    """Whether a number that earlier sites are known by says less than it did, and nothing else rests on it."""
+    if not {"values", "rounding"} & set(path) or not isinstance(now, float) or not isinstance(before, float):
+        return False
+    return now <= before if path[-1] == "lower" else now >= before
 
 
 def untrue(model: Model, report: CheckReport, subject: Subject) -> Iterator[str]:

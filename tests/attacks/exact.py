@@ -6,14 +6,15 @@ point of a manifold is φ⁻¹ of dyadic coordinates. Nothing here is fast; it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mpmath
 import numpy as np
 from atlasmoe.atlas import BallChart, Chart, ExpressionMap, ManifoldTask, TaskGraph
 from atlasmoe.atlas.graph import Block, Combine, Input
-from atlasmoe.moe import MoELayer, Network, ReLUNet
+from atlasmoe.moe import Affine, MoELayer, Network
+from atlasmoe.moe.nets import Net
 from trees import value
 
 DIGITS = 60
@@ -43,17 +44,33 @@ class Functions:
         return [value(tree, names) for tree in function.trees]
 
 
-def net(of: ReLUNet, x: Exact) -> Exact:
-    """A ReLU net in exact arithmetic, up to `DIGITS`."""
-    for depth, affine in enumerate(of.affines):
-        weight, bias = np.asarray(affine.weight, float), np.asarray(affine.bias, float)
-        x = [
-            mpmath.fsum(mpmath.mpf(float(row[k])) * x[k] for k in np.flatnonzero(row)) + mpmath.mpf(float(b))
-            for row, b in zip(weight, bias, strict=True)
-        ]
-        if depth < len(of.affines) - 1:
-            x = [v if v > 0 else mpmath.mpf(0) for v in x]
-    return x
+def affine(of: Affine, x: Exact) -> Exact:
+    """W·x + b."""
+    weight, bias = np.asarray(of.weight, float), np.asarray(of.bias, float)
+    return [
+        mpmath.fsum(mpmath.mpf(float(row[k])) * x[k] for k in np.flatnonzero(row)) + mpmath.mpf(float(b))
+        for row, b in zip(weight, bias, strict=True)
+    ]
+
+
+ACTIVATIONS: dict[str, Callable[[mpmath.mpf], mpmath.mpf]] = {
+    "identity": lambda z: z,
+    "relu": lambda z: z if z > 0 else mpmath.mpf(0),
+    "relu2": lambda z: z * z if z > 0 else mpmath.mpf(0),
+    "silu": lambda z: z / (1 + mpmath.exp(-z)),
+    "gelu": lambda z: z * mpmath.ncdf(z),
+    "gelu_tanh": lambda z: z * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (z + mpmath.mpf("0.044715") * z**3))) / 2,
+}
+
+
+def net(of: Net, x: Exact) -> Exact:
+    """A net in exact arithmetic, up to `DIGITS`."""
+    for map_, up, groups in zip(of.affines, of.ups, of.groups, strict=False):
+        kinds = [group.activation.name for group in groups for _ in range(group.count)]
+        lanes = None if up is None else affine(up, x)
+        x = [ACTIVATIONS[kind](z) for kind, z in zip(kinds, affine(map_, x), strict=True)]
+        x = x if lanes is None else [a * b for a, b in zip(x, lanes, strict=True)]
+    return affine(of.affines[-1], x)
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,8 @@ def passed(network: Network, x: Exact) -> Passed:
 
 def behind(layer: MoELayer, x: Exact, forced: Sequence[int] | None = None) -> tuple[Exact, Exact, tuple[int, ...]]:
     """State behind a layer, its logits, and the gate outputs that were chosen: the K largest logits, the first of equal ones."""
-    logits = [mpmath.mpf(0)] if layer.gate is None else net(layer.gate, x)
+    seen = x if layer.sees is None else [x[k] for k in layer.sees]
+    logits = [mpmath.mpf(0)] if layer.gate is None else net(layer.gate, seen)
     order = sorted(range(len(logits)), key=lambda j: (-logits[j], j))
     chosen = tuple(order[: layer.top_k]) if forced is None else tuple(forced)
     scores = [logits[j] for j in chosen]
@@ -92,7 +110,8 @@ def behind(layer: MoELayer, x: Exact, forced: Sequence[int] | None = None) -> tu
         case _:
             weights = [max(s, mpmath.mpf(0)) for s in scores]
     read = x if layer.reads is None else [x[k] for k in layer.reads]
-    outputs = [net(layer.experts[layer.serves[j]], read) for j in chosen]
+    inner = read if layer.latent is None else affine(layer.latent, read)
+    outputs = [net(layer.experts[layer.serves[j]], inner) for j in chosen]
     written = [mpmath.fsum(w * out[k] for w, out in zip(weights, outputs, strict=True)) for k in range(len(outputs[0]))]
     if layer.shared is not None:
         written = [a + b for a, b in zip(written, net(layer.shared, read), strict=True)]

@@ -17,7 +17,7 @@ from pathlib import Path
 import atlasmoe
 import mpmath
 import numpy as np
-from atlasmoe.atlas import Atlas, ManifoldTask, Points
+from atlasmoe.atlas import Atlas, ManifoldTask, Points, TaskGraph
 from atlasmoe.errors import AtlasMoEError
 from atlasmoe.moe import Known, Network
 from atlasmoe.verify.check import check
@@ -84,7 +84,17 @@ class Sampler:
         return np.split(u, np.cumsum(sizes)[:-1], axis=1)
 
     def place(self, part: tuple[int, ...], u: np.ndarray) -> Place:
-        return Place(part, tuple(tuple(map(float, v[0])) for v in self.split(u[None])))
+        return Place(part, tuple(tuple(map(float, v[0])) for v in self.split(self.nearest(u[None]))))
+
+    def nearest(self, u: np.ndarray) -> np.ndarray:
+        """The points of the task that are nearest, where coordinates take finitely many values."""
+        if not isinstance(self.task, TaskGraph) or not any(node.values for node in self.task.inputs):
+            return u
+        u = u.copy()
+        for v, node in zip(self.split(u), self.task.inputs, strict=True):
+            for column, values in zip(v.T, node.values, strict=False):
+                column[:] = np.array(values, float)[np.abs(column[:, None] - np.array(values, float)).argmin(1)]
+        return u
 
     def inside(self, part: tuple[int, ...], u: np.ndarray) -> np.ndarray:
         """Whether coordinates are in their boxes and regions."""
@@ -95,6 +105,7 @@ class Sampler:
 
     def errors(self, network: Network, part: tuple[int, ...], u: np.ndarray) -> np.ndarray:
         """|f − Ψ|, largest component; infinite where it is no number, −1 off M."""
+        u = self.nearest(u)
         located: list[Points] = [
             domain.parametrise(p, v) if isinstance(domain, Atlas) else None
             for domain, p, v in zip(self.domains, part, self.split(u), strict=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
+from atlasmoe.moe.nets import Net
 
 Maps = list[tuple[np.ndarray, np.ndarray]]
 
@@ -33,13 +34,36 @@ def with_needle(
     arriving = states(network, x)[number]
     chosen = int(network.trace(x[None]).chosen[number][0, 0])
     at = arriving if old.reads is None else arriving[list(old.reads)]
+    at = at if old.latent is None else old.latent(at[None])[0]
     stored = old.serves[chosen]
     expert = old.experts[stored]
     hit = np.zeros(expert.outputs)
     hit[slice(None) if output is None else output] = 1.0
     maps = [(np.array(a.weight, float), np.array(a.bias, float)) for a in expert.affines]
-    changed = net(_pyramid(maps, at, radius, height, hit) if len(maps) > 2 else _ridge(maps, at, radius, height, hit, rng), expert.dtype)
-    return with_layer(network, number, replace(old, experts=tuple(changed if k == stored else e for k, e in enumerate(old.experts))))
+    changed = _pyramid(maps, at, radius, height, hit) if len(maps) > 2 else _ridge(maps, at, radius, height, hit, rng)
+    spiked = _with_neurons(expert, changed)
+    return with_layer(network, number, replace(old, experts=tuple(spiked if k == stored else e for k, e in enumerate(old.experts))))
+
+
+def _with_neurons(expert: Net, maps: Maps) -> Net:
+    """The net of other maps, with the neurons that it has, whatever their activations and lanes, and behind them more ReLUs."""
+    if len(maps) > len(expert.affines):
+        return net(maps, expert.dtype)
+    affines = [Affine(np.asarray(w, expert.dtype), np.asarray(b, expert.dtype)) for w, b in maps]
+    groups, ups = [], list[Affine | None]()
+    for old, map_, up in zip(expert.groups, affines, expert.ups, strict=False):
+        more = len(map_.bias) - sum(group.count for group in old)
+        groups.append((*old, NeuronGroup("needle", more, "changed")) if more else old)
+        ups.append(None if up is None else _ones_below(up, map_))
+    return Net(tuple(affines), tuple(groups), tuple(ups))
+
+
+def _ones_below(up: Affine, map_: Affine) -> Affine:
+    """What a hidden layer is multiplied by, of more neurons: these by 1."""
+    weight, bias = np.zeros_like(map_.weight), np.ones_like(map_.bias)
+    weight[: len(up.bias), : up.weight.shape[1]] = up.weight
+    bias[: len(up.bias)] = up.bias
+    return Affine(weight, bias)
 
 
 def _ridge(maps: Maps, at: np.ndarray, radius: float, height: float, hit: np.ndarray, rng: np.random.Generator) -> Maps:

@@ -183,7 +183,7 @@ def written_out(inputs: int, layers: Sequence[Layer], dtype: str) -> WrittenOut:
         if (groups := _groups(layer, dtype)) is not None:
             found += _of_groups(layer, groups, width, last)
             several |= not groups.snapped or any(b - a > 1 and a not in groups.snapped for a, b in groups.ends)
-        elif layer.gate is not None and (hats := runs_of(layer)) is not None:
+        elif layer.gate is not None and (hats := runs_of(layer, last)) is not None:
             found += _of_groups(layer, _Groups(hats, layer.gate, {}), width, last)
             near = True
         else:

@@ -3,7 +3,8 @@
 Each logit is B − Σ w·σ(s·x + b), w ≥ 0, x one number that the logits of a run all read. It is above −1/2 only where w·(s·x + b) is less
 than B + 1/2 for all terms. If at no point more than k ≤ 2 logits of each run are, and all the k are together no more than the layer takes,
 then whatever is positive, in reals or computed to within less than 1/4, is taken, and the rest weighs nothing: all experts of all runs
-may as well be.
+may as well be. What logits are computed to is confirmed of runs whose experts add to the outputs, in the last layer; a run of any other
+kind may fill as many places as it has outputs.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ End = Fraction | None
 """None: no end."""
 
 
-def runs_of(layer: Layer) -> list[tuple[int, int]] | None:
-    """First and last + 1 of every run; None for layers that are not of this kind."""
+def runs_of(layer: Layer, last: bool) -> list[tuple[int, int]] | None:
+    """First and last + 1 of every run; None for layers that are not of this kind. `last`: whether it is the network's last one."""
     if layer.gate is None or layer.weighting != "rectified" or len(layer.gate.stored) != 2:
         return None
     supports = _supports(layer.gate)
@@ -36,7 +37,9 @@ def runs_of(layer: Layer) -> list[tuple[int, int]] | None:
         else:
             runs.append((n, n + 1))
     deepest = [max(_above(supports[a:b], point) for point in [s[1] for s in supports[a:b]]) for a, b in runs]
-    return runs if len(runs) > 1 and max(deepest) <= 2 and sum(deepest) <= layer.top_k else None
+    silent = [not last or all(layer.nets[k].silent.all() for k in layer.serves[a:b]) for a, b in runs]
+    places = sum(b - a if nothing else most for (a, b), most, nothing in zip(runs, deepest, silent, strict=True))
+    return runs if len(runs) > 1 and max(deepest) <= 2 and places <= layer.top_k else None
 
 
 def _above(supports: list[tuple[int, End, End]], point: End) -> int:

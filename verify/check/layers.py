@@ -154,7 +154,7 @@ def _layer(data: Fields, tensors: _Tensors, width: int) -> Layer:
     shared = None if data.get("shared") is None else tensors.net(data.child("shared"), "shared", len(reads), len(writes))
     top_k = 1 if data.get("top_k") is None else data.integer("top_k")
     weighting = "softmax" if data.get("weighting") is None else data.text("weighting")
-    if weighting not in WEIGHTINGS or not 1 <= top_k <= len(names):
+    if weighting not in WEIGHTINGS or not 1 <= top_k <= len(names) or (gate is None and weighting == "rectified"):
         raise data.error(f'"weighting" {weighting[:80]!r} and "top_k" {top_k} do not fit {len(names)} gate outputs')
     return narrowed(Layer(gate, sees, nets, serves, names, reads, writes, carries, shared, top_k, weighting))
 

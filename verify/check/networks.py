@@ -255,13 +255,13 @@ class Frame:
                 yield self.placed(layer, part, self.net(net, part.channels(layer.reads)))
 
     def sums(self, layer: Layer, state: Rows, possible: Flags) -> Iterator[Rows]:
-        """The same for every set of K possible gate outputs, weighed; nothing is known of boxes with too many of them."""
+        """The same for every set of K possible gate outputs, weighed; nothing is known of boxes with too many of them, or too few."""
         assert layer.gate is not None
         patterns, which = np.unique(possible, axis=0, return_inverse=True)
         for n, pattern in enumerate(patterns):
             part = state.subset(np.flatnonzero(which.reshape(-1) == n))
             members = np.flatnonzero(pattern)
-            if comb(len(members), layer.top_k) > SUBSETS:
+            if not 1 <= comb(len(members), layer.top_k) <= SUBSETS:
                 yield self.placed(layer, part, self.known(self.net(layer.nets[0], part.channels(layer.reads)), np.array(np.inf)))
                 continue
             logits = self.net(layer.gate, part.channels(layer.sees))

@@ -5,6 +5,10 @@ any point, Σ k_l ≤ K. Let every logit be computed to within less than 1/4. Th
 positive, are among the K largest, and all others have the weight 0. So the layer is the sum over all of its experts, each weighed by
 σ(z), one run after the other, in reals and in floats.
 
+How closely logits are computed is known of runs that add to the outputs of the network, because what they add is proved. Of any other run,
+one whose experts write nothing or whose numbers a later layer may leave unread, nothing is known: all of its logits may be positive as
+computed, and take the places of others. So k_l is then the number of its outputs.
+
 Of a gate z_i = B_i − Σ_k w_ik·σ(s_k·x + b_k), w ≥ 0, x one number that a run reads: z_i > −1/2 needs w_ik·(s_k·x + b_k) < B_i + 1/2 for
 every k, which is an interval; how many of these meet is seen at their ends.
 """
@@ -26,8 +30,8 @@ Reach = tuple[int, float, float]
 """Column that is read, −1 for none, and the ends of an interval beyond which a logit is below −ROOM."""
 
 
-def hats_of(layer: MoELayer) -> list[range] | None:
-    """The runs of such a layer; None for other layers."""
+def hats_of(layer: MoELayer, last: bool) -> list[range] | None:
+    """The runs of such a layer; None for other layers. `last`: whether it leaves the outputs of the network."""
     if layer.gate is None or layer.weighting is not Weighting.RECTIFIED:
         return None
     reaches = _reaches(layer.gate)
@@ -35,8 +39,16 @@ def hats_of(layer: MoELayer) -> list[range] | None:
         return None
     starts = [n for n in range(len(reaches)) if n == 0 or reaches[n][0] != reaches[n - 1][0] or reaches[n][0] < 0]
     runs = [range(a, b) for a, b in zip(starts, [*starts[1:], len(reaches)], strict=True)]
+    writing = [last and any(_writes(layer.experts[layer.serves[i]]) for i in run) for run in runs]
     most = [_meeting([reaches[i][1:] for i in run]) for run in runs]
-    return runs if len(runs) > 1 and sum(most) <= layer.top_k and max(most) <= 2 else None
+    places = [count if known else len(run) for count, known, run in zip(most, writing, runs, strict=True)]
+    return runs if len(runs) > 1 and sum(places) <= layer.top_k and max(most) <= 2 else None
+
+
+def _writes(net: Net) -> bool:
+    """Whether an expert computes anything but 0."""
+    last = net.affines[-1]
+    return bool(last.weight.any() or last.bias.any())
 
 
 def _reaches(gate: Net) -> list[Reach] | None:

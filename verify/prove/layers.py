@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...atlas import Array
-from ...errors import InvalidArgument
 from ...intervals import Interval
 from ...moe.layer import MoELayer, Weighting
 from ...moe.nets import Affine, Net
@@ -176,8 +175,6 @@ class EnclosedLayer:
     def __init__(self, layer: MoELayer, carries: Indices, reading: Reading, inputs: int) -> None:
         self.layer, self.carries, self.reading = layer, carries, reading
         self.gate: _AffineGate | _NetGate | None = None
-        if layer.gate is None and not self.single:
-            raise InvalidArgument("a dense layer has no logits that could weigh its expert; leave its weighting as it is")
         if layer.gate is not None:
             plain = len(layer.gate.affines) == 1
             self.gate = _AffineGate(layer.gate.affine, carries, reading, inputs) if plain else _NetGate(layer.gate, carries, reading)

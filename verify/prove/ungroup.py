@@ -64,7 +64,7 @@ def ungrouped(network: Network, design: Design) -> Ungrouped:
         groups = groups_in(layer, network.dtype)
         if groups is not None and any(not _busy(layer, range_) for range_ in groups.runs if range_.start in groups.snapped):
             groups = None  # of scores that decide nothing no site would show that they are on the grid
-        if groups is None and (hats := hats_of(layer)) is not None:
+        if groups is None and (hats := hats_of(layer, number == len(network.layers) - 1)) is not None:
             assert layer.gate is not None
             groups, close = Groups(hats, {}, layer.gate), True
         elif groups is not None:
