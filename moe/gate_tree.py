@@ -16,8 +16,9 @@ is decided with room for rounding too. An input that is in no R_a is compared wi
 
 What is left is that a matrix product of other rows may add up in another order. With `Sums.FLOAT64` it does not, and routes are equal
 bit for bit. In other orders a route is taken only where all others are further behind than both logits may be off, so that it is the route
-in every order; any other input goes to the flat gate, among the rows that the flat gate would evaluate together with it. So routes are
-those of the flat gate for every input of the dtype. Nothing is assumed of where inputs come from: R_a is a matter of speed alone.
+in every order; any other input goes to the flat gate, among the rows that the flat gate would evaluate together with it, and so does one
+at which a number on the way to a logit might overflow, for what is then computed may be no number. So routes are those of the flat gate
+for every input of the dtype. Nothing is assumed of where inputs come from: R_a is a matter of speed alone.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ class GateTree:
         groups = tuple(_group(gate, q[a], float(radii[a]), int((member == a).sum())) for a in range(len(q)))
         length = np.linalg.norm(q, axis=1)
         half = (-(length**2) / 2).astype(dtype)
-        return GateTree(gate, points, half, _limits(length, radii, q.shape[1], dtype), radii, groups)
+        limits = np.where(_finite(gate, length + radii), _limits(length, radii, q.shape[1], dtype), np.asarray(-1, dtype))
+        return GateTree(gate, points, half, limits, radii, groups)
 
     @property
     def load(self) -> float:
@@ -171,6 +173,7 @@ class GateTree:
         sizes = reach @ np.abs(gate.weight.astype(float)).T + np.abs(gate.bias.astype(float))
         terms, dtype = x.shape[1] + 1, gate.weight.dtype
         off = ROOM * ((gamma(terms, dtype) + gamma(terms)) * sizes + 2 * _tiny(x.shape[1], dtype) * (1 + reach.sum(1)[:, None]))
+        off = np.where(2 * sizes < float(np.finfo(dtype).max), off, np.inf)
         rows, best = np.arange(len(x)), logits.argmax(1)
         behind = (logits + off) - (logits[rows, best] - off[rows, best])[:, None]
         behind[rows, best] = -np.inf
@@ -192,6 +195,14 @@ def _logit_error(gate: Affine, reach: Array | float) -> Array:
     W = float(np.linalg.norm(gate.weight.astype(float), axis=1).max())
     B = float(np.abs(gate.bias.astype(float)).max())
     return np.asarray(ROOM * (gamma(D + 1, dtype) * (W * reach + B) + _tiny(D, dtype) * (1 + np.asarray(reach))))
+
+
+def _finite(gate: Affine, reach: Array) -> NDArray[np.bool_]:
+    """Where no number on the way to a logit can overflow, for |x| ≤ reach."""
+    D, weight, bias = gate.weight.shape[1], gate.weight.astype(float), gate.bias.astype(float)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = 2 * D**0.5 * (np.linalg.norm(weight, axis=1).max() * reach + np.abs(bias).max())
+    return np.asarray(sizes < float(np.finfo(gate.weight.dtype).max))
 
 
 def _tiny(D: int, dtype: DTypeLike) -> float:

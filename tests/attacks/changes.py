@@ -160,7 +160,7 @@ def _weighing(layer: MoELayer, rng: np.random.Generator) -> MoELayer | None:
     weighting = Weighting(rng.choice([w for w in Weighting if w is not layer.weighting]))
     K = int(rng.integers(1, len(layer) + 1))
     try:
-        return replace(layer, weighting=weighting) if rng.random() < 0.6 or K == layer.top_k else replace(layer, top_k=K)
+        return replace(layer, weighting=weighting) if rng.random() < 0.6 or layer.top_k == K else replace(layer, top_k=K)
     except InvalidArgument:
         return None
 

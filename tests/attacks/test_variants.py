@@ -13,9 +13,12 @@ import pytest
 from atlasmoe.atlas import Block, Box, Combine, Input, TaskGraph, Tiling
 from atlasmoe.errors import AtlasMoEError, InvalidArgument
 from atlasmoe.moe import Affine, Known, Model, MoELayer, Network, NeuronGroup
+from atlasmoe.moe.gate_tree import GateTree
 from atlasmoe.moe.layer import Weighting
 from atlasmoe.moe.nets import Net
+from atlasmoe.moe.sums import Sums
 from atlasmoe.verify.check import CheckReport, check
+from atlasmoe.verify.check.groups import Effort, tile
 from atlasmoe.verify.prove import certify
 from grouped import grouped_model
 from signing import CONFIG, resign, signed, with_document
@@ -59,7 +62,8 @@ def test_a_dense_layer_is_not_weighed_by_logits_that_it_has_not(tmp_path: Path) 
 
 def test_copies_of_a_wrong_expert_are_not_confirmed(tmp_path: Path) -> None:
     """Of a piece that is known to win its first copy is the one winner on record: fewer than the K that are chosen."""
-    model = pieces(top_k=3)
+    u, a = Input("u", Box((0.0,), (2.0,))), Block.parse("a", ("u",), Tiling.intervals([0, 0.75, 2]), ["u**2/2", "1 - u/2"])
+    model = atlasmoe.compile(TaskGraph("pieces", (u, a, Combine.parse("f", ("a",), "2*a")), "f"), epsilon=0.1, top_k=3)
     folder = written(model, tmp_path / "model")
     assert check(folder).verdict == "confirmed"
     for number, layer in enumerate(model.network.layers):
@@ -121,3 +125,27 @@ def test_hats_whose_logits_nobody_bounds_keep_their_places(value: float, tmp_pat
     atlasmoe.save(grouped_model(graph, Network((honest,), network.inputs).astype(np.float32), 0.1), folder)
     shown.write(folder)
     assert beside(grouped_model(graph, network, 0.1), network, tmp_path / "forged", folder).verdict != "confirmed"
+
+
+@pytest.mark.parametrize("sums", list(Sums))
+def test_two_levels_leave_what_may_overflow_to_the_flat_gate(sums: Sums) -> None:
+    """In float32 a logit of such inputs may be ∞ − ∞, and the largest is then the first that is no number."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(40, 4)) * 10.0 ** rng.uniform(-2, 14, (40, 1))
+    gate = Affine(weight.astype(np.float32), (-(weight**2).sum(1) / 2).astype(np.float32))
+    x = (rng.normal(size=(3000, 4)) * 10.0 ** rng.uniform(10, 30, (3000, 1))).astype(np.float32)
+    with np.errstate(all="ignore"):
+        logits = gate(x, sums)
+        assert not np.isfinite(logits).all()
+        for count in (1, 4, 12):
+            routes = GateTree.with_groups(gate, count).choose(x, lambda part: gate(x[part], sums), 100, sums)
+            flat = np.concatenate([gate(x[k : k + 100], sums).argmax(1) for k in range(0, len(x), 100)])
+            assert (routes == flat).all()
+
+
+def test_boxes_that_take_long_to_fill_space_are_given_up() -> None:
+    """One box for every axis and one beyond all of them: few boxes, but 2^40 cells if the axes come in this order."""
+    d, beyond = 40, (0.0, np.inf)
+    boxes = [{d - 1 - j: beyond for j in range(k)} | {d - 1 - k: (-np.inf, 0.0)} for k in range(d)]
+    assert tile([{d - 1 - axis: side for axis, side in box.items()} for box in [*boxes, dict.fromkeys(range(d), beyond)]])
+    assert not tile([*boxes, dict.fromkeys(range(d), beyond)], Effort(1 << 16))

@@ -23,6 +23,8 @@ from .nets import RELU, Indices, Map, Net
 from .slices import NONE
 from .snaps import Run, grid_of, snapped
 
+EFFORT = 1 << 22
+"""How often boxes are looked at before it is given up that they tile space: of d axes there may be 2^d cells."""
 Box = dict[int, tuple[float, float]]
 """Axis ↦ the first number at which the logit is 0, and the first one after it at which it is not; −∞ and ∞ where there is none."""
 
@@ -93,8 +95,21 @@ def _half_lines(gate: Map, dtype: str, signs: bool) -> list[Box] | None:
     return found
 
 
-def tile(boxes: Sequence[Box]) -> bool:
-    """Whether every point is in exactly one of them, axis by axis."""
+class Effort:
+    """How often a box may still be looked at."""
+
+    def __init__(self, left: int = EFFORT) -> None:
+        self.left = left
+
+    def spent(self, looks: int) -> bool:
+        """Whether there is none left, once it was so often."""
+        self.left -= looks
+        return self.left < 0
+
+
+def tile(boxes: Sequence[Box], effort: Effort | None = None) -> bool:
+    """Whether every point is in exactly one of them, axis by axis; of boxes that would take too long nothing is said: no."""
+    effort = effort or Effort()
     axes = sorted({axis for box in boxes for axis in box})
     if not axes:
         return len(boxes) == 1
@@ -102,19 +117,23 @@ def tile(boxes: Sequence[Box]) -> bool:
     ends = [box.get(axis, (-np.inf, np.inf)) for box in boxes]
     starts = sorted({-np.inf, *(end for pair in ends for end in pair if end < np.inf)})
     for start in starts:
+        if effort.spent(len(boxes)):
+            return False
         there = [
             {k: side for k, side in box.items() if k != axis} for box, (low, high) in zip(boxes, ends, strict=True) if low <= start < high
         ]
-        if not there or not tile(there):
+        if not there or not tile(there, effort):
             return False
     return True
 
 
 def runs(boxes: Sequence[Box]) -> list[tuple[int, int]] | None:
     """First and last + 1 of every run of outputs whose boxes tile space; None if they are not all in one."""
-    found, start = [], 0
+    found, start, effort = [], 0, Effort()
     for stop in range(1, len(boxes) + 1):
-        if _whole(boxes[start:stop]) and tile(boxes[start:stop]):
+        if effort.spent(stop - start):
+            return None
+        if _whole(boxes[start:stop]) and tile(boxes[start:stop], effort):
             found.append((start, stop))
             start = stop
     return found if start == len(boxes) else None
