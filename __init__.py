@@ -51,6 +51,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "verify.prove": ["Certificate", "certify"],
         "verify.sample": ["Report", "verify"],
         # out to other tools
+        "export.exported": ["Exported", "export_to"],
         "export.folder": ["load", "save"],
         "export.torch_module": ["to_torch"],
         # what a person looks at
@@ -118,6 +119,8 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .explain import encodings as encodings
     from .explain import explain_neuron as explain_neuron
     from .explain import explain_point as explain_point
+    from .export.exported import Exported as Exported
+    from .export.exported import export_to as export_to
     from .export.folder import load as load
     from .export.folder import save as save
     from .export.torch_module import to_torch as to_torch

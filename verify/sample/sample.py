@@ -78,7 +78,7 @@ def verify_network(
     seeds = np.random.SeedSequence(seed).generate_state(4 + len(ASCENDED)).tolist()
     drawn, empty = (0, 0) if design.alone else _survey_pieces(survey, samples, seeds[0])
     _survey_random(survey, samples, seed)
-    near = _survey_adversarial(survey, samples, seeds) if adversarial else survey.gauge.product.sample(1, seed)[:0]
+    near = survey_adversarial(survey, samples, seeds) if adversarial else survey.gauge.product.sample(1, seed)[:0]
     ties = retry(survey.gauge, concatenate([near, *survey.places.values()]))
     pieces = None if design.alone else Pieces(len(survey.distinct), graph.pieces, drawn, empty, graph.pieces <= ALL_PIECES)
     return _report(survey, ties, pieces, samples, seed, started)
@@ -124,7 +124,7 @@ def _survey_random(survey: Survey, samples: int, seed: int) -> None:
         survey.observe(survey.gauge.product.sample(count, stream, low_discrepancy=kind == "low discrepancy"), kind)
 
 
-def _survey_adversarial(survey: Survey, samples: int, seeds: list[int]) -> Points:
+def survey_adversarial(survey: Survey, samples: int, seeds: list[int]) -> Points:
     """Points on faces, at interfaces, at edges of charts and pieces and at ties of gates, then ascent from the worst of all.
 
     Returns those at ties and interfaces.

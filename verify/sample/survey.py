@@ -150,6 +150,11 @@ class Survey:
 
         ascend(self.gauge.product, concatenate(starts), bad, seed)
 
+    @property
+    def starts(self) -> list[Points]:
+        """Points from which ascents start, of every quantity that climbs."""
+        return [points for points, _, _ in self._starts.values()]
+
     def value(self, quantity: Quantity) -> float:
         """The worst value of a quantity so far; the best possible one if it was never measured."""
         if quantity not in self.worst:

@@ -1,0 +1,12 @@
+"""Formats that other people's tools read, one file each: what is written is run, and compared with the network."""
+
+from collections.abc import Mapping
+
+from .base import Format, Standing, Written
+from .c import C
+from .comparison import Comparison, compared
+from .numpy_file import NumPy
+
+FORMATS: Mapping[str, Format] = {form.name: form for form in (C(), NumPy())}
+
+__all__ = ["FORMATS", "Comparison", "Format", "Standing", "Written", "compared"]
