@@ -12,7 +12,7 @@ import numpy as np
 
 from ...atlas import Array, Box, ExpressionMap
 from ...errors import AtlasMoEError, EpsilonNotReached
-from ...moe.activations import RELU
+from ...moe.activations import RELU, RELU2
 from ...moe.ledger import Known
 from ...moe.network import ReLUNet
 from ...moe.ridge import Ridge
@@ -21,6 +21,7 @@ from ..relu import Fit, Target
 from ..relu.spline.a_priori import a_priori_spline
 from ..structure.exact import exact
 from ..structure.quadratics import quadratic_spline
+from ..structure.smooth_splines import smooth_spline
 from .charts import SUSPECT
 from .tighten import tightened
 from .ways import Way, ways
@@ -34,6 +35,11 @@ FITTED_STRETCH = 1.1
 """As STRETCH, for points that are fitted to."""
 SURELY = 1.15
 """What is claimed of a net whose width was given, over the largest error that was found."""
+SPLINES = {
+    Way(RELU, gated=True): (quadratic_spline, "N22", "each a quadratic"),
+    Way(RELU2): (smooth_spline, "N23", "each a quadratic, with a continuous slope"),
+}
+"""Piecewise quadratics with a bound by a formula, by what they are made of."""
 ORIGIN = "Lemma 3.1 on one piece, Theorem 5.3"
 REMEDY = "raise max_width, use finer pieces, or allow a larger epsilon"
 
@@ -86,9 +92,12 @@ def _piece_net(function: ExpressionMap, lower: Array, upper: Array, asked: Asked
     if function.inputs == 1 and way.plain:
         found = _spline(function, float(lower[0]), float(upper[0]), asked, name, origin)
     else:
-        found = _exact(function, lower, upper, asked, way, name, origin)
-        if function.inputs == 1 and way.gated and way.activation is RELU:
-            found = _smaller(found, _quadratic(function, float(lower[0]), float(upper[0]), asked, name, origin), asked)
+        spline = None
+        if function.inputs == 1 and way in SPLINES and (way.gated or asked.width is None):
+            spline = _quadratic(function, float(lower[0]), float(upper[0]), asked, way, name, origin)
+        if spline is not None and not way.gated:
+            asked = replace(asked, limit=min(asked.limit, spline.net.widths[0]))
+        found = _smaller(_exact(function, lower, upper, asked, way, name, origin), spline, asked)
     return found or _fitted(function, Box(tuple(lower), tuple(upper)), asked, way, name, origin)
 
 
@@ -107,16 +116,17 @@ def _spline(function: ExpressionMap, lower: float, upper: float, asked: Asked, n
     return PieceNet(net, spline.bound, Known.FORMULA, f"from enclosures of F″ on {spline.pieces} segments", "B4, B19")
 
 
-def _quadratic(function: ExpressionMap, lower: float, upper: float, asked: Asked, name: str, origin: str) -> PieceNet | None:
-    """A piecewise quadratic spline in ReGLU lanes (N22)."""
+def _quadratic(function: ExpressionMap, lower: float, upper: float, asked: Asked, way: Way, name: str, origin: str) -> PieceNet | None:
+    """A piecewise quadratic spline: in ReGLU lanes (N22), or with a continuous slope in relu² neurons (N23)."""
+    spline, source, kind = SPLINES[way]
     try:
-        spline = quadratic_spline(function, lower, upper, width=asked.width, epsilon=asked.budget, limit=asked.limit)
+        found = spline(function, lower, upper, width=asked.width, epsilon=asked.budget, limit=asked.limit)
     except EpsilonNotReached:
         return None
-    if spline is None or not np.isfinite(spline.bound):
+    if found is None or not np.isfinite(found.bound):
         return None
-    how = f"from enclosures of F‴ on {len(spline.knots) - 1} pieces, each a quadratic"
-    return PieceNet(spline.ridge.to_net(name, origin), spline.bound, Known.FORMULA, how, "N22")
+    how = f"from enclosures of F‴ on {len(found.knots) - 1} pieces, {kind}"
+    return PieceNet(found.ridge.to_net(name, origin), found.bound, Known.FORMULA, how, source)
 
 
 def _smaller(one: PieceNet | None, other: PieceNet | None, asked: Asked) -> PieceNet | None:

@@ -46,7 +46,7 @@ def quadratic_spline(
     Raises `EpsilonNotReached` if more than `limit` pieces are needed.
     """
     edges = np.linspace(lower, upper, CELLS + 1)
-    third = _third(function, edges)
+    third = derivative_bound(function, edges, 3)
     if third is None:
         return None
     if width is not None:
@@ -64,12 +64,13 @@ def quadratic_spline(
     return found if many <= limit else None
 
 
-def _third(function: ExpressionMap, edges: Array) -> Array | None:
-    """sup |F‴| on every cell, the largest of all components, (cells,)."""
+def derivative_bound(function: ExpressionMap, edges: Array, order: int) -> Array | None:
+    """sup |F^(order)| on every cell, of the largest component, (cells,); None where that, or the derivative before, has no enclosure."""
     (t,) = function.variables
     try:
-        bent = NaturalEnclosure(ExpressionMap((t,), tuple(sympy.diff(e, t, 3) for e in function.expressions)))
-        smooth = NaturalEnclosure(ExpressionMap((t,), tuple(sympy.diff(e, t, 2) for e in function.expressions)))
+        bent, smooth = (
+            NaturalEnclosure(ExpressionMap((t,), tuple(sympy.diff(e, t, k) for e in function.expressions))) for k in (order, order - 1)
+        )
         sides = [Interval(edges[:-1], edges[1:])]
         parts, below = bent(sides), smooth(sides)
     except (AtlasMoEError, TypeError):
