@@ -1,4 +1,4 @@
-"""The elementary functions with their derivatives up to the fifth, enclosed over intervals.
+"""The elementary functions with their derivatives up to the sixth, enclosed over intervals.
 
 A rule computes what it is asked for only. The decoration of the value says where the function is defined, continuous, Lipschitz, C²:
 derivatives of what is less mean nothing. At the ends of a domain an unbounded derivative is unknown.
@@ -18,7 +18,7 @@ Derivatives = Sequence[Interval]
 Orders = Sequence[int]
 THIRD: Orders = range(4)
 """A function and its first three derivatives: h, h′, h″, h‴."""
-HIGHEST = 5
+HIGHEST = 6
 """The order up to which derivatives are known."""
 
 ZERO = Interval.of(0.0)
@@ -80,6 +80,7 @@ def square_root(x: Interval, orders: Orders = THIRD) -> list[Interval]:
         lambda: r.power(5).times(0.375),
         lambda: r.power(7).times(-0.9375),
         lambda: r.power(9).times(3.28125),
+        lambda: r.power(11).times(-14.765625),
     )
 
 
@@ -123,6 +124,7 @@ def logarithm(x: Interval, orders: Orders = THIRD) -> list[Interval]:
         lambda: r.power(3).times(2),
         lambda: r.power(4).times(-6),
         lambda: r.power(5).times(24),
+        lambda: r.power(6).times(-120),
     )
 
 
@@ -138,6 +140,7 @@ def _tan_like(t: Interval, sign: float, orders: Orders) -> list[Interval]:
         lambda: first * (ONE.times(2 * sign) + square.times(6)),
         lambda: (t * first) * (ONE.times(16) + square.times(24 * sign)),
         lambda: first * (ONE.times(16) + square.times(120 * sign) + square.power(2).times(120)),
+        lambda: (t * first) * (ONE.times(272 * sign) + square.times(960) + square.power(2).times(720 * sign)),
     )
 
 
@@ -165,6 +168,7 @@ def _atan(x: Interval, orders: Orders = THIRD) -> list[Interval]:
         lambda: r.power(3) * (square.times(6) - ONE.times(2)),
         lambda: (x * r.power(4)) * (ONE - square).times(24),
         lambda: r.power(5) * (ONE - square.times(10) + square.power(2).times(5)).times(24),
+        lambda: (x * r.power(6)) * (square.times(10) - ONE.times(3) - square.power(2).times(3)).times(240),
     )
 
 
@@ -179,6 +183,7 @@ def _asin(x: Interval, orders: Orders = THIRD) -> list[Interval]:
         lambda: (ONE + square.times(2)) * r.power(5),
         lambda: x * (ONE.times(9) + square.times(6)) * r.power(7),
         lambda: (ONE.times(9) + square.times(72) + square.power(2).times(24)) * r.power(9),
+        lambda: x * (ONE.times(225) + square.times(600) + square.power(2).times(120)) * r.power(11),
     )
 
 
@@ -208,6 +213,7 @@ def _asinh(x: Interval, orders: Orders = THIRD) -> list[Interval]:
         lambda: (square.times(2) - ONE) * r.power(5),
         lambda: x * (ONE.times(9) - square.times(6)) * r.power(7),
         lambda: (ONE.times(9) - square.times(72) + square.power(2).times(24)) * r.power(9),
+        lambda: x * (square.times(600) - ONE.times(225) - square.power(2).times(120)) * r.power(11),
     )
 
 
@@ -222,6 +228,7 @@ def _acosh(x: Interval, orders: Orders = THIRD) -> list[Interval]:
         lambda: (ONE + square.times(2)) * r.power(5),
         lambda: -(x * (ONE.times(9) + square.times(6)) * r.power(7)),
         lambda: (ONE.times(9) + square.times(72) + square.power(2).times(24)) * r.power(9),
+        lambda: -(x * (ONE.times(225) + square.times(600) + square.power(2).times(120)) * r.power(11)),
     )
 
 
@@ -236,6 +243,7 @@ def _atanh(x: Interval, orders: Orders = THIRD) -> list[Interval]:
         lambda: (ONE.times(2) + square.times(6)) * r.power(3),
         lambda: (x * r.power(4)) * (ONE + square).times(24),
         lambda: (ONE + square.times(10) + square.power(2).times(5)).times(24) * r.power(5),
+        lambda: (x * r.power(6)) * (ONE.times(3) + square.times(10) + square.power(2).times(3)).times(240),
     )
 
 

@@ -48,7 +48,7 @@ def test_radii_shrink_with_the_degree(activation: Activation, lanes: bool) -> No
     stored = ridge(activation, 5, 12, lanes=lanes)
     net = prepare(stored)
     assert (net.directions, net.scattered) == (5, 0)
-    for degree in (2, 3, 4):
+    for degree in (2, 3, 4, 5):
         wide, narrow, point = (net(boxes(half, degree=degree)[0]).radius.max() for half in (0.01, 0.005, 1e-9))
         assert 0.75 * 2 ** (degree + 1) < wide / narrow < 1.4 * 2 ** (degree + 1)
         assert point < 2e-13 * np.abs(stored.affines[1].weight).sum()
@@ -111,7 +111,7 @@ def test_directions_are_rows_up_to_sign() -> None:
 
 
 @pytest.mark.parametrize("curved", [False, True])
-@pytest.mark.parametrize("degree", [2, 3, 4])
+@pytest.mark.parametrize("degree", [2, 3, 4, 5])
 def test_compiled_loops_give_the_same_numbers(degree: int, curved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba", reason="the extra `fast` is not installed")
     nets = [ridge(GELU, 3, 7, outputs=2), ridge(SILU, 4, 1), ridge(SILU, 2, 5, lanes=True)]

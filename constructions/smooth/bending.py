@@ -20,7 +20,7 @@ from ...atlas import Array
 from .forms import Lattice
 
 ORDER = 5
-"""n + 1, for the forms of degree 4 by which proofs compare in three dimensions and more (`verify.prove.degree`)."""
+"""n + 1, for forms of degree 4; proofs in three dimensions and more compare by one more (`verify.prove.degree`)."""
 LEAST_RANK = 3
 """In fewer dimensions boxes are few."""
 PLACES = 16

@@ -1,8 +1,9 @@
 """Random nets of all activations on random boxes: is there a point where the form of an output says what is not so?
 
-Nets of one to three hidden layers, gated and not, float32 and float64 weights: few directions, scattered ones, weights from 1e-100 to
+Nets of one to three hidden layers, gated and not, float32 and float64 weights: few directions, some that span fewer
+dimensions than there are inputs but for rounding (folded), scattered ones, weights from 1e-100 to
 1e100; boxes from width 0 over 1e-300 to 1e6, with corners at knots and ends of cells; inputs that are box coordinates, linear in them, and
-curved; forms of degree 2 to 4; loops compiled and not. Values are those of the stored weights to 220 bits.
+curved; forms of degree 2 to 5; loops compiled and not. Values are those of the stored weights to 220 bits.
 Run as a script: `python nets.py [nets] [seed]`.
 """
 
@@ -21,7 +22,7 @@ from flint import arb, arb_mat, ctx
 
 BITS = 220
 BOXES = 20
-KINDS = ("ridge", "ridge", "scattered", "extreme")
+KINDS = ("ridge", "ridge", "folded", "scattered", "extreme")
 WIDTHS = (-300, -9, -4, -2, -1, -1, -0.5, 0, 1, 2, 6)
 """Exponents."""
 CORNERS = (0.0, 0.375, -0.75, 1.0, -1.0, 3.0, 1 / 8, -1 / 16)
@@ -92,6 +93,10 @@ def hidden_layer(rng: np.random.Generator, n: int, m: int, kind: str, size: int)
             directions[:axes] = np.eye(n)[:axes] * rng.choice([1.0, 8.0, 12.0], (axes, 1))
             weight = directions[rng.integers(0, count, m)] * rng.choice([-1.0, 1.0], m)[:, None]
             bias = np.where(rng.random(m) < 0.5, rng.integers(-12, 13, m) * 0.375, rng.normal(size=m) * 4)
+        case "folded":
+            plane = rng.normal(size=(int(rng.integers(1, 4)), n))
+            directions = np.einsum("ij,jk->ik", rng.normal(size=(max(1, m // 3), len(plane))), plane) * rng.choice([0.5, 3])
+            weight, bias = directions[rng.integers(0, len(directions), m)], rng.integers(-12, 13, m) * 0.375
         case "scattered":
             weight, bias = rng.normal(size=(m, n)) * 4, rng.normal(size=m) * 3
         case _:
@@ -123,7 +128,8 @@ def random_net(rng: np.random.Generator, n: int, kind: str, dtype: str, gated: b
 def random_case(seed: int, number: int) -> Case:
     rng = np.random.default_rng([seed, number])
     d, kind, dtype = int(rng.integers(1, 4)), str(rng.choice(KINDS)), str(rng.choice(["float32", "float64"]))
-    n, depth, degree = d + int(rng.random() < 0.3), int(rng.choice([1, 1, 1, 2, 3])), int(rng.integers(2, 5))
+    n = d + int(rng.integers(1, 6)) if kind == "folded" else d + int(rng.random() < 0.3)
+    depth, degree = int(rng.choice([1, 1, 1, 2, 3])), int(rng.integers(2, 6))
     net = random_net(rng, n, kind, dtype, rng.random() < 0.5, depth)
     lower = rng.normal(size=(BOXES, d)) * 10.0 ** rng.choice([-3, -1, 0, 0, 0, 1], (BOXES, 1))
     lower = np.where(rng.random((BOXES, d)) < 0.15, rng.choice(CORNERS, (BOXES, d)), lower)

@@ -40,6 +40,12 @@ def smooth_loops(values: int, steps: int) -> Any:
     return _loaded("smooth_loops") if _done[0] > WORTH else None
 
 
+def few_loops(values: int, steps: int) -> Any:
+    """The same of polynomials in few quantities."""
+    _done[0] += values + STEP * steps
+    return _loaded("few_loops") if _done[0] > WORTH else None
+
+
 def always() -> Any:
     """The compiled loops whose sums run in another order than numpy's, so that nothing but the installation may choose; None for numpy."""
     return _loaded("loops")

@@ -74,12 +74,24 @@ Lowering = tuple[int, int, float, float, float]
 """From, to, share, constant, error."""
 
 
+LOWERED = {
+    0: (0.828125, 0.0, 0.171875),
+    1: (0.0, 0.0, 1.0),
+    2: (0.5, 0.0, 0.5),
+    3: (0.75, 0.0, 0.25),
+    4: (1.0, -0.125, 0.125),
+    5: (0.875, 0.0, 0.1332),
+}
+"""Share, constant and error by the largest exponent; 0: of t⁴·m."""
+
+
 @cache
 def lowerings(dimension: int, degree: int, to: int) -> tuple[Lowering, ...]:
-    """How monomials of degree 3 and 4 above `to` ≥ 2 are replaced on [−1, 1]^d, the highest first.
+    """How monomials of degree 3, 4 and 5 above `to` ≥ 2 are replaced on [−1, 1]^d, the highest first.
 
-    With m any monomial: t³·m = ¾·t·m ± ¼ and t⁴ = t² − ⅛ ± ⅛, as Chebyshev economises them; t²·m = ½·m ± ½, as 0 ≤ t² ≤ 1; and a product
-    of different variables is 0 ± 1. `to` 0 with share 0: nothing but the error.
+    With m any monomial: t³·m = ¾·t·m ± ¼ and t⁴ = t² − ⅛ ± ⅛, as Chebyshev economises them; t⁵ = ⅞·t³ ± 0.1332, as t³·(⅞ − t²) is largest
+    at t² = 21/40; t⁴·m = σ·t²·m ± (1 − σ) for σ = 53/64, as σ²/4 < 1 − σ; t²·m = ½·m ± ½, as 0 ≤ t² ≤ 1; and a product of different
+    variables is 0 ± 1. `to` 0 with share 0: nothing but the error.
     """
     every, where = monomials(dimension, degree), places(dimension, degree)
     found: list[Lowering] = []
@@ -87,6 +99,7 @@ def lowerings(dimension: int, degree: int, to: int) -> tuple[Lowering, ...]:
         exponents = every[k]
         i = max(range(dimension), key=lambda i: exponents[i])
         below = where[tuple(e - 2 if n == i else e for n, e in enumerate(exponents))] if exponents[i] >= 2 else 0
-        share, constant, error = {1: (0.0, 0.0, 1.0), 2: (0.5, 0.0, 0.5), 3: (0.75, 0.0, 0.25), 4: (1.0, -0.125, 0.125)}[exponents[i]]
+        most = exponents[i] if exponents[i] != 4 or sum(exponents) == 4 else 0
+        share, constant, error = LOWERED[most]
         found.append((k, below, share, constant, error))
     return tuple(found)

@@ -4,11 +4,11 @@ Lemma. On a box let s_k = s_k0 + L_k + h_k + e_k for every quantity s_k = a_k·x
 of degree 2 … n of the inputs x, |h_k| ≤ η_k; |e_k| ≤ r_k = |a_k|·r + r′_k, where inputs are off by r and r′_k is rounding; and let
 ρ_k ≥ l_k + η_k + r_k. Let p_k(δ) = Σ_{i≤n} c_ki·δ^i be within R_k of q_k(s_k0 + δ) for |δ| ≤ ρ_k. Then Σ_k q_k(s_k) differs from
 
-    Σ_k p_k(L_k) + H·Σ_k a_k·p_k′(L_k)  [ + Hᵀ·(Σ_k c_k2·a_k·a_kᵀ)·H for n = 4 ]
+    Σ_k p_k(L_k) + H·Σ_k a_k·p_k′(L_k)  [ + Hᵀ·(Σ_k c_k2·a_k·a_kᵀ)·H for n ≥ 4 ]
 
 by at most |Σ_k c_k1·a_k|·r and the sum over k of
 
-    R_k + Σ_{i≥2} C(i, 2)·|c_ki|·ρ_k^{i−2}·η_k² (i ≥ 3 for n = 4) + Σ_{i≥2} i·|c_ki|·ρ_k^{i−1}·r_k + |c_k1|·r′_k.
+    R_k + Σ_{i≥2} C(i, 2)·|c_ki|·ρ_k^{i−2}·η_k² (i ≥ 3 for n ≥ 4) + Σ_{i≥2} i·|c_ki|·ρ_k^{i−1}·r_k + |c_k1|·r′_k.
 
 As H is of degree 2, p_k′(L_k) is needed to degree n − 2: its term of degree n − 1 adds n·|c_kn|·l_k^{n−1}·η_k. So sums over k are taken
 before anything is bounded that mostly cancels in them. (L_k)^i has multinomial coefficients times products of those of L_k.
@@ -46,7 +46,7 @@ class Monomials:
     products: tuple[tuple[int, int, int], ...]
     """All i, j, k with monomial_i·monomial_j = monomial_k, i of degree ≤ n − 2 and j of degree ≥ 2."""
     squares: tuple[tuple[int, int, int], ...]
-    """The same of i and j of degree 2, for n = 4."""
+    """The same of i and j of degree 2, for n ≥ 4."""
 
     @property
     def arrays(self) -> tuple[Places, ...]:
@@ -149,7 +149,7 @@ class Total:
         """Σ p_k(L_k), without the multinomial coefficients."""
         self.gradient = np.zeros((starts(self.dimension, n)[n - 1], inputs, outputs, N))
         """Σ a_k·p_k′(L_k), to degree n − 2, without them."""
-        self.hessian = np.zeros((inputs, inputs, outputs, N) if n == 4 else (0, 0, outputs, N))
+        self.hessian = np.zeros((inputs, inputs, outputs, N) if n >= 4 else (0, 0, outputs, N))
         """Σ c_k2·a_k·a_kᵀ."""
         self.radius, self.size, self.steep, self.curved = np.zeros((4, outputs, N))
         """What is bounded term by term; Σ|c_ki|·ρ_k^i; Σ|c_k1|·r_k; and what H is multiplied with, at most."""
@@ -197,7 +197,7 @@ class Total:
     def forms(self) -> TaylorForms:
         """The sum, its rounding included.
 
-        A coefficient of Σ p_k takes at most K + 2n + 3 roundings; what H is multiplied with as many, and then n·C sums, twice for n = 4.
+        A coefficient of Σ p_k takes at most K + 2n + 3 roundings; what H is multiplied with as many, and then n·C sums, twice for n ≥ 4.
         """
         s, n, tables = self.quantities, self.quantities.degree, self.tables
         K, (inputs, C, _) = len(s.rows), s.higher.shape

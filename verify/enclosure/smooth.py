@@ -63,7 +63,7 @@ def _second(at: Sequence[Interval], third: Interval, forms: TaylorForms) -> Tayl
 
 
 def _higher(at: Sequence[Interval], last: Interval, forms: TaylorForms) -> TaylorForms:
-    """The expansion to degree n = 3 or 4: h and its first n derivatives at the middle, and the next one over the range, each enclosed.
+    """The expansion to degree n = 3, 4 or 5: h and its first n derivatives at the middle, and the next one over the range, each enclosed.
 
     Let L = δ but for its radius r, S = Σ|L|, and P_1 = L, P_{k+1} = P_k·L without terms above the degree, p_k = Σ|P_k|. With E_1 = r,
     δ^{k+1} − P_{k+1} = (δ^k − P_k)·δ + P_k·(δ − L) + (P_k·L − P_{k+1}) is at most E_{k+1} = E_k·(S + r) + p_k·r + what was left out.

@@ -50,9 +50,14 @@ def _economised(a, reach, top, errors, n, c):  # type: ignore[no-untyped-def]
     elif n == 3:
         c[2] += 1.0 * a[4] * square
         c[0] += -0.125 * a[4] * (square * reach * reach)
-    else:
+    elif n == 4:
         c[3] += 1.25 * a[5] * square
         c[1] += -0.3125 * a[5] * (square * reach * reach)
+    else:
+        fourth = square * reach * reach
+        c[4] += 1.5 * a[6] * square
+        c[2] += -0.5625 * a[6] * fourth
+        c[0] += 0.03125 * a[6] * (fourth * reach * reach)
     return off
 
 
@@ -93,7 +98,7 @@ def _added(c, off, r, own, eta, reach, row, degrees, products, n, total, gradien
         slope = (degrees[m] + 1) * c[degrees[m] + 1] * products[m]
         for i in range(len(row)):
             gradient[m, i] += row[i] * slope
-    if n == 4:
+    if n >= 4:
         for i in range(len(row)):
             for j in range(len(row)):
                 hessian[i, j] += row[i] * row[j] * c[2]
@@ -115,7 +120,7 @@ def _kept(b, found, tilted, curving, sums, total, gradient, hessian, spread, siz
 
 
 def _of_degree(n: int) -> Any:
-    """`tabulated` and `scattered` for forms of degree n, a constant of the compiled loops."""
+    """`tabulated`, `scattered` and `spanned` for forms of degree n, a constant of the compiled loops."""
 
     @compiled
     def tabulated(
@@ -207,8 +212,58 @@ def _of_degree(n: int) -> Any:
                     _added(scaled, weighed, spare, free, eta, far, row, degrees, products, n, found[q], tilted[q], curving[q], sums[q])
             _kept(b, found, tilted, curving, sums, total, gradient, hessian, spread, size, steep, curved)
 
-    return tabulated, scattered
+    @compiled
+    def spanned(
+        center: Array, own: Array, reach: Array, weights: Array,
+        first: Places, count: Places, start: Array, coefficients: Array, errors: Array, tops: Array, least: Array, most: Array,
+        degrees: Places, total: Array, spread: Array, size: Array, moved: Array,
+    ) -> None:  # fmt: skip
+        """The same with `few.FewTotal.add`."""
+        (K, N), (M, Q) = center.shape, total.shape[:2]
+        a, c, found, sums = np.zeros(P + 1), np.zeros(n + 2), np.zeros((Q, M)), np.zeros((Q, 3))
+        for b in range(N):
+            found[:] = 0.0
+            sums[:] = 0.0
+            for k in range(K):
+                middle, far, base, final = center[k, b], reach[k, b], start[k], count[k] - 1
+                place = _place(middle, base, final)
+                shift = middle - (base + (place + 0.5) / CELLS)
+                i, j = _place(middle - far, base, final), _place(middle + far, base, final)
+                wide = far > WIDE
+                if wide:
+                    here = first[k] // CELLS
+                    i, j = here + i // CELLS, here + j // CELLS
+                else:
+                    i, j = first[k] + i, first[k] + j
+                level = LEVEL[j - i + 1]
+                j += 1 - (1 << level)
+                for q in range(Q):
+                    _shifted(coefficients[first[k] + place, q], shift, n, a)
+                    if wide:
+                        low, high = min(least[level, i, q], least[level, j, q]), max(most[level, i, q], most[level, j, q])
+                        off = ((high - low) / 2 + 4 * EPS * (abs(low) + abs(high))) * far + errors[k, 0, q]
+                        c[:] = 0.0
+                        c[0], c[1] = a[0], (low + high) / 2
+                    else:
+                        off = _economised(a, far, max(tops[level, i, q], tops[level, j, q]), errors[k, :, q], n, c)
+                    power, steep, whole = 1.0, 0.0, 0.0
+                    for l in range(1, n + 1):
+                        large = abs(c[l])
+                        steep = steep + l * large * power
+                        power = power * far
+                        whole = whole + large * power
+                    sums[q, 0] += off + steep * own[k, b]
+                    sums[q, 1] += abs(c[0])
+                    sums[q, 2] += whole
+                    for m in range(M):
+                        found[q, m] += c[degrees[m]] * weights[k, m]
+            for q in range(Q):
+                spread[q, b], size[q, b], moved[q, b] = sums[q]
+                for m in range(M):
+                    total[m, q, b] = found[q, m]
+
+    return tabulated, scattered, spanned
 
 
 OF_DEGREE = {n: _of_degree(n) for n in DEGREES}
-"""(tabulated, scattered) by degree."""
+"""(tabulated, scattered, spanned) by degree."""

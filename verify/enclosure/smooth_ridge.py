@@ -11,7 +11,8 @@ from ...atlas import Array
 from ...moe.activations import Activation
 from . import jets
 from .fast import smooth_loops
-from .powers import Quantities, Total
+from .few import LEAST_DEGREE, Few, FewTotal, Span
+from .powers import Quantities, Total, monomials
 from .smooth_neurons import SmoothNeurons
 from .table import Tables
 from .taylor import UNKNOWN, TaylorForms
@@ -31,11 +32,29 @@ class SmoothProfiles:
     def tables(self) -> Tables:
         return jets.tables(self.activation, self.neurons)
 
+    @cached_property
+    def span(self) -> Span | None:
+        """None where the directions span many dimensions."""
+        return Span.of(self.directions)
+
+    @cached_property
+    def _weights(self) -> dict[int, Array]:
+        return {}
+
+    def quantities(self, forms: TaylorForms) -> Quantities | Few:
+        """a_k·x, by few of them where these span all."""
+        n = forms.degree
+        if n < LEAST_DEGREE or self.span is None:
+            return Quantities.of(self.directions, None, forms)
+        if n not in self._weights:
+            self._weights[n] = self.span.weights(n)
+        return Few.of(self.span, self._weights[n], forms)
+
     def __call__(self, forms: TaylorForms) -> TaylorForms:
         """The sum over inputs x with these forms (n functions): q functions."""
         with np.errstate(all="ignore"):
             known = forms.radius.max(1) < UNKNOWN
-            s = Quantities.of(self.directions, None, forms)
+            s = self.quantities(forms)
             held = np.asarray(self.tables.holds(s.center, s.reach).all(0))
             found = self._held(s if held.all() else s.where(held)).unknown_where(~(known & held)[:, None])
             beyond = np.flatnonzero(known & ~held)
@@ -44,8 +63,22 @@ class SmoothProfiles:
                 found.coefficients[beyond], found.radius[beyond] = other.coefficients, other.radius
             return found
 
-    def _held(self, s: Quantities) -> TaylorForms:
+    def _held(self, s: Quantities | Few) -> TaylorForms:
         """Where tables hold all quantities."""
+        return self._spanned(s) if isinstance(s, Few) else self._summed(s)
+
+    def _spanned(self, s: Few) -> TaylorForms:
+        total, tables = FewTotal(self.tables.outputs, s), self.tables
+        if compiled := smooth_loops(s.own.size, len(self.directions)):
+            stored = tables.first, tables.count, tables.start, tables.coefficients, tables.errors, tables.tops(s.degree), *tables.slopes
+            degrees = monomials(total.variables, s.degree).degrees
+            compiled.OF_DEGREE[s.degree][2](s.center, s.own, s.reach, s.weights, *stored, degrees, *total.arrays)
+        else:
+            for k in range(len(self.directions)):
+                total.add(k, *tables.local(k, s.center[k], s.reach[k], s.degree))
+        return total.forms()
+
+    def _summed(self, s: Quantities) -> TaylorForms:
         total, tables = Total(self.tables.outputs, s), self.tables
         if compiled := smooth_loops(s.radius.size, len(self.directions)):
             stored = tables.first, tables.count, tables.start, tables.coefficients, tables.errors, tables.tops(s.degree), *tables.slopes

@@ -47,9 +47,9 @@ LEVELS = int(np.log2(2 * WIDE * CELLS + 2)) + 1
 """Of cells that a reach up to WIDE may touch."""
 LEVEL = np.array([0, *(n.bit_length() - 1 for n in range(1, 1 << 16))])
 """⌊log₂ n⌋."""
-DEGREES = (2, 3, 4)
+DEGREES = (2, 3, 4, 5)
 """n: degrees of forms that tables serve."""
-ECONOMISED = {2: ((1, 0.75),), 3: ((2, 1.0), (0, -0.125)), 4: ((3, 1.25), (1, -0.3125))}
+ECONOMISED = {2: ((1, 0.75),), 3: ((2, 1.0), (0, -0.125)), 4: ((3, 1.25), (1, -0.3125)), 5: ((4, 1.5), (2, -0.5625), (0, 0.03125))}
 """x^(n+1) on [−1, 1] but for 2^-n: degrees and coefficients."""
 
 
@@ -105,7 +105,8 @@ class Tables:
     def local(self, k: int, center: Array, reach: Array, degree: int) -> tuple[Array, Array]:
         """c (n + 1, q, N) and R (q, N) with |q_k(center + δ) − Σ c_i·δ^i| ≤ R for |δ| ≤ reach, where the table holds that, (N,).
 
-        The term of degree n + 1 is economised: on [−1, 1] x³ is ¾x ± ¼, x⁴ is x² − ⅛ ± ⅛, x⁵ is 5/4·x³ − 5/16·x ± 1/16.
+        The term of degree n + 1 is economised: on [−1, 1] x³ is ¾x ± ¼, x⁴ is x² − ⅛ ± ⅛, x⁵ is 5/4·x³ − 5/16·x ± 1/16,
+        x⁶ is 3/2·x⁴ − 9/16·x² + 1/32 ± 1/32.
         """
         n, first, start, last = degree, self.first[k], self.start[k], self.count[k] - 1
         place, begin, stop = (

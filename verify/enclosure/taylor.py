@@ -1,6 +1,6 @@
 """Taylor forms: polynomials in box coordinates plus a radius, which provably hold a function over a box, for many boxes at once.
 
-Their degree is 2, 3 or 4; operations keep it, and put what is of a higher degree into the radius.
+Their degree is 2, 3, 4 or 5; operations keep it, and put what is of a higher degree into the radius.
 
 Every operation bounds its own rounding: a sum of n products computed in floats in any order is off by at most γ_n = n·u/(1 − n·u)
 times the sum of their absolute values (u = 2^-53), and by 2^-1074 for each that underflows. Radii are themselves computed in floats, as
@@ -53,7 +53,7 @@ class TaylorForms:
     """(N, n), which the functions lie in besides, with what is known of them (`Decoration`): for coordinates their boxes, for expressions
     their natural bounds. Only choosing boxes and functions keeps it."""
     degree: int = 2
-    """2, 3 or 4; that of all forms that an operation is about."""
+    """2, 3, 4 or 5; that of all forms that an operation is about."""
 
     @staticmethod
     def variables(lower: ArrayLike, upper: ArrayLike, degree: int = 2) -> TaylorForms:
