@@ -45,6 +45,10 @@ OPTION = re.compile(r"\{([a-z_]+)=([^{}]*)\}")
 """An option of `compile` in a remedy, such as {max_width=4096}."""
 
 
+SWITCHES = {"true": "True", "false": "False"}
+"""Values of options that are words on the command line and no texts in Python."""
+
+
 def written(remedy: str, shell: bool = False) -> str:
     """A remedy with its options as its reader writes them: max_width=4096 in Python, --max-width 4096 on the command line."""
 
@@ -52,6 +56,8 @@ def written(remedy: str, shell: bool = False) -> str:
         name, value = found.groups()
         if shell:
             return f"--{name.replace('_', '-')}" + ("" if value == "True" else f" {value}")
+        if value in SWITCHES:
+            return f"{name}={SWITCHES[value]}"
         return f"{name}={value}" if _is_literal(value) else f'{name}="{value}"'
 
     return OPTION.sub(option, remedy)
@@ -94,7 +100,16 @@ class LintError(AtlasMoEError):
 
 
 class InvalidArgument(AtlasMoEError, ValueError):
-    """An argument of a public function is out of its domain (wrong shape, non-finite, unknown name)."""
+    """An argument of a public function is out of its domain (wrong shape, non-finite, unknown name). Options in braces, such as
+    {depth=L}, are written as their reader writes them.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        self.message = message
+        super().__init__(written(message))
+
+    def on_the_command_line(self) -> str:
+        return written(self.message, shell=True)
 
 
 class EpsilonNotReached(AtlasMoEError):

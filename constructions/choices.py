@@ -89,7 +89,7 @@ class Choices:
             said = {name: _own(graph, block, name, options.get(name)) for name in DEFAULTS}
             simple: dict[str, Any] = {name: _simple(block, name, *said[name]) for name in SIMPLE}
             simple["gate"] = _gate(graph, block, simple["gate"], said["gate"][1])
-            theorem, routing = _theorem(block, *said["theorem"]), _routing(graph, block, *said["routing"])
+            theorem, routing = _theorem(graph, block, *said["theorem"]), _routing(graph, block, *said["routing"])
             found[block.name] = Choice(theorem, routing, depth, gated=_gated(block, *said["gated"]), **simple)
             _agree(block, found[block.name])
         for name, given in options.items():
@@ -144,13 +144,13 @@ def _unknown(block: Block, mine: bool, problem: str, value: object, accepted: It
     return InvalidArgument(f"{called(block)}: {problem}{hint}" if mine and block.given is None else problem + hint)
 
 
-def _theorem(block: Block, value: object, mine: bool) -> str:
+def _theorem(graph: TaskGraph, block: Block, value: object, mine: bool) -> str:
     if not isinstance(value, str) or value not in THEOREMS:
         raise _unknown(block, mine, f"theorem {value!r} is not one of {', '.join(THEOREMS)}", value, THEOREMS)
     pieces = block.domain.exclusive
     if pieces == THEOREMS[value]:
         kind, other = ("pieces", "5.3") if pieces else ("charts", "5.2")
-        if mine or value in ("5.2", "5.3"):
+        if mine or value in ("5.2", "5.3") or all(other.domain.exclusive == pieces for other in graph.blocks):
             raise InvalidArgument(f'{called(block)} is given on {kind}, which is Theorem {other}; use theorem "auto"')
         return "auto"
     return "auto" if value in ("5.2", "5.3") else value
@@ -228,11 +228,8 @@ def _agree_on_nothing_to_choose(block: Block, choice: Choice) -> None:
 
 def _agree_on_several(block: Block, choice: Choice) -> None:
     """What `top_k` and `weighting` go with."""
-    if choice.depth in GROUPED:
-        if choice.top_k > 1:
-            raise InvalidArgument(
-                f"{called(block)}: a layer of several blocks chooses one expert of each; leave top_k out, or use depth 'L'"
-            )
+    if choice.depth in GROUPED and block.given is None:
+        _agree_on_groups(block, choice)
         return
     if choice.weighting == "rectified":
         raise InvalidArgument(f"{called(block)}: rectified weights do not add up to 1; use weighting 'softmax' or 'uniform'")
@@ -254,10 +251,25 @@ def _agree_on_several(block: Block, choice: Choice) -> None:
         raise InvalidArgument(f"{called(block)}: only softmax weights tell valid experts from others (N12); leave weighting out")
 
 
+def _agree_on_groups(block: Block, choice: Choice) -> None:
+    """What a layer of several blocks does not go with."""
+    if choice.top_k > 1:
+        raise InvalidArgument(f"{called(block)}: a layer of several blocks chooses one expert of each; leave top_k out, or use depth 'L'")
+    if choice.shared is True:
+        raise InvalidArgument(
+            f"{called(block)}: a layer of several blocks adds up the experts of all, and shares none; leave {{shared=true}} out, or use "
+            "{depth=L}"
+        )
+    if choice.experts not in ("dense", "auto"):
+        raise InvalidArgument(
+            f"{called(block)}: a layer of several blocks stores experts whole; leave {{experts={choice.experts}}} out, or use {{depth=L}}"
+        )
+
+
 def _agree_on_gate(block: Block, choice: Choice) -> None:
     """A nonlinear gate is a net of scores; a tree is one of centres."""
     router = choice.router
-    if choice.gate != "linear" and choice.depth in GROUPED:
+    if choice.gate != "linear" and choice.depth in GROUPED and block.given is None:
         raise InvalidArgument(
             f"{called(block)}: a layer of several blocks has the one gate that picks an expert of each; leave gate "
             f"{choice.gate!r} out, or use depth 'L'"

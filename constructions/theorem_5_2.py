@@ -47,6 +47,9 @@ def candidates(block: Block, choice: Choice) -> list[Router]:
     copied: list[Router] = [Copies(router, choice.top_k) for router in single if not isinstance(router, Scaled)]
     if choice.routing == DUPLICATES:
         return copied
+    if choice.depth in ("L", *GROUPED) and block.task.atlas.balls is not None:
+        # Balls that hold too few points in common give way to larger ones, of which none is a layer of scores.
+        single = [replace(one, replaces=True) if isinstance(one, NearestCentre) else one for one in single]
     several = [router for one in single if (router := one.choosing(choice.top_k)) is not None]
     plain = (choice.routing, choice.weighting, choice.shared, choice.gate) == ("auto", "softmax", False, "linear")
     if plain and choice.theorem in ("auto", "affine"):
@@ -109,7 +112,10 @@ def find_route(block: Block, reading: Reading, choice: Choice, asked: Asked) -> 
     if missed:
         # What was preferred, unless that was one of several scores: then the last and easiest of them.
         raise missed[0] if missed[0].what != "tau" else [miss for miss in missed if miss.what == "tau"][-1]
-    others = 'gate "nonlinear", which takes charts of any kind, or depth "L+1"' if choice.gate == "linear" else 'gate "nonlinear"'
+    if choice.depth in GROUPED and block.given is None:
+        others = 'or depth "L+1"'
+    else:
+        others = 'gate "nonlinear", which takes charts of any kind, or depth "L+1"' if choice.gate == "linear" else 'or gate "nonlinear"'
     raise InvalidArgument(f'{called(block)}: {left[-1].why}; use theorem "affine", which replaces them by balls, {others}')
 
 

@@ -98,7 +98,7 @@ def build(block: Block, reading: Reading, forms: Mapping[str, Form], asked: Aske
             f'block "{block.name}" reads {read}, an affine form of {parts} channel{"s" * (parts > 1)}, of which rounding knows no exact '
             "value: a layer of several blocks tells the pieces of a block apart by numbers of the dtype alone (N15); use {depth=L+1}"
         )
-    weighting = Weighting(choice.weighting)
+    weighting, choice = Weighting(choice.weighting), replace(choice, shared=False)
     if tiling is None:
         return _on_balls(block, reading, asked, choice, alone)
     assert tiling.precedence is not None

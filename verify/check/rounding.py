@@ -19,6 +19,7 @@ import numpy as np
 from ...atlas import Array
 from ...intervals.patch import GROW
 from ...intervals.rounding import gamma
+from .activations import supremum
 from .bends import bent
 from .layers import Layer
 from .nets import IDENTITY, RELU, RELU2, Flags, Indices, Map, Net
@@ -160,10 +161,11 @@ def _bent(kind: int, z: Sized, way: Way) -> Sized:
         return Sized(np.maximum(low - lost, 0), high + lost, _known(GROW * error)).within(most * most, way)
     known = np.isfinite(reach)
     low, high = (np.where(known, end, 0.0) for end in (z.low - z.error * GROW, z.high + z.error * GROW))
-    found = bent(kind, np.where(known, z.low, 0.0)[:, None], np.zeros_like(low), low, high, np.zeros_like(low))
-    steepest = (np.abs(found.slope) + found.spread) * GROW
-    wide = found.off + steepest * ((z.high - z.low) * GROW)
-    least, most = found.at[:, 0] - wide, found.at[:, 0] + wide
+    ends = np.where(known[:, None], np.stack([z.low, z.high], axis=1), 0.0)
+    found = bent(kind, ends, np.zeros_like(low), low, high, np.zeros_like(low))
+    steepest = np.minimum(np.abs(found.slope) + found.spread, supremum(kind, 1)) * GROW
+    # It falls and then rises: what is largest on an interval is so at an end.
+    least, most = found.at[:, 0] - found.off - steepest * ((z.high - z.low) * GROW), found.at.max(1) + found.off
     moved, lost = steepest * z.error, SLIP * u * reach
     if way.block == 1:
         lost = 2 * SLIP * gamma(1) * reach + gamma(1, way.dtype) * (np.maximum(-least, most) + moved)

@@ -47,7 +47,7 @@ SUSPECT = 0.5
 """Part of ε from which on a sampled error may become one above ε by climbing."""
 NEGLIGIBLE = 2.0**-10
 """Part of ε below which no bound is sharpened."""
-ROOM, ULPS = 2.0**-10, 2.0**-47
+ROOM, ULPS = 2.0**-10, 2.0**-42
 """What other enclosures need to confirm a bound that is hardly above the error itself: a part of that error, which a few more cuts than
 ours reach; and for what they round, a part of the size of f beside what evaluation in float64 may add."""
 SLIGHT = 2.0**-20
