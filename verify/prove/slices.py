@@ -135,7 +135,8 @@ class _Cut:
             carries=None if plain else tuple(carries),
             shared=None if shared is None else _some_inputs(shared, columns),
             top_k=layer.top_k if gate is not None else 1,
-            weighting=layer.weighting if gate is not None else Weighting.SOFTMAX,
+            # What groups share out in equal parts stays so: 1/K is a rounding.
+            weighting=Weighting.SOFTMAX if gate is None and layer.weighting is Weighting.RECTIFIED else layer.weighting,
         )
         return part, below, sources
 
