@@ -64,3 +64,15 @@ def test_blocks_on_intervals_take_them(tmp_path):
     assert model.facts["parameters"] < plain.facts["parameters"]
     assert am.verify(model, samples=1000).holds
     assert am.certify(model).status == "proved"
+
+
+def test_charts_of_curves_take_them():
+    atlas = am.builtin("circle", charts=3)
+    x, y = (sympy.Symbol(name, real=True) for name in atlas.coordinates)
+    task = am.ManifoldTask("curve", atlas, am.ExpressionTarget(ExpressionMap((x, y), (sympy.sin(2 * x) + x * y,))))
+    model = am.compile(task, epsilon=1e-3, gated=True)
+    leaves = [c for _, c in model.ledger.root.walk() if c.source == "N22"]
+    # Where a fit stores fewer numbers, that is taken.
+    assert leaves
+    assert all("F‴" in claim.statement and claim.holds for claim in leaves)
+    assert am.certify(model).status == "proved"

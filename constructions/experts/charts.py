@@ -8,16 +8,19 @@ from typing import Self
 
 import numpy as np
 
-from ...atlas import Array, ManifoldTask, Points, concatenate
+from ...atlas import Array, ExpressionMap, ManifoldTask, Points, concatenate
+from ...errors import EpsilonNotReached
 from ...moe.ledger import Claim, Known
 from ...moe.network import Affine, Net
 from ...moe.ridge import Ridge
 from ..asked import NOTHING_MISSED, Asked, Missed
 from ..relu import Fit, Target
+from ..relu.spline.proof import Local
 from ..shares import FORMULA_SHARE, HELD_OUT_SAFETY, LEAF_SAFETY, ROUNDING_SHARE, UNSEEN
 from ..structure.exact import exact
 from .a_priori import a_priori_claim, a_priori_fit, exact_claim, local_expression, local_map, spline_of
 from .cells import Cell, Scores
+from .quadratic import quadratic
 from .slopes import lipschitz
 from .tighten import tightened
 from .ways import Way, ways
@@ -187,12 +190,37 @@ class Workshop:
             return ready, (), None
         if found := self._exact(cell):
             return found
-        local = local_expression(self.task, cell.pieces[0], cell.chart) if len(cell.pieces) == 1 and self.way.plain else None
+        local = local_expression(self.task, cell.pieces[0], cell.chart) if len(cell.pieces) == 1 else None
+        if not self.way.plain:
+            return self._quadratic(cell, local, budget, pilot) or (self._reached(cell, budget, pilot), (), None)
         spline = None if local is None else spline_of(local, width=self.width, epsilon=self.room(cell), limit=self.limit)
         if local is None or spline is None or spline.bound is None:
-            return self._reach(self.local_target(cell), budget, pilot.target_fit if pilot else None), (), None
+            return self._reached(cell, budget, pilot), (), None
         claim = a_priori_claim(self.name(cell), spline, local, self.room(cell) or spline.bound)
         return a_priori_fit(Ridge(*spline.to_relu()), self.local_target(cell), self.measured, self.seed), (claim,), self.room(cell)
+
+    def _reached(self, cell: Cell, budget: float | None, pilot: Expert | None) -> Fit:
+        return self._reach(self.local_target(cell), budget, pilot.target_fit if pilot else None)
+
+    def _quadratic(
+        self, cell: Cell, local: Local | None, budget: float | None, pilot: Expert | None
+    ) -> tuple[Fit, tuple[Claim, ...], float | None] | None:
+        """g as a piecewise quadratic with a bound by a formula, if it stores no more than a fit, or errs no more at a given width."""
+        if local is None or local.along is not None:
+            return None
+        function, target, room = ExpressionMap((local.variable,), local.expressions), self.local_target(cell), self.room(cell)
+        box = local.lower, local.upper
+        found = quadratic(function, *box, target.name, target.origin, way=self.way, epsilon=room, width=self.width, limit=self.limit)
+        if found is None:
+            return None
+        g = a_priori_fit(found.ridge, target, self.measured, self.seed)
+        try:
+            fitted = self._reached(cell, budget, pilot)
+        except EpsilonNotReached:
+            fitted = g
+        if fitted.error < g.error if self.width is not None else fitted.net.parameters < g.net.parameters:
+            return fitted, (), None
+        return g, (exact_claim(self.name(cell), found, np.array(box[:1]), np.array(box[1:]), room or found.bound),), room
 
     def _exact(self, cell: Cell) -> tuple[Fit, tuple[Claim, ...], float | None] | None:
         """g from the formula of F, to the bound `room`; of a given width it is taken if it errs less than a fit."""

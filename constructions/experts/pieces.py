@@ -12,7 +12,6 @@ import numpy as np
 
 from ...atlas import Array, Box, ExpressionMap
 from ...errors import AtlasMoEError, EpsilonNotReached
-from ...moe.activations import RELU, RELU2
 from ...moe.ledger import Known
 from ...moe.network import ReLUNet
 from ...moe.ridge import Ridge
@@ -20,9 +19,8 @@ from ..asked import Asked
 from ..relu import Fit, Target
 from ..relu.spline.a_priori import a_priori_spline
 from ..structure.exact import exact
-from ..structure.quadratics import quadratic_spline
-from ..structure.smooth_splines import smooth_spline
 from .charts import SUSPECT
+from .quadratic import quadratic
 from .tighten import tightened
 from .ways import Way, ways
 from .worst import STRETCH, missed, spread, worst_on_box
@@ -35,11 +33,6 @@ FITTED_STRETCH = 1.1
 """As STRETCH, for points that are fitted to."""
 SURELY = 1.15
 """What is claimed of a net whose width was given, over the largest error that was found."""
-SPLINES = {
-    Way(RELU, gated=True): (quadratic_spline, "N22", "each a quadratic"),
-    Way(RELU2): (smooth_spline, "N23", "each a quadratic, with a continuous slope"),
-}
-"""Piecewise quadratics with a bound by a formula, by what they are made of."""
 ORIGIN = "Lemma 3.1 on one piece, Theorem 5.3"
 REMEDY = "raise max_width, use finer pieces, or allow a larger epsilon"
 
@@ -93,7 +86,7 @@ def _piece_net(function: ExpressionMap, lower: Array, upper: Array, asked: Asked
         found = _spline(function, float(lower[0]), float(upper[0]), asked, name, origin)
     else:
         spline = None
-        if function.inputs == 1 and way in SPLINES and (way.gated or asked.width is None):
+        if function.inputs == 1 and (way.gated or asked.width is None):
             spline = _quadratic(function, float(lower[0]), float(upper[0]), asked, way, name, origin)
         if spline is not None and not way.gated:
             asked = replace(asked, limit=min(asked.limit, spline.net.widths[0]))
@@ -117,16 +110,8 @@ def _spline(function: ExpressionMap, lower: float, upper: float, asked: Asked, n
 
 
 def _quadratic(function: ExpressionMap, lower: float, upper: float, asked: Asked, way: Way, name: str, origin: str) -> PieceNet | None:
-    """A piecewise quadratic spline: in ReGLU lanes (N22), or with a continuous slope in relu² neurons (N23)."""
-    spline, source, kind = SPLINES[way]
-    try:
-        found = spline(function, lower, upper, width=asked.width, epsilon=asked.budget, limit=asked.limit)
-    except EpsilonNotReached:
-        return None
-    if found is None or not np.isfinite(found.bound):
-        return None
-    how = f"from enclosures of F‴ on {len(found.knots) - 1} pieces, {kind}"
-    return PieceNet(found.ridge.to_net(name, origin), found.bound, Known.FORMULA, how, source)
+    found = quadratic(function, lower, upper, name, origin, way=way, epsilon=asked.budget, width=asked.width, limit=asked.limit)
+    return None if found is None else PieceNet(found.net, found.bound, found.known, found.how, found.source)
 
 
 def _smaller(one: PieceNet | None, other: PieceNet | None, asked: Asked) -> PieceNet | None:
