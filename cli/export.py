@@ -13,7 +13,12 @@ from .output import print_json
 
 @click.command(short_help="Write a model as C, NumPy, … run it there, and compare it with the network.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--to", metavar="FORMAT", required=True, help="c: C99 without dependencies. numpy: a Python file that needs NumPy only.")
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    required=True,
+    help="c: C99 without dependencies. numpy: a Python file that needs NumPy only. onnx: one graph.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the result.")
 @click.option("--option", "options", metavar="NAME=VALUE", multiple=True, help="Of the format; c: quantise=int8 or int16, prefix=NAME.")
 @force_option

@@ -16,6 +16,7 @@ from .formats import FORMATS, Comparison, Format, Standing, Written, compared
 from .staging import staged
 
 LISTING, CARD = "export.json", "README.md"
+OTHER = "other weights than those of the model: certify proves them as a network of their own"
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ def export_to(model: Model, to: str, path: str | os.PathLike[str], *, overwrite:
         if found is not None and not found.holds:
             raise InvalidArgument(_refusal(to, found))
         exact = written.network is model.network
-        standing = form.standing if exact else Standing.MEASURED
-        because = form.because if exact else "other weights than those of the model: certify proves them as a network of their own"
+        standing, because = form.standing(model.network) if exact else (Standing.MEASURED, OTHER)
         done = Exported(folder.absolute(), to, standing, because, written.how, found, written.network.parameters)
         listing = json.dumps(finite_json({"schema": 1, **done.to_dict()}), indent=1, ensure_ascii=False)
         (stage / LISTING).write_text(listing + "\n", encoding="utf-8")

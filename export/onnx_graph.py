@@ -7,10 +7,13 @@ The constants of gelu_tanh are no floats: it is the operator Gelu, which fewer v
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
+from ..errors import InvalidArgument
 from ..moe.network import Affine, Floats, Net
 
 OPSET, IR = 13, 8
@@ -19,9 +22,18 @@ WITH_GELU = 20, 9
 """The first that have an operator for GELU."""
 
 
+def onnx_package(what: str) -> Any:
+    """The package onnx. Raises `InvalidArgument` where it is not installed."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise InvalidArgument(f"{what} the package onnx: pip install 'atlasmoe[onnx]'") from error
+    return onnx
+
+
 def onnx_model(onnx: Any, name: str, nets: Sequence[Net]) -> Any:
     """Input X (1, k), output Y (1, outputs)."""
-    nodes = _Nodes(onnx)
+    nodes = Nodes(onnx)
     current = "X"
     for net in nets:
         current = nodes.net(net, current)
@@ -33,24 +45,42 @@ def onnx_model(onnx: Any, name: str, nets: Sequence[Net]) -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir, producer_name="atlasmoe")
 
 
-class _Nodes:
+class Nodes:
     """The nodes so far, and the numbers that they read."""
 
-    def __init__(self, onnx: Any) -> None:
-        self.onnx = onnx
+    def __init__(self, onnx: Any, dtype: DTypeLike = np.float64) -> None:
+        self.onnx, self.dtype = onnx, np.dtype(dtype)
         self.nodes: list[Any] = []
         self.arrays: list[Any] = []
+        self.names = count()
 
-    def op(self, kind: str, *reads: str, **attributes: Any) -> str:
-        """A node, by what it is read as."""
-        called = f"h{len(self.nodes)}"
-        self.nodes.append(self.onnx.helper.make_node(kind, list(reads), [called], **attributes))
+    def inside(self) -> Nodes:
+        """The nodes of a body of a loop: their numbers, and their names, are among those outside."""
+        inner = Nodes(self.onnx, self.dtype)
+        inner.arrays, inner.names = self.arrays, self.names
+        return inner
+
+    def fresh(self) -> str:
+        """A name that nothing has."""
+        return f"h{next(self.names)}"
+
+    def op(self, kind: str, *reads: str, outputs: int = 1, **attributes: Any) -> str:
+        """A node, by what its last output is read as."""
+        called = [self.fresh() for _ in range(outputs)]
+        self.nodes.append(self.onnx.helper.make_node(kind, list(reads), called, **attributes))
+        return called[-1]
+
+    def array(self, array: NDArray) -> str:
+        """Numbers of any kind, as they are."""
+        called = f"w{len(self.arrays)}"
+        self.arrays.append(self.onnx.numpy_helper.from_array(np.array(array), called))
         return called
 
     def number(self, array: Floats | float) -> str:
-        called = f"w{len(self.arrays)}"
-        self.arrays.append(self.onnx.numpy_helper.from_array(np.array(array, float), called))
-        return called
+        return self.array(np.array(array, self.dtype))
+
+    def integers(self, numbers: Sequence[int]) -> str:
+        return self.array(np.array(numbers, np.int64))
 
     def net(self, net: Net, current: str) -> str:
         for j, map_ in enumerate(net.affines[:-1]):
@@ -63,14 +93,16 @@ class _Nodes:
 
     def hidden(self, z: str, net: Net, layer: int) -> str:
         """The activation of every slice."""
-        parts = net.activations[layer]
+        return self.bent([(rows, activation.name) for rows, activation in net.activations[layer]], z)
+
+    def bent(self, parts: Sequence[tuple[slice, str]], z: str) -> str:
+        """Rows of a hidden layer, each slice by its own activation."""
         if len(parts) == 1:
-            return self.activated(parts[0][1].name, z)
+            return self.activated(parts[0][1], z)
         called = [f"{z}_{k}" for k in range(len(parts))]
-        lengths = self.onnx.numpy_helper.from_array(np.array([rows.stop - rows.start for rows, _ in parts], np.int64), f"{z}_lengths")
-        self.arrays.append(lengths)
-        self.nodes.append(self.onnx.helper.make_node("Split", [z, f"{z}_lengths"], called, axis=1))
-        bent = [self.activated(activation.name, part) for part, (_, activation) in zip(called, parts, strict=True)]
+        lengths = self.integers([rows.stop - rows.start for rows, _ in parts])
+        self.nodes.append(self.onnx.helper.make_node("Split", [z, lengths], called, axis=1))
+        bent = [self.activated(name, part) for part, (_, name) in zip(called, parts, strict=True)]
         return self.op("Concat", *bent, axis=1)
 
     def activated(self, name: str, z: str) -> str:

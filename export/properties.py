@@ -50,7 +50,7 @@ from ..verify.prove.manifold import EnclosedManifold
 from ..verify.prove.problem import base_size
 from ..verify.prove.rounding import GENEROUS
 from ..verify.prove.tree import PROVED, Tree
-from .onnx_graph import onnx_model
+from .onnx_graph import onnx_model, onnx_package
 
 TRIED = 32
 """Leaves of a gate output that are looked at until one has a gate property too."""
@@ -93,7 +93,7 @@ def write_properties(model: Model, folder: str | os.PathLike[str], out: str | os
     instances.csv lists "network,property,`seconds`" as the VNN competition's tools read it. Raises `FolderError` if the folder holds no
     certificate of these files, `InvalidArgument` if onnx is not installed or the network has no properties of this kind.
     """
-    onnx = _onnx()
+    onnx = onnx_package("properties need")
     if not model.design.alone:
         raise InvalidArgument(
             f"properties are of leaves of one block on one manifold, and {model.task.name!r} is a task graph of several sites: "
@@ -294,11 +294,3 @@ def _gate(
 def _decimal(value: float) -> str:
     """The float, every digit of it, without an exponent: all that some readers of VNN-LIB understand."""
     return format(Decimal(float(value) + 0.0), "f")
-
-
-def _onnx() -> Any:
-    try:
-        import onnx
-    except ImportError as error:
-        raise InvalidArgument("properties need the package onnx: pip install 'atlasmoe[onnx]'") from error
-    return onnx

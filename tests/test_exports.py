@@ -19,6 +19,8 @@ from atlasmoe.export.formats import FORMATS, compared
 from atlasmoe.export.formats.c_numbers import real
 from atlasmoe.export.formats.c_run import FLAGS, compiler, runner
 from atlasmoe.export.formats.c_source import header, identifier, remark, source
+from atlasmoe.export.formats.onnx_file import Onnx, network_graph
+from atlasmoe.export.formats.onnx_file import _runner as onnx_runner
 from atlasmoe.export.formats.quantised import coded, quantised
 from atlasmoe.moe import Affine, Model, Network
 from atlasmoe.moe.activations import ACTIVATIONS
@@ -37,6 +39,49 @@ def in_c(network: Network, folder: Path, codes=None):
     return runner(CC, folder, "made", network)
 
 
+def in_onnx(network: Network, folder: Path):
+    """The network as an ONNX graph, run by ONNX Runtime."""
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    graph = network_graph(onnx, network, "made")
+    onnx.checker.check_model(graph, full_check=True)
+    folder.mkdir(exist_ok=True)
+    (folder / "made.onnx").write_bytes(graph.SerializeToString())
+    return onnx_runner(runtime, folder / "made.onnx", network)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_layer_in_onnx(kind: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(300, 2))
+    for dtype in ("float64", "float32"):
+        network = general_network(kind).astype(dtype)
+        run = in_onnx(network, tmp_path / dtype)
+        for some in (x, x[:1], x[:0]):
+            y, routes = run(some)
+            trace = network.trace(x)
+            for mine, theirs in zip(trace.chosen, routes, strict=True):
+                np.testing.assert_array_equal(mine[: len(some)], theirs)
+            np.testing.assert_allclose(y, trace.output[: len(some)], atol=64 * np.finfo(dtype).eps * np.abs(trace.output).max())
+
+
+def test_the_size_of_an_onnx_graph_does_not_depend_on_how_many_experts_there_are(circle: Model) -> None:
+    onnx = pytest.importorskip("onnx")
+
+    def nodes(network: Network) -> int:
+        graph = network_graph(onnx, network, "g").graph
+        return len(graph.node) + sum(len(a.g.node) for node in graph.node for a in node.attribute if a.HasField("g"))
+
+    few = general_network("top 1, softmax")
+    (layer,) = few.layers
+    many = replace(
+        layer,
+        experts=layer.experts * 20,
+        serves=tuple(range(40)),
+        names=tuple(map(str, range(40))),
+        gate=Affine(np.resize(layer.gate.weight, (40, 2)), np.arange(40.0)),
+    )
+    assert nodes(Network((many,), few.inputs)) == nodes(few)
+
+
 @needs_compiler
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_layer_in_c(kind: str, tmp_path: Path) -> None:
@@ -51,7 +96,7 @@ def test_every_kind_of_layer_in_c(kind: str, tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_every_activation_lanes_and_encoders_in_c(tmp_path: Path) -> None:
+def test_every_activation_lanes_and_encoders(tmp_path: Path) -> None:
     """One net after another, of every activation, plain and gated, behind an encoder; far out as well."""
     rng = np.random.default_rng(0)
     base = general_network("top 2, softmax")
@@ -67,11 +112,15 @@ def test_every_activation_lanes_and_encoders_in_c(tmp_path: Path) -> None:
         network = Network((replace(layer, experts=tuple(experts), latent=encoder),), base.inputs)
         for dtype in ("float64", "float32"):
             made = network.astype(dtype)
-            y, routes = in_c(made, tmp_path / f"{name}-{dtype}")(x)
-            trace = made.trace(x)
-            np.testing.assert_array_equal(trace.chosen[0], routes[0])
-            scale = np.abs(x).max(1, keepdims=True) ** 3 + 1
-            np.testing.assert_array_less(np.abs(y - trace.output), 256 * np.finfo(dtype).eps * scale)
+            runs = [in_c(made, tmp_path / f"{name}-{dtype}")]
+            if Onnx().unfit(made) is None:
+                runs.append(in_onnx(made, tmp_path / f"{name}-{dtype}"))
+            for run in runs:
+                y, routes = run(x)
+                trace = made.trace(x)
+                np.testing.assert_array_equal(trace.chosen[0], routes[0])
+                scale = np.abs(x).max(1, keepdims=True) ** 3 + 1
+                np.testing.assert_array_less(np.abs(y - trace.output), 256 * np.finfo(dtype).eps * scale)
 
 
 @needs_compiler
@@ -207,6 +256,15 @@ def test_routes_that_change_are_refused(circle: Model) -> None:
     assert off.flips == 0
     assert off.difference == pytest.approx(0.5)
     assert not off.holds
+
+
+def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    block = atlasmoe.Block.parse("a", ("x",), atlasmoe.Tiling.intervals(range(3)), ["sin(x)", "cos(x)"])
+    graph = atlasmoe.TaskGraph("waves", (atlasmoe.Input("x", atlasmoe.Box((0.0,), (2.0,))), block), "a")
+    model = atlasmoe.compile(graph, width=8, activation="gelu")
+    with pytest.raises(InvalidArgument, match="cannot hold this model: ONNX Runtime has no gelu in float64; compile with dtype"):
+        export_to(model, "onnx", tmp_path / "a")
 
 
 def test_wrong_words_are_answered(circle: Model, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from .base import Format, Standing, Written
 from .c import C
 from .comparison import Comparison, compared
 from .numpy_file import NumPy
+from .onnx_file import Onnx
 
-FORMATS: Mapping[str, Format] = {form.name: form for form in (C(), NumPy())}
+FORMATS: Mapping[str, Format] = {form.name: form for form in (C(), NumPy(), Onnx())}
 
 __all__ = ["FORMATS", "Comparison", "Format", "Standing", "Written", "compared"]

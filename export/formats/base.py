@@ -41,10 +41,11 @@ class Format(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     """What it is and what it can hold, in a sentence."""
-    standing: ClassVar[Standing]
-    because: ClassVar[str]
-    """Why that is its standing."""
     options: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def standing(self, network: Network) -> tuple[Standing, str]:
+        """What certificates say of such a network in this form, and why."""
 
     def unfit(self, network: Network) -> str | None:
         """Why it cannot hold the network, with a remedy; None if it can."""

@@ -70,9 +70,13 @@ class C(Format):
 
     name = "c"
     summary = "C99 with static arrays and no dependencies; every kind of layer; options: quantise=int8|int16, prefix=NAME"
-    standing = Standing.CARRIES
-    because = "the stored weights in their own dtype, each sum in one fixed order: bounds for plain sums hold of any order"
     options = ("quantise", "prefix")
+
+    def standing(self, network: Network) -> tuple[Standing, str]:
+        return (
+            Standing.CARRIES,
+            "the stored weights in their own dtype, each sum in one fixed order: bounds for plain sums hold of any order",
+        )
 
     def write(self, model: Model, folder: Path, *, quantise: str | None = None, prefix: str | None = None, **_: Any) -> Written:
         """Raises `InvalidArgument` for a prefix that is no C name, for other integers, and if what is written does not compile."""

@@ -25,8 +25,12 @@ class NumPy(Format):
 
     name = "numpy"
     summary = "one Python file that needs NumPy only, and weights.npz; every kind of layer"
-    standing = Standing.CARRIES
-    because = "the stored weights in their own dtype, sums by NumPy's library in some order: bounds for plain sums hold of any order"
+
+    def standing(self, network: Network) -> tuple[Standing, str]:
+        return (
+            Standing.CARRIES,
+            "the stored weights in their own dtype, sums by NumPy's library in some order: bounds for plain sums hold of any order",
+        )
 
     def write(self, model: Model, folder: Path, **_: Any) -> Written:
         network, name = model.network, identifier(model.task.name)
