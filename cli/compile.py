@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     default=["auto"],
     show_default="auto",
     help="Of blocks on charts: 4.8, 4.9 (affine charts), affine (balls); 5.2, 5.3 (all blocks on charts, or on pieces); dense (one net"
-    " without a gate, the baseline); or auto. For some blocks of a task graph: BLOCK=NAME, and again or after a comma.",
+    " without a gate, the baseline), chen (all charts in parallel in one); or auto. For some blocks of a task graph: BLOCK=NAME,"
+    " and again or after a comma.",
 )
 @click.option(
     "--routing",

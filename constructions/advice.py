@@ -72,7 +72,9 @@ def _wider(miss: EpsilonNotReached, missing: Missing) -> int | None:
 def _ways(miss: EpsilonNotReached, missing: Missing, wider: int | None) -> Iterator[str]:
     node = missing.node
     if missing.choice.activation == "relu" and not missing.choice.gated:
-        yield "smooth neurons, far fewer numbers where f is smooth: {activation=auto}"
+        # Local nets that are put in parallel are of one activation, which has to be named.
+        named = "silu" if missing.choice.theorem == "chen" else "auto"
+        yield f"smooth neurons, far fewer numbers where f is smooth: {{activation={named}}}"
     if wider is not None:
         # Inputs, a bias and outputs of every neuron.
         numbers = wider * (len(node.reads) + 1 + len(node.components))

@@ -15,9 +15,9 @@ from .routers.base import Router
 from .routers.hinge import HalfSpaces, Hinge
 from .routers.named import DUPLICATES, ROUTERS
 
-THEOREMS = {"auto": None, "4.8": True, "4.9": True, "affine": True, "5.2": True, "5.3": False, "dense": None}
+THEOREMS = {"auto": None, "4.8": True, "4.9": True, "affine": True, "5.2": True, "5.3": False, "dense": None, "chen": True}
 """Theorem ↦ whether it is about blocks on charts; 5.3 is about pieces, None about both."""
-UNDIVIDED = ("dense",)
+UNDIVIDED = ("dense", "chen")
 """Those that build one net for all charts, which chooses nothing."""
 DEPTHS = ("paper", "L+1", "L", "shared", "path", "1")
 GROUPED = ("path", "1")
@@ -148,6 +148,8 @@ def _theorem(graph: TaskGraph, block: Block, value: object, mine: bool) -> str:
     if not isinstance(value, str) or value not in THEOREMS:
         raise _unknown(block, mine, f"theorem {value!r} is not one of {', '.join(THEOREMS)}", value, THEOREMS)
     pieces = block.domain.exclusive
+    if pieces and value == "chen":
+        raise InvalidArgument(f"{called(block)} is given on pieces, and theorem 'chen' is about charts; theorem 'dense' is for both")
     if pieces == THEOREMS[value]:
         kind, other = ("pieces", "5.3") if pieces else ("charts", "5.2")
         if mine or value in ("5.2", "5.3") or all(other.domain.exclusive == pieces for other in graph.blocks):
@@ -221,6 +223,11 @@ def _agree_on_nothing_to_choose(block: Block, choice: Choice) -> None:
         chosen["routing"] = choice.routing_name
     if choice.depth in GROUPED and block.given is None:
         chosen["depth"] = choice.depth
+    if choice.theorem == "chen" and (choice.gated or choice.experts != "dense" or choice.activation == "auto"):
+        raise InvalidArgument(
+            f"{called(block)}: theorem 'chen' has local nets of one activation without lanes, stored whole; leave gated and experts "
+            "out, and name the activation"
+        )
     if chosen:
         said = ", ".join(f"{name} {value!r}" for name, value in chosen.items())
         raise InvalidArgument(f"{called(block)}: theorem {choice.theorem!r} is one net, which chooses nothing; leave {said} out")

@@ -10,7 +10,7 @@ from ..moe.network import Network
 from . import relay
 from .works import Works
 
-BY_NAME = ("5.3", "N15", "N18", "dense")
+BY_NAME = ("5.3", "N15", "N18", "dense", "chen")
 """What blocks of a graph are built by, if not by a theorem on charts."""
 
 

@@ -15,7 +15,7 @@ from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.channels import Input, Value
 from ..moe.design import Design
 from ..moe.network import Network
-from . import relay, theorem_5_2, theorem_5_3, theorem_dense, theorem_one_layer
+from . import relay, theorem_5_2, theorem_5_3, theorem_chen, theorem_dense, theorem_one_layer
 from .advice import Missing, advised
 from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
@@ -32,7 +32,7 @@ from .forms import Form
 from .ranges import Values
 from .shares import FORMULA_SHARE, ROUNDING_SHARE, SHARPENINGS
 
-BY_NAME = {theorem_dense.NAME: theorem_dense}
+BY_NAME = {theorem_dense.NAME: theorem_dense, theorem_chen.NAME: theorem_chen}
 """Theorems that build one net for all charts of a block."""
 COMBINED = "f_out by Lemma 3.1, Theorem 5.2 (R10)"
 

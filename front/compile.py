@@ -47,10 +47,11 @@ def compile(
     two-layer ones; "affine" has a gate that finds the nearest centre of a ball atlas (B1, B16) and no scores: charts of another kind are
     replaced by balls of the same manifold, whose covering is proved from those charts (B17). "5.2" and "5.3" ask that all blocks be on
     charts, or on pieces. "dense" is the baseline: one two-layer net without a gate for all charts or pieces of a block
-    (`constructions.theorem_dense`; `dense_baseline` builds one of as many numbers as a model has). "auto" is the cheapest that fits; the
-    facts say what was `tried` and left. `routing`, of blocks on charts: which scores the gate compares and how well τ must follow them, see `routers.scores`; or the `HalfSpaces` that cut the charts out
-    of M (B14). `activation`: what the neurons of experts compute, a name of `moe.activations`, "relu" if nothing is said; "auto": the one
-    with which the expert has the fewest numbers at ε. `gated`: whether experts have product lanes, act(z)·(α + γ·u).
+    (`constructions.theorem_dense`; `dense_baseline` builds one of as many numbers as a model has); "chen" puts all charts in parallel in
+    one dense net (`constructions.theorem_chen`). "auto" is the cheapest that fits; the facts say what was `tried` and left. `routing`, of
+    blocks on charts: which scores the gate compares and how well τ must follow them, see `routers.scores`; or the `HalfSpaces` that cut
+    the charts out of M (B14). `activation`: what the neurons of experts compute, a name of `moe.activations`, "relu" if nothing is said;
+    "auto": the one with which the expert has the fewest numbers at ε. `gated`: whether experts have product lanes, act(z)·(α + γ·u).
 
     Variants (docs/variants.md). `gate`: "linear", "nonlinear" for a gate with a hidden layer and no scores before it (N1), or "tree" for
     nearest centres in two levels. `experts`: "dense" with first maps stored whole, "factorised" in two factors (B6), "encoder" behind one
