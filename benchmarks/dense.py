@@ -3,9 +3,9 @@
     python -m atlasmoe.benchmarks.dense [--quick]
 
 Every task is compiled as a mixture on balls to one ε. Beside it stand dense networks with as many active and with as many stored numbers
-(`dense_baseline`), and the construction of Chen, Jiang, Liao and Zhao to the same ε: all of them by linear algebra, none trained. Every
-model is certified. Times are of PyTorch on one thread, 4096 points of M, CPU time, the best of seven, taken in turn in one run. Dense networks
-whose width exceeds MOST are left out. About five minutes of CPU.
+(`dense_baseline`), and the construction of Chen, Jiang, Liao and Zhao to the same ε: all by linear algebra, none trained, each certified.
+Times are of PyTorch on one thread, 4096 points of M, CPU time, the best of seven, taken in turn in one run. Networks whose width exceeds
+MOST are left out. About five minutes of CPU.
 """
 
 from __future__ import annotations
