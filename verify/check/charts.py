@@ -7,6 +7,7 @@ the bump is a sum of increasing functions of them. (The search multiplies interv
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -54,18 +55,32 @@ class Maps:
         return self._jets[id(function)][1](inner)
 
     def of_point(self, function: ExpressionMap) -> Truth:
-        def truth(piece: int, u: F, y: F, /) -> F:
-            return self.map(function, y)
-
-        return truth
+        return OfPoint(self, function)
 
     def of_coordinates(self, functions: Sequence[ExpressionMap]) -> Truth:
-        """Each piece with its own function."""
+        return OfCoordinates(self, tuple(functions))
 
-        def truth(piece: int, u: F, y: F, /) -> F:
-            return self.map(functions[piece], u)
 
-        return truth
+@dataclass(frozen=True, eq=False)
+class OfPoint:
+    """One function of the point."""
+
+    maps: Maps
+    function: ExpressionMap
+
+    def __call__(self, piece: int, u: F, y: F, /) -> F:
+        return self.maps.map(self.function, y)
+
+
+@dataclass(frozen=True, eq=False)
+class OfCoordinates:
+    """Each piece with its own function of the coordinates."""
+
+    maps: Maps
+    functions: tuple[ExpressionMap, ...]
+
+    def __call__(self, piece: int, u: F, y: F, /) -> F:
+        return self.maps.map(self.functions[piece], u)
 
 
 class Charts(Maps):

@@ -25,11 +25,12 @@ from ...intervals.patch import GROW
 from .charts import Boxes, Charts, Truth
 from .direct import behind, what_is_left, without_inputs
 from .documents import Documents, Site, Value
+from .extent import extent
 from .floats import Floats, Stated
 from .functions import moves_little, within
 from .hats import NEAR
 from .inverse import not_inverted
-from .leaves import Judge, extent
+from .leaves import Judge
 from .parts import MOST_DIMENSIONS, part_by_part, whole_box, widened
 from .refused import Refused
 from .roots import require_outputs, require_roots

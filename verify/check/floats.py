@@ -13,7 +13,7 @@ import numpy as np
 
 from ...atlas import Array
 from ...intervals.patch import GROW
-from .leaves import longest
+from .extent import longest
 from .nets import Flags, Indices
 from .rounding import Way, read, rounding
 from .subjects import Subject

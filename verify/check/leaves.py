@@ -1,4 +1,4 @@
-"""The inequality of a leaf, whatever its tag, on the leaf or on parts of it; and how large M is."""
+"""The inequality of a leaf, whatever its tag, on the leaf or on parts of it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from ...atlas import Array
 from ...intervals import Interval
 from ...intervals.patch import GROW, ULPS, Patch, deviation, highest
 from ...progress import track
-from .charts import Boxes, Charts, Verdict
+from .charts import Charts, Verdict
 from .course import Course, degrees
-from .functions import AT_ONCE, halves
+from .extent import longest
+from .functions import halves
 from .joined import joined
 from .layers import Layer
 from .nets import Flags, Indices
 from .networks import FEW, Frame, Rows, beside
+from .ridges import Ridges
 from .scores import Scores
 from .subjects import Failure, Followed, Subject
 from .trees import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Tree
@@ -35,34 +37,12 @@ EFFORT = 32
 """Boxes a leaf, on average over `LEAVES` of them, before the rest are given up."""
 MANY = 256
 """Leaves that are not confirmed before no more are looked at."""
-REACHED = 2.0**-21
-"""Relative precision of the size of M: half of what `certify` adds to its bounds for their own rounding."""
 FEW_TRIED = 512
 """Boxes on which a degree of jets is tried before it is left out where it is seldom enough."""
-REFINED = 1 << 16
-"""Boxes that may be looked at for it."""
 
 Words = NDArray[np.object_]
-
-
-def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Array:
-    """max |y_k| over boxes of every piece, bounded, (k,): those that may hold the largest are cut until that is nearly attained."""
-    attained = size = np.zeros(domain.base_dimension)
-    cells = [
-        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE]) for p, (lower, upper) in enumerate(boxes) for n in range(0, len(lower), AT_ONCE)
-    ]
-    for p, lower, upper in cells:
-        left = REFINED
-        while len(lower):
-            u, y = domain.points(p, lower, upper)
-            off = domain.outside(p, u, y)[0][:, None]
-            reach, at = np.where(off, 0.0, y.value.magnitude), np.maximum(y.at.lower, -y.at.upper).max(1)
-            attained = np.maximum(attained, np.where(off, 0.0, at).max(0))
-            again = (reach > attained * (1 + REACHED)).any(1) & (left > 0)
-            size = np.maximum(size, np.where(again[:, None], 0.0, reach).max(0))
-            left -= len(lower)
-            lower, upper, _ = halves(lower[again], upper[again], longest(y.subset(np.flatnonzero(again))))
-    return np.maximum(size, attained)
+Paths = Iterable[tuple[int, Rows]]
+"""What may come out, with the number of the one net that makes it; −1: none alone does."""
 
 
 class Judge:
@@ -79,6 +59,7 @@ class Judge:
         """Degree of jets ↦ boxes on which they were tried, and on which they were enough."""
         self.passes = self.domain.dimension if self.course is not None and self.scores is None else 0
         """How often neighbouring leaves are joined in pairs before they are looked at: jets of a high degree need not be of small boxes."""
+        self.ridges = Ridges.of(subject) if follows is None else None
         d, k = self.domain.dimension + len(self.shifts), self.domain.base_dimension
         widest = max((net.widest for layer in self.layers for net in layer.everything), default=1)
         self.step = max(8, NUMBERS // (max(widest, *(len(layer.carries) for layer in self.layers)) * (2**d + k + 1)))
@@ -250,9 +231,9 @@ class Judge:
         truth = self._fixed(self.subject.truth(p, u, y))
         if layer.unit:
             everyone = np.ones((len(left), 1), bool) if layer.gate is None else allowed[left]
-            self._within(notes, rows, truth, frame, _paths(frame, layer, state.subset(left), everyone), some.bounds, alone)
+            self._within(notes, rows, truth, frame, _paths(frame, layer, state.subset(left), everyone), some, alone)
         else:
-            self._weighed(notes, rows, truth, frame, state.subset(left), some.bounds, possible[left], allowed[left])
+            self._weighed(notes, rows, truth, frame, state.subset(left), some, possible[left], allowed[left])
 
     def _smoothly(self, notes: _Notes, rows: Indices, some: _Some) -> Indices:
         """|f − q| ≤ bound of every winner by jets, of the next degree where one does not show it: what is noted, and boxes of which
@@ -280,29 +261,32 @@ class Judge:
         notes.open[left] = "|f − expert| is not shown to be within the bound"
         return left[:0]
 
-    def _within(self, notes: _Notes, rows: Indices, truth: Patch, frame: Frame, paths: Iterable[Rows], bounds: Array, alone: Flags) -> None:
+    def _within(self, notes: _Notes, rows: Indices, truth: Patch, frame: Frame, paths: Paths, some: _Some, alone: Flags) -> None:
         """Note the boxes on which a path is not shown to be within the bound."""
-        for found in paths:
+        for stored, found in paths:
             size, attained = difference(truth.subset(found.box), frame, found)
-            box, bound = rows[found.box], bounds[rows[found.box]]
+            if self.ridges is not None and len(far := np.flatnonzero(~(size <= self.subject.bound))):
+                size[far] = np.fmin(size[far], self.ridges.bound(some.piece, stored, frame.y.value[found.box[far]]))
+            box, bound = rows[found.box], some.bounds[rows[found.box]]
             notes.open[box[~(size <= self.subject.bound)]] = "|f − expert| is not shown to be within the bound"
             bad = (attained > bound) & alone[found.box]
             notes.wrong[box[bad]] = "|f − expert| exceeds the leaf's bound at a vertex"
 
     def _weighed(
-        self, notes: _Notes, rows: Indices, truth: Patch, frame: Frame, state: Rows, bounds: Array, possible: Flags, allowed: Flags
+        self, notes: _Notes, rows: Indices, truth: Patch, frame: Frame, state: Rows, some: _Some, possible: Flags, allowed: Flags
     ) -> None:
         """K experts weighed: every winner within the bound, if the weights are convex, or else every sum of K of them."""
         layer, convex = self.layers[-1], np.zeros(len(rows), bool)
         if layer.weighting != "rectified":
             alike = _Notes.of(len(notes.open))
-            self._within(alike, rows, truth, frame, frame.choices(layer, state, allowed), bounds, np.zeros(len(rows), bool))
+            self._within(alike, rows, truth, frame, frame.choices(layer, state, allowed), some, np.zeros(len(rows), bool))
             convex = alike.open[rows] == ""
         left = np.flatnonzero(~convex[state.box])
         if len(left):
             alone = np.bincount(state.box, minlength=len(rows)) == 1
             alone &= ~np.isin(np.arange(len(rows)), state.box[possible.sum(1) > layer.top_k])
-            self._within(notes, rows, truth, frame, frame.sums(layer, state.subset(left), possible[left]), bounds, alone)
+            sums = ((-1, found) for found in frame.sums(layer, state.subset(left), possible[left]))
+            self._within(notes, rows, truth, frame, sums, some, alone)
 
     def _followed(self, notes: _Notes, rows: Indices, u: Patch, y: Patch, p: int, bounds: Array) -> None:
         """|t − τ| ≤ bound for every score, and max τ ≥ floor, along every path to the last gate."""
@@ -334,8 +318,8 @@ class Judge:
         return state
 
 
-def _paths(frame: Frame, layer: Layer, state: Rows, possible: Flags) -> Iterable[Rows]:
-    return frame.choices(layer, state, possible) if layer.nets else [frame.placed(layer, state, None)]
+def _paths(frame: Frame, layer: Layer, state: Rows, possible: Flags) -> Paths:
+    return frame.choices(layer, state, possible) if layer.nets else [(-1, frame.placed(layer, state, None))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -385,10 +369,3 @@ def difference(truth: Patch, frame: Frame, found: Rows) -> tuple[Array, Array]:
     bound = np.maximum(above, below).max(1)
     attained = np.maximum(values.lower, -values.upper).max((1, 2))
     return np.where(np.isnan(bound), np.inf, bound + FEW * np.abs(bound)), attained
-
-
-def longest(y: Patch) -> Indices:
-    """The side along which each box is longest in space, or in coordinates where that is not known."""
-    widths = y.upper - y.lower
-    lengths = widths * y.first.magnitude.max(2)
-    return np.where(np.isfinite(lengths).all(1), lengths.argmax(1), widths.argmax(1))

@@ -243,16 +243,17 @@ class Frame:
         if layer.gate is None:
             return self.placed(layer, state, self.net(layer.nets[0], state.channels(layer.reads)) if layer.nets else None)
         losing, _ = self.losing(layer.gate, layer.top_k, state.channels(layer.sees), 2 * eta)
-        parts = list(self.choices(layer, state, ~losing) if layer.unit else self.sums(layer, state, ~losing))
-        return Rows.concatenate(parts)
+        if layer.unit:
+            return Rows.concatenate([found for _, found in self.choices(layer, state, ~losing)])
+        return Rows.concatenate(list(self.sums(layer, state, ~losing)))
 
-    def choices(self, layer: Layer, state: Rows, possible: Flags) -> Iterator[Rows]:
+    def choices(self, layer: Layer, state: Rows, possible: Flags) -> Iterator[tuple[int, Rows]]:
         """The channels behind a layer if one of the possible gate outputs is taken alone, stored expert by stored expert."""
         for stored, net in enumerate(layer.nets):
             mine = np.flatnonzero(possible[:, layer.serves == stored].any(1))
             if len(mine):
                 part = state.subset(mine)
-                yield self.placed(layer, part, self.net(net, part.channels(layer.reads)))
+                yield stored, self.placed(layer, part, self.net(net, part.channels(layer.reads)))
 
     def sums(self, layer: Layer, state: Rows, possible: Flags) -> Iterator[Rows]:
         """The same for every set of K possible gate outputs, weighed; nothing is known of boxes with too many of them, or too few."""

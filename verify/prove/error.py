@@ -17,19 +17,22 @@ from numpy.typing import NDArray
 
 from ...atlas import Array, CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from ...errors import InvalidArgument
-from ...intervals import Flags
+from ...intervals import Flags, Interval
 from ..enclosure import ExpressionEnclosure, TaylorForms
 from .choice import Indices, subsets
 from .forward import EnclosedNetwork
 from .goal import Goal
 from .layers import State
 from .manifold import EnclosedManifold, Place, on_edge
+from .ridge_sums import RidgeSums
 from .tree import ELSEWHERE, OUTSIDE, PROVED, UNSETTLED, Verdicts
 
 FINEST_EDGE = 2.0**-12
 """Boxes on an edge of a chart with a side below this part of the whole are cut no more: another chart had its chance to cover the edge."""
 MOST_CUTS = 6
 """How often a box is cut between two judgements at most."""
+SEEN = 1 << 12
+"""Parts of the boxes of one round, in all, from which it is known what f lies in."""
 TAGS = {OUTSIDE: "outside", ELSEWHERE: "elsewhere", PROVED: "proved", UNSETTLED: "unknown"}
 
 
@@ -86,6 +89,8 @@ class ErrorJudge:
     """How many gate outputs, one after the other, stand for each chart (B21)."""
     degree: int = 2
     """Of the forms by which f and experts are compared; above 2 only where one expert alone makes the output."""
+    sums: RidgeSums | None = None
+    """What bounds f − experts by functions of one variable, where that is possible."""
     lowest: Array = field(default_factory=lambda: np.array(np.inf))
     """f on the settled boxes is at least this, (outputs,)…"""
     highest: Array = field(default_factory=lambda: np.array(-np.inf))
@@ -147,7 +152,7 @@ class ErrorJudge:
             invalid = np.zeros(len(place), bool)
             invalid[rows[box[~valid]]] = True
             settled[rows] = (bound[rows] <= self.goal.enough) & ~invalid[rows] & ~self._on_bare_edge(some)
-            done = truth.subset(settled[rows]).range()
+            done = self._values(some.subset(np.flatnonzero(settled[rows])), truth.subset(settled[rows]))
             self.lowest = np.minimum(self.lowest, done.lower.min(0, initial=np.inf))
             self.highest = np.maximum(self.highest, done.upper.max(0, initial=-np.inf))
             pairs = np.unique(np.stack([rows[box], gate], axis=1), axis=0)
@@ -155,6 +160,14 @@ class ErrorJudge:
         bound = np.where(np.isnan(bound), np.inf, bound)
         side, more = self._sides(place, bound)
         return Verdicts(settled, tag, bound, side, sizes, members, more)
+
+    def _values(self, place: Place, truth: TaylorForms) -> Interval:
+        """What f lies in on boxes: of few, which may be large, on parts of them."""
+        count = int((SEEN / max(1, len(place))) ** (1 / place.dimension))
+        if self.sums is None or count < 2 or not len(place):
+            return truth.range()
+        lower, upper = _cut(place, count)
+        return self.target(self.manifold.place(self.chart, lower, upper, self.degree)).range()
 
     def _sides(self, place: Place, bound: Array) -> tuple[Indices, Indices]:
         """Along which side to cut, and along which ones again at once.
@@ -191,6 +204,9 @@ class ErrorJudge:
             if last.convex:
                 error = last.expert(int(last.serves[j]), finest.subset(row[mine])) - truth.subset(boxes)
                 reached[mine] = error.range().magnitude.max(1)
+                if self.sums is not None and len(far := np.flatnonzero(~(reached[mine] <= self.goal.enough))):
+                    summed = self.sums(int(last.serves[j]), place.subset(boxes[far]))
+                    reached[mine[far]] = np.fmin(reached[mine[far]], summed)
                 if last.single:
                     self._note(place, error, boxes, (count == 1)[boxes])
                     self._note_route(place, boxes[~valid[mine] & (count == 1)[boxes]], int(j) // self.copies)
@@ -257,6 +273,15 @@ class ErrorJudge:
 
     def _on_chart(self, place: Place, box: int) -> bool:
         return bool(self.manifold.charts[self.chart].chart.inside(place.middle[box]))
+
+
+def _cut(place: Place, count: int) -> tuple[Array, Array]:
+    """Corners of every box's count^d equal parts."""
+    grid = np.stack(np.meshgrid(*[np.arange(count)] * place.dimension, indexing="ij"), axis=-1).reshape(-1, 1, place.dimension)
+    step = (place.upper - place.lower) / count
+    lower = place.lower + grid * step
+    upper = np.where(grid + 1 < count, place.lower + (grid + 1) * step, place.upper)  # as the next one's lower corner
+    return lower.reshape(-1, place.dimension), np.maximum(upper, lower).reshape(-1, place.dimension)
 
 
 def longest_side(place: Place) -> NDArray[np.intp]:

@@ -31,6 +31,7 @@ from .goal import Goal
 from .lattice import spread_points
 from .manifold import EnclosedManifold
 from .refutation import Exactly
+from .ridge_sums import RidgeSums
 from .rounds import PartJudge, Running
 from .scores import EnclosedScores, ScoresJudge
 from .tree import Search, Tree
@@ -171,7 +172,10 @@ class Attempt:
             goal.slack = wanted
         degree = degree_of(network, task, problem.moves)
         self.judges = [
-            ErrorJudge(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen, problem.copies, degree)
+            ErrorJudge(
+                *(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen, problem.copies, degree),
+                sums=RidgeSums.of(task, self.manifold, self.enclosed.layers[-1], p),
+            )
             for p, chosen in enumerate(problem.chosen or [None] * len(self.manifold.charts))
         ]
         boxes = [chart.domain for chart in task.atlas.parametrising]

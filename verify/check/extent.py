@@ -1,0 +1,45 @@
+"""How large M is, and along which side a box is long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...atlas import Array
+from ...intervals.patch import Patch
+from .charts import Boxes, Charts
+from .functions import AT_ONCE, halves
+from .nets import Indices
+
+REACHED = 2.0**-21
+"""Relative precision of the size of M: half of what `certify` adds to its bounds for their own rounding."""
+REFINED = 1 << 16
+"""Boxes that may be looked at for it."""
+
+
+def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Array:
+    """max |y_k| over boxes of every piece, bounded, (k,): those that may hold the largest are cut until that is nearly attained."""
+    attained = size = np.zeros(domain.base_dimension)
+    cells = [
+        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE]) for p, (lower, upper) in enumerate(boxes) for n in range(0, len(lower), AT_ONCE)
+    ]
+    for p, lower, upper in cells:
+        left = REFINED
+        while len(lower):
+            u, y = domain.points(p, lower, upper)
+            off = domain.outside(p, u, y)[0][:, None]
+            reach, at = np.where(off, 0.0, y.value.magnitude), np.maximum(y.at.lower, -y.at.upper).max(1)
+            attained = np.maximum(attained, np.where(off, 0.0, at).max(0))
+            again = (reach > attained * (1 + REACHED)).any(1) & (left > 0)
+            size = np.maximum(size, np.where(again[:, None], 0.0, reach).max(0))
+            left -= len(lower)
+            lower, upper, _ = halves(lower[again], upper[again], longest(y.subset(np.flatnonzero(again))))
+    return np.maximum(size, attained)
+
+
+def longest(y: Patch) -> Indices:
+    """The side along which each box is longest in space, or in coordinates where that is not known."""
+    widths = y.upper - y.lower
+    lengths = widths * y.first.magnitude.max(2)
+    return np.where(np.isfinite(lengths).all(1), lengths.argmax(1), widths.argmax(1))
