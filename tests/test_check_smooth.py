@@ -14,13 +14,14 @@ from atlasmoe.intervals.patch import Patch
 from atlasmoe.moe.activations import ACTIVATIONS
 from atlasmoe.verify.check import activations
 from atlasmoe.verify.check.between import Between, activated
+from atlasmoe.verify.check.course import DEGREES
 from atlasmoe.verify.check.expressions import Functions, JetMap
 from atlasmoe.verify.check.jets import Jets
 from atlasmoe.verify.check.layers import Layer
 from atlasmoe.verify.check.nets import GELU, GELU_TANH, IDENTITY, KINDS, RELU, RELU2, SILU, Map, Net
 from atlasmoe.verify.check.networks import Frame
 from atlasmoe.verify.check.polynomials import lower_terms, space
-from atlasmoe.verify.check.profiles import prepared, through
+from atlasmoe.verify.check.profiles import BEYOND, prepared, through
 from atlasmoe.verify.check.rounding import Sized, Way, rounding
 
 NAMES = {kind: name for name, kind in KINDS.items()}
@@ -74,6 +75,14 @@ def test_taylor_coefficients_are_within_their_slack(kind: int) -> None:
                 a, b = activations.slack(kind, i)
                 assert abs(mpmath.mpf(found[i][n]) - true) <= (a + b * abs(point)) * activations.U
                 assert i == 0 or abs(true) <= activations.supremum(kind, i)
+
+
+@pytest.mark.parametrize("kind", activations.SMOOTH, ids=NAMES.get)
+def test_suprema_are_known_of_every_order_that_jets_ask_for(kind: int) -> None:
+    """Up to two above their polynomials, for jets of the highest degree."""
+    order = max(map(max, DEGREES.values())) + BEYOND + 2
+    (largest,) = np.abs(activations.taylor(kind, np.linspace(-6, 6, 4001), order)[order]).max(keepdims=True)
+    assert largest <= activations.supremum(kind, order) < np.inf
 
 
 @pytest.mark.parametrize("kind", activations.SMOOTH, ids=NAMES.get)

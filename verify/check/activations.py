@@ -28,7 +28,7 @@ from .nets import GELU, GELU_TANH, SILU
 
 SMOOTH = (GELU, GELU_TANH, SILU)
 """Kinds that have all derivatives."""
-MOST = 12
+MOST = 13
 """The highest order that is asked for."""
 U = 2.0**-53
 STEP, REACH = 1 / 256, 45.0

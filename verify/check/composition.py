@@ -79,8 +79,7 @@ class Composition:
         `inverted` and `followed` sites something is claimed about edges, forward maps, scores.
         """
         if overflow := self._overflow():
-            yield Failure(True, f"a number of the network may overflow in {overflow}")
-            return
+            return (yield Failure(True, f"a number of the network may overflow in {overflow}"))
         for site in self.found.sites:
             try:
                 failures = list(self._site(site, site.name in covered, site.name in inverted, site.name in followed))
