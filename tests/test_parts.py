@@ -102,7 +102,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def folder(name: str) -> Path:
         if name not in made:
             outer, names, _ = COMBINED[name]
-            model = atlasmoe.compile(pieces_graph(outer, names), epsilon=0.3 if name == "chained" else 0.1)
+            model = atlasmoe.compile(pieces_graph(outer, names), epsilon=0.1)
             made[name] = certified(model, tmp_path_factory.mktemp("parts") / "model", tightness=1.1, boxes=300_000)
         return made[name]
 
