@@ -61,7 +61,11 @@ def laid(assembly: Assembly, built: Mapping[str, Built], nets: Mapping[str, Net]
 
 
 def gate_claim(assembly: Assembly, made: Built, waiting: Sequence[Block], prefix: str) -> Claim:
-    """What a nonlinear gate saves (N1): the block as it is routed next, against scores in a layer of their own and a linear gate."""
+    """What a nonlinear gate saves (N1): the block as it is routed next, against scores in a layer of their own and a linear gate.
+
+    Where K outputs stand for each chart (B21) a nonlinear gate has K rows of m + 1 numbers a chart, a linear one rows of what arrives: it
+    may store more, and says so.
+    """
 
     def numbers(one: Built) -> int:
         other = twin(assembly)
@@ -72,9 +76,9 @@ def gate_claim(assembly: Assembly, made: Built, waiting: Sequence[Block], prefix
     own, others = numbers(made), numbers(replace(made, scores=made.gate, gate=None))
     statement = (
         f"the scores are the gate: one layer of {own:,} numbers; a layer of scores, a linear gate and the same experts would be {others:,} "
-        f"numbers, {others - own:,} more"
+        f"numbers, {abs(others - own):,} {'more' if others >= own else 'fewer'}"
     )
-    return Claim(f"{prefix}gate.numbers", statement, "N1", others, own, Known.EXACT)
+    return Claim(f"{prefix}gate.numbers", statement, "N1", max(own, others), own, Known.EXACT)
 
 
 def dense_claims(network: Network, design: Design) -> Iterator[Claim]:

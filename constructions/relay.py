@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..atlas import Block, Combine, TaskGraph
 from ..errors import InvalidArgument
@@ -124,7 +125,7 @@ def _require_one(turns: Sequence[Turn], scored: set[str]) -> None:
 
 def handed(turns: Sequence[Turn], scored: set[str]) -> dict[str, str]:
     """Block ↦ the block or combinations whose layer writes its scores."""
-    return {turn.title: before.title for before, turn in zip(turns, turns[1:], strict=False) if turn.title in scored and turn.apart is None}
+    return {turn.title: before.title for before, turn in pairwise(turns) if turn.title in scored and turn.apart is None}
 
 
 def claim(turns: Sequence[Turn], scored: set[str], layers: int, stored: int, paper: tuple[int, int], ahead: tuple[int, int]) -> Claim:

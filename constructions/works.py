@@ -302,13 +302,10 @@ class Works:
                 'none; use experts "factorised", or "auto"'
             )
         name = "" if self.assembly.alone else f"block[{made.block.name}]."
-        lost = (
-            None
-            if made.charts is None or made.gateless or found.kind == "dense"
-            else reconstruction(made.charts.task.atlas, name, self.seed)
-        )
+        whole = made.charts is None or made.gateless or found.kind == "dense"
+        lost = () if whole or made.charts is None else reconstruction(made.charts.task.atlas, name, self.seed)
         facts = {**made.facts, "stored": {"experts": found.kind, "numbers": dict(found.numbers)}}
-        return replace(found.made, facts=facts, beside=(size_claim(found, name, kind), *([] if lost is None else [lost])))
+        return replace(found.made, facts=facts, beside=(size_claim(found, name, kind), *lost))
 
     def _add_combines(self, nodes: Sequence[Combine]) -> None:
         """One layer of one expert for combinations that are ready together."""

@@ -21,6 +21,9 @@ from ..moe.channels import Input
 from ..moe.model import Model
 from ..moe.network import MoELayer, Net
 
+PROVED = "reconstruction.proved"
+"""The ledger's claim on |x − Dec Enc x| in all balls."""
+
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
@@ -35,7 +38,9 @@ class Encoding:
     shift: Array
     """(d,), added to what the weights give."""
     tolerance: float | None
-    """What |x − Dec Enc x| may be for points of the expert's ball: r²/(2τ_M); None where the reach is not known."""
+    """What |x − Dec Enc x| may be for points of the expert's ball: r²/(2τ_M) where the reach is known, else what the ledger has proved of
+    all balls; None where neither is there.
+    """
 
     def encode(self, x: ArrayLike) -> Array:
         """Local coordinates, [N, D] to [N, d]."""
@@ -58,12 +63,13 @@ class Encoding:
     def off(self, x: ArrayLike) -> NDArray[np.bool_]:
         """Which points are surely none of M's part in the ball: too far from c_i, or from Dec Enc x by more than `tolerance`, [N].
 
-        Raises `InvalidArgument` where the reach is not known, or for charts that are no balls.
+        Raises `InvalidArgument` where neither a reach nor a proof of the ledger says how far they may be, or for charts that are no balls.
         """
         chart = self.atlas.charts[self.chart]
         if self.tolerance is None or not isinstance(chart, BallChart):
             raise InvalidArgument(
-                f"{self.name}: of which points are off the manifold nothing is known without balls and a reach; give reach=…"
+                f"{self.name}: of which points are off the manifold nothing is known without balls and a reach; give reach=…, or compile "
+                'with {experts="factorised"}, which proves how far from Dec Enc points of the manifold may be'
             )
         x = np.atleast_2d(np.asarray(x, float))
         far = np.linalg.norm(x - self.atlas.embed(chart.center[None]), axis=1) > chart.radius
@@ -90,6 +96,8 @@ def encodings(model: Model, block: str | None = None, *, reach: float | None = N
         else Atlas(node.atlas.coordinates, node.atlas.charts, cover=node.atlas.cover, embedding=source)
     )
     tau = reach if reach is not None else reach_of(node.atlas)
+    prefix = "" if model.design.alone else f"block[{name}]."
+    proved = next((claim.bound for claim in model.ledger if claim.name == f"{prefix}{PROVED}"), None)
     site = model.design[name]
     layer = model.network.layers[site.layer]
     state = model.design.states[site.layer]
@@ -100,7 +108,9 @@ def encodings(model: Model, block: str | None = None, *, reach: float | None = N
         enc = _stored(layer, site.pieces.index(called)) if alone and called in site.pieces else None
         ball = atlas.charts[chart]
         shift = -ball.frame.T @ ball.center if enc is not None and isinstance(ball, BallChart) else np.zeros(atlas.dimension)
-        tolerance = ball.radius**2 / (2 * tau) if tau is not None and isinstance(ball, BallChart) else None
+        tolerance = None
+        if isinstance(ball, BallChart):
+            tolerance = proved if tau is None else ball.radius**2 / (2 * tau)
         found[called] = Encoding(called, enc is not None, atlas, chart, enc, shift, tolerance)
     return found
 

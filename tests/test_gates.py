@@ -16,6 +16,7 @@ from atlasmoe.errors import InvalidArgument
 from atlasmoe.moe import Known, Model
 from atlasmoe.verify.check import check
 from certificates import certified
+from planned_tasks import library
 
 EXAMPLES = Path(atlasmoe.__file__).parent / "examples"
 
@@ -194,3 +195,48 @@ def test_a_tree_is_claimed_saved_and_used(tmp_path: Path) -> None:
 def test_what_makes_no_sense_is_refused(task: str, options: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidArgument, match=why):
         compile(TASKS[task](), epsilon=1.0, **options)
+
+
+HINGE, COPIED = {"routing": "hinge", "top_k": 2}, {"routing": "duplicates", "top_k": 2}
+
+
+@pytest.mark.parametrize(
+    ("manifold", "options", "copies"),
+    [
+        ("interval", {"routing": "hinge"}, 1),
+        ("interval", HINGE, 2),
+        ("circle", HINGE, 2),
+        ("interval", {"top_k": 2}, 2),
+        ("interval", COPIED, 2),
+    ],
+    ids=str,
+)
+def test_nonlinear_gates_of_half_spaces_and_of_several_experts(manifold: str, options: dict[str, Any], copies: int, tmp_path: Path) -> None:
+    """The faces of half-spaces (B14) are a gate by themselves, one neuron a face; K rows a chart count what they are (B21)."""
+    model = compile(library(manifold, "x1**2 + x1", charts=4), epsilon=0.2, gate="nonlinear", **options)
+    (layer,) = model.network.layers
+    assert (layer.top_k, len(layer.gate.groups)) == (copies, 1)
+    hinge = options.get("routing") == "hinge"
+    assert (model.facts["routing"] == "hinge") == hinge
+    assert any("hinge scores (B14)" in group.origin for group in layer.gate.groups[0]) == hinge
+    claim = model.ledger["gate.numbers"]
+    assert claim.bound == model.network.parameters
+    assert claim.holds
+    assert verify(model, samples=2000).holds
+    assert check(certified(model, tmp_path / "model")).verdict == "confirmed"
+
+
+def test_a_nonlinear_gate_with_copies_may_store_more() -> None:
+    """K rows of m + 1 numbers a chart in the place of rows of what arrives: said, not claimed to be fewer."""
+    task = library("circle", "sin(2*x1)*x2", charts=8, atlas="ball")
+    claim = compile(task, epsilon=0.1, gate="nonlinear", top_k=2).ledger["gate.numbers"]
+    assert claim.statement.endswith("fewer")
+    assert claim.bound == claim.budget
+
+
+def test_half_spaces_in_two_levels_or_as_nearest_centres_are_refused() -> None:
+    task = library("interval", "x1", charts=4)
+    with pytest.raises(InvalidArgument, match="routing 'hinge' compares scores"):
+        compile(task, epsilon=0.2, routing="hinge", gate="tree")
+    with pytest.raises(InvalidArgument, match="routing 'hinge' belongs to theorems 4"):
+        compile(task, epsilon=0.2, routing="hinge", theorem="affine")
