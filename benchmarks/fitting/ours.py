@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from atlasmoe.constructions import relu, smooth
-from atlasmoe.constructions.relu import Fit, Target
+from atlasmoe.constructions.relu import Effort, Fit, Target
 from atlasmoe.moe.activations import Activation
 
 from fitting.targets import TARGETS, Array, sample
@@ -20,8 +20,8 @@ def target(name: str) -> Target:
     return Target(lambda count, seed, _: sample(name, count, seed), name, "benchmark", evaluate=values)
 
 
-def relu_ridges(name: str, width: int) -> Fit:
-    return relu.fit(target(name), width, effort="thorough")
+def relu_ridges(name: str, width: int, effort: Effort = "thorough") -> Fit:
+    return relu.fit(target(name), width, effort=effort)
 
 
 def smooth_ridges(name: str, width: int, activation: Activation) -> Fit:

@@ -7,6 +7,7 @@ least squares, pruning and reweighting all happen in hats, and `Grid.ridge` writ
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,32 +64,39 @@ class Grid:
         pointers = np.arange(0, values.size + 1, 2 * directions)
         return sparse.csr_array((values.ravel(), columns.ravel(), pointers), shape=(count, sum(map(len, self.nodes))))
 
-    def gram(self, hats: sparse.csr_array, weights: Array | None = None) -> Array:
-        """HᵀWH (P, P) of the hats H at some inputs.
-
-        Of two directions only four hats meet at a sample, so the block of a pair is a table of sums over the samples in each two pieces:
-        of 1, a, b and a·b, a and b the positions within the pieces.
+    def tables(self, hats: sparse.csr_array, weights: Array | None = None) -> Iterator[tuple[int, int, Array, Array, Array, Array]]:
+        """Of directions k ≤ j with n and m pieces: k, j, and the sums (n, m) over the samples in each two pieces of 1, a, b and a·b,
+        a and b the positions within the pieces.
         """
-        K, total = len(self.nodes), hats.shape[1]
-        starts = np.array(self.starts)
-        piece = hats.indices.reshape(-1, K, 2)[:, :, 0].T - starts[:, None]
+        K = len(self.nodes)
+        piece = hats.indices.reshape(-1, K, 2)[:, :, 0].T - np.array(self.starts)[:, None]
         right = np.ascontiguousarray(hats.data.reshape(-1, K, 2)[:, :, 1].T)
         scaled = right if weights is None else right * weights
-        out = np.zeros((total, total))
         for k in range(K):
             for j in range(k, K):
                 n, m = len(self.nodes[k]) - 1, len(self.nodes[j]) - 1
                 key = piece[k] * m + piece[j]
                 tables = [np.bincount(key, w, n * m).reshape(n, m) for w in (weights, scaled[k], scaled[j], scaled[k] * right[j])]
                 ones, a, b, ab = np.asarray(tables, float)
-                block = np.zeros((n + 1, m + 1))
-                block[:-1, :-1] += ones - a - b + ab
-                block[:-1, 1:] += b - ab
-                block[1:, :-1] += a - ab
-                block[1:, 1:] += ab
-                here, there = slice(starts[k], starts[k] + n + 1), slice(starts[j], starts[j] + m + 1)
-                out[here, there] = block
-                out[there, here] = block.T
+                yield k, j, ones, a, b, ab
+
+    def gram(self, hats: sparse.csr_array, weights: Array | None = None) -> Array:
+        """HᵀWH (P, P) of the hats H at some inputs.
+
+        Of two directions only four hats meet at a sample, so the block of a pair is in the `tables`.
+        """
+        starts = np.array(self.starts)
+        out = np.zeros((hats.shape[1],) * 2)
+        for k, j, ones, a, b, ab in self.tables(hats, weights):
+            n, m = ones.shape
+            block = np.zeros((n + 1, m + 1))
+            block[:-1, :-1] += ones - a - b + ab
+            block[:-1, 1:] += b - ab
+            block[1:, :-1] += a - ab
+            block[1:, 1:] += ab
+            here, there = slice(starts[k], starts[k] + n + 1), slice(starts[j], starts[j] + m + 1)
+            out[here, there] = block
+            out[there, here] = block.T
         return out
 
     def bends(self) -> sparse.csr_array:

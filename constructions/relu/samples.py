@@ -89,8 +89,10 @@ class Samples:
         inputs, values = self._draw(OVERDRAWN * count, held_out)
         return _outer_first(inputs, values, Coordinates.of(inputs), count)
 
-    def for_width(self, width: int, per_neuron: int = SAMPLES_PER_NEURON) -> Data:
-        """`per_neuron`·width points to fit to, and the held-out ones."""
+    def for_width(self, width: int, per_neuron: int = SAMPLES_PER_NEURON, held_out: int = HELD_OUT) -> Data:
+        """`per_neuron`·width points to fit to, and the held-out ones, of which there are as many as were last asked for."""
+        if len(self._held[0]) < held_out:
+            self._held = self._spread(held_out, True)
         count = max(MINIMUM_SAMPLES, per_neuron * width)
         if len(self._fitted[0]) < count:
             self._fitted = self._spread(count, False)

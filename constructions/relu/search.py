@@ -11,7 +11,8 @@ from ...moe.ridge import Ridge
 from . import lawson
 from .dictionary import Coordinates
 from .directions import directions
-from .knots import profile_grid, uniform_grid, with_knots
+from .free_knots import freed
+from .knots import profile_grid, snapped, uniform_grid, with_knots
 from .profiles import Grid, least_squares
 from .pruning import prune
 from .samples import Data, Target
@@ -48,6 +49,10 @@ class Search:
     coordinates: Coordinates
     kinks: tuple[Array, tuple[Array, ...]]
     width: int
+    tip: Array | None = None
+    """A point (n,) at which the target has a tip: every direction gets a knot on it."""
+    free: bool = False
+    """Whether the knots of finalists move."""
 
     @property
     def room(self) -> int:
@@ -89,6 +94,8 @@ class Search:
         else:
             bent = [np.maximum(self.data.inputs @ a - t, 0) for a, along in zip(lines, places, strict=True) for t in along]
             grid = profile_grid(self.data.inputs, self.data.values, self.lines(count), generic, bent)
+        if self.tip is not None:
+            grid = snapped(grid, self.tip)
         return with_knots(grid, self.data.inputs, lines, places) if places else grid
 
     def error(self, grid: Grid, levels: Array) -> float:
@@ -196,6 +203,9 @@ class Search:
         return min(map(self.reweighted, sorted(tried, key=lambda model: model.error)[:finalists]), key=lambda model: model.error)
 
     def reweighted(self, model: Model) -> Model:
-        """Towards the sup norm, if that helps on the held-out points."""
+        """Towards the sup norm, if that helps on the held-out points; of knots that have moved to where least squares wants them."""
+        if self.free:
+            moved = self.model(*freed(model.grid, model.levels, self.data.inputs, self.data.values), model.count)
+            model = min(model, moved, key=lambda m: m.error)
         levels = lawson.towards_sup(model.grid, model.levels, self.data.inputs, self.data.values, lambda c: self.error(model.grid, c))
         return self.lifted(self.model(model.grid, levels, model.count))
