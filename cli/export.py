@@ -17,7 +17,7 @@ from .output import print_json
     "--to",
     metavar="FORMAT",
     required=True,
-    help="c: C99 without dependencies. numpy: a Python file that needs NumPy only. onnx: one graph.",
+    help="c: C99 without dependencies. numpy: a Python file that needs NumPy only. onnx, pt2: one graph, of ONNX or of torch.export.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the result.")
 @click.option("--option", "options", metavar="NAME=VALUE", multiple=True, help="Of the format; c: quantise=int8 or int16, prefix=NAME.")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import InvalidArgument
 from ..moe import Affine, Net
 from ..moe.sums import Sums
+from .capture import recording
 from .dispatch import Stages, choose_dispatch
 from .stages import Bend, Stage, arranged, bend_of, through
 from .sums import affine
@@ -86,6 +87,8 @@ class ExpertStack(nn.ModuleList):
     def forward(self, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
         """[N, in] and the stored expert of every row, [N] or None if there is only one, to [N, out]."""
         stages = self.stages
+        if (recorded := recording(x)) is not None:
+            return recorded(stages, x.to(self.dtype), expert, sums)
         return choose_dispatch(stages, len(x), expert, sums)(stages, x.to(self.dtype), expert, sums)
 
 

@@ -20,6 +20,7 @@ from ..moe.gate_tree import by_tree
 from ..moe.layer import Indices, Weighting
 from ..moe.network import ROWS
 from ..moe.sums import Sums, known
+from .capture import recording, require_plain
 from .gate_tree import TorchTree
 from .precision import Conversion, Sample, as_stored, at_least_single, reduced, warn
 from .stacks import ExpertStack, as_module, encoded, stages_of
@@ -121,7 +122,7 @@ class MoE(nn.Module):
     def _scores(self, x: Tensor) -> Tensor:
         """Of the channels that the router sees."""
         if self.router is None:
-            return x.new_zeros(len(x), 1)
+            return x.new_zeros(x.shape[0], 1)
         with as_stored(x):
             return through(stages_of(self.router), x, self.order)
 
@@ -147,16 +148,20 @@ class MoE(nn.Module):
         return self._route(x if self.sees is None else x.index_select(1, self.sees))
 
     def _route(self, seen: Tensor) -> tuple[Tensor, Tensor | None]:
+        if recording(seen) is not None:
+            logits = self._scores(seen)
+            chosen = self.choose(logits)
+            return chosen, None if self.unit else self.weights(chosen, logits)
         if self.tree is not None:
             return self.tree.choose(seen, self._scores, max(1, ROUTER_NUMBERS // len(self.names)), self.order)[:, None], None
-        chosen, weights = [], []
+        parts, weights = [], []
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.unit):
             for part in torch.split(seen, max(1, ROUTER_NUMBERS // len(self.names))):
                 logits = self._scores(part)
-                chosen.append(self.choose(logits))
+                parts.append(self.choose(logits))
                 if not self.unit:
-                    weights.append(self.weights(chosen[-1], logits))
-        return torch.cat(chosen), torch.cat(weights) if weights else None
+                    weights.append(self.weights(parts[-1], logits))
+        return torch.cat(parts), torch.cat(weights) if weights else None
 
     def forward(self, x: Tensor, chosen: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
         """[N, in] to [N, out]; `chosen` and `weights`, [N, K] each, override the router together."""
@@ -175,7 +180,7 @@ class MoE(nn.Module):
             chosen, weights = self._route(_rows(state, self.places["sees"])) if self.chooses else (None, None)
             y = self._written(_rows(state, self.places["reads"]), chosen, weights)
         y = y.to(torch.promote_types(y.dtype, state[0].dtype))
-        out = [state[source] if source >= 0 else y.new_zeros(len(y)) for source in self.places["sources"] or ()]
+        out = [state[source] if source >= 0 else y.new_zeros(y.shape[0]) for source in self.places["sources"] or ()]
         for target, column in zip(self.places["targets"] or (), y.unbind(1), strict=True):
             out[target] = out[target] + column if (self.places["sources"] or ())[target] >= 0 else column
         return out
@@ -193,7 +198,7 @@ class MoE(nn.Module):
             y = self.experts(low, expert, self.order)
         else:
             parts = self.experts(low.repeat_interleave(self.top_k, 0), expert, self.order)
-            y = self._weighed(weights.to(parts.dtype), parts.view(len(inputs), self.top_k, parts.shape[-1]))
+            y = self._weighed(weights.to(parts.dtype), parts.view(-1, self.top_k, parts.shape[-1]))
         return y if self.shared is None else y + through(stages_of(self.shared), inputs.to(y.dtype), self.order)
 
     def _weighed(self, weights: Tensor, parts: Tensor) -> Tensor:
@@ -207,7 +212,7 @@ class MoE(nn.Module):
 
     def _placed(self, x: Tensor, written: Tensor, origins: Tensor) -> Tensor:
         """carry(x) + scatter(written): one gather, and a sum where a channel is both."""
-        out = torch.cat((written, x.new_zeros(len(x), 1), x), 1).index_select(1, origins)
+        out = torch.cat((written, x.new_zeros(x.shape[0], 1), x), 1).index_select(1, origins)
         return out if self.sums is None else out.index_add(1, self.sums[0], x.index_select(1, self.sums[1]))
 
 
@@ -248,9 +253,14 @@ class AtlasMoE(nn.Module):
             raise InvalidArgument(f"the network reads [..., {len(self.inputs)}], got {tuple(x.shape)}")
         x = x.to(self.stack[0].reading)
         batch, rows = x.shape[:-1], x.reshape(-1, x.shape[-1])
+        if recording(rows) is not None:
+            require_plain(self.sums)
         if return_routes:
             return self._traced(batch, rows)
-        y = torch.cat([self._block(part) for part in torch.split(rows, self.block_rows)]) if len(rows) else self._block(rows)
+        if recording(rows) is not None or not len(rows):
+            y = self._block(rows)
+        else:
+            y = torch.cat([self._block(part) for part in torch.split(rows, self.block_rows)])
         return y.reshape(*batch, len(self.outputs))
 
     def _apply(self, fn: Conversion, recurse: bool = True) -> AtlasMoE:

@@ -12,6 +12,7 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import pytest
+import torch
 from atlasmoe import FolderError, InvalidArgument
 from atlasmoe.cli.main import main
 from atlasmoe.export.exported import CARD, LISTING, export_to
@@ -21,7 +22,9 @@ from atlasmoe.export.formats.c_run import FLAGS, compiler, runner
 from atlasmoe.export.formats.c_source import header, identifier, remark, source
 from atlasmoe.export.formats.onnx_file import Onnx, network_graph
 from atlasmoe.export.formats.onnx_file import _runner as onnx_runner
+from atlasmoe.export.formats.pt2 import exported_program
 from atlasmoe.export.formats.quantised import coded, quantised
+from atlasmoe.export.torch_module import to_torch
 from atlasmoe.moe import Affine, Model, Network
 from atlasmoe.moe.activations import ACTIVATIONS
 from click.testing import CliRunner
@@ -301,3 +304,57 @@ def test_the_command(circle: Model, tmp_path: Path) -> None:
         wrong = run.invoke(main, ["export", str(tmp_path / "model"), *arguments, "-o", str(tmp_path / "out")])
         assert wrong.exit_code == 2
         assert said in wrong.output
+
+
+RECORDED = ("top 1, softmax", "top 2, softmax", "carries, written too", "everything")
+
+
+@pytest.mark.parametrize("kind", RECORDED)
+def test_recordings_do_not_keep_the_routes_of_their_example(kind: str) -> None:
+    """Recorded at one point, run at others that other experts serve, one or many."""
+    torch._dynamo.reset()
+    rng = np.random.default_rng(2)
+    module = to_torch(general_network(kind))
+    example, x = (torch.from_numpy(rng.normal(size=(count, 2))) for count in (1, 60))
+    routes = module(x, return_routes=True).routes[-1]
+    assert len(routes.unique()) > 1
+    ways = {
+        "trace": torch.jit.trace(module, (example,), check_trace=False),
+        "vmap": torch.func.vmap(module),
+        "export": lambda x: exported_program(module).module()(x)[0],
+        "compile": torch.compile(module, fullgraph=True, backend="aot_eager", dynamic=True),
+    }
+    with torch.no_grad():
+        for name, way in ways.items():
+            for some in (x, x[:3]):
+                np.testing.assert_allclose(way(some), module(some), atol=1e-13, err_msg=name)
+
+
+def test_compiled_modules_have_gradients() -> None:
+    torch._dynamo.reset()
+    x = torch.from_numpy(np.random.default_rng(2).normal(size=(20, 2)))
+    gradients = []
+    for compiled in (False, True):
+        module = to_torch(general_network("everything"))
+        way = torch.compile(module, fullgraph=True, backend="aot_eager") if compiled else module
+        way(x).square().sum().backward()
+        gradients.append([parameter.grad for parameter in module.parameters() if parameter.grad is not None])
+    assert len(gradients[0]) > 5
+    for plain, recorded in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recorded)
+
+
+@pytest.mark.parametrize("sums", ["blocks", "float64"])
+def test_orders_of_sums_are_not_recorded(sums: str) -> None:
+    module = to_torch(general_network("top 1, softmax"), sums=sums)
+    with pytest.raises(InvalidArgument, match="cannot be recorded"):
+        torch.jit.trace(module, (torch.zeros(3, 2, dtype=torch.float64),), check_trace=False)
+
+
+def test_exported_programs_do_not_grow_with_experts() -> None:
+    few = general_network("top 1, softmax")
+    (layer,) = few.layers
+    gate = Affine(np.resize(layer.gate.weight, (40, 2)), np.arange(40.0))
+    many = replace(layer, experts=layer.experts * 20, serves=tuple(range(40)), names=tuple(map(str, range(40))), gate=gate)
+    counts = [len(exported_program(to_torch(net)).graph.nodes) for net in (few, Network((many,), few.inputs))]
+    assert counts[0] == counts[1]

@@ -7,7 +7,8 @@ from .c import C
 from .comparison import Comparison, compared
 from .numpy_file import NumPy
 from .onnx_file import Onnx
+from .pt2 import Pt2
 
-FORMATS: Mapping[str, Format] = {form.name: form for form in (C(), NumPy(), Onnx())}
+FORMATS: Mapping[str, Format] = {form.name: form for form in (C(), NumPy(), Onnx(), Pt2())}
 
 __all__ = ["FORMATS", "Comparison", "Format", "Standing", "Written", "compared"]
