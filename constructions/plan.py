@@ -41,7 +41,7 @@ MOST_ROWS, LEAST_ROWS = 8, 3
 """Of a ladder of its own making; eight doublings are a factor of 128. There is nothing to choose from in fewer than three."""
 WITHIN = 2.0
 """What is built and what was predicted, numbers stored, width and error, differ by at most this factor where the tests look: on the
-circle, the sphere, the torus, a helicoid and a Klein bottle."""
+circle, the sphere, the torus, a helicoid, a Klein bottle and SO(3)."""
 CALL = 100_000
 """Multiplications in the time that starting one expert's matrix products takes: ten microseconds at 10^10 a second, a few array calls."""
 

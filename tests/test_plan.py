@@ -181,6 +181,16 @@ def test_predictions_on_a_klein_bottle() -> None:
     assert_predicted_well(frontier, frontier.rows)
 
 
+def test_predictions_on_rotations() -> None:
+    """What compile builds, 58 experts of 8 neurons and none above 16: hard cells get directions of their own, not those that did for easy ones.
+
+    Building all takes as long again, and is left out.
+    """
+    (row,) = plan(library("so3", "x1*x5 + x9"), 0.2, experts=[100])
+    assert 8 <= row.width <= 16 * WITHIN
+    assert 12_000 / WITHIN <= row.total <= 12_000 * WITHIN
+
+
 def test_predictions_with_smooth_neurons() -> None:
     frontier = plan(task_on("sphere", sympy.sin(3 * X[0]) + X[1] * X[2]), 2e-3, experts=[24], activation="silu")
     assert (frontier.activation, frontier.gated) == ("silu", False)

@@ -32,6 +32,8 @@ FEWEST_EXPERTS = 16
 HELD_OUT = 1024
 SAMPLES_PER_NEURON = 10
 MINIMUM_SAMPLES = 1024
+STALLED = 0.9
+"""Of a largest error that falls no lower than so much of what fewer neurons left, another number of directions is looked for."""
 FEWEST_HELD = 32
 """Held-out points of the reference domain that lie in a cell, below which all of them count for it."""
 
@@ -50,6 +52,8 @@ class Sharing:
     """(held-out points, charts): which lie in the chart's own cell."""
     count: dict[int, int] = field(default_factory=dict)
     """Numbers of directions found, by width."""
+    reached: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Errors by width and chart."""
     sharper: dict[int, float] = field(default_factory=dict)
     """What is left of the budgets of charts that missed them."""
 
@@ -72,9 +76,20 @@ class Sharing:
         assert self.within is not None
         columns = np.array(charts, np.intp)
         some = SharedSamples(samples.inputs, samples.values[:, columns], samples.held_inputs, samples.held_values[:, columns])
-        fitted = self.workshop.way.fit_shared(some, width, self._guess(width), self.workshop.dtype, self._budgets(charts))
+        way, options, guess = self.workshop.way, (self.workshop.dtype, self._budgets(charts)), self._guess(width)
+        fitted = way.fit_shared(some, width, guess, *options)
+        if guess is not None and self._stalled(width, charts, fitted.errors):
+            other = way.fit_shared(some, width, None, *options)
+            fitted = other if other.errors.max() < fitted.errors.max() else fitted
         self.count[width] = fitted.direction_count
+        self.reached[width] = dict(zip(charts, fitted.errors.tolist(), strict=True))
         return self._unpacked(fitted, charts, samples)
+
+    def _stalled(self, width: int, charts: Sequence[int], errors: Array) -> bool:
+        """Whether the largest of these errors is hardly below what it was with fewer neurons: what did for easy charts may be too few
+        directions for hard ones."""
+        narrower = [other for other, known in self.reached.items() if other < width and known.keys() >= set(charts)]
+        return bool(narrower) and errors.max() > STALLED * max(self.reached[max(narrower)][i] for i in charts)
 
     def _budgets(self, charts: Sequence[int]) -> Array:
         """What the fit of each chart may err by on held-out points; 0 where a width is given."""

@@ -27,8 +27,9 @@ from .ways import Way, ways
 from .worst import Worst, extremes, worst_on_cells
 
 MEASURED = (256, 4096)
-"""Fresh points of the cell that a finished expert is measured on, at least and at most: MEASURED_IN_ALL over all experts."""
-MEASURED_IN_ALL = 1 << 18
+"""Fresh points of the cell that a finished expert is measured on, at least and at most: MEASURED_IN_ALL over all experts, or MORE_IN_ALL in
+three dimensions and more, where errors have more tops, and the far ends of one cell in some dozens were missed with fewer."""
+MEASURED_IN_ALL, MORE_IN_ALL = 1 << 18, 1 << 20
 SUSPECT = 0.5
 """Part of what is allowed that the largest sampled error has to reach, so that it is climbed from."""
 REMEDY = "refine the atlas (more charts), raise max_width, or allow a larger epsilon"
@@ -83,7 +84,8 @@ class Workshop:
 
     @property
     def measured(self) -> int:
-        return int(np.clip(MEASURED_IN_ALL // len(self.task.atlas), *MEASURED))
+        whole = MEASURED_IN_ALL if self.task.atlas.dimension <= 2 else MORE_IN_ALL
+        return int(np.clip(whole // len(self.task.atlas), *MEASURED))
 
     @property
     def target_budget(self) -> float | None:
