@@ -182,9 +182,9 @@ def test_predictions_on_a_klein_bottle() -> None:
 
 
 def test_predictions_on_rotations() -> None:
-    """What compile builds, 58 experts of 8 neurons and none above 16: hard cells get directions of their own, not those that did for easy ones.
+    """58 experts of 8 neurons and none above 16: hard cells get directions of their own, not those that did for easy ones.
 
-    Building all takes as long again, and is left out.
+    That is what compile builds; building all takes as long again, and is left out.
     """
     (row,) = plan(library("so3", "x1*x5 + x9"), 0.2, experts=[100])
     assert 8 <= row.width <= 16 * WITHIN

@@ -31,6 +31,11 @@ class Shared(Protocol):
         """What a search at another width may start from."""
         ...
 
+    @property
+    def errors(self) -> Array:
+        """The largest held-out error of each."""
+        ...
+
     def ridge(self, index: int) -> Ridge:
         """The net of one function."""
         ...
