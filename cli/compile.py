@@ -10,11 +10,11 @@ import click
 from .options import (
     DEFAULT_EPSILON,
     VARIANTS,
+    Switched,
     absolute_epsilon,
     activation_option,
     by_block,
     force_option,
-    gated_option,
     json_option,
     max_width_option,
     seed_option,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..moe import Model
 
 
-@click.command(short_help="Compile SPEC into a model folder: weights, ledger, model card.")
+@click.command(cls=Switched, short_help="Compile SPEC into a model folder: weights, ledger, model card.")
 @click.argument("spec", type=click.Path())
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the model to.")
 @click.option(
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     help="Of blocks on charts: auto, or a router by its name, like plateau (a wrong name lists all); for some blocks like --theorem.",
 )
 @activation_option
-@gated_option
 @variant_options
 @click.option(
     "--depth",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ VARIANTS = {
     "top_k": "How many experts an input goes through, 1 by default.",
     "weighting": "Of several chosen experts: softmax (default), uniform or rectified.",
     "shared": "true: one expert is added for all inputs; auto: where that stores less. Default: false.",
+    "gated": "Experts with product lanes, act(z)·(α + γ·u): of all blocks alone or as true, of some blocks and combinations BLOCK=true.",
 }
 """Option of blocks ↦ its help."""
 SWITCHES = {"true": True, "false": False}
@@ -40,9 +42,17 @@ activation_option = click.option(
     multiple=True,
     help="Of the experts' neurons: relu (default), relu2, gelu, gelu_tanh, silu; auto: the fewest numbers. For some blocks BLOCK=NAME.",
 )
-gated_option = click.option(
-    "--gated", is_flag=True, default=None, help="Experts with product lanes, act(z)·(α + γ·u); for some blocks, write it in SPEC."
-)
+gated_option = click.option("--gated", is_flag=True, default=None, help="Experts with product lanes, act(z)·(α + γ·u).")
+GATED_VALUE = re.compile(r"(true|false)|\w+=(true|false)(,\w+=(true|false))*")
+
+
+class Switched(click.Command):
+    """A command whose `--gated` may stand alone, before an argument too, which is then none of its values."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        followed = zip(args, [*args[1:], ""], strict=True)
+        alone = [word == "--gated" and not GATED_VALUE.fullmatch(after) for word, after in followed]
+        return super().parse_args(ctx, ["--gated=true" if bare else word for word, bare in zip(args, alone, strict=True)])
 
 
 def variant_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -99,7 +109,7 @@ def _typed(name: str, text: str) -> OptionValue:
     from ..atlas.options import OPTIONS
 
     option = OPTIONS[name]
-    if option.switch and text in SWITCHES:
+    if (option.switch or option.kind is bool) and text in SWITCHES:
         return SWITCHES[text]
     if option.kind is not int:
         return text

@@ -289,10 +289,6 @@ class Works:
         kind = self.choices[made.block].experts
         if kind == "dense":
             return made
-        if made.shared is not None:
-            raise InvalidArgument(
-                f"{called(made.block)}: experts beside a shared one are stored whole; leave experts {kind!r} or shared out"
-            )
         channels = len({channel for form in self.assembly.reads(made) for channel in form.weights})
         embedding = made.charts.task.atlas.embedding if made.charts is not None and made.ambient else None
         found = least_stored(made, kind, channels, embedding, lambda one: trial(self.assembly, one, scored))

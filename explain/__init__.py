@@ -1,7 +1,7 @@
 """Why a point came out as it did, and where a neuron comes from."""
 
 from .encoding import Encoding, encodings
-from .explanation import BlockChoice, Explanation, LayerStep, NeuronOrigin, Partial, Score
+from .explanation import BlockChoice, Explanation, LayerStep, LookedUp, NeuronOrigin, Partial, Score
 from .neuron import explain_neuron
 from .point import explain_point
 
@@ -10,6 +10,7 @@ __all__ = [
     "Encoding",
     "Explanation",
     "LayerStep",
+    "LookedUp",
     "NeuronOrigin",
     "Partial",
     "Score",

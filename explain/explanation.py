@@ -41,6 +41,17 @@ class Score:
 
 
 @dataclass(frozen=True)
+class LookedUp:
+    """The list of a gate in two levels in which a point was looked up."""
+
+    group: int | None
+    """Counted from 1; None where the point is in no group's reach, and is compared with all experts."""
+    groups: int
+    candidates: int
+    """How many experts it was compared with."""
+
+
+@dataclass(frozen=True)
 class LayerStep:
     """What one layer did, and what its gate decided."""
 
@@ -60,6 +71,8 @@ class LayerStep:
     chosen: Chosen = ()
     shared: bool = False
     """Whether an expert that all points share is added."""
+    looked_up: LookedUp | None = None
+    """Where the gate has two levels."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..moe.channels import Value
 from ..moe.design import Site
 from ..moe.model import Model
 from ..moe.network import Indices, MoELayer
-from .explanation import BlockChoice, Chosen, Explanation, LayerStep, Partial, Score
+from .explanation import BlockChoice, Chosen, Explanation, LayerStep, LookedUp, Partial, Score
 
 ON_MANIFOLD = 1e-6
 """A point is taken for a point of M if φ⁻¹(φ(x)) comes back to within this · (1 + |x|) in some chart."""
@@ -55,6 +55,7 @@ class _Witness:
 
     def __init__(self, model: Model, graph: TaskGraph, point: Array, truth: Mapping[str, float], inside: bool) -> None:
         self.graph, self.design, self.network, self.truth, self.inside = graph, model.design, model.network, truth, inside
+        self.point, self.gates = point, model.gates
         self.base: dict[str, float] = dict(zip(graph.coordinates, graph.unembed(point)[0].tolist(), strict=True))
         rounded = graph.unembed(point.astype(model.network.dtype))[0]
         self.rounded: dict[str, float] = dict(zip(graph.coordinates, rounded.tolist(), strict=True))
@@ -108,7 +109,19 @@ class _Witness:
                 matters=len(layer.experts) > 1,
                 chosen=_chosen(layer, layer.names, logits, chosen),
                 shared=layer.shared is not None,
+                looked_up=self._looked_up(number),
             )
+
+    def _looked_up(self, number: int) -> LookedUp | None:
+        """The list that the gate of a layer used, where it has two levels."""
+        layer = self.network.layers[number]
+        if self.gates != "tree" or (tree := layer.tree) is None:
+            return None
+        state = self.point[None].astype(self.network.dtype) if number == 0 else self.trace.states[number - 1]
+        group = tree.listed(state[0] if layer.sees is None else state[0, list(layer.sees)])
+        return LookedUp(
+            None if group is None else group + 1, len(tree.groups), len(layer) if group is None else len(tree.groups[group].candidates)
+        )
 
     def choice(self, block: Block) -> BlockChoice:
         site = self.design[block.name]

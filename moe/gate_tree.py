@@ -143,6 +143,12 @@ class GateTree:
                     routes[among] = logits.argmax(1)[among - block * rows]
             return routes
 
+    def listed(self, x: Floats) -> int | None:
+        """The group in whose list one input x (D,) is looked up; None where it is compared with all E."""
+        level = self.points @ x + self.half
+        where = int(level.argmax())
+        return where if x @ x - 2 * level[where] <= self.limits[where] else None
+
     def settled(self, x: Floats, sums: Sums = Sums.PLAIN) -> tuple[Indices, Indices]:
         """Routes (N,), and the rows whose routes are not settled by the lists."""
         level = x @ self.points.T

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..explain import BlockChoice, Explanation, LayerStep, NeuronOrigin, Partial, Score
+from ..explain import BlockChoice, Explanation, LayerStep, LookedUp, NeuronOrigin, Partial, Score
 from .listing import RIGHT, Listing, Row
 
 MOST = 8
@@ -103,8 +103,20 @@ def _layer(step: LayerStep, alone: bool) -> str:
         won = f"{step.expert} won by {step.margin:.6g} before {step.runner_up}"
     else:
         won = f"{step.expert}, tied with {step.runner_up}: the first wins"
-    parts = [part for part in ("" if alone else step.does, won, "and what all points share" if step.shared else "") if part]
+    parts = [
+        part
+        for part in ("" if alone else step.does, won, _list(step.looked_up), "and what all points share" if step.shared else "")
+        if part
+    ]
     return ": ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
+
+
+def _list(found: LookedUp | None) -> str:
+    """Which list of a gate in two levels was used."""
+    if found is None:
+        return ""
+    where = f"list {found.group} of {found.groups}" if found.group is not None else "no list"
+    return f"looked up in {where}, {found.candidates} candidates"
 
 
 def _components(found: Explanation) -> Iterator[Row]:

@@ -161,11 +161,6 @@ def test_encoders_that_save_nothing_are_refused() -> None:
         compile(GLOBE, width=20, experts="encoder", theorem="4.8")
 
 
-def test_experts_beside_a_shared_one_are_stored_whole() -> None:
-    with pytest.raises(InvalidArgument, match="beside a shared one are stored whole"):
-        compile(CIRCLE, epsilon=0.1, experts="auto", shared=True)
-
-
 @pytest.mark.parametrize("kind", ["dense", "factorised", "encoder"])
 def test_enc_and_dec_of_experts_are_there_to_be_called(kind: str, circles) -> None:
     model = circles[kind]
