@@ -11,7 +11,7 @@ from atlasmoe.atlas import ExpressionMap
 from atlasmoe.expressions.parse import parse_expression, real_symbols
 from atlasmoe.intervals import CurvatureEnclosure, Interval, Jet
 from atlasmoe.intervals.patch import Patch, PatchMap, deviation, highest
-from atlasmoe.verify.check.leaves import difference
+from atlasmoe.verify.check.compared import difference
 from atlasmoe.verify.check.nets import IDENTITY, Map, Net
 from atlasmoe.verify.check.networks import Frame
 from atlasmoe.verify.check.rounding import Sized, Way, evaluated

@@ -22,6 +22,10 @@ REAL, BOTH = (
     WHOLE + "in real arithmetic and evaluated in float64",
 )
 VALID = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
+WEIGHT = (
+    "for every x ∈ M and whichever experts of {} the gate may choose at x, logits known to ±η: those whose chart does not hold x weigh no "
+    "more than the bound together"
+)
 COVER = "wherever chart i ends and M does not, another chart holds the point: no chart has a bare edge (boxes that may)"
 FORMER = "ρ_i < 1/E wherever chart i ends and M does not: no chart has an edge that others do not cover (boxes that may)"
 """What was said of it up to schema 2, when a bump was taken to say where its chart is."""
@@ -91,6 +95,8 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
     prefix = "" if found.manifold else f"{site.kind}[{site.name}]."
     if found.manifold:
         claims = {"routing.valid": Expected(VALID, "Theorem 4.8 step 3, B1", None, 0.0, site.trees)}
+        if site.amiss is not None:
+            claims = {"routing.weight": Expected(WEIGHT.format("Ψ"), "N12", None, site.amiss, site.trees, least=site.amiss)}
     else:
         said = f"|{site.name} − its slice of the network| {WHERE[site.kind]}"
         claims = {f"{prefix}error": Expected(said, "Theorem 5.2, B9", site.bound, site.bound, site.trees)}
@@ -101,7 +107,9 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
         # That one group takes one expert rests on all groups of balls taking one.
         trees = [tree for other in found.sites for tree in other.trees] if found.snapped else site.trees
         shown = exact and not any(tree.open for tree in trees)
-        if site.kind == "block":
+        if site.kind == "block" and site.amiss is not None:
+            claims[f"{prefix}routing"] = Expected(WEIGHT.format(site.name), "N12", None, site.amiss, trees, least=site.amiss)
+        elif site.kind == "block":
             claims[f"{prefix}routing"] = Expected(said, "Theorem 5.2, B10", astray if shown else np.inf, astray, trees, exact)
     if site.charts:
         claims[f"{prefix}cover"] = Expected(COVER if found.schema > 2 else FORMER, "Theorem 4.8 step 3", None, 0.0)
@@ -148,7 +156,9 @@ def inconsistent(found: Documents) -> Iterator[str]:
         yield f"the bound {document.get('bound')} is not that of claim total"
     # On one manifold the theorem is the error, the routing and the charts; on a graph the error, and the charts of every block on charts.
     principal = (
-        {"total", "routing.valid", *ABOUT_CHARTS} if found.manifold else {"total", *(name for name in claims if name.endswith(ENDINGS))}
+        {"total", "routing.valid", "routing.weight", *ABOUT_CHARTS}
+        if found.manifold
+        else {"total", *(name for name in claims if name.endswith(ENDINGS))}
     )
     known = {claims[name].text("known") for name in principal & set(claims)}
     status = next((word for word in ("refuted", "unknown", "proved") if word in known), None)

@@ -22,6 +22,7 @@ from ...expressions.parse import real_symbols
 from ...expressions.tree import free_names
 from ...intervals import NotEnclosed
 from ...intervals.patch import GROW
+from .amiss import may_be_amiss
 from .charts import Boxes, Charts, Truth
 from .direct import behind, what_is_left, without_inputs
 from .documents import Documents, Site, Value
@@ -253,7 +254,8 @@ class Composition:
         by_chart = node.kind == "block" and node.atlas is not None and node.task.target.by_chart
         places = None if site.charts else Places.of(self.graph.finite, site.variables, site.moves)
         name = "" if self.found.manifold else f"{site.name}/"
-        about = Subject(name, domain, part.layers, embedding, moves, truth, routes, site.eta, site.bound, by_chart=by_chart, places=places)
+        amiss = may_be_amiss(site, part.layers[-1], self.found.either)
+        about = Subject(name, domain, part.layers, embedding, moves, truth, routes, site.eta, site.bound, False, by_chart, amiss, places)
         return about, functions
 
     def _assumed(self, site: Site) -> frozenset[str]:

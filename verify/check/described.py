@@ -42,7 +42,7 @@ def require_fields(certificate: Fields, schema: int) -> None:
 
 def site_of(data: Fields) -> Site:
     """What is said of a site, without its trees."""
-    data.only(*SITE, "parts", "shift")
+    data.only(*SITE, "parts", "shift", "amiss")
     return Site(
         name=data.text("name"),
         kind=_word(data, "kind", ("block", "combine")),
@@ -62,6 +62,7 @@ def site_of(data: Fields) -> Site:
         scores=None if data["scores"] is None else _promise(data.child("scores")),
         folded=data.flag("folded"),
         parts=tuple(map(_part, data.children("parts"))) if "parts" in data else (),
+        amiss=data.number("amiss") if "amiss" in data else None,
         shift=np.array(_finite(data, "shift")) if "shift" in data else np.zeros(0),
     )
 

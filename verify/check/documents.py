@@ -76,6 +76,8 @@ class Site(NamedTuple):
     """The trees about τ."""
     shift: Array = np.zeros(0)
     """Of a share of the output that a group adds to it: what of a constant is in it, per component; none of other sites."""
+    amiss: float | None = None
+    """What experts may weigh together whose charts do not hold a point; None: none may be chosen."""
 
 
 class ReadOut(NamedTuple):
@@ -115,6 +117,8 @@ class Documents(NamedTuple):
     read_out: ReadOut | None
     promises: Mapping[str, tuple[float, float, float | None] | None]
     """Block ↦ what config.json promises of its scores: δ, the floor, the level of plateaus."""
+    either: frozenset[str]
+    """Blocks of which config.json says that experts may be chosen whose charts do not hold the point."""
     refutation: bytes | None
     """refutation.json, if there is one."""
     hashes: Mapping[str, str]

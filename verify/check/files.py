@@ -94,6 +94,7 @@ def read(folder: Path) -> Documents:
         sites=sites,
         read_out=read_out,
         promises=_promises(config, graph, manifold),
+        either=_either(config),
         refutation=_bytes(folder / REFUTATION) if (folder / REFUTATION).exists() else None,
         hashes={name: hashlib.sha256(data[name]).hexdigest() for name in (WEIGHTS, CONFIG, TASK, ARRAYS_FILE) if name in data},
         problems=problems,
@@ -128,6 +129,12 @@ def _promises(config: Fields, graph: TaskGraph, manifold: bool) -> dict[str, tup
         promise = (said.number("delta"), said.number("floor"), number_or_none(said, "plateau_level")) if said and followed else None
         found[site.text("block")] = promise
     return found
+
+
+def _either(config: Fields) -> frozenset[str]:
+    """Blocks whose design says that some experts may be chosen amiss."""
+    sites = config.child("design").children("sites") if "design" in config else []
+    return frozenset(site.text("block") for site in sites if site.flag("either"))
 
 
 def _bytes(path: Path) -> bytes:

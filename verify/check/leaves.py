@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array
-from ...intervals import Interval
-from ...intervals.patch import GROW, ULPS, Patch, deviation, highest
+from ...intervals.patch import ULPS, Patch
 from ...progress import track
+from .amiss import counts, mixture
 from .charts import Charts, Verdict
+from .compared import difference
 from .course import Course, degrees
 from .extent import longest
 from .functions import halves
 from .joined import joined
 from .layers import Layer
 from .nets import Flags, Indices
-from .networks import FEW, Frame, Rows, beside
+from .networks import Frame, Rows, beside
 from .ridges import Ridges
 from .scores import Scores
 from .subjects import Failure, Followed, Subject
@@ -174,7 +175,7 @@ class Judge:
             self._ask(notes, p, np.flatnonzero(tags == tag), u, y, test, words)
         if self.subject.covered and self.scores is None:
             self._edges(notes, charts, p, np.flatnonzero(proved | (tags == UNSETTLED)), u, y)
-        if self.scores is not None:
+        if self.scores is not None or self.subject.amiss is not None:
             return
         copies = members.shape[1] // len(charts.atlas)  # gate outputs that stand for one chart, one after the other
         for j in np.flatnonzero(members[proved].any(0)):
@@ -226,14 +227,37 @@ class Judge:
             strange = (first & ~allowed).any(1) & alone[state.box]
             notes.wrong[rows[state.box[strange]]] = "the gate chooses an expert that is not among the winners"
         left = np.flatnonzero(np.isin(rows[state.box], far))
-        if not len(left):
+        if not len(left) and self.subject.amiss is None:
             return
         truth = self._fixed(self.subject.truth(p, u, y))
+        if self.subject.amiss is not None:
+            left = self._amiss(notes, rows, self._held(p, u, y, members.shape[1]), frame, state, truth, possible, left)
         if layer.unit:
             everyone = np.ones((len(left), 1), bool) if layer.gate is None else allowed[left]
             self._within(notes, rows, truth, frame, _paths(frame, layer, state.subset(left), everyone), some, alone)
         else:
             self._weighed(notes, rows, truth, frame, state.subset(left), some, possible[left], allowed[left])
+
+    def _amiss(
+        self, notes: _Notes, rows: Indices, held: Flags, frame: Frame, state: Rows, truth: Patch, possible: Flags, left: Indices
+    ) -> Indices:
+        """Experts that do not hold a box weigh as little as is said, and no more than they may add to the error: which of the paths `left`
+        that does not show to be within the bound.
+        """
+        assert self.subject.amiss is not None
+        held = held[state.box]
+        weigh = counts(frame, self.layers[-1], state, possible, held, self.subject.eta)
+        notes.open[rows[state.box[~(weigh <= self.subject.amiss)]]] = "experts that do not hold the box may weigh too much"
+        near, added = mixture(frame, self.layers[-1], state.subset(left), truth, possible[left], held[left], weigh[left])
+        short = ~(near + added <= self.subject.bound)
+        notes.open[rows[state.box[left[short]]]] = "|f − the mixture| is not shown to be within the bound"
+        return left[:0]
+
+    def _held(self, p: int, u: Patch, y: Patch, outputs: int) -> Flags:
+        """Which gate outputs have charts that surely hold which boxes."""
+        assert self.charts is not None
+        copies = outputs // len(self.charts.atlas)
+        return np.repeat(np.stack([self.charts.inside(j, p, u, y)[0] for j in range(len(self.charts.atlas))], axis=1), copies, axis=1)
 
     def _smoothly(self, notes: _Notes, rows: Indices, some: _Some) -> Indices:
         """|f − q| ≤ bound of every winner by jets, of the next degree where one does not show it: what is noted, and boxes of which
@@ -285,7 +309,7 @@ class Judge:
         if len(left):
             alone = np.bincount(state.box, minlength=len(rows)) == 1
             alone &= ~np.isin(np.arange(len(rows)), state.box[possible.sum(1) > layer.top_k])
-            sums = ((-1, found) for found in frame.sums(layer, state.subset(left), possible[left]))
+            sums = ((-1, found) for found in frame.sums(layer, state.subset(left), possible[left], self.subject.eta))
             self._within(notes, rows, truth, frame, sums, some, alone)
 
     def _followed(self, notes: _Notes, rows: Indices, u: Patch, y: Patch, p: int, bounds: Array) -> None:
@@ -345,27 +369,3 @@ class _Some(NamedTuple):
     members: Flags
     close: Flags
     """Where f and q are shown to be within the bound already; noted here."""
-
-
-def difference(truth: Patch, frame: Frame, found: Rows) -> tuple[Array, Array]:
-    """A bound of |f − q| on each row, and a number that it attains at a vertex, largest component; (R,) each."""
-    V = frame.vertices
-    y, at, slack = frame.y.subset(found.box), found.core[:, :V], found.rough[:, :1] * GROW
-    first, second = truth.first, truth.second
-    for c in range(found.core.shape[1] - V - 1):
-        factor = -Interval.of(found.core[:, V + c, None, :])
-        first, second = first + factor * y.first[..., c : c + 1], second + factor * y.second[..., c : c + 1]
-    down, up = deviation(y.upper - y.lower, first, second)
-    away = found.rough[:, 1] * GROW + FEW * np.abs(found.core[:, -1])
-    values = truth.at - Interval(at - slack - FEW * np.abs(at), at + slack + FEW * np.abs(at))
-    above = highest(values.upper, up) + (away - found.core[:, -1])
-    below = highest(-values.lower, down) + (away + found.core[:, -1])
-    # Where f has a jump or a kink its derivatives say little, its range still something.
-    least, most = frame.vertex_range(found)
-    less, more = frame.deviation(found)
-    lost = ULPS * (truth.value.magnitude + np.maximum(np.abs(least), np.abs(most)) + (more - less))
-    above = np.fmin(above, truth.value.upper - (least + less) + lost)
-    below = np.fmin(below, (most + more) - truth.value.lower + lost)
-    bound = np.maximum(above, below).max(1)
-    attained = np.maximum(values.lower, -values.upper).max((1, 2))
-    return np.where(np.isnan(bound), np.inf, bound + FEW * np.abs(bound)), attained

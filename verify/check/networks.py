@@ -245,7 +245,7 @@ class Frame:
         losing, _ = self.losing(layer.gate, layer.top_k, state.channels(layer.sees), 2 * eta)
         if layer.unit:
             return Rows.concatenate([found for _, found in self.choices(layer, state, ~losing)])
-        return Rows.concatenate(list(self.sums(layer, state, ~losing)))
+        return Rows.concatenate(list(self.sums(layer, state, ~losing, eta)))
 
     def choices(self, layer: Layer, state: Rows, possible: Flags) -> Iterator[tuple[int, Rows]]:
         """The channels behind a layer if one of the possible gate outputs is taken alone, stored expert by stored expert."""
@@ -255,8 +255,10 @@ class Frame:
                 part = state.subset(mine)
                 yield stored, self.placed(layer, part, self.net(net, part.channels(layer.reads)))
 
-    def sums(self, layer: Layer, state: Rows, possible: Flags) -> Iterator[Rows]:
-        """The same for every set of K possible gate outputs, weighed; nothing is known of boxes with too many of them, or too few."""
+    def sums(self, layer: Layer, state: Rows, possible: Flags, eta: float) -> Iterator[Rows]:
+        """The same for every set of K possible gate outputs, weighed, unless one outside of it is surely more than 2η above one inside;
+        nothing is known of boxes with too many of them, or too few.
+        """
         assert layer.gate is not None
         patterns, which = np.unique(possible, axis=0, return_inverse=True)
         for n, pattern in enumerate(patterns):
@@ -266,13 +268,25 @@ class Frame:
                 yield self.placed(layer, part, self.known(self.net(layer.nets[0], part.channels(layer.reads)), np.array(np.inf)))
                 continue
             logits = self.net(layer.gate, part.channels(layer.sees))
+            over = self._over(layer.gate, part.channels(layer.sees), members, 2 * eta)
             outputs = {k: self.net(layer.nets[k], part.channels(layer.reads)) for k in np.unique(layer.serves[members]).tolist()}
             for chosen in combinations(members.tolist(), layer.top_k):
-                total = None
-                for weight, j in zip(self._weights(layer, logits, chosen), chosen, strict=True):
-                    one = self._weighed(outputs[int(layer.serves[j])], weight)
+                inside = np.isin(members, chosen)
+                may = np.flatnonzero(~over[:, ~inside][:, :, inside].any((1, 2)))
+                some, at, total = part.subset(may), logits.subset(may), None
+                for weight, j in zip(self._weights(layer, at, chosen), chosen, strict=True):
+                    one = self._weighed(outputs[int(layer.serves[j])].subset(may), weight)
                     total = one if total is None else self.plus(total, one)
-                yield self.placed(layer, part, total)
+                yield self.placed(layer, some, total)
+
+    def _over(self, gate: Net, arriving: Rows, members: Indices, tolerance: float) -> Flags:
+        """Which of some logits are surely more than `tolerance` above which, (R, members, members)."""
+        hidden, last = self.hidden(gate, arriving), outer(gate)
+        found = np.zeros((len(arriving), len(members), len(members)), bool)
+        for n, i in enumerate(members.tolist()):
+            apart = self.affine(Map(last.weight[i] - last.weight[members], last.bias[i] - last.bias[members]), hidden)
+            found[:, n] = self.vertex_range(apart)[0] + self.deviation(apart)[0] > tolerance * GROW
+        return found
 
     def _weights(self, layer: Layer, logits: Rows, chosen: Sequence[int]) -> Iterator[Interval]:
         """w_j of the chosen experts, (R,) each."""

@@ -57,5 +57,7 @@ class Subject(NamedTuple):
     """Whether charts are said to have no bare edge."""
     by_chart: bool = False
     """Whether the function is given chart by chart: then no leaf may be left to other charts."""
+    amiss: float | None = None
+    """What experts may weigh together whose charts do not hold a point; None: winners have to hold it."""
     places: Places | None = None
     """Where in boxes of its variables the points are, if these take finitely many values; None: everywhere."""

@@ -33,7 +33,7 @@ from .sites import ReadOut, SiteProof
 from .tree import Tree
 
 SCHEMA = 3
-PRINCIPAL = ("total", "routing.valid", "cover", "defined", "inverse")
+PRINCIPAL = ("total", "routing.valid", "routing.weight", "cover", "defined", "inverse")
 """The error and the routing of every point of M, and that charts are charts. Claims about evaluation in floats and about τ stand alone."""
 
 ENDINGS = ("].cover", "].defined", "].inverse")

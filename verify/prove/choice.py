@@ -72,17 +72,39 @@ def rounded(net: Net, reach: Array) -> Array:
     return (reach @ np.abs(net.affines[-1].weight).T + np.abs(net.affines[-1].bias)) * (EPS * GENEROUS)
 
 
-def subsets(row: Indices, gate: Indices, rows: int, top_k: int) -> tuple[Indices, Indices]:
-    """All sets of K of the outputs that may be chosen in a row: their rows (T,) and outputs (T, K); none for rows that have too many."""
+def subsets(
+    row: Indices, gate: Indices, rows: int, top_k: int, logits: TaylorForms | None = None, tolerance: float = 0.0
+) -> tuple[Indices, Indices]:
+    """All sets of K of the outputs that may be chosen in a row: their rows (T,) and outputs (T, K); none for rows that have too many.
+
+    With `logits`, no sets that an output outside surely exceeds one inside of by more than `tolerance`.
+    """
     counts = np.bincount(row, minlength=rows)
     found = [(np.empty(0, np.intp), np.empty((0, top_k), np.intp))]
     for count in np.unique(counts[row]):
         if comb(int(count), top_k) <= MOST_SUBSETS:
             mine = counts[row] == count
             sets = np.array(list(itertools.combinations(range(count), top_k)), np.intp)
-            chosen = gate[mine].reshape(-1, count)[:, sets].reshape(-1, top_k)
-            found.append((np.repeat(row[mine].reshape(-1, count)[:, 0], len(sets)), chosen))
+            own, members = row[mine].reshape(-1, count)[:, 0], gate[mine].reshape(-1, count)
+            kept = np.ones((len(own), len(sets)), bool)
+            if logits is not None and count > top_k:
+                over = _over(logits, own, members, tolerance)
+                for n, inside in enumerate(sets):
+                    outside = np.setdiff1d(np.arange(count), inside)
+                    kept[:, n] = ~over[:, outside[:, None], inside].any((1, 2))
+            found.append((np.repeat(own, len(sets))[kept.ravel()], members[:, sets].reshape(-1, top_k)[kept.ravel()]))
     return np.concatenate([rows for rows, _ in found]), np.concatenate([sets for _, sets in found])
+
+
+def _over(logits: TaylorForms, row: Indices, members: Indices, tolerance: float) -> NDArray[np.bool_]:
+    """Which of some outputs of a row surely exceed which by more than `tolerance`, (rows, members, members)."""
+    count = members.shape[1]
+    first, second = np.repeat(members, count, axis=1), np.tile(members, (1, count))
+    a, b = (
+        TaylorForms(logits.coefficients[row[:, None], :, part].transpose(0, 2, 1), logits.radius[row[:, None], part])
+        for part in (first, second)
+    )
+    return np.asarray((a - b).range().lower > tolerance * GENEROUS).reshape(len(row), count, count)
 
 
 def mixed(layer: MoELayer, outputs: list[TaylorForms], logits: TaylorForms, relative: TaylorForms) -> TaylorForms:

@@ -28,6 +28,10 @@ GROUPED = " at which all that gates of groups{} read are {} numbers, 0 or normal
 SNAPPED = ", gates of groups of balls evaluated in {}"
 REAL = WHOLE.format("") + "Ψ the real-arithmetic function of the stored weights"
 BOTH = WHOLE + "in real arithmetic and evaluated in float64"
+WEIGHT = (
+    "for every x ∈ M and whichever experts of {} the gate may choose at x, logits known to ±η: those whose chart does not hold x weigh no "
+    "more than the bound together"
+)
 ORDERS = {
     "": "in any order of summation",
     "blocks": f"sums in blocks of {BLOCK} products that are added as a binary tree",
@@ -53,6 +57,8 @@ def manifold_claims(site: SiteProof, epsilon: float | None) -> tuple[Claim, ...]
     valid = "for every x ∈ M and every expert j that the gate may choose at x, logits known to ±η: x ∈ U_j (0: always)"
     note = f"η = {solution.eta:.3g}"
     routing = Claim("routing.valid", valid, "Theorem 4.8 step 3, B1", 0.0, float(bool(open_)), known, note=note)
+    if (amiss := solution.amiss) is not None:
+        routing = Claim("routing.weight", WEIGHT.format("Ψ"), "N12", amiss, 1.0 if open_ else amiss, known, note=note)
     return (total, *floats, routing, *charts_claims("", site), *_scores("", site.scores))
 
 
@@ -119,7 +125,10 @@ def _of_site(site: SiteProof, numbers: str, together: bool) -> Iterator[Claim]:
     aside = "another group of balls is not proved to take one" if solution.settled and not together else aside
     if routed and site.moves.any():
         aside = "of values read that lie on the charts, as the task has it" if site.charts else "the error counts in what is read amiss"
-    yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", site.astray, reach, how, note=aside)
+    if (amiss := solution.amiss) is not None:
+        yield Claim(f"block[{name}].routing", WEIGHT.format(name), "N12", amiss, amiss if routed else 1.0, how, note=aside)
+    else:
+        yield Claim(f"block[{name}].routing", statement, "Theorem 5.2, B10", site.astray, reach, how, note=aside)
     if site.charts:
         yield from charts_claims(f"block[{name}].", site)
     yield from _scores(f"block[{name}].", site.scores)

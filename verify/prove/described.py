@@ -44,6 +44,7 @@ def describe_site(site: SiteProof) -> dict[str, Any]:
         ],
         "scores": None if site.scores is None else _describe_scores(site.scores),
         "folded": site.folded,
+        **({} if solution.amiss is None else {"amiss": number(solution.amiss)}),
         **({"shift": numbers(site.shift)} if site.shift else {}),
         **({"parts": [_describe_part(part, site.components[part.part.component]) for part in site.parts]} if site.parts else {}),
     }

@@ -19,6 +19,7 @@ from ...atlas import Array, CallableTarget, ChartTarget, ExpressionTarget, Manif
 from ...errors import InvalidArgument
 from ...intervals import Flags, Interval
 from ..enclosure import ExpressionEnclosure, TaylorForms
+from .amiss import ROOM, weight
 from .choice import Indices, subsets
 from .forward import EnclosedNetwork
 from .goal import Goal
@@ -87,6 +88,8 @@ class ErrorJudge:
     """The gate output that is known to win on all of this chart; None: what the gate allows."""
     copies: int = 1
     """How many gate outputs, one after the other, stand for each chart (B21)."""
+    amiss: float | None = None
+    """What experts may weigh together whose charts do not hold a point (`amiss`); None: none may be chosen."""
     degree: int = 2
     """Of the forms by which f and experts are compared; above 2 only where one expert alone makes the output."""
     sums: RidgeSums | None = None
@@ -212,6 +215,9 @@ class ErrorJudge:
                     self._note_route(place, boxes[~valid[mine] & (count == 1)[boxes]], int(j) // self.copies)
         if not last.single:
             reached = self._blended(place, truth, state, (row, gate), reached, judged)
+        if self.amiss is not None:
+            weights = weight(last.logits(state), row, gate, valid, last.layer.top_k, self.eta)
+            valid = judged & (weights <= ROOM * self.amiss)[row]
         return state.box[row], gate, reached, valid
 
     def _blended(
@@ -223,7 +229,7 @@ class ErrorJudge:
         row, gate = pairs
         apart = np.zeros(rows)
         np.maximum.at(apart, row, reached)
-        sets, chosen = subsets(row[judged], gate[judged], rows, last.layer.top_k)
+        sets, chosen = subsets(row[judged], gate[judged], rows, last.layer.top_k, last.logits(state), 2 * self.eta)
         together = np.full(rows, np.inf)
         if len(sets):
             boxes = state.box[sets]

@@ -21,6 +21,7 @@ from ...intervals import Interval
 from ...moe.network import Network
 from ...moe.promise import ScorePromise
 from . import rounds
+from .amiss import asked, seen
 from .cells import Cells, Rounding
 from .checkpoint import Checkpoint
 from .degree import degree_of
@@ -75,6 +76,8 @@ class Problem:
     """For every parametrising chart the one gate output of the last layer that is known to win on all of it; None: what the gate allows."""
     valid: bool = True
     """Whether the winner's chart has to contain the point."""
+    either: bool = False
+    """Whether some that are chosen may not hold the point, as their weights make up for it (N12)."""
     computed: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
     """Evaluation ↦ (inputs,): how far it has already taken the inputs."""
     moves: Array | None = None
@@ -125,6 +128,8 @@ class Solution:
     trees: Mapping[str, Tree]
     values: Interval
     """(outputs,): what f was seen to lie in, on all boxes that were settled."""
+    amiss: float | None = None
+    """What experts weigh at most together whose charts do not hold a point; None: none are chosen."""
     sums: Array | None = None
     """(outputs,): what the trees prove together where each is about a part of a sum; None: each is about all that there is."""
 
@@ -170,10 +175,14 @@ class Attempt:
         wanted = max([goal.slack, *(found.outputs for found in self.roundings.values() if found.outputs <= SMALL * goal.epsilon)])
         if goal.epsilon - wanted > EASY * goal.found:
             goal.slack = wanted
+        self.amiss = None
+        if problem.either:
+            points = spread_points(task.atlas, max(SEEDS.get(task.atlas.dimension, MOST_SEEDS), 16 * len(task.atlas)))
+            self.amiss = asked(seen(network.astype(float), points, task.atlas.membership(points.base), problem.copies))
         degree = degree_of(network, task, problem.moves)
         self.judges = [
             ErrorJudge(
-                *(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen, problem.copies, degree),
+                *(p, self.manifold, self.enclosed, target, goal, self.eta, problem.valid, chosen, problem.copies, self.amiss, degree),
                 sums=RidgeSums.of(task, self.manifold, self.enclosed.layers[-1], p),
             )
             for p, chosen in enumerate(problem.chosen or [None] * len(self.manifold.charts))
@@ -201,6 +210,7 @@ class Attempt:
             roundings=self.roundings,
             trees=_by_name(self.manifold, self.searches),
             values=Interval(lowest, highest),
+            amiss=self.amiss,
         )
 
 
@@ -249,7 +259,7 @@ def look_for_errors(goal: Goal, problem: Problem, seed: int) -> None:
     networks, task = _by_piece(problem), problem.task
     if problem.moves is None:
         exactly = Exactly.of(problem.network, as_graph(task), tuple(networks) if len(networks) > 1 else ())
-        goal.confirm, goal.astray = exactly.at, exactly.astray if problem.valid else None
+        goal.confirm, goal.astray = exactly.at, exactly.astray if problem.valid and not problem.either else None
     corners = _corners(problem.moves)
 
     def error(points: Points) -> Array:

@@ -271,6 +271,7 @@ class Proof:
             ManifoldTask(task.name, _with_embedding(task.atlas, matrix), task.target),
             chosen=None if site.tiling is None else tiling_router(part.network, site.tiling, matrix, beyond=moved, dtype=self.dtype),
             valid=site.charts,
+            either=site.charts and any(place.block == site.name and place.either for place in self.design.sites),
             computed=computed,
             moves=site.moves if site.charts and moved else None,
             ways=self.ways,
