@@ -30,25 +30,33 @@ Generator = np.random.Generator
 Kind = tuple[int, Callable[[Generator], dict[str, Any]], Sequence[float]]
 
 INTERVAL: Kind = (1, lambda rng: {"builtin": "interval", "domain": side(rng), "charts": draw(rng, (1, 2, 3))}, (0.2, 0.5, 1, 2))
-ARCS: Kind = (2, lambda rng: {"builtin": "circle", "atlas": "graph"}, (0.5, 1, 2))
+HALVES: Kind = (2, lambda rng: {"builtin": "circle", "atlas": "graph"}, (0.5, 1, 2))
+ARCS: Kind = (2, lambda rng: {"builtin": "circle", "atlas": "arcs", "charts": 3}, (5, 10))
+CURVED: Kind = (2, lambda rng: {"builtin": "circle", "atlas": "stereographic"}, (5, 10))
+TORUS: Kind = (2, lambda rng: {"builtin": "torus", "dimension": 1, "charts": draw(rng, (3, 4))}, (5, 10))
 CIRCLE: Kind = (2, lambda rng: {"builtin": "circle", "atlas": "ball", "charts": draw(rng, (6, 10))}, (0.2, 0.5, 1, 2))
 CURVE: Kind = (2, lambda rng: {"builtin": "graph", "expression": draw(rng, ("u1**2", "sin(3*u1)/2"))}, (0.5, 1, 2))
 BOX: Kind = (2, lambda rng: {"builtin": "box", "dimension": 2, "domain": [side(rng), side(rng)]}, (1, 2, 5))
 SPHERE: Kind = (3, lambda rng: {"builtin": "sphere", "atlas": "ball", "charts": draw(rng, (16, 24))}, (2, 5))
 ELLIPSOID: Kind = (3, lambda rng: {"builtin": "ellipsoid", "axes": [1, draw(rng, (0.8, 1.2)), 1], "atlas": "ball"}, (5,))
 TUBE: Kind = (3, lambda rng: {"builtin": "product", "factors": [{"builtin": "circle"}, {"builtin": "interval"}], "atlas": "ball"}, (5,))
+TORI: Kind = (4, lambda rng: {"builtin": "torus", "atlas": "ball"}, (20,))
+ROUND: Kind = (3, lambda rng: {"builtin": "sphere", "atlas": "stereographic"}, (20,))
 BAND: Kind = (3, lambda rng: {"builtin": "moebius_band", "atlas": "ball"}, (5,))
 KINDS: Sequence[Kind] = (
-    *(INTERVAL, BOX, CIRCLE, CURVE, BOX, SPHERE, INTERVAL, BOX, ARCS, CURVE),
-    *(INTERVAL, BOX, CIRCLE, TUBE, BOX, ARCS, INTERVAL, SPHERE, CURVE, CIRCLE),
-    *(INTERVAL, BOX, CIRCLE, CURVE, BAND, BOX, INTERVAL, ARCS, SPHERE, ELLIPSOID),
+    *(INTERVAL, BOX, CIRCLE, CURVE, BOX, BOX, INTERVAL, BOX, HALVES, CURVE),
+    *(INTERVAL, BOX, CIRCLE, ROUND, BOX, INTERVAL, INTERVAL, BOX, CURVE, CIRCLE),
+    *(INTERVAL, BOX, CIRCLE, CURVE, TORUS, BOX, INTERVAL, INTERVAL, TUBE, ELLIPSOID),
+    *(INTERVAL, BOX, CIRCLE, CURVE, BOX, SPHERE, INTERVAL, BOX, CURVED, BOX),
+    *(INTERVAL, BOX, CIRCLE, TORI, BOX, ARCS, INTERVAL, SPHERE, INTERVAL, BOX),
+    *(INTERVAL, BOX, CIRCLE, CURVE, BAND, BOX, INTERVAL, TORUS, SPHERE, ARCS),
 )
 """Coordinates, options of a spec's [manifold], and ε in per cent of the target's range: by the number of the task."""
 NEURONS: Sequence[dict[str, Any]] = (
     *({}, {"activation": "silu"}, {}, {"activation": "gelu", "gated": True}, {}, {"activation": "auto"}, {}),
-    *({"activation": "gelu"}, {}, {"activation": "relu2"}, {}, {"activation": "silu", "gated": True}, {}),
+    *({"activation": "gelu_tanh"}, {}, {"activation": "relu2"}, {}, {"activation": "silu", "gated": True}, {}),
 )
-"""Options by the number of the task: as many as have no common factor with the number of kinds."""
+"""Options by the number of the task: as many as have no common factor with 60."""
 FINER = 0.1
 """ε is so much smaller where neurons are smooth: at what takes ten ReLUs two of them are far too good."""
 
