@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..atlas import Array
 from ..errors import InvalidArgument
 from ..moe.activations import RELU
-from ..moe.network import MoELayer, Net, Network
+from ..moe.network import MoELayer, Net, Network, Weighting
 
 SAFE = 1 + 2.0**-20
 """Covers the roundings of a bound's own sums."""
@@ -69,16 +69,19 @@ def slots_of(network: Network) -> Iterator[Slot]:
                     yield Slot(number, gate, hidden)
 
 
-def moved(network: Network, gaps: Mapping[Slot, float]) -> Moved:
-    """With c/β for every slot; what it does not have stays what it is. Raises `InvalidArgument` where no formula bounds it."""
+def moved(network: Network, gaps: Mapping[Slot, float], near: Mapping[int, float]) -> Moved:
+    """With c/β for every slot; what it does not have stays what it is. `near`: of layers, from 0, how near every expert that may be chosen is
+    to what the layer follows. Raises `InvalidArgument` where no formula bounds it.
+    """
     states, logits, own = [np.zeros(len(network.inputs))], [], []
     for number, layer in enumerate(network.layers):
         arriving = states[-1]
         seen = arriving if layer.sees is None else arriving[list(layer.sees)]
         there = {gate: [gaps.get(Slot(number, gate, j), 0.0) for j in range(_depth(layer, gate))] for gate in (True, False)}
         logits.append(np.zeros(1) if layer.gate is None else through(layer.gate, seen, there[True]))
-        states.append(_behind(layer, arriving, there[False]))
-        own.append(_behind(layer, 0 * arriving, there[False]))
+        weights = _weights(layer, number, float(logits[-1].max()), near)
+        states.append(_behind(layer, arriving, there[False], weights))
+        own.append(_behind(layer, 0 * arriving, there[False], weights))
     return Moved(tuple(states), tuple(logits), tuple(own))
 
 
@@ -86,11 +89,25 @@ def _depth(layer: MoELayer, gate: bool) -> int:
     return max((len(net.groups) for net in nets_of(layer, gate)), default=0)
 
 
-def _behind(layer: MoELayer, arriving: Array, gaps: list[float]) -> Array:
-    """What leaves a layer whose weights add up to 1."""
+def _weights(layer: MoELayer, number: int, off: float, near: Mapping[int, float]) -> float:
+    """How far the mixture of the chosen experts moves because its weights do: Σ_k δw_k·q_k = Σ_k δw_k·(q_k − f), as Σ_k δw_k = 0, and of
+    softmax weights Σ_jk |∂w_j/∂s_k| = Σ_k 2·w_k·(1 − w_k) ≤ 2·(1 − 1/K).
+    """
+    if off == 0 or layer.top_k == 1 or layer.weighting is Weighting.UNIFORM:
+        return 0.0
+    if number not in near:
+        raise InvalidArgument(
+            f"layer {number + 1} weighs {layer.top_k} experts by logits that would move by {off:.3g}, and nothing says how near to each other "
+            "these experts are; compile it with {weighting=uniform}"
+        )
+    return 2 * (1 - 1 / layer.top_k) * off * near[number]
+
+
+def _behind(layer: MoELayer, arriving: Array, gaps: list[float], weights: float) -> Array:
+    """What leaves a layer whose weights add up to 1, and move what it writes by `weights`."""
     reads = arriving if layer.reads is None else arriving[list(layer.reads)]
     inner = reads if layer.latent is None else np.abs(layer.latent.weight.astype(float)) @ reads * SAFE
-    written = np.max([through(net, inner, gaps) for net in layer.experts], axis=0)
+    written = np.max([through(net, inner, gaps) for net in layer.experts], axis=0) + weights
     if layer.shared is not None:
         written = written + through(layer.shared, reads, gaps)
     sources = layer.sources

@@ -2,9 +2,10 @@
 
 Statement. Let a be GELU, its tanh form, or SiLU, and c = sup |a − σ|. In a two-layer net Σ A_j·σ(z_j) + b every σ(z) becomes a(β·z)/β, and
 b gets the shift c·ΣA_j/(2β): then the output moves by at most c·Σ|A_j|/(2β). β is a power of two, so scaling rounds nothing. Deeper nets
-follow by composition (`sensitivity`), each hidden layer with a β of its own. What is carried moves by nothing, in real arithmetic because
-a(z) − a(−z) = z, and as numbers because carried channels are taken beside the experts (N8). Gates that read what is not moved route as
-before; scores that are moved stay as near to what they follow as was promised.
+follow by composition (`sensitivity`), each hidden layer with a β of its own; so do softmax weights of several experts, where logits
+move. What is carried moves by nothing, in real arithmetic because a(z) − a(−z) = z, and as numbers because carried channels are taken
+beside the experts (N8). Gates that read what is not moved route as before; scores that are moved stay as near to what they follow as was
+promised.
 
 It is no way to get a good network: a mixture whose experts were fitted with smooth neurons is smaller by far, and not steep.
 """
@@ -57,9 +58,10 @@ def substitute(model: Model, activation: str, *, epsilon: float | None = None) -
     _require_formula(model.network)
     network, design = carried_beside(model.network, model.design)
     rooms = {site.layer: room for site in design.sites if (room := _room(model, site)) is not None}
-    steepness = _steepness(network, taken, epsilon, rooms)
+    near = {site.layer: model.ledger.root.budget if site.budget is None else site.budget for site in design.sites if not site.either}
+    steepness = _steepness(network, taken, epsilon, rooms, near)
     gaps = {slot: taken.gap / beta for slot, beta in steepness.items()}
-    far = moved(network, gaps)
+    far = moved(network, gaps, near)
     _require_routes(design, far, rooms)
     made = Network(tuple(_layer(layer, n, taken, steepness) for n, layer in enumerate(network.layers)), network.inputs)
     design = replace(design, sites=tuple(_site(site, design, far) for site in design.sites), joins=design.joins)
@@ -76,7 +78,7 @@ def _require_formula(network: Network) -> None:
     if not any(True for _ in slots_of(network)):
         raise InvalidArgument("the network has no ReLU neurons that another activation could take the place of")
     for number, layer in enumerate(network.layers, 1):
-        if layer.weighting is Weighting.RECTIFIED and layer.top_k > 1:
+        if layer.weighting is Weighting.RECTIFIED:
             raise InvalidArgument(f"layer {number} weighs its experts by rectified logits, which no substitution here follows")
         for net in (*nets_of(layer, True), *nets_of(layer, False)):
             if any(up is not None and relu_of(net, j).any() for j, up in enumerate(net.ups)):
@@ -94,10 +96,12 @@ def _room(model: Model, site: Site) -> float | None:
     return min((claim.slack for claim in found), default=None) if site.promise is not None else None
 
 
-def _steepness(network: Network, taken: Activation, epsilon: float, rooms: Mapping[int, float]) -> dict[Slot, float]:
+def _steepness(
+    network: Network, taken: Activation, epsilon: float, rooms: Mapping[int, float], near: Mapping[int, float]
+) -> dict[Slot, float]:
     """β of every slot: each takes an equal part of what the output, and every gate that reads what it moves, may be off by."""
     slots = list(slots_of(network))
-    alone = {slot: moved(network, {slot: taken.gap}) for slot in slots}
+    alone = {slot: moved(network, {slot: taken.gap}, near) for slot in slots}
     needs: dict[Slot, list[float]] = {slot: [0.0] for slot in slots}
 
     def share(effect: Mapping[Slot, float], allowed: float) -> None:

@@ -16,7 +16,8 @@ from atlasmoe.atlas import Atlas, Box, ExpressionMap, ExpressionTarget, Manifold
 from atlasmoe.constructions.sensitivity import Slot, moved, slots_of, through
 from atlasmoe.constructions.substitution import carried_beside, substituted
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument
-from atlasmoe.moe import ACTIVATIONS, Affine, Known, Model, Net, NeuronGroup
+from atlasmoe.moe import ACTIVATIONS, Affine, Known, Model, MoELayer, Net, Network, NeuronGroup
+from atlasmoe.moe.layer import Weighting
 from atlasmoe.moe.activations import GELU, GELU_TANH, RELU2, SILU, Activation
 from certificates import certified
 from click.testing import CliRunner
@@ -128,6 +129,23 @@ def test_what_is_carried_does_not_move() -> None:
     np.testing.assert_allclose(through(net, np.array([0.1, 0.0]), [0.0]), [0.1, 0.1], rtol=1e-5)
 
 
+def test_weights_move_with_their_logits() -> None:
+    """Of two experts ±ε at equal scores that move by ±h the mixture moves by ε·tanh(h), at most 2·(1 − 1/2)·ε·h."""
+    scores = Net((Affine(np.ones((1, 1)), np.zeros(1)), Affine(np.array([[1.0], [-1.0]]), np.zeros(2))), ((NeuronGroup("h", 1, "x"),),))
+    first = MoELayer(None, (scores,), (0,), ("all",), ("s", "t"))
+    experts = tuple(Affine(np.zeros((1, 2)), np.array([epsilon])).net for epsilon in (0.5, -0.5))
+    network = Network((first, MoELayer(Affine(np.eye(2), np.zeros(2)), experts, (0, 1), ("a", "b"), ("f",), top_k=2)), ("x",))
+    gap = SILU.gap / 8
+    changed = replace(network, layers=(replace(first, experts=(substituted(scores, SILU, [8.0]),)), network.layers[1]))
+    found = float(np.abs(changed([[0.0]]) - network([[0.0]])).max())
+    (bound,) = moved(network, {Slot(0, False, 0): gap}, {1: 0.5}).states[-1]
+    assert 0.98 * bound < found <= bound == pytest.approx(0.5 * gap / 2, rel=1e-4)
+    with pytest.raises(InvalidArgument, match="how near to each other"):
+        moved(network, {Slot(0, False, 0): gap}, {})
+    equal = replace(network, layers=(first, replace(network.layers[1], weighting=Weighting.UNIFORM)))
+    assert moved(equal, {Slot(0, False, 0): gap}, {}).states[-1] == 0
+
+
 CIRCLE, SPHERE = builtin("circle"), builtin("sphere")
 TASKS = {
     "balls": (task_on(ball_atlas(CIRCLE, charts=8), "sin(2*x1)*x2"), {"epsilon": 0.02}),
@@ -200,7 +218,7 @@ def test_finer_epsilon_takes_a_steeper_activation() -> None:
     assert both[0] < both[1]
     for one, beta, epsilon in zip((coarse, fine), both, (1e-2, 1e-4), strict=True):
         assert float(np.log2(beta)) == int(np.log2(beta))
-        largest = float(moved(model.network, {slot: GELU_TANH.gap / beta}).states[-1].max())
+        largest = float(moved(model.network, {slot: GELU_TANH.gap / beta}, {}).states[-1].max())
         assert largest <= 15 / 16 * epsilon < 2.01 * largest  # half of β would not do
         assert one.ledger["substitution"].bound == pytest.approx(largest)
 

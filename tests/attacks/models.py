@@ -8,7 +8,19 @@ from functools import cache
 
 import atlasmoe
 import sympy
-from atlasmoe.atlas import Atlas, Box, Chart, ChartTarget, ExpressionMap, ExpressionTarget, ManifoldTask, TaskGraph, Tiling, builtin
+from atlasmoe.atlas import (
+    Atlas,
+    Box,
+    Chart,
+    ChartTarget,
+    ExpressionMap,
+    ExpressionTarget,
+    ManifoldTask,
+    TaskGraph,
+    Tiling,
+    ball_atlas,
+    builtin,
+)
 from atlasmoe.atlas.graph import Block, Combine, Input
 from atlasmoe.moe import Claim, Known, Ledger, Model
 from atlasmoe.verify.prove import Certificate, certify
@@ -83,6 +95,40 @@ def mixed() -> TaskGraph:
     return TaskGraph("mixed", nodes, "f")
 
 
+def halves() -> TaskGraph:
+    """A sum of pieces that do not jump, for hats."""
+    u, v = Input("u", Box((0.0,), (2.0,))), Input("v", Box((-1.0,), (1.0,)))
+    a = Block.parse("a", ("u",), Tiling.intervals([0, 0.75, 2]), ["u**2/2", "u**2/2"])
+    b = Block.parse("b", ("v",), Tiling.intervals([-1, 0, 1]), ["-v", "v"])
+    return TaskGraph("halves", (u, v, a, b, Combine.parse("f", ("a", "b"), "a - 2*b + 1/2")), "f")
+
+
+def jumping() -> TaskGraph:
+    """A sum of pieces that jump, for groups, and the coordinate of one."""
+    u, v = Input("u", Box((0.0,), (2.0,))), Input("v", Box((-1.0,), (1.0,)))
+    a = Block.parse("a", ("u",), Tiling.intervals([0, 0.75, 2]), ["u**2/2", "1 - u/2"])
+    b = Block.parse("b", ("v",), Tiling.intervals([-1, 0, 0.3, 1]), ["sin(v)", "v", "v**2 - 1"])
+    return TaskGraph("jumping", (u, v, a, b, Combine.parse("f", ("a", "b", "u"), "a - 2*b + u/2")), "f")
+
+
+def counted() -> TaskGraph:
+    """Four bits, their number, and a table of it."""
+    bits = [Input.finite(f"t{k}", [0, 1]) for k in range(4)]
+    steps = [Block.parse(f"b{k}", (f"t{k}",), Tiling.intervals([0, 0.5, 1]), ["0", "1"]) for k in range(4)]
+    table = Block.parse("f", ("s",), Tiling.intervals([-0.5, 0.5, 1.5, 2.5, 3.5, 4.5]), ["3", "1", "4", "1", "5"])
+    return TaskGraph("counted", (*bits, *steps, Combine.parse("s", ("b0", "b1", "b2", "b3"), "b0 + b1 + b2 + b3"), table), "f")
+
+
+def waves() -> TaskGraph:
+    """Pieces that have a term in common."""
+    a = Block.parse("a", ("u",), Tiling.intervals([0, 0.75, 2]), ["sin(3*u) + u", "sin(3*u) - u/2"])
+    return TaskGraph("waves", (Input("u", Box((0.0,), (2.0,))), a, Combine.parse("f", ("a",), "2*a + 1")), "f")
+
+
+def balls(charts: int = 6, **how: object) -> ManifoldTask:
+    return on(builtin("circle", atlas="ball", charts=charts, **how), "x1*x2")
+
+
 def general(kind: str) -> Model:
     root = Claim("total", "|f − Ψ| ≤ ε", "by hand", 20.0, 20.0, Known.SAMPLED)
     facts = {"theorem": "4.8", "routing": "hinge", "epsilon": 20.0, "delta": 0.1, "mu": 0.5, "multiplicity": 3, "plateau_level": None}
@@ -109,12 +155,35 @@ MODELS: dict[str, Callable[[], Model]] = {
     "chained": lambda: compiled(chained(), epsilon=0.05),
     "mixed": lambda: compiled(mixed(), epsilon=0.1),
 }
+VARIANTS: dict[str, Callable[[], Model]] = {
+    "overlap": lambda: compiled(on(ball_atlas(builtin("circle"), charts=8), "x1*x2"), epsilon=0.05, top_k=2),
+    "overlap, float32": lambda: compiled(
+        on(ball_atlas(builtin("circle"), charts=8), "x1*x2"), epsilon=0.05, top_k=2, weighting="uniform", dtype="float32"
+    ),
+    "copies": lambda: compiled(balls(), epsilon=0.05, top_k=3, routing="duplicates"),
+    "copies of pieces": lambda: compiled(pieces(), epsilon=0.1, top_k=3),
+    "groups": lambda: compiled(jumping(), epsilon=0.1, depth="1"),
+    "groups by signs": lambda: compiled(jumping(), epsilon=0.1, depth="1", weighting="uniform"),
+    "hats": lambda: compiled(halves(), epsilon=0.1, depth="1", weighting="rectified"),
+    "finite": lambda: compiled(counted(), epsilon=0.1),
+    "shared": lambda: compiled(on(builtin("circle", atlas="ball", charts=5), "x1*x2 + x1**2"), epsilon=0.2, shared=True),
+    "shared pieces": lambda: compiled(waves(), epsilon=0.1, shared=True),
+    "handed on": lambda: compiled(jumping(), epsilon=0.2, depth="shared", form="residual"),
+    "encoder": lambda: compiled(balls(embed={"dimension": 6, "seed": 1}), epsilon=0.1, experts="encoder"),
+    "factorised": lambda: compiled(balls(embed={"dimension": 12, "seed": 1}), epsilon=0.1, experts="factorised"),
+    "nonlinear gate": lambda: compiled(balls(), epsilon=0.1, gate="nonlinear"),
+    "exact products": lambda: compiled(pieces(), epsilon=0.1, activation={"f": "exact"}),
+    "quadratic": lambda: compiled(pieces(), epsilon=1e-3, activation="relu", gated=True),
+    "SwiGLU": lambda: compiled(balls(), epsilon=0.02, activation="silu", gated=True),
+    "substituted": lambda: atlasmoe.substitute(compiled(balls(), epsilon=0.05), "silu", epsilon=0.01),
+}
+"""What tasks may ask for beside that, which only the full run attacks."""
 
 
 @cache
 def subject(name: str) -> Subject:
     """The model of a name, proved."""
-    model = MODELS[name]()
+    model = (MODELS | VARIANTS)[name]()
     loose = certify(model, epsilon=10.0 * float(model.facts["epsilon"]), tightness=1.05, boxes=40_000)
     epsilon = max(ROOM * loose.bound, LEAST)
     certificate = certify(model, epsilon=epsilon, tightness=None, boxes=40_000)

@@ -12,8 +12,9 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from documents import fuzz as edited_documents  # noqa: E402
 from edits import EDITS, Editor, poisoned, swaps  # noqa: E402
 from enclosures import Found  # noqa: E402
 from enclosures import fuzz as enclosed  # noqa: E402
-from models import MODELS, subject  # noqa: E402
+from models import MODELS, VARIANTS, subject  # noqa: E402
 from mutations import Judge, mutants  # noqa: E402
 from nets import misses, random_case  # noqa: E402
 
@@ -60,10 +61,10 @@ def guarded(name: str, faults: Callable[[], Iterator[tuple[str, str]]]) -> Outco
     return outcome
 
 
-def networks(seed: int, count: int) -> Iterator[Outcome]:
+def networks(seed: int, count: int, names: Sequence[str] = tuple(MODELS)) -> Iterator[Outcome]:
     """Changed weights and needles, `count` over all models by turns."""
-    share = -(-count // len(MODELS))
-    for k, name in enumerate(MODELS):
+    share = -(-count // len(names))
+    for k, name in enumerate(names):
         with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
             judge = Judge(subject(name), Path(folder))
             rng = np.random.default_rng([seed, k])
@@ -72,16 +73,16 @@ def networks(seed: int, count: int) -> Iterator[Outcome]:
                 yield guarded(label, lambda j=judge, m=mutant, n=number: j(m, n))
 
 
-def edited(files: str) -> Attack:
+def edited(files: str, names: Sequence[str] = tuple(MODELS)) -> Attack:
     """`count` edits of files of one kind, over all models by turns."""
 
     def attack(seed: int, count: int) -> Iterator[Outcome]:
         kinds = list(EDITS[files])
-        for k, name in enumerate(MODELS):
+        for k, name in enumerate(names):
             with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
                 editor, rng = Editor(subject(name), Path(folder)), np.random.default_rng([seed, k])
-                for number in range(k, count, len(MODELS)):
-                    kind = kinds[(number // len(MODELS) + k) % len(kinds)]
+                for number in range(k, count, len(names)):
+                    kind = kinds[(number // len(names) + k) % len(kinds)]
                     yield guarded(f"{name}, number {number}", lambda e=editor, s=kind, n=number, r=rng: e(files, s, n, r))
 
     return attack
@@ -148,6 +149,9 @@ ATTACKS: dict[str, tuple[Attack, int, int]] = {
     "enclosures": (enclosures, 100_000, 0),
     "nets": (nets, 20_000, 0),
     "documents": (documents, 60, 0),
+    "networks of variants": (partial(networks, names=tuple(VARIANTS)), 360, 0),
+    "certificates of variants": (edited("certificates", tuple(VARIANTS)), 180, 0),
+    "configs of variants": (edited("configs", tuple(VARIANTS)), 180, 0),
 }
 """Name ↦ the attack, how many in a full run and how many in the test suite (0: none there, or in a test of its own)."""
 
