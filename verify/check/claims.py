@@ -73,6 +73,12 @@ def expected(found: Documents) -> dict[str, Expected]:
     return claims
 
 
+def _fades(site: Site, found: Documents) -> bool:
+    """Whether a site's channels are computed in a layer of rectified weights."""
+    last = site.channels[0][0] if site.channels else 0
+    return 1 <= last <= len(found.plain) and found.plain[last - 1].weighting == "rectified"
+
+
 def _where(found: Documents) -> str:
     """At which points something is said of a task graph, and of which evaluation."""
     numbers = NUMBERS.format(" on pieces" if found.snapped else "", found.dtype) if found.grouped else ""
@@ -107,7 +113,9 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
         # That one group takes one expert rests on all groups of balls taking one.
         trees = [tree for other in found.sites for tree in other.trees] if found.snapped else site.trees
         shown = exact and not any(tree.open for tree in trees)
-        if site.kind == "block" and site.amiss is not None:
+        if site.kind == "block" and not site.charts and _fades(site, found):
+            pass  # which expert a point gets is no claim
+        elif site.kind == "block" and site.amiss is not None:
             claims[f"{prefix}routing"] = Expected(WEIGHT.format(site.name), "N12", None, site.amiss, trees, least=site.amiss)
         elif site.kind == "block":
             claims[f"{prefix}routing"] = Expected(said, "Theorem 5.2, B10", astray if shown else np.inf, astray, trees, exact)

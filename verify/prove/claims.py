@@ -13,6 +13,7 @@ import numpy as np
 
 from ...atlas import TaskGraph
 from ...moe.halves import HALVES
+from ...moe.layer import Weighting
 from ...moe.ledger import Claim, Known
 from ...moe.premises import about
 from ...moe.sums import BLOCK
@@ -113,8 +114,10 @@ def _of_site(site: SiteProof, numbers: str, together: bool) -> Iterator[Claim]:
     statement = f"|{name} − its slice of the network| {where}"
     note = f"{solution.boxes:,} boxes; largest error found {solution.goal.found:.6g}"
     bound = solution.bound
+    fades = site.tiling is not None and site.part.network.layers[-1].weighting is Weighting.RECTIFIED
+    note += "; weights fade from piece to piece (N18), so which expert a point gets is no claim, and none is needed" if fades else ""
     yield Claim(f"{site.kind}[{name}].error", statement, "Theorem 5.2, B9", bound, bound, known, note=note)
-    if site.kind != "block":
+    if site.kind != "block" or fades:
         return
     routed = site.routed and solution.settled and together
     owner = "whose piece is within the bound of it in every coordinate" if site.astray else "whose piece owns it"
