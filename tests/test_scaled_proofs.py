@@ -13,7 +13,7 @@ import atlasmoe
 import numpy as np
 import pytest
 from atlasmoe import ball_atlas, builtin
-from atlasmoe.errors import FolderError
+from atlasmoe.errors import FolderError, InvalidArgument
 from atlasmoe.intervals import Interval
 from atlasmoe.moe import Affine, Known, Model, Network
 from atlasmoe.verify.check import check
@@ -67,6 +67,13 @@ def test_scaled_logits_are_proved_and_confirmed(name: str, tmp_path: Path) -> No
 def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is false is not looked for on parts of parts of boxes."""
     monkeypatch.setattr(import_module("atlasmoe.verify.check.leaves"), "DEEPEST", 4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_refused_with_a_remedy(dtype: str) -> None:
+    task = task_on(ball_atlas(builtin("circle"), charts=6), "x1*x2")
+    with pytest.raises(InvalidArgument, match=r"does not hold the margins.*N12.*dtype"):
+        atlasmoe.compile(task, epsilon=0.05, top_k=2, routing="scaled", dtype=dtype)
 
 
 def constant(logits: list[float]) -> TaylorForms:
