@@ -89,8 +89,8 @@ def _check_arguments(task: object, epsilon: float | None, width: int | None, for
         raise InvalidArgument(f"form {form!r} is not one of {', '.join(FORMS)}")
     if dtype not in DTYPES:
         margins = (
-            ": half precision does not hold the margins by which gates route, of scaled logits (N12) least of all; use {dtype=float32}, whose "
-            "experts to_torch(model) takes to half precision, and leaves gates as they are"
+            ": half precision does not hold the margins by which gates route, of scaled logits (N12) least of all; use {dtype=float32}, "
+            "whose experts to_torch(model) takes to half precision, and leaves gates as they are"
         )
         half = margins if dtype in ("float16", "bfloat16") else ""
         raise InvalidArgument(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}{half}")
