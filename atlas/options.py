@@ -13,8 +13,10 @@ ACTIVATIONS = ("relu", "relu2", "gelu", "gelu_tanh", "silu", "auto")
 """What the neurons of experts compute; auto: the smallest that meets ε."""
 GATES = ("linear", "nonlinear", "tree")
 """What a gate is: an affine map of what arrives, a two-layer net of it (N1), or two affine levels."""
-EXPERTS = ("dense", "factorised", "encoder", "auto")
-"""What the first maps of experts are stored as (B6, N9): whole, in two factors each, or behind one map of all; auto: the fewest numbers."""
+EXPERTS = ("dense", "factorised", "encoder", "projected", "auto")
+"""What the first maps of experts are stored as (B6, N9): whole, in two factors each, or behind one map of all, of all dimensions that
+charts span or of fewer (N10); auto: the fewest numbers of those that change no chart.
+"""
 WEIGHTINGS = ("softmax", "uniform", "rectified")
 """How the outputs of several chosen experts are weighed."""
 MOST_CHOSEN = 1 << 12

@@ -20,6 +20,8 @@ THEOREMS = {"auto": None, "4.8": True, "4.9": True, "affine": True, "5.2": True,
 UNDIVIDED = ("dense", "chen")
 """Those that build one net for all charts, which chooses nothing."""
 DEPTHS = ("paper", "L+1", "L", "shared", "path", "1")
+PROJECTED = "projected"
+"""Experts behind an encoder that changes their charts (N10)."""
 GROUPED = ("path", "1")
 """Those whose layers have several blocks each (N15)."""
 ROUTINGS = ("auto", *ROUTERS, DUPLICATES)
@@ -212,6 +214,11 @@ def _agree(block: Block, choice: Choice) -> None:
         )
     if choice.theorem == "4.8" and router is not None and router.gate_alone:
         raise InvalidArgument(f"{called(block)}: theorem 4.8 routes by scores; routing {choice.routing!r} belongs to theorem affine")
+    if choice.experts == PROJECTED and (block.domain.exclusive or choice.theorem in UNDIVIDED):
+        what = "is given on pieces" if block.domain.exclusive else f"has theorem {choice.theorem!r}"
+        raise InvalidArgument(
+            f"{called(block)} {what}, but tangent charts of balls are what is projected (N10); use experts 'encoder', or leave it out"
+        )
     _agree_on_gate(block, choice)
     _agree_on_several(block, choice)
 

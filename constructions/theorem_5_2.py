@@ -21,9 +21,10 @@ from ..moe.network import Net
 from . import theorem_4_8, theorem_4_9
 from .asked import Asked, Reading
 from .built import Built, OnCharts, Tried, prefixed
-from .choices import GROUPED, Choice, called
+from .choices import GROUPED, PROJECTED, Choice, called
 from .collar import Collar, collar_of, widened
 from .experts.charts import Expert
+from .experts.projected import project
 from .routers.affine import NearestCentre
 from .routers.base import Routed, Router
 from .routers.named import DUPLICATES, TENTATIVE
@@ -153,7 +154,11 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
     if weighed:
         require_exact(called(block), computed)
     shared = on_charts(task, routed, served, share, theorem is theorem_4_9, choice.shared)
-    experts = [shared.told(expert) for expert in theorem.experts(shared.left(task), routed, served, share)]
+    local, beside = task, tuple[Claim, ...]()
+    if choice.experts == PROJECTED:
+        seen = project(task, called(block), asked.seed)
+        local, beside = seen.task, (seen.claim("" if block.given is not None else f"block[{block.name}]."),)
+    experts = [shared.told(expert) for expert in theorem.experts(shared.left(local), routed, served, share)]
     if isinstance(routed, ScaledRouting):
         routed = routed.scaled(experts, asked)
     # With one chart there is nothing to choose; a task on one manifold keeps its first layer, which the theorem has whatever E.
@@ -177,10 +182,11 @@ def _build(block: Block, reading: Reading, asked: Asked, choice: Choice, compute
         shared=shared.net,
         width=max(routed.facts()["m"], *(fit.width for fit in fits)),
         tried=route.tried,
-        charts=OnCharts(task, routed, experts, collar_of(routed, cells, experts, shared.net) if computed else None),
+        charts=OnCharts(local, routed, experts, collar_of(routed, cells, experts, shared.net) if computed else None),
         top_k=choice.top_k,
         weighting=Weighting(choice.weighting),
         copies=route.copies,
+        beside=beside,
         pointwise=not weighed,
         either=weighed,
     )

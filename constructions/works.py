@@ -21,7 +21,7 @@ from .asked import NOTHING_MISSED, Asked, Missed, Reading
 from .assembly import Assembly
 from .budgets import Shares, Stage, inexact, propagate, share_out, slopes, stored
 from .built import Built
-from .choices import GROUPED, Choices, called
+from .choices import GROUPED, PROJECTED, Choices, called
 from .collar import require
 from .counts import gate_claim, laid, trial, twin
 from .experts.combinations import combination_net
@@ -291,17 +291,18 @@ class Works:
             return made
         channels = len({channel for form in self.assembly.reads(made) for channel in form.weights})
         embedding = made.charts.task.atlas.embedding if made.charts is not None and made.ambient else None
-        found = least_stored(made, kind, channels, embedding, lambda one: trial(self.assembly, one, scored))
-        if kind == "encoder" != found.kind and self.assembly.alone:
+        stored = "encoder" if kind == PROJECTED else kind
+        found = least_stored(made, stored, channels, embedding, lambda one: trial(self.assembly, one, scored))
+        if stored == "encoder" != found.kind and self.assembly.alone:
             raise InvalidArgument(
                 f"{called(made.block)}: its charts span all of the {channels} channels that it reads, so an encoder saves nothing and is "
                 'none; use experts "factorised", or "auto"'
             )
         name = "" if self.assembly.alone else f"block[{made.block.name}]."
-        whole = made.charts is None or made.gateless or found.kind == "dense"
+        whole = made.charts is None or made.gateless or found.kind == "dense" or kind == PROJECTED
         lost = () if whole or made.charts is None else reconstruction(made.charts.task.atlas, name, self.seed)
-        facts = {**made.facts, "stored": {"experts": found.kind, "numbers": dict(found.numbers)}}
-        return replace(found.made, facts=facts, beside=(size_claim(found, name, kind), *lost))
+        facts = {**made.facts, "stored": {"experts": kind if kind == PROJECTED else found.kind, "numbers": dict(found.numbers)}}
+        return replace(found.made, facts=facts, beside=(*made.beside, size_claim(found, name, stored), *lost))
 
     def _add_combines(self, nodes: Sequence[Combine]) -> None:
         """One layer of one expert for combinations that are ready together."""

@@ -87,6 +87,11 @@ def encodings(model: Model, block: str | None = None, *, reach: float | None = N
     if name not in names:
         raise InvalidArgument(f"there is no block {name!r}; the blocks are {', '.join(names)}")
     node = next(one for one in graph.blocks if one.name == name)
+    if model.facts.get("stored", {}).get(name, {}).get("experts") == "projected":
+        raise InvalidArgument(
+            f"block {name!r}: its charts are seen through a projection, whose coordinates are none of tangent spaces, so Dec of those is "
+            "not theirs; compile it with {experts=encoder}"
+        )
     if node.atlas is None:
         raise InvalidArgument(f"block {name!r} is given on pieces, whose local coordinates are what it reads")
     source = next((i.domain.embedding for i in graph.inputs if i.coordinates == node.reads), None)

@@ -11,7 +11,7 @@ Two affine maps without an activation between them are a linear hidden layer, wh
 map that a layer has once, before all its experts (`MoELayer.latent`); its gate reads what it did.
 
 Which P (N10): P has orthonormal rows that span those of all chart maps, so that φ_i(x) = φ_i(Pᵀ·P·x) is exact: Qᵀ of an embedding x = Q·y
-where the tangent spaces span R^k, else from an SVD of all V_iᵀ.
+where the tangent spaces span R^k, else from an SVD of all V_iᵀ. Fewer dimensions than these change the charts (`projected`).
 """
 
 from __future__ import annotations
@@ -99,13 +99,14 @@ def size_claim(found: Stored, prefix: str, asked: str) -> Claim:
 def encoder_of(charts: Sequence[Net], embedding: Array | None) -> Array:
     """P (ℓ, n): orthonormal rows that span the first rows of all chart maps."""
     rows = np.concatenate([map_.weight for net in charts for map_ in (net.affines[0], *net.ups[:1]) if map_ is not None])
-    rank, V = _row_space(rows)
+    rank, V = row_space(rows)
     if embedding is not None and rank >= embedding.shape[1]:
         return np.ascontiguousarray(embedding.T)
     return np.eye(rows.shape[1]) if rank == rows.shape[1] else np.ascontiguousarray(V[:rank])
 
 
-def _row_space(rows: Array) -> tuple[int, Array]:
+def row_space(rows: Array) -> tuple[int, Array]:
+    """The rank, and right singular vectors, the largest first."""
     sizes, V = np.linalg.svd(rows, full_matrices=False)[1:]
     return int((sizes > RANK * sizes[0]).sum()), V
 
