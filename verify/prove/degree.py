@@ -11,7 +11,7 @@ from ...moe.layer import MoELayer, Weighting
 from ...moe.nets import Net
 from ...moe.network import Network
 
-FINE, FINEST = 3, 5
+FINE, FINEST = 4, 5
 """The degree in two dimensions, and in more: on boxes as small as they are there, most of what bounds are off by is what composing f and
 experts with charts leaves out, and one degree more makes that twenty times smaller."""
 
