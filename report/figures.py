@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 DPI = 160
 
+BY = {"affine": "affine router", "dense": "dense network", "chen": "all charts in parallel (Chen et al.)"}
+"""What figures call constructions that are no theorem of the paper."""
+
 
 def figure(model: Model, report: Report | None = None, path: str | Path | None = None) -> Figure:
     """Draw a model as suits the dimension of what it is a function on; write it to `path` (.png, .pdf, .svg) if given.
@@ -58,7 +61,7 @@ def headline(model: Model, report: Report | None) -> str:
     else:
         what = f"{counted(graph.pieces)} pieces from {graph.subtasks} subtasks in {len(graph.blocks)} blocks, "
         what += f"{len(model.network.layers)} layers, R^{graph.ambient_dimension} → R^{graph.outputs}"
-    by = "affine router" if theorem == "affine" else f"Theorem {theorem}"
+    by = BY.get(theorem, f"Theorem {theorem}")
     text = f"{graph.name}: {by}, {what}, ε = {model.ledger.root.budget:.3g}"
     if report is None:
         return text
