@@ -28,11 +28,6 @@ CASES: dict[str, tuple[dict[str, Any], str, float]] = {
     ),
     "sphere, smooth": ({"builtin": "sphere", "atlas": "ball", "charts": 12}, "sin(4*x1 + x2)*cos(3*x3) + x1*x2", 0.1),
     "sphere, a bump": ({"builtin": "sphere", "atlas": "ball", "charts": 12}, BUMP, 0.05),
-    "Swiss roll in R^100": (
-        {"builtin": "swiss_roll", "atlas": "ball", "charts": 12, "embed": {"dimension": 100, "seed": 0}},
-        "sin(x1/2)*cos(x2/3) + x3/10",
-        0.2,
-    ),
 }
 """Task ↦ manifold, target, ε."""
 KINDS = ("mixture", "dense, active", "dense, total", "Chen et al.")

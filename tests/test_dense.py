@@ -22,8 +22,6 @@ from planned_tasks import library
 from test_certify_graph import collar_graph
 from test_gates import circles, sum_graph
 
-SPHERE = "sin(4*x1 + x2)*cos(3*x3) + x1*x2"
-
 
 def kinked() -> TaskGraph:
     """Three pieces that meet continuously, of which the interface at 2 belongs to the piece below."""
@@ -114,7 +112,9 @@ def test_pinwheels_are_refused_in_words() -> None:
 
 @pytest.mark.parametrize("activation", ["relu", "silu"])
 def test_baselines_have_as_many_numbers_as_the_mixture(activation: str) -> None:
-    model = compile(library("sphere", SPHERE, embed={"dimension": 12, "seed": 0}), epsilon=0.1, theorem="affine", activation=activation)
+    model = compile(
+        library("circle", "sin(5*x1)*x2", embed={"dimension": 12, "seed": 0}), epsilon=0.02, theorem="affine", activation=activation
+    )
     for equal, numbers in (("active", model.network.active_parameters), ("total", model.network.parameters)):
         dense = dense_baseline(model, equal)
         per_neuron = 12 + 1 + 1
@@ -155,12 +155,12 @@ def test_jumps_depths_widths_and_words_are_refused_by_name() -> None:
     with pytest.raises(InvalidArgument, match="leave depth '1' out"):
         compile(circles(), epsilon=0.1, theorem="dense", depth="1")
     with pytest.raises(EpsilonNotReached, match="a mixture of experts"):
-        compile(library("sphere", SPHERE), epsilon=1e-4, theorem="dense", max_width=16)
+        compile(CASES["balls"][0](), epsilon=1e-4, theorem="dense", max_width=8)
     model = compile(CASES["circle"][0](), epsilon=0.05, theorem="dense")
     with pytest.raises(InvalidArgument, match="'all' is not one of active, total"):
         dense_baseline(model, "all")
     with pytest.raises(InvalidArgument, match="raise max_width"):
-        dense_baseline(compile(library("circle", SPHERE.replace("x3", "x2")), epsilon=0.05), "total", max_width=8)
+        dense_baseline(compile(library("circle", "sin(4*x1 + x2)*cos(3*x2)"), epsilon=0.05), "total", max_width=8)
 
 
 def test_the_command_line_compiles_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
