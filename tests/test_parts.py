@@ -90,6 +90,7 @@ COMBINED = {
     "apart": ("a*b + c*d - e", NAMES, [("a", "b"), ("c", "d"), ("e",)]),
     "chained": ("a*b + b*c + c*d", NAMES[:4], [("a", "b", "c"), ("c", "d")]),  # b·(a + c) is two squares
     "one sum": ("sin(2*(a + b + c + d))", NAMES[:4], [("t1",)]),
+    "lanes": ("a*b + c*d - e", NAMES, [("a", "b"), ("c", "d"), ("e",)]),  # exact products, of two lanes each
     "two outputs": (["a*b + c", "a - d*c"], NAMES[:4], [("a", "b"), ("c",), ("a",), ("c", "d")]),
 }
 
@@ -102,7 +103,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def folder(name: str) -> Path:
         if name not in made:
             outer, names, _ = COMBINED[name]
-            model = atlasmoe.compile(pieces_graph(outer, names), epsilon=0.1)
+            model = atlasmoe.compile(pieces_graph(outer, names), epsilon=0.1, activation={"f": "exact"} if name == "lanes" else None)
             made[name] = certified(model, tmp_path_factory.mktemp("parts") / "model", tightness=1.1, boxes=300_000)
         return made[name]
 
@@ -195,7 +196,7 @@ def test_edited_parts_are_not_confirmed(name: str, number: int, folders: Callabl
         assert check(folder).verdict != "confirmed"
 
 
-@pytest.mark.parametrize("name", ["apart", "chained", "one sum"])
+@pytest.mark.parametrize("name", ["apart", "chained", "one sum", "lanes"])
 def test_no_mutation_of_any_neuron_of_any_part_is_confirmed_falsely(name: str, folders: Callable[[str], Path], tmp_path: Path):
     """Weights of the layer that combines, one after the other; and a certificate that is made anew is true as well."""
     folder, rng = folders(name), np.random.default_rng(1)

@@ -41,12 +41,14 @@ MOST_DIMENSIONS = 10
 
 
 class Neurons(NamedTuple):
-    """What the network computes for one component, exactly: Σ weight·act(row·v + bias) + slope·v + constant."""
+    """What the network computes for one component, exactly: Σ weight·act(row·v + bias)·(up·v + factor) + slope·v + constant."""
 
     rows: Array
     biases: Array
     weights: Array
     kinds: Kinds
+    ups: Array
+    factors: Array
     slope: list[Fraction]
     constant: Fraction
 
@@ -159,9 +161,9 @@ def _shares(site: Site, trees: Sequence[Node], part: Slice, matrix: Array) -> tu
             if put is None:
                 raise Refused(f"the term {text_of(term)[:80]} of {name} belongs to none of its parts")
             homes[home].append(put)
-        rows = _shared_out(site, [site.parts[n] for n in mine], whole[component])
-        for n, own, (places, inner) in zip(mine, homes, rows, strict=True):
-            found[n] = Share(_function(site.parts[n], own), _layer(site.parts[n], inner, whole[component], places))
+        neurons = _shared_out([site.parts[n] for n in mine], whole[component], site.variables)
+        for n, taken, own in zip(mine, homes, neurons, strict=True):
+            found[n] = Share(_function(site.parts[n], taken), _layer(site.parts[n], own, whole[component]))
     if len(found) != len(site.parts):
         raise Refused("it has parts of what is none of its components")
     return [found[n] for n in range(len(site.parts))], whole
@@ -225,6 +227,7 @@ def _neurons(part: Slice, matrix: Array, component: int) -> Neurons:
         raise Refused("it is said to have parts, but what computes it is no sum of neurons")
     columns = matrix.argmax(1)[layer.reads]
     rows, biases, weights, kinds = np.zeros((0, n)), np.zeros(0), np.zeros(0), np.zeros(0, np.uint8)
+    ups, factors = np.zeros((0, n)), np.zeros(0)
     slope, constant = [Fraction(0)] * n, Fraction(0)
     (at,) = np.flatnonzero(layer.writes == component).tolist() or (-1,)
     for whole in layer.everything if at >= 0 else ():
@@ -240,34 +243,52 @@ def _neurons(part: Slice, matrix: Array, component: int) -> Neurons:
                 slope[column] += Fraction(float(w))
             continue
         hidden = net.maps[0]
-        if hidden.up is not None or hidden.kinds is None:
-            raise Refused("it is said to have parts, but what computes it has lanes", rejected=False)
-        linear = hidden.kinds == IDENTITY
-        spread = np.zeros((len(hidden.bias), n))
-        for place, column in enumerate(columns):
-            if (spread[:, column] != 0).any() and hidden.weight[:, place].any():
-                raise Refused("it is said to have parts, but what computes it reads a number twice")
-            spread[:, column] += hidden.weight[:, place]
+        if hidden.kinds is None:
+            raise Refused("it is said to have parts, but what computes it is bent by nothing")
+        spread, lanes = _spread(hidden.weight, columns, n), np.zeros((len(hidden.bias), n))
+        factor = np.ones(len(hidden.bias))
+        if hidden.up is not None:
+            lanes, factor = _spread(hidden.up.weight, columns, n), hidden.up.bias
+        linear = (hidden.kinds == IDENTITY) & ~lanes.any(1)
         for k in np.flatnonzero(linear):
-            w = Fraction(float(last.weight[0, k]))
+            w = Fraction(float(last.weight[0, k])) * Fraction(float(factor[k]))
             slope = [s + w * Fraction(float(r)) for s, r in zip(slope, spread[k], strict=True)]
             constant += w * Fraction(float(hidden.bias[k]))
-        rows = np.concatenate([rows, spread[~linear]])
+        rows, ups = np.concatenate([rows, spread[~linear]]), np.concatenate([ups, lanes[~linear]])
         biases, weights = np.concatenate([biases, hidden.bias[~linear]]), np.concatenate([weights, last.weight[0, ~linear]])
-        kinds = np.concatenate([kinds, hidden.kinds[~linear]])
-    return Neurons(rows, biases, weights, kinds, slope, constant)
+        kinds, factors = np.concatenate([kinds, hidden.kinds[~linear]]), np.concatenate([factors, factor[~linear]])
+    return Neurons(rows, biases, weights, kinds, ups, factors, slope, constant)
 
 
-def _shared_out(site: Site, parts: Sequence[PartSaid], network: Neurons) -> list[tuple[list[int], list[list[float]]]]:
-    """For every part the neurons that are its own, and their rows over its variables."""
-    found: list[tuple[list[int], list[list[float]]]] = [([], []) for _ in parts]
-    for k, row in enumerate(network.rows):
-        inner, home = next(((r, n) for n, said in enumerate(parts) if (r := _row(row, said)) is not None), (None, -1))
-        if inner is None:
-            names = [site.variables[n] for n in np.flatnonzero(row)]
+def _spread(weight: Array, columns: Sequence[int], n: int) -> Array:
+    """Weights of what a layer reads as weights of the n variables of its site. Raises `Refused` where two meet in one."""
+    found = np.zeros((len(weight), n))
+    for place, column in enumerate(columns):
+        if (found[:, column] != 0).any() and weight[:, place].any():
+            raise Refused("it is said to have parts, but what computes it reads a number twice")
+        found[:, column] += weight[:, place]
+    return found
+
+
+class Own(NamedTuple):
+    """The neurons that belong to a part: their places, their rows and their lanes over its variables."""
+
+    places: list[int]
+    rows: list[list[float]]
+    ups: list[list[float]]
+
+
+def _shared_out(parts: Sequence[PartSaid], network: Neurons, variables: Sequence[str]) -> list[Own]:
+    """For every part the neurons that are its own: each goes to the first part that can say what it reads."""
+    found = [Own([], [], []) for _ in parts]
+    for k, (row, up) in enumerate(zip(network.rows, network.ups, strict=True)):
+        said = ((n, _row(row, part), _row(up, part)) for n, part in enumerate(parts))
+        home = next(((n, inner, lane) for n, inner, lane in said if inner is not None and lane is not None), None)
+        if home is None:
+            names = [variables[n] for n in np.flatnonzero((row != 0) | (up != 0))]
             raise Refused(f"a neuron that reads {str(names)[:80]} belongs to no part")
-        found[home][0].append(k)
-        found[home][1].append(inner)
+        for kept, new in zip(found[home[0]], (k, *home[1:]), strict=True):
+            kept.append(new)  # type: ignore[arg-type]
     return found
 
 
@@ -290,11 +311,13 @@ def _function(said: PartSaid, own: Sequence[Node]) -> ExpressionMap:
     return ExpressionMap(tuple(symbols.values()), (read_expression(text_of(tree), symbols, "term").expression,), (tree,))
 
 
-def _layer(said: PartSaid, rows: Sequence[Sequence[float]], network: Neurons, places: Sequence[int]) -> Layer:
+def _layer(said: PartSaid, own: Own, network: Neurons) -> Layer:
     """The neurons of a part with its affine function."""
-    f = len(said.forms)
+    f, places = len(said.forms), own.places
     last = Map(network.weights[None, places], np.array([said.offset]))
-    hidden = Map(np.array(rows).reshape(len(rows), f), network.biases[places], network.kinds[places])
-    maps = (hidden, last) if rows else (Map(np.zeros((1, f)), last.bias),)
+    up = Map(np.array(own.ups).reshape(len(places), f), network.factors[places])
+    lanes = up if up.weight.any() or (up.bias != 1).any() else None
+    hidden = Map(np.array(own.rows).reshape(len(places), f), network.biases[places], network.kinds[places], lanes)
+    maps = (hidden, last) if places else (Map(np.zeros((1, f)), last.bias),)
     net = Net(maps, maps, np.array(said.slope)[None])
     return Layer(None, NONE, (net,), np.zeros(1, np.intp), ALL, np.arange(f), np.zeros(1, np.intp), np.full(1, -1))
