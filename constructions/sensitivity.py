@@ -70,8 +70,8 @@ def slots_of(network: Network) -> Iterator[Slot]:
 
 
 def moved(network: Network, gaps: Mapping[Slot, float], near: Mapping[int, float]) -> Moved:
-    """With c/β for every slot; what it does not have stays what it is. `near`: of layers, from 0, how near every expert that may be chosen is
-    to what the layer follows. Raises `InvalidArgument` where no formula bounds it.
+    """With c/β for every slot; what it does not have stays what it is. `near`: of layers, from 0, how near every expert that may be chosen
+    is to what the layer follows. Raises `InvalidArgument` where no formula bounds it.
     """
     states, logits, own = [np.zeros(len(network.inputs))], [], []
     for number, layer in enumerate(network.layers):
@@ -97,8 +97,8 @@ def _weights(layer: MoELayer, number: int, off: float, near: Mapping[int, float]
         return 0.0
     if number not in near:
         raise InvalidArgument(
-            f"layer {number + 1} weighs {layer.top_k} experts by logits that would move by {off:.3g}, and nothing says how near to each other "
-            "these experts are; compile it with {weighting=uniform}"
+            f"layer {number + 1} weighs {layer.top_k} experts by logits that would move by {off:.3g}, and nothing says how near to each "
+            "other these experts are; compile it with {weighting=uniform}"
         )
     return 2 * (1 - 1 / layer.top_k) * off * near[number]
 

@@ -166,5 +166,5 @@ def test_pieces_computed_values_and_widths_are_refused_by_name() -> None:
         compile(sum_graph(), epsilon=0.1, theorem="chen")
     with pytest.raises(InvalidArgument, match='block "g": it reads computed values'):
         compile(collar_graph(), epsilon=0.1, theorem="chen")
-    with pytest.raises(EpsilonNotReached, match='activation="silu".*a mixture of experts'):
+    with pytest.raises(EpsilonNotReached, match=r'activation="silu".*a mixture of experts'):
         compile(CASES["balls"][0](), epsilon=1e-4, theorem="chen", max_width=8)

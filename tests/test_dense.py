@@ -150,7 +150,7 @@ def test_what_one_net_has_no_use_for_is_refused(options: dict[str, Any], why: st
 
 
 def test_jumps_depths_widths_and_words_are_refused_by_name() -> None:
-    with pytest.raises(InvalidArgument, match="jump by 1.48 at x0 = 2, and one net"):
+    with pytest.raises(InvalidArgument, match=r"jump by 1\.48 at x0 = 2, and one net"):
         compile(sum_graph(), epsilon=0.1, theorem="dense")
     with pytest.raises(InvalidArgument, match="leave depth '1' out"):
         compile(circles(), epsilon=0.1, theorem="dense", depth="1")

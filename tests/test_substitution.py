@@ -17,8 +17,8 @@ from atlasmoe.constructions.sensitivity import Slot, moved, slots_of, through
 from atlasmoe.constructions.substitution import carried_beside, substituted
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument
 from atlasmoe.moe import ACTIVATIONS, Affine, Known, Model, MoELayer, Net, Network, NeuronGroup
-from atlasmoe.moe.layer import Weighting
 from atlasmoe.moe.activations import GELU, GELU_TANH, RELU2, SILU, Activation
+from atlasmoe.moe.layer import Weighting
 from certificates import certified
 from click.testing import CliRunner
 from flint import arb, ctx

@@ -285,10 +285,12 @@ def _shared_out(parts: Sequence[PartSaid], network: Neurons, variables: Sequence
         said = ((n, _row(row, part), _row(up, part)) for n, part in enumerate(parts))
         home = next(((n, inner, lane) for n, inner, lane in said if inner is not None and lane is not None), None)
         if home is None:
-            names = [variables[n] for n in np.flatnonzero((row != 0) | (up != 0))]
+            names = [variables[k] for k in np.flatnonzero((row != 0) | (up != 0)).tolist()]
             raise Refused(f"a neuron that reads {str(names)[:80]} belongs to no part")
-        for kept, new in zip(found[home[0]], (k, *home[1:]), strict=True):
-            kept.append(new)  # type: ignore[arg-type]
+        n, inner, lane = home
+        found[n].places.append(k)
+        found[n].rows.append(inner)
+        found[n].ups.append(lane)
     return found
 
 
