@@ -138,7 +138,7 @@ def documents(seed: int, count: int) -> Iterator[Outcome]:
 
 
 ATTACKS: dict[str, tuple[Attack, int, int]] = {
-    "networks": (networks, 1050, 28),
+    "networks": (networks, 1050, 14),
     "certificates": (edited("certificates"), 140, 14),
     "ledgers": (edited("ledgers"), 112, 7),
     "configs": (edited("configs"), 140, 14),
