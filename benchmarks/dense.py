@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from atlasmoe import AtlasMoEError, ManifoldTask, Model, certify, compile, dense_baseline, to_torch
+from atlasmoe import AtlasMoEError, ManifoldTask, Model, certify, compile, dense_baseline
 from atlasmoe.atlas.spec import task_from_spec
+from timing import POINTS, timed
 
 BUMP = "exp(-40*((x1 - 0.6)**2 + (x2 - 0.8)**2 + x3**2)) + x1/4"
 CASES: dict[str, tuple[dict[str, Any], str, float]] = {
@@ -31,7 +32,6 @@ CASES: dict[str, tuple[dict[str, Any], str, float]] = {
 }
 """Task ↦ manifold, target, ε."""
 KINDS = ("mixture", "dense, active", "dense, total", "Chen et al.")
-POINTS, ROUNDS = 1 << 12, 7
 MOST, SECONDS, TIGHTNESS = 1024, 300.0, 1.5
 
 
@@ -77,20 +77,6 @@ def rows(name: str, activation: str) -> list[str]:
         numbers = f"{stored} | {model.network.active_parameters:,}"
         lines.append(f"{head} {numbers} | {certificate.found:.3g} | {proved} | {1e9 * times[kind] / POINTS:,.0f} |")
     return lines
-
-
-def timed(made: dict[str, Model], here: ManifoldTask) -> dict[str, float]:
-    """CPU seconds of one pass, the best of several, taken in turn."""
-    x = torch.from_numpy(here.atlas.sample(POINTS, 1).ambient)
-    modules = {kind: to_torch(model) for kind, model in made.items()}
-    best = dict.fromkeys(modules, float("inf"))
-    with torch.no_grad():
-        for _ in range(ROUNDS):
-            for kind, module in modules.items():
-                start = time.process_time()
-                module(x)
-                best[kind] = min(best[kind], time.process_time() - start)
-    return best
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from atlasmoe import ManifoldTask, Model, certify, compile, to_torch
+from atlasmoe import ManifoldTask, certify, compile
 from atlasmoe.atlas.spec import task_from_spec
+from timing import timed
 
 KINDS = ("dense", "factorised", "encoder")
 DIMENSIONS = (4, 16, 64, 256, 1024)
@@ -28,7 +29,6 @@ CASES = {
     3: ("x1*x2/2 + x4", 160, 0.15),
 }
 """d ↦ target, balls, ε."""
-POINTS, ROUNDS = 1 << 12, 7
 
 
 def task(d: int, D: int) -> ManifoldTask:
@@ -59,20 +59,6 @@ def row(d: int, D: int) -> dict[str, Any]:
     for kind, seconds in timed(models, here).items():
         found[kind]["time"] = seconds
     return found | {"gate": gate, "width": max(net.widths[-1] for net in models["dense"].network.layers[-1].experts)}
-
-
-def timed(models: dict[str, Model], here: ManifoldTask) -> dict[str, float]:
-    """CPU seconds of one pass, the best of several, taken in turn."""
-    x = torch.from_numpy(here.atlas.sample(POINTS, 1).ambient)
-    modules = {kind: to_torch(model) for kind, model in models.items()}
-    best = dict.fromkeys(modules, float("inf"))
-    with torch.no_grad():
-        for _ in range(ROUNDS):
-            for kind, module in modules.items():
-                start = time.process_time()
-                module(x)
-                best[kind] = min(best[kind], time.process_time() - start)
-    return best
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -27,7 +27,7 @@ from .tree import Name, Node, free_names, substitute
 
 
 class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
-    """sympy's NumPy printer, with Max and Min that broadcast constants against arrays, and exact floats."""
+    """sympy's NumPy printer, with Max, Min, And and Or that broadcast constants against arrays, and exact floats."""
 
     def _fold(self, function: str, arguments: Sequence[sympy.Expr]) -> str:
         printed = [self._print(argument) for argument in arguments]
@@ -44,6 +44,12 @@ class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
         """There is one real 0, and no −0, which would turn the angle of a negative number round."""
         y, x = (self._print(argument) for argument in expression.args)
         return f"{self._module_format('numpy.arctan2')}({y} + 0.0, {x} + 0.0)"
+
+    def _print_And(self, expression: sympy.And) -> str:
+        return self._fold("logical_and", expression.args)
+
+    def _print_Or(self, expression: sympy.Or) -> str:
+        return self._fold("logical_or", expression.args)
 
     def _print_Max(self, expression: sympy.Max) -> str:
         return self._fold("maximum", expression.args)

@@ -125,11 +125,10 @@ def test_what_is_exact_is_proved_to_be_as_near_as_rounding_leaves_it(tmp_path: P
     folder = certified(atlasmoe.compile(graph, epsilon=0.01), tmp_path / "model", tightness=1.1)
     report = check(folder)
     assert report.verdict == "confirmed", why(report)
-    room = 2 * 2.0**-42  # of f ≤ 2: what proofs leave to other enclosures
-    assert report.bound <= room + 1e-13
+    assert report.bound <= 2 * (4 * 2.0**-46 + 2e-15), "two blocks, each with the room of four units for whoever confirms it"
     assert report.boxes == report.leaves
     (found, _) = json.loads((folder / CERTIFICATE).read_text())["sites"]
-    assert found["bound"] <= room / 2 + 1e-13, "points of an interface are compared with the expert of the piece that owns them"
+    assert found["bound"] <= 1e-13, "points of an interface are compared with the expert of the piece that owns them"
 
 
 def test_a_constant_piece_beside_a_curved_one(tmp_path: Path) -> None:

@@ -265,3 +265,14 @@ def _python_value(text: str, point: np.ndarray) -> float | None:
     except (ValueError, OverflowError, ZeroDivisionError, TypeError):
         return None
     return float(value) if isinstance(value, int | float) and abs(value) < 1e8 else None
+
+
+def test_conditions_of_constants_stand_beside_those_of_points():
+    """A condition that sympy cannot decide, and that no point changes, is a single truth value, not one a point."""
+    x, y, z = real_symbols("xyz").values()
+    never = sympy.sin(1) ** 2 + sympy.cos(1) ** 2 > 1
+    points = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+    for condition, expected in ((sympy.Or(never, x > z), [1.0, 2.0]), (sympy.And(never, x > z), [1.0, 3.0])):
+        assert never in condition.args
+        expression = sympy.Piecewise((y, condition), (x, True))
+        np.testing.assert_array_equal(ExpressionMap((x, y, z), (expression,))(points)[:, 0], expected)

@@ -32,7 +32,7 @@ def test_ranges_over_regions_are_finite_and_hold_sampled_values() -> None:
 
 
 def test_a_graph_on_charts_with_a_region_compiles() -> None:
-    model = compile(on_the_sphere("(s_1 + s_3)/2"), epsilon=0.6)
+    model = compile(on_the_sphere("(s_1 + s_3)/2"), epsilon=0.3, routing="plateau")
     assert model.ledger.holds
     assert verify(model, samples=20_000).holds
 

@@ -129,6 +129,27 @@ def balls(charts: int = 6, **how: object) -> ManifoldTask:
     return on(builtin("circle", atlas="ball", charts=charts, **how), "x1*x2")
 
 
+def arms() -> TaskGraph:
+    """Products of what four blocks compute, which fall apart into parts of two."""
+    inputs = [Input(f"x{name}", Box((0.0,), (2.0,))) for name in "abcd"]
+    blocks = [Block.parse(name, (f"x{name}",), Tiling.intervals(range(3)), [f"sin(x{name})", f"1 - x{name}/3"]) for name in "abcd"]
+    return TaskGraph("arms", (*inputs, *blocks, Combine.parse("f", tuple("abcd"), "a*b + c*d - a")), "f")
+
+
+def saddle() -> TaskGraph:
+    """A quadratic function of two variables on two pieces."""
+    block = Block.parse("f", ("u", "v"), Tiling.grid([[-1, 0, 1], [-1, 1]]), ["u*v", "u*v + u**2"])
+    return TaskGraph("saddle", (Input("p", Box((-1.0, -1.0), (1.0, 1.0)), ("u", "v")), block), "f")
+
+
+def tori() -> TaskGraph:
+    """A sum of functions on two circles of balls."""
+    p, q = ball_atlas(builtin("circle"), charts=6), ball_atlas(builtin("circle"), charts=5)
+    f, g = Block.parse("f", ("x", "y"), p, "x*y"), Block.parse("g", ("u", "v"), q, "u*v")
+    nodes = (Input("p", p, ("x", "y")), Input("q", q, ("u", "v")), f, g, Combine.parse("h", ("f", "g"), "f - 2*g"))
+    return TaskGraph("tori", nodes, "h")
+
+
 def general(kind: str) -> Model:
     root = Claim("total", "|f − Ψ| ≤ ε", "by hand", 20.0, 20.0, Known.SAMPLED)
     facts = {"theorem": "4.8", "routing": "hinge", "epsilon": 20.0, "delta": 0.1, "mu": 0.5, "multiplicity": 3, "plateau_level": None}
@@ -175,6 +196,13 @@ VARIANTS: dict[str, Callable[[], Model]] = {
     "exact products": lambda: compiled(pieces(), epsilon=0.1, activation={"f": "exact"}),
     "quadratic": lambda: compiled(pieces(), epsilon=1e-3, activation="relu", gated=True),
     "SwiGLU": lambda: compiled(balls(), epsilon=0.02, activation="silu", gated=True),
+    "exact parts": lambda: compiled(arms(), epsilon=0.1, activation={"f": "exact"}),
+    "quadratic form": lambda: compiled(saddle(), epsilon=0.02),
+    "scaled": lambda: compiled(on(builtin("circle", atlas="ball", charts=8), "x1*x2"), epsilon=0.05, top_k=2, routing="scaled"),
+    "snapped": lambda: compiled(tori(), epsilon=0.5, depth="1"),
+    "no mixture": lambda: compiled(balls(), epsilon=0.1, theorem="dense"),
+    "no mixture of pieces": lambda: compiled(halves(), epsilon=0.1, theorem="dense"),
+    "all charts in parallel": lambda: compiled(balls(), epsilon=0.1, theorem="chen"),
     "substituted": lambda: atlasmoe.substitute(compiled(balls(), epsilon=0.05), "silu", epsilon=0.01),
 }
 """What tasks may ask for beside that, which only the full run attacks."""

@@ -49,9 +49,10 @@ SUSPECT = 0.5
 """Part of ε from which on a sampled error may become one above ε by climbing."""
 NEGLIGIBLE = 2.0**-10
 """Part of ε below which no bound is sharpened."""
-ROOM, ULPS = 2.0**-10, 2.0**-42
+ROOM, ULPS = 2.0**-10, 4 * 2.0**-46
 """What other enclosures need to confirm a bound that is hardly above the error itself: a part of that error, which a few more cuts than
-ours reach; and for what they round, a part of the size of f beside what evaluation in float64 may add."""
+ours reach; and for what they round, four units of their sums (`intervals.patch.ULPS`), relative to the size of f: for f, the expert, their
+difference, and the bound; beside what evaluation in float64 may add."""
 SLIGHT = 2.0**-20
 """Part of ε that errors may always be said to be: what networks compute exactly, other enclosures know only to their own rounding."""
 ASTRAY = 2
