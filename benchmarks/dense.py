@@ -1,6 +1,6 @@
 """What is a mixture of experts worth beside dense networks of as many numbers? Errors, proved bounds and time per input.
 
-    python -m atlasmoe.benchmarks.dense [--only TASK]
+    python benchmarks/dense.py [--only TASK]
 
 Every task is compiled as a mixture on balls to one ε. Beside it stand dense networks with as many active and with as many stored numbers
 (`dense_baseline`), and the construction of Chen, Jiang, Liao and Zhao to the same ε: all by linear algebra, none trained, each certified.

@@ -1,6 +1,6 @@
 """Do low-dimensional experts pay? Numbers stored, numbers met by one input, and time, at equal proved error, against D and d.
 
-    python -m atlasmoe.benchmarks.low_dimensional [--figure docs/images/low-dimensional.png] [--quick]
+    python benchmarks/low_dimensional.py [--figure docs/images/low-dimensional.png] [--quick]
 
 Spheres S^d, d = 1, 2, 3, isometrically in R^D, each with one ball atlas, one target and one ε for all D and all kinds of experts; every
 model is certified, and its proved bound is in the table. Times are of PyTorch on one thread, 4096 points of M, CPU time, best of seven, as
