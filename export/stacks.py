@@ -7,56 +7,31 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import InvalidArgument
-from ..moe import Affine, Net
+from ..moe import Affine, Net, NeuronGroup
 from ..moe.sums import Sums
 from .capture import recording
 from .dispatch import Stages, choose_dispatch
-from .stages import Bend, Stage, arranged, bend_of, through
+from .stacked import Places, StackedAffine
+from .stages import Bend, Stage, arranged, bend_of
 from .sums import affine
-
-Places = list[NDArray[np.intp]]
-
-
-class StackedAffine(nn.Module):
-    """x ↦ W_k·x + b_k for k in a stack of experts: `weight` (experts, out, in), `bias` (experts, out); of lanes, `up` is another one."""
-
-    weight: nn.Parameter
-    bias: nn.Parameter
-
-    def __init__(self, affines: Sequence[Affine], rows: Places, columns: Places, size: tuple[int, int], bend: Bend = ()) -> None:
-        """Entry (i, j) of expert k's map goes to (rows[k][i], columns[k][j]) of a matrix of this size."""
-        super().__init__()
-        dtype = affines[0].weight.dtype
-        weight, bias = np.zeros((len(affines), *size), dtype), np.zeros((len(affines), size[0]), dtype)
-        for k, (map_, row, column) in enumerate(zip(affines, rows, columns, strict=True)):
-            weight[k][np.ix_(row, column)], bias[k, row] = map_.weight, map_.bias
-        self.weight = nn.Parameter(torch.from_numpy(weight))
-        self.bias = nn.Parameter(torch.from_numpy(bias))
-        self.bend = bend
-        self.up: StackedAffine | None = None
-
-    @property
-    def stage(self) -> Stage:
-        """Its weights and biases, and what is done with them."""
-        return Stage(self.weight, self.bias, self.bend, None if self.up is None else (self.up.weight, self.up.bias))
-
-    def extra_repr(self) -> str:
-        names = "".join(f", {name}" for name in dict.fromkeys(name for _, name in self.bend))
-        return "experts={}, out={}, in={}".format(*self.weight.shape) + names
+from .views import Each
+from .watched import Probe, Watched
 
 
-class ExpertStack(nn.ModuleList):
+class ExpertStack(Watched, nn.ModuleList):
     """Expert nets of equal depth: affine maps with activations between them, one stack per depth, and lanes where layers have some."""
 
-    def __init__(self, experts: Sequence[Net]) -> None:
+    def __init__(self, experts: Sequence[Net], order: Sums = Sums.PLAIN) -> None:
         depths = {len(net.affines) for net in experts}
         if len(depths) != 1:
             raise InvalidArgument(f"the experts of one layer must have equally many affine maps to be stacked, got {sorted(depths)}")
         super().__init__()
+        self.order = order
+        self.places: list[Places] = []
+        """Per hidden layer and expert, where in the stack its neurons are."""
         columns: Places = [np.arange(net.inputs) for net in experts]
         width = experts[0].inputs
         for j in range(depths.pop()):
@@ -67,7 +42,12 @@ class ExpertStack(nn.ModuleList):
             stacked = StackedAffine(affines, rows, columns, size, bend)
             if not last and any(net.ups[j] is not None for net in experts):
                 stacked.up = StackedAffine([_up(net, j) for net in experts], rows, columns, size)
+            stacked.last = last
+            for part in (stacked, *(() if stacked.up is None else (stacked.up,))):
+                part.order = order
             self.append(stacked)
+            if not last:
+                self.places.append(rows)
             columns, width = rows, size[0]
 
     @property
@@ -76,20 +56,36 @@ class ExpertStack(nn.ModuleList):
         return int(self.stages[0].weight.shape[0])
 
     @property
-    def stages(self) -> Stages:
+    def maps(self) -> list[StackedAffine]:
         """Innermost first."""
-        return [stacked.stage for stacked in cast(Iterator[StackedAffine], iter(self))]
+        return list(cast(Iterator[StackedAffine], iter(self)))
+
+    @property
+    def stages(self) -> Stages:
+        """As dispatch has them."""
+        return [stacked.stage for stacked in self.maps]
 
     @property
     def dtype(self) -> torch.dtype:
         return self.stages[0].weight.dtype
 
-    def forward(self, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
-        """[N, in] and the stored expert of every row, [N] or None if there is only one, to [N, out]."""
+    def forward(self, x: Tensor, expert: Tensor | None, each: Each | None = None) -> Tensor:
+        """[N, in] and the stored expert of every row, [N] or None if there is only one, to [N, out]. Or `each` expert as a module, called
+        with its rows; `expert` then holds gate outputs.
+        """
+        x = x.to(self.dtype)
+        if each is not None and expert is not None:
+            return self._one_by_one(x, expert, each)
         stages = self.stages
         if (recorded := recording(x)) is not None:
-            return recorded(stages, x.to(self.dtype), expert, sums)
-        return choose_dispatch(stages, len(x), expert, sums)(stages, x.to(self.dtype), expert, sums)
+            return recorded(stages, x, expert, self.order)
+        return choose_dispatch(stages, len(x), expert, self.order)(stages, x, expert, self.order)
+
+    def _one_by_one(self, x: Tensor, chosen: Tensor, each: Each) -> Tensor:
+        order = chosen.argsort(stable=True)
+        parts = torch.split(x[order], chosen.bincount(minlength=len(each)).tolist())
+        y = torch.cat([x.new_zeros(0, self.stages[-1].bias.shape[1]), *(each[k](part) for k, part in enumerate(parts) if len(part))])
+        return torch.empty_like(y).index_copy(0, order, y)
 
 
 def _up(net: Net, layer: int) -> Affine:
@@ -101,16 +97,18 @@ def _up(net: Net, layer: int) -> Affine:
     return Affine(np.zeros_like(weight), np.ones(len(weight), weight.dtype))
 
 
-class SingleNet(nn.Sequential):
+class SingleNet(Watched, nn.Sequential):
     """A gate with hidden layers, or a shared expert: linear maps, activations between them, and a second linear map in layers of lanes."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: Net, order: Sums) -> None:
         modules: list[nn.Module] = []
         for j, map_ in enumerate(net.affines):
-            modules.append(_linear(map_))
-            if j < len(net.affines) - 1:
+            last = j == len(net.affines) - 1
+            modules.append(_linear(map_, order, last))
+            if not last:
                 up = net.ups[j]
-                modules.append(Hidden(bend_of(net, j), None if up is None else _linear(up)))
+                up_module = None if up is None else _linear(up, order, last=False)
+                modules.append(Hidden(bend_of(net, j), up_module, net.groups[j], order))
         super().__init__(*modules)
 
     @property
@@ -123,45 +121,58 @@ class SingleNet(nn.Sequential):
         ]
 
     def forward(self, x: Tensor) -> Tensor:
-        return through(self.stages, x, Sums.PLAIN)
+        *inner, last = list(self)
+        for linear, hidden in zip(inner[::2], inner[1::2], strict=True):
+            x = hidden(linear(x), x)
+        out: Tensor = last(x)
+        return out
 
 
-class Hidden(nn.Module):
+class Hidden(Probe):
     """What a hidden layer makes of the map before it: activations, and lanes' other factor."""
 
-    def __init__(self, bend: Bend, up: nn.Linear | None) -> None:
-        super().__init__()
-        self.bend, self.up = bend, up
+    def __init__(self, bend: Bend, up: Linear | None, groups: tuple[NeuronGroup, ...], order: Sums) -> None:
+        super().__init__(groups)
+        self.bend, self.up, self.order = bend, up, order
 
     @property
     def maps(self) -> tuple[Tensor, Tensor] | None:
         return None if self.up is None else (self.up.weight, _bias(self.up))
 
+    def forward(self, z: Tensor, x: Tensor | None = None) -> Tensor:
+        """Of pre-activations z and, in layers of lanes, of what they were made of."""
+        up = None if self.up is None or x is None else self.up(x)
+        return Stage(z, z, self.bend).shaped(z.clone(), up, self.order is Sums.FLOAT64)
+
     def extra_repr(self) -> str:
         return ", ".join(dict.fromkeys(name for _, name in self.bend))
 
 
-def _linear(affine: Affine) -> nn.Linear:
-    weight, bias = torch.tensor(affine.weight), torch.tensor(affine.bias)
-    linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype, bias=not affine.linear)
-    linear.load_state_dict({"weight": weight} if affine.linear else {"weight": weight, "bias": bias})
+class Linear(Watched, nn.Linear):
+    """An affine map whose sums are taken in an order; `last` of its net or not."""
+
+    order, last = Sums.PLAIN, True
+
+    def forward(self, input: Tensor) -> Tensor:
+        return affine(input, self.weight, _bias(self), self.order, self.last)
+
+
+def _linear(map_: Affine, order: Sums, last: bool) -> Linear:
+    weight, bias = torch.tensor(map_.weight), torch.tensor(map_.bias)
+    linear = Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype, bias=not map_.linear)
+    linear.load_state_dict({"weight": weight} if map_.linear else {"weight": weight, "bias": bias})
+    linear.order, linear.last = order, last
     return linear
 
 
-def as_module(net: Net) -> nn.Linear | SingleNet:
-    """A gate or a shared expert: an `nn.Linear` if it has no hidden layer."""
-    return _linear(net.affine) if len(net.affines) == 1 else SingleNet(net)
+def as_module(net: Net, order: Sums = Sums.PLAIN, last: bool = True) -> Linear | SingleNet:
+    """A gate or a shared expert: an `nn.Linear` if it has no hidden layer. `last`: no map comes behind it."""
+    return _linear(net.affine, order, last) if len(net.affines) == 1 else SingleNet(net, order)
 
 
 def stages_of(module: nn.Linear | SingleNet) -> Stages:
     """As dispatch has them."""
     return [Stage(module.weight, _bias(module))] if isinstance(module, nn.Linear) else module.stages
-
-
-def encoded(module: nn.Linear | SingleNet, x: Tensor, sums: Sums) -> Tensor:
-    """What experts read behind an encoder, [N, in] to [N, latent]: a map with others behind it."""
-    assert isinstance(module, nn.Linear)
-    return affine(x, module.weight, _bias(module), sums, last=False)
 
 
 def _bias(linear: nn.Linear) -> Tensor:
