@@ -30,6 +30,13 @@ def square_of(pairs: NDArray) -> NDArray:
     return squareform(pairs)
 
 
+def distances(points: Array, centers: Array) -> Array:
+    """|y − c|, (N, k) and (E, k) to (N, E)."""
+    from scipy.spatial.distance import cdist
+
+    return cdist(points, centers)
+
+
 def squared(points: Array, centers: Array) -> Array:
     """|y − c|², (N, k) and (E, k) to (N, E)."""
     from scipy.spatial.distance import cdist

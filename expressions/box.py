@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
+from .sobol import sobol
 
 Array = NDArray[np.float64]
 
@@ -63,10 +64,8 @@ class Box:
 
     def low_discrepancy(self, count: int, seed: int) -> Array:
         """The first `count` points of a scrambled Sobol sequence, shape (count, d). Deterministic for a seed."""
-        from scipy.stats import qmc  # a second to load, and boxes are everywhere
-
         exponent = max(1, int(np.ceil(np.log2(max(count, 2)))))
-        points = qmc.Sobol(self.dimension, seed=seed).random_base2(exponent)[:count]
+        points = sobol(self.dimension, exponent, seed)[:count]
         return self.from_unit(2 * points - 1)
 
     def cells(self, count: int) -> tuple[Array, Array]:

@@ -28,9 +28,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
+from ..atlas.distances import distances, tree_of
 from ..errors import InvalidArgument
 from ..intervals.rounding import gamma
 from . import sums as order
@@ -226,18 +225,18 @@ def _grouped(weight: Array, G: int) -> tuple[Array, Indices]:
         distance = np.minimum(distance, ((weight - weight[chosen[-1]]) ** 2).sum(1))
     points = weight[chosen]
     for _ in range(ROUNDS):
-        member = cKDTree(points).query(weight)[1]
+        member = tree_of(points).query(weight)[1]
         counts = np.bincount(member, minlength=G)
         sums = np.stack([np.bincount(member, column, minlength=G) for column in weight.T], axis=1)
         points = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], points)
-    return points, np.asarray(cKDTree(points).query(weight)[1], np.intp)
+    return points, np.asarray(tree_of(points).query(weight)[1], np.intp)
 
 
 def _radii(weight: Array, points: Array, member: Indices) -> Array:
     """R (G,): what lies nearest to q_a is within R_a of it, as far as inputs lie among the centres as these among each other."""
     if len(weight) == 1:
         return np.full(len(points), np.inf)
-    apart = cKDTree(weight).query(weight, k=2)[0][:, 1]
+    apart = tree_of(weight).query(weight, k=2)[0][:, 1]
     reach = np.linalg.norm(weight - points[member], axis=1)
     radii = np.zeros(len(points))
     np.maximum.at(radii, member, reach + BEYOND * apart)
@@ -258,7 +257,7 @@ def _group(gate: Affine, q: Array, R: float, members: int) -> Group:
     behind = at[best] - at - (longer * np.linalg.norm(weight - weight[best], axis=1) + room)
     near = np.flatnonzero(~(behind > 0))
     # Whoever is beaten everywhere by anybody is out, also by somebody who is out himself.
-    behind[near] = (at[near][:, None] - at[near] - (longer * cdist(weight[near], weight[near]) + room)).max(0)
+    behind[near] = (at[near][:, None] - at[near] - (longer * distances(weight[near], weight[near]) + room)).max(0)
     kept = np.flatnonzero(~(behind > 0))
     spare = float(behind[behind > 0].min(initial=np.inf))
     return Group(kept, np.ascontiguousarray(gate.weight[kept]), gate.bias[kept], members, spare, 4 * error * ROOM)

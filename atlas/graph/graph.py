@@ -8,15 +8,14 @@ nodes. Theorems 5.2 and 5.3 are the graphs in which every block reads an input o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import networkx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import block_diag
 
 from ...errors import InvalidArgument, LintError
 from ...expressions.box import Array
@@ -26,6 +25,10 @@ from .finite import Finite, finite_values
 from .nodes import Block, Combine, Input, Node
 from .sampling import RouteSampler, spread
 from .structure import structure
+from .wiring import in_order
+
+if TYPE_CHECKING:
+    import networkx
 
 NOWHERE: Mapping[str, Points] = MappingProxyType({})
 """Nothing is known of where points lie on their charts."""
@@ -89,6 +92,8 @@ class TaskGraph:
     @cached_property
     def graph(self) -> networkx.DiGraph:
         """The names of the nodes, each with its `Input`, `Block` or `Combine` as `node`; edge (a, b) has what b `reads` of a."""
+        import networkx
+
         graph = networkx.DiGraph()
         graph.add_nodes_from((node.name, {"node": node}) for node in self.nodes)
         for node in self.nodes:
@@ -107,7 +112,8 @@ class TaskGraph:
     def order(self) -> tuple[Node, ...]:
         """All nodes, every one after those that it reads; else inputs, blocks and combinations, each as they were given."""
         place = {node.name: (("input", "block", "combine").index(node.kind), i) for i, node in enumerate(self.nodes)}
-        return tuple(self[name] for name in networkx.lexicographical_topological_sort(self.graph, key=place.__getitem__))
+        reads = {node.name: {self.sources[component].name for component in node.reads} for node in self.nodes}
+        return tuple(self[name] for name in in_order(reads, place))
 
     def __getitem__(self, name: str) -> Node:
         for node in self.nodes:
@@ -175,7 +181,7 @@ class TaskGraph:
     def projection(self) -> Array | None:
         """The matrix that takes a point as the network reads it to its `coordinates`, (k, D); None for the identity."""
         parts = [np.eye(node.base_dimension) if (Q := node.domain.embedding) is None else Q.T for node in self.inputs]
-        whole: Array = block_diag(*parts)
+        whole = parts[0] if len(parts) == 1 else _block_diagonal(parts)
         return None if whole.shape[0] == whole.shape[1] and np.array_equal(whole, np.eye(len(whole))) else whole
 
     def unembed(self, points: ArrayLike) -> Array:
@@ -239,6 +245,8 @@ class TaskGraph:
     def sample_routes(self, routes: ArrayLike, seed: int) -> tuple[Array, NDArray[np.bool_]]:
         """A point of every given tuple of charts and pieces: (N, L) to (N, D), and for which tuples there is one; see
         `sampling.RouteSampler`."""
+        import networkx
+
         feeding = tuple(
             tuple(node for node in self.inputs if networkx.has_path(self.graph, node.name, block.name)) for block in self.blocks
         )
@@ -249,3 +257,10 @@ class TaskGraph:
         """Whether the route through each block is one at points before embedding: (N, k) and (N, L) to (N, L)."""
         trace, rows = self.trace(self.embed(base)), np.arange(len(base))
         return np.stack([trace.valid[block.name][rows, routes[:, l]] for l, block in enumerate(self.blocks)], axis=-1)
+
+
+def _block_diagonal(parts: Sequence[Array]) -> Array:
+    from scipy.linalg import block_diag
+
+    whole: Array = block_diag(*parts)
+    return whole

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
-import networkx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -272,6 +271,8 @@ class Tiling:
         if len(pairs) > MAX_PAIRS:
             return None
         both = np.concatenate([pairs, pairs[:, ::-1]])
+        import networkx
+
         graph = networkx.DiGraph()
         graph.add_nodes_from(range(len(self)))
         graph.add_edges_from(both[self.reaches(both[:, 0], both[:, 1])].tolist())

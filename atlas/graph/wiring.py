@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 import difflib
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import networkx
+from typing import Any
 
 from ...errors import Finding, Severity
 from ...expressions.parse import wrong_name
@@ -51,8 +51,9 @@ def check_wiring(wires: Sequence[Wire], output: str | None, *, complete: bool = 
     found = [*_kinds(wires), *_allowed(wires), *twice, *unknown, *_self_reads(wires), *_output(wires, output)]
     if twice or unknown:
         return found
-    graph = _graph(wires)
-    return found + _cycles(wires, graph) + (_unreachable(wires, graph, output) if complete else [])
+    sources = {component: wire.name for wire in wires for component in wire.components}
+    reads = {wire.name: {sources[component] for component in wire.reads} for wire in wires}
+    return found + _cycles(wires, reads) + (_unreachable(wires, reads, output) if complete else [])
 
 
 def _kinds(wires: Sequence[Wire]) -> list[Finding]:
@@ -134,18 +135,38 @@ def _output(wires: Sequence[Wire], output: str | None) -> list[Finding]:
     return [error("output", f"there is no node {output!r}", _suggest(output, [n for n, k in kinds.items() if k != "input"]) + remedy)]
 
 
-def _graph(wires: Sequence[Wire]) -> networkx.DiGraph:
-    sources = {component: wire.name for wire in wires for component in wire.components}
-    graph = networkx.DiGraph()
-    graph.add_nodes_from(wire.name for wire in wires)
-    graph.add_edges_from((sources[component], wire.name) for wire in wires for component in wire.reads)
-    return graph
-
-
-def _cycles(wires: Sequence[Wire], graph: networkx.DiGraph) -> list[Finding]:
-    """One finding for every set of nodes that depend on each other, with a shortest circle through the node given first."""
+def in_order(reads: Mapping[str, Iterable[str]], place: Mapping[str, Any]) -> list[str]:
+    """The nodes, each after those that it reads, of those that may come next always the one with the least place. Nodes that depend on
+    themselves, and those that read them, are left out.
+    """
+    waits = {name: len(set(read)) for name, read in reads.items()}
+    readers: dict[str, list[str]] = {name: [] for name in reads}
+    for name, read in reads.items():
+        for source in set(read):
+            readers[source].append(name)
+    ready = [(place[name], name) for name, count in waits.items() if not count]
+    heapq.heapify(ready)
     found = []
+    while ready:
+        found.append(heapq.heappop(ready)[1])
+        for name in readers[found[-1]]:
+            waits[name] -= 1
+            if not waits[name]:
+                heapq.heappush(ready, (place[name], name))
+    return found
+
+
+def _cycles(wires: Sequence[Wire], reads: Mapping[str, set[str]]) -> list[Finding]:
+    """One finding for every set of nodes that depend on each other, with a shortest circle through the node given first."""
     place = {wire.name: i for i, wire in enumerate(wires)}
+    if len(in_order(reads, place)) == len(wires):
+        return []
+    import networkx
+
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(place)
+    graph.add_edges_from((source, name) for name, read in reads.items() for source in read)
+    found = []
     groups = [group for group in networkx.strongly_connected_components(graph) if len(group) > 1]
     for group in sorted(groups, key=lambda names: min(place[name] for name in names)):
         start = min(group, key=place.__getitem__)
@@ -156,11 +177,14 @@ def _cycles(wires: Sequence[Wire], graph: networkx.DiGraph) -> list[Finding]:
     return found
 
 
-def _unreachable(wires: Sequence[Wire], graph: networkx.DiGraph, output: str | None) -> list[Finding]:
+def _unreachable(wires: Sequence[Wire], reads: Mapping[str, set[str]], output: str | None) -> list[Finding]:
     """Every block and combination has a way to the output."""
     if output is None or _output(wires, output):
         return []
-    needed = networkx.ancestors(graph, output) | {output}
+    needed, pending = {output}, [output]
+    while pending:
+        pending += (new := reads[pending.pop()] - needed)
+        needed |= new
     found = []
     for wire in wires:
         if wire.name in needed or wire.kind == "input":

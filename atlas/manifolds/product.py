@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import sympy
-from scipy.linalg import block_diag
 
 from ...errors import InvalidArgument
 from ...expressions.box import Box
@@ -36,6 +35,8 @@ def product(a: Atlas, b: Atlas) -> Atlas:
         raise InvalidArgument(f"the product has {len(a)}·{len(b)} charts, more than {MAX_CHARTS}; use fewer charts per factor")
     embedding = None
     if a.embedding is not None or b.embedding is not None:
+        from scipy.linalg import block_diag
+
         embedding = block_diag(*(np.eye(f.base_dimension) if f.embedding is None else f.embedding for f in (a, b)))
     pairs = tuple(_pair(p, q) for p in charts_a for q in charts_b if isinstance(p, Chart) and isinstance(q, Chart))
     x = ambient_symbols(a.base_dimension + b.base_dimension)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
-from scipy.stats import qmc
 
 from ...atlas import Array, Atlas, BallChart, Points
+from ...atlas.distances import distances
+from ...expressions.sobol import sobol
 from ...moe.activations import RELU
 from ...moe.nets import Affine
 from ...moe.ridge import Dictionary, Ridge
@@ -70,7 +70,7 @@ class Reference:
         """`count` low-discrepancy points z of the reference domain."""
         d = self.offsets.shape[1]
         exponent = int(np.ceil(np.log2(count * (3 if self.ball else 1)))) + 1
-        z = 2 * qmc.Sobol(d, seed=seed).random_base2(exponent) - 1
+        z = 2 * sobol(d, exponent, seed) - 1
         return z[(z**2).sum(1) <= 1][:count] if self.ball else z[:count]
 
     def local(self, index: int, z: Array) -> Array:
@@ -152,7 +152,7 @@ def _solved(atlas: Atlas, ball: BallChart, which: int, guesses: Array, local: Ar
     within = ball.contains(images)
     if within.any():
         guesses, images = guesses[within], images[within]
-    s = guesses[cdist(local, ball.forward(images)).argmin(1)]
+    s = guesses[distances(local, ball.forward(images)).argmin(1)]
     open_ = np.arange(len(local))
     for _ in range(NEWTON_STEPS):
         residual = ball.forward(chart.inverse(s[open_])) - local[open_]

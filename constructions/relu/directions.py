@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import norm, qmc
+from scipy.special import ndtri
 
 from ...atlas import Array
+from ...expressions.sobol import sobol
 
 
 def directions(count: int, dimension: int) -> Array:
@@ -20,8 +21,8 @@ def directions(count: int, dimension: int) -> Array:
         angles = np.pi * (np.arange(count) + 0.5) / count
         return np.stack([np.cos(angles), np.sin(angles)], axis=1)
     exponent = int(np.ceil(np.log2(max(count, 2))))
-    points = qmc.Sobol(dimension, seed=0).random_base2(exponent)[:count]
-    vectors = norm.ppf(np.clip(points, 1e-9, 1 - 1e-9))
+    points = sobol(dimension, exponent, 0)[:count]
+    vectors = ndtri(np.clip(points, 1e-9, 1 - 1e-9))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return _spread(vectors)
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sparse
-from scipy.interpolate import BSpline
 from scipy.linalg import cho_factor, cho_solve
 
 from ...atlas import Array
@@ -93,6 +92,8 @@ def with_knots(grid: Grid, inputs: Array, lines: Array, knots: tuple[Array, ...]
 
 def _curvature(s: Array, values: Array, pieces: int, beside: Sequence[Array]) -> Array:
     """max over components of |p_k″| on RESOLUTION + 1 points of [−1, 1], (K, ·), for projections s (N, K) in [−1, 1]."""
+    from scipy.interpolate import BSpline
+
     breaks = np.linspace(-1, 1, pieces + 1)
     splines = BSpline(np.concatenate([[-1.0] * 3, breaks, [1.0] * 3]), np.eye(pieces + 3), 3)
     hats = [BSpline.design_matrix(np.clip(t, -1, 1), splines.t, 3) for t in s.T]

@@ -23,11 +23,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy.spatial import cKDTree
 
 from ...atlas import Array, Atlas, BallChart, Box, ManifoldTask, Piece, Points, ball_atlas
 from ...atlas.arguments import MAX_CHARTS
 from ...atlas.covering import covering_margin, nearest_ball
+from ...atlas.distances import tree_of
 from ...errors import InvalidArgument
 from ...moe.ledger import Claim
 from ...moe.network import Affine, Network
@@ -93,7 +93,7 @@ def route(atlas: Atlas, dtype: DTypeLike, seed: int = 0, *, top_k: int = 1, prov
     proof = prove_cover(atlas, centers, radii, CLAIMED * found, fold=top_k) if prove else CoverProof(None, 0, None, "none was asked for")
     if proof.hole is not None:
         _refuse(proof.hole, centers, radii, top_k)
-    tree = cKDTree(centers)
+    tree = tree_of(centers)
     meeting = tree.query_ball_point(centers, radii + radii.max(), return_sorted=True)
     near = tuple(np.array(some, np.intp) for some in meeting)
     return AffineRouting(atlas, centers, radii, gate, stored, eta, found, witness, proof, near, top_k)
@@ -122,7 +122,7 @@ def cells(routing: AffineRouting, seed: int) -> list[Cell]:
     moves by t/h where s_i ≥ max s − t.
     """
     atlas, E, K = routing.atlas, len(routing.atlas), routing.top_k
-    apart = cKDTree(routing.centers).query(routing.centers, k=2)[0][:, 1] if E > 1 else np.array([np.inf])
+    apart = tree_of(routing.centers).query(routing.centers, k=2)[0][:, 1] if E > 1 else np.array([np.inf])
     collars = np.minimum(-2 * routing.eta, -(COLLAR ** (1 / atlas.dimension) - 1) * apart**2 * K ** (2 / atlas.dimension) / 2)
     searched = atlas.sample(int(np.clip(SEARCHED_PER_BALL * E, *SEARCHED)), seed + 2, low_discrepancy=True)
     owner, leads = _leading(routing, searched.base)
@@ -178,7 +178,7 @@ def _leading(routing: AffineRouting, base: Array) -> tuple[NDArray[np.intp], Arr
     largest, K = routing.radii.max(), routing.top_k
     height = np.sqrt(np.maximum(largest**2 - routing.radii**2, 0))
     most = min(K * 2 ** (routing.atlas.dimension + 1) + 1, len(routing.radii))
-    tree = cKDTree(np.column_stack([routing.centers, height]))
+    tree = tree_of(np.column_stack([routing.centers, height]))
     squares, balls = tree.query(np.pad(base, ((0, 0), (0, 1))), k=range(1, most + 1))
     level = squares[:, :1] ** 2 if K == 1 else np.minimum(squares[:, K - 1 : K] ** 2, largest**2)
     return balls, (level - squares**2) / 2

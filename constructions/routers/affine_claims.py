@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist
 
 from ...atlas import Array, BallChart, ManifoldTask, Points
+from ...atlas.distances import pairwise, tree_of
 from ...errors import EpsilonNotReached
 from ...moe.gate_tree import GateTree
 from ...moe.ledger import Claim, Known
@@ -168,7 +167,7 @@ def _price(routing: Centres, points: Points) -> str:
     K, d = routing.top_k, routing.atlas.dimension
     if K == 1:
         return ""
-    squares = cKDTree(routing.centers).query(points.base, k=[1, K])[0].max(0) ** 2
+    squares = tree_of(routing.centers).query(points.base, k=[1, K])[0].max(0) ** 2
     grown = float(squares[1] / squares[0])
     return f"; price: cells reach {grown:.3g} times as far, squared, as they would with one expert, {K}^(2/{d}) = {K ** (2 / d):.3g}"
 
@@ -202,7 +201,7 @@ def _injective(routing: Centres, points: Points, routes: NDArray[np.intp]) -> Cl
         rows = order[bounds[i] : bounds[i + 1]][:PAIRED]
         if len(rows) < 2:
             continue
-        ambient, local = pdist(points.base[rows]), pdist(ball.forward(points.base[rows]))
+        ambient, local = pairwise(points.base[rows]), pairwise(ball.forward(points.base[rows]))
         apart = ambient > 1e-9 * ball.radius
         pairs += int(apart.sum())
         ratio = float((local[apart] / ambient[apart]).min(initial=1.0))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from ...atlas import Array, Atlas, Points
+from ...atlas.distances import squared
 from ...intervals.rounding import gamma
 from ...moe.network import Affine
 from .proved_cover import CoverProof
@@ -67,7 +67,7 @@ class Centres:
         Where K are chosen, above the K-th largest: s_chart − s_(K), or s_chart itself where fewer than K balls hold the point.
         """
         near = self.neighbours[chart]
-        scores = (self.radii[near] ** 2 - cdist(base, self.centers[near], "sqeuclidean")) / 2
+        scores = (self.radii[near] ** 2 - squared(base, self.centers[near])) / 2
         own = scores[:, np.searchsorted(near, chart)]
         if self.top_k == 1:
             return np.where(own > 0, own - scores.max(1), -np.inf)

@@ -9,7 +9,6 @@ from functools import cache
 
 import numpy as np
 from numpy.polynomial import polynomial
-from scipy.special import ndtr
 
 from ...errors import InvalidArgument
 from .base import EPS, LIBRARY, Activation, Array, Floats, dipping, horner
@@ -45,11 +44,15 @@ class Gelu(Activation):
     )
 
     def __call__(self, z: Floats) -> Floats:
+        from scipy.special import ndtr
+
         return np.asarray(z * ndtr(z))
 
     def derivatives(self, z: Array, order: int) -> tuple[Array, Array]:
         if not 0 <= order <= ORDERS:
             raise InvalidArgument(f"gelu: derivatives of order {order} were asked for; 0 … {ORDERS} are known")
+        from scipy.special import ndtr
+
         values, errors = np.empty((order + 1, *np.shape(z))), np.empty((order + 1, *np.shape(z)))
         near = np.clip(z, -FAR, FAR)
         below, away = ndtr(z), np.abs(near)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from math import factorial
 
 import numpy as np
-from scipy.special import expit
 
 from ...errors import InvalidArgument
 from .base import EPS, Activation, Array, Floats, dipping
@@ -44,6 +43,8 @@ class GeluTanh(Activation):
     )
 
     def __call__(self, z: Floats) -> Floats:
+        from scipy.special import expit
+
         number = z.dtype.type if isinstance(z, np.ndarray) else float
         with np.errstate(over="ignore"):
             return np.asarray(z * expit(z * (number(LINEAR) + number(CUBIC) * z * z)))
@@ -69,6 +70,8 @@ class GeluTanh(Activation):
 
 def _composed(z: Array, order: int) -> tuple[Array, Array]:
     """The Taylor coefficients of s∘w at z, 0 … order, and error bounds, (order + 1, …) both."""
+    from scipy.special import expit
+
     w = z * (LINEAR + CUBIC * z * z)
     inner = np.stack([LINEAR + 3 * CUBIC * z * z, 3 * CUBIC * z, np.full_like(z, CUBIC)])
     outer, wrong = logistic(w, order)

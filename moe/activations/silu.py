@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 from numpy.polynomial import polynomial
-from scipy.special import expit
 
 from ...errors import InvalidArgument
 from .base import EPS, LIBRARY, Activation, Array, Floats, dipping, horner
@@ -43,6 +42,8 @@ class Silu(Activation):
     )
 
     def __call__(self, z: Floats) -> Floats:
+        from scipy.special import expit
+
         return np.asarray(z * expit(z))
 
     def derivatives(self, z: Array, order: int) -> tuple[Array, Array]:
@@ -74,6 +75,8 @@ def remainders(order: int) -> tuple[Array, ...]:
 
 def logistic(z: Array, order: int) -> tuple[Array, Array]:
     """s^(n)(z) for n = 0 … order and error bounds, (order + 1, …) both."""
+    from scipy.special import expit
+
     s, opposite = expit(z), expit(-z)
     values, errors = np.empty((order + 1, *np.shape(z))), np.empty((order + 1, *np.shape(z)))
     values[0], errors[0] = s, LIBRARY * EPS * s

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from scipy.stats import beta
-
 from ...errors import InvalidArgument
 from ...moe.ledger import Claim, Known
 
@@ -25,7 +23,11 @@ def clopper_pearson(violations: int, trials: int, confidence: float = CONFIDENCE
     """
     if not 0 <= violations <= trials or trials == 0:
         raise InvalidArgument(f"{violations} violations in {trials} trials")
-    return 1.0 if violations == trials else float(beta.ppf(confidence, violations + 1, trials - violations))
+    if violations == trials:
+        return 1.0
+    from scipy.special import betaincinv
+
+    return float(betaincinv(violations + 1, trials - violations, confidence))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""What commands load: a person waits for it every time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe.expressions.sobol import AXES, sobol
+from scipy.stats import qmc
+
+SPEC = '[task]\nname = "circle"\nkind = "manifold"\n[manifold]\nbuiltin = "circle"\n[target]\nexpression = "x1*x2"\n'
+NEVER = ("torch", "scipy.stats", "networkx", "matplotlib", "transformers", "onnx", "pandas")
+"""What no command needs that looks at a model or compiles a manifold of the library."""
+FEW = {
+    "show": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove"),
+    "explain": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove"),
+    "lint": ("scipy.optimize", "scipy.interpolate", "joblib", "atlasmoe.constructions", "atlasmoe.verify"),
+    "compile": ("dask", "numba"),
+}
+"""And what this command does not need either, if no other one ran before it."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("start")
+    (place / "circle.toml").write_text(SPEC)
+    atlasmoe.save(atlasmoe.compile(atlasmoe.load_task(place / "circle.toml"), epsilon=0.1), place / "model")
+    return place
+
+
+@pytest.mark.parametrize("command", list(FEW))
+def test_a_command_loads_only_what_it_needs(folder: Path, command: str) -> None:
+    arguments = {
+        "show": ["model"],
+        "explain": ["model", "--at", "0.6,0.8"],
+        "lint": ["circle.toml"],
+        "compile": ["circle.toml", "-o", "again", "--epsilon", "0.1"],
+    }[command]
+    code = (
+        "import sys; from atlasmoe.cli.main import main\n"
+        f"try: main({[command, *arguments]!r})\n"
+        "except SystemExit as done: assert not done.code, done.code\n"
+        f"print([name for name in {(*NEVER, *FEW[command])!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, len(AXES) + 1])
+@pytest.mark.parametrize("seed", [0, 12345])
+def test_points_are_those_of_scipy(dimension: int, seed: int) -> None:
+    ours = sobol(dimension, 11, seed)
+    assert np.array_equal(ours, qmc.Sobol(dimension, seed=seed).random_base2(11))
+    assert ours.shape == (2048, dimension)
+
+
+def test_more_axes_than_we_know_of() -> None:
+    assert np.array_equal(sobol(len(AXES) + 2, 4, 1), qmc.Sobol(len(AXES) + 2, seed=1).random_base2(4))
