@@ -53,6 +53,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         # out to other tools
         "export.exported": ["Exported", "export_to"],
         "export.folder": ["load", "save"],
+        "export.from_torch": ["from_torch"],
         "export.torch_module": ["to_torch"],
         # what a person looks at
         "report.figures": ["figure"],
@@ -123,6 +124,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .export.exported import export_to as export_to
     from .export.folder import load as load
     from .export.folder import save as save
+    from .export.from_torch import from_torch as from_torch
     from .export.torch_module import to_torch as to_torch
     from .front.compile import compile as compile
     from .moe import Affine as Affine

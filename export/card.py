@@ -45,7 +45,7 @@ tags: [mixture-of-experts, function-approximation, manifold, {", ".join(_bends(n
 
 # {_inline(graph.name)}
 
-A mixture of experts, compiled and not trained, for {_described(graph)}
+A mixture of experts, {_made(model)}, for {_described(graph)}
 {_run(model)}
 
 | | |
@@ -77,6 +77,11 @@ y = module(torch.tensor([[{point}]]))
 
 Inputs: {_names(network.inputs)}. Outputs: {_names(network.outputs)}.
 """
+
+
+def _made(model: Model) -> str:
+    """How its weights came about."""
+    return "compiled, and changed afterwards" if "changed" in model.facts else "compiled and not trained"
 
 
 def _assuming(graph: TaskGraph) -> str:

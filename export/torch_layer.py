@@ -83,6 +83,7 @@ class MoE(Watched):
         self.unit = layer.unit
         self.names, self.channels, self.arriving = layer.names, layer.channels, arriving
         """What gate outputs, channels that leave, and channels that arrive are called."""
+        self.wires = {"reads": layer.reads, "writes": layer.writes, "carries": layer.carries, "sees": layer.sees}
         self.places = {"reads": layer.reads, "sees": layer.sees, "sources": layer.sources.tolist(), "targets": layer.targets.tolist()}
         for name, numbers in {"serves": layer.serves, "reads": layer.reads, "sees": layer.sees, **_placement(layer)}.items():
             self.register_buffer(name, None if numbers is None else torch.tensor(numbers, dtype=torch.int64))

@@ -7,13 +7,15 @@ many rows an expert gets (`ExpertStack.forward`); all three compute the same sum
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidArgument
-from ..moe import Model, Network
+from ..moe import Ledger, Model, Network
+from ..moe.design import Design
 from ..moe.gate_tree import by_tree
 from ..moe.network import ROWS
 from ..moe.sums import Sums, known
@@ -60,6 +62,8 @@ class AtlasMoE(nn.Module):
             [MoE(layer, sums, guides=n < last, trees=trees, arriving=arriving[n]) for n, layer in enumerate(network.layers)]
         )
         self.sums, self.sample = sums, sample
+        self.origin: tuple[Mapping[str, Any], Design, Ledger] | None = None
+        """Facts, design and ledger of the model that it was made of, for `from_torch`."""
         self.inputs, self.outputs = network.inputs, network.outputs
         most = max(len(layer.experts) for layer in network.layers)
         self.carrying = any(layer.carries is not None for layer in network.layers)
@@ -151,5 +155,7 @@ def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN, gates: st
     """
     order = known(sums)
     if isinstance(model, Model):
-        return AtlasMoE(model.network, order, Sample.of(model.network, model.task), by_tree(gates or model.gates))
+        module = AtlasMoE(model.network, order, Sample.of(model.network, model.task), by_tree(gates or model.gates))
+        module.origin = dict(model.facts), model.design, model.ledger
+        return module
     return AtlasMoE(model, order, trees=by_tree(gates or "flat"))

@@ -27,6 +27,8 @@ class Expert(Watched):
         """Expert `number` of stacks, innermost first; `places` of its neurons in every hidden layer."""
         super().__init__()
         self.name, self.number = name, number
+        self.linear = tuple(affine.linear for affine in net.affines)
+        """Which of its maps have no bias."""
         self.maps = tuple(maps)  # no list of modules, so that stacks are no parts of every expert
         self.rows: tuple[Rows, ...] = tuple(as_rows(layer[number].tolist()) for layer in places)
         for j, groups in enumerate(net.groups, 1):
