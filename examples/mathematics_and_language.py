@@ -102,9 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         certificate.write(folder, overwrite=True)
         checked = atlasmoe.check(folder)
         layers = " · ".join(str(len(layer.experts)) for layer in model.network.layers)
+        held = "nothing" if report.holds else "something"
         console.print(
             f"{task.name}: {task.pieces} tasks, layers of {layers} experts, {model.network.parameters} numbers; "
-            f"refuted: {'nothing' if report.holds else 'something'}; |f - Ψ| <= {certificate.bound:.3g} {certificate.status}, {checked.verdict}"
+            f"refuted: {held}; |f - Ψ| <= {certificate.bound:.3g} {certificate.status}, {checked.verdict}"
         )
         if task.name == composed().name:
             show(console, rows(model))

@@ -26,10 +26,12 @@ from scipy.cluster.vq import kmeans2
 
 Array = NDArray[np.float64]
 
-SPLITS = (1, 2, 4, 8, 16, 32, 64, 128)
+SPLITS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Numbers of experts that are tried."""
-EACH = 6
-"""Points that a cell's expert is fitted to, for each of its neurons; 64 at least."""
+EACH = 8
+"""Points that a cell's expert is fitted to, for each of its neurons; 256 at least."""
+WIDEST = 512
+"""Neurons of an expert, at most: splits that need wider ones are left out."""
 INDEPENDENT = 1e-3
 """Combinations of neurons smaller than this part of the largest are left out: they would only fit the sample."""
 
@@ -94,19 +96,22 @@ def fitted(f: Callable[[Array], Array], gate: Affine, m: int, x: Array, seed: in
     return Network((layer,), tuple(f"x[{k}]" for k in range(x.shape[1])))
 
 
-def best(f: Callable[[Array], Array], walls: Sequence[Sequence[float]], total: int, points: int, seed: int = 0) -> Flat:
-    """The flat mixture of at most `total` numbers with the least root mean square error at `points` uniform points of the unit cube."""
+def best(
+    f: Callable[[Array], Array], walls: Sequence[Sequence[float]], total: int, points: int, seed: int = 0, most: int = SPLITS[-1]
+) -> Flat:
+    """The flat mixture of at most `total` numbers and `most` experts with the least root mean square error at `points` uniform points of
+    the unit cube."""
     D = len(walls)
     rng = np.random.default_rng(seed)
     test = rng.uniform(size=(points, D))
     truth = f(test)
     spread = float(truth.std())
     found: Flat | None = None
-    for experts in SPLITS:
-        if width(total, experts, D) < 1:
-            break
+    for experts in (one for one in SPLITS if one <= most):
         m = width(total, experts, D)
-        x = rng.uniform(size=(experts * max(64, EACH * m), D))
+        if not 1 <= m <= WIDEST:
+            continue
+        x = rng.uniform(size=(experts * max(256, EACH * m), D))
         gates = {"k-means": clustered(x[:20_000], experts, seed), "told": told(walls, experts)}
         for cells, gate in gates.items():
             m = width(total, len(gate.bias), D)

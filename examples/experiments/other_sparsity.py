@@ -1,19 +1,16 @@
 """Other sparsity than a product of manifolds: groups, graphs, windows. How many experts, and what does a flat mixture do instead?
 
-    python examples/experiments/other_sparsity.py [--short] [--figure docs/images/other_sparsity.png] [--json out/other_sparsity.json]
+    python examples/experiments/other_sparsity.py [--short] [--out out/experiments] [--publish]
 
 Every task is a sum of windows g(x_u, x_v, …), each of which looks at two or three coordinates and jumps at one wall of its own along the
 first two: four pieces of distinct levels. Windows of a group share nothing, those of a graph share its vertices, those of a sequence
-are one and the same function at every place. The page is docs/experiments/other-sparsity.md. About a minute and a half of CPU.
+are one and the same function at every place. About a minute and a half of CPU. docs/experiments has the page.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ import atlasmoe
 import numpy as np
 from atlasmoe.moe import Model
 from flat_mixture import best
+from lab.store import Run, markdown
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -31,7 +29,7 @@ LEVEL, RIPPLE = 1.0, 0.1
 JUMP = LEVEL - RIPPLE
 """The least jump at a wall: LEVEL·Δk − RIPPLE·Δk·|sin| for Δk = 1 or 2."""
 FORMS: dict[str, dict[str, Any]] = {"paper": {}, "residual": {"form": "residual"}, "one step": {"depth": "path"}}
-"""How each task is compiled: Theorem 5.3 as printed, channels carried beside the experts (N8), all windows of a stage in one layer (N15)."""
+"""How each is compiled: Theorem 5.3 as printed, channels carried beside the experts (N8), all windows of a stage in one layer (N15)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,8 @@ class Case:
     def task(self) -> atlasmoe.TaskGraph:
         box = atlasmoe.Input("x", atlasmoe.Box((0.0,) * self.D, (1.0,) * self.D))
         blocks = [
-            window(f"g{k}", [box.components[i] for i in reads], at) for k, (reads, at) in enumerate(zip(self.windows, self.walls, strict=True))
+            window(f"g{k}", [box.components[i] for i in reads], at)
+            for k, (reads, at) in enumerate(zip(self.windows, self.walls, strict=True))
         ]
         last = blocks if self.rounds == 1 else [second(f"w{k}", f"g{k}", f"g{(k + 1) % len(blocks)}") for k in range(len(blocks))]
         names = [block.name for block in last]
@@ -108,31 +107,6 @@ def sequence(T: int = 16) -> Case:
     return Case(f"temporal, T = {T}", T, tuple((t, t + 1) for t in range(T - 1)), ((0.4, 0.6),) * (T - 1))
 
 
-@dataclass
-class Row:
-    """What was measured of one case."""
-
-    name: str
-    D: int
-    windows: int
-    pieces: int
-    """∏ E_l, what Theorem 5.3 counts."""
-    regions: int
-    """Of them, those that are not empty; of two rounds only the walls of the first are counted."""
-    experts: int
-    distinct: int
-    """Different experts among them: what has to be stored where windows share weights."""
-    shared_numbers: int
-    """Numbers of one window's scores and experts, stored once for all places (residual form)."""
-    proved: float
-    status: str
-    forms: dict[str, dict[str, int]] = field(default_factory=dict)
-    flat: dict[str, Any] = field(default_factory=dict)
-    floor: float | None = None
-    """No flat mixture of fewer than R experts is nearer to f than this."""
-    seconds: float = 0.0
-
-
 def bare(matrix: Array) -> bytes:
     """A first map without the columns of what is not read."""
     return np.ascontiguousarray(matrix[:, np.any(matrix != 0, axis=0)]).tobytes()
@@ -151,70 +125,101 @@ def distinct(model: Model) -> tuple[int, int]:
     return len(keys), numbers + sum(net.parameters for net in model.network.layers[0].experts)
 
 
-def measure(case: Case, points: int, seed: int = 0) -> Row:
+def measure(case: Case, points: int, seed: int = 0) -> dict[str, Any]:
     """Compile in every form, prove, and fit the best flat mixture of as many numbers as the paper's form stores."""
-    start = time.process_time()
     task = case.task
     models = {name: atlasmoe.compile(task, epsilon=EPSILON, seed=seed, **options) for name, options in FORMS.items()}
-    certificates = {name: atlasmoe.certify(model) for name, model in models.items()}
+    certificates = [atlasmoe.certify(model) for model in models.values()]
     different, numbers = distinct(models["residual"])
-    row = Row(
-        case.name, case.D, len(case.windows), task.pieces, case.regions, models["paper"].facts["experts"], different, numbers,
-        max(c.bound for c in certificates.values()), " ".join(sorted({str(c.status) for c in certificates.values()})),
-    )  # fmt: skip
-    for name, model in models.items():
-        network = model.network
-        row.forms[name] = {"layers": len(network.layers), "stored": network.parameters, "active": network.active_parameters}
-    total = row.forms["paper"]["stored"]
-    flat = best(task, case.axes, total, points, seed)
+    networks = {name: model.network for name, model in models.items()}
+    flat = best(task, case.axes, networks["paper"].parameters, points, seed)
     x = np.random.default_rng(seed).uniform(size=(points, case.D))
     truth = task(x)
     error = models["paper"](x) - truth
-    row.flat = {"cells": flat.cells, "experts": flat.experts, "width": flat.width, "largest": flat.largest, "mean": flat.mean}
-    row.flat |= {"ours_largest": float(np.abs(error).max()), "ours_mean": float(np.sqrt(np.mean(error**2)) / truth.std())}
-    row.floor = JUMP / 2 if case.rounds == 1 else None
-    row.seconds = time.process_time() - start
-    return row
+    return {
+        "windows": len(case.windows),
+        "pieces": task.pieces,  # what Theorem 5.3 counts
+        "regions": case.regions,  # of them, those that are not empty; of two rounds the walls of the first alone
+        "experts": models["paper"].facts["experts"],
+        "different": different,
+        "shared": numbers,
+        "layers": {name: len(network.layers) for name, network in networks.items()},
+        "stored": {name: network.parameters for name, network in networks.items()},
+        "active": {name: network.active_parameters for name, network in networks.items()},
+        "proved": max(one.bound for one in certificates),
+        "status": " ".join(sorted({str(one.status) for one in certificates})),
+        "found": float(np.abs(error).max()),
+        "mean": float(np.sqrt(np.mean(error**2)) / truth.std()),
+        "flat": {"cells": flat.cells, "experts": flat.experts, "width": flat.width, "found": flat.largest, "mean": flat.mean},
+        "floor": JUMP / 2 if case.rounds == 1 else None,
+    }
 
 
-def growth(lengths: Sequence[int]) -> list[dict[str, int]]:
+def growth(T: int) -> dict[str, int]:
     """Of a window that slides over T places: regions, experts, different ones, and numbers stored with and without sharing."""
-    found = []
-    for T in lengths:
-        case = sequence(T)
-        model = atlasmoe.compile(case.task, epsilon=EPSILON * (T - 1) / 15, form="residual", seed=0)
-        different, numbers = distinct(model)
-        found.append(
-            {
-                "T": T, "regions": case.regions, "experts": model.facts["experts"], "distinct": different,
-                "stored": model.network.parameters, "shared": numbers,
-            }  # fmt: skip
+    case = sequence(T)
+    model = atlasmoe.compile(case.task, epsilon=EPSILON * (T - 1) / 15, form="residual", seed=0)
+    different, numbers = distinct(model)
+    experts = model.facts["experts"]
+    return {"regions": case.regions, "experts": experts, "different": different, "stored": model.network.parameters, "shared": numbers}
+
+
+def tables(rows: Sequence[dict[str, Any]], grown: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What is built; what it is worth; and what grows with T."""
+    built = [
+        (
+            row["name"],
+            row["D"],
+            row["windows"],
+            row["pieces"],
+            row["regions"],
+            row["experts"],
+            row["different"],
+            *row["layers"].values(),
+            *row["stored"].values(),
+            *row["active"].values(),
         )
-    return found
-
-
-def table(rows: Sequence[Row]) -> str:
-    """As in docs/experiments/other-sparsity.md."""
-    lines = [
-        "| sparsity | D | windows | pieces ∏E | regions R | experts | different | layers: paper, one step | stored: paper, residual, one step "
-        "| active: paper, residual, one step | proved | found | flat: experts × neurons | its error | rms / std f: ours, flat | no flat one below |",
-        "|---|---" + "|---:" * 14 + "|",
+        for row in rows
     ]
-    for row in rows:
-        stored = ", ".join(f"{one['stored']:,}" for one in row.forms.values())
-        active = ", ".join(f"{one['active']:,}" for one in row.forms.values())
-        floor = "–" if row.floor is None else f"{row.floor:g}, {row.regions:,} experts"
-        flat = row.flat
-        lines.append(
-            f"| {row.name} | {row.D} | {row.windows} | {row.pieces:,} | {row.regions:,} | {row.experts} | {row.distinct} "
-            f"| {row.forms['paper']['layers']}, {row.forms['one step']['layers']} | {stored} | {active} | {row.proved:.3g} {row.status} "
-            f"| {flat['ours_largest']:.3g} | {flat['experts']} × {flat['width']} ({flat['cells']}) | {flat['largest']:.3g} "
-            f"| {flat['ours_mean']:.2g}, {flat['mean']:.2g} | {floor} |"
+    forms = [f"{what}: {form}" for what in ("layers", "stored", "active") for form in FORMS]
+    worth = [
+        (
+            row["name"],
+            f"{row['proved']:.3g} {row['status']}",
+            row["found"],
+            row["mean"],
+            "{experts} × {width}, {cells}".format(**row["flat"]),
+            row["flat"]["found"],
+            row["flat"]["mean"],
+            row["regions"],
+            row["floor"],
         )
-    return "\n".join(lines)
+        for row in rows
+    ]
+    return {
+        "what is built": markdown(("sparsity", "D", "windows", "∏ E", "regions R", "experts", "different", *forms), built),
+        "what it is worth": markdown(
+            (
+                "sparsity",
+                "compiled: proved",
+                "found",
+                "rms / std f",
+                "flat: experts × neurons",
+                "found",
+                "rms / std f",
+                "flat, fewer experts than",
+                "never below",
+            ),
+            worth,
+        ),
+        "what grows": markdown(
+            ("T", "regions R", "experts", "different", "stored", "stored if shared"),
+            [(one["T"], one["regions"], one["experts"], one["different"], one["stored"], one["shared"]) for one in grown],
+        ),
+    }
 
 
-def figure(rows: Sequence[Row], grown: Sequence[dict[str, int]], path: Path) -> None:
+def draw(rows: Sequence[dict[str, Any]], grown: Sequence[dict[str, Any]], path: Path) -> None:
     """Left: what grows with T. Right: the largest errors, compiled and flat, and what no flat mixture can go below."""
     from atlasmoe.report.palette import FEW, LIMIT, tidy
     from matplotlib.figure import Figure
@@ -222,54 +227,44 @@ def figure(rows: Sequence[Row], grown: Sequence[dict[str, int]], path: Path) -> 
     drawn = Figure(figsize=(11, 4), layout="constrained")
     left, right = drawn.subplots(1, 2)
     lengths = [one["T"] for one in grown]
-    for k, (key, label) in enumerate(
-        {
-            "regions": "regions of f: experts that a flat mixture needs",
-            "stored": "numbers stored",
-            "shared": "numbers, if windows share them",
-            "experts": "experts",
-            "distinct": "different experts",
-        }.items()
-    ):
+    curves = {
+        "regions": "regions of f: experts that a flat mixture needs",
+        "stored": "numbers stored",
+        "shared": "numbers, if windows share them",
+        "experts": "experts",
+        "different": "different experts",
+    }
+    for k, (key, label) in enumerate(curves.items()):
         left.semilogy(lengths, [one[key] for one in grown], "osd^v"[k] + "-", ms=4, color=FEW[k], label=label)
     left.legend(fontsize=8, frameon=False)
     left.set_xticks(lengths)
     tidy(left, "A window that slides over T places", xlabel="T")
     places = np.arange(len(rows))
-    right.bar(places - 0.2, [row.flat["ours_largest"] for row in rows], 0.38, color=FEW[0], label="compiled, largest error found")
-    right.bar(places + 0.2, [row.flat["largest"] for row in rows], 0.38, color=FEW[1], label="flat mixture of as many numbers")
+    right.bar(places - 0.2, [row["found"] for row in rows], 0.38, color=FEW[0], label="compiled, found")
+    right.bar(places + 0.2, [row["flat"]["found"] for row in rows], 0.38, color=FEW[1], label="flat mixture of as many numbers, found")
     for place, row in zip(places, rows, strict=True):
-        right.plot([place - 0.4, place], [row.proved] * 2, color="black", linewidth=1.2, label="proved bound" if not place else None)
-        if row.floor is not None:
-            name = "no flat mixture of fewer than R experts is below" if not place else None
-            right.plot([place, place + 0.4], [row.floor] * 2, color=LIMIT, linewidth=1.2, label=name)
+        right.plot([place - 0.4, place], [row["proved"]] * 2, color="black", linewidth=1.2, label=None if place else "compiled, proved")
+        if row["floor"] is not None:
+            label = None if place else "what fewer experts than R, flat, cannot go below"
+            right.plot([place, place + 0.4], [row["floor"]] * 2, color=LIMIT, linewidth=1.2, label=label)
     right.set_yscale("log")
-    right.set_ylim(top=max(row.flat["largest"] for row in rows) * 30)
-    right.set_xticks(places, [row.name.replace(", ", ",\n") for row in rows])
+    right.set_ylim(top=max(row["flat"]["found"] for row in rows) * 60)
+    right.set_xticks(places, [row["name"].replace(", ", ",\n") for row in rows])
     right.legend(fontsize=8, frameon=False, loc="upper left")
     tidy(right, "Largest error at uniform points", ylabel="|f − Ψ|")
-    path.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path, dpi=140)
 
 
-def main(arguments: Sequence[str] | None = None) -> tuple[list[Row], list[dict[str, int]]]:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="small cases, a few seconds")
-    parser.add_argument("--figure", type=Path)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args(arguments)
-    cases = [groups(), grid(2), sequence(4)] if given.short else [groups(), grid(), ring(), sequence()]
-    rows = []
-    for case in cases:
-        rows.append(measure(case, 2_000 if given.short else 20_000))
-        print(f"{case.name}: {rows[-1].seconds:.1f} CPU s", flush=True)
-    grown = growth((2, 4) if given.short else (2, 4, 6, 8, 12, 16))
-    print(table(rows))
-    if given.json is not None:
-        given.json.write_text(json.dumps({"rows": [asdict(row) for row in rows], "growth": grown}, indent=1) + "\n", encoding="utf-8")
-    if given.figure is not None:
-        figure(rows, grown, given.figure)
-    return rows, grown
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    run = Run.asked("other_sparsity", __doc__, arguments)
+    store = run.store
+    cases = [sequence(3)] if run.short else [groups(), grid(), ring(), sequence()]
+    points = 2_000 if run.short else 20_000
+    rows = [store.row({"name": case.name, "D": case.D, "points": points}, lambda case=case: measure(case, points)) for case in cases]
+    lengths = (2, 3) if run.short else (2, 4, 6, 8, 12, 16)
+    grown = [store.row({"T": T}, lambda T=T: growth(T)) for T in lengths]
+    run.write(tables(rows, grown), lambda path: draw(rows, grown, path))
+    return rows
 
 
 if __name__ == "__main__":
