@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import atlasmoe
@@ -25,7 +24,7 @@ from atlasmoe.atlas.spec import task_from_spec
 from lab.curvature import reach, sharpness
 from lab.measuring import loads, measure, routes
 from lab.mixture import Mixture
-from lab.store import Run, markdown
+from lab.store import Run
 from lab.training import BALANCE, Data, Recipe, train, tuned
 from torch import nn
 
