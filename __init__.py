@@ -52,6 +52,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "verify.sample": ["Report", "verify"],
         # out to other tools
         "export.exported": ["Exported", "export_to"],
+        "export.fixtures.fixtures": ["fixtures"],
+        "export.fixtures.written": ["write_fixtures"],
         "export.folder": ["load", "save"],
         "export.from_torch": ["from_torch"],
         "export.torch_module": ["to_torch"],
@@ -122,6 +124,8 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .explain import explain_point as explain_point
     from .export.exported import Exported as Exported
     from .export.exported import export_to as export_to
+    from .export.fixtures.fixtures import fixtures as fixtures
+    from .export.fixtures.written import write_fixtures as write_fixtures
     from .export.folder import load as load
     from .export.folder import save as save
     from .export.from_torch import from_torch as from_torch

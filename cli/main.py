@@ -21,7 +21,10 @@ from .. import __version__
 from ..errors import AtlasMoEError, LintError, SpecError
 from .output import finding_fields, print_json
 
-COMMANDS = ("baseline", "certify", "check", "compile", "demo", "explain", "export", "lint", "plan", "show", "substitute", "verify")
+COMMANDS = (
+    *("baseline", "certify", "check", "compile", "demo", "explain", "export", "fixtures"),
+    *("lint", "plan", "show", "substitute", "verify"),
+)
 DEFECT, INTERRUPTED = 3, 130
 INTERRUPTION = {"certify": "interrupted; no certificate was written, and the same command goes on where it stopped"}
 """What is said of it, where that is not that nothing was written."""
