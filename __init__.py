@@ -56,6 +56,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "export.fixtures.written": ["write_fixtures"],
         "export.folder": ["load", "save"],
         "export.from_torch": ["from_torch"],
+        "export.quantise": ["quantise"],
         "export.torch_module": ["to_torch"],
         # what a person looks at
         "report.figures": ["figure"],
@@ -129,6 +130,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .export.folder import load as load
     from .export.folder import save as save
     from .export.from_torch import from_torch as from_torch
+    from .export.quantise import quantise as quantise
     from .export.torch_module import to_torch as to_torch
     from .front.compile import compile as compile
     from .moe import Affine as Affine

@@ -44,6 +44,13 @@ def _write(certificate: Certificate, folder: Path, overwrite: bool) -> str:
 @click.option("--boxes", type=click.IntRange(1), metavar="N", default=4_000_000, show_default=True, help="Boxes to look at, at most.")
 @click.option("--seconds", type=float, metavar="S", default=600.0, show_default=True, help="Time to spend, at most.")
 @click.option("--jobs", type=int, metavar="J", default=1, show_default=True, help="Charts proved at a time.")
+@click.option(
+    "--for",
+    "engines",
+    metavar="FORMAT",
+    multiple=True,
+    help="Also for what runs an export: c, numpy, onnx, pt2, or torch for to_torch. What that assumes of the engine is listed. Repeatable.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a certificate that says it proves a smaller bound.")
 @figure_option("Draw the boxes of the proof into this PNG.")
 @click.option("--ledger", is_flag=True, help="Show the model's ledger too, with what is proved written into it.")
@@ -55,6 +62,7 @@ def certify(
     boxes: int,
     seconds: float,
     jobs: int,
+    engines: tuple[str, ...],
     overwrite: bool,
     figure: Path | None,
     ledger: bool,
@@ -62,12 +70,15 @@ def certify(
 ) -> None:
     """Prove, for every point of M, that the model in FOLDER routes to a valid chart and that its error stays below ε.
 
-    Writes certificate.json and certificate.safetensors into FOLDER; `atlasmoe check FOLDER` re-verifies them. A certificate there that
-    says it proves a smaller bound stays. Exit code 1 if a claim is refuted or not proved within the budget. An interrupted run goes on
+    Writes certificate.json and certificate.safetensors into FOLDER; `atlasmoe check FOLDER` re-verifies them. FOLDER may be an export of
+    small integers, whose own network is then proved, for the engine that it is for. A certificate there that says it proves a smaller
+    bound stays. Exit code 1 if a claim is refuted or not proved within the budget. An interrupted run goes on
     where it stopped when it is started again.
     """
     import joblib
 
+    from ..export.carried import state
+    from ..export.export_listing import is_export, model_inside, read_listing
     from ..export.folder import load
     from ..verify.prove import certify as prove
 
@@ -76,12 +87,17 @@ def certify(
     except ValueError:
         raise InvalidArgument(f"--tightness {tightness!r} is neither a number above 1 nor `none`") from None
     check_figure_path(figure)
+    export = folder if is_export(folder) else None
+    if export is not None:
+        folder, engines = model_inside(export), engines or (str(read_listing(export)["format"]),)
     model = load(folder)
     place = folder.absolute()
     checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))
     with joblib.parallel_config(n_jobs=jobs):
-        certificate = prove(model, epsilon=epsilon, tightness=ratio, boxes=boxes, seconds=seconds, checkpoint=checkpoint)
+        certificate = prove(model, epsilon=epsilon, tightness=ratio, boxes=boxes, seconds=seconds, checkpoint=checkpoint, for_=engines)
     written = _write(certificate, folder, overwrite)
+    if export is not None:
+        state(export, model)
     if figure is not None and certificate.trees:
         from ..report.certificate_figure import certificate_figure
 
@@ -98,5 +114,5 @@ def certify(
         click.echo(written)
         if figure is not None and certificate.trees:
             click.echo(f"figure: {figure}")
-    if certificate.status != "proved":
+    if certificate.status != "proved" or any(engine.known != "proved" for engine in certificate.engines):
         click.get_current_context().exit(1)

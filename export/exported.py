@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import FolderError, InvalidArgument
 from ..moe import Model
+from ..moe.engines import ENGINES
 from ..moe.typed_json import finite_json
+from ..verify.prove.binding import CERTIFICATE
+from .carried import Carried, carried
+from .export_card import CARD, card
+from .export_listing import INSIDE, LISTING, MODEL
+from .folder import save
 from .formats import FORMATS, Comparison, Format, Standing, Written, compared
 from .staging import staged
 
-LISTING, CARD = "export.json", "README.md"
 OTHER = "other weights than those of the model: certify proves them as a network of their own"
 
 
@@ -33,18 +40,34 @@ class Exported:
     """None if it could not be run here."""
     numbers: int
     """Of the network that the files hold."""
+    proof: Carried | str
+    """What a certificate proves of it for every point, or why nothing is."""
 
     def to_dict(self) -> dict[str, Any]:
         compared_with = None if self.comparison is None else self.comparison.to_dict()
-        return {**self.__dict__, "path": str(self.path), "standing": str(self.standing), "comparison": compared_with}
+        proof = {"proved": False, "why": self.proof} if isinstance(self.proof, str) else {"proved": True, **self.proof.to_dict()}
+        said = {**self.__dict__, "path": str(self.path), "standing": str(self.standing)}
+        return {**said, "comparison": compared_with, "proof": proof}
 
 
-def export_to(model: Model, to: str, path: str | os.PathLike[str], *, overwrite: bool = False, **options: Any) -> Exported:
+def export_to(
+    model: Model,
+    to: str,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    certificate: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Exported:
     """Write the model as `to` into the folder `path`, run it there on fresh points and on the hardest ones (ties, interfaces, corners,
     worst points), and compare outputs and routes. export.json and README.md of the folder say what was found.
 
-    Options are those of the format. Nothing is left behind if it takes another way where no logits are tied, or misses ε. Raises
-    `InvalidArgument` for formats and options that there are not, and for what a format cannot hold; `FolderError` for the folder.
+    `certificate`: the folder of the model, whose certificate is looked at for what it proves of this form; the model's own, if it was
+    proved when it was compiled, needs no folder. If it carries over it is copied, and the card says what is proved, and what that assumes.
+
+    Other options are those of the format. Nothing is left behind if it takes another way where no logits are tied, or misses ε. Raises
+    `InvalidArgument` for formats and options that there are not, and for what a format cannot hold; `FolderError` for the folder, and
+    for a certificate of another model.
     """
     form = _known(to)
     wrong = sorted(name for name, value in options.items() if name not in form.options and value is not None)
@@ -56,16 +79,43 @@ def export_to(model: Model, to: str, path: str | os.PathLike[str], *, overwrite:
     folder = Path(path)
     with staged(folder, lambda: _admit(folder, overwrite)) as stage:
         written = form.write(model, stage, **{name: value for name, value in options.items() if value is not None})
-        found = None if written.run is None else compared(model, written.run, written.network)
+        subject = model if written.model is None else written.model
+        found = None if written.run is None else compared(subject, written.run, written.network)
         if found is not None and not found.holds:
             raise InvalidArgument(_refusal(to, found))
-        exact = written.network is model.network
-        standing, because = form.standing(model.network) if exact else (Standing.MEASURED, OTHER)
-        done = Exported(folder.absolute(), to, standing, because, written.how, found, written.network.parameters)
-        listing = json.dumps(finite_json({"schema": 1, **done.to_dict()}), indent=1, ensure_ascii=False)
-        (stage / LISTING).write_text(listing + "\n", encoding="utf-8")
-        (stage / CARD).write_text(_card(model, form, written, done), encoding="utf-8")
+        done = _done(model, form, written, found, folder, None if certificate is None else Path(certificate))
+        if written.model is not None:
+            save(written.model, stage / INSIDE)
+        if isinstance(done.proof, Carried):
+            (stage / CERTIFICATE).write_bytes(done.proof.document)
+        (stage / CARD).write_text(card(subject, form, written, done.to_dict()), encoding="utf-8")
+        (stage / LISTING).write_text(_listing(done.to_dict(), stage), encoding="utf-8")
     return done
+
+
+def _done(model: Model, form: Format, written: Written, found: Comparison | None, folder: Path, certificate: Path | None) -> Exported:
+    exact = written.network is model.network
+    standing, because = (written.standing or form.standing(model.network)) if exact else (Standing.MEASURED, OTHER)
+    if written.model is not None:
+        because = f"the weights are those of the model in {INSIDE}/, whose ledger says how far it is from the one that was compiled"
+    proof: Carried | str
+    if written.model is not None:
+        proof = f"{INSIDE}/ holds these weights as a model of its own: `atlasmoe certify` of this folder proves it"
+    elif exact and standing is Standing.CARRIES and form.name in ENGINES:
+        proof = carried(model, certificate, form.name)
+    else:
+        proof = because
+    return Exported(folder.absolute(), form.name, standing, because, written.how, found, written.network.parameters, proof)
+
+
+def _listing(done: Mapping[str, Any], stage: Path) -> str:
+    """export.json: what was found, and the SHA-256 of every file beside it."""
+    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(stage.iterdir()) if file.is_file()}
+    files = {name: digest for name, digest in files.items() if name not in (CARD, CERTIFICATE)}
+    inside = stage / INSIDE / "config.json"  # which lists the hashes of the other files of the model
+    if inside.is_file():
+        files[MODEL] = hashlib.sha256(inside.read_bytes()).hexdigest()
+    return json.dumps(finite_json({"schema": 2, **done, "files": files}), indent=1, ensure_ascii=False) + "\n"
 
 
 def _known(to: str) -> Format:
@@ -95,36 +145,3 @@ def _refusal(to: str, found: Comparison) -> str:
         return f"as {to!r} {found.flips} of {found.points:,} points take another way than in the network{where}; nothing was written"
     missed = f"the error is {found.error:.3g}, but ε is {found.epsilon:.3g}"
     return f"as {to!r} {missed}; nothing was written: compile to a smaller ε, or keep more digits"
-
-
-def _card(model: Model, form: Format, written: Written, done: Exported) -> str:
-    """README.md of what was exported."""
-    found = done.comparison
-    lines = [
-        f"# {' '.join(model.task.name.split())}, as {done.format}",
-        "",
-        f"A mixture of experts, compiled by atlasmoe: {model.ledger.root.statement}, ε = {model.ledger.root.budget:.3g}. "
-        f"{done.numbers:,} numbers, {written.network.dtype}.",
-        "",
-        written.use,
-        "",
-        "## Is it the same function?",
-        "",
-        f"{done.standing.capitalize()}: {done.because}.",
-        "",
-    ]
-    if found is None:
-        lines.append(f"It was {done.how}.")
-    else:
-        lines += [
-            f"Run with {done.how}, at {found.points:,} points, {found.hardest:,} of them ties, interfaces, corners and worst points:",
-            "",
-            "| | |",
-            "|---|---|",
-            f"| largest difference from the network, along the same routes | {found.difference:.3g} |",
-            f"| points that take another way | {found.flips} |",
-            f"| points that take another way where logits are tied | {found.ties} |",
-            f"| largest error | {found.error:.3g} |",
-        ]
-    lines += ["", f"{form.summary}.", ""]
-    return "\n".join(lines)

@@ -56,9 +56,10 @@ def _replace(folder: Path, stage: Path) -> None:
 
 def _sync(stage: Path) -> None:
     """Have the files on disk before the name points to them: otherwise a power cut could leave empty ones."""
-    for path in stage.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in stage.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -16,6 +16,7 @@ from .listing import LEFT, RIGHT, Listing, Row
 if TYPE_CHECKING:
     from ..constructions.plan import Frontier
     from ..verify.prove import Certificate
+    from ..verify.prove.engines import ForEngine
 
 STYLES = {
     Known.EXACT: "green",
@@ -107,6 +108,9 @@ def certificate_table(certificate: Certificate, *, statements: bool = True) -> G
     ]
     parts: list[RenderableType] = [head, Listing("", "claim", (*CLAIM[:3], ("known", LEFT)), rows)]
     parts += [Text(f"assumed: {taken.name}: {taken.statement}", "yellow") for taken in certificate.assumptions]
+    for engine in certificate.engines:
+        parts.append(Text(f"{engine.name}, by {engine.claim}: {_said(engine)}", STYLES[engine.known]))
+        parts += [Text(f"  assumed: {taken.name}: {taken.statement}", "yellow") for taken in engine.assumptions]
     for claim in certificate.claims:
         if claim.known is not Known.PROVED:
             where = "" if claim.witness is None else f" at ({', '.join(f'{v:.10g}' for v in claim.witness[:9])})"
@@ -114,6 +118,14 @@ def certificate_table(certificate: Certificate, *, statements: bool = True) -> G
     if certificate.diagnosis:
         parts += [Text(line) for line in certificate.explain().splitlines()]
     return Group(*parts)
+
+
+def _said(engine: ForEngine) -> str:
+    """What is proved for an engine, or what would help."""
+    if engine.known is Known.PROVED:
+        return f"|f − Ψ̂| ≤ {engine.bound:.6g} is proved, if the engine is as follows"
+    remedy = "compile to a smaller ε or with {dtype=float64}, or certify with a larger {epsilon}"
+    return f"not proved, its bound is {engine.bound:.6g}; {remedy}"
 
 
 def frontier_table(frontier: Frontier) -> Group:

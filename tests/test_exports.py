@@ -23,7 +23,7 @@ from atlasmoe.export.formats.c_source import header, identifier, remark, source
 from atlasmoe.export.formats.onnx_file import Onnx, network_graph
 from atlasmoe.export.formats.onnx_file import _runner as onnx_runner
 from atlasmoe.export.formats.pt2 import exported_program
-from atlasmoe.export.formats.quantised import coded, quantised
+from atlasmoe.export.integers import coded, quantised
 from atlasmoe.export.torch_module import to_torch
 from atlasmoe.moe import Affine, Model, Network
 from atlasmoe.moe.activations import ACTIVATIONS

@@ -16,7 +16,9 @@ class Standing(StrEnum):
     """What a certificate of the model says about what was exported."""
 
     CARRIES = "certificates carry over"
-    """The same weights in the same dtype, sums in some order: what is proved of the model for "plain" sums holds of it."""
+    """The same weights in the same dtype, sums in some order, activations and exponentials to so many digits (`moe.engines`): what is
+    proved of the model for "plain" sums holds of it.
+    """
     MEASURED = "measured only"
     """Differences are those that were measured, no more."""
 
@@ -33,6 +35,10 @@ class Written:
     """What ran them, with versions; or why they were not run."""
     use: str
     """How to use them: a few lines of Markdown."""
+    model: Model | None = None
+    """The model that the files hold, where that is another than the one that was given."""
+    standing: tuple[Standing, str] | None = None
+    """What certificates say of it, and why, where options change that; None: what the format says."""
 
 
 class Format(ABC):

@@ -14,11 +14,12 @@ from ...moe import Model, Network
 from ...moe.ledger import Claim
 from ...verify.sample.hardest import hardest
 from ...verify.sample.scores import gap, tie_tolerance
+from ..quantise import quantise as quantised_model
 from .base import Format, Standing, Written
 from .c_numbers import real, reals
 from .c_run import FLAGS, compiler, runner, version
 from .c_source import header, identifier, source
-from .quantised import BITS, quantised
+from ..integers import codes_of
 
 CASES = 24
 """Points of the test beside the files, half of them the hardest."""
@@ -69,8 +70,10 @@ class C(Format):
     """Static arrays, no allocation, no dependencies but libm."""
 
     name = "c"
-    summary = "C99 with static arrays and no dependencies; every kind of layer; options: quantise=int8|int16, prefix=NAME"
-    options = ("quantise", "prefix")
+    summary = (
+        "C99 with static arrays and no dependencies; every kind of layer; options: quantise=int8|int16 (to keep epsilon=E), prefix=NAME"
+    )
+    options = ("quantise", "prefix", "epsilon")
 
     def standing(self, network: Network) -> tuple[Standing, str]:
         return (
@@ -78,30 +81,50 @@ class C(Format):
             "the stored weights in their own dtype, each sum in one fixed order: bounds for plain sums hold of any order",
         )
 
-    def write(self, model: Model, folder: Path, *, quantise: str | None = None, prefix: str | None = None, **_: Any) -> Written:
-        """Raises `InvalidArgument` for a prefix that is no C name, for other integers, and if what is written does not compile."""
-        if quantise is not None and quantise not in BITS:
-            raise InvalidArgument(f"quantise {quantise!r} is not one of {', '.join(BITS)}")
+    def write(
+        self,
+        model: Model,
+        folder: Path,
+        *,
+        quantise: str | None = None,
+        prefix: str | None = None,
+        epsilon: float | str | None = None,
+        **_: Any,
+    ) -> Written:
+        """Raises `InvalidArgument` for a prefix that is no C name, for other integers, and if what is written does not compile;
+        `EpsilonNotReached` for integers that miss ε, the model's or the one given.
+        """
+        if epsilon is not None and quantise is None:
+            raise InvalidArgument("epsilon is what small integers are to keep; give quantise too, or leave it out")
         name = identifier(model.task.name) if prefix is None else prefix
         if name != identifier(name):
             raise InvalidArgument(
                 f"prefix {name!r} is no name for functions; take lower case letters, digits and _, like {identifier(name)!r}"
             )
-        network, codes = (model.network, {}) if quantise is None else quantised(model.network, BITS[quantise])
-        (folder / f"{name}.h").write_text(header(name, network, _about(model, network, quantise)))
+        made = model if quantise is None else quantised_model(model, quantise, epsilon=None if epsilon is None else _number(epsilon))
+        network, codes, model = made.network, codes_of(made), made
+        (folder / f"{name}.h").write_text(header(name, network, _about(model, network)))
         (folder / f"{name}.c").write_text(source(name, network, codes))
         (folder / f"test_{name}.c").write_text(_test(name, model, network))
         command = f"cc {' '.join(FLAGS)} {name}.c test_{name}.c -lm -o test_{name} && ./test_{name}"
         use = f'```c\n#include "{name}.h"\n\n{name}_evaluate(x, y, NULL);\n```\n\nIts own test:\n\n```sh\n{command}\n```'
         cc = compiler()
+        other = None if quantise is None else made
         if cc is None:
-            return Written(network, None, "not run: there is no C compiler on this machine", use)
-        return Written(network, runner(cc, folder, name, network), f"{version(cc)}, {' '.join(FLAGS)}", use)
+            return Written(network, None, "not run: there is no C compiler on this machine", use, other)
+        return Written(network, runner(cc, folder, name, network), f"{version(cc)}, {' '.join(FLAGS)}", use, other)
 
 
-def _about(model: Model, network: Network, quantise: str | None) -> list[str]:
+def _number(epsilon: float | str) -> float:
+    try:
+        return float(epsilon)
+    except ValueError:
+        raise InvalidArgument(f"epsilon {epsilon!r} is no number") from None
+
+
+def _about(model: Model, network: Network) -> list[str]:
     root = model.ledger.root
-    experts = "" if quantise is None else f"; experts of {quantise}, which no claim above is about"
+    experts = f"; experts of {model.facts['quantised']}" if "quantised" in model.facts else ""
     return [
         f"{model.task.name}: a mixture of experts, compiled by atlasmoe",
         f"{root.statement}, epsilon = {root.budget:.3g}, bound {root.bound:.3g} ({root.known})",

@@ -19,7 +19,7 @@ from ...moe.layer import Weighting
 from ...moe.network import Net
 from .c_numbers import array, listed, reals
 from .c_template import CODED_SUM, CODES, LOOPS, PLAIN_SUM, TYPES
-from .quantised import Codes
+from ..integers import Codes
 
 KINDS = ("identity", "relu", "relu2", "gelu", "gelu_tanh", "silu")
 """Activations, numbered as in the file."""

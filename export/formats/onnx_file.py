@@ -26,8 +26,6 @@ OPSET, IR = 20, 9
 """Of ONNX: the first with an operator for GELU."""
 SINGLE = ("gelu", "gelu_tanh")
 """Activations that ONNX Runtime evaluates in float32 only."""
-PLAIN = ("identity", "relu", "relu2")
-"""Activations that are made of sums, products and maxima, which IEEE 754 rounds as it says."""
 
 
 class Onnx(Format):
@@ -37,10 +35,6 @@ class Onnx(Format):
     summary = "one ONNX graph with a dynamic batch, routes among its outputs; every kind of layer; GELU in float32 only"
 
     def standing(self, network: Network) -> tuple[Standing, str]:
-        if bent := sorted(bends(network).difference(PLAIN)):
-            return Standing.MEASURED, f"the stored weights in their own dtype, but engines evaluate {', '.join(bent)} each in their own way"
-        if any(not layer.unit and layer.weighting is Weighting.SOFTMAX for layer in network.layers):
-            return Standing.MEASURED, "the stored weights in their own dtype, but engines evaluate Softmax each in their own way"
         return Standing.CARRIES, "the stored weights in their own dtype, sums in some order: bounds for plain sums hold of any order"
 
     def unfit(self, network: Network) -> str | None:

@@ -22,6 +22,7 @@ from ...moe.premises import standing
 from .claims import inconsistent
 from .composition import Composition
 from .documents import Documents, number_or_none
+from .engines import ForEngine, confirmed
 from .files import read
 from .readout import check_read_out
 from .refused import Refused
@@ -49,6 +50,8 @@ class CheckReport:
     """Names of the claims that are proved: all that the certificate says are, if the verdict is "confirmed"."""
     assumptions: tuple[str, ...]
     """Names of what is taken from the task, and not proved of it."""
+    engines: tuple[ForEngine, ...]
+    """Of whose evaluation of exported files something is proved, if the verdict is "confirmed"; each with what it assumes of them."""
     leaves: int
     confirmed: int
     rejected: int
@@ -73,6 +76,7 @@ class CheckReport:
             **self.__dict__,
             "claims": list(self.claims),
             "assumptions": list(self.assumptions),
+            "engines": [engine._asdict() for engine in self.engines],
             "failures": failures,
             "remedies": list(self.remedies),
         }
@@ -131,6 +135,7 @@ def check(folder: str | os.PathLike[str]) -> CheckReport:
         bound=number_or_none(found.certificate, "bound"),
         claims=tuple(sorted(proved)) if verdict == "confirmed" else (),
         assumptions=tuple(sorted({*listed, *(taken.name for taken in standing(found.graph))})),
+        engines=confirmed(found) if verdict == "confirmed" else (),
         leaves=sum(len(tree.tags) for site in found.sites for tree in (*site.trees, *site.followed)),
         confirmed=sum(fate is None for fate in fates),
         rejected=sum(fate is not None and fate.rejected for fate in fates),

@@ -11,6 +11,7 @@ from ...atlas.chart import INVERSE_TOLERANCE
 from ...moe.premises import about, possible, standing
 from ...moe.typed_json import Fields
 from .documents import Documents, Site, number_or_none
+from .engines import engines_amiss
 from .rounding import HALF, Way
 from .trees import TAGS, Tree
 
@@ -92,6 +93,8 @@ def _order(way: str, manifold: bool) -> str:
         said = ["sums in blocks of 32 products that are added as a binary tree"]
     elif way.endswith(".float64"):
         said = ["sums as a binary tree, the last of every net in float64"]
+    elif way.endswith(".flushed"):
+        said = ["in any order of summation, subnormal numbers kept or flushed to 0"]
     elif way in HALF:
         said = [f"what experts behind the last gate read, and their sums before and after the bias, rounded to {way}"]
     return ", ".join([*said, *([] if manifold else ["where no piece is mistaken for another"])])
@@ -148,6 +151,7 @@ def inconsistent(found: Documents) -> Iterator[str]:
         yield f"η is {document.number('eta')}, which is not the largest of the sites"
     if found.schema > 2:
         yield from _assumed(found)
+        yield from engines_amiss(found)
     claims, wanted = {claim.text("name"): claim for claim in document.children("claims")}, expected(found)
     if set(claims) != set(wanted) or len(claims) != len(document.list("claims")):
         yield f"the claims are {str(sorted(claims))[:200]}, not {str(sorted(wanted))[:200]}"

@@ -16,7 +16,7 @@ FREE = ("tightness", "found", "seconds", "versions")
 FIELDS = {
     1: (*TOP, *FREE, "sha256", "charts", "winners"),
     2: (*TOP, *FREE, "sha256", "sites", "readout"),
-    3: (*TOP, "assumptions", "sites", "readout", "search", "files", "root"),
+    3: (*TOP, "assumptions", "engines", "sites", "readout", "search", "files", "root"),
 }
 """Of certificate.json, by schema."""
 SEARCH = ("found", "tightness", "notes", "witnesses", "seconds", "versions", "diagnosis")
@@ -26,6 +26,7 @@ SITE = (
     *("name", "kind", "components", "channels", "reads", "variables", "moves", "domain", "pieces", "winners", "routes"),
     *("eta", "bound", "rounding", "values", "scores", "folded"),
 )
+ENGINE = ("format", "statement", "claim", "bound", "known", "assumptions")
 AFFINE = ("components", "task", "network", "block", "constant", "spread")
 
 
@@ -38,6 +39,10 @@ def require_fields(certificate: Fields, schema: int) -> None:
         certificate.child("search").only(*SEARCH)
         for taken in certificate.children("assumptions"):
             taken.only("name", "statement")
+        for engine in certificate.children("engines") if "engines" in certificate else ():
+            engine.only(*ENGINE)
+            for taken in engine.children("assumptions"):
+                taken.only("name", "statement")
 
 
 def site_of(data: Fields) -> Site:
@@ -130,7 +135,7 @@ def _word(fields: Fields, key: str, allowed: tuple[str, ...]) -> str:
 
 
 def _by_dtype(fields: Fields) -> dict[str, float]:
-    if unknown := set(fields) - {*DTYPES, *(f"float32{order}" for order in ORDERS), *HALF}:
+    if unknown := set(fields) - {*DTYPES, *(f"float32{order}" for order in ORDERS), "float64.flushed", *HALF}:
         raise fields.error(f"{sorted(unknown)[0][:80]!r} is no evaluation that is known here")
     return {dtype: or_infinite(fields, dtype) for dtype in fields}
 

@@ -31,7 +31,7 @@ BOTTOM = -0.279
 """No activation is below."""
 SLIP = 8
 """Units of roundoff of |z| to which smooth activations are trusted, in both dtypes."""
-ORDERS = {"": 0, ".blocks": 32, ".float64": 1}
+ORDERS = {"": 0, ".blocks": 32, ".float64": 1, ".flushed": 0}
 """What the name of an evaluation ends with ↦ how many consecutive products the library adds in any order before a binary tree does the
 rest; 0: all of them."""
 
@@ -72,8 +72,13 @@ class Way(NamedTuple):
         return gamma(1, self.dtype) / (1 + gamma(1, self.dtype))
 
     @property
+    def flush(self) -> float:
+        """Numbers below may count as 0; 0 where subnormal ones are kept."""
+        return float(np.finfo(self.dtype).tiny) if self.name.endswith(".flushed") else 0.0
+
+    @property
     def smallest(self) -> float:
-        return float(np.finfo(self.dtype).smallest_subnormal)
+        return self.flush or float(np.finfo(self.dtype).smallest_subnormal)
 
     def roundings(self, terms: Array) -> Array:
         """At most, of a product of which `terms` are not 0: its own, those of sums with others, and that of the bias."""
@@ -121,6 +126,8 @@ def evaluated(map_: Map, x: Sized, way: Way, last: bool = True, more: int = 0) -
     double = last and way.block == 1
     steps = (way.roundings(terms) + more) * (gamma(1) if double else gamma(1, way.dtype))
     lost = off + np.where(steps < 1, steps / (1 - steps), np.inf) * (exact + off) + (terms + 1) * way.smallest
+    if way.flush:  # sums as well as products, and weights
+        lost = lost + (terms + 1) * way.smallest + (x.size + x.error) @ np.where(both < way.flush, both, 0.0)
     if double:  # one rounding of the sum
         lost = lost + gamma(1, way.dtype) * (np.maximum(-low, high) + lost) + way.smallest
     grow = GROW + 4 * gamma(len(up) + 1)  # for what is rounded here
@@ -245,7 +252,7 @@ def overflows(layers: Sequence[Layer], x: Sized, way: Way) -> bool:
 def added(a: Sized, b: Sized, way: Way) -> Sized:
     """One rounded sum."""
     size, error = a.size + b.size, a.error + b.error
-    error = GROW * (error + gamma(1, way.dtype) * (size + error))
+    error = GROW * (error + gamma(1, way.dtype) * (size + error) + way.flush)
     return Sized(a.low + b.low - size * (GROW - 1), a.high + b.high + size * (GROW - 1), error).within(size + error, way)
 
 
@@ -324,7 +331,7 @@ def _share(net: Net, x: Sized, way: Way, half: Half | None, added: bool) -> Size
     taken in any order.
     """
     if added and len(net.stored) == 1:
-        way = Way(way.dtype, way.longest)
+        way = Way(way.dtype, way.longest) if way.block else way
     found = through(net, x, way, half, 2 + added * len(x.low[0]))
     error = GROW * (found.error + gamma(2, way.dtype) * (found.size + found.error) + 2 * way.smallest)
     return found._replace(error=error if half is None else error + np.inf)

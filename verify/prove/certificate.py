@@ -27,6 +27,7 @@ from ...moe.typed_json import canonical
 from .binding import ABOUT, BOXES, CERTIFICATE, REFUTATION, earlier, hashes_of, replace_file, require_same, root_of
 from .described import describe_read_out, describe_site, number, tree_arrays
 from .diagnosis import Cause, in_words
+from .engines import ForEngine
 from .error import TAGS
 from .refutation import Refutation
 from .sites import ReadOut, SiteProof
@@ -68,6 +69,8 @@ class Certificate:
     """Claim ↦ likely causes of its being unknown, in the order in which they were tried."""
     assumptions: tuple[Assumption, ...] = ()
     """What the proof takes from the task and cannot prove of it."""
+    engines: tuple[ForEngine, ...] = ()
+    """What is proved of exported files, for the engines that were asked for."""
 
     @cached_property
     def kind(self) -> str:
@@ -139,6 +142,7 @@ class Certificate:
             "eta": self.eta,
             "claims": [_describe_claim(claim) for claim in self.claims],
             "assumptions": [{"name": taken.name, "statement": taken.statement} for taken in self.assumptions],
+            **({"engines": [engine.to_dict() for engine in self.engines]} if self.engines else {}),
             "sites": [describe_site(site) for site in self.sites],
             "readout": None if self.read_out is None else describe_read_out(self.read_out),
             "tags": {str(code): word for code, word in TAGS.items()},

@@ -37,6 +37,7 @@ ORDERS = {
     "": "in any order of summation",
     "blocks": f"sums in blocks of {BLOCK} products that are added as a binary tree",
     "float64": "sums as a binary tree, the last of every net in float64",
+    "flushed": "in any order of summation, subnormal numbers kept or flushed to 0",
     "half": "what experts behind the last gate read, and their sums before and after the bias, rounded to {}",
 }
 """How sums are taken, by the name of their order (`moe.sums`)."""

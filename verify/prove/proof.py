@@ -57,6 +57,8 @@ class Asked:
     seed: int
     dtypes: tuple[str, ...] = ()
     """Half precisions about which something is to be claimed."""
+    flushed: bool = False
+    """Whether something is to be claimed where subnormal numbers may be flushed to 0."""
 
 
 Opened = tuple[Site, Attempt | SplitAttempt]
@@ -76,7 +78,7 @@ class Proof:
         self.alone = len(graph.nodes) == 2 and not self.groups
         """Whether there is one site, which is all of the network."""
         self.slicer = Slicer(network)
-        self.ways = evaluations(network, asked.dtypes, str(self.dtype))
+        self.ways = evaluations(network, asked.dtypes, str(self.dtype), asked.flushed)
         self.sites: dict[str, SiteProof] = {}
         self.values: dict[str, Value] = {}
         """Components with a channel and a proof."""

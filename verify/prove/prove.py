@@ -14,6 +14,7 @@ from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...moe.channels import Channel, Input, Score, Value
 from ...moe.design import Design, design_of
+from ...moe.engines import known_engine, needs
 from ...moe.layout import tensors
 from ...moe.ledger import Assumption
 from ...moe.model import Model
@@ -25,6 +26,7 @@ from .certificate import Certificate
 from .checkpoint import Checkpoint
 from .claims import graph_claims, grouped, manifold_claims
 from .diagnosis import diagnosed
+from .engines import ForEngine
 from .goal import CANDIDATES, Goal
 from .groups import Groups, groups_in
 from .proof import Asked, Proof
@@ -47,6 +49,7 @@ def certify(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     dtypes: Sequence[str] = (),
+    for_: str | Sequence[str] = (),
 ) -> Certificate:
     """Prove, for every point of M, that the router picks a valid expert and that the error stays below ε.
 
@@ -62,6 +65,10 @@ def certify(
     `dtypes`: "bfloat16", "float16": claims about evaluation with the experts behind the last gate in them, as `to_torch(…).to(dtype)` does,
     for a network whose weights they can hold (`Network.rounded`).
 
+    `for_`: formats of `export_to` ("c", "numpy", "onnx", "pt2"), or "torch": the certificate then says of each what is proved of its
+    evaluation, and what is assumed of the engine that runs it (`moe.engines`); of a task on one manifold also where subnormal numbers are
+    flushed to 0.
+
     Raises `InvalidArgument` if network and task do not fit each other, for a target or charts that cannot be enclosed (naming the
     part), or for arguments out of their domain.
     """
@@ -76,8 +83,9 @@ def certify(
         design = design_of(network, graph.blocks[0].name, graph.blocks[0].names, graph.blocks[0].components)
     else:
         design = _design_by_names(network, graph)
-    asked = Asked(epsilon, tightness, boxes, started + seconds, seed, _halves(network, graph, dtypes))
-    options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()}
+    engines = tuple(dict.fromkeys(known_engine(name).name for name in ([for_] if isinstance(for_, str) else for_)))
+    asked = Asked(epsilon, tightness, boxes, started + seconds, seed, _halves(network, graph, dtypes), bool(engines and alone is not None))
+    options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()} | ({"for": engines} if engines else {})
     saved = Checkpoint(checkpoint, network, given, options)
     groups = [] if alone is not None else [groups_in(layer, network.dtype) for layer in network.plainly().layers]
     found, refutation = (0.0, None) if alone is not None else _sampled(network, graph, asked, groups)
@@ -121,6 +129,7 @@ def certify(
         refutation=refutation,
         diagnosis={} if refutation is not None else diagnosed(claims, sites, result, epsilon, alone is not None),
         assumptions=_assumed(graph, sites, alone is not None),
+        engines=tuple(ForEngine.of(name, needs(network, alone is not None), claims) for name in engines),
     )
 
 

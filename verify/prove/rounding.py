@@ -93,7 +93,11 @@ def affine(map_: Affine, x: Sized, ways: Sequence[Evaluation], last: bool, more:
             arriving = error @ weight.T  # NaN where 0 meets ∞
             wide = last and way.sums is Sums.FLOAT64
             lost = _gammas(way.roundings(busy) + more, 2.0**-53 if wide else way.unit) * (size + arriving)
-            found = arriving + lost + (busy + 1) * way.tiny
+            found = arriving + lost + way.operations(busy) * way.tiny
+            if way.flushed:  # stored weights too
+                found += (x.size + error) @ np.where(weight < way.flush, weight, 0.0).T
+            if (other := way.moved(map_)) is not None:
+                found += (x.size + error) @ other[0].T + other[1]
             if wide:
                 found += way.unit * (np.maximum(np.abs(lower), np.abs(upper)) + found) + way.tiny
             found *= GENEROUS
@@ -214,8 +218,8 @@ def narrowed(x: Sized, ways: Sequence[Evaluation], times: int) -> Sized:
 def plus(a: Sized, b: Sized, ways: Sequence[Evaluation]) -> Sized:
     """A sum, rounded once."""
     size, error = a.size + b.size, a.error + b.error
-    unit, largest = _of_each(ways, "unit"), _of_each(ways, "largest")
-    error = GENEROUS * (error + unit * (size + error))
+    unit, largest, flush = (_of_each(ways, what) for what in ("unit", "largest", "flush"))
+    error = GENEROUS * (error + unit * (size + error) + flush)
     slack = 2.0**-51 * size
     return Sized(a.lower + b.lower - slack, a.upper + b.upper + slack, np.where(GENEROUS * (size + error) < largest, error, np.inf))
 
@@ -302,6 +306,7 @@ def weighed(part: MoELayer, gate: Sized, x: Sized, ways: Sequence[Evaluation]) -
         arriving = x.size + arrived
         known, moved = weight[:, None], wrong[:, None]
         found = known * arrived + moved * arriving + gamma(K + 1, way.dtype) * (known + moved) * arriving + (K + 1) * way.tiny
+        found += 4 * K * way.flush * (arriving + 1)  # exponentials, weights, products and sums that are flushed
         safe = (GENEROUS * (known + moved) * (arriving + 1) < way.largest) & (
             way.half is None
         )  # weights in half precision are not followed

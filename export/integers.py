@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...moe import Affine, MoELayer, Network
-from ...moe.network import Floats, Net
+from ..errors import InvalidArgument
+from ..moe import Affine, Model, MoELayer, Network
+from ..moe.network import Floats, Net
 
 BITS = {"int8": 8, "int16": 16}
 """Name ↦ bits of a weight."""
@@ -46,9 +47,32 @@ def coded(weight: Floats, bits: int) -> Codes:
     return Codes(bits, codes.astype(np.int8 if bits == 8 else np.int16), scales.astype(weight.dtype))
 
 
+def codes_of(model: Model) -> dict[int, Codes]:
+    """Of a model that is quantised: the identity of every map behind its last gate ↦ its codes, which give the weights back exactly.
+
+    Coding twice changes nothing: max |w| > s/2·(2^(b−1) − 1), so s·round(max |w|/s) is above that too, and the scale is again s.
+    """
+    if "quantised" not in model.facts:
+        return {}
+    bits, network, found = BITS[model.facts["quantised"]], model.network, dict[int, Codes]()
+    for layer in network.layers[last_gate(network) :]:
+        nets = [*layer.experts, *(() if layer.shared is None else (layer.shared,))]
+        for map_ in (*(map_ for net in nets for map_ in net.maps), *(() if layer.latent is None else (layer.latent,))):
+            codes = coded(map_.weight, bits)
+            if not np.array_equal(codes.weight, map_.weight):
+                raise InvalidArgument(f"weights are said to be {model.facts['quantised']} times powers of two, and are not; quantise again")
+            found[id(map_)] = codes
+    return found
+
+
+def last_gate(network: Network) -> int:
+    """The last layer that has something to choose."""
+    return max((n for n, layer in enumerate(network.layers) if len(layer) > 1), default=0)
+
+
 def quantised(network: Network, bits: int) -> tuple[Network, dict[int, Codes]]:
     """The network whose experts behind the last gate have weights of so many bits; identity of every such map ↦ its codes."""
-    last = max((n for n, layer in enumerate(network.layers) if len(layer) > 1), default=0)
+    last = last_gate(network)
     known: dict[int, Codes] = {}
 
     def small(map_: Affine) -> Affine:
