@@ -33,7 +33,8 @@ def card(model: Model, form: Format, written: Written, done: Mapping[str, Any]) 
         lines.append(f"It was {done['how']}.")
     else:
         lines += [
-            f"Run with {done['how']}, at {found['points']:,} points, {found['hardest']:,} of them ties, interfaces, corners and worst points:",
+            f"Run with {done['how']}, at {found['points']:,} points, {found['hardest']:,} of them ties, interfaces, corners "
+            "and worst points:",
             "",
             "| | |",
             "|---|---|",
@@ -55,11 +56,13 @@ def proved_section(done: Mapping[str, Any]) -> str:
     named = (
         "which names this engine" if proof["named"] else "carried over because these files hold the same weights and add up in some order"
     )
+    checked = "this folder" if proof.get("inside") else "the folder of the model"
     lines = [
         PROVED,
-        f"|f(x) − Ψ̂(x)| ≤ {proof['bound']:.6g} for every point x of M, Ψ̂ what these files compute: claim `{proof['claim']}` of {where}, {named}.",
+        f"|f(x) − Ψ̂(x)| ≤ {proof['bound']:.6g} for every point x of M, Ψ̂ what these files compute: claim `{proof['claim']}` of {where}, "
+        f"{named}.",
         "",
-        f"Certificate {proof['root']}; `atlasmoe check` of {'this folder' if proof.get('inside') else 'the folder of the model'} confirms it.",
+        f"Certificate {proof['root']}; `atlasmoe check` of {checked} confirms it.",
         "",
         *(f"* assumed: {taken}" for taken in proof["assumed"]),
     ]

@@ -67,9 +67,9 @@ class Elsewhere(Evaluation):
 def quantise(model: Model, to: str, *, epsilon: float | None = None) -> Model:
     """The model with the weights of its experts behind the last gate as integers of `to`, "int8" or "int16", times powers of two.
 
-    `epsilon`: what it is to keep, the model's own if nothing is said. Its ledger has the claim `quantised`, what that moves the output by at most, and all claims of the model below it; nothing that was
-    proved of the model is proved of the result: certify it. Raises `InvalidArgument` for other integers and an ε that is no positive
-    number, `EpsilonNotReached` where it is missed.
+    `epsilon`: what it is to keep, the model's own if nothing is said. Its ledger has the claim `quantised`, what that moves the output by
+    at most, and all claims of the model below it; nothing that was proved of the model is proved of the result: certify it. Raises
+    `InvalidArgument` for other integers and an ε that is no positive number, `EpsilonNotReached` where it is missed.
     """
     if to not in BITS:
         raise InvalidArgument(f"quantise {to!r} is not one of {', '.join(BITS)}")

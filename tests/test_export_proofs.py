@@ -274,3 +274,23 @@ def test_the_command_proves_what_it_wrote(ring: Model, folder: Path, tmp_path: P
     unproved = run.invoke(main, ["certify", str(folder), "--for", "fortran"])
     assert unproved.exit_code == 2
     assert "choose from c, numpy, onnx, pt2, torch" in unproved.output
+
+
+def test_flushing_is_nothing_that_a_graph_may_claim(tmp_path: Path) -> None:
+    """Engines of graphs keep subnormal numbers; a certificate that says more of one is rejected."""
+    x = atlasmoe.Input("x", atlasmoe.Box((0.0,), (3.0,)))
+    block = atlasmoe.Block.parse("a", ("x",), atlasmoe.Tiling.intervals(range(4)), ["x", "5 - x", "x**2"])
+    model = atlasmoe.compile(atlasmoe.TaskGraph("steps", (x, block), "a"), epsilon=0.05)
+    folder = certified(model, tmp_path / "model", for_="c")
+    report = check(folder)
+    assert report.verdict == "confirmed", why(report)
+    (engine,) = report.engines
+    assert engine.bound == json.loads((folder / "certificate.json").read_text())["bound"]
+
+    def flushing(data: dict) -> None:
+        for part in (*data["sites"], data["readout"]):
+            part["rounding"]["float64.flushed"] = part["rounding"]["float64"]
+
+    report = check(tampered(folder, tmp_path / "flushing", flushing))
+    assert report.verdict == "rejected"
+    assert "nothing can be said of evaluations that do it" in why(report)

@@ -14,12 +14,12 @@ from ...moe import Model, Network
 from ...moe.ledger import Claim
 from ...verify.sample.hardest import hardest
 from ...verify.sample.scores import gap, tie_tolerance
+from ..integers import codes_of
 from ..quantise import quantise as quantised_model
 from .base import Format, Standing, Written
 from .c_numbers import real, reals
 from .c_run import FLAGS, compiler, runner, version
 from .c_source import header, identifier, source
-from ..integers import codes_of
 
 CASES = 24
 """Points of the test beside the files, half of them the hardest."""

@@ -17,9 +17,9 @@ from ...moe import Affine, MoELayer, Network
 from ...moe.activations.gelu_tanh import CUBIC, LINEAR
 from ...moe.layer import Weighting
 from ...moe.network import Net
+from ..integers import Codes
 from .c_numbers import array, listed, reals
 from .c_template import CODED_SUM, CODES, LOOPS, PLAIN_SUM, TYPES
-from ..integers import Codes
 
 KINDS = ("identity", "relu", "relu2", "gelu", "gelu_tanh", "silu")
 """Activations, numbered as in the file."""

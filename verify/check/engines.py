@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...moe.engines import ENGINES, Needs, assumed, statement
+from ...moe.engines import ENGINES, FLUSHED, Needs, assumed, statement
 from ...moe.typed_json import Fields
 from .documents import Documents
 from .nets import KINDS, RELU2
@@ -25,6 +25,9 @@ def engines_amiss(found: Documents) -> Iterator[str]:
     """Whatever is said of an engine that is not said of it."""
     claims = {claim.text("name"): claim for claim in found.certificate.children("claims")}
     listed, of = _listed(found), _needs(found)
+    stated = [*(site.rounding for site in found.sites), *([] if found.read_out is None else [found.read_out.rounding])]
+    if not found.manifold and any(name.endswith(FLUSHED) for numbers in stated for name in numbers):
+        yield "gates of a task graph compare with 0, which flushing changes: nothing can be said of evaluations that do it"
     if len({entry.text("format") for entry in listed}) < len(listed):
         yield "an engine is listed twice"
     for entry in listed:
