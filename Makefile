@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread per process: two BLAS threads on shared cores are slower than one, and tests run in parallel anyway.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench redteam clean
+.PHONY: demo test check bench experiments redteam clean
 
 demo: .venv/installed
 	$(BIN)/atlasmoe demo --output out/sphere
@@ -25,6 +25,10 @@ check: .venv/installed
 
 bench: .venv/installed
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Tables, figures and results of docs/experiments, in out/experiments; at most an hour of two cores. Results are kept: an interrupted run goes on.
+experiments: .venv/installed
+	for script in examples/experiments/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 # constraints.txt pins the tested set of versions; setup.cfg states the ranges that should work.
 .venv/installed: setup.cfg pyproject.toml constraints.txt

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import runpy
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +23,7 @@ from atlasmoe.moe import Net, Network
 from atlasmoe.moe.network import ROWS
 from torch import Tensor, nn
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "exponential_pieces.py"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "experiments" / "compositional.py"
 
 
 def dense(net: Net) -> nn.Sequential:
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 20_000])
     options = parser.parse_args()
     torch.set_num_threads(1)
+    sys.path.insert(0, str(EXAMPLE.parent))
     task = runpy.run_path(str(EXAMPLE))["task"]
     for name in options.graphs:
         E, L = map(int, name.split("^"))

@@ -14,10 +14,10 @@ from atlasmoe.verify.check import check
 from certificates import certified, why
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "examples")]
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "examples" / "experiments")]
 
 from certified_approximations import SYSTEMS  # noqa: E402
-from exponential_pieces import task as exponential_pieces  # noqa: E402
+from compositional import task as compositional_task  # noqa: E402
 
 LARGEST, IN_THREE_DIMENSIONS = 8.0, 32.0
 """Boxes a leaf that `check` may look at, and where many open neurons meet in three dimensions (6 times the CPU of the search)."""
@@ -41,7 +41,7 @@ CASES: dict[str, tuple[Callable[[], ManifoldTask | TaskGraph], float]] = {
     "nearly hit exactly in three dimensions": (box("x1 - x2/7 + x3", domain=[[0, 1]] * 3), 5e-2),
     "a product of three": (box("x1*x2*x3", domain=[[-1, 1]] * 3), 1e-1),
     "two outputs": (box("x1*x2", "x1**2 - x2", domain=[[-1, 1]] * 2), 1e-2),
-    "exponential pieces": (lambda: exponential_pieces(4, 4), 5e-2),
+    "exponential pieces": (lambda: compositional_task(4, 4), 5e-2),
     "the robot arm": (lambda: atlasmoe.load_task(ROOT / "examples" / "robot_arm.toml"), 2e-2),
     **{
         name: (system(name), SYSTEMS[name].theirs[0][1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import atlasmoe
@@ -17,6 +18,7 @@ import itertools
 
 from lab.measuring import Load, Measured, loads, measure, slope
 from lab.mixture import Mixture, Shape, dense, load_mixture, save_mixture
+from lab.separation import affine_gate, certificate
 from lab.store import Store, fill, markdown
 from lab.training import RATES, Data, Recipe, held_out, train, tuned
 
@@ -163,3 +165,28 @@ def test_mixtures_are_saved_and_read(tmp_path: Path) -> None:
     assert again.shapes == mixture.shapes
     assert mixture.stored == sum(p.numel() for p in mixture.parameters())
     assert atlasmoe.Network is type(Mixture([Shape(2, 1, 3, (4,))]).network())
+
+
+def test_certificates_against_affine_gates_hold_and_others_do_not() -> None:
+    """N2: on a roll of one and a half turns two charts have cores whose convex hulls meet; six charts have a gate, so no certificate."""
+    two, six = (atlasmoe.builtin("swiss_roll", turns=1.5, charts=n) for n in (2, 6))
+    ends = two.charts[0].domain.lower[0], two.charts[-1].domain.upper[0]
+    u = np.stack([np.linspace(*ends, 61), np.zeros(61)], axis=1)
+    proof = certificate(two, u, (0, 2))
+    assert proof is not None
+    assert proof.holds(two)
+    assert not proof.holds(six)
+    for k, (which, (t, h)) in enumerate(proof.points):
+        for moved in ((1 - which, (t, h)), (which, (t + 0.1, 0.1)), (which, (t + (3.0 if which == 0 else -3.0), h))):
+            assert not replace(proof, points=(*proof.points[:k], moved, *proof.points[k + 1 :])).holds(two)
+    same = replace(proof, points=(*proof.points[:-1], proof.points[-2]))
+    assert not same.holds(two), "minors that are 0 decide nothing"
+    points = six.sample(1500, 0)
+    weights, margin = affine_gate(points.base, six.membership(points.base))
+    assert weights is not None
+    assert margin > 1e-3
+    fresh = six.sample(4000, 1)
+    chosen = (fresh.base @ weights[:, :-1].T + weights[:, -1]).argmax(1)
+    assert six.membership(fresh.base)[np.arange(4000), chosen].mean() > 0.999
+    points = two.sample(600, 0)
+    assert affine_gate(points.base, two.membership(points.base)) == (None, 0.0)
