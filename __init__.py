@@ -45,6 +45,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "constructions.plan": ["Frontier", "Plan", "plan"],
         "constructions.substitution": ["substitute"],
         "explain": ["Encoding", "Explanation", "NeuronOrigin", "encodings", "explain_neuron", "explain_point"],
+        "doctor": ["Diagnosis", "Health", "Patient", "doctor"],
         # does it hold?
         "verify.check": ["CheckReport"],
         "verify.check.check": ["check"],
@@ -107,6 +108,10 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .constructions.plan import Plan as Plan
     from .constructions.plan import plan as plan
     from .constructions.substitution import substitute as substitute
+    from .doctor import Diagnosis as Diagnosis
+    from .doctor import Health as Health
+    from .doctor import Patient as Patient
+    from .doctor import doctor as doctor
     from .errors import AtlasMoEError as AtlasMoEError
     from .errors import EpsilonNotReached as EpsilonNotReached
     from .errors import Finding as Finding

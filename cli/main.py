@@ -22,7 +22,7 @@ from ..errors import AtlasMoEError, LintError, SpecError
 from .output import finding_fields, print_json
 
 COMMANDS = (
-    *("baseline", "certify", "check", "compile", "demo", "explain", "export", "fixtures"),
+    *("baseline", "certify", "check", "compile", "demo", "doctor", "explain", "export", "fixtures"),
     *("lint", "plan", "show", "substitute", "verify"),
 )
 DEFECT, INTERRUPTED = 3, 130
