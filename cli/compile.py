@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     help="Largest error allowed on M: absolute, or like `1%` of the target's range (largest component) as sampled."
     f" Default: {DEFAULT_EPSILON}, unless --width is given.",
 )
-@click.option("--width", type=int, metavar="M", help="Hidden width to use; ε is then what it reaches.")
+@click.option(
+    "--width", type=click.IntRange(1), metavar="M", help="Hidden width to use; ε is then what it reaches. Default: as ε needs it."
+)
 @click.option(
     "--theorem",
     metavar="NAME",
@@ -79,7 +81,8 @@ if TYPE_CHECKING:
     "--minimise",
     metavar="COST",
     multiple=True,
-    help="active, total or latency: replace the charts by as many balls as `plan` finds cheapest for ε; for some blocks like --theorem.",
+    help="active, total or latency: replace the charts by as many balls as `plan` finds cheapest for ε; for some blocks like --theorem."
+    " Default: the charts stay.",
 )
 @click.option("--prove", is_flag=True, help="End only when ε is proved for every point of M, and write the certificate into the folder.")
 @seed_option

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Explain a value, or where a neuron comes from.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--at", metavar="X", help='A point, like "0.6,0,0.8"; before embedding, or the D coordinates after it.')
-@click.option("--layer", type=int, help="Where does a neuron come from? The layer, from 1.")
-@click.option("--expert", help="Name or number of the expert it belongs to.")
-@click.option("--neuron", type=int, help="Its number in its hidden layer, from 0.")
-@click.option("--hidden", type=int, default=1, show_default=True, help="The hidden layer of the expert, from 1.")
+@click.option(
+    "--at",
+    metavar="X",
+    help='A point, like "0.6,0,0.8"; before embedding, or the D coordinates after it. Default: none, a neuron is asked for.',
+)
+@click.option("--layer", type=click.IntRange(1), help="Where does a neuron come from? The layer. Default: none, a point is asked for.")
+@click.option("--expert", help="Name or number of the expert it belongs to, gate or shared. Default: none.")
+@click.option("--neuron", type=click.IntRange(0), help="Its number in its hidden layer. Default: none.")
+@click.option("--hidden", type=click.IntRange(1), default=1, show_default=True, help="The hidden layer of the expert.")
 @json_option
 def explain(folder: Path, at: str | None, layer: int | None, expert: str | None, neuron: int | None, hidden: int, as_json: bool) -> None:
     """Say why the model in FOLDER gives what it gives at a point, or which lemma put a neuron there.

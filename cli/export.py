@@ -21,7 +21,11 @@ from .output import print_json, print_wrapped
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the result.")
 @click.option(
-    "--option", "options", metavar="NAME=VALUE", multiple=True, help="Of the format; c: quantise=int8 or int16, epsilon=E, prefix=NAME."
+    "--option",
+    "options",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Of the format; c: quantise=int8 or int16, epsilon=E, prefix=NAME. Default: the format's own.",
 )
 @force_option
 @json_option

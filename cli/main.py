@@ -26,8 +26,8 @@ COMMANDS = (
     *("lint", "plan", "show", "substitute", "verify"),
 )
 DEFECT, INTERRUPTED = 3, 130
-INTERRUPTION = {"certify": "interrupted; no certificate was written, and the same command goes on where it stopped"}
-"""What is said of it, where that is not that nothing was written."""
+INTERRUPTION = "atlasmoe.interrupted"
+"""Key in a context's meta under which a command leaves a function: what is said where that is not that nothing was written."""
 TRACEBACK = "ATLASMOE_TRACEBACK"
 """Environment variable: if it is set, defects come with their traceback."""
 
@@ -65,7 +65,8 @@ class FrontDoor(click.Group):
         except (OSError, MemoryError) as error:  # a file that cannot be used, or a task too large for the machine
             _fail(ctx, error, 2)
         except (KeyboardInterrupt, click.Abort):
-            click.echo(INTERRUPTION.get(ctx.invoked_subcommand or "", "interrupted; nothing was written"), err=True)
+            said = ctx.meta.get(INTERRUPTION, lambda: "interrupted; nothing was written")
+            click.echo(said(), err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:  # nothing that we foresaw
             if os.environ.get(TRACEBACK):

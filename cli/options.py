@@ -25,7 +25,7 @@ VARIANTS = {
     "top_k": "How many experts an input goes through, 1 by default.",
     "weighting": "Of several chosen experts: softmax (default), uniform or rectified.",
     "shared": "true: one expert is added for all inputs; auto: where that stores less. Default: false.",
-    "gated": "Experts with product lanes, act(z)·(α + γ·u): of all blocks alone or as true, of some blocks and combinations BLOCK=true.",
+    "gated": "Experts with product lanes, act(z)·(α + γ·u): alone for all blocks, of some nodes BLOCK=true. Default: false.",
 }
 """Option of blocks ↦ its help."""
 SWITCHES = {"true": True, "false": False}
@@ -35,7 +35,9 @@ force_option = click.option("--force", is_flag=True, help="Replace the folder if
 seed_option = click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
 )
-max_width_option = click.option("--max-width", type=int, metavar="M", help="No hidden layer gets wider than this.")
+max_width_option = click.option(
+    "--max-width", type=click.IntRange(1), metavar="M", help="No hidden layer gets wider than this. Default: 2048."
+)
 activation_option = click.option(
     "--activation",
     metavar="NAME",
@@ -62,14 +64,34 @@ def variant_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(-1),
+    metavar="J",
+    default=1,
+    show_default=True,
+    callback=lambda ctx, parameter, value: _jobs(value),
+    help="Charts proved at a time; -1: as many as there are cores.",
+)
 samples_option = click.option(
     "--samples", type=click.IntRange(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
 )
 
 
+def _jobs(value: int) -> int:
+    if value == 0:
+        raise click.BadParameter("0 jobs do nothing; give 1 or more, or -1 for all cores")
+    return value
+
+
 def figure_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A file that is drawn."""
-    return click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help=what)
+    """A file that is drawn; its suffix says as what."""
+    return click.option(
+        "--figure",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help=f"{what[:-1]}, as .png, .pdf or .svg. Default: none.",
+    )
 
 
 def by_block(option: str, given: Sequence[str]) -> str | dict[str, str]:

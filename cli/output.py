@@ -18,19 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..errors import Finding
-    from ..moe import Model
+    from ..moe import Claim, Ledger, Model
+    from ..moe.beside import Earlier
     from ..verify.sample import Report
 
 FILE_COLUMNS = 100
 """Width of tables where standard output is no terminal and COLUMNS does not say another."""
 LEAST_COLUMNS = 60
+FIGURES = (".png", ".pdf", ".svg")
+"""Suffixes of figures."""
 MOST_TRIED = 8
 """Routers that were tried and left, of which a terminal hears."""
 
 
 def check_figure_path(figure: Path | None) -> None:
     """Refuse a figure that could not be written, before the work."""
-    if figure is not None and not figure.absolute().parent.is_dir():
+    if figure is None:
+        return
+    if figure.suffix.lower() not in FIGURES:
+        suffix = repr(figure.suffix) if figure.suffix else "a file without a suffix"
+        raise InvalidArgument(f"--figure {figure}: figures are written as {', '.join(FIGURES)}, not as {suffix}; choose one of them")
+    if not figure.absolute().parent.is_dir():
         raise InvalidArgument(f"--figure {figure}: there is no folder {figure.absolute().parent}; make it, or choose another place")
 
 
@@ -40,7 +48,7 @@ def print_model(model: Model, path: Path) -> None:
     from ..report.graph_tree import summary
     from ..report.tables import ledger_table
 
-    print_rich(ledger_table(model.ledger))
+    print_rich(ledger_table(stated_ledger(model)))
     network = model.network
     sizes = f"{network.parameters:,} parameters, {network.active_parameters:,} of them per input, {network.dtype}"
     if model.design.alone:
@@ -52,6 +60,8 @@ def print_model(model: Model, path: Path) -> None:
         click.echo(f"{where}: {', '.join(f'{count:,} {kind}' for kind, count in sorted(counts.items()))} neurons")
     if "proof" in model.facts:
         _print_proof(model.facts["proof"])
+    elif model.beside is not None:
+        print_wrapped(beside_said(model.beside, model.stated), "green" if model.beside.proved else "yellow")
     if "plan" in model.facts:
         click.echo(model.ledger.root.note)
     if "why" in model.facts:
@@ -63,6 +73,23 @@ def print_model(model: Model, path: Path) -> None:
     if len(tried) > MOST_TRIED:
         click.echo(f"and {len(tried) - MOST_TRIED} more were tried and left; the model card has them all")
     click.echo(f"model: {path}")
+
+
+def stated_ledger(model: Model) -> Ledger:
+    """The ledger, its root with what the certificate beside the weights proves, where that is within the budget."""
+    from dataclasses import replace
+
+    stated = model.stated
+    return replace(model.ledger, root=stated) if stated.holds else model.ledger
+
+
+def beside_said(beside: Earlier, stated: Claim) -> str:
+    """What the certificate beside a model says, in a sentence."""
+    seen = "" if beside.found is None else f"; largest error found {beside.found:.6g}"
+    if beside.proved:
+        assuming = f", assuming {', '.join(beside.assumptions)}" if beside.assumptions else ""
+        return f"certificate.json: |f − Ψ| ≤ {beside.bound:.6g} is proved for every point of M{assuming}{seen}"
+    return f"certificate.json proves nothing, it is {beside.status}{seen}; the strongest bound is {stated.bound:.6g}, {stated.known}"
 
 
 def _print_proof(proof: Mapping[str, Any]) -> None:

@@ -25,15 +25,17 @@ from .output import check_figure_path, print_json, print_rich
 @click.command(name="plan", short_help="How many experts, how wide? Predicted, for each E, before anything is built.")
 @click.argument("spec", type=click.Path())
 @click.option("--epsilon", metavar="E", default=DEFAULT_EPSILON, show_default=True, help="Largest error allowed, as in compile.")
-@click.option("--block", metavar="NAME", help="Of a task graph: the block on charts to plan, within its share of the error.")
+@click.option(
+    "--block", metavar="NAME", help="Of a task graph: the block on charts to plan, within its share of the error. Default: the only one."
+)
 @click.option("--experts", metavar="E,E,…", help="Numbers of experts to try. Default: doublings from the least that will do.")
 @max_width_option
-@click.option("--batch", type=int, metavar="N", help="Inputs per call, for the latency.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Inputs per call, for the latency. Default: 1024.")
 @activation_option
 @gated_option
 @seed_option
 @click.option("--build", is_flag=True, help="Build every row, and show the error that it reaches.")
-@figure_option("Draw the frontier into this PNG.")
+@figure_option("Draw the frontier into this file.")
 @json_option
 def plan(
     spec: str,

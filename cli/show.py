@@ -13,7 +13,7 @@ from .output import print_json, print_model, print_rich
 
 @click.command(short_help="Show what a model is, or draw the task graph of a spec.")
 @click.argument("source", metavar="FOLDER|SPEC", type=click.Path(path_type=Path))
-@figure_option("Draw the task graph of SPEC into this SVG, PNG or PDF.")
+@figure_option("Draw the task graph of SPEC into this file.")
 @json_option
 def show(source: Path, figure: Path | None, as_json: bool) -> None:
     """Show the model in FOLDER and its ledger; or the task graph of SPEC as a tree, with the count of its pieces."""
@@ -26,7 +26,9 @@ def show(source: Path, figure: Path | None, as_json: bool) -> None:
         raise InvalidArgument("show draws the task graph of a spec; atlasmoe verify FOLDER --figure draws a model")
     model = load(source)
     if as_json:
-        print_json({"folder": str(source.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict()})
+        stated = {key: value for key, value in model.stated.to_dict().items() if key != "children"}
+        document = {"folder": str(source.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict(), "stated": stated}
+        print_json(document)
     else:
         print_model(model, source.absolute())
 

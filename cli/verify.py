@@ -14,12 +14,12 @@ from .output import check_figure_path, print_json, print_report
 @click.argument("folder", type=click.Path(path_type=Path))
 @samples_option
 @seed_option
-@figure_option("Draw routes and errors into this PNG.")
+@figure_option("Draw routes and errors into this file.")
 @click.option(
     "--properties",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Write pieces of the certificate as ONNX and VNN-LIB files, for other verifiers to confirm.",
+    help="Write pieces of the certificate as ONNX and VNN-LIB files, for other verifiers to confirm. Default: nothing is written.",
 )
 @json_option
 def verify(folder: Path, samples: int, seed: int, figure: Path | None, properties: Path | None, as_json: bool) -> None:

@@ -132,11 +132,16 @@ class Explanation:
     error: float | None
     """Largest component of |f(x) − Ψ(x)|."""
     bound: float
-    """What the ledger says of |f − Ψ| on the whole domain…"""
+    """The strongest statement about |f − Ψ| on the whole domain, from the ledger or a certificate beside the weights…"""
     known: str
-    """…and how that is known."""
+    """…and how that is known: where it is sampled, the bound is what was seen, and says nothing of other points."""
     alone: bool
     """Whether the task is one function on one manifold; `chart`, `choices`, `scores` and `local` then say all of its block."""
+
+    source: str = "ledger.json"
+    """Where it stands, with what it assumes."""
+    found: float | None = None
+    """The largest error that the search of the certificate found."""
 
     @property
     def base(self) -> tuple[float, ...] | Mapping[str, float]:
@@ -176,6 +181,8 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """As JSON; of one manifold also with what its only block is."""
         data = {**asdict(self), "base": self.base, "route": self.route}
+        if self.known != "proved" or self.found is None:
+            del data["source"], data["found"]
         if self.alone:
             block = data["blocks"][-1]
             data |= {"chart": self.chart, "on_manifold": self.on_manifold, "choices": data["layers"]}

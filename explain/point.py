@@ -32,7 +32,7 @@ def explain_point(model: Model, x: ArrayLike) -> Explanation:
     truth = tuple(values.get(name, np.nan) for name in graph[graph.output].components)
     known = bool(np.isfinite(truth).all())
     witness = _Witness(model, graph, point, values, not outside)
-    output = witness.trace.output[0].astype(float)
+    output, stated = witness.trace.output[0].astype(float), model.stated
     return Explanation(
         point=tuple(point.tolist()),
         coordinates=witness.base,
@@ -44,9 +44,11 @@ def explain_point(model: Model, x: ArrayLike) -> Explanation:
         output=dict(zip(network.outputs, output.tolist(), strict=True)),
         truth=truth if known else None,
         error=float(np.abs(np.array(truth) - output).max()) if known else None,
-        bound=model.ledger.root.bound,
-        known=str(model.ledger.root.known),
+        bound=stated.bound,
+        known=str(stated.known),
         alone=model.design.alone,
+        source=stated.note if stated is not model.ledger.root else "ledger.json",
+        found=None if model.beside is None else model.beside.found,
     )
 
 

@@ -54,7 +54,7 @@ A mixture of experts, {_made(model)}, for {_described(graph)}
 {_tried(model)}
 ## How good it is
 
-Claimed: {_inline(root.statement)}; {_bound(root)}.
+Claimed: {_inline(root.statement)}; {_bound(root)}.{_proved(model)}
 
 | claim | statement | source | budget | bound | known | holds |
 |---|---|---|---|---|---|---|
@@ -82,6 +82,16 @@ Inputs: {_names(network.inputs)}. Outputs: {_names(network.outputs)}.
 def _made(model: Model) -> str:
     """How its weights came about."""
     return "compiled, and changed afterwards" if "changed" in model.facts else "compiled and not trained"
+
+
+def _proved(model: Model) -> str:
+    """What a certificate proves that the ledger does not say."""
+    beside = model.beside
+    if beside is None or not beside.proved:
+        return ""
+    assuming = f", assuming {_inline(', '.join(beside.assumptions))}" if beside.assumptions else ""
+    seen = "" if beside.found is None else f"; the largest error found is {beside.found:.4g}"
+    return f"\n\n**Proved for every point: |f − Ψ| ≤ {beside.bound:.6g}** (`certificate.json`{assuming}){seen}."
 
 
 def _assuming(graph: TaskGraph) -> str:

@@ -28,6 +28,7 @@ from ..atlas.graph import as_graph
 from ..atlas.spec import task_from_spec, task_to_spec
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
 from ..moe import Claim, Ledger, Model
+from ..moe.beside import earlier
 from ..moe.design_file import describe_design, read_design, require_design
 from ..moe.layout import describe, read_network, tensors
 from ..moe.strict import parse_toml, tensors_of_schema
@@ -105,6 +106,20 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
     return Path(folder).absolute()
 
 
+def save_proof(model: Model, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write the certificate of a model beside it, into the folder that holds it; the card then says what it proves.
+
+    Raises `ProofKept` if a better certificate lies there, unless `overwrite`, and what `Certificate.write` raises.
+    """
+    folder, certificate = Path(folder), model.certificate
+    assert certificate is not None
+    path = certificate.write(folder, overwrite=overwrite)
+    strangers = {entry.name for entry in folder.iterdir()} - ALLOWED
+    if certificate.status == "proved" and not strangers and _read_config(folder)["schema"] == SCHEMA:
+        save(model, folder, overwrite=True)
+    return path
+
+
 def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -> Model:
     """Read a model that `save` wrote, bit for bit.
 
@@ -130,7 +145,7 @@ def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -
     else:
         design = old_design(graph, graph is not task, network, config.child("facts"), ledger)
     require_design(config, graph, network, design)
-    return Model(network, ledger, task, config.mapping("facts"), design)
+    return Model(network, ledger, task, config.mapping("facts"), design, beside=earlier(folder))
 
 
 def check_output(folder: str | os.PathLike[str], overwrite: bool) -> None:

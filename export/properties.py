@@ -36,13 +36,13 @@ from scipy.linalg import block_diag
 from ..atlas import Array
 from ..errors import FolderError, InvalidArgument
 from ..intervals import Interval
+from ..moe.beside import BOUND, BOXES, CERTIFICATE, LEDGER, sha256
 from ..moe.layer import Weighting
 from ..moe.model import Model
 from ..moe.network import Affine, Net, Network, NeuronGroup
 from ..moe.strict import parse_tensors
 from ..moe.typed_json import Fields, parse_json
 from ..verify.enclosure import TaylorForms, prepare
-from ..verify.prove.binding import BOUND, BOXES, CERTIFICATE, LEDGER, sha256
 from ..verify.prove.error import EnclosedTarget
 from ..verify.prove.forward import EnclosedNetwork
 from ..verify.prove.linear import fold

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 from numpy.typing import ArrayLike
@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 from ..atlas import ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..errors import InvalidArgument
+from .beside import Earlier
 from .design import Design, design_of
 from .grammar import check_network
-from .ledger import Ledger
+from .ledger import Claim, Known, Ledger
 from .network import Floats, Network
 from .promise import ScorePromise
 from .sums import Sums
@@ -38,6 +39,8 @@ class Model:
     """Where everything is in the network. For a task on one manifold it may be left out: gate output i of the last layer is chart i."""
     certificate: Certificate | None = None
     """What was proved of this network, where `compile` was asked to prove it; `save` writes it beside the model."""
+    beside: Earlier | None = None
+    """What the certificate says that lay beside a model that was loaded, if its hashes fit: believed so far, and not checked."""
 
     def __post_init__(self) -> None:
         if self.design is None:
@@ -47,6 +50,10 @@ class Model:
         check_network(self.network, self.design)
         if self.certificate is not None and self.certificate.network is not self.network:
             object.__setattr__(self, "certificate", None)  # it is about another network
+        if self.certificate is not None:
+            sure = self.certificate
+            names = tuple(taken.name for taken in sure.assumptions)
+            object.__setattr__(self, "beside", Earlier(str(sure.status), sure.epsilon, sure.bound, sure.found, names))
 
     def __repr__(self) -> str:
         network, total = self.network, self.ledger.root
@@ -54,6 +61,18 @@ class Model:
         shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {experts} experts"
         known = f"|f − Ψ| ≤ {total.bound:.3g} ({total.known}), ε = {total.budget:.3g}"
         return f"Model({self.task.name!r}: {shape}, {network.parameters:,} parameters in {network.dtype}; {known})"
+
+    @property
+    def stated(self) -> Claim:
+        """The strongest statement about |f − Ψ|: the ledger's, or where a certificate proves one that is not known otherwise, that."""
+        root, beside = self.ledger.root, self.beside
+        if beside is None or not beside.proved:
+            return root
+        if root.known in (Known.EXACT, Known.FORMULA, Known.PROVED) and root.bound <= beside.bound:
+            return root
+        assuming = f", assuming {', '.join(beside.assumptions)}" if beside.assumptions else ""
+        note = f"certificate.json{assuming}"
+        return replace(root, bound=beside.bound, known=Known.PROVED, samples=None, witness=None, note=note)
 
     @property
     def manifold_task(self) -> ManifoldTask:

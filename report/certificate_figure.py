@@ -11,7 +11,7 @@ from ..errors import AtlasMoEError
 from ..moe.ledger import Known
 from ..verify.prove import Certificate
 from ..verify.prove.tree import PROVED, UNSETTLED, Tree
-from .palette import ERROR_MAP, FAINT, INK, LIMIT, tidy
+from .palette import ERROR_MAP, FAINT, INK, LIMIT, tidy, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
         drawn.colorbar(last, ax=panels, shrink=0.8, label="proved bound of |f − Ψ|")
     drawn.suptitle(_headline(certificate, len(trees)), x=0.01, ha="left", fontsize=10)
     if path is not None:
-        drawn.savefig(path, dpi=160)
+        write(drawn, path, 160)
     return drawn
 
 

@@ -27,14 +27,23 @@ def point(found: Explanation) -> RenderableType:
     head += [(f"layer {step.layer}", _layer(step, found.alone)) for step in found.layers]
     result = [("output", _some(f"{name} = {value:.8g}" for name, value in found.output.items()))]
     if found.truth is not None:
-        whole = "all of M" if found.alone else "the whole domain"
         result.append(("truth", _vector(found.truth, 8) if found.alone else _some(f"{value:.8g}" for value in found.truth)))
-        result.append(("error", f"{found.error:.3g} here; over {whole} the ledger says {found.bound:.3g} ({found.known})"))
+        result.append(("error", f"{found.error:.3g} here; {_everywhere(found)}"))
     if not found.alone:
         return Group(_facts(head), Text(), Listing("", "component", COLUMNS, list(_components(found))), _facts(result))
     if found.local is not None:
         head.append(("local", f"φ(x) = {_vector(found.local)} in chart {found.chart}"))
     return Group(_facts(head + result), Text(), _best(found.scores))
+
+
+def _everywhere(found: Explanation) -> str:
+    """What is known of the error at all points: what sampling saw is no bound."""
+    if found.known in ("sampled", "unknown", "refuted"):
+        return f"on samples of {'M' if found.alone else 'the domain'} up to {found.bound:.3g} ({found.known}, not proved)"
+    seen = "" if found.found is None else f", {found.found:.3g} the largest found"
+    how = f"{found.known}: {found.source}" if found.known == "proved" else found.known
+    whole = "all of M" if found.alone else "the whole domain"
+    return f"over {whole} at most {found.bound:.3g} ({how}){seen}"
 
 
 def neuron(origin: NeuronOrigin) -> RenderableType:

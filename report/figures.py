@@ -10,6 +10,7 @@ from ..errors import AtlasMoEError
 from ..moe.model import Model
 from ..verify.sample.report import Report, counted
 from .evaluation import whole
+from .palette import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
         drawn = surfaces.draw_in_charts(model, domain, report)
     drawn.suptitle(headline(model, report), x=0.01, ha="left", fontsize=10)
     if path is not None:
-        drawn.savefig(path, dpi=DPI)
+        write(drawn, path, DPI)
     return drawn
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..constructions.plan import WITHIN, Frontier
 from ..errors import AtlasMoEError
-from .palette import FAINT, FEW, INK, LIMIT, tidy
+from .palette import FAINT, FEW, INK, LIMIT, tidy, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def draw(frontier: Frontier, path: str | Path | None = None) -> Figure:
     headline = f"{frontier.task.name}: what reaches ε = {frontier.epsilon:.3g}, d = {atlas.dimension} in R^{atlas.ambient_dimension}"
     drawn.suptitle(headline, x=0.01, ha="left", fontsize=10)
     if path is not None:
-        drawn.savefig(path, dpi=DPI)
+        write(drawn, path, DPI)
     return drawn
 
 

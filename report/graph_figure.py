@@ -15,14 +15,13 @@ from ..atlas import Array, Block, Combine, Input, ManifoldTask, TaskGraph
 from ..atlas.graph import Node, as_graph
 from ..errors import AtlasMoEError, InvalidArgument
 from .graph_tree import formula, kind, parts, range_of, summary, title
-from .palette import FAINT, INK, expert_colors
+from .palette import FAINT, FORMATS, INK, expert_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 160
-FORMATS = (".svg", ".png", ".pdf")
 MOST_IN_LAYER = 16
 """Nodes drawn in one layer; the rest stands together in one."""
 SWEEPS = 8

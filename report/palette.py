@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InvalidArgument
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FEW = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Eight colours that colour-blind readers can tell apart (Okabe and Ito)."""
 INK, FAINT, LIMIT = "#222222", "#bbbbbb", "#c1121f"
 TARGET_MAP, ERROR_MAP = "viridis", "magma"
+FORMATS = (".svg", ".png", ".pdf")
+"""What figures are written as."""
 FLOOR = 1e-17
 """Errors below this are drawn as this on logarithmic scales."""
 MOST_ROWS = 24
@@ -29,6 +35,14 @@ def expert_colors(count: int) -> NDArray[np.float64]:
     i = np.arange(count)
     golden = i * (np.sqrt(5) - 1) / 2 % 1
     return np.asarray(hsv_to_rgb(np.stack([golden, np.choose(i % 3, (0.55, 0.85, 0.7)), np.choose(i % 3, (0.95, 0.75, 0.55))], axis=1)))
+
+
+def write(drawn: Figure, path: str | Path, dpi: int) -> None:
+    """Save a figure as its suffix says. Raises `InvalidArgument` for other suffixes."""
+    if Path(path).suffix.lower() not in FORMATS:
+        suffix = repr(Path(path).suffix) if Path(path).suffix else "a file without a suffix"
+        raise InvalidArgument(f"{path}: figures are written as {', '.join(FORMATS)}, not as {suffix}; choose one of them")
+    drawn.savefig(path, dpi=dpi)
 
 
 def log_error(error: NDArray[np.float64]) -> NDArray[np.float64]:

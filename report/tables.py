@@ -33,6 +33,8 @@ VERDICTS = {
 }
 MOST_SIBLINGS = 6
 """Of more claims `name[…]` of one name under one parent, only those with the least relative slack are shown."""
+UNBOUNDED = 1e300
+"""A bound of this size is none."""
 MOST_BLOCKS = 16
 """Blocks of a task graph whose routes are shown."""
 CLAIM = (("bound", RIGHT), ("", LEFT), ("budget", RIGHT), ("used", RIGHT))
@@ -184,7 +186,12 @@ def _numbers(claim: Claim, digits: int = 4) -> tuple[Text, Text, Text, Text]:
     inner, outer = (claim.bound, claim.budget) if claim.sense == "<=" else (claim.budget, claim.bound)
     used = f"{inner / outer:.0%}" if outer > 0 and 0 <= inner / outer < 100 else ""
     style = "" if claim.holds else "bold red"
-    return Text(f"{claim.bound:.{digits}g}", style), Text(sense, "dim"), Text(f"{claim.budget:.{digits}g}"), Text(used, "dim")
+    return Text(_size(claim.bound, digits), style), Text(sense, "dim"), Text(_size(claim.budget, digits)), Text(used, "dim")
+
+
+def _size(value: float, digits: int) -> str:
+    """A bound; from the largest floats on there is none."""
+    return f"{value:.{digits}g}" if not abs(value) >= UNBOUNDED else "∞" if value > 0 else "−∞"
 
 
 def _family(claim: Claim) -> str:

@@ -12,11 +12,12 @@ import pytest
 from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError, ProofKept
 from atlasmoe.moe import Model
+from atlasmoe.moe.beside import earlier
 from atlasmoe.moe.design import Design
 from atlasmoe.moe.ledger import Assumption
 from atlasmoe.verify.check import check
 from atlasmoe.verify.prove import Certificate, certify
-from atlasmoe.verify.prove.binding import earlier, first_difference
+from atlasmoe.verify.prove.binding import first_difference
 from certificates import CERTIFICATE, loose
 from click.testing import CliRunner
 from conftest import EPSILON
@@ -113,7 +114,7 @@ def test_a_better_proof_stays(circle: Model, tmp_path: Path) -> None:
     weak.write(folder)
     assert earlier(folder) is not None
     tight.write(folder)  # a smaller bound takes its place
-    with pytest.raises(ProofKept, match=r"stays as it is: it says that a bound of .* --overwrite"):
+    with pytest.raises(ProofKept, match=r"stays as it is: it says that a bound of .* --force"):
         weak.write(folder)
     assert json.loads((folder / CERTIFICATE).read_text())["bound"] == tight.bound
     unknown = certify(circle, epsilon=EPSILON, tightness=1.0001, boxes=300)
@@ -128,7 +129,7 @@ def test_a_proof_of_other_files_or_none_is_replaced(circle: Model, tmp_path: Pat
     folder = atlasmoe.save(circle, tmp_path / "m")
     path = tight.write(folder)
     good = path.read_text()
-    for bad in ("", "{}", good.replace('"status":"proved"', '"status":"unknown"'), good.replace('"config.json":"', '"config.json":"0')):
+    for bad in ("", "{}", good.replace('"status":"proved"', '"status":"sure"'), good.replace('"config.json":"', '"config.json":"0')):
         path.write_text(bad)
         assert earlier(folder) is None
 
@@ -143,12 +144,12 @@ def test_the_command_line_says_what_replaced_what(circle: Model, tmp_path: Path)
     code, out = run("--tightness", "none")
     assert (code, "replaces" in out) == (0, False)
     code, out = run("--tightness", "none")
-    assert (code, "it replaces one that said it proved a bound of" in out) == (0, True)
+    assert (code, "it replaces one that said that a bound of" in out) == (0, True)
     path = Path(folder) / CERTIFICATE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"bound": 1e-9}))
     code, out = run("--tightness", "none")
     assert (code, "stays as it is" in out) == (0, True)
-    code, out = run("--tightness", "none", "--overwrite", "--json")
+    code, out = run("--tightness", "none", "--force", "--json")
     assert (code, json.loads(out)["written"]) == (0, True)
 
 

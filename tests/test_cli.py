@@ -194,7 +194,7 @@ def test_explain_a_neuron(folder: Path) -> None:
         (["--layer", "9", "--expert", "0", "--neuron", "0"], "there is no layer 9"),
         (["--layer", "2", "--expert", "atlantis", "--neuron", "0"], "no expert 'atlantis'"),
         (["--layer", "2", "--expert", "0", "--neuron", "99999"], "there is no neuron 99999"),
-        (["--layer", "2", "--expert", "0", "--neuron", "0", "--hidden", "0"], "there is no hidden layer 0"),
+        (["--layer", "2", "--expert", "0", "--neuron", "0", "--hidden", "9"], "there is no hidden layer 9"),
         (["--layer", "2"], "all of --layer, --expert and --neuron"),
         ([], "give either --at"),
     ],
@@ -260,6 +260,67 @@ def test_ctrl_c(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     result = run("compile", spec, "-o", tmp_path / "m", "--epsilon", "0.1")
     assert result.exit_code == 130
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["certify", "FOLDER", "--jobs", "0"], "0 jobs do nothing; give 1 or more, or -1 for all cores"),
+        (["verify", "FOLDER", "--figure", "x.gif"], "figures are written as .png, .pdf, .svg, not as '.gif'"),
+        (["certify", "FOLDER", "--figure", "x"], "not as a file without a suffix"),
+        (["certify", "FOLDER", "--epsilon", "much"], "neither a number nor a percentage"),
+        (["compile", "FOLDER", "-o", "x"], "it holds a compiled model, which `atlasmoe show"),
+        (["compile", ".", "-o", "x"], ".: file: is a folder; give the path of a spec file"),
+    ],
+)
+def test_what_is_meant_is_said(folder: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*(folder if word == "FOLDER" else word for word in arguments))
+    assert result.exit_code == 2, result.output
+    assert message in " ".join(result.stderr.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_proved_is_said_by_all(folder: Path, tmp_path: Path) -> None:
+    place = atlasmoe.save(atlasmoe.load(folder), tmp_path / "m")
+    at = ("explain", place, "--at", "0.6,0.8")
+    assert "(sampled, not proved)" in run(*at).stdout
+    assert "over all of M" not in run(*at).stdout
+    document = json.loads(run("certify", place, "--epsilon", "5%", "--tightness", "none", "--json").stdout)
+    bound, found = document["certificate"]["bound"], document["certificate"]["search"]["found"]
+    assert document["certificate"]["epsilon"] == pytest.approx(0.05, rel=1e-3)
+    assert f"over all of M at most {bound:.3g} (proved: certificate.json), {found:.3g} the largest found" in " ".join(
+        run(*at).stdout.split()
+    )
+    assert f"|f − Ψ| ≤ {bound:.6g} is proved for every point of M" in " ".join(run("show", place).stdout.split())
+    assert f"**Proved for every point: |f − Ψ| ≤ {bound:.6g}**" in (place / "README.md").read_text()
+    stated = json.loads(run("show", place, "--json").stdout)["stated"]
+    assert (stated["bound"], stated["known"]) == (bound, "proved")
+    assert run("check", place).exit_code == 0
+    worse = run("certify", place, "--epsilon", "5%", "--boxes", "10", "--tightness", "none")
+    assert worse.exit_code == 1
+    assert "stays as it is: it says that a bound of" in worse.stdout
+    assert json.loads((place / "certificate.json").read_text())["status"] == "proved"
+    # A certificate of other weights says nothing of these.
+    text = (place / "certificate.json").read_text()
+    (place / "certificate.json").write_text(text.replace('"model.safetensors":"', '"model.safetensors":"0'))
+    assert "(sampled, not proved)" in run(*at).stdout
+
+
+def test_an_interrupted_proof_says_where_it_stopped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = atlasmoe.save(atlasmoe.load(folder), tmp_path / "m")
+    stopped = run("certify", place, "--tightness", "1.00001", "--boxes", "200")
+    checkpoint = tmp_path / ".m.certify.safetensors"
+    assert f"checkpoint: {checkpoint}; the same command with more --boxes or --seconds goes on" in stopped.stdout
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["atlasmoe.verify.prove"], "certify", interrupted)
+    result = run("certify", place)
+    assert result.exit_code == 130
+    assert f"{checkpoint}: an earlier run stopped there" in result.stderr
+    assert f"no certificate was written: {checkpoint} holds what is settled, and the same command goes on from there" in result.stderr
 
 
 def test_show(folder: Path) -> None:

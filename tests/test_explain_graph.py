@@ -174,7 +174,7 @@ def test_an_embedded_input() -> None:
 def test_the_command_line_explains(folder: Path) -> None:
     result = run("explain", folder, "--at", "1.25,0.5")
     assert result.exit_code == 0, result.output
-    for words in ("routes a", "0.25 from an interface", "a = 2 - s**2/4", "middle", "over the whole domain the ledger says"):
+    for words in ("routes a", "0.25 from an interface", "a = 2 - s**2/4", "middle", "on samples of the domain up to"):
         assert words in result.stdout
     document = json.loads(run("explain", folder, "--at", "1.25,0.5", "--json").stdout)
     assert document["route"] == ["middle", "all"]

@@ -51,7 +51,7 @@ def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = Non
     Raises `SpecError` with all findings; its `source` is the name of the file.
     """
     path = Path(path)
-    return task_from_spec(_read_toml(path), path.name, target=target)
+    return task_from_spec(_read_toml(path), path.name or str(path), target=target)
 
 
 def task_from_spec(
@@ -99,16 +99,24 @@ def task_to_spec(task: ManifoldTask | TaskGraph) -> tuple[dict[str, Any], dict[s
     return graph_to_spec(task) if isinstance(task, TaskGraph) else manifold_to_spec(task)
 
 
+def _instead(path: Path) -> str:
+    """What to give in the place of a path that is no spec file."""
+    if (path / "config.json").is_file():
+        return f"it holds a compiled model, which `atlasmoe show {path}` shows; give the path of a spec file, such as sphere.toml"
+    inside = sorted(entry.name for entry in path.glob("*.toml"))[:4] if path.is_dir() else []
+    return f"give the path of a spec file, such as {path / inside[0] if inside else 'sphere.toml'}"
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file of bounded size."""
 
     def refuse(problem: str, remedy: str) -> SpecError:
-        return SpecError([Finding(Severity.ERROR, "file", problem, remedy)], path.name)
+        return SpecError([Finding(Severity.ERROR, "file", problem, remedy)], path.name or str(path))
 
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
-            raise refuse(what, "give the path of a spec file, such as sphere.toml")
+            raise refuse(what, _instead(path))
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

@@ -24,10 +24,10 @@ import numpy as np
 from atlasmoe.atlas.graph import as_graph
 from atlasmoe.cli.main import main
 from atlasmoe.errors import AtlasMoEError
+from atlasmoe.moe.beside import earlier
 from atlasmoe.moe.typed_json import canonical
 from atlasmoe.verify.check import check
 from atlasmoe.verify.prove import certify
-from atlasmoe.verify.prove.binding import earlier
 from click.testing import CliRunner
 
 CERTIFICATE, CONFIG = "certificate.json", "config.json"

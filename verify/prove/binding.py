@@ -1,4 +1,4 @@
-"""What binds a certificate to a folder: that it holds what was certified, the hashes of its files, and what was proved there before.
+"""What binds a certificate to a folder: that it holds what was certified, and the one hash of its files.
 
 A certificate is about a network and a task. So the folder has to hold that network (every number, every name, every wire), and that
 task, down to its last expression and float; what is compared is what the files say, not their bytes.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from ...atlas import CallableTarget, ManifoldTask, TaskGraph, task_to_spec
 from ...atlas.spec import task_from_spec
 from ...errors import AtlasMoEError, FolderError
+from ...moe.beside import ARRAYS, CONFIG, TASK, WEIGHTS
 from ...moe.design import Design
 from ...moe.design_file import describe_design
 from ...moe.layout import PLAIN, describe, tensors
@@ -26,10 +26,7 @@ from ...moe.network import Network
 from ...moe.strict import parse_toml, tensors_of_schema
 from ...moe.typed_json import canonical, finite_json, parse_json
 
-CERTIFICATE, BOXES, REFUTATION = "certificate.json", "certificate.safetensors", "refutation.json"
-WEIGHTS, CONFIG, TASK, ARRAYS, LEDGER = "model.safetensors", "config.json", "task.toml", "atlas.safetensors", "ledger.json"
-BOUND = (WEIGHTS, CONFIG, TASK, ARRAYS, LEDGER)
-"""Files of a model folder that a certificate is about; the arrays are there for large atlases only."""
+REFUTATION = "refutation.json"
 ABOUT = (WEIGHTS, CONFIG, TASK, ARRAYS)
 """Files that a refutation is about."""
 FOLDERS = (1, 2)
@@ -38,28 +35,9 @@ LONGEST = 60
 """Characters of a value that a message shows."""
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """A certificate that a folder holds, about the files as they are now: what it says it proved. It was not checked here."""
-
-    epsilon: float | None
-    bound: float
-
-
 def root_of(files: Mapping[str, str]) -> str:
     """The one hash of a certificate: SHA-256 of the canonical JSON of file name ↦ SHA-256."""
     return hashlib.sha256(canonical(dict(files))).hexdigest()
-
-
-def hashes_of(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every bound file that the folder holds."""
-    return {name: sha256(folder / name) for name in BOUND if (folder / name).is_file()}
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_same(folder: Path, network: Network, task: ManifoldTask | TaskGraph, design: Design | None) -> None:
@@ -150,24 +128,6 @@ def _read(path: Path) -> bytes:
         raise FolderError(
             f"{path.parent}: holds no model that this certificate could be about ({path.name}: {error.strerror}); save the model first"
         ) from error
-
-
-def earlier(folder: Path) -> Earlier | None:
-    """What a certificate in the folder says it proved of the files as they are now; None if there is none, or it proves nothing of them."""
-    try:
-        document = parse_json((folder / CERTIFICATE).read_bytes(), folder / CERTIFICATE)
-    except (OSError, FolderError):
-        return None
-    if not isinstance(document, dict) or document.get("status") != "proved":
-        return None
-    bound, epsilon = document.get("bound"), document.get("epsilon")
-    listed = document.get("files", document.get("sha256"))
-    if not isinstance(bound, float | int) or not isinstance(listed, dict):
-        return None
-    now = hashes_of(folder) | ({BOXES: sha256(folder / BOXES)} if (folder / BOXES).is_file() else {})
-    if any(listed.get(name) != digest for name, digest in now.items() if name in listed) or BOXES not in now:
-        return None
-    return Earlier(float(epsilon) if isinstance(epsilon, float | int) else None, float(bound))
 
 
 def replace_file(path: Path, content: bytes) -> None:

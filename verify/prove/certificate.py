@@ -20,11 +20,12 @@ from safetensors import numpy as safetensors
 from ...atlas import ManifoldTask, TaskGraph
 from ...atlas.graph import as_graph
 from ...errors import ProofKept
+from ...moe.beside import BOXES, CERTIFICATE, Earlier, earlier, hashes_of
 from ...moe.design import Design
 from ...moe.ledger import Assumption, Claim, Known
 from ...moe.network import Network
 from ...moe.typed_json import canonical
-from .binding import ABOUT, BOXES, CERTIFICATE, REFUTATION, earlier, hashes_of, replace_file, require_same, root_of
+from .binding import ABOUT, REFUTATION, replace_file, require_same, root_of
 from .described import describe_read_out, describe_site, number, tree_arrays
 from .diagnosis import Cause, in_words
 from .engines import ForEngine
@@ -164,18 +165,14 @@ class Certificate:
         """Write both files into the folder of the model they are about; bytes of each are complete before they get their name.
 
         Raises `FolderError`, naming the first difference, if the folder holds another task, another network or another design than
-        those that were certified. Raises `ProofKept` if it holds a certificate that says it proves a smaller bound of the same files,
-        unless `overwrite`, or unless this one refutes that bound.
+        those that were certified. Raises `ProofKept` if it holds a better certificate of the same files, unless `overwrite`: one that is
+        proved where this one is not, or refuted where this one is unknown; of two that are proved, or unknown, the one of the smaller
+        bound; of two that are refuted, the one of the larger error. One that refutes the bound of the other is better than that.
         """
         folder = Path(folder)
         require_same(folder, self.network, self.problem, self.design)
-        kept = None if overwrite else earlier(folder)
-        if kept is not None and not self._better_than(kept.bound):
-            ours = f"bound {self.bound:.6g}" if self.status is Known.PROVED else self.verdict
-            raise ProofKept(
-                f"{folder / CERTIFICATE}: stays as it is: it says that a bound of {kept.bound:.6g} is proved of these files, and this "
-                f"one says {ours}; `atlasmoe check` tells whether that is so, --overwrite (overwrite=True) replaces it"
-            )
+        if not overwrite:
+            self.require_better(folder)
         data = safetensors.save(self._arrays(), metadata={"schema": str(SCHEMA)})
         document = self.to_dict()
         files = {**hashes_of(folder), BOXES: hashlib.sha256(data).hexdigest()}
@@ -189,11 +186,21 @@ class Certificate:
             replace_file(folder / name, content)
         return folder / CERTIFICATE
 
-    def _better_than(self, bound: float) -> bool:
-        """Whether this certificate may take the place of one that says it proves a bound: it proves one as small, or refutes that one."""
-        if self.status is Known.REFUTED and self["total"].known is Known.REFUTED:
-            return self.bound > bound
-        return self.status is Known.PROVED and self.bound <= bound
+    def require_better(self, folder: Path) -> None:
+        """Raises `ProofKept` if the folder holds a certificate of the files there that is better than this one."""
+        kept = earlier(folder)
+        if kept is not None and not self._better_than(kept):
+            ours = f"bound {self.bound:.6g}" if self.status is Known.PROVED else self.verdict
+            raise ProofKept(
+                f"{folder / CERTIFICATE}: stays as it is: it says that {kept}, and this one says {ours}; "
+                f"`atlasmoe check` tells whether that is so, --force (overwrite=True) replaces it"
+            )
+
+    def _better_than(self, kept: Earlier) -> bool:
+        """Whether this certificate may take the place of one that a folder holds: it says at least as much, or refutes it."""
+        if kept.proved and self.status is Known.REFUTED and self["total"].known is Known.REFUTED:
+            return self.bound > kept.bound
+        return Earlier(str(self.status), self.epsilon, self.bound, self.found).rank >= kept.rank
 
     def _arrays(self) -> dict[str, NDArray]:
         """All trees, numbered by site and piece."""
