@@ -13,10 +13,17 @@ from .output import print_json, print_wrapped
 
 
 @click.command(short_help="Write mixture-of-experts layers with known routes and outputs, to test kernels and ports with.")
-@click.option("--experts", type=int, metavar="E", default=128, show_default=True, help="Routed experts.")
-@click.option("--top-k", type=int, metavar="K", default=8, show_default=True, help="Experts that a token goes through.")
+@click.option("--experts", type=int, metavar="E", default=128, show_default=True, help="Routed experts, 4 at least.")
+@click.option(
+    "--top-k",
+    type=int,
+    metavar="K",
+    default=8,
+    show_default=True,
+    help="Experts that a token goes through, at least 1, and fewer than there are.",
+)
 @click.option("--dim", type=int, metavar="D", default=64, show_default=True, help="Inputs and outputs of the layer, 32 at least.")
-@click.option("--hidden", type=int, metavar="H", default=256, show_default=True, help="Hidden neurons of an expert.")
+@click.option("--hidden", type=int, metavar="H", default=256, show_default=True, help="Hidden neurons of an expert, 1 at least.")
 @click.option("--dtype", metavar="NAME", default="float32", show_default=True, help="float64, float32, float16 or bfloat16 (bf16).")
 @click.option(
     "--activation",
@@ -32,10 +39,10 @@ from .output import print_json, print_wrapped
     show_default=True,
     help="softmax, renormalised, sigmoid, sigmoid_renormalised or unscaled.",
 )
-@click.option("--shared", type=int, metavar="N", default=0, show_default=True, help="Shared experts, in all cases.")
-@click.option("--case", "cases", metavar="NAME", multiple=True, help="This case alone; may be given more than once.")
+@click.option("--shared", type=int, metavar="N", default=0, show_default=True, help="Shared experts, in all cases, 0 at least.")
+@click.option("--case", "cases", metavar="NAME", multiple=True, help="This case alone; may be given more than once. Default: all.")
 @click.option("--list", "listing", is_flag=True, help="Say what cases there are, and write nothing.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result. Default: none, as with --list.")
 @seed_option
 @force_option
 @json_option

@@ -15,10 +15,11 @@ from typing import Any
 from ..atlas.graph import as_graph
 from ..errors import FolderError
 from ..moe import Model
+from ..moe.beside import CERTIFICATE, earlier
 from ..moe.engines import ENGINES, assumed, needs
 from ..moe.ledger import Assumption
 from ..moe.typed_json import parse_json
-from ..verify.prove.binding import CERTIFICATE, earlier, require_same
+from ..verify.prove.binding import require_same
 from .export_listing import INSIDE, read_listing, restate
 from .folder import save
 
@@ -64,7 +65,7 @@ def _read(model: Model, folder: Path, to: str) -> Carried | str:
     again = f"`atlasmoe certify {folder.name} --for {to}`"
     if not path.exists():
         return f"the model has no certificate: {again} makes one"
-    if earlier(folder) is None:
+    if (found := earlier(folder)) is None or not found.proved:
         return f"the certificate beside the model proves nothing of these weights: {again} makes a new one"
     data = path.read_bytes()
     document = parse_json(data, path)

@@ -13,9 +13,9 @@ from typing import Any
 
 from ..errors import FolderError, InvalidArgument
 from ..moe import Model
+from ..moe.beside import CERTIFICATE
 from ..moe.engines import ENGINES
 from ..moe.typed_json import finite_json
-from ..verify.prove.binding import CERTIFICATE
 from .carried import Carried, carried
 from .export_card import CARD, card
 from .export_listing import INSIDE, LISTING, MODEL

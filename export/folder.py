@@ -115,7 +115,8 @@ def save_proof(model: Model, folder: str | os.PathLike[str], *, overwrite: bool 
     assert certificate is not None
     path = certificate.write(folder, overwrite=overwrite)
     strangers = {entry.name for entry in folder.iterdir()} - ALLOWED
-    if certificate.status == "proved" and not strangers and _read_config(folder)["schema"] == SCHEMA:
+    exported = (folder.parent / "export.json").exists()  # which lists the hash of config.json
+    if certificate.status == "proved" and not strangers and not exported and _read_config(folder)["schema"] == SCHEMA:
         save(model, folder, overwrite=True)
     return path
 
