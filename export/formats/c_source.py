@@ -19,7 +19,7 @@ from ...moe.layer import Weighting
 from ...moe.network import Net
 from ..integers import Codes
 from .c_numbers import array, listed, reals
-from .c_template import CODED_SUM, CODES, LOOPS, PLAIN_SUM, TYPES
+from .c_template import CODED_SUM, CODES, EXCESS, GUARD, LOOPS, PLAIN_SUM, TYPES
 
 KINDS = ("identity", "relu", "relu2", "gelu", "gelu_tanh", "silu")
 """Activations, numbered as in the file."""
@@ -93,7 +93,9 @@ def source(prefix: str, network: Network, codes: Mapping[int, Codes]) -> str:
     layers = [tables.layer(number, layer, arriving) for number, (layer, arriving) in enumerate(_arriving(network))]
     names = {"prefix": prefix, "PREFIX": prefix.upper(), "codes": CODES if codes else ""}
     parts = [
-        f'#include "{prefix}.h"\n\n#include <math.h>\n#include <stddef.h>\n' + ("#include <stdint.h>\n" if codes else ""),
+        f'#include "{prefix}.h"\n\n#include <float.h>\n#include <math.h>\n#include <stddef.h>\n'
+        + ("#include <stdint.h>\n" if codes else ""),
+        _guard(network, names),
         f"typedef {prefix}_real real;\n" + (f"typedef int{next(iter(codes.values())).bits}_t code;\n" if codes else ""),
         _constants(network),
         Template(TYPES).substitute(names),
@@ -104,6 +106,12 @@ def source(prefix: str, network: Network, codes: Mapping[int, Codes]) -> str:
         Template(LOOPS).substitute(names),
     ]
     return "\n".join(parts)
+
+
+def _guard(network: Network, names: Mapping[str, str]) -> str:
+    """What keeps the file from being compiled where its arithmetic is another: float32 sums in long double are as good as rounded once."""
+    excess = "" if network.dtype == np.float32 else Template(EXCESS).substitute(names)
+    return Template(GUARD).substitute(names, excess=excess)
 
 
 def _arriving(network: Network) -> list[tuple[MoELayer, int]]:
@@ -139,7 +147,7 @@ def _constants(network: Network) -> str:
         *(f"#define WEIGHTING_{kind.name} {k}" for kind, k in WEIGHTINGS.items()),
         f"#define WEIGHTING_NONE {NONE}",
         f"#define EXP {'expf' if single else 'exp'}",
-        f"#define ERFC {'erfcf' if single else 'erfc'}",
+        *([f"#define ERFC {'erfcf' if single else 'erfc'}"] if "gelu" in _used(network) else []),
     ]
     constants = {"ZERO": 0.0, "ONE": 1.0}
     for name in _used(network):

@@ -141,9 +141,13 @@ static void evaluate_net(const net *f, const real *x, real *out)
 /* The gate outputs with the largest logits, best first; of equal ones the first. */
 static void choose(const moe_layer *layer, const real *logits, unsigned *chosen)
 {
-    unsigned char taken[MOST_GATE_OUTPUTS] = {0U};
+    unsigned char taken[MOST_GATE_OUTPUTS];
     unsigned k;
     unsigned i;
+    for (i = 0U; i < layer->gate_outputs; i++)
+    {
+        taken[i] = 0U;
+    }
     for (k = 0U; k < layer->chosen; k++)
     {
         unsigned best = layer->gate_outputs;
@@ -234,9 +238,13 @@ static void run_experts(const moe_layer *layer, const real *x, const real *logit
 static void advance(const moe_layer *layer, const real *x, real *leaving, unsigned *chosen)
 {
     real seen[WIDEST];
-    real logits[MOST_GATE_OUTPUTS] = {ZERO};
+    real logits[MOST_GATE_OUTPUTS];
     real written[WIDEST];
     unsigned k;
+    for (k = 0U; k < layer->gate_outputs; k++)
+    {
+        logits[k] = ZERO;
+    }
     if (layer->gate != NULL)
     {
         gather(layer->sees, layer->see_count, x, seen);
@@ -280,4 +288,18 @@ void ${prefix}_evaluate(const ${prefix}_real x[${PREFIX}_INPUTS], ${prefix}_real
         y[k] = arriving[k];
     }
 }
+"""
+
+GUARD = """
+/* What is proved of this file is about IEEE 754 arithmetic in its own precision. */
+#ifndef ${PREFIX}_UNPROVED
+#ifdef __FAST_MATH__
+#error "compile without -ffast-math (-Ofast), or define ${PREFIX}_UNPROVED: what is proved does not hold then"
+#endif
+$excess#endif
+"""
+
+EXCESS = """#if (FLT_EVAL_METHOD != 0) && (FLT_EVAL_METHOD != 1)
+#error "double is not evaluated in double here (use -msse2 -mfpmath=sse), or define ${PREFIX}_UNPROVED: what is proved does not hold then"
+#endif
 """

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import InvalidArgument
 from ...moe import Model, MoELayer, Network
 from ...moe.layer import Weighting
 from ...moe.network import Floats, Indices
@@ -21,7 +22,9 @@ from ..stages import Stage
 from .base import Format, Standing, Written
 from .c_source import identifier
 from .comparison import Run
+from .onnx_operator import DOMAIN, misfit, mixed, without
 
+OPERATOR = "the stored weights in float32, but what ONNX Runtime's operator does with them is written down nowhere"
 OPSET, IR = 20, 9
 """Of ONNX: the first with an operator for GELU."""
 SINGLE = ("gelu", "gelu_tanh")
@@ -32,7 +35,11 @@ class Onnx(Format):
     """`NAME.onnx`."""
 
     name = "onnx"
-    summary = "one ONNX graph with a dynamic batch, routes among its outputs; every kind of layer; GELU in float32 only"
+    summary = (
+        "one ONNX graph with a dynamic batch, routes among its outputs; every kind of layer; GELU in float32 only; "
+        "option: operator=moe (ONNX Runtime's MoE operator)"
+    )
+    options = ("operator",)
 
     def standing(self, network: Network) -> tuple[Standing, str]:
         return Standing.CARRIES, "the stored weights in their own dtype, sums in some order: bounds for plain sums hold of any order"
@@ -42,9 +49,14 @@ class Onnx(Format):
             return f"ONNX Runtime has no {without[0]} in float64; compile with dtype float32, or with activation silu"
         return None
 
-    def write(self, model: Model, folder: Path, **_: Any) -> Written:
+    def write(self, model: Model, folder: Path, *, operator: str | None = None, **_: Any) -> Written:
+        """Raises `InvalidArgument` for other operators than "moe", and where that can hold no layer."""
+        if operator not in (None, "moe"):
+            raise InvalidArgument(f"operator {operator!r} is not moe, the one that ONNX Runtime has for experts")
+        if operator and (problem := without(model.network)) is not None:
+            raise InvalidArgument(f"operator moe: {problem}; leave it out, and the graph has a loop")
         onnx, name = onnx_package("format 'onnx' needs"), identifier(model.task.name)
-        graph = network_graph(onnx, model.network, name)
+        graph = network_graph(onnx, model.network, name, operator is not None)
         (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
         use = (
             "```python\nimport onnxruntime\n\n"
@@ -56,7 +68,8 @@ class Onnx(Format):
         except ImportError:
             return Written(model.network, None, "not run: onnxruntime is not installed (pip install 'atlasmoe[onnx]')", use)
         how = f"onnxruntime {onnxruntime.__version__}, CPU"
-        return Written(model.network, _runner(onnxruntime, folder / f"{name}.onnx", model.network), how, use)
+        standing = (Standing.MEASURED, OPERATOR) if operator else None
+        return Written(model.network, _runner(onnxruntime, folder / f"{name}.onnx", model.network), how, use, standing=standing)
 
 
 def bends(network: Network) -> set[str]:
@@ -75,12 +88,14 @@ def _runner(onnxruntime: Any, path: Path, network: Network) -> Run:
     return run
 
 
-def network_graph(onnx: Any, network: Network, name: str) -> Any:
-    """Input x [N, D]; outputs y [N, out] and routes_l [N, K] for every layer, best first."""
+def network_graph(onnx: Any, network: Network, name: str, operator: bool = False) -> Any:
+    """`operator`: with ONNX Runtime's for experts, where a layer fits it.
+
+    Input x [N, D]; outputs y [N, out] and routes_l [N, K] for every layer, best first."""
     nodes = Nodes(onnx, network.dtype)
     state = "x"
     for number, layer in enumerate(network.layers):
-        state = _Layer(nodes, layer, f"routes_{number}").behind(state)
+        state = _Layer(nodes, layer, f"routes_{number}", operator and misfit(layer) is None).behind(state)
     nodes.nodes.append(onnx.helper.make_node("Identity", [state], ["y"]))
     real = onnx.helper.np_dtype_to_tensor_dtype(network.dtype)
     inputs = [onnx.helper.make_tensor_value_info("x", real, ["N", len(network.inputs)])]
@@ -88,7 +103,8 @@ def network_graph(onnx: Any, network: Network, name: str) -> Any:
     for number, layer in enumerate(network.layers):
         outputs.append(onnx.helper.make_tensor_value_info(f"routes_{number}", onnx.TensorProto.INT64, ["N", layer.top_k]))
     graph = onnx.helper.make_graph(nodes.nodes, name, inputs, outputs, nodes.arrays)
-    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="atlasmoe")
+    sets = [onnx.helper.make_opsetid("", OPSET), *([onnx.helper.make_opsetid(DOMAIN, 1)] if operator else [])]
+    made = onnx.helper.make_model(graph, opset_imports=sets, ir_version=IR, producer_name="atlasmoe")
     for key, channels in (("inputs", network.inputs), ("outputs", network.outputs)):
         made.metadata_props.add(key=key, value=", ".join(channels))
     return made
@@ -97,8 +113,8 @@ def network_graph(onnx: Any, network: Network, name: str) -> Any:
 class _Layer:
     """The nodes of one layer."""
 
-    def __init__(self, nodes: Nodes, layer: MoELayer, routes: str) -> None:
-        self.nodes, self.layer, self.routes = nodes, layer, routes
+    def __init__(self, nodes: Nodes, layer: MoELayer, routes: str, by_operator: bool) -> None:
+        self.nodes, self.layer, self.routes, self.by_operator = nodes, layer, routes, by_operator
 
     def behind(self, x: str) -> str:
         """The state that leaves, by what it is read as."""
@@ -153,6 +169,8 @@ class _Layer:
     def _mixed(self, low: str, chosen: str, logits: str) -> str:
         """Σ_k w_k·expert_k, [N, writes]."""
         op, layer, nodes = self.nodes.op, self.layer, self.nodes
+        if self.by_operator:
+            return mixed(nodes, layer, low, chosen, logits)
         K, width, writes = layer.top_k, layer.experts[0].inputs, layer.experts[0].outputs
         expert = op("Reshape", op("Gather", nodes.integers(layer.serves), chosen), nodes.integers([-1]))
         rows = low
