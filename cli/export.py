@@ -17,7 +17,7 @@ from .output import print_json, print_wrapped
     "--to",
     metavar="FORMAT",
     required=True,
-    help="c: C99 without dependencies. numpy: a Python file that needs NumPy only. onnx, pt2: one graph, of ONNX or of torch.export.",
+    help="c, numpy, onnx, pt2, hf-mixtral, hf-qwen-moe, hf-gpt-oss or hf-nemotron-h; see above.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the result.")
 @click.option(
@@ -25,7 +25,7 @@ from .output import print_json, print_wrapped
     "options",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Of the format; c: quantise=int8 or int16, epsilon=E, prefix=NAME. Default: the format's own.",
+    help="Of the format; may be given several times. Default: the format's own.",
 )
 @force_option
 @json_option
@@ -34,6 +34,25 @@ def export(folder: Path, to: str, output: Path, options: tuple[str, ...], force:
 
     What was written is run on fresh points and on the model's hardest ones, and refused if an input takes another way than in the network.
     A certificate in FOLDER carries over as far as the format's arithmetic allows; README.md of the result says what is proved.
+
+    \b
+    c              C99 without dependencies; every kind of layer; options
+                   quantise=int8 or int16, epsilon=E, prefix=NAME
+    numpy          a Python file that needs NumPy only; every kind of layer
+    onnx           one graph; every kind of layer, GELU in float32 only;
+                   option operator=moe: the operator of ONNX Runtime
+    pt2            a program of torch.export; every kind of layer
+
+    \b
+    Folders that from_pretrained of transformers reads, in float32 (option
+    what=block: the mixture blocks alone), of one activation, ReLU scores
+    beside it, and the same top K in all layers:
+    hf-mixtral     any activation, plain or gated; top K by softmax
+    hf-qwen-moe    the same, a shared expert, dense layers
+    hf-gpt-oss     ReLU or SiLU, plain or gated; top K by softmax;
+                   blocks in float64 too (option dtype=float64)
+    hf-nemotron-h  any activation, not gated; top 1; an encoder, a shared
+                   expert, dense layers
     """
     from ..export.exported import export_to
     from ..export.folder import load
@@ -41,7 +60,7 @@ def export(folder: Path, to: str, output: Path, options: tuple[str, ...], force:
     pairs = [text.partition("=") for text in options]
     wrong = [name for name, equals, value in pairs if not (name and equals and value)]
     if wrong:
-        raise InvalidArgument(f"--option {wrong[0]!r}: give NAME=VALUE, like quantise=int8")
+        raise InvalidArgument(f"--option {wrong[0]!r}: give NAME=VALUE, like quantise=int8 or what=block")
     done = export_to(load(folder), to, output, overwrite=force, certificate=folder, **{name: value for name, _, value in pairs})
     if as_json:
         print_json(done.to_dict())

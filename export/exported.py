@@ -82,7 +82,7 @@ def export_to(
         subject = model if written.model is None else written.model
         found = None if written.run is None else compared(subject, written.run, written.network)
         if found is not None and not found.holds:
-            raise InvalidArgument(_refusal(to, found))
+            raise InvalidArgument(_refusal(to, found, written.advice))
         done = _done(model, form, written, found, folder, None if certificate is None else Path(certificate))
         if written.model is not None:
             save(written.model, stage / INSIDE)
@@ -139,9 +139,13 @@ def _admit(folder: Path, overwrite: bool) -> None:
         raise FolderError(f"{folder}: exists already; choose another place, or replace it with --force (overwrite=True)")
 
 
-def _refusal(to: str, found: Comparison) -> str:
+def _refusal(to: str, found: Comparison, advice: str) -> str:
     where = "" if found.worst is None else f", first at {', '.join(f'{v:.6g}' for v in found.worst[:8])}"
     if found.flips:
-        return f"as {to!r} {found.flips} of {found.points:,} points take another way than in the network{where}; nothing was written"
+        return f"as {to!r} {found.flips} of {found.points:,} points take another way than in the network{where}; nothing was written" + (
+            f": {advice}" if advice else ""
+        )
     missed = f"the error is {found.error:.3g}, but ε is {found.epsilon:.3g}"
-    return f"as {to!r} {missed}; nothing was written: compile to a smaller ε, or keep more digits"
+    if found.ties:
+        missed += f" ({found.ties} points where logits are tied take another way)"
+    return f"as {to!r} {missed}; nothing was written: {advice or 'compile to a smaller ε, or keep more digits'}"

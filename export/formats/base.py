@@ -39,6 +39,8 @@ class Written:
     """The model that the files hold, where that is another than the one that was given."""
     standing: tuple[Standing, str] | None = None
     """What certificates say of it, and why, where options change that; None: what the format says."""
+    advice: str = ""
+    """What to do if they are found to differ, where that is known beforehand."""
 
 
 class Format(ABC):
