@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
-from ..expressions.box import Array, Box
+from ..expressions.box import Array, Box, largest_coordinate
 from ..expressions.maps import ExpressionMap
 
 INVERSE_TOLERANCE = 1e-6
@@ -120,7 +120,7 @@ class Chart:
         points = np.asarray(points, float)
         intrinsic = self.coordinates(points)
         back = self.inverse(intrinsic)
-        near = np.abs(back - points).max(-1) <= INVERSE_TOLERANCE * (1 + np.abs(points).max(-1))
+        near = largest_coordinate(back - points) <= INVERSE_TOLERANCE * (1 + largest_coordinate(points))
         return self.inside(intrinsic) & near
 
 
