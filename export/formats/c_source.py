@@ -1,7 +1,8 @@
 """A network as C99: `model.h` with one function, `model.c` with tables of constants and loops over them.
 
-Nothing is allocated, nothing recurses, and nothing is remembered between calls, so any number of threads may call it. Sums are taken term
-after term, which is an order like any other: bounds for "plain" sums (`moe.sums`) hold of them, with or without fused multiplications.
+Nothing is allocated, nothing recurses, and nothing is remembered between calls, so any number of threads may call it. Sums are taken in
+one fixed order (eight partial sums side by side, which compilers may vectorise as it stands), an order like any other: bounds for "plain"
+sums (`moe.sums`) hold of them, with or without fused multiplications.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from ...moe.layer import Weighting
 from ...moe.network import Net
 from ..integers import Codes
 from .c_numbers import array, listed, reals
-from .c_template import CODED_SUM, CODES, EXCESS, GUARD, LOOPS, PLAIN_SUM, TYPES
+from .c_template import CODED_SUM, CODES, EXCESS, GUARD, LOOPS, PLAIN_SUM, SUM, TYPES
 
+LANES = 8
+"""Partial sums of a row of products, side by side: a vector register of most machines, or two."""
 KINDS = ("identity", "relu", "relu2", "gelu", "gelu_tanh", "silu")
 """Activations, numbered as in the file."""
 BENT = {
@@ -102,6 +105,8 @@ def source(prefix: str, network: Network, codes: Mapping[int, Codes]) -> str:
         *tables.numbers(),
         f"static const moe_layer layers[{len(layers)}] = {{\n" + ",\n".join(layers) + "\n};\n",
         _activated(network),
+        Template(SUM).substitute(name="products", kind="real", weight="weight"),
+        *([Template(SUM).substitute(name="coded_products", kind="code", weight="(real)weight")] if codes else []),
         CODED_SUM if codes else PLAIN_SUM,
         Template(LOOPS).substitute(names),
     ]
@@ -142,6 +147,7 @@ def _constants(network: Network) -> str:
     )
     lines = [
         f"#define WIDEST {widest}U",
+        f"#define LANES {LANES}U",
         f"#define MOST_GATE_OUTPUTS {max(len(layer) for layer in network.layers)}U",
         f"#define MOST_CHOSEN {max(layer.top_k for layer in network.layers)}U",
         *(f"#define WEIGHTING_{kind.name} {k}" for kind, k in WEIGHTINGS.items()),

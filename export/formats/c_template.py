@@ -52,17 +52,45 @@ typedef struct
 
 CODES = "    const code *codes; /* NULL: weights are stored as they are */\n    const real *scales;\n"
 
+SUM = """
+/* Term k goes to partial sum k % LANES; these are added one after the other: an order that needs no licence to be vectorised. */
+static real $name(const $kind *weight, const real *x, unsigned count)
+{
+    real part[LANES];
+    real sum = ZERO;
+    const unsigned whole = count - (count % LANES);
+    unsigned k;
+    unsigned j;
+    if (whole > 0U)
+    {
+        for (j = 0U; j < LANES; j++)
+        {
+            part[j] = ZERO;
+        }
+        for (k = 0U; k < whole; k += LANES)
+        {
+            for (j = 0U; j < LANES; j++)
+            {
+                part[j] += $weight[k + j] * x[k + j];
+            }
+        }
+        for (j = 0U; j < LANES; j++)
+        {
+            sum += part[j];
+        }
+    }
+    for (k = whole; k < count; k++)
+    {
+        sum += $weight[k] * x[k];
+    }
+    return sum;
+}
+"""
+
 PLAIN_SUM = """
 static real row_sum(const affine_map *map, unsigned row, const real *x)
 {
-    const real *weight = &map->weight[(size_t)row * map->columns];
-    real sum = ZERO;
-    unsigned k;
-    for (k = 0U; k < map->columns; k++)
-    {
-        sum += weight[k] * x[k];
-    }
-    return sum;
+    return products(&map->weight[(size_t)row * map->columns], x, map->columns);
 }
 """
 
@@ -70,22 +98,14 @@ CODED_SUM = """
 static real row_sum(const affine_map *map, unsigned row, const real *x)
 {
     const size_t start = (size_t)row * map->columns;
-    real sum = ZERO;
-    unsigned k;
+    real sum;
     if (map->codes != NULL)
     {
-        for (k = 0U; k < map->columns; k++)
-        {
-            sum += (real)map->codes[start + k] * x[k];
-        }
-        sum *= map->scales[row]; /* a power of two: nothing is rounded */
+        sum = map->scales[row] * coded_products(&map->codes[start], x, map->columns); /* a power of two: nothing is rounded */
     }
     else
     {
-        for (k = 0U; k < map->columns; k++)
-        {
-            sum += map->weight[start + k] * x[k];
-        }
+        sum = products(&map->weight[start], x, map->columns);
     }
     return sum;
 }
