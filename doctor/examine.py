@@ -115,7 +115,7 @@ def _patient(
 
         return patient_of_module(target, data=data, task=graph, samples=samples, seed=seed, epsilon=epsilon, **reading)
     raise InvalidArgument(
-        f"a {type(target).__name__} cannot be examined; give a Model, a model folder, a torch module or a checkpoint folder"
+        f"{type(target).__name__}: nothing that can be examined; give a Model, a model folder, a torch module or a checkpoint folder"
     )
 
 

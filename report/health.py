@@ -14,15 +14,16 @@ from .listing import LEFT, RIGHT, Listing, Row
 
 TITLES = {sign.name: sign.title for sign in SIGNS}
 MOST_WITNESSES, MOST_NUMBERS = 2, 6
+COLUMNS = (("value", RIGHT), ("healthy if", LEFT), ("known", LEFT))
 
 
 def health(found: Health, shell: bool = True) -> RenderableType:
     """All of it. `shell`: options as the command line has them."""
     parts: list[RenderableType] = [Text(f"{found.name} ({found.kind}): rows are {found.source}."), Text()]
     if found.ill:
-        parts.append(_listing("Ill", found.ill, True))
+        parts.append(Listing("Ill", "sign, and where", COLUMNS, [row for one in found.ill for row in _rows(one, True)]))
     if well := tuple(one for one in found if not one.ill):
-        parts.append(_listing("Healthy", well, False))
+        parts.append(Listing("Healthy", "sign, and where", COLUMNS, [row for rows in _by_sign(well) for row in rows]))
     if found.unanswered:
         parts += [*_unanswered(found.unanswered, shell), Text()]
     if found.assumes:
@@ -38,9 +39,17 @@ def _verdict(found: Health) -> Text:
     return Text(f"ill: {len(found.ill)} of {len(found.diagnoses)} examinations; {', '.join(signs)}", "red")
 
 
-def _listing(title: str, which: tuple[Diagnosis, ...], told: bool) -> Listing:
-    columns = [("value", RIGHT), ("healthy if", LEFT), ("known", LEFT)]
-    return Listing(title, "sign, and where", columns, [row for one in which for row in _rows(one, told)])
+def _by_sign(which: tuple[Diagnosis, ...]) -> Iterator[list[Row]]:
+    """What is healthy, sign by sign: at one gate in full, at several the worst of them."""
+    groups: dict[str, list[Diagnosis]] = {}
+    for one in which:
+        groups.setdefault(one.sign, []).append(one)
+    for same in groups.values():
+        worst = min(same, key=lambda one: (one.threshold - one.value) * (1 if one.sense.startswith("<") else -1))
+        rows = list(_rows(worst, False))
+        if len(same) > 1:
+            rows[0].label.append(f", the worst of {len(same)}")
+        yield rows
 
 
 def _rows(one: Diagnosis, told: bool) -> Iterator[Row]:

@@ -56,7 +56,8 @@ def draw(one: Diagnosis) -> Figure:
         case Curve():
             _curve(axes, one.picture)
     verdict = "ill" if one.ill else "healthy"
-    head = f"{verdict}: {one.quantity} {one.value:.4g}, healthy if {one.sense} {one.threshold:.4g}"
+    sense = {"<=": "≤", ">=": "≥"}.get(one.sense, one.sense)
+    head = f"{verdict}: {one.quantity} {one.value:.4g}, healthy if {sense} {one.threshold:.4g}"
     drawn.suptitle(head, x=0.01, ha="left", fontsize=9, color=LIMIT if one.ill else INK)
     return drawn
 

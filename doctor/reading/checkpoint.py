@@ -172,6 +172,7 @@ def _run(folder: Path, found: tuple[Found, ...], array: np.ndarray, ids: bool) -
     try:
         import torch
         from transformers import AutoModel
+        from transformers.utils import logging
     except ImportError as error:
         raise AtlasMoEError(
             "to run a checkpoint on token ids or embeddings transformers is needed: pip install 'atlasmoe[huggingface]'; or give the "
@@ -180,12 +181,19 @@ def _run(folder: Path, found: tuple[Found, ...], array: np.ndarray, ids: bool) -
         ) from error
     from .module import run
 
+    verbosity = logging.get_verbosity()
+    # it speaks of the read-out, which is not needed
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise InvalidArgument(
             f"{folder}: transformers cannot load it: {type(error).__name__}: {error}; give the rows that reach the layer"
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     state = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     there = find(state)
     if len(there) < len(found):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import InvalidArgument
@@ -64,7 +64,11 @@ def find(shapes: Mapping[str, Shape], router: str | None = None, experts: str | 
     Raises `InvalidArgument` where there is none, where patterns are wrong, and where E of router and experts disagree.
     """
     patterns = _pattern("router", router), _pattern("experts", experts)
-    roots = _named(shapes, patterns[0]) if patterns[0] is not None else _guessed(shapes)
+    roots = _guessed(shapes)
+    if patterns[0] is not None:  # it picks some of those that are found by name, or says which they are
+        picked = [root for root in roots if any(patterns[0].search(name) for name in _below(shapes, root))]
+        sound = [root for root in picked if _experts(shapes, root.rpartition(".")[0], root, patterns[1])]
+        roots = sound or _named(shapes, patterns[0])
     found = []
     for root in roots:
         parent = root.rpartition(".")[0]
@@ -166,7 +170,8 @@ def _layer(
         raise InvalidArgument(
             f"router {root!r}: no tensor in {parent or 'the whole'} matches the pattern of experts; give {{experts=PATTERN}} again"
         )
-    indices = {int(found[1]) for name in experts for part in name.split(".") if (found := INDEX.match(part))}
+    inside = len(parent) + 1 if parent else 0
+    indices = {number for name in experts if (number := _number(name[inside:])) is not None}
     one_by_one = any(len(shapes[name]) == 2 and not _is_bias(name) for name in experts) and len(indices) > 1
     counted = len(indices) if one_by_one else _common([shapes[name][0] for name in experts if len(shapes[name]) >= 2])
     stored = f"{parent}.serves" if parent else "serves"  # of `to_torch`: equal experts are stored once
@@ -176,7 +181,7 @@ def _layer(
             "say which "
             "they are with {experts=PATTERN}, or which the router is with {router=PATTERN}"
         )
-    first = _first(experts, one_by_one)
+    first = [name for name in experts if not one_by_one or _number(name[inside:]) == 0]
     lanes = any(_last(name) in GATED for name in first) and (
         any(_last(name) in LANES for name in first) or any(_last(name) == "gate_up_proj" for name in first)
     )
@@ -194,16 +199,9 @@ def _last(name: str) -> str:
     return parts[-1] if parts else name
 
 
-def _first(experts: Iterable[str], one_by_one: bool) -> list[str]:
-    """The tensors of the first expert, or of all in one."""
-    if not one_by_one:
-        return list(experts)
-    kept = []
-    for name in experts:
-        numbers = [int(found[1]) for part in name.split(".") if (found := INDEX.match(part))]
-        if numbers and numbers[0] == 0:
-            kept.append(name)
-    return kept
+def _number(name: str) -> int | None:
+    """Which expert a tensor is of, by the first number in its name below the layer."""
+    return next((int(found[1]) for part in name.split(".") if (found := INDEX.match(part))), None)
 
 
 def _widths(tensors: Sequence[tuple[str, Shape]], D: int) -> tuple[tuple[int, ...], int | None]:

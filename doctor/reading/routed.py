@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...atlas import Array, TaskGraph
-from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...moe.halves import HALVES, rounded
 from ..choice import Choice
@@ -17,6 +16,8 @@ from ..rounding import UNIT, stored_error
 from .names import Found
 
 RELU = "relu"
+MOST_PIECES = 1 << 10
+"""Tuples of pieces that are told apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,16 +132,20 @@ def _linear_pieces(found: Found, activation: str | None) -> int | None:
 
 
 def charts_of(graph: TaskGraph | None, points: Array | None) -> Charts | None:
-    """Which charts or pieces of the only block of a task hold the points; None for other tasks, and for points that none holds."""
+    """Which charts or pieces of a task hold the points: of its only block; or, where all blocks are given on pieces of the inputs, tuples
+    of pieces, one of each block. None for other tasks, for more than `MOST_PIECES`, and for points that none holds.
+    """
     if graph is None or points is None:
         return None
-    graph = as_graph(graph)
-    if len(graph.blocks) != 1 or len(graph.inputs) != 1:
+    blocks, valid = graph.blocks, graph.trace(points).valid
+    plain = all(block.domain.exclusive and set(block.reads) <= set(graph.coordinates) for block in blocks)
+    if not blocks or (len(blocks) > 1 and not plain) or graph.pieces > MOST_PIECES:
         return None
-    (block,) = graph.blocks
-    trace = graph.trace(points)
-    hold = trace.valid[block.name]
-    return Charts(block.names, block.domain.noun, hold, False) if hold.any() else None
+    hold, names = valid[blocks[0].name], blocks[0].names
+    for block in blocks[1:]:
+        hold = (hold[:, :, None] & valid[block.name][:, None, :]).reshape(len(points), -1)
+        names = tuple(f"{one} × {other}" for one in names for other in block.names)
+    return Charts(names, blocks[0].domain.noun, np.asarray(hold), False) if hold.any() else None
 
 
 def local_of(

@@ -61,7 +61,7 @@ class Dead(GateSign):
             0.0,
             "experts without a hit",
             f"4.8: every expert has a part of the inputs (no hit in N rows: p < 3/N = {3 / N:.2g} at 95 %, its equal share is {K / E:.2g})",
-            "leave the dead experts out (`serves` and the rows of the gate), or give their centres to rows with the largest error "
+            "leave the dead experts out, their rows of the gate with them, or give their centres to rows with the largest error "
             "and train again",
             Known.PROVED if len(certain) and len(certain) == len(none) else Known.SAMPLED,
             N,
@@ -88,7 +88,7 @@ class Dead(GateSign):
             0.0,
             "empty power cells",
             "N2, 4.8: the power cell of every expert is not empty (linear programming, checked in rational arithmetic)",
-            "leave the dead experts out (`serves` and the rows of the gate), or move their centres to where inputs are",
+            "leave the dead experts out, their rows of the gate with them, or move their centres to where inputs are",
             Known.PROVED,
         )
 

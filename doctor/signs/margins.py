@@ -78,7 +78,7 @@ class Margins(GateSign):
 def remedy(gate: Gate) -> str:
     """What to do about margins of this gate."""
     if gate.dtype in ("bfloat16", "float16"):
-        return "compute the logits of the router in float32 (rows and weights cast before the product): η falls by the factor 2^13 or more"
+        return "compute the logits of the router in float32 (rows and weights cast before the product): then η is that of a float32 sum"
     if gate.choice.on != "logits":
         return "choose on the logits, in float64, and take probabilities afterwards: softmax and sigmoids hide differences"
     if gate.dtype == "float32":

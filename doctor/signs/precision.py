@@ -63,6 +63,11 @@ class Precision(GateSign):
             len(moved),
             () if rows is None else tuple(as_witness(rows[k]) for k in np.flatnonzero(wrong)[:3]),
             Bars(
-                f"{gate.name}: rerouted in {dtype}", gate.experts, np.asarray(lost, float), None, "", tuple(np.flatnonzero(lost).tolist())
+                f"{gate.name}: rerouted in {dtype}",
+                gate.experts,
+                np.asarray(lost, float),
+                None,
+                "",
+                tuple(np.flatnonzero(lost).tolist()) if asked and wrong.any() else (),
             ),
         )
