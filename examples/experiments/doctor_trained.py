@@ -2,9 +2,9 @@
 
     python examples/experiments/doctor_trained.py [--out out/doctor]
 
-Two tasks: sin 5x₁ + cos 3x₂ on a circle in R^16 (the paper's first experiment) in 8 balls, and nine pieces on [0, 3]². One layer, one expert
-for each input, Adam at 3e-3 for 1500 steps from one seed: with weights that say nothing to the gate (N25), with Switch's weights, and with its
-load-balancing loss as well; and the construction. ε is that of the construction. What is found is in docs/doctor.md.
+Two tasks: sin 5x₁ + cos 3x₂ on a circle in R^16 (the paper's first experiment) in 8 balls, and nine pieces on [0, 3]². One layer, one
+expert for each input, Adam at 3e-3 for 1500 steps from one seed: with weights that say nothing to the gate (N25), with Switch's, and with
+its load-balancing loss as well; and the construction. ε is that of the construction. What is found is in docs/doctor.md.
 """
 
 from __future__ import annotations
