@@ -17,6 +17,7 @@ MUTANTS = {
     "last index": "the highest index wins a tie",
     "index subtracted": "3e-7 times the index is subtracted from scores, to break ties",
     "bfloat16 logits": "logits are rounded to bfloat16",
+    "bfloat16 logits of many": "logits of more than 8 tokens are rounded to bfloat16",
     "bfloat16 scores": "scores are rounded to bfloat16 before they are compared",
     "always divided": "weights are divided by their sum whatever the settings say",
     "never divided": "weights are never divided by their sum",
@@ -135,7 +136,7 @@ def routes(t: dict[str, Tensor], s: dict[str, Any], mutant: str | None, wide: to
     else:
         x, router = t["x"], t["router"]
         logits = (x[:, :-1] @ router[:, :-1].T if mutant == "last input lost" else x @ router.T).to(wide)
-    if mutant == "bfloat16 logits":
+    if mutant == "bfloat16 logits" or (mutant == "bfloat16 logits of many" and len(logits) > 8):
         logits = logits.bfloat16().to(wide)
     scores = logits
     if s["scoring"] == "softmax":
