@@ -79,6 +79,5 @@ def test_flat_mixtures_of_fewer_experts_than_regions_are_off_by_half_a_jump(tmp_
     assert row["found"] <= row["proved"] <= sparsity.EPSILON
     assert (row["experts"], row["different"], row["regions"]) == (8, 4, 12)
     case = sparsity.sequence(3)
-    for numbers in (500, 5_000):
-        assert flat_mixture.best(case.task, case.axes, numbers, 20_000, most=8).largest >= sparsity.JUMP / 2
+    assert flat_mixture.best(case.task, case.axes, 500, 20_000, most=8).largest >= sparsity.JUMP / 2
     assert (tmp_path / "other_sparsity.png").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""Training: Adam or SGD on the mean square, a number of steps as the budget, and one rule for learning rates.
+"""Training: Adam or SGD on the mean square (or a p-norm), a number of steps as the budget, and one rule for learning rates.
 
 *The rule*: of the rates RATES each trains the same network from the same start for a quarter of the steps; the one with the least mean
 square on points kept apart is taken for all of them. Rates fall to 0 along half a cosine unless `constant` is asked for. Nothing else is
@@ -48,6 +48,8 @@ class Recipe:
     """Whether the rate stays what it is."""
     seed: int = 0
     """Of the order of the points."""
+    power: float = 2
+    """2: the mean square; p: the p-norm, (mean |error|^p)^(1/p)."""
 
     def __post_init__(self) -> None:
         if self.optimiser not in ("adam", "sgd"):
@@ -107,6 +109,10 @@ def held_out(module: nn.Module, data: Data) -> float:
     return float(torch.cat(found).mean())
 
 
+def _size(error: Tensor, power: float) -> Tensor:
+    return error.square().mean() if power == 2 else error.abs().pow(power).mean() ** (1 / power)
+
+
 def train(
     module: nn.Module, data: Data, recipe: Recipe, *, watch: Callable[[int, nn.Module], None] | None = None, every: int = 0
 ) -> Trained:
@@ -142,9 +148,9 @@ def train(
         x = data.read(data.x[rows])
         if recipe.balance:
             y, uneven = module.balanced(x)
-            loss = (y - data.y[rows]).square().mean() + recipe.balance * uneven
+            loss = _size(y - data.y[rows], recipe.power) + recipe.balance * uneven
         else:
-            loss = (module(x) - data.y[rows]).square().mean()
+            loss = _size(module(x) - data.y[rows], recipe.power)
         if not torch.isfinite(loss):
             diverged = True
             break

@@ -1,0 +1,145 @@
+"""Tables and the figure of training_dynamics.py, from its rows alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.store import cell, markdown
+
+Row = dict[str, Any]
+
+METHODS = {("sgd", 0.0): "SGD", ("sgd", 0.01): "SGD, balanced", ("adam", 0.0): "Adam", ("adam", 0.01): "Adam, balanced"}
+
+
+def thresholds(rows: Sequence[Row]) -> str:
+    """What N25 predicts of each construction."""
+    heads = ("construction", "ε", "λ_max", "2/λ_max", "S", "ε/S", "largest gradient of a gate")
+    return markdown(
+        heads,
+        [
+            (
+                row["constants"],
+                row["epsilon"],
+                _short(row["sharpness"]),
+                2 / row["sharpness"],
+                _short(row["reach"]),
+                row["epsilon"] / row["reach"],
+                row["gate gradient"],
+            )
+            for row in rows
+        ],
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e4 else f"{value:.3g}"
+
+
+def sweep(rows: Sequence[Row], optimiser: str, known: dict[str, float]) -> str:
+    """Largest errors in parts of the construction's own: SGD, at most and at the end; Adam, after the first step and at the end."""
+    some = [row for row in rows if row["optimiser"] == optimiser]
+    factors = sorted({row["factor"] for row in some})
+    first = "most" if optimiser == "sgd" else "first"
+    lines = []
+    for name in dict.fromkeys(row["sweep"] for row in some):
+        mine = {row["factor"]: row for row in some if row["sweep"] == name}
+        cells = [f"{cell(mine[f][first] / known[name])} → {cell(mine[f]['last'] / known[name])}" for f in factors if f in mine]
+        lines.append((name, *cells))
+    what = "lr·λ_max" if optimiser == "sgd" else "lr·S/ε"
+    return markdown((f"{what} =", *(f"{f:g}" for f in factors)), lines)
+
+
+def after(rows: Sequence[Row], what: Sequence[str]) -> str:
+    """Quantities after training, one start a line, one method a column."""
+    lines = []
+    for case, start in dict.fromkeys((row["case"], row["start"]) for row in rows):
+        mine = {
+            (row["optimiser"], row["balance"]): row for row in rows if (row["case"], row["start"]) == (case, start) and "power" not in row
+        }
+        if mine:
+            one = next(iter(mine.values()))
+            before = ", ".join(cell(one.get(f"{key} before")) for key in what)
+            lines.append((case, start, before, *(_values(mine.get(method), what) for method in METHODS)))
+    return markdown(("network", "start", "before", *METHODS.values()), lines)
+
+
+def _values(row: Row | None, what: Sequence[str]) -> str:
+    return "–" if row is None else "diverged" if row["diverged"] else ", ".join(cell(row[key]) for key in what)
+
+
+def proofs(rows: Sequence[Row]) -> str:
+    """What is proved before and after, and the share of points that go elsewhere."""
+
+    def bound(found: Row) -> str:
+        return cell(found["bound"]) if found["bound"] is not None else found["why"].split(":")[0] or "no"
+
+    lines = []
+    for row in rows:
+        if "proved" in row and row["start"] in ("constructed", "noise 0.01") and row.get("power") is None:
+            moved = f"{100 * row['rerouted']:.2g} %"
+            method = METHODS[row["optimiser"], row["balance"]]
+            lines.append(
+                (row["case"], row["start"], method, cell(row["gate moved"]), moved, bound(row["proved before"]), bound(row["proved"]))
+            )
+    return markdown(("network", "start", "training", "gate moved", "rerouted", "proved before", "proved after"), lines)
+
+
+def beyond(rows: Sequence[Row]) -> str:
+    """Trained from the construction for the 8-norm in the place of the mean square."""
+    lines = [
+        (row["case"], row["sup before"], row["sup"], row["rms before"], row["rms"], cell(row["proved"]["bound"]))
+        for row in rows
+        if row.get("power") is not None
+    ]
+    return markdown(("network, trained for the 8-norm", "sup before", "sup after", "rms before", "rms after", "proved after"), lines)
+
+
+def draw(sweeps: Sequence[Row], rows: Sequence[Row], known: dict[str, float], path: Path) -> None:
+    """Above: around the predicted rates. Below: errors after training from every start."""
+    from atlasmoe.report.palette import FEW, INK, tidy
+    from matplotlib.figure import Figure
+
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    drawn = Figure(figsize=(12, 8), layout="constrained")
+    above, below = drawn.subfigures(2, 1, height_ratios=(1, 1))
+    left, right = above.subplots(1, 2)
+    for k, name in enumerate(known):
+        for at, optimiser, first in ((left, "sgd", "most"), (right, "adam", "first")):
+            mine = sorted((r for r in sweeps if r["sweep"] == name and r["optimiser"] == optimiser), key=lambda r: r["factor"])
+            if not mine:
+                continue
+            x = [r["factor"] for r in mine]
+            at.loglog(x, [min(r[first], 1e3) / known[name] for r in mine], "osd^vP"[k] + "-", ms=4, color=FEW[k], label=name)
+            if optimiser == "adam":
+                at.loglog(
+                    x, [r["last"] / known[name] for r in mine], "osd^vP"[k] + ":", ms=4, color=FEW[k], fillstyle="none", linewidth=0.8
+                )
+    left.axvline(2, color=INK, linewidth=0.8, linestyle="--")
+    left.text(2.04, 0.5, "2", fontsize=8, color=INK, transform=left.get_xaxis_transform())
+    grid = [0.1 * 1.1**n for n in range(50)]
+    right.loglog(grid, [1 + g for g in grid], color=INK, linewidth=0.8, linestyle="--", label="1 + lr·S/ε, predicted")
+    left.legend(fontsize=7, frameon=False)
+    right.legend(fontsize=7, frameon=False)
+    tidy(left, "SGD, full batches: the largest error on the way, in parts of ε", xlabel="lr·λ_max", ylabel="|f − Ψ|/ε")
+    tidy(right, "Adam: after the first step (full), after all (open)", xlabel="lr·S/ε,  S = max Σ|∂Ψ|", ylabel="|f − Ψ|/ε")
+    left.set_xticks(ticks := sorted({r["factor"] for r in sweeps if r["optimiser"] == "sgd"}), [f"{t:g}" for t in ticks])
+    left.minorticks_off()
+    axes = below.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    for at, case in zip(axes, cases, strict=True):
+        names = list(dict.fromkeys(r["start"] for r in rows if r["case"] == case))
+        for k, (method, label) in enumerate(METHODS.items()):
+            mine = [r for r in rows if r["case"] == case and (r["optimiser"], r["balance"]) == method and r.get("power") is None]
+            ok = [r for r in mine if not r["diverged"] and math.isfinite(r["sup"])]
+            x = [names.index(r["start"]) + (k - 1.5) * 0.17 for r in ok]
+            at.semilogy(x, [r["sup"] for r in ok], "o", ms=5, color=FEW[k], label=label)
+            at.semilogy(x, [r["rms"] for r in ok], "o", ms=5, color=FEW[k], fillstyle="none")
+        first = next(r for r in rows if r["case"] == case and r["start"] == "constructed")
+        at.axhline(first["sup before"], color=INK, linewidth=0.8, linestyle="--")
+        at.axhline(first["rms before"], color=INK, linewidth=0.8, linestyle=":")
+        at.set_xticks(range(len(names)), [name.replace(", ", ",\n").replace(" ", "\n", 1) for name in names])
+        tidy(at, case, ylabel="after training: sup (full), rms (open)" if at is axes[0] else "")
+    axes[-1].legend(fontsize=7, frameon=False, loc="lower right")
+    drawn.savefig(path, dpi=130)
