@@ -12,9 +12,9 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 sys.path.insert(0, str(EXAMPLES / "experiments"))
-import flat_mixture  # noqa: E402
 import mathematics_and_language as nine  # noqa: E402
 import other_sparsity as sparsity  # noqa: E402
+from lab import flat_mixture  # noqa: E402
 
 
 @pytest.mark.parametrize("task", [nine.composed(), nine.pair()], ids=lambda task: task.name)

@@ -17,7 +17,7 @@ from typing import Any
 import atlasmoe
 import numpy as np
 from atlasmoe.moe import Model
-from flat_mixture import best
+from lab.flat_mixture import best
 from lab.store import Run, markdown
 from numpy.typing import NDArray
 
