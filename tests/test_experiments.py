@@ -42,7 +42,7 @@ def test_the_compositional_experiment(tmp_path: Path) -> None:
             assert (row["within"], row["experts"]) == (1.0, row["E"] * row["L"])
             assert row["tuples"] == row["looked"] == min(pieces, row["looked"])
         if row["shape"] == "flat":
-            assert row["tuples"] <= row["experts"] <= row["E"] * row["L"]
+            assert row["tuples"] <= row["experts"] == row["E"] * row["L"]
     flat = [row for row in rows if (row["how"], row["shape"]) == ("constructed", "flat")]
     assert [row["within"] < 0.5 for row in flat] == [True, True]
 

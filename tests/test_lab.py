@@ -148,6 +148,7 @@ def test_the_store_computes_each_row_once(tmp_path: Path) -> None:
     first = Store(tmp_path / "a.json").row({"m": 16}, make)
     assert Store(tmp_path / "a.json").row({"m": 16}, make) == first
     assert (first["m"], first["sup"], len(made)) == (16, 2.0, 1)
+    assert Store(tmp_path / "a.json", closed=True).row({"m": 32}, make) == {}
     Store(tmp_path / "a.json").row({"m": 32}, make)
     assert len(json.loads((tmp_path / "a.json").read_text())) == len(made) == 2
     page = tmp_path / "page.md"

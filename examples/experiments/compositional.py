@@ -71,10 +71,10 @@ def task(E: int, L: int, scale: float = 2.0) -> atlasmoe.TaskGraph:
 
 
 def boxes(E: int, L: int) -> tuple[Array, Array]:
-    """Centres and half widths (E·L, L) of a grid of E·L boxes in [0, E]^L: E parts along the first axes, fewer along the next one."""
+    """Centres and half widths (E·L, L) of a grid of E·L boxes in [0, E]^L: E parts along the first axes, fewer along the next ones."""
     parts, left = np.ones(L, int), E * L
     for axis in range(L):
-        parts[axis] = np.gcd(left, E) if left > 1 else 1
+        parts[axis] = np.gcd(left, E) if np.gcd(left, E) > 1 else left
         left //= parts[axis]
     sides = [(np.arange(n) + 0.5) * E / n for n in parts]
     centers = np.stack([side.ravel() for side in np.meshgrid(*sides, indexing="ij")], axis=1)
@@ -147,7 +147,7 @@ def constructed(E: int, L: int, shape: str) -> dict[str, Any]:
     network = flat(graph_of(E, L), E) if shape == "flat" else compiled(E, L, shape).network
     made = time.process_time() - started
     sizes = {"active": network.active_parameters, "stored": network.parameters, "layers": len(network.layers)}
-    experts = L * E if shape == "flat" else compiled(E, L, shape).facts["experts"]
+    experts = len(network.layers[0]) if shape == "flat" else compiled(E, L, shape).facts["experts"]
     return {**judged(E, L, network), **sizes, "experts": experts, "made": made}
 
 
@@ -229,43 +229,51 @@ def table(rows: Rows, how: str) -> str:
     return markdown(columns, lines)
 
 
+MARKS = {"2L layers": ("o", 0), "L layers": ("s", 2), "one layer, top-L": ("^", 5), "one layer, top-L, wider": ("v", 6)}
+MARKS |= {"flat": ("X", 1), "dense": ("D", 7)}
+
+
 def draw(rows: Rows, path: Path) -> None:
-    """Pieces by experts; the share of pieces within ε by multiply-adds; pieces reached by pieces there are."""
+    """Pieces within ε by multiply-adds, constructed; the share of points within ε; tuples of experts by pieces there are."""
     from atlasmoe.report.palette import FEW, INK, tidy
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    figure = Figure(figsize=(12, 4.7), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    fours = [r for r in rows if r["how"] == "constructed" and r["E"] == 4]
-    marks = {"2L layers": ("o", 0), "L layers": ("s", 2), "one layer, top-L": ("^", 5), "flat": ("X", 1)}
-    marks |= {"one layer, top-L, wider": ("v", 5), "dense": ("D", 7)}
-    for shape in (*DEPTHS, "flat"):
-        some = [r for r in fours if r["shape"] == shape]
-        marker, colour = marks[shape]
-        reached = [max(r["within"] * 4.0 ** r["L"], 0.5) for r in some]
-        left.loglog([r["active"] for r in some], reached, marker + "-", color=FEW[colour], markersize=5, label=f"{shape}, constructed")
-    tidy(left, f"Pieces of 4^L within {EPSILON:g}, constructed", xlabel="multiply-adds per input", ylabel="pieces (½: none)")
-    for place, share, limit in ((middle, "within", EPSILON), (right, "loosely", LOOSE)):
-        for shape, (marker, colour) in marks.items():
-            for how, face in (("constructed", FEW[colour]), ("trained", "white")):
-                some = [r for r in rows if r["how"] == how and r["shape"] == shape and r["E"] == 4]
-                x, y = [4.0 ** r["L"] for r in some], [max(r[share] * 4.0 ** r["L"], 0.5) for r in some]
-                if some:
-                    line = "-" if how == "constructed" else "--"
-                    label = f"{shape}, {how}"
-                    place.loglog(x, y, marker + line, color=FEW[colour], markerfacecolor=face, markersize=5, linewidth=1, label=label)
-        edge = [4.0 ** min(r["L"] for r in fours), 4.0 ** max(r["L"] for r in fours)]
-        place.loglog(edge, edge, color=INK, linewidth=0.7, linestyle=":")
-        tidy(place, f"Pieces within {limit:g} by pieces there are", xlabel="pieces, 4^L", ylabel="pieces (½: none)")
-    left.legend(fontsize=7, frameon=False)
-    right.legend(fontsize=6.5, frameon=False, loc="upper left")
+    fours = [r for r in rows if r["E"] == 4]
+    for shape, (marker, colour) in MARKS.items():
+        built = [r for r in fours if (r["how"], r["shape"]) == ("constructed", shape)]
+        learned = [r for r in fours if (r["how"], r["shape"]) == ("trained", shape)]
+        color = FEW[colour]
+        if built:
+            reached = [max(r["within"] * 4.0 ** r["L"], 0.5) for r in built]
+            left.loglog([r["active"] for r in built], reached, marker + "-", color=color, markersize=5)
+        middle.semilogx([r["active"] for r in built], [r["points"] for r in built], marker + "-", color=color, markersize=5, linewidth=0.8)
+        for place, name in ((middle, "points"), (right, "tuples")):
+            x = [r["active"] if place is middle else 4.0 ** r["L"] for r in learned]
+            place.plot(x, [r[name] for r in learned], marker + "--", color=color, markerfacecolor="white", markersize=5, linewidth=0.8)
+        some = [r for r in built if r["L"] <= 6]
+        right.plot([4.0 ** r["L"] for r in some], [r["tuples"] for r in some], marker + "-", color=color, markersize=5, linewidth=0.8)
+    right.set(xscale="log", yscale="log")
+    right.axhline(PIECES, color=INK, linewidth=0.7, linestyle=":")
+    right.annotate("no more were looked at", (4, 1.1 * PIECES), fontsize=7)
+    right.set_ylim(0.8, 2.2 * PIECES)
+    tidy(left, f"Pieces within {EPSILON:g}, constructed, L = 1 … 16", xlabel="multiply-adds per input", ylabel="pieces of 4^L (½: none)")
+    tidy(middle, f"Share of points within {EPSILON:g}", xlabel="multiply-adds per input")
+    tidy(right, "Tuples of experts taken, L ≤ 6", xlabel="pieces, 4^L", ylabel="different tuples")
+    handles = [Line2D([], [], color=FEW[c], marker=m, linestyle="", label=shape) for shape, (m, c) in MARKS.items()]
+    handles += [Line2D([], [], color=INK, marker="o", linestyle="-", label="constructed")]
+    handles += [Line2D([], [], color=INK, marker="o", linestyle="--", markerfacecolor="white", label="trained")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
     figure.savefig(path, dpi=150)
 
 
 def main(arguments: list[str] | None = None) -> Rows:
     run = Run.asked("compositional", __doc__, arguments)
     plan, store = SHORT if run.short else Plan(), run.store
-    rows = [found(store, plan, *job) for job in track(list(plan.jobs()), "networks")]
+    found_rows = (found(store, plan, *job) for job in track(list(plan.jobs()), "networks"))
+    rows = [row for row in found_rows if row]
     tables = {how: table(rows, how) for how in ("constructed", "trained")}
     run.write(tables, lambda path: draw(rows, path))
     return rows

@@ -219,7 +219,7 @@ def theory(along: str, d: int) -> str:
     """What exponents the theorems allow for a smooth target and ReLU experts."""
     best = (d + 3) / (2 * d)
     if along == "m":
-        return f"−0.5 (4.8) … −{best:.2f} (best possible)"
+        return f"−0.5 (4.8), −{best:.2f} (class), −2 (B4)"
     return f"−{best:.2f} … −{2 / d:.2f} (B3)" if along == "E" else "0 (d), not D"
 
 
@@ -332,7 +332,7 @@ def _panel(place: Any, rows: Rows, plan: Plan, setting: Setting, along: str) -> 
     some, d = curve(rows, "constructed", along, setting, plan.recipe), INTRINSIC[setting.manifold]
     best = -(d + 3) / (2 * d)
     x = np.array([r[along] for r in some], float)
-    for exponent, line in zip({"m": (-0.5, best), "E": (best, -2 / d), "D": ()}[along], (":", "-."), strict=False):
+    for exponent, line in zip({"m": (-0.5, best, -2.0), "E": (best, -2 / d), "D": ()}[along], (":", "-.", "--"), strict=False):
         place.plot(x, 0.5 * some[0]["sup"] * (x / x[0]) ** exponent, line, color=INK, linewidth=0.9)
         place.annotate(f"{exponent:.2f}".replace("-", "−"), (x[-1], 0.5 * some[0]["sup"] * (x[-1] / x[0]) ** exponent), fontsize=7)
     _logarithmic(place, {"m": (16, 32, 64, 128), "E": (24, 48, 96, 192), "D": plan.dimensions}[along])
@@ -354,7 +354,7 @@ def main(arguments: list[str] | None = None) -> Rows:
     run = Run.asked("manifold_validation", __doc__, arguments)
     plan, store = SHORT if run.short else Plan(), run.store
     rows = [found(store, *job) for job in track(list(plan.jobs()), "networks")]
-    rows = list({id(row): row for row in rows}.values())
+    rows = list({id(row): row for row in rows if row}.values())
     tables = {"slopes": slopes(rows, plan), "sizes": sizes(rows, plan), "dimensions": dimensions(rows, plan)}
     run.write(tables, lambda path: draw(rows, plan, path))
     return rows

@@ -22,9 +22,9 @@ PAGES, IMAGES = ROOT / "docs" / "experiments", ROOT / "docs" / "images" / "exper
 class Store:
     """Rows by their keys. A key is whatever the row depends on, in plain JSON: change it, and the row is computed anew."""
 
-    def __init__(self, path: Path | None) -> None:
-        """None: in memory only."""
-        self.path = path
+    def __init__(self, path: Path | None, closed: bool = False) -> None:
+        """None: in memory only. `closed`: nothing is computed, rows that are not there are empty."""
+        self.path, self.closed = path, closed
         self.rows: dict[str, dict[str, Any]] = {}
         if path is not None and path.exists():
             self.rows = json.loads(path.read_text(encoding="utf-8"))
@@ -33,6 +33,8 @@ class Store:
         """The row of that key: as stored, or what `make` returns, with the key and the CPU seconds that it took."""
         name = json.dumps(key, sort_keys=True, ensure_ascii=False)
         if name not in self.rows:
+            if self.closed:
+                return {}
             remark(name)
             started = time.process_time()
             made = dict(make())
@@ -88,6 +90,8 @@ class Run:
     out: Path
     publish: bool
     """Whether tables and figures go into docs/ as well."""
+    stored: bool = False
+    """Whether only what is stored is shown."""
 
     @staticmethod
     def asked(name: str, description: str | None, arguments: Sequence[str] | None = None) -> Run:
@@ -96,13 +100,14 @@ class Run:
         parser.add_argument("--short", action="store_true", help="a few seconds' worth of it")
         parser.add_argument("--out", type=Path, default=Path("out/experiments"), help="folder of results, tables and figures")
         parser.add_argument("--publish", action="store_true", help="put tables and figures into docs/ too")
+        parser.add_argument("--stored", action="store_true", help="run nothing: tables and figures of what has been run")
         given = parser.parse_args(arguments)
-        return Run(name, given.short, given.out, given.publish)
+        return Run(name, given.short, given.out, given.publish, given.stored)
 
     @property
     def store(self) -> Store:
         """Short runs are not kept."""
-        return Store(None if self.short else self.out / f"{self.name}.json")
+        return Store(None if self.short else self.out / f"{self.name}.json", self.stored)
 
     def write(self, tables: Mapping[str, str], draw: Callable[[Path], None]) -> None:
         """Tables to NAME.md and the screen, the figure to NAME.png; both to docs/ if asked."""
