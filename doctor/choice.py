@@ -47,7 +47,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.on not in ("logits", "softmax", "sigmoid"):
-            raise InvalidArgument(f"a gate chooses on logits, softmax or sigmoid, not on {self.on!r}")
+            raise InvalidArgument(f"a gate chooses on logits, softmax or sigmoid, not on {self.on!r}; give {{on=logits}}")
         if self.top_k < 1 or not 1 <= self.taken_groups <= self.groups:
             raise InvalidArgument(f"{self.top_k} experts from {self.taken_groups} of {self.groups} groups cannot be chosen")
 

@@ -78,6 +78,9 @@ def examine(patient: Patient) -> Health:
     found: list[Diagnosis] = []
     open_: list[Unanswered] = []
     for sign in track(SIGNS, "examining"):
+        if sign.of_task and patient.kind == "checkpoint":
+            open_.append(Unanswered(sign.name, patient.name, "a task, and the hidden states of a checkpoint have none"))
+            continue
         for answer in sign.look(patient):
             if isinstance(answer, Diagnosis):
                 found.append(answer)

@@ -34,7 +34,8 @@ def health(found: Health, shell: bool = True) -> RenderableType:
 
 def _verdict(found: Health) -> Text:
     if found.healthy:
-        return Text(f"healthy: {len(found.diagnoses)} examinations, no hypothesis fails", "green")
+        left = f"; {len(found.unanswered)} more could not be made" if found.unanswered else ""
+        return Text(f"healthy: {len(found.diagnoses)} examinations, no hypothesis fails{left}", "green")
     signs = list(dict.fromkeys(TITLES[one.sign] for one in found.ill))
     return Text(f"ill: {len(found.ill)} of {len(found.diagnoses)} examinations; {', '.join(signs)}", "red")
 

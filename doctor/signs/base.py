@@ -24,6 +24,8 @@ class Sign(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     """In words, for people."""
+    of_task: ClassVar[bool] = False
+    """Whether it is looked for in what a task says, of which hidden states have none."""
 
     @abstractmethod
     def look(self, patient: Patient) -> Iterator[Answer]:

@@ -21,6 +21,7 @@ from .base import Answer, Sign
 
 class OffManifold(Sign):
     name, title = "manifold", "points off the manifold"
+    of_task = True
 
     def look(self, patient: Patient) -> Iterator[Answer]:
         if patient.points is None or not patient.given:

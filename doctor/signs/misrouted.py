@@ -21,6 +21,7 @@ from .base import Answer, Sign, listed
 
 class Misrouted(Sign):
     name, title = "misrouted", "misrouted inputs"
+    of_task = True
 
     def look(self, patient: Patient) -> Iterator[Answer]:
         if patient.misrouted is not None:

@@ -31,6 +31,7 @@ POOL, ROUNDS = 2048, 8
 
 class Structure(Sign):
     name, title = "structure", "missing structure"
+    of_task = True
 
     def look(self, patient: Patient) -> Iterator[Answer]:
         oracle = patient.oracle

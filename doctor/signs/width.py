@@ -32,6 +32,7 @@ FINER = (1, 2, 4)
 
 class Width(GateSign):
     name, title = "width", "experts too narrow"
+    of_task = True
 
     def at(self, gate: Gate, patient: Patient) -> Iterator[Answer]:
         local = gate.local
