@@ -35,10 +35,18 @@ class Finding:
     """The expression as the user wrote it, if the problem is at one column of it."""
     column: int | None = None
     """That column, from 1."""
+    coordinates: tuple[str, ...] = ()
+    """What the numbers of the witness are called; () where they have no names."""
 
     def __str__(self) -> str:
-        at = "" if self.witness is None else f" at ({', '.join(f'{v:.6g}' for v in self.witness)})"
+        at = "" if self.witness is None else f" at ({', '.join(self._numbers(self.witness))})"
         return f"{self.where}: {self.problem}{at}; {self.remedy}"
+
+    def _numbers(self, witness: tuple[float, ...]) -> list[str]:
+        shown = [f"{v:.6g}" for v in witness]
+        if len(self.coordinates) != len(shown):
+            return shown
+        return [f"{name} = {value}" for name, value in zip(self.coordinates, shown, strict=True)]
 
 
 OPTION = re.compile(r"\{([a-z_]+)=([^{}]*)\}")

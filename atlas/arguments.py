@@ -26,18 +26,34 @@ def unknown(kind: str, given: object, accepted: Iterable[str]) -> InvalidArgumen
     return InvalidArgument(f"unknown {kind} {given!r}{hint} (accepted: {', '.join(accepted) or 'none'})")
 
 
-def integer(name: str, value: Any, lowest: int, highest: int) -> int:
-    """`value` as an integer in [lowest, highest]."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lowest <= value <= highest:
-        raise InvalidArgument(f"{name} must be an integer from {lowest} to {highest}, got {value!r}")
+def integer(name: str, value: Any, lowest: int, highest: int | None = None) -> int:
+    """`value` as an integer in [lowest, highest]; a float that is one, such as 1e4, counts."""
+    whole = isinstance(value, int | np.integer) or (isinstance(value, float | np.floating) and float(value).is_integer())
+    if isinstance(value, bool | np.bool_) or not whole or value < lowest or (highest is not None and value > highest):
+        most = "up" if highest is None else f"to {highest}"
+        raise InvalidArgument(f"{name} must be an integer from {lowest} {most}, got {value!r}")
     return int(value)
+
+
+def seed(value: Any) -> int:
+    """A seed of random numbers."""
+    return integer("seed", value, 0, 2**63 - 1)
 
 
 def number(name: str, value: Any, above: float, below: float = np.inf) -> float:
     """`value` as a finite number in the open interval (above, below)."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not above < value < below:
+    numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating)
+    if not numeric or not above < value < below:
         raise InvalidArgument(f"{name} must be a number between {above:g} and {below:g}, both excluded, got {value!r}")
     return float(value)
+
+
+def dtype_name(value: Any) -> Any:
+    """What a dtype is called that is given by numpy, torch or its name: np.float32 is "float32". Anything else as it is."""
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name
+    text = str(value)
+    return text.removeprefix("torch.") if text.startswith("torch.") else value
 
 
 def numbers(name: str, value: Any, above: float, below: float = np.inf) -> tuple[float, ...]:

@@ -15,14 +15,17 @@ from ..expressions.box import Array, Box
 from .chart import BallChart, Chart
 from .distances import squared
 from .domain import first_valid
+from .extents import extents, meeting
 from .partition import PartitionOfUnity
 from .points import Points, concatenate
 
 DEFAULT_PARTITION = PartitionOfUnity()
 DEPTH = PartitionOfUnity(power=1)
+"""Bumps that are the depth itself."""
 ROUNDINGS = 8
 """Two sums of k squares, each within γ_k of the exact one, and what is made of them, differ by less than so many (k + 2)·ε of |y − c|²."""
-"""Bumps that are the depth itself."""
+MANY = 32
+"""From so many charts on, bumps are evaluated where they may not vanish."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +125,17 @@ class Atlas:
         base = np.asarray(base, float)
         if self.balls is not None:
             return partition.profile_of(self.powers(base) / self.balls[1] ** 2)
-        return np.stack([partition.bump(chart, base) for chart in self.charts], axis=-1)
+        if len(self) < MANY:
+            return np.stack([partition.bump(chart, base) for chart in self.charts], axis=-1)
+        found = np.zeros((*base.shape[:-1], len(self)))
+        for i in meeting(self.extents, base.reshape(-1, self.base_dimension)).tolist():
+            found[..., i] = partition.bump(self.charts[i], base)
+        return found
+
+    @cached_property
+    def extents(self) -> tuple[Array, Array]:
+        """Corners (E, k) of a box around each chart: off it the chart's bump is 0."""
+        return extents(self.charts)
 
     def powers(self, base: ArrayLike) -> Array:
         """r_i² − |y − c_i|² for every ball of a ball atlas, [..., k] to [..., E]: positive exactly inside the ball.

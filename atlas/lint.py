@@ -7,6 +7,7 @@ task without errors is no proof that the assumptions hold, only that no sampled 
 from __future__ import annotations
 
 from ..errors import Finding, InvalidArgument
+from . import arguments
 from .checks.graph import check_graph
 from .checks.manifold import check_manifold
 from .graph import TaskGraph
@@ -20,6 +21,7 @@ def lint(task: ManifoldTask | TaskGraph, *, samples: int = 4096, seed: int = 0) 
     graph with many pieces fewer in each. Deterministic for a seed. Raises `InvalidArgument` if `samples` < 64. What keeps
     nodes from being a graph at all is found when the graph is made.
     """
-    if samples < 64:
-        raise InvalidArgument(f"samples must be at least 64, got {samples}")
+    if not isinstance(task, ManifoldTask | TaskGraph):
+        raise InvalidArgument(f"lint takes a ManifoldTask or a TaskGraph, got {type(task).__name__}; load_task(path) reads one from a spec")
+    samples, seed = arguments.integer("samples", samples, 64), arguments.seed(seed)
     return check_graph(task, samples, seed) if isinstance(task, TaskGraph) else check_manifold(task, samples, seed)

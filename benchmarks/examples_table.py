@@ -41,8 +41,8 @@ ACTIVATIONS = ("relu", "auto")
 def row(name: str, percent: float, activation: str) -> dict[str, Any]:
     """What came of one example."""
     import atlasmoe
+    from atlasmoe.atlas.relative import absolute_epsilon
     from atlasmoe.atlas.spec import load_task, task_from_spec
-    from atlasmoe.cli.options import absolute_epsilon
 
     given = EXAMPLES[name]
     task = load_task(ROOT / "examples" / given) if isinstance(given, str) else task_from_spec(given)

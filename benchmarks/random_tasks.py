@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import atlasmoe
 import numpy as np
+from atlasmoe.atlas.relative import absolute_epsilon
 from atlasmoe.atlas.spec import task_from_spec
-from atlasmoe.cli.options import absolute_epsilon
 from atlasmoe.errors import AtlasMoEError
 from atlasmoe.verify.check.check import check
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import InvalidArgument
-from .options import absolute_epsilon, figure_option, jobs_option, json_option
+from .options import figure_option, jobs_option, json_option
 from .output import check_figure_path, print_json, print_rich
 
 if TYPE_CHECKING:
@@ -103,7 +103,6 @@ def certify(
     if export is not None:
         folder, engines = model_inside(export), engines or (str(read_listing(export)["format"]),)
     model = load(folder)
-    bound = None if epsilon is None else absolute_epsilon(epsilon, model.task)
     place = folder.absolute()
     checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))
     if checkpoint.exists() and not as_json:
@@ -112,7 +111,7 @@ def certify(
         )
     click.get_current_context().meta["atlasmoe.interrupted"] = lambda: _stopped(checkpoint)
     with joblib.parallel_config(n_jobs=jobs):
-        certificate = prove(model, epsilon=bound, tightness=ratio, boxes=boxes, seconds=seconds, checkpoint=checkpoint, for_=engines)
+        certificate = prove(model, epsilon=epsilon, tightness=ratio, boxes=boxes, seconds=seconds, checkpoint=checkpoint, for_=engines)
     written = _write(model, certificate, folder, force)
     if export is not None:
         state(export, model)

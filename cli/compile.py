@@ -11,7 +11,6 @@ from .options import (
     DEFAULT_EPSILON,
     VARIANTS,
     Switched,
-    absolute_epsilon,
     activation_option,
     by_block,
     force_option,
@@ -120,6 +119,6 @@ def build(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices: di
     check_output(output, force)
     given = {name: value for name, value in choices.items() if value is not None}
     if "epsilon" in given or "width" not in given:
-        given["epsilon"] = absolute_epsilon(given.get("epsilon", DEFAULT_EPSILON), task)
+        given.setdefault("epsilon", DEFAULT_EPSILON)
     model = compile(task, **given)
     return model, save(model, output, overwrite=force)

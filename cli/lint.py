@@ -13,8 +13,12 @@ from .output import finding_fields, print_json, print_wrapped
 @click.argument("spec", type=click.Path())
 @json_option
 def lint(spec: str, as_json: bool) -> None:
-    """Check everything that the theorems assume of SPEC; exit code 2 if an assumption does not hold."""
+    """Check everything that the theorems assume of SPEC; exit code 2 if an assumption does not hold.
+
+    Findings that say the same of many parts are one line, with how many there are; --json has them all.
+    """
     from ..atlas.lint import lint as findings_of
+    from ..atlas.named import grouped, said
     from ..atlas.spec import load_task
 
     task = load_task(spec)
@@ -23,8 +27,8 @@ def lint(spec: str, as_json: bool) -> None:
     if as_json:
         print_json({"task": task.name, "errors": errors, "findings": [finding_fields(finding) for finding in findings]})
     else:
-        for finding in findings:
-            print_wrapped(f"{finding.severity}: {finding}", "red" if finding.severity is Severity.ERROR else "yellow")
+        for group in grouped(findings):
+            print_wrapped(f"{group[0].severity}: {said(group)}", "red" if group[0].severity is Severity.ERROR else "yellow")
         verdict = f"{errors} error(s), {len(findings) - errors} warning(s)" if findings else "every assumption holds where it was checked"
         click.secho(f"{task.name}: {verdict}", bold=True)
     if errors:

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InvalidArgument, LintError, Severity
+from ..errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from ..atlas import ManifoldTask, TaskGraph
     from ..atlas.options import OptionValue
 
 DEFAULT_EPSILON = "1%"
-RANGE_SAMPLES = 1 << 13
-"""Points of M at which the range of a target is measured for a relative ε."""
 
 VARIANTS = {
     "gate": "linear (default); nonlinear: a gate with a hidden layer in the place of scores; tree: nearest centres in two levels.",
@@ -138,33 +135,3 @@ def _typed(name: str, text: str) -> OptionValue:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidArgument(f"--{name.replace('_', '-')} {text!r} is no number")
     return int(text)
-
-
-def absolute_epsilon(epsilon: str, task: ManifoldTask | TaskGraph) -> float:
-    """ε as a number; a percentage is of max f − min f on M, sampled, of the component where that is largest."""
-    import numpy as np
-
-    from ..atlas.graph import as_graph
-    from ..verify.sample.product import Product
-
-    try:
-        value = float(epsilon.removesuffix("%"))
-    except ValueError:
-        raise InvalidArgument(f"--epsilon {epsilon!r} is neither a number nor a percentage like 1%") from None
-    if not epsilon.endswith("%"):
-        return value
-    graph = as_graph(task)
-    product = Product(graph, np.dtype(float))
-    count = max(RANGE_SAMPLES, 16 * sum(len(block.domain.parametrising) for block in graph.blocks))
-    points = product.sample(count, 0, low_discrepancy=True)
-    values = graph.evaluate(points.ambient, product.split(points))
-    values = values[np.isfinite(values).all(1)]
-    spread = float(np.ptp(values, axis=0).max()) if len(values) else 0.0
-    if not spread > 0:
-        from ..atlas.lint import lint
-
-        errors = [finding for finding in lint(task) if finding.severity is Severity.ERROR]
-        if errors:
-            raise LintError(errors)
-        raise InvalidArgument(f"--epsilon {epsilon}: the target's range is {spread:g}; give an absolute --epsilon like 1e-3")
-    return float(f"{value / 100 * spread:.3g}")

@@ -153,6 +153,7 @@ def finding_fields(finding: Finding) -> dict[str, Any]:
         "problem": finding.problem,
         "remedy": finding.remedy,
         "witness": None if finding.witness is None else list(finding.witness),
+        "coordinates": list(finding.coordinates),
         "text": finding.text,
         "column": finding.column,
     }

@@ -10,7 +10,6 @@ import click
 from ..errors import InvalidArgument
 from .options import (
     DEFAULT_EPSILON,
-    absolute_epsilon,
     activation_option,
     by_block,
     figure_option,
@@ -60,7 +59,7 @@ def plan(
     given = {name: value for name, value in choices.items() if value is not None}
     if activation:
         given["activation"] = by_block("--activation", activation)
-    frontier = predict(task, absolute_epsilon(epsilon, task), experts=listed, **given)
+    frontier = predict(task, epsilon, experts=listed, **given)
     if build:
         frontier = frontier.built()
     if figure is not None:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..atlas import ManifoldTask
+from ..atlas import ManifoldTask, arguments
 from ..errors import InvalidArgument
 from ..moe.model import Model
+from ..moe.opened import opened
 from .advice import WIDEST
 from .compile import construct
 from .experts.ways import Way, ways
@@ -44,12 +45,10 @@ def dense_baseline(
 
     Raises `InvalidArgument` for a model with too few numbers for 8 neurons, or with so many that `max_width` does not hold them.
     """
-    if not isinstance(model, Model):
-        raise InvalidArgument(f"dense_baseline takes a compiled model, got {type(model).__name__}; load(folder) reads one")
+    model = opened(model, "dense_baseline")
     if equal not in EQUAL:
         raise InvalidArgument(f"equal {equal!r} is not one of {', '.join(EQUAL)}")
-    if not NARROWEST <= max_width <= WIDEST:
-        raise InvalidArgument(f"max_width must be between {NARROWEST} and {WIDEST}, got {max_width}")
+    max_width, seed = arguments.integer("max_width", max_width, NARROWEST, WIDEST), arguments.seed(seed)
     numbers = model.network.active_parameters if equal == "active" else model.network.parameters
     said = {"activation": activation, "gated": gated, "experts": experts}
     options = {**_neurons(model), **{name: value for name, value in said.items() if value is not None}}

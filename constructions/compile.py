@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
-from ..atlas import ManifoldTask, TaskGraph
+from ..atlas import ManifoldTask, TaskGraph, arguments
 from ..atlas.graph import as_graph
 from ..atlas.lint import lint
+from ..atlas.relative import absolute_epsilon
 from ..errors import EpsilonNotReached, InvalidArgument, LintError, Severity
 from ..moe.design import FORMS
 from ..moe.ledger import Claim, Ledger
@@ -47,7 +46,8 @@ def construct(
     """The method: see `front.compile` for what can be asked and what is raised; `options` are those of blocks. `missed`: node ↦ chart
     or piece ↦ what a proof of an earlier attempt could not settle there.
     """
-    _check_arguments(task, epsilon, width, form, dtype, max_width)
+    epsilon, width, dtype, max_width = _checked(task, epsilon, width, form, dtype, max_width)
+    seed = arguments.seed(seed)
     started = time.perf_counter()
     graph = as_graph(task)
     choices = Choices.of(graph, depth, **options)
@@ -72,19 +72,17 @@ def construct(
     return Model(network, Ledger(root), works.task, known, design)
 
 
-def _check_arguments(task: object, epsilon: float | None, width: int | None, form: str, dtype: str, max_width: int) -> None:
+def _checked(task: object, epsilon: Any, width: Any, form: str, dtype: Any, max_width: Any) -> tuple[float | None, int | None, str, int]:
+    """ε, width, dtype and largest width as they are meant. Raises `InvalidArgument` for what they cannot be."""
     if not isinstance(task, ManifoldTask | TaskGraph):
         raise InvalidArgument(
             f"compile takes a ManifoldTask or a TaskGraph, got {type(task).__name__}; load_task(path) reads one from a spec"
         )
     if (epsilon is None) == (width is None):
         raise InvalidArgument("give either epsilon (the error to reach) or width (of the hidden layers), and not both")
-    if epsilon is not None and not (np.isfinite(epsilon) and epsilon > 0):
-        raise InvalidArgument(f"epsilon must be a positive number, got {epsilon}")
-    if width is not None and not NARROWEST <= width <= WIDEST:
-        raise InvalidArgument(f"width must be between {NARROWEST} and {WIDEST}, got {width}")
-    if not NARROWEST <= max_width <= WIDEST:
-        raise InvalidArgument(f"max_width must be between {NARROWEST} and {WIDEST}, got {max_width}")
+    epsilon = None if epsilon is None else absolute_epsilon(epsilon, task)
+    width = None if width is None else arguments.integer("width", width, NARROWEST, WIDEST)
+    max_width, dtype = arguments.integer("max_width", max_width, NARROWEST, WIDEST), arguments.dtype_name(dtype)
     if form not in FORMS:
         raise InvalidArgument(f"form {form!r} is not one of {', '.join(FORMS)}")
     if dtype not in DTYPES:
@@ -94,6 +92,7 @@ def _check_arguments(task: object, epsilon: float | None, width: int | None, for
         )
         half = margins if dtype in ("float16", "bfloat16") else ""
         raise InvalidArgument(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}{half}")
+    return epsilon, width, dtype, max_width
 
 
 def check_task(task: ManifoldTask | TaskGraph) -> list[str]:

@@ -22,6 +22,7 @@ from ..atlas import Block, ManifoldTask, TaskGraph, arguments
 from ..atlas.ball import ball_atlas
 from ..atlas.graph import as_graph
 from ..atlas.refine import refine
+from ..atlas.relative import absolute_epsilon
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.model import Model
 from ..progress import track
@@ -196,12 +197,12 @@ def plan(
     """
     if not isinstance(task, ManifoldTask | TaskGraph):
         raise InvalidArgument(f"plan takes a ManifoldTask or a TaskGraph, got {type(task).__name__}")
-    epsilon = arguments.number("epsilon", epsilon, 0)
+    epsilon = absolute_epsilon(epsilon, task)
     choices = Choices.of(as_graph(task), activation=activation, gated=gated)
     task, epsilon, choice = block_task(task, epsilon, block, choices)
     max_width = arguments.integer("max_width", max_width, NARROWEST, WIDEST)
     batch = arguments.integer("batch", batch, 1, 2**31 - 1)
-    seed = arguments.integer("seed", seed, 0, 2**63 - 1)
+    seed = arguments.seed(seed)
     ladder = None if experts is None else _listed(experts)
     check_task(task)
     rows: list[Plan] = []

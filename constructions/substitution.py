@@ -20,12 +20,14 @@ import numpy as np
 
 from ..atlas import ManifoldTask
 from ..atlas.graph import as_graph
+from ..atlas.relative import absolute_epsilon
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.activations import ACTIVATIONS, RELU, Activation
 from ..moe.design import Design, Site
 from ..moe.ledger import Claim, Known, Ledger
 from ..moe.model import Model
 from ..moe.network import Affine, MoELayer, Net, Network, Weighting
+from ..moe.opened import opened
 from .built import prefixed
 from .ledger import points_of
 from .sensitivity import Moved, Slot, moved, nets_of, relu_of, slots_of
@@ -48,13 +50,13 @@ def substitute(model: Model, activation: str, *, epsilon: float | None = None) -
     Raises `InvalidArgument` for networks with nothing to substitute, or whose gates, lanes or weights no formula here bounds;
     `EpsilonNotReached` where the dtype has not the digits.
     """
+    model = opened(model, "substitute")
     if activation not in TAKES:
         raise InvalidArgument(f"activation {activation!r} cannot take the place of ReLU neurons; use one of {', '.join(TAKES)}")
     taken = ACTIVATIONS[activation]
     if epsilon is None:
         epsilon = DEFAULT_SHARE * model.ledger.root.budget
-    if not (np.isfinite(epsilon) and epsilon > 0):
-        raise InvalidArgument(f"epsilon must be a positive number, got {epsilon}")
+    epsilon = absolute_epsilon(epsilon, model.task)
     _require_formula(model.network)
     network, design = carried_beside(model.network, model.design)
     rooms = {site.layer: room for site in design.sites if (room := _room(model, site)) is not None}

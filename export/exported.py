@@ -15,6 +15,7 @@ from ..errors import FolderError, InvalidArgument
 from ..moe import Model
 from ..moe.beside import CERTIFICATE
 from ..moe.engines import ENGINES
+from ..moe.opened import opened
 from ..moe.typed_json import finite_json
 from .carried import Carried, carried
 from .export_card import CARD, card
@@ -69,7 +70,7 @@ def export_to(
     `InvalidArgument` for formats and options that there are not, and for what a format cannot hold; `FolderError` for the folder, and
     for a certificate of another model.
     """
-    form = _known(to)
+    form, model = _known(to), opened(model, "export_to")
     wrong = sorted(name for name, value in options.items() if name not in form.options and value is not None)
     if wrong:
         known = f"its options are {', '.join(form.options)}" if form.options else "it has none"

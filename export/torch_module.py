@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from ..moe import Ledger, Model, Network
 from ..moe.design import Design
 from ..moe.gate_tree import by_tree
 from ..moe.network import ROWS
+from ..moe.opened import opened
 from ..moe.sums import Sums, known
 from .capture import recording, require_plain
 from .precision import Conversion, Sample, reduced, warn
@@ -80,6 +82,8 @@ class AtlasMoE(nn.Module):
 
     def forward(self, x: Tensor, return_routes: bool = False) -> Tensor | Routed:
         """[..., D] to [..., out], in the dtype of the weights; or `Routed` with every layer's routes and logits."""
+        if isinstance(x, np.ndarray | list | tuple):
+            x = _as_tensor(x)
         if x.shape[-1:] != (len(self.inputs),):
             raise InvalidArgument(f"the network reads [..., {len(self.inputs)}], got {tuple(x.shape)}")
         x = x.to(self.stack[0].reading)
@@ -141,6 +145,14 @@ class AtlasMoE(nn.Module):
         return Routed(y, routes, logits, weights)
 
 
+def _as_tensor(x: object) -> Tensor:
+    """What is no tensor but means one: an array or lists of numbers."""
+    try:
+        return torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidArgument(f"the module reads a tensor of numbers [..., D], got {type(x).__name__}: {error}") from None
+
+
 def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN, gates: str | None = None) -> AtlasMoE:
     """The network as a `torch.nn.Module`, in its own dtype, on the CPU, with trainable parameters.
 
@@ -154,6 +166,8 @@ def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN, gates: st
     Raises `InvalidArgument` if the experts of a layer differ in depth, or for another word.
     """
     order = known(sums)
+    if not isinstance(model, Network):
+        model = opened(model, "to_torch")
     if isinstance(model, Model):
         module = AtlasMoE(model.network, order, Sample.of(model.network, model.task), by_tree(gates or model.gates))
         module.origin = dict(model.facts), model.design, model.ledger

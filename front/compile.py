@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..atlas import ManifoldTask, TaskGraph
+from ..atlas.relative import absolute_epsilon
 from ..constructions.choices import Routing
 from ..constructions.compile import construct
 from ..constructions.plan import compile_planned
@@ -17,7 +18,7 @@ from .proving import proved
 def compile(
     task: ManifoldTask | TaskGraph,
     *,
-    epsilon: float | None = None,
+    epsilon: float | str | None = None,
     width: int | None = None,
     theorem: str | Mapping[str, str] = "auto",
     routing: Routing | Mapping[str, Routing] = "auto",
@@ -38,10 +39,10 @@ def compile(
 ) -> Model:
     """A mixture of experts Ψ with |f − Ψ| ≤ ε on M (largest component), and the ledger of why.
 
-    Give `epsilon` (absolute; widths are then chosen to meet it) or `width` (hidden width of τ, ψ and g; ε is then what they
-    reach). A task on one manifold is the graph of one block; `theorem`, `routing`, `activation`, `gated`, `gate`, `experts`, `top_k`,
-    `weighting` and `shared` are options of blocks: one value for all that it fits, or a mapping from names of blocks; what a block or a
-    task says itself stands in its `options`.
+    Give `epsilon` (absolute, or "1%" of what the target ranges over; widths are then chosen to meet it) or `width` (hidden width of τ, ψ
+    and g; ε is then what they reach). A task on one manifold is the graph of one block; `theorem`, `routing`, `activation`, `gated`,
+    `gate`, `experts`, `top_k`, `weighting` and `shared` are options of blocks: one value for all that it fits, or a mapping from names of
+    blocks; what a block or a task says itself stands in its `options`.
 
     `theorem`, of blocks on charts: "4.8" approximates the chart maps and has three-layer experts; "4.9" needs affine charts and has
     two-layer ones; "affine" has a gate that finds the nearest centre of a ball atlas (B1, B16) and no scores: charts of another kind are
@@ -75,6 +76,8 @@ def compile(
     do not fit a block, `EpsilonNotReached` with the best error if some budget cannot be met, `MarginTooSmall` for a block that reads
     computed values too near to an interface at which it jumps, and `NotProved` with the certificate if a proof does not come about.
     """
+    if isinstance(task, ManifoldTask | TaskGraph) and epsilon is not None:
+        epsilon = absolute_epsilon(epsilon, task)
     asked: dict[str, Any] = {"epsilon": epsilon, "activation": activation, "gated": gated}
     variants = {"gate": gate, "experts": experts, "top_k": top_k, "weighting": weighting, "shared": shared}
     asked |= {"form": form, "dtype": dtype, "max_width": max_width, "seed": seed}

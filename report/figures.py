@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..atlas.graph import as_graph
 from ..errors import AtlasMoEError
 from ..moe.model import Model
+from ..moe.opened import opened
 from ..verify.sample.report import Report, counted
 from .evaluation import whole
 from .palette import write
@@ -31,6 +32,7 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
 
     Raises `AtlasMoEError` if matplotlib is not installed.
     """
+    model = opened(model, "figure")
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:

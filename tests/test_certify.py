@@ -292,12 +292,12 @@ def test_weights_that_are_no_numbers(circle: Model) -> None:
 def test_arguments_out_of_their_domain(circle: Model, ball: Model) -> None:
     network, task = circle.network, circle.task
     for options, words in [
-        ({"epsilon": -1.0}, "epsilon must be positive"),
-        ({"epsilon": float("nan")}, "epsilon must be positive"),
+        ({"epsilon": -1.0}, "epsilon must be a positive number"),
+        ({"epsilon": float("nan")}, "epsilon must be a positive number"),
         ({"epsilon": None, "tightness": None}, "give epsilon .* or tightness"),
         ({"tightness": 1.0}, "tightness must be above 1"),
-        ({"boxes": 0}, "boxes and seconds must be positive"),
-        ({"seconds": 0.0}, "boxes and seconds must be positive"),
+        ({"boxes": 0}, "boxes must be an integer from 1 up, got 0"),
+        ({"seconds": 0.0}, "seconds must be a number between 0 and inf"),
     ]:
         with pytest.raises(InvalidArgument, match=words):
             certify(network, task, **options)  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def test_command_line(circle: Model, tmp_path: Path) -> None:
     code, _, err = run("--tightness", "soon")
     assert (code, "--tightness" in err) == (2, True)
     code, _, err = run("--epsilon", "-1")
-    assert (code, "epsilon must be positive" in err) == (2, True)
+    assert (code, "epsilon must be a positive number" in err) == (2, True)
     # What an unknown one has settled waits for another run.
     assert [path.name for path in tmp_path.glob(".m.*")] == [".m.certify.safetensors"]
     assert run("--tightness", "1.0001")[0] == 0

@@ -297,14 +297,14 @@ def test_the_experts_beside_each_other_are_the_experts_one_by_one(sphere, stereo
     [
         ({}, "give either epsilon"),
         ({"epsilon": 0.1, "width": 64}, "and not both"),
-        ({"epsilon": -1.0}, "positive number, got -1.0"),
-        ({"epsilon": float("nan")}, "positive number, got nan"),
-        ({"width": 3}, "width must be between"),
+        ({"epsilon": -1.0}, "positive number, .*got -1.0"),
+        ({"epsilon": float("nan")}, "positive number, .*got nan"),
+        ({"width": 3}, "width must be an integer from"),
         ({"epsilon": 0.1, "theorem": "4.10"}, "theorem '4.10' is not one of"),
         ({"epsilon": 0.1, "theorem": "4.9"}, "theorem 4.9 needs affine charts, but"),
         ({"epsilon": 0.1, "routing": "softmax"}, "routing 'softmax' is not one of"),
         ({"epsilon": 0.1, "dtype": "bfloat16"}, "dtype 'bfloat16' is not one of"),
-        ({"epsilon": 0.1, "max_width": 0}, "max_width must be between"),
+        ({"epsilon": 0.1, "max_width": 0}, "max_width must be an integer from"),
     ],
 )
 def test_bad_arguments_are_named(sphere, arguments, message):

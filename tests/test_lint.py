@@ -379,5 +379,5 @@ def test_errors_come_first_and_findings_are_deterministic() -> None:
 
 
 def test_samples_must_suffice() -> None:
-    with pytest.raises(InvalidArgument, match="samples must be at least 64"):
+    with pytest.raises(InvalidArgument, match="samples must be an integer from 64 up"):
         lint(circle(*ARCS), samples=10)

@@ -244,7 +244,11 @@ def test_experts_that_are_never_chosen_are_named(model: Model) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"samples": 0}, "samples must be at least 1"), ({"epsilon": 0.0}, "epsilon must be positive"), ({"epsilon": np.nan}, "epsilon")],
+    [
+        ({"samples": 0}, "samples must be an integer from 1"),
+        ({"epsilon": 0.0}, "epsilon must be positive"),
+        ({"epsilon": np.nan}, "epsilon"),
+    ],
 )
 def test_arguments_out_of_their_domain(model: Model, change: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):

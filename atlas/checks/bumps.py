@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -133,16 +134,20 @@ def _support(atlas: Atlas, probe: Probe, probes: Sequence[Probe], base: Sequence
             return [error(where, problem, remedy, places[name][worst(values)])]
     if not is_ambient(chart, own[1]):
         return []  # evaluated through φ it is zero off the chart by definition
+
+    def at_m(where: str, problem: str, remedy: str, witness: Array) -> Finding:
+        return replace(error(where, problem, remedy, witness), coordinates=atlas.coordinates)
+
     for other in probes:
         if other is probe:
             continue
         y = base[other.index]
         values = bump(y)
         if (np.isposinf(values)).any():
-            return [error(where, f'is infinite on chart "{other.chart.name}"', "rewrite it so that it is finite", y[worst(values)])]
+            return [at_m(where, f'is infinite on chart "{other.chart.name}"', "rewrite it so that it is finite", y[worst(values)])]
         if values.min(initial=0) < -NEGATIVE * tall:
             problem = f"is negative ({number(np.nanmin(values))}) on M outside its chart"
-            return [error(where, problem, "use Max(0, …) or another expression ≥ 0", y[worst(-np.nan_to_num(values))])]
+            return [at_m(where, problem, "use Max(0, …) or another expression ≥ 0", y[worst(-np.nan_to_num(values))])]
         positive = np.flatnonzero(np.nan_to_num(values) > LEAK * tall)
         outside = positive[~locate(probe, y[positive])[1]] if len(positive) else positive
         if len(outside):
@@ -150,7 +155,7 @@ def _support(atlas: Atlas, probe: Probe, probes: Sequence[Probe], base: Sequence
             problem = (
                 f'leaks out of its chart: it is {number(values[k])} at a point of chart "{other.chart.name}" outside chart "{chart.name}"'
             )
-            return [error(where, problem, remedy, y[k])]
+            return [at_m(where, problem, remedy, y[k])]
     return []
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import Finding
 from ...expressions.box import Array
+from ...progress import track
 from ..atlas import Atlas
 from ..chart import BallChart, Chart
 from .probe import Face, Probe, descend, error, face_name, many, worst
@@ -34,11 +35,11 @@ def depths(atlas: Atlas, probes: Sequence[Probe], base: Array) -> Array:
     The default bump without its profile; a bump that the user gave, scaled to 1 and so that FAINT becomes DEPTH.
     """
     bumps = np.nan_to_num(atlas.bumps(base), nan=0.0)
-    result = np.empty_like(bumps)
-    for i, chart in enumerate(atlas.charts):
-        b = np.maximum(bumps[:, i], 0)
+    result = np.zeros_like(bumps)
+    for i in np.flatnonzero((bumps > 0).any(0)).tolist():
+        chart, b = atlas.charts[i], np.maximum(bumps[:, i], 0)
         if isinstance(chart, Chart) and (chart.bump is not None or chart.partition is not None):
-            tall = float(np.max(atlas.partition.bump(chart, chart.inverse(probes[i].closed)), initial=0))
+            tall = probes[i].tall(atlas.partition)
             result[:, i] = b / tall * (DEPTH / FAINT) if tall > 0 else 0
         elif atlas.partition.profile == "polynomial":
             result[:, i] = b ** (1 / atlas.partition.power)
@@ -54,7 +55,7 @@ def check_cover(atlas: Atlas, probes: Sequence[Probe], share: int) -> list[Findi
     For a ball atlas the parametrising boxes only say what M is, so their own faces need no neighbours.
     """
     found: list[Finding] = []
-    for probe in probes:
+    for probe in track(probes, "is M covered?"):
         found += _chart(atlas, probes, probe, share)
     return found
 

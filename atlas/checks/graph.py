@@ -62,7 +62,19 @@ def check_graph(graph: TaskGraph, samples: int, seed: int) -> list[Finding]:
     outside = [finding for block in graph.blocks for finding in _exactly_outside(graph, block)]
     if not broken:
         found += outside or _followed(graph, seed)
-    return sorted(found + (outside if broken else []), key=lambda finding: finding.severity is not Severity.ERROR)
+    found = _with_names(graph, found + (outside if broken else []))
+    return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
+
+
+def _with_names(graph: TaskGraph, found: list[Finding]) -> list[Finding]:
+    """The findings, those that have a witness in what a node reads with the names of its numbers."""
+    reads = {wire(node).label: tuple(node.reads) for node in graph.nodes if not isinstance(node, Input)}
+
+    def names(finding: Finding) -> tuple[str, ...]:
+        of = next((names for label, names in reads.items() if finding.where.startswith(label)), ())
+        return finding.coordinates or (of if len(of) == len(finding.witness or ()) else ())
+
+    return [dataclasses.replace(finding, coordinates=names(finding)) for finding in found]
 
 
 def _size(graph: TaskGraph) -> list[Finding]:

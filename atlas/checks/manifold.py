@@ -8,8 +8,10 @@ A task without errors is no proof that the assumptions hold, only that no sample
 from __future__ import annotations
 
 from ...errors import Finding, Severity
+from ...progress import track
 from ..atlas import Atlas
 from ..chart import BallChart
+from ..named import with_coordinates
 from ..points import Points, concatenate
 from ..task import ManifoldTask
 from . import balls, bumps, cover, injective, maps, smoothness, target
@@ -17,6 +19,8 @@ from .probe import Probe
 
 PER_BALL = 128
 """Points of M drawn per ball of a ball atlas."""
+MANY, FEWEST = 64, 256
+"""Of more charts than that, each is looked at in fewer points, down to so many: in about as many in all."""
 EVALUATIONS = 2**17
 """About this many bump values are computed: each chart is compared with every other at EVALUATIONS / E² points of it."""
 
@@ -24,11 +28,12 @@ EVALUATIONS = 2**17
 def check_manifold(task: ManifoldTask, samples: int, seed: int) -> list[Finding]:
     """All findings, errors first, at most one per chart and kind, each with its worst witness."""
     atlas = task.atlas
-    probes = [Probe(i, chart, samples, seed + 100 * i) for i, chart in enumerate(atlas.parametrising)]
+    each = samples if len(atlas.parametrising) <= MANY else max(FEWEST, samples * MANY // len(atlas.parametrising))
+    probes = [Probe(i, chart, min(samples, each), seed + 100 * i) for i, chart in enumerate(atlas.parametrising)]
     share = max(64, min(samples, EVALUATIONS // (len(atlas) * len(probes))))
     found = balls.check_orthonormal(atlas)
     sound = []
-    for probe in probes:
+    for probe in track(probes, "looking at charts"):
         broken = _chart_maps(probe)
         found += broken
         if not broken:
@@ -41,7 +46,7 @@ def check_manifold(task: ManifoldTask, samples: int, seed: int) -> list[Finding]
         evaluates = whole and not missing and not own
     else:
         evaluates = whole
-    for probe in sound:
+    for probe in track(sound, "are chart maps immersions?"):
         if not atlas.cover:
             found += maps.check_immersion(probe, atlas, sound=evaluates)
         found += smoothness.check_charts(probe, atlas.partition.power)
@@ -58,7 +63,7 @@ def check_manifold(task: ManifoldTask, samples: int, seed: int) -> list[Finding]
         found += injective.check_injective(probes)
         found += target.check_target(task, probes, points, share)
     found += smoothness.check_target(task, sound)
-    return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
+    return sorted(with_coordinates(found, atlas), key=lambda finding: finding.severity is not Severity.ERROR)
 
 
 def _chart_maps(probe: Probe) -> list[Finding]:

@@ -8,7 +8,7 @@ All of it is deterministic, and what is printed is rounded so that it does not d
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import Finding, Severity
 from ...expressions.box import Array, Box
 from ..chart import Chart
+from ..extents import meeting
+from ..partition import PartitionOfUnity
 
 LATTICE = 750
 """At most this many lattice points per chart."""
@@ -28,6 +30,8 @@ MOVES = 12
 ROUNDS = 48
 PATIENCE = 6
 """`descend` gives up on a point whose value fell by less than HOPE of its size in this many rounds …"""
+BETWEEN = 0.05
+"""A chart reaches beyond its points by less than this fraction of their extent: some lie on all of its faces and corners."""
 HOPE = 0.25
 """… because on the way to a zero like |u|^p or to a pole it falls by 1 − 2^{−p} in every round or two."""
 
@@ -115,6 +119,28 @@ class Probe:
             inside = self.chart.inside(middle)[:, None]
             near, far = np.where(inside, middle, near), np.where(inside, far, middle)
         return near
+
+    def tall(self, partition: PartitionOfUnity) -> float:
+        """The largest value of the chart's bump that is seen on it."""
+        if partition not in self._tall:
+            bump = partition.bump(self.chart, self.chart.inverse(self.closed))
+            self._tall[partition] = float(np.max(bump, initial=0))
+        return self._tall[partition]
+
+    @cached_property
+    def _tall(self) -> dict[PartitionOfUnity, float]:
+        return {}
+
+    @cached_property
+    def extent(self) -> tuple[Array, Array]:
+        """A box around the points of the chart that are looked at, with a little room; (k,) each."""
+        base = self.chart.inverse(self.closed)
+        base = base[np.isfinite(base).all(-1)]
+        if not len(base):
+            return np.full(self.chart.inverse.outputs, -np.inf), np.full(self.chart.inverse.outputs, np.inf)
+        low, high = base.min(0), base.max(0)
+        room = BETWEEN * (high - low).max(initial=0.0)
+        return low - room, high + room
 
     def thin(self, points: Array, count: int) -> Array:
         """At most `count` of the points, evenly spread over their order."""
@@ -222,3 +248,9 @@ def solve_least_squares(matrices: Array, residuals: Array) -> Array:
     if good.any():
         steps[good] = np.einsum("npq,nq->np", np.linalg.pinv(matrices[good], rcond=1e-8), residuals[good])
     return steps
+
+
+def nearby(probes: Sequence[Probe]) -> Callable[[Array], list[Probe]]:
+    """Which of the probes' charts some points (n, k) of M may lie in, by the boxes around them."""
+    boxes = np.array([probe.extent[0] for probe in probes]), np.array([probe.extent[1] for probe in probes])
+    return lambda points: [probes[i] for i in meeting(boxes, points)]

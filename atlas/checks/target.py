@@ -9,13 +9,14 @@ import numpy as np
 from ...errors import Finding
 from ...expressions.box import Array
 from ...expressions.tree import Node
+from ...progress import track
 from ..points import Points
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from .digits import check_digits
 from .domains import check_defined
 from .locate import locate
 from .maps import check_bounded, check_evaluates, check_finite
-from .probe import Probe, error, many, number, worst
+from .probe import Probe, error, many, nearby, number, worst
 
 DEFINE = "define the target on all of M: it is compiled in the sup norm"
 DISAGREE = 1e-6
@@ -103,11 +104,12 @@ def _overlaps(target: ChartTarget, probes: Sequence[Probe], share: int) -> list[
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     tolerance = max(DISAGREE * (high - low), ROUNDING * max(abs(low), abs(high)))
     worst_of: dict[int, tuple[float, int, str, Array]] = {}
-    for probe in probes:
+    near = nearby(probes)
+    for probe in track(probes, "do targets agree?"):
         u = probe.thin(probe.open, share)
         base = probe.chart.inverse(u)
         mine = target.functions[probe.index](u)
-        for other in probes:
+        for other in near(base):
             if other is probe:
                 continue
             v, member = locate(other, base)

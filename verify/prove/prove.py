@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...atlas import ManifoldTask, TaskGraph
+from ...atlas import ManifoldTask, TaskGraph, arguments
 from ...atlas.graph import as_graph
+from ...atlas.relative import absolute_epsilon
 from ...errors import InvalidArgument
 from ...moe.channels import Channel, Input, Score, Value
 from ...moe.design import Design, design_of
@@ -19,6 +21,7 @@ from ...moe.layout import tensors
 from ...moe.ledger import Assumption
 from ...moe.model import Model
 from ...moe.network import Network
+from ...moe.opened import opened
 from ...moe.premises import of_block, standing
 from ..enclosure.fast import engine
 from ..versions import versions
@@ -39,10 +42,10 @@ SAMPLED = 1 << 14
 
 
 def certify(
-    model: Model | Network,
+    model: Model | Network | str | os.PathLike[str],
     task: ManifoldTask | TaskGraph | None = None,
     *,
-    epsilon: float | None = None,
+    epsilon: float | str | None = None,
     tightness: float | None = 1.1,
     boxes: int = 4_000_000,
     seconds: float = 600.0,
@@ -72,7 +75,9 @@ def certify(
     Raises `InvalidArgument` if network and task do not fit each other, for a target or charts that cannot be enclosed (naming the
     part), or for arguments out of their domain.
     """
-    network, given, epsilon = _arguments(model, task, epsilon, tightness, boxes, seconds)
+    model = model if isinstance(model, Network) else opened(model, "certify")
+    network, given, epsilon = _arguments(model, task, epsilon, tightness)
+    boxes, seconds, seed = arguments.integer("boxes", boxes, 1), arguments.number("seconds", seconds, 0), arguments.seed(seed)
     started = time.monotonic()
     graph = as_graph(given)
     alone = graph.blocks[0].given
@@ -200,10 +205,8 @@ def _halves(network: Network, graph: TaskGraph, dtypes: Sequence[str]) -> tuple[
 def _arguments(
     model: Model | Network,
     task: ManifoldTask | TaskGraph | None,
-    epsilon: float | None,
+    epsilon: float | str | None,
     tightness: float | None,
-    boxes: int,
-    seconds: float,
 ) -> tuple[Network, ManifoldTask | TaskGraph, float | None]:
     if isinstance(model, Model):
         if task is not None:
@@ -215,14 +218,11 @@ def _arguments(
         network, given = model, task
     if not isinstance(given, ManifoldTask | TaskGraph):
         raise InvalidArgument(f"certify(network, task) needs the ManifoldTask or TaskGraph to compare with, got {type(given).__name__}")
-    if epsilon is not None and not epsilon > 0:
-        raise InvalidArgument(f"epsilon must be positive, got {epsilon}")
+    epsilon = None if epsilon is None else absolute_epsilon(epsilon, given)
     if epsilon is None and tightness is None:
         raise InvalidArgument("give epsilon (what to prove) or tightness (how close to the largest error found), or both")
-    if tightness is not None and not tightness > 1:
-        raise InvalidArgument(f"tightness must be above 1, got {tightness}: no bound is below the error itself")
-    if boxes < 1 or not seconds > 0:
-        raise InvalidArgument(f"boxes and seconds must be positive, got {boxes} and {seconds}")
+    if tightness is not None and not (isinstance(tightness, int | float) and tightness > 1):
+        raise InvalidArgument(f"tightness must be above 1, or None, got {tightness!r}: no bound is below the error itself")
     graph = as_graph(given)
     reads, writes = len(network.inputs), len(network.outputs)
     if (reads, writes) != (graph.ambient_dimension, graph.outputs):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
 
-from ...atlas import ManifoldTask, Points, TaskGraph, concatenate
+from ...atlas import ManifoldTask, Points, TaskGraph, arguments, concatenate
 from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...moe.design import Design, design_of
 from ...moe.model import Model
 from ...moe.network import Network
+from ...moe.opened import opened
 from ...moe.promise import ScorePromise
 from ...progress import track
 from ..versions import versions
@@ -31,14 +33,20 @@ PER_SUBTASK = 16
 """Of more, so many tuples at least for every subtask of the largest block."""
 
 
-def verify(model: Model, *, samples: int = 200_000, seed: int = 0, network: Network | None = None) -> Report:
+def verify(model: Model | str | os.PathLike[str], *, samples: int = 200_000, seed: int = 0, network: Network | None = None) -> Report:
     """Sample every claim of a compiled model on its weights; what the builder measured is not used.
 
     `samples` i.i.d. points are drawn, a quarter as many low-discrepancy points, and adversarial ones in proportion.
-    `network` verifies these weights in place of the model's, e.g. `model.network.astype("float32")`. Of a task graph the pieces
+    `model` may be the path of its folder. `network` verifies these weights in place of the model's, e.g.
+    `model.network.astype("float32")`. Of a task graph the pieces
     come first: all of them, or strata; see `verify_network`.
     """
+    model = opened(model, "verify")
     weights = model.network if network is None else network
+    if not isinstance(weights, Network):
+        raise InvalidArgument(
+            f"verify takes other weights as a Network, like model.network.astype('float32'), got {type(network).__name__}"
+        )
     return verify_network(weights, model.task, epsilon=float(model.facts["epsilon"]), design=model.design, samples=samples, seed=seed)
 
 
@@ -67,7 +75,8 @@ def verify_network(
     What a design says but does not fit the network is refuted. Raises `InvalidArgument` if the network does not fit the task, a task
     graph comes without a design, or `samples` is not positive.
     """
-    _check(network, task, epsilon, samples)
+    samples, seed = arguments.integer("samples", samples, 1, 10**9), arguments.seed(seed)
+    _check(network, task, epsilon)
     started = time.perf_counter()
     graph = as_graph(task)
     if design is None:
@@ -187,9 +196,7 @@ def _measured(survey: Survey, ties: Ties) -> dict[str, float]:
     return found | ({"mu": survey.value(mu)} if mu in survey.worst else {})
 
 
-def _check(network: Network, task: ManifoldTask | TaskGraph, epsilon: float, samples: int) -> None:
-    if samples < 1:
-        raise InvalidArgument(f"samples must be at least 1, got {samples}")
+def _check(network: Network, task: ManifoldTask | TaskGraph, epsilon: float) -> None:
     if not epsilon > 0:
         raise InvalidArgument(f"epsilon must be positive, got {epsilon}")
     graph = as_graph(task)

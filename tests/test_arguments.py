@@ -1,0 +1,83 @@
+"""Arguments of public functions: what is meant is taken, and what means nothing gets one sentence that says so."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe.atlas.arguments import dtype_name
+from atlasmoe.atlas.relative import absolute_epsilon
+from atlasmoe.errors import AtlasMoEError, InvalidArgument
+from atlasmoe.moe import Model
+
+WRONG: list[tuple[str, Callable[[Model, Any], object], str]] = [
+    ("epsilon is a word", lambda m, t: atlasmoe.compile(t, epsilon="small"), "neither a number nor a percentage"),
+    ("epsilon is negative", lambda m, t: atlasmoe.compile(t, epsilon="-1%"), "must be a positive number"),
+    ("epsilon is a list", lambda m, t: atlasmoe.compile(t, epsilon=[0.1]), r"got \[0\.1\]"),
+    ("epsilon is true", lambda m, t: atlasmoe.compile(t, epsilon=True), "got True"),
+    ("width is no integer", lambda m, t: atlasmoe.compile(t, width=16.5), "width must be an integer"),
+    ("width is a text", lambda m, t: atlasmoe.compile(t, width="wide"), "got 'wide'"),
+    ("seed is negative", lambda m, t: atlasmoe.compile(t, epsilon=0.1, seed=-1), "seed must be an integer from 0"),
+    ("seed is a fraction", lambda m, t: atlasmoe.verify(m, seed=0.5), "seed must be an integer from 0"),
+    ("dtype is none that we have", lambda m, t: atlasmoe.compile(t, epsilon=0.1, dtype=np.int32), "dtype 'int32' is not one of"),
+    ("dtype is a number", lambda m, t: atlasmoe.compile(t, epsilon=0.1, dtype=32), "dtype 32 is not one of"),
+    ("the task is a path", lambda m, t: atlasmoe.compile("sphere.toml", epsilon=0.1), r"load_task\(path\) reads one"),
+    ("lint of a path", lambda m, t: atlasmoe.lint("sphere.toml"), r"load_task\(path\) reads one"),
+    ("lint of few samples", lambda m, t: atlasmoe.lint(t, samples=8), "samples must be an integer from 64 up"),
+    ("samples is a word", lambda m, t: atlasmoe.verify(m, samples="many"), "samples must be an integer from 1"),
+    ("samples are infinitely many", lambda m, t: atlasmoe.verify(m, samples=np.inf), "samples must be an integer"),
+    (
+        "verify of an array",
+        lambda m, t: atlasmoe.verify(np.zeros(2)),
+        "verify takes a compiled model, or the path .* got ndarray",
+    ),
+    ("verify of other weights", lambda m, t: atlasmoe.verify(m, network="float32"), "as a Network, like .*, got str"),
+    ("certify of a task", lambda m, t: atlasmoe.certify(t), "certify takes a compiled model, or the path"),
+    ("tightness is a text", lambda m, t: atlasmoe.certify(m, tightness="1.1"), "tightness must be above 1, or None, got '1.1'"),
+    ("boxes is negative", lambda m, t: atlasmoe.certify(m, boxes=-5), "boxes must be an integer from 1"),
+    ("seconds is a text", lambda m, t: atlasmoe.certify(m, seconds="10 min"), "seconds must be a number"),
+    ("to_torch of nothing", lambda m, t: atlasmoe.to_torch(None), "to_torch takes a compiled model"),
+    ("words into a module", lambda m, t: atlasmoe.to_torch(m)(["a", "b"]), "the module reads a tensor of numbers"),
+    ("explain of two points", lambda m, t: m.explain([[0.6, 0.8], [1, 0]]), "one point of R"),
+    ("plan of a negative epsilon", lambda m, t: atlasmoe.plan(t, -1), "epsilon must be a positive number"),
+    ("baseline of a path that is none", lambda m, t: atlasmoe.dense_baseline("nowhere"), "there is no such folder"),
+    ("substitute in a task", lambda m, t: atlasmoe.substitute(t, "gelu"), "substitute takes a compiled model"),
+    ("export of a task", lambda m, t: atlasmoe.export_to(t, "numpy", "x"), "export_to takes a compiled model"),
+    ("figure of a task", lambda m, t: atlasmoe.figure(t), "figure takes a compiled model"),
+    ("figure as a film", lambda m, t: atlasmoe.figure(m, path="x.gif"), "figures are written as"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), [(call, message) for _, call, message in WRONG], ids=[name for name, _, _ in WRONG])
+def test_what_means_nothing_gets_a_sentence(circle: Model, call: Callable[..., object], message: str) -> None:
+    with pytest.raises(AtlasMoEError, match=message) as caught:
+        call(circle, circle.task)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_meant_is_taken(circle: Model, tmp_path: Path) -> None:
+    task = circle.task
+    assert absolute_epsilon("2e-2", task) == 0.02
+    assert absolute_epsilon("50%", task) == pytest.approx(10 * absolute_epsilon("5%", task), rel=2e-2)
+    assert [dtype_name(x) for x in (np.float32, np.dtype("float64"), "float32")] == ["float32", "float64", "float32"]
+    torch = pytest.importorskip("torch")
+    assert dtype_name(torch.float32) == "float32"
+    said = atlasmoe.compile(task, width=16.0, seed=np.int64(3), dtype=np.float32)
+    assert said.network.dtype == np.float32
+    assert said.facts["seed"] == 3
+    folder = atlasmoe.save(circle, tmp_path / "m")
+    assert atlasmoe.verify(folder, samples=1e3).to_dict()["seed"] == 0
+    x = np.array([[0.6, 0.8]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.allclose(atlasmoe.to_torch(str(folder))(x).detach().numpy(), circle(x), atol=1e-14)
+
+
+def test_every_message_is_an_invalid_argument(circle: Model) -> None:
+    with pytest.raises(InvalidArgument):
+        atlasmoe.certify(circle, epsilon="some")
