@@ -15,27 +15,40 @@ from .output import print_json, print_rich
 @click.command(short_help="Say what is wrong with a mixture, and what to do.")
 @click.argument("target")
 @click.option(
-    "--task", "spec", type=click.Path(path_type=Path, dir_okay=False), help="What it should compute; of a model folder its own task."
+    "--task", "spec", type=click.Path(path_type=Path, dir_okay=False), help="What it should compute. Default: of a folder its own."
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path, dir_okay=False),
     help="An .npy file: points (N, D); for checkpoints the rows (N, hidden) that reach the layer, token ids (whole numbers) or embeddings "
-    "(batch, length, hidden) to run the model on.",
+    "(batch, length, hidden) to run the model on. Default: points are drawn where a task says from what.",
 )
-@click.option("--epsilon", type=float, help="The error that it should stay below; of a model folder its own.")
-@click.option("--blocks", metavar="GROUPS", help='Coordinates that it is a sum of functions of, like "x,y|z".')
-@click.option("--capacity", type=float, metavar="C", help="An expert drops what is beyond C·N·K/E of N rows.")
-@click.option("--precision", metavar="DTYPE", help="A dtype that it is going to run in: bfloat16, float16, float32, float64.")
-@click.option("--router", metavar="PATTERN", help="Regular expression for the names of the routers' weights, where they are not found.")
-@click.option("--experts", metavar="PATTERN", help="The same for the weights of experts.")
+@click.option("--epsilon", type=click.FloatRange(0, min_open=True), help="Error that it should stay below. Default: of a folder its own.")
+@click.option("--blocks", metavar="GROUPS", help='Coordinates that it is a sum of functions of, like "x,y|z". Default: none.')
 @click.option(
-    "--top-k", type=click.IntRange(1), metavar="K", help="Experts that are chosen, where neither configuration nor module says it."
+    "--capacity", type=click.FloatRange(0, min_open=True), metavar="C", help="Experts drop what is beyond C·N·K/E of N rows. Default: none."
 )
-@click.option("--on", metavar="WHAT", help="What the router chooses on: logits, softmax or sigmoid.")
-@click.option("--activation", metavar="NAME", help="Of the experts' neurons, where nothing says it; relu makes bounds on their errors.")
+@click.option(
+    "--precision", metavar="DTYPE", help="A dtype that it is going to run in: bfloat16, float16, float32, float64. Default: none."
+)
+@click.option(
+    "--router", metavar="PATTERN", help="Regular expression for the names of the routers' weights, where they are not found. Default: none."
+)
+@click.option("--experts", metavar="PATTERN", help="The same for the weights of experts. Default: none.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Experts that are chosen, where neither configuration nor module says it. Default: none.",
+)
+@click.option("--on", metavar="WHAT", help="What the router chooses on: logits, softmax or sigmoid. Default: as the model says.")
+@click.option(
+    "--activation", metavar="NAME", help="Of the experts' neurons, where nothing says it; relu makes bounds on their errors. Default: none."
+)
 @click.option("--trust-code", is_flag=True, help="Import the module of TARGET, which runs its code.")
-@click.option("--figures", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="A figure for every finding.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="A figure for every finding. Default: none."
+)
 @click.option("--samples", type=click.IntRange(1, 10**7), metavar="N", default=4096, show_default=True, help="Points that are drawn.")
 @seed_option
 @json_option
