@@ -313,7 +313,7 @@ def test_a_row_that_breaks_its_promise_is_passed_over(circle: Frontier, monkeypa
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"epsilon": -1.0}, "epsilon must be a number between 0 and inf"),
+        ({"epsilon": -1.0}, "epsilon must be a positive number"),
         ({"experts": []}, "at least one number of experts"),
         ({"experts": [4.5]}, "experts must be an integer from 1 to 4096, got 4.5"),
         ({"experts": "8"}, "experts must be a list of integers, got '8'"),
@@ -384,7 +384,7 @@ def test_compile_minimise(spec: Path, tmp_path: Path) -> None:
         (("--experts", ""), "is no number of experts"),
         (("--experts", "5000"), "experts must be an integer from 1 to 4096"),
         (("--epsilon", "much"), "neither a number nor a percentage"),
-        (("--batch", "0"), "batch must be an integer from 1"),
+        (("--batch", "0"), "0 is not in the range x>=1"),
         (("--figure", "no/where.png"), "there is no folder"),
     ],
 )
