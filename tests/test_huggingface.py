@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,23 +140,27 @@ def selected(rule: Rule, logits: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("rule", [Rule.SOFTMAX, Rule.SIGMOID])
-@pytest.mark.parametrize("size", [1e-3, 1.0, 300.0])
-def test_logits_further_apart_than_the_resolution_are_told_apart(rule: Rule, size: float) -> None:
-    """The second as far behind the largest as the statement says, up to twice the sampled size. Unscaled sigmoids fail."""
+@pytest.mark.parametrize(("low", "high"), [(-1e-3, 1e-3), (0.4, 1.0), (-300.0, 200.0), (5.0, 5.0)])
+def test_logits_further_apart_than_the_resolution_are_told_apart(rule: Rule, low: float, high: float) -> None:
+    """The second as far behind the largest as the statement says, the largest half as far again as sampled. Unscaled sigmoids fail."""
     rng = np.random.default_rng(0)
     layer = general_network("top 1, softmax").layers[0]
-    found = scale(rule, layer, rng.uniform(-size, size, (1000, 3)).astype(np.float32), None)
+    sampled = rng.uniform(low, high, (1000, 1)) - [[0.0, 1.0, 2.0]] * rng.random((1000, 1))
+    found = scale(rule, layer, sampled.astype(np.float32), None)
     assert np.log2(found.factor) % 1 == 0
-    assert found.resolution <= 256 * 2 * U * found.largest  # below what counts as tied
-    best = rng.uniform(-2 * found.largest, 2 * found.largest, 200_000).astype(np.float32)
+    assert found.resolution <= 256 * 2 * U * max(found.largest, 1)  # below what counts as tied
+    slack = 0.5 * (high - low)
+    best = rng.uniform(low - slack, high + slack, 200_000).astype(np.float32)
     second = (best.astype(float) - 1.01 * found.resolution - np.spacing(np.abs(best))).astype(np.float32)
     first = rng.random(len(best)) < 0.5
     logits = torch.from_numpy(np.stack([np.where(first, best, second), np.where(first, second, best)], axis=1))
-    p = selected(rule, logits * found.factor)
+    p = selected(rule, logits * found.factor + found.shift)
     assert torch.equal(p[:, 0] > p[:, 1], torch.from_numpy(first))
-    if rule is Rule.SIGMOID and size == 300.0:
-        p = selected(rule, logits)
-        assert (p[:, 0] == p[:, 1]).any()
+    if rule is Rule.SIGMOID:
+        assert torch.equal(p / (p + 1e-20), torch.ones_like(p))
+        if high > 100:
+            p = selected(rule, logits)
+            assert (p[:, 0] == p[:, 1]).any()
 
 
 def test_norms_are_the_identity(tmp_path: Path) -> None:
@@ -214,6 +220,22 @@ def test_models_are_exported_run_and_compared(to: str, steps: atlasmoe.Model, tm
     block = export_to(steps, to, tmp_path / "block", what="block")
     assert block.comparison is not None
     assert block.comparison.holds
+
+
+def test_a_process_without_this_library_reads_a_checkpoint(steps: atlasmoe.Model, tmp_path: Path) -> None:
+    """The reading half of examples/huggingface.py, which imports transformers and not us."""
+    folder = tmp_path / "steps"
+    export_to(steps, "hf-nemotron-h", folder)
+    x = steps.task.sample(200, 0).astype(np.float32)
+    trace = steps.network.trace(x)
+    stages = NemotronH().lowered(steps.network)[0].stages
+    layers = [k for k, stage in enumerate(stages) if stage.layer is not None and stage.router is not None]
+    routes = np.stack([trace.routes[stages[k].layer] for k in layers], axis=1)
+    np.savez(folder / "points.npz", x=x, y=trace.output, layers=layers, routes=routes)
+    example = Path(__file__).parents[1] / "examples" / "huggingface.py"
+    said = subprocess.run([sys.executable, example, "--read", folder], capture_output=True, text=True, check=True).stdout
+    assert f"0 of {200 * len(layers)} routes differ" in said
+    assert "NemotronHForCausalLM" in said
 
 
 def test_wrong_words_are_answered(steps: atlasmoe.Model, tmp_path: Path) -> None:

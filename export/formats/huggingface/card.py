@@ -70,8 +70,8 @@ def _stream(made: Decoder) -> str:
 
 def _layers(form: Stock, made: Decoder, scales: dict[Router, Scale]) -> str:
     lines = [
-        f"Routers compare {form.rule}. Logits are those of the network times c; s is the largest sampled, and of logits that are further "
-        "apart than r the larger one is taken. Experts are in the order of the specification.",
+        f"Routers compare {form.rule}. Logits are those of the network times c, and a constant; s is the largest sampled, and of logits "
+        "that are further apart than r the larger one is taken. Experts are in the order of the specification.",
         "",
         "| | what | experts | c | s | r |",
         "|---|---|---|---|---|---|",

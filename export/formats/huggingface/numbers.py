@@ -116,7 +116,7 @@ def router_rows(router: Router | None, made: Decoder, count: int, scale: Scale |
         factor, rows = scale.factor, len(router.map.bias)
         for column, place in zip(router.map.weight.T, router.reads, strict=True):
             weight[:rows, place] += column * factor
-        bias[:rows] = (router.map.bias - np.arange(rows) * scale.step) * factor
+        bias[:rows] = (router.map.bias - np.arange(rows) * scale.step) * factor + scale.shift
     if made.one is not None:
         weight[:, made.one] += bias
         bias = np.zeros_like(bias)

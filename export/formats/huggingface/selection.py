@@ -7,8 +7,10 @@ itself, so that two logits that are closer than the *resolution* r may come out 
   to be told from others, and underflow of others does no harm: any c will do, and c ≥ 8/S, |s| ≤ S, makes r ≤ u·S, what logits are
   rounded to;
 * softmax weights of K > 1 experts are exp(s_i)/Σ exp(s_j): c = 1, r = 8u;
-* sigmoid: σ′ ≥ σ′(2) > 0.1049 while c·|s| ≤ 2, and σ < 1, so r = 4u/(c·0.1049). Beyond that it saturates: at c·s = 17 it *is* 1. So c is
-  the largest power of two with c·S ≤ 1, S sampled, which leaves room for logits twice as large;
+* sigmoid: at 17 it *is* 1, near 0 it is flat to u, and far below 0 it is exp(z), known to a few u of itself. So logits are moved there: c
+  is the largest power of two with c·(h − l) ≤ 8 and c·S ≤ 64, where [l, h] is what the largest logits are sampled in, and
+  −10 − c·(l + h)/2 is added: largest logits are in [−14, −6], and in [−18, −2] if they reach half as far again. There σ′/σ > 0.88, so with
+  what z itself is rounded by r = (8/0.88 + 2·(18 + c·S))·u/c; and p/(p + 10⁻²⁰), the weight, is 1;
 * K > 1 experts of logits exactly 0, others at most −m (N15): c·m ≥ 8u for softmax, 32u for sigmoids, whose slope at 0 is 1/4; nothing is
   lost if the others underflow. m is the ledger's (`routing.stock`), or the least that is sampled.
 
@@ -33,8 +35,10 @@ from ....verify.sample.scores import gap
 from .decoder import Unfit
 
 U = 2.0**-24
-SLOPE = 0.1049
-"""Below σ′(2)."""
+SLOPE = 0.88
+"""Below σ′/σ left of −2."""
+SPREAD, AT, MOST_SCALED = 8.0, -10.0, 64.0
+"""Of sigmoids: how far apart the largest logits of inputs are, where the middle of them is, and how large they are before that."""
 NEVER = -(2.0**64)
 """The logit of an expert that is there to make up the number."""
 
@@ -65,6 +69,8 @@ class Scale:
     """m, between what is chosen and what is not, where logits do not meet but in ties of the best."""
     step: float = 0.0
     """η, by which each expert is behind the one before it."""
+    shift: float = 0.0
+    """What is added to all logits, times c."""
 
 
 def scale(rule: Rule, layer: MoELayer, logits: Floats, stock: float | None) -> Scale:
@@ -97,10 +103,19 @@ def scale(rule: Rule, layer: MoELayer, logits: Floats, stock: float | None) -> S
         factor = max(1.0, _up(need / margin)) if 0 < margin < np.inf else 1.0
         return Scale(factor, largest, need / factor, margin)
     if rule is Rule.SIGMOID:
-        factor = 1.0 if largest == 0 else 1 / _up(largest)
-        return Scale(factor, largest, 4 * U / (factor * SLOPE), None)
+        return _sigmoids(s, largest)
     factor = 1.0 if several or largest == 0 else _up(8 / largest)
     return Scale(factor, largest, 8 * U / factor, None)
+
+
+def _sigmoids(s: Floats, largest: float) -> Scale:
+    """For the largest of logits that are compared by sigmoids."""
+    best = s.max(axis=1)
+    low, high = float(best.min()), float(best.max())
+    most = max((high - low) / SPREAD, largest / MOST_SCALED)
+    factor = 1.0 if most == 0 else 1 / _up(most)
+    resolution = (8 / SLOPE + 2 * (SPREAD - AT + factor * largest)) * U / factor
+    return Scale(factor, largest, resolution, None, shift=float(np.float32(AT - factor * (low + high) / 2)))
 
 
 def _up(value: float) -> float:
