@@ -187,7 +187,9 @@ def _read_config(folder: Path) -> Fields:
     if not folder.exists():
         raise FolderError(f"{folder}: there is no such folder; `atlasmoe compile SPEC -o {folder}` makes one")
     if not folder.is_dir() or not path.is_file():
-        raise FolderError(f"{folder}: no model folder, it has no {CONFIG}; name a folder that `atlasmoe compile` wrote")
+        inside = folder / "model"
+        better = f"{inside}, the model in this export" if (inside / CONFIG).is_file() else "a folder that `atlasmoe compile` wrote"
+        raise FolderError(f"{folder}: no model folder, it has no {CONFIG}; name {better}")
     config = Fields.of(parse_json(_read_bounded(path, TEXT_LIMIT), path), path)
     if config.get("model_type") != "atlasmoe":
         raise FolderError(f'{path}: "model_type" is not "atlasmoe"; name a folder that `atlasmoe compile` wrote')
