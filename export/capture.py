@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..moe.sums import Sums
-from .dispatch import Dispatch, Stages
+from .dispatch import Dispatch, Stages, copied
 from .stages import Stage, through
 
 
@@ -32,10 +32,7 @@ def gathered(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums
     require_plain(sums)
     if expert is None:
         return through([stage.of(0) for stage in stages], x, sums)
-    h = x[:, None]
-    for stage in stages:
-        h = stage.of(expert).batched(h)
-    return h[:, 0]
+    return copied(stages, x, expert)
 
 
 def looped(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:

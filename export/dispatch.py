@@ -1,11 +1,13 @@
-"""Sending rows to their experts: three ways to compute y[n] = f^(expert[n])(x[n]), each row through one expert only.
+"""Sending rows to their experts: ways to compute y[n] = f^(expert[n])(x[n]), each row through one expert only.
 
 All take the `stages` of a stack of experts (weight (experts, out, in), bias (experts, out)), rows x [N, in] and the expert of
-every row [N]. Which is fastest depends on the load, the number of rows that an expert gets (`choose_dispatch`).
+every row [N]. `choose_dispatch` picks the cheapest by `costs`, the one model of what they cost. Where no gradients are asked for, `quick`
+does the same in place.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -17,28 +19,51 @@ from .stages import Stage, through
 Stages = list[Stage]
 Dispatch = Callable[[Stages, Tensor, Tensor | None, Sums], Tensor]
 
-DIRECT_ROWS = 8
-"""Up to this many rows are not worth sorting."""
-BUCKET_LOAD = 12
-"""Below this many rows per expert, a product per expert costs more in calls than in arithmetic…"""
-BUCKET_NUMBERS = 1 << 15
-"""…if an expert has at most this many weights: buckets copy the weights of the experts they use."""
+CALL = 1 << 17
+"""What a call of a library costs, a product and what comes with it, in multiplications of a large product: about 3 µs."""
+COPIED = 12
+"""What copying one number of a weight and using it once costs, in the same."""
+PADDED = 3
+"""What a multiplication costs in a batch of small products."""
+CALLS = {"segmented": 8, "gathered": 4, "padded": 12}
+"""Calls that do not depend on how many experts and stages there are."""
 CHUNK_BYTES = 1 << 19
 """Size of a chunk's hidden activations: they are written and read again while still in the second-level cache."""
+COPIES = 1 << 20
+"""Numbers of weights that are copied at a time."""
+
+
+def costs(stages: Stages, rows: int, most: float | None = None) -> dict[str, float]:
+    """What every way costs for so many rows, in multiplications of a large product; w of them in one row's expert, E experts.
+
+    * direct: every row by itself, N·(w + CALL·stages);
+    * segmented: rows sorted, every expert that has some on its own, N·w + CALL·(S·stages + 8), S = E·(1 − exp(−N/E));
+    * gathered: every row with a copy of its expert's weights, N·w·COPIED + CALL·(stages + 4);
+    * padded: rows sorted, all experts in one batch, each as many as the fullest has, E·most·w·PADDED + CALL·(stages + 12).
+
+    `most`: rows of the fullest expert; not said, load + 3·√load + 1 for a load of N/E, as where rows fall by chance.
+    """
+    experts, depth = stages[0].weight.shape[0], len(stages)
+    work = sum(stage.weight[0].numel() * (1 if stage.up is None else 2) for stage in stages)
+    load = rows / experts
+    most = load + 3 * math.sqrt(load) + 1 if most is None else most
+    return {
+        "direct": rows * (work + CALL * depth),
+        "segmented": rows * work + CALL * (experts * -math.expm1(-load) * depth + CALLS["segmented"]),
+        "gathered": rows * work * COPIED + CALL * (depth + CALLS["gathered"]),
+        "padded": experts * most * work * PADDED + CALL * (depth + CALLS["padded"]),
+    }
+
+
+def cheapest(stages: Stages, rows: int, sums: Sums = Sums.PLAIN) -> str:
+    """The name of the way, of those that keep the order of sums."""
+    cost = costs(stages, rows)
+    return min(cost if sums is Sums.PLAIN else ("direct", "segmented"), key=lambda way: cost[way])
 
 
 def choose_dispatch(stages: Stages, rows: int, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Dispatch:
-    """The way that was fastest in `benchmarks/dispatch.py` for this many rows and experts of this size, of those that keep the order
-    of sums.
-    """
-    if expert is None:
-        return dense
-    if rows <= DIRECT_ROWS:
-        return direct
-    experts = stages[0].weight.shape[0]
-    numbers = sum(stage.weight[0].numel() * (1 if stage.up is None else 2) for stage in stages)
-    small_load = sums is Sums.PLAIN and rows < BUCKET_LOAD * min(experts, rows)
-    return bucketed if small_load and numbers <= BUCKET_NUMBERS else segmented
+    """The cheapest way for this many rows and experts of this size."""
+    return dense if expert is None else WAYS[cheapest(stages, rows, sums)]
 
 
 def run(stages: Stages, k: int, x: Tensor, sums: Sums = Sums.PLAIN) -> Tensor:
@@ -65,41 +90,69 @@ def direct(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.P
     return torch.cat([run(stages, k, x[n : n + 1], sums) for n, k in enumerate(expert.tolist())])
 
 
+def by_expert(expert: Tensor, experts: int) -> tuple[Tensor, Tensor]:
+    """Rows in the order of their experts, those of one in their own order, [N], and the experts in that order."""
+    keys = expert.to(torch.int16) if experts <= torch.iinfo(torch.int16).max else expert  # of 16 bits sorting is fast
+    found, order = keys.sort(stable=True)
+    return order, found.to(torch.int64)
+
+
+def inverse(order: Tensor) -> Tensor:
+    """Where every row went, [N]. Looking rows up is twice as fast as putting them in their places."""
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order), device=order.device)
+    return places
+
+
 def segmented(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
-    """Sort the rows by expert, gather them once, run each expert on its own contiguous segment, scatter back."""
+    """Sort the rows by expert, gather them once, run each expert on its own contiguous segment, bring them back."""
     assert expert is not None
     if not len(x):
         return run(stages, 0, x, sums)
-    order = expert.argsort(stable=True)
-    counts = expert.bincount(minlength=stages[0].weight.shape[0]).tolist()
+    order, found = by_expert(expert, stages[0].weight.shape[0])
+    members, counts = (numbers.tolist() for numbers in found.unique_consecutive(return_counts=True))
     parts, step = [], chunk_rows(stages)
-    for k, segment in enumerate(torch.split(x[order], counts)):
-        if counts[k] > step:
-            parts += [run(stages, k, part, sums) for part in torch.split(segment, step)]
-        elif counts[k]:
-            parts.append(run(stages, k, segment, sums))
-    y = torch.cat(parts)
-    return torch.empty_like(y).index_copy_(0, order, y)
+    for k, segment in zip(members, x.index_select(0, order).split(counts), strict=True):
+        parts += [run(stages, k, part, sums) for part in segment.split(step)]
+    return torch.cat(parts).index_select(0, inverse(order))
 
 
-def bucketed(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
-    """Batched products over the experts with 1, 2, 3–4, 5–8, … rows; a segment is padded by repeating its last row. In any order only."""
+def copied(stages: Stages, x: Tensor, expert: Tensor) -> Tensor:
+    """Every row with a copy of its own expert's weights, in batched products. Plain sums; nothing depends on data but values."""
+    h = x[:, None]
+    for stage in stages:
+        h = stage.looked_up(expert).batched(h)
+    return h[:, 0]
+
+
+def gathered(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
+    """`copied`, so many rows at a time that copies stay small."""
     assert expert is not None
-    order = expert.argsort(stable=True)
-    counts = expert.bincount(minlength=stages[0].weight.shape[0])
-    starts = counts.cumsum(0) - counts
+    step = max(1, COPIES // max(1, sum(stage.weight[0].numel() for stage in stages)))
+    if len(x) <= step:
+        return copied(stages, x, expert)
+    return torch.cat([copied(stages, *part) for part in zip(x.split(step), expert.split(step), strict=True)])
+
+
+def padded(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
+    """One batch of products over all experts, in which each has as many rows as the fullest; zeros fill it up. Plain sums.
+
+    Where one expert has so many rows that this does not pay, `segmented`.
+    """
+    assert expert is not None
+    experts = stages[0].weight.shape[0]
+    counts = expert.bincount(minlength=experts)
     most = int(counts.max()) if len(x) else 0
-    rows, parts, length = [order[:0]], [run(stages, 0, x[:0])], 1
-    while length < 2 * most:
-        members = ((2 * counts > length) & (counts <= length)).nonzero()[:, 0]
-        place = torch.arange(length, device=x.device)
-        row = order[starts[members, None] + torch.minimum(place, counts[members, None] - 1)]
-        own = place < counts[members, None]
-        h = x[row]
-        for stage in stages:
-            h = stage.of(members).batched(h)
-        rows.append(row[own])
-        parts.append(h[own])
-        length *= 2
-    y = torch.cat(parts)
-    return torch.empty_like(y).index_copy_(0, torch.cat(rows), y)
+    cost = costs(stages, len(x), most)
+    if not most or cost["padded"] > cost["segmented"]:
+        return segmented(stages, x, expert, sums)
+    order, found = by_expert(expert, experts)
+    shift = torch.arange(experts, device=x.device) * most - (counts.cumsum(0) - counts)
+    slots = torch.arange(len(x), device=x.device) + shift.index_select(0, found)
+    h = x.new_zeros(experts * most, x.shape[1]).index_copy(0, slots, x.index_select(0, order)).view(experts, most, -1)
+    for stage in stages:
+        h = stage.batched(h)
+    return h.flatten(0, 1).index_select(0, torch.empty_like(order).index_copy_(0, order, slots))
+
+
+WAYS: dict[str, Dispatch] = {"direct": direct, "segmented": segmented, "gathered": gathered, "padded": padded}

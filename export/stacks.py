@@ -14,6 +14,7 @@ from ..moe import Affine, Net, NeuronGroup
 from ..moe.sums import Sums
 from .capture import recording
 from .dispatch import Stages, choose_dispatch
+from .quick import Slices, no_gradients, quick
 from .stacked import Places, StackedAffine
 from .stages import Bend, Stage, arranged, bend_of
 from .sums import affine
@@ -29,7 +30,7 @@ class ExpertStack(Watched, nn.ModuleList):
         if len(depths) != 1:
             raise InvalidArgument(f"the experts of one layer must have equally many affine maps to be stacked, got {sorted(depths)}")
         super().__init__()
-        self.order = order
+        self.order, self.slices = order, Slices()
         self.places: list[Places] = []
         """Per hidden layer and expert, where in the stack its neurons are."""
         columns: Places = [np.arange(net.inputs) for net in experts]
@@ -79,6 +80,8 @@ class ExpertStack(Watched, nn.ModuleList):
         stages = self.stages
         if (recorded := recording(x)) is not None:
             return recorded(stages, x, expert, self.order)
+        if self.order is Sums.PLAIN and no_gradients(stages, x):
+            return quick(self.slices, stages, x, expert)
         return choose_dispatch(stages, len(x), expert, self.order)(stages, x, expert, self.order)
 
     def _one_by_one(self, x: Tensor, chosen: Tensor, each: Each) -> Tensor:

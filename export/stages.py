@@ -62,10 +62,15 @@ class Stage(NamedTuple):
     up: tuple[Tensor, Tensor] | None = None
     """U and c of lanes."""
 
-    def of(self, k: int | Tensor) -> Stage:
-        """That of one expert of a stack, or of several."""
+    def of(self, k: int) -> Stage:
+        """That of one expert of a stack."""
         up = None if self.up is None else (self.up[0][k], self.up[1][k])
         return Stage(self.weight[k], self.bias[k], self.bend, up)
+
+    def looked_up(self, experts: Tensor) -> Stage:
+        """Copies of those of several experts, [N]."""
+        up = None if self.up is None else (self.up[0].index_select(0, experts), self.up[1].index_select(0, experts))
+        return Stage(self.weight.index_select(0, experts), self.bias.index_select(0, experts), self.bend, up)
 
     def __call__(self, x: Tensor, sums: Sums) -> Tensor:
         """[N, in] to [N, out]."""

@@ -90,7 +90,7 @@ def test_pytorch_computes_what_numpy_computes(name: str, lanes: bool, sums: Sums
                 np.testing.assert_array_equal(result.y.numpy(), trace.output)
 
 
-@pytest.mark.parametrize("way", [dispatch.direct, dispatch.segmented, dispatch.bucketed])
+@pytest.mark.parametrize("way", dispatch.WAYS.values())
 @pytest.mark.parametrize("name", ["silu", "relu, gelu, relu2"])
 def test_every_way_of_dispatch_and_gradients(name: str, way: dispatch.Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stacks, "choose_dispatch", lambda stages, rows, expert, sums: way)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import atlasmoe
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.export import dispatch, stacks
+from atlasmoe.export import dispatch, quick, stacks
+from atlasmoe.export.from_torch import network_of
 from atlasmoe.export.stages import Stage
 from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
 from atlasmoe.moe.layer import Weighting
 from atlasmoe.moe.sums import Sums
 from general_layers import KINDS, experts, general_network
+from smooth_nets import mixed_network
 
 
 def random_net(rng: np.random.Generator, sizes: list[int]) -> ReLUNet:
@@ -81,7 +84,7 @@ def test_layers_of_every_kind_equal_the_numpy_network(kind: str, count: int, dty
 
 
 @pytest.mark.parametrize("kind", ["top 3, softmax", "everything"])
-@pytest.mark.parametrize("way", [dispatch.direct, dispatch.segmented, dispatch.bucketed])
+@pytest.mark.parametrize("way", dispatch.WAYS.values())
 def test_several_experts_by_every_way_of_dispatch(kind: str, way: dispatch.Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
     network = general_network(kind)
     x = np.random.default_rng(2).normal(size=(90, 2))
@@ -178,7 +181,7 @@ def test_compiled_shape(circle: atlasmoe.Model, circle32: atlasmoe.Model) -> Non
         np.testing.assert_allclose(y, model(x), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("way", [dispatch.direct, dispatch.segmented, dispatch.bucketed])
+@pytest.mark.parametrize("way", dispatch.WAYS.values())
 @pytest.mark.parametrize("count", [0, 1, 9, 400])
 def test_every_way_of_dispatch_agrees(way: dispatch.Dispatch, count: int) -> None:
     rng = np.random.default_rng(2)
@@ -194,20 +197,97 @@ def test_every_way_of_dispatch_agrees(way: dispatch.Dispatch, count: int) -> Non
     torch.testing.assert_close(way(stages, x, expert), expected, rtol=0, atol=1e-12)
 
 
-def test_the_three_ways_are_all_chosen() -> None:
+@pytest.mark.parametrize("way", dispatch.WAYS)
+@pytest.mark.parametrize("count", [0, 1, 9, 400])
+@pytest.mark.parametrize("kind", ["relu", "silu, relu", "relu, gelu, relu2"])
+def test_without_gradients_every_way_agrees(way: str, count: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place, in blocks of 64 rows and chunks of 16, experts unevenly loaded."""
+    monkeypatch.setattr(quick, "cheapest", lambda stages, rows: way)
+    monkeypatch.setattr(quick, "block_rows", lambda stages: 64)
+    monkeypatch.setattr(quick, "chunk_rows", lambda stages: 16)
+    network = random_network(6) if kind == "relu" else mixed_network(kind, lanes=True)
+    module = atlasmoe.to_torch(network)
+    x = torch.from_numpy(np.random.default_rng(3).normal(size=(count, len(network.inputs))))
+    before = x.clone()
+    with torch.no_grad():
+        y, again = module(x), module(x)
+    assert torch.equal(x, before)
+    assert torch.equal(y, again)
+    assert y.data_ptr() != again.data_ptr() or not count
+    np.testing.assert_allclose(y, network(x.numpy()), rtol=0, atol=1e-11)
+
+
+def test_views_of_weights_follow_the_weights() -> None:
+    """In place, by `data`, by `load_state_dict`, by conversion, in copies: what runs is what is there."""
+    network = random_network(5)
+    module, x = atlasmoe.to_torch(network), torch.from_numpy(np.random.default_rng(3).normal(size=(300, 5)))
+    with torch.no_grad():
+        for change in (lambda p: None, lambda p: p.mul_(2), lambda p: setattr(p, "data", p.data + 0.1)):
+            for parameter in module.parameters():
+                change(parameter)
+            np.testing.assert_allclose(module(x), network_of(module)(x.numpy()), rtol=0, atol=1e-9)
+        twin = copy.deepcopy(module)
+        module.load_state_dict(atlasmoe.to_torch(network).state_dict())
+        np.testing.assert_allclose(module(x), network(x.numpy()), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(twin(x), network_of(twin)(x.numpy()), rtol=0, atol=1e-9)
+        assert module.float()(x).dtype == torch.float32
+    module(x).sum().backward()
+    tangent = torch.func.jvp(lambda rows: module(rows).double(), (x,), (torch.ones_like(x),))[1]
+    assert torch.isfinite(tangent).all()
+
+
+def test_every_way_is_the_cheapest_somewhere() -> None:
     small, large = (
-        [Stage(torch.zeros(64, m, 4), torch.zeros(64, m)), Stage(torch.zeros(64, 2, m), torch.zeros(64, 2))] for m in (8, 1 << 14)
+        [Stage(torch.zeros(64, m, 4), torch.zeros(64, m)), Stage(torch.zeros(64, 2, m), torch.zeros(64, 2))] for m in (64, 1 << 14)
     )
     expert = torch.zeros(1, dtype=torch.int64)
-    assert dispatch.choose_dispatch(small, 5, expert) is dispatch.direct
-    assert dispatch.choose_dispatch(small, 100, expert) is dispatch.bucketed
-    assert dispatch.choose_dispatch(large, 100, expert) is dispatch.segmented
-    assert dispatch.choose_dispatch(small, 100_000, expert) is dispatch.segmented
+    assert dispatch.cheapest(small, 1) == "direct"
+    assert dispatch.cheapest(small, 60) == "gathered"
+    assert dispatch.cheapest(small, 1000) == "padded"
+    assert dispatch.cheapest(small, 100_000) == "segmented"
+    assert dispatch.cheapest(large, 100) == "segmented"
+    assert {dispatch.cheapest(small, rows, Sums.FLOAT64) for rows in (1, 60, 1000, 100_000)} == {"direct", "segmented"}
+    assert dispatch.choose_dispatch(small, 1000, expert) is dispatch.padded
     assert dispatch.choose_dispatch(small, 100_000, None) is dispatch.dense
 
 
+def test_one_full_expert_is_not_padded_to() -> None:
+    """64 experts of which one has nearly all rows: a batch of 64 times as many would be 64 times the work."""
+    stages = [
+        Stage(torch.randn(64, 50, 4), torch.randn(64, 50), ((slice(0, 50), "relu"),)),
+        Stage(torch.randn(64, 2, 50), torch.randn(64, 2)),
+    ]
+    x, expert = torch.randn(1000, 4), torch.zeros(1000, dtype=torch.int64)
+    expert[:10] = torch.arange(10)
+    assert dispatch.cheapest(stages, 1000) == "padded"
+    assert dispatch.costs(stages, 1000, most=991)["padded"] > 3 * dispatch.costs(stages, 1000)["segmented"]
+    torch.testing.assert_close(dispatch.padded(stages, x, expert), dispatch.direct(stages, x, expert))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_gpu(kind: str) -> None:
+    network = general_network(kind).astype("float32")
+    module = atlasmoe.to_torch(network).cuda()
+    for count in (1, 7, 500, 20_000):
+        x = np.random.default_rng(1).normal(size=(count, 2)).astype(np.float32)
+        trace = network.trace(x)
+        with torch.no_grad():
+            found, y = module(torch.from_numpy(x).cuda(), return_routes=True), module(torch.from_numpy(x).cuda())
+        assert y.is_cuda
+        same = (found.routes[-1].cpu().numpy().reshape(trace.chosen[-1].shape) == trace.chosen[-1]).all(1)
+        assert same.mean() > 0.99
+        np.testing.assert_allclose(y.cpu()[same], trace.output[same], rtol=0, atol=1e-3)
+    seen = []
+    module.stack[-1].each[0].register_forward_hook(lambda _, __, out: seen.append(out.is_cuda))
+    module(torch.from_numpy(x).cuda())
+    assert seen == [True]
+
+
+@pytest.mark.parametrize("way", [dispatch.direct, dispatch.segmented])
 @pytest.mark.parametrize("count", [5, 900])
-def test_every_row_runs_through_one_expert_only(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_runs_through_one_expert_only(count: int, way: dispatch.Dispatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "choose_dispatch", lambda stages, rows, expert, sums: way)
     network = random_network(4)
     module = atlasmoe.to_torch(network)
     rows: dict[int, int] = {}
