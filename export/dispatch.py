@@ -97,6 +97,13 @@ def by_expert(expert: Tensor, experts: int) -> tuple[Tensor, Tensor]:
     return order, found.to(torch.int64)
 
 
+def runs(found: Tensor) -> tuple[list[int], list[int]]:
+    """The experts that have rows, and how many, of experts in order."""
+    unique: Callable[..., tuple[Tensor, Tensor]] = torch.unique_consecutive
+    members, counts = unique(found, return_counts=True)
+    return members.tolist(), counts.tolist()
+
+
 def inverse(order: Tensor) -> Tensor:
     """Where every row went, [N]. Looking rows up is twice as fast as putting them in their places."""
     places = torch.empty_like(order)
@@ -110,10 +117,10 @@ def segmented(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sum
     if not len(x):
         return run(stages, 0, x, sums)
     order, found = by_expert(expert, stages[0].weight.shape[0])
-    members, counts = (numbers.tolist() for numbers in found.unique_consecutive(return_counts=True))
+    members, counts = runs(found)
     parts, step = [], chunk_rows(stages)
-    for k, segment in zip(members, x.index_select(0, order).split(counts), strict=True):
-        parts += [run(stages, k, part, sums) for part in segment.split(step)]
+    for k, segment in zip(members, torch.split(x.index_select(0, order), counts), strict=True):
+        parts += [run(stages, k, part, sums) for part in torch.split(segment, step)]
     return torch.cat(parts).index_select(0, inverse(order))
 
 
@@ -131,7 +138,7 @@ def gathered(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums
     step = max(1, COPIES // max(1, sum(stage.weight[0].numel() for stage in stages)))
     if len(x) <= step:
         return copied(stages, x, expert)
-    return torch.cat([copied(stages, *part) for part in zip(x.split(step), expert.split(step), strict=True)])
+    return torch.cat([copied(stages, *part) for part in zip(torch.split(x, step), torch.split(expert, step), strict=True)])
 
 
 def padded(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .dispatch import Stages, by_expert, cheapest, chunk_rows, gathered, inverse, padded
+from .dispatch import Stages, by_expert, cheapest, chunk_rows, gathered, inverse, padded, runs
 from .stages import Stage
 
 BLOCK_BYTES = 1 << 23
@@ -135,14 +135,14 @@ def _segmented(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Ten
     for start in range(0, len(x), block):
         rows, out = x[start : start + block], y[start : start + block]
         order, found = by_expert(expert[start : start + block], stages[0].weight.shape[0])
-        members, counts = (numbers.tolist() for numbers in found.unique_consecutive(return_counts=True))
+        members, counts = runs(found)
         own, theirs = torch.index_select(rows, 0, order, out=gathered_[: len(rows)]), written[: len(rows)]
-        for k, count, part, target in zip(members, counts, own.split(counts), theirs.split(counts), strict=True):
+        for k, count, part, target in zip(members, counts, torch.split(own, counts), torch.split(theirs, counts), strict=True):
             ready = slices.expert(stages, k)
             if count <= step:
                 _into(target, ready, part, buffers)
             else:
-                for some, place in zip(part.split(step), target.split(step), strict=True):
+                for some, place in zip(torch.split(part, step), torch.split(target, step), strict=True):
                     _into(place, ready, some, buffers)
         torch.index_select(theirs, 0, inverse(order), out=out)
     return y
