@@ -55,6 +55,12 @@ def costs(stages: Stages, rows: int, most: float | None = None) -> dict[str, flo
     }
 
 
+def pays(stages: Stages, rows: int, most: int) -> bool:
+    """Whether padding pays now that the fullest expert's rows are counted."""
+    cost = costs(stages, rows, most)
+    return cost["padded"] <= min(cost["segmented"], cost["gathered"])
+
+
 def cheapest(stages: Stages, rows: int, sums: Sums = Sums.PLAIN) -> str:
     """The name of the way, of those that keep the order of sums."""
     cost = costs(stages, rows)
@@ -150,8 +156,7 @@ def padded(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.P
     experts = stages[0].weight.shape[0]
     counts = expert.bincount(minlength=experts)
     most = int(counts.max()) if len(x) else 0
-    cost = costs(stages, len(x), most)
-    if not most or cost["padded"] > cost["segmented"]:
+    if not most or not pays(stages, len(x), most):
         return segmented(stages, x, expert, sums)
     order, found = by_expert(expert, experts)
     shift = torch.arange(experts, device=x.device) * most - (counts.cumsum(0) - counts)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .dispatch import Stages, by_expert, cheapest, chunk_rows, gathered, inverse, padded, runs
+from .dispatch import Stages, by_expert, cheapest, chunk_rows, gathered, inverse, padded, pays, runs
 from .stages import Stage
 
 BLOCK_BYTES = 1 << 23
@@ -82,7 +82,7 @@ def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> T
             return found[0] if len(found) == 1 else torch.cat([x.new_zeros(0, stages[-1].bias.shape[1]), *found])
         case "gathered":
             return gathered(stages, x, expert)
-        case "padded":
+        case "padded" if pays(stages, len(x), int(expert.bincount().max())):
             return padded(stages, x, expert)
     return _segmented(slices, stages, x, expert)
 
@@ -98,25 +98,36 @@ def _shaped(stage: Stage, z: Tensor, x: Tensor) -> Tensor:
     return stage.shaped(z, None if stage.up is None else torch.addmm(stage.up[1], x, stage.up[0].mT))
 
 
-def _buffers(stages: Stages, x: Tensor, rows: int) -> list[Tensor]:
-    """For every hidden layer a place for so many rows."""
-    return [x.new_empty(rows, stage.bias.shape[1]) for stage in stages[:-1]]
+class Buffers:
+    """For every hidden layer a place for so many rows, and the beginnings of it that were asked for."""
+
+    def __init__(self, stages: Stages, x: Tensor, rows: int) -> None:
+        self.whole = tuple(x.new_empty(rows, stage.bias.shape[1]) for stage in stages[:-1])
+        self.found = {rows: self.whole}
+
+    def of(self, rows: int) -> tuple[Tensor, ...]:
+        """For exactly so many."""
+        if (ready := self.found.get(rows)) is None:
+            ready = self.found[rows] = tuple(buffer[:rows] for buffer in self.whole)
+        return ready
 
 
-def _into(out: Tensor, expert: tuple[Slice, ...], x: Tensor, buffers: list[Tensor]) -> None:
-    """f^(k)(x) into `out` [n, out]; hidden activations into `buffers`."""
+def _into(out: Tensor, expert: tuple[Slice, ...], x: Tensor, buffers: tuple[Tensor, ...]) -> None:
+    """f^(k)(x) into `out` [n, out]; hidden activations into `buffers`, of as many rows."""
     for (weight, bias, stage, plain), buffer in zip(expert, buffers, strict=False):
-        z = torch.addmm(bias, x, weight, out=buffer if len(buffer) == len(x) else buffer[: len(x)])
+        z = torch.addmm(bias, x, weight, out=buffer)
         x = z.relu_() if plain else _shaped(stage, z, x)
     weight, bias, _, _ = expert[-1]
     torch.addmm(bias, x, weight, out=out)
 
 
 def _dense(expert: tuple[Slice, ...], stages: Stages, x: Tensor) -> Tensor:
-    step = min(len(x), chunk_rows(stages))
-    y, buffers = x.new_empty(len(x), stages[-1].bias.shape[1]), _buffers(stages, x, step)
-    for start in range(0, len(x), step or 1):
-        _into(y[start : start + step], expert, x[start : start + step], buffers)
+    rows = x.shape[0]
+    step = min(rows, chunk_rows(stages))
+    y, buffers = x.new_empty(rows, stages[-1].bias.shape[1]), Buffers(stages, x, step)
+    for start in range(0, rows, step or 1):
+        end = min(rows, start + step)
+        _into(y[start:end], expert, x[start:end], buffers.of(end - start))
     return y
 
 
@@ -131,7 +142,7 @@ def _segmented(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Ten
     y, block = x.new_empty(len(x), stages[-1].bias.shape[1]), min(len(x), block_rows(stages))
     gathered_, written = x.new_empty(block, x.shape[1]), y.new_empty(block, y.shape[1])
     step = min(chunk_rows(stages), block)
-    buffers = _buffers(stages, x, step)
+    buffers = Buffers(stages, x, step)
     for start in range(0, len(x), block):
         rows, out = x[start : start + block], y[start : start + block]
         order, found = by_expert(expert[start : start + block], stages[0].weight.shape[0])
@@ -140,9 +151,9 @@ def _segmented(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Ten
         for k, count, part, target in zip(members, counts, torch.split(own, counts), torch.split(theirs, counts), strict=True):
             ready = slices.expert(stages, k)
             if count <= step:
-                _into(target, ready, part, buffers)
+                _into(target, ready, part, buffers.of(count))
             else:
                 for some, place in zip(torch.split(part, step), torch.split(target, step), strict=True):
-                    _into(place, ready, some, buffers)
+                    _into(place, ready, some, buffers.of(some.shape[0]))
         torch.index_select(theirs, 0, inverse(order), out=out)
     return y

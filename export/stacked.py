@@ -34,8 +34,9 @@ class StackedAffine(Watched):
         weight, bias = np.zeros((len(affines), *size), dtype), np.zeros((len(affines), size[0]), dtype)
         for k, (map_, row, column) in enumerate(zip(affines, rows, columns, strict=True)):
             weight[k][np.ix_(row, column)], bias[k, row] = map_.weight, map_.bias
-        self.weight = nn.Parameter(torch.from_numpy(weight))
-        self.bias = nn.Parameter(torch.from_numpy(bias))
+        # Memory of PyTorch's own is aligned as its products like it.
+        self.weight = nn.Parameter(torch.tensor(weight))
+        self.bias = nn.Parameter(torch.tensor(bias))
         self.bend, self.last = bend, False
         self.up: StackedAffine | None = None
 

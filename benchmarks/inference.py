@@ -1,0 +1,255 @@
+"""Sparse inference beside one dense expert: time of one MoE layer over the time of one expert on the same rows, in the same run.
+
+    OMP_NUM_THREADS=1 python benchmarks/inference.py [--only PATTERN] [--quick] [--out FILE] [--stock] [--compile] [--sums]
+
+Rows N × experts E × sizes × dtypes × activations. Of every case: `experts`, rows to their experts along given routes, over `dense`; the
+router apart, flat, over `dense`; and the whole layer, microseconds. With `--stock` beside the Mixtral block of transformers with the same
+weights (no biases, products act(gate)·1), in every backend that runs, and GptOss's experts with its own activation; with `--compile` one
+dense expert and the layer by torch.compile. CPU seconds, the least of several turns that take one after another. Every case is written to
+`--out` as a JSON line when it is done; what is there already is not measured again. `--only` is a regular expression on the case's name,
+`f32 relu 64-256-64 E=64 N=100000`. `--sums` times one expert in the orders of sums of `to_torch` instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import atlasmoe
+import numpy as np
+import torch
+from atlasmoe.export import dispatch
+from atlasmoe.export.stages import Stage
+from atlasmoe.export.torch_layer import MoE, winners
+from atlasmoe.moe import Affine, MoELayer, Net, Network, NeuronGroup
+from atlasmoe.moe.activations import ACTIVATIONS
+from atlasmoe.moe.sums import Sums
+from torch import Tensor
+
+ROWS, EXPERTS = (1, 1000, 100_000, 1_000_000), (4, 64, 1024, 4096)
+SIZES = ((16, 64, 16), (64, 256, 64), (256, 1024, 256))
+"""(inputs, hidden width, outputs) of an expert."""
+NUMBERS = 1 << 28
+"""Cases with more stored numbers, or more numbers in their rows, are left out."""
+TURNS, SECONDS = 9, 2.0
+"""Turns at most, and after how many CPU seconds no other is begun; three at least."""
+NETS = ((3, 1024, 1), (3, 2048, 1), (4, 320, 1), (9, 384, 1), (16, 64, 16), (64, 256, 64), (100, 256, 1), (2, 256, 1024, 1))
+"""Widths of nets whose sums are timed: experts on few inputs, on many, and three-layer ones."""
+
+
+class Case(NamedTuple):
+    dtype: str
+    activation: str
+    size: tuple[int, int, int]
+    experts: int
+    rows: int
+
+    @property
+    def name(self) -> str:
+        return f"f{self.dtype[5:]} {self.activation} {'-'.join(map(str, self.size))} E={self.experts} N={self.rows}"
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """All, or with `quick` the small ones of ReLU in float32."""
+    for values in itertools.product(("float32", "float64"), ("relu", "silu"), SIZES, EXPERTS, ROWS):
+        case = Case(*values)
+        stored = case.experts * case.size[1] * (case.size[0] + case.size[2])
+        small = (
+            case.dtype == "float32" and case.activation == "relu" and case.size[1] < 1024 and case.rows < 1_000_000 and case.experts < 4096
+        )
+        if max(stored, case.rows * max(case.size[0], case.size[2])) <= NUMBERS and (small or not quick):
+            yield case
+
+
+def layer(case: Case) -> MoE:
+    """A random MoE layer, as `to_torch` makes it; without biases, so that Mixtral's block can hold it."""
+    rng = np.random.default_rng(0)
+    inputs, width, outputs = case.size
+
+    def linear(rows: int, columns: int) -> Affine:
+        return Affine((rng.normal(size=(rows, columns)) / np.sqrt(columns)).astype(case.dtype), np.zeros(rows, case.dtype))
+
+    groups = ((NeuronGroup("random", width, "benchmark", ACTIVATIONS[case.activation]),),)
+    nets = tuple(Net((linear(width, inputs), linear(outputs, width)), groups) for _ in range(case.experts))
+    names, channels = (tuple(f"{letter}{i}" for i in range(n)) for letter, n in (("e", case.experts), ("y", outputs)))
+    moe = MoELayer(linear(case.experts, inputs), nets, tuple(range(case.experts)), names, channels)
+    return atlasmoe.to_torch(Network((moe,), tuple(f"x{j}" for j in range(inputs)))).stack[0]
+
+
+class Dense(torch.nn.Module):
+    """One expert, the ideal: chunks whose hidden activations stay in the cache, in buffers that are used again."""
+
+    def __init__(self, moe: MoE) -> None:
+        super().__init__()
+        first, last = moe.experts.stages
+        self.maps = first.weight[0].detach().mT, first.bias[0].detach(), last.weight[0].detach().mT, last.bias[0].detach()
+        self.act = torch.relu_ if first.bend[0][1] == "relu" else lambda z: torch.nn.functional.silu(z, inplace=True)
+        self.step = dispatch.chunk_rows(moe.experts.stages)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b, c, d = self.maps
+        if len(x) <= self.step:
+            return torch.addmm(d, self.act(torch.addmm(b, x, a)), c)
+        y, hidden = x.new_empty(len(x), len(d)), x.new_empty(self.step, len(b))
+        for start in range(0, len(x), self.step):
+            part = x[start : start + self.step]
+            h = self.act(torch.addmm(b, part, a, out=hidden[: len(part)]))
+            torch.addmm(d, h, c, out=y[start : start + self.step])
+        return y
+
+
+def least(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """The least CPU seconds of a call of each, in turns, so that what else the machine does falls on all."""
+    repeats = {}
+    for name, function in functions.items():
+        function()
+        start = time.process_time()
+        function()
+        repeats[name] = max(1, int(2e-3 / max(1e-7, time.process_time() - start)))
+    found, begun = dict.fromkeys(functions, np.inf), time.process_time()
+    for turn in range(TURNS):
+        if turn >= 3 and time.process_time() - begun > SECONDS:
+            break
+        for name, function in functions.items():
+            start = time.process_time()
+            for _ in range(repeats[name]):
+                function()
+            found[name] = min(found[name], (time.process_time() - start) / repeats[name])
+    return found
+
+
+def stock(case: Case, moe: MoE, x: Tensor, route: Tensor) -> dict[str, Callable[[], object]]:
+    """The experts of transformers' Mixtral and GptOss blocks along the same routes, by backend. Mixtral's compute what ours compute:
+    the factor of their lanes is a constant 1 that is put beside the inputs, as in exports; GptOss's have their own activation.
+    """
+    from transformers.models.gpt_oss.configuration_gpt_oss import GptOssConfig
+    from transformers.models.gpt_oss.modeling_gpt_oss import GptOssExperts
+    from transformers.models.mixtral.configuration_mixtral import MixtralConfig
+    from transformers.models.mixtral.modeling_mixtral import MixtralExperts
+
+    inputs, width, outputs = case.size
+    first, last = moe.experts.stages
+    places = route[:, None]
+    ones = torch.ones(len(x), 1, dtype=x.dtype)
+    found: dict[str, Callable[[], object]] = {}
+    for backend in ("eager", "batched_mm", "grouped_mm"):
+        if backend == "batched_mm" and case.rows * width * 3 * inputs > NUMBERS:
+            continue
+        if backend == "eager" and case.experts > 1024:
+            continue
+        size = max(inputs, outputs) + 16  # one channel is 1; strides stay multiples of 16 bytes
+        config = MixtralConfig(hidden_size=size, intermediate_size=width, num_local_experts=case.experts, hidden_act=case.activation)
+        config._experts_implementation = backend
+        mixtral = MixtralExperts(config).to(x.dtype)
+        with torch.no_grad():
+            mixtral.gate_up_proj.zero_()
+            mixtral.gate_up_proj[:, :width, :inputs] = first.weight
+            mixtral.gate_up_proj[:, width:, inputs] = 1
+            mixtral.down_proj.zero_()
+            mixtral.down_proj[:, :outputs] = last.weight
+        wide = torch.zeros(len(x), size, dtype=x.dtype)
+        wide[:, :inputs], wide[:, inputs] = x, 1
+        found[f"mixtral {backend}"] = lambda m=mixtral, w=wide: m(w, places, ones)  # type: ignore[misc]
+        options = GptOssConfig(hidden_size=inputs, intermediate_size=width, num_local_experts=case.experts)
+        options._experts_implementation = backend
+        gpt = GptOssExperts(options).to(x.dtype)
+        with torch.no_grad():
+            for parameter in gpt.parameters():
+                parameter.zero_()
+        found[f"gpt-oss {backend}"] = lambda m=gpt: m(x, places, ones)  # type: ignore[misc]
+    expected = moe.experts(x, route)
+    for name, function in list(found.items()):
+        try:
+            y = function()
+        except (RuntimeError, NotImplementedError, ValueError) as why:
+            print(f"  {case.name}: {name} does not run: {str(why).splitlines()[0][:100]}")
+            del found[name]
+            continue
+        if name.startswith("mixtral"):
+            torch.testing.assert_close(y[:, :outputs], expected, rtol=0, atol=1e-4)
+    return found
+
+
+def measured(case: Case, with_stock: bool, compiled: bool) -> dict[str, object]:
+    """One line of the table, times in microseconds."""
+    torch.manual_seed(0)
+    moe, x = layer(case), torch.randn(case.rows, case.size[0], dtype=getattr(torch, case.dtype))
+    with torch.no_grad():
+        dense, route = Dense(moe), moe.route(x)[0].flatten()
+        step = max(1, (1 << 18) // case.experts)
+        functions: dict[str, Callable[[], object]] = {
+            "dense": lambda: dense(x),
+            "experts": lambda: moe.experts(x, route),
+            "router": lambda: winners(moe.router, x, step),
+            "layer": lambda: moe(x),
+        }
+        if compiled:
+            torch._dynamo.reset()
+            graphs = {"dense compiled": torch.compile(dense), "layer compiled": torch.compile(moe)}
+            functions |= {name: lambda g=graph: g(x) for name, graph in graphs.items()}  # type: ignore[misc]
+        if with_stock:
+            functions |= stock(case, moe, x, route)
+        times = least(functions)
+    way = dispatch.cheapest(moe.experts.stages, case.rows)
+    return {"case": case.name, "way": way, "threads": torch.get_num_threads(), **{name: round(1e6 * t, 2) for name, t in times.items()}}
+
+
+def shown(line: dict[str, object]) -> str:
+    """Ratios to dense."""
+    dense = float(line["dense"])  # type: ignore[arg-type]
+    rest = {name: float(t) / dense for name, t in line.items() if isinstance(t, float) and name != "dense"}
+    return f"{line['case']:>38} {line['way']:>9} {dense:>11.1f} µs " + "  ".join(f"{name} {ratio:.2f}" for name, ratio in rest.items())
+
+
+def time_sums(rows: int, dtype: torch.dtype) -> None:
+    """CPU time of a row through one expert, and its ratio to plain sums, the best of five turns."""
+    print(f"{'net':>18} " + "".join(f"{order:>18}" for order in Sums))
+    for sizes in NETS:
+        stages = [
+            Stage(torch.randn(1, b, a, dtype=dtype) / a**0.5, torch.randn(1, b, dtype=dtype), ((slice(0, b), "relu"),) if n else ())
+            for n, (a, b) in reversed(list(enumerate(reversed(list(itertools.pairwise(sizes))))))
+        ]
+        x, times = torch.randn(rows, sizes[0], dtype=dtype), dict.fromkeys(Sums, np.inf)
+        for _ in range(5):
+            for order in Sums:
+                start = time.process_time()
+                dispatch.dense(stages, x, None, order)
+                times[order] = min(times[order], time.process_time() - start)
+        cells = (f"{1e6 * t / rows:>9.2f} µs {t / times[Sums.PLAIN]:>4.1f}×" for t in times.values())
+        print(f"{'-'.join(map(str, sizes)):>18} " + "".join(f"{cell:>18}" for cell in cells), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--stock", action="store_true")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--sums", action="store_true")
+    options = parser.parse_args()
+    if options.sums:
+        with torch.no_grad():
+            return time_sums(1 << 12, torch.float32)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s); times of one dense expert, and ratios to it")
+    text = options.out.read_text(encoding="utf-8") if options.out and options.out.exists() else ""
+    done = {line["case"]: line for line in map(json.loads, text.splitlines())}
+    for case in cases(options.quick):
+        if not re.search(options.only, case.name):
+            continue
+        if (line := done.get(case.name)) is None:
+            line = measured(case, options.stock, options.compile)
+            if options.out:
+                with options.out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+        print(shown(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
