@@ -19,8 +19,8 @@ from .stages import Stage, through
 Stages = list[Stage]
 Dispatch = Callable[[Stages, Tensor, Tensor | None, Sums], Tensor]
 
-CALL = 1 << 17
-"""What a call of a library costs, a product and what comes with it, in multiplications of a large product: about 3 µs."""
+CALL = 1 << 18
+"""What a call of a library costs, a product and what comes with it, in multiplications of a large product: about 6 µs."""
 COPIED = 12
 """What copying one number of a weight and using it once costs, in the same."""
 PADDED = 3
@@ -59,6 +59,12 @@ def pays(stages: Stages, rows: int, most: int) -> bool:
     """Whether padding pays now that the fullest expert's rows are counted."""
     cost = costs(stages, rows, most)
     return cost["padded"] <= min(cost["segmented"], cost["gathered"])
+
+
+def unpadded(stages: Stages, rows: int) -> str:
+    """The way where it does not."""
+    cost = costs(stages, rows)
+    return min(("segmented", "gathered"), key=lambda way: cost[way])
 
 
 def cheapest(stages: Stages, rows: int, sums: Sums = Sums.PLAIN) -> str:
@@ -150,14 +156,14 @@ def gathered(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums
 def padded(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
     """One batch of products over all experts, in which each has as many rows as the fullest; zeros fill it up. Plain sums.
 
-    Where one expert has so many rows that this does not pay, `segmented`.
+    Where one expert has so many rows that this does not pay, the next best way.
     """
     assert expert is not None
     experts = stages[0].weight.shape[0]
     counts = expert.bincount(minlength=experts)
     most = int(counts.max()) if len(x) else 0
     if not most or not pays(stages, len(x), most):
-        return segmented(stages, x, expert, sums)
+        return WAYS[unpadded(stages, len(x))](stages, x, expert, sums)
     order, found = by_expert(expert, experts)
     shift = torch.arange(experts, device=x.device) * most - (counts.cumsum(0) - counts)
     slots = torch.arange(len(x), device=x.device) + shift.index_select(0, found)

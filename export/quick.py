@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .dispatch import Stages, by_expert, cheapest, chunk_rows, gathered, inverse, padded, pays, runs
+from .dispatch import Stages, by_expert, cheapest, chunk_rows, gathered, inverse, padded, pays, runs, unpadded
 from .stages import Stage
 
 BLOCK_BYTES = 1 << 23
@@ -76,13 +76,16 @@ def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> T
     slices.of(stages)
     if expert is None:
         return _dense(slices.expert(stages, 0), stages, x)
-    match cheapest(stages, len(x)) if len(x) > 1 else "direct":
+    way = cheapest(stages, len(x)) if len(x) > 1 else "direct"
+    if way == "padded" and not pays(stages, len(x), int(expert.bincount().max())):
+        way = unpadded(stages, len(x))
+    match way:
         case "direct":
             found = [_row(slices.expert(stages, k), x[n : n + 1]) for n, k in enumerate(expert.tolist())]
             return found[0] if len(found) == 1 else torch.cat([x.new_zeros(0, stages[-1].bias.shape[1]), *found])
         case "gathered":
             return gathered(stages, x, expert)
-        case "padded" if pays(stages, len(x), int(expert.bincount().max())):
+        case "padded":
             return padded(stages, x, expert)
     return _segmented(slices, stages, x, expert)
 
