@@ -255,7 +255,7 @@ def test_one_full_expert_is_not_padded_to() -> None:
     """64 experts of which one has nearly all rows: a batch of 64 times as many would be 64 times the work."""
     stages = [
         Stage(torch.randn(64, 64, 4), torch.randn(64, 64), ((slice(0, 64), "relu"),)),
-        Stage(torch.randn(64, 2, 50), torch.randn(64, 2)),
+        Stage(torch.randn(64, 2, 64), torch.randn(64, 2)),
     ]
     x, expert = torch.randn(1000, 4), torch.zeros(1000, dtype=torch.int64)
     expert[:10] = torch.arange(10)
