@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import runpy
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -66,7 +67,8 @@ def sphere(activation: str) -> Model:
 
 
 def graph() -> Model:
-    task = runpy.run_path(str(EXAMPLES / "exponential_pieces.py"))["task"]
+    sys.path.insert(0, str(EXAMPLES / "experiments"))
+    task = runpy.run_path(str(EXAMPLES / "experiments" / "compositional.py"))["task"]
     return atlasmoe.compile(task(4, 16), epsilon=0.1, dtype="float32", form="residual")
 
 
