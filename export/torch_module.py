@@ -82,7 +82,7 @@ class AtlasMoE(nn.Module):
 
     def forward(self, x: Tensor, return_routes: bool = False) -> Tensor | Routed:
         """[..., D] to [..., out], in the dtype of the weights; or `Routed` with every layer's routes and logits."""
-        if isinstance(x, np.ndarray | list | tuple):
+        if isinstance(x, (np.ndarray, list, tuple)):
             x = _as_tensor(x)
         if x.shape[-1:] != (len(self.inputs),):
             raise InvalidArgument(f"the network reads [..., {len(self.inputs)}], got {tuple(x.shape)}")
