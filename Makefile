@@ -26,9 +26,9 @@ check: .venv/installed
 bench: .venv/installed
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-# Tables, figures and results of docs/experiments, in out/experiments; at most an hour of two cores. Results are kept: an interrupted run goes on.
+# Tables, figures and results of docs/experiments, in out/ and out/experiments; at most an hour of two cores. Results are kept: an interrupted run goes on.
 experiments: .venv/installed
-	for script in examples/experiments/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in examples/mathematics_and_language.py examples/experiments/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 # constraints.txt pins the tested set of versions; setup.cfg states the ranges that should work.
 .venv/installed: setup.cfg pyproject.toml constraints.txt

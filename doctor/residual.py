@@ -76,13 +76,17 @@ def _balls(node: Input) -> list[BallChart]:
 
 
 def _by_inverse(node: Input, base: Array) -> Array:
-    """min over charts whose closed box holds φ(x) of |φ⁻¹(φ(x)) − x|; ∞ where none does."""
+    """min over charts of |φ⁻¹(u) − x|, u the point of the closed box next to φ(x), in the region; ∞ where no chart has one.
+
+    A point of M lies in some chart, whose u is φ(x) itself; putting it back on the box undoes what rounding did at a face.
+    """
     best = np.full(len(base), np.inf)
     with np.errstate(all="ignore"):
         for chart in node.domain.parametrising:
             assert chart.forward is not None
             u = chart.forward(base)
             rows = np.flatnonzero(np.isfinite(u).all(1))
+            u = np.clip(u, chart.domain.lower, chart.domain.upper)
             rows = rows[chart.inside(u[rows])]
             gap = np.linalg.norm(chart.inverse(u[rows]) - base[rows], axis=1)
             best[rows] = np.minimum(best[rows], np.nan_to_num(gap, nan=np.inf))

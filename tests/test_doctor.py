@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import atlasmoe
 import numpy as np
@@ -107,7 +108,7 @@ def test_a_dead_expert_is_found_and_proved() -> None:
     few = examine(Patient("p", "module", (gate(inside, np.append(bias, -0.5), rows[:9]),), "here"))
     assert few.of("dead") == ()
     assert [one.needs for one in few.unanswered if one.sign == "dead"] == [
-        "at least 3·E/K = 18 rows to tell a dead expert from an unlucky one; got 9"
+        "at least (E/K)·ln(20·E) = 29 rows to tell a dead expert from an unlucky one; got 9"
     ]
 
 
@@ -299,6 +300,44 @@ def test_the_dimension_of_data() -> None:
     noisy = circle() + 0.05 * rng.normal(size=(N, 2))
     assert seen(flat, "dimension", points=noisy, dimension=1).ill
     assert two_nearest(np.repeat(circle(40), 50, axis=0)) is None
+
+
+def test_points_that_keep_apart_are_no_illness() -> None:
+    angle = np.linspace(0, 2 * np.pi, N, endpoint=False)
+    even = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    _, low, _, _ = two_nearest(even) or (0, 0, 0, 0)
+    assert low > 100  # so the estimate alone would say that a circle is no curve
+    health = examine(Patient("p", "module", (), "here", points=even, dimension=1))
+    assert health.healthy
+    assert [one.sign for one in health.unanswered if "grid" in one.needs] == ["dimension"]
+
+
+def test_the_edge_of_a_manifold_is_on_it() -> None:
+    from atlasmoe.atlas.graph import as_graph
+    from atlasmoe.doctor.residual import distance_of
+
+    task = as_graph(atlasmoe.load_task(Path(__file__).parent.parent / "examples" / "swiss_roll_R100.toml"))
+    distance, node = distance_of(task), task.inputs[0]
+    assert distance is not None
+    rng = np.random.default_rng(0)
+    for chart in node.domain.parametrising:
+        lower, upper = np.array(chart.domain.lower), np.array(chart.domain.upper)
+        u = np.where(rng.random((100, 2)) < 0.5, lower, upper)
+        u[:, 1] = rng.uniform(lower[1], upper[1], 100)
+        x = node.embed(chart.inverse(u))
+        residual, bound, _ = distance(x)
+        assert (residual <= bound).all()
+        residual, bound, _ = distance(x * 1.001)
+        assert (residual > bound).all()
+
+
+def test_equal_loads_seen_on_few_rows_are_no_illness() -> None:
+    rng = np.random.default_rng(0)
+    E, N = 64, 192  # 3·E rows: three experts of 64 go without a hit, on average
+    weight = np.eye(E)
+    rows = weight[rng.integers(E, size=N)]
+    health = examine(Patient("p", "module", (gate(weight, np.zeros(E), rows),), "here"))
+    assert health.of("dead") == ()
 
 
 def product(formula: str) -> atlasmoe.TaskGraph:

@@ -1,8 +1,9 @@
 """Dead experts: stored, and never chosen.
 
 Statement (N24). If an expert is chosen at none of N independent rows, its share of them is p < 3/N with confidence 95 %: for p ≥ 3/N
-the chance of that is (1 − p)^N ≤ e^{−3} < 0.05. With equal loads every expert has K/E; so with N·K/E ≥ 3 rows an expert without a hit
-surely has less than its equal share, and that is the threshold; with fewer rows nothing can be said.
+the chance of that is (1 − p)^N ≤ e^{−3} < 0.05. With equal loads every expert has K/E, and the chance that any of the E experts goes
+without a hit is at most E·(1 − K/E)^N ≤ E·e^{−NK/E}: 5 % at most from N ≥ (E/K)·ln(20·E) rows on. Then an expert without a hit has less than
+its equal share, and that is the threshold; with fewer rows nothing is said.
 
 Statement (N2). The gate x ↦ W·x + b is a power diagram, and an expert whose cell does not meet a box of inputs is dead on it for certain:
 `power_cells`, proved in rational arithmetic. The box is that of the rows, made wider by half on every side.
@@ -35,9 +36,10 @@ class Dead(GateSign):
 
     def at(self, gate: Gate, patient: Patient) -> Iterator[Answer]:
         N, E, K = len(gate.seen), len(gate), gate.seen.shape[1]
-        if K * N < 3 * E:
+        enough = int(np.ceil(E / K * np.log(20 * E)))
+        if enough > N:
             yield Unanswered(
-                self.name, gate.name, f"at least 3·E/K = {-(-3 * E // K)} rows to tell a dead expert from an unlucky one; got {N}"
+                self.name, gate.name, f"at least (E/K)·ln(20·E) = {enough} rows to tell a dead expert from an unlucky one; got {N}"
             )
             return
         none = np.flatnonzero(gate.hits == 0)
@@ -75,21 +77,22 @@ class Dead(GateSign):
             yield Unanswered(self.name, gate.name, NO_ROWS)
             return
         D = gate.affine[0].shape[1]
-        side = np.full(D, FAR)
-        proofs = proved(gate, list(range(min(len(gate), MOST_PROVED))), -side, side)
+        side, tried = np.full(D, FAR), min(len(gate), MOST_PROVED)
+        proofs = proved(gate, list(range(tried)), -side, side)
         names = tuple(gate.experts[proof.expert] for proof in proofs)
         yield Diagnosis(
             self.name,
             gate.name,
-            f"{len(proofs)} of {len(gate)} experts are chosen at no input with all |x_k| ≤ {FAR:g}"
-            + (f": {listed(names)}" if names else ""),
+            f"{len(proofs)} of {len(gate)} experts are proved to be chosen at no input with all |x_k| ≤ {FAR:g}"
+            + (f": {listed(names)}" if names else "")
+            + (f" (the first {tried} were looked at)" if tried < len(gate) else ""),
             float(len(proofs)),
             "<=",
             0.0,
             "empty power cells",
             "N2, 4.8: the power cell of every expert is not empty (linear programming, checked in rational arithmetic)",
             "leave the dead experts out, their rows of the gate with them, or move their centres to where inputs are",
-            Known.PROVED,
+            Known.PROVED if proofs else Known.SAMPLED,
         )
 
 

@@ -7,11 +7,14 @@ expert can tell its inputs apart.
 Estimator (two nearest neighbours: Facco, d'Errico, Rodriguez, Laio 2017). For points with a locally constant density on a set of
 dimension d the ratio μ = r₂/r₁ of distances to the second and the first neighbour has P(μ > t) = t^{−d}. So Σ ln μ over n independent
 points is a Gamma variable, 2d·Σ ln μ ~ χ²_{2n}: d̂ = n/Σ ln μ, and with confidence 95 % d ∈ [χ²_{2n, 0.025}, χ²_{2n, 0.975}]/(2Σ ln μ).
-What is assumed: the density hardly changes between a point and its second neighbour. Where it does (boundaries, many dimensions, few
-points) d̂ is too small, never too large by much. Points that occur twice are counted once; ratios are taken at the points of a subset, so
-that they are nearly independent.
+What is assumed: points are independent, and the density hardly changes between a point and its second neighbour. Where it does (boundaries,
+many dimensions, few points) d̂ is too small, never too large by much. Where points keep apart from each other (grids, low-discrepancy
+sequences, rounded numbers) ratios crowd at 1 and d̂ is too large, without a bound. So the assumption is tested before anything is called
+ill: by Dvoretzky, Kiefer, Wolfowitz and Massart sup |F_n − F| ≤ √(ln 40/(2n)) with confidence 95 %, F(μ) = 1 − μ^{−d}; it is
+taken at d̂, which follows the points, so that sound data are let pass more often still. Points that occur twice are counted once; ratios are
+taken at the points of a subset, so that they are nearly independent.
 
-Ill is an interval all of whose numbers round to more than d.
+Ill is an interval all of whose numbers round to more than d, of ratios that pass.
 """
 
 from __future__ import annotations
@@ -55,6 +58,10 @@ class Dimension(Sign):
             return Unanswered(self.name, where, f"at least {LEAST} different rows")
         estimate, low, high, ratios = found
         n = len(ratios)
+        if low >= d + 0.5 and not pareto(ratios, estimate):
+            return Unanswered(
+                self.name, where, "rows that are independent draws; ratios of neighbours' distances are not those of any, but as on a grid"
+            )
         t = np.log(np.sort(ratios)[: int(0.98 * n)])
         seen = -np.log1p(-np.arange(1, len(t) + 1) / (n + 1))
         return Diagnosis(
@@ -79,6 +86,13 @@ class Dimension(Sign):
                 dots=True,
             ),
         )
+
+
+def pareto(ratios: Array, d: float) -> bool:
+    """Whether sup |F_n − F| ≤ √(ln 40/(2n)) for F(μ) = 1 − μ^{−d}."""
+    F = -np.expm1(-d * np.log(np.sort(ratios)))
+    n, k = len(F), np.arange(len(F))
+    return bool(max((F - k / n).max(), ((k + 1) / n - F).max()) <= np.sqrt(np.log(40) / (2 * n)))
 
 
 def two_nearest(rows: Array, seed: int = 0) -> tuple[float, float, float, Array] | None:

@@ -5,6 +5,8 @@ B(c, r) has |x − Dec Enc x| ≤ |x − c|²/(2τ_M) ≤ r²/(2τ_M). So a poin
 
 For a chart with its own inverse the residual |φ⁻¹(φ(x)) − x| of a point of U is 0; a point whose residual exceeds what float64 leaves of
 0 in every chart that it could be of is off M. Boxes: by how much x leaves them.
+
+"Proved" takes one thing for granted: that charts evaluated in float64 are right to 10⁻⁶·(1 + |x|), which the bounds leave.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class OffManifold(Sign):
             "share off the manifold",
             "N11: |x − Dec Enc x| ≤ r²/(2τ_M) for points of M; the theorems speak of x ∈ M",
             "project the points onto the manifold first, or describe the set that they lie on (more charts, a higher dimension)",
-            Known.PROVED,
+            Known.PROVED if off.any() else Known.SAMPLED,
             len(off),
             tuple(as_witness(patient.points[k]) for k in order[:3] if off[k]),
             Spread(

@@ -123,7 +123,7 @@ def mixed(graph: TaskGraph, part: NDArray[np.intp], seed: int = 0) -> tuple[floa
         """x, s give the block, y, t the rest."""
         f = graph.evaluate
         gap = np.abs(f(joined(x, y)) - f(joined(s, y)) - f(joined(x, t)) + f(joined(s, t))).max(-1) / 4
-        return np.asarray(np.nan_to_num(gap))
+        return np.where(np.isfinite(gap), gap, 0.0)  # where f is not finite nothing is said
 
     four = [pool[rng.permutation(POOL)] for _ in range(4)]
     seen = value(*four)
@@ -144,6 +144,7 @@ def ignoring(graph: TaskGraph, part: NDArray[np.intp], seed: int = 0) -> tuple[f
     pool = graph.sample(POOL, seed)
     other = np.array(pool)
     other[:, part] = pool[np.random.default_rng(seed).permutation(POOL)][:, part]
-    gap = np.nan_to_num(np.abs(graph.evaluate(pool) - graph.evaluate(other)).max(-1) / 2)
+    gap = np.abs(graph.evaluate(pool) - graph.evaluate(other)).max(-1) / 2
+    gap = np.where(np.isfinite(gap), gap, 0.0)
     k = int(gap.argmax())
     return float(gap[k]), [pool[k], other[k]], gap
