@@ -112,6 +112,20 @@ def test_a_dead_expert_is_found_and_proved() -> None:
     ]
 
 
+def test_an_expert_whose_own_chart_holds_no_row_is_not_called_dead() -> None:
+    weight, bias = centres()
+    rows = circle()
+    away = bias + np.array([-9.0, 0, 0, 0, 0])  # expert 0 is never chosen
+    hold = ((rows[:, None] - weight) ** 2).sum(-1) < 1.3**2
+    names = tuple("abcde")
+    assert seen(gate(weight, away, rows, charts=Charts(names, "chart", hold, True)), "dead").ill
+    unseen = hold & (np.arange(5) > 0)
+    healthy = seen(gate(weight, away, rows, charts=Charts(names, "chart", unseen, True)), "dead")
+    assert not healthy.ill
+    assert "1 more have a chart that holds none of the rows" in healthy.what
+    assert seen(gate(weight, away, rows, charts=Charts(names, "chart", unseen, False)), "dead").ill  # nobody says which chart is whose
+
+
 def test_the_certificate_is_exact_and_falls_with_the_numbers() -> None:
     rng = np.random.default_rng(0)
     low, high = -np.ones(3), np.ones(3)

@@ -8,6 +8,9 @@ its equal share, and that is the threshold; with fewer rows nothing is said.
 Statement (N2). The gate x ↦ W·x + b is a power diagram, and an expert whose cell does not meet a box of inputs is dead on it for certain:
 `power_cells`, proved in rational arithmetic. The box is that of the rows, made wider by half on every side.
 
+If gate output i stands for chart i and none of the rows lies in that chart, nothing is said of expert i: it has not been asked for (a piece
+may be smaller than 3/N). Rows in its chart that all go to others make it dead.
+
 A dead expert costs numbers and no error (N24: load is irrelevant to the error); what fails is that 4.8 gives every expert a chart that is
 not empty.
 """
@@ -21,7 +24,7 @@ import numpy as np
 from ...atlas import Array
 from ...moe.ledger import Known
 from ..diagnosis import Bars, Diagnosis, Unanswered
-from ..patient import Gate, Patient
+from ..patient import Bools, Gate, Patient
 from ..power_cells import EmptyCell, empty_cell, holds
 from .base import NO_ROWS, Answer, GateSign, listed
 
@@ -42,12 +45,14 @@ class Dead(GateSign):
                 self.name, gate.name, f"at least (E/K)·ln(20·E) = {enough} rows to tell a dead expert from an unlucky one; got {N}"
             )
             return
-        none = np.flatnonzero(gate.hits == 0)
+        none = np.flatnonzero((gate.hits == 0) & _asked_for(gate))
         box = _box(gate)
         proofs = [] if box is None else proved(gate, none[:MOST_PROVED].tolist(), *box)
         certain = {proof.expert for proof in proofs}
         names = tuple(gate.experts[k] + (" (proved)" if k in certain else "") for k in none)
         what = f"{len(none)} of {E} experts are chosen at none of {N:,} rows" + (f": {listed(names)}" if names else "")
+        if gate.charts is not None and (unknown := E - int(_asked_for(gate).sum())):
+            what += f"; {unknown} more have a {gate.charts.noun} that holds none of the rows, so nothing is known of them"
         if proofs:
             least = min(proof.beaten_by for proof in proofs)
             what += (
@@ -107,6 +112,13 @@ def proved(gate: Gate, experts: list[int], lower: Array, upper: Array) -> list[E
     weight, bias = gate.affine
     found = (empty_cell(weight, bias, k, lower, upper, gate.choice.top_k) for k in experts)
     return [proof for proof in found if proof is not None and holds(proof, weight, bias, lower, upper)]
+
+
+def _asked_for(gate: Gate) -> Bools:
+    """Experts of which the rows say something, (E,): all, or those in whose own chart some row lies."""
+    if gate.charts is None or not gate.charts.own:
+        return np.ones(len(gate), bool)
+    return np.asarray(gate.charts.hold.any(0))
 
 
 def _box(gate: Gate) -> tuple[Array, Array] | None:
