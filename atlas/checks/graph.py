@@ -238,12 +238,20 @@ def _followed(graph: TaskGraph, seed: int) -> list[Finding]:
     return found
 
 
+def _shown_outwards(low: Array, high: Array) -> str:
+    """A box as `shown_box` has it, of numbers as they are: its sides can be written into a specification."""
+    return " × ".join(
+        f"[{repr(a).removesuffix('.0')}, {repr(b).removesuffix('.0')}]" for a, b in zip(low.tolist(), high.tolist(), strict=True)
+    )
+
+
 def _left(block: Block, read: Array, lost: NDArray[np.bool_]) -> Finding:
     """The finding for values outside a block's domain, with the one farthest out."""
     noun, box, values = f"{block.domain.noun}s", block.domain.box, read[lost]
     if box is not None:
         k = worst(np.maximum(np.array(box.lower) - values, values - np.array(box.upper)).max(1))
-        remedy = f"extend the pieces: they reach over {shown_box(box)}"
+        low, high = np.minimum(box.lower, values.min(0)), np.maximum(box.upper, values.max(0))
+        remedy = f"extend the pieces: they reach over {shown_box(box)}, values over {_shown_outwards(low, high)} at least"
     else:
         k = 0
         remedy = "let what it reads range over its manifold, or give it charts that hold these values"

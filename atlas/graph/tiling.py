@@ -33,6 +33,8 @@ CLOSED = {"lower": (True, False), "upper": (False, True), "both": (True, True), 
 
 ROWS = 256
 """Pieces that are compared with all others at a time."""
+OVER = 2.0**-32
+"""Computed values may lie outside of what the pieces fill by this part of its size, as rounding leads them, and belong to the outer ones."""
 MAX_PAIRS = 1 << 18
 """Pairs of pieces that meet, of a tiling that is no grid; intervals have E − 1."""
 
@@ -148,6 +150,29 @@ class Tiling:
     def domain(self) -> Box:
         """The box that the pieces fill."""
         return Box(tuple(self.lower.min(0)), tuple(self.upper.max(0)))
+
+    def beyond(self, lower: ArrayLike, upper: ArrayLike) -> Array:
+        """How far [lower, upper] reaches outside of `domain`, (k,)."""
+        return np.maximum(np.maximum(np.subtract(self.domain.lower, lower), np.subtract(upper, self.domain.upper)), 0.0)
+
+    def reaching(self, lower: ArrayLike, upper: ArrayLike) -> Tiling | None:
+        """The tiling whose outer faces are moved outwards as far as [lower, upper] (k,) reaches; None where that is more than rounding.
+
+        Definition. Along an axis filled by [a, b], v with a − δ ≤ v < a or b < v ≤ b + δ, δ = OVER·max(|a|, |b|), belongs to the
+        piece of the nearest point of [a, b], whose formula goes on there. So an enclosure may be that much wider than the values that it
+        holds. A block is what its pieces say on the box that they fill, and not defined outside: nothing is claimed of it there.
+        """
+        a, b = np.array(self.domain.lower), np.array(self.domain.upper)
+        beyond = self.beyond(lower, upper)
+        if not beyond.any():
+            return self
+        if not (beyond <= OVER * np.maximum(np.abs(a), np.abs(b))).all():
+            return None
+        low, high = np.minimum(a, lower), np.maximum(b, upper)
+        lowers, uppers = np.where(self.lower == a, low, self.lower), np.where(self.upper == b, high, self.upper)
+        boxes = [Box(tuple(one), tuple(other)) for one, other in zip(lowers.tolist(), uppers.tolist(), strict=True)]
+        pieces = tuple(BoxPiece(piece.name, box, piece.closed) for piece, box in zip(self.pieces, boxes, strict=True))
+        return Tiling(pieces, self.coordinates)
 
     @property
     def box(self) -> Box:

@@ -10,6 +10,7 @@ import numpy as np
 from ...atlas.chart import INVERSE_TOLERANCE
 from ...moe.premises import about, possible, standing
 from ...moe.typed_json import Fields
+from .beyond import over
 from .documents import Documents, Site, number_or_none
 from .engines import engines_amiss
 from .rounding import HALF, Way
@@ -109,7 +110,7 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
     else:
         said = f"|{site.name} − its slice of the network| {WHERE[site.kind]}"
         claims = {f"{prefix}error": Expected(said, "Theorem 5.2, B9", site.bound, site.bound, site.trees)}
-        astray = 0.0 if site.charts else float(site.moves.max(initial=0.0))
+        astray = 0.0 if site.charts else max(over(site, found), float(site.moves.max(initial=0.0)))
         owner = "whose piece is within the bound of it in every coordinate" if astray else "whose piece owns it"
         said = f"every point{_where(found)} gets an expert of {site.name} whose chart contains it, or {owner}"
         exact = site.charts or site.routes is not None

@@ -23,6 +23,7 @@ from ...expressions.tree import free_names
 from ...intervals import NotEnclosed
 from ...intervals.patch import GROW
 from .amiss import may_be_amiss
+from .beyond import reaching
 from .charts import Boxes, Charts, Truth
 from .direct import behind, what_is_left, without_inputs
 from .documents import Documents, Site, Value
@@ -72,6 +73,8 @@ class Composition:
         self.longest = max(widths)
         """Products of the longest sum in the network, at most."""
         self.sizes: Array = np.zeros(0)  # max |y_k| of all coordinates
+        self.tilings: dict[str, Tiling] = {}
+        """Site ↦ its pieces, the outer ones as far as what it reads may reach."""
         self.functions: dict[str, list[ExpressionMap]] = {}
         """Site ↦ the functions of its pieces where these are boxes."""
 
@@ -232,9 +235,9 @@ class Composition:
             truth = self._truth(site, node, charts)
         else:
             if node.kind == "block":
-                tiling, functions = cast(Tiling, node.domain), [self._after(site, node.local(i)) for i in range(len(node))]
-                self._inside(site, tiling)
-                routes = exact_routes(part, matrix, tiling, bool(site.moves.any()), self.found.dtype)
+                pieces, functions = cast(Tiling, node.domain), [self._after(site, node.local(i)) for i in range(len(node))]
+                self.tilings[site.name] = tiling = reaching(site, pieces, [self._range(name) for name in site.variables], self.known)
+                routes = exact_routes(part, matrix, tiling, bool(site.moves.any()) or tiling is not pieces, self.found.dtype)
             else:
                 lower, upper = zip(*(self._range(name) for name in variables), strict=True)
                 tiling = Tiling.whole(Box(lower, upper), variables)
@@ -340,13 +343,6 @@ class Composition:
                 return node.box.lower[k], node.box.upper[k]
         raise Refused(f"{name} is a coordinate of a manifold, which it reads directly", rejected=False)
 
-    def _inside(self, site: Site, tiling: Tiling) -> None:
-        """Whether all that a block on pieces may read lies in its pieces."""
-        for name, low, high in zip(site.variables, tiling.domain.lower, tiling.domain.upper, strict=True):
-            least, most = self._range(name)
-            if not (low <= least and most <= high):
-                raise Refused(f"{name} may be anywhere in [{least:.6g}, {most:.6g}], the pieces fill [{low:.6g}, {high:.6g}]")
-
     def _rounded(self, site: Site, subject: Subject, trees: Sequence[Tree]) -> Iterator[Failure]:
         """Whether η and the numbers for evaluation in floats leave as much room as rounding may take."""
         names = self.ways(site.rounding)
@@ -393,7 +389,7 @@ class Composition:
             raise Refused(f"{stated} is no bound of how much a function changes")
         if not functions or not site.moves.any():
             return
-        tiling, roots = cast(Block, self.graph[site.name]).tiling, [tree.root for tree in site.trees]
+        tiling, roots = self.tilings.get(site.name), [tree.root for tree in site.trees]
         places = Places.of(self.graph.finite, site.variables, site.moves)
         if not moves_little(functions, roots, tiling, site.moves, np.array(stated), places):
             raise Refused(f"the function is not shown to change by at most {stated} where what it reads is off by {site.moves}", False)

@@ -129,6 +129,8 @@ def _of_site(site: SiteProof, numbers: str, together: bool) -> Iterator[Claim]:
     aside = "another group of balls is not proved to take one" if solution.settled and not together else aside
     if routed and site.moves.any():
         aside = "of values read that lie on the charts, as the task has it" if site.charts else "the error counts in what is read amiss"
+    if routed and site.over:
+        aside += f"; values outside of the pieces by at most {site.over:.3g}, as rounding leads them, belong to the outer ones"
     if (amiss := solution.amiss) is not None:
         yield Claim(f"block[{name}].routing", WEIGHT.format(name), "N12", amiss, amiss if routed else 1.0, how, note=aside)
     else:

@@ -26,6 +26,7 @@ from ...expressions.tree import free_names
 from ...moe.channels import Value as ValueChannel
 from ...moe.design import Design
 from ...moe.network import Network
+from .beyond import over, reaching
 from .checkpoint import Checkpoint
 from .evaluation import evaluations
 from .goal import Goal
@@ -250,14 +251,19 @@ class Proof:
         domain = block.domain
         if domain.noun == "chart":
             return block.task
-        errors = self.errors(names)
-        for name, low, high in zip(names, domain.domain.lower, domain.domain.upper, strict=True):
-            least, most = self._range(name)
-            if least < low or most > high:
-                raise NotProvableError(f"{name} may be anywhere in [{least:.6g}, {most:.6g}], the pieces fill [{low:.6g}, {high:.6g}] only")
-        boxes = tuple(BoxPiece(piece.name, enlarged(piece.box, errors, domain.domain), piece.closed) for piece in domain.pieces)
+        errors, tiling = self.errors(names), self.tiling(block)
+        boxes = tuple(BoxPiece(piece.name, enlarged(piece.box, errors, tiling.domain), piece.closed) for piece in tiling.pieces)
         target = ChartTarget(tuple(block.local(i) for i in range(len(block))))
         return ManifoldTask(block.name, _box_atlas(Tiling(boxes, block.reads)), target)
+
+    def tiling(self, block: Block) -> Tiling:
+        """The pieces of a block, the outer ones as far as what it reads may be beyond them by rounding (`Tiling.reaching`).
+
+        Raises `NotProvableError`, which says what to write, where it may be farther out.
+        """
+        values = [self.values.get(name) for name in block.reads]
+        ranges = [self._range(n) if v is None else (v.lower, v.upper) for n, v in zip(block.reads, values, strict=True)]
+        return reaching(block, cast(Tiling, block.domain), np.array(ranges), [v is not None for v in values])
 
     def open(self, site: Site, task: ManifoldTask) -> Opened:
         """The searches of a site that is to follow a task on its variables."""
@@ -266,7 +272,7 @@ class Proof:
         computed = {
             way.name: np.array([known[o].rounding.get(way.name, np.inf) if o in known else 0.0 for o in part.reads]) for way in self.ways
         }
-        moved = bool(site.moves.any())
+        moved = bool(site.moves.any() or site.over)
         problem = Problem(
             site.name,
             part.network,
@@ -275,7 +281,7 @@ class Proof:
             valid=site.charts,
             either=site.charts and any(place.block == site.name and place.either for place in self.design.sites),
             computed=computed,
-            moves=site.moves if site.charts and moved else None,
+            moves=site.moves if site.charts and site.moves.any() else None,
             ways=self.ways,
             places=None if site.charts else Places.of(self.graph.finite, site.variables, site.moves),
         )
@@ -292,7 +298,7 @@ class Proof:
         return parts_of(task.target.functions[0].trees, site.variables, site.part, matrix)
 
     def site(self, node: Block | Combine, channels: tuple[Origin, ...], part: Slice, names: Sequence[str], folded: bool = False) -> Site:
-        tiling = cast(Tiling, node.domain) if node.kind == "block" and node.atlas is None else None
+        tiling = self.tiling(node) if node.kind == "block" and node.atlas is None else None
         return Site(
             name=node.name,
             kind=node.kind,
@@ -302,6 +308,7 @@ class Proof:
             variables=tuple(names),
             moves=self.errors(names),
             tiling=tiling,
+            over=over(tiling, node),
             folded=folded,
         )
 

@@ -54,7 +54,9 @@ class Site:
     moves: Array
     """How far what the network has in the place of each may be from it."""
     tiling: Tiling | None
-    """The pieces of a block that is cut into pieces."""
+    """The pieces of a block that is cut into pieces, the outer ones as far as what it reads may reach by rounding."""
+    over: float = 0.0
+    """How far that is, at most."""
     folded: bool = False
     """Whether it has no channels of its own, and the read-out computes it."""
     shift: tuple[float, ...] = ()
@@ -93,9 +95,10 @@ class SiteProof(Site):
         """How far a point v may be, in any coordinate, from the piece whose expert it gets; 0: that piece owns it.
 
         An exact router takes the piece that owns z, which stands in the place of v, or, for z beyond all pieces, the nearest point to z of
-        what they fill. As v is in there too, that point is no further from it than z: at most e_k in coordinate k.
+        what they fill. Where v is in there too, that point is no further from it than z: at most e_k in coordinate k. Where v is beyond it
+        by rounding, at most δ, the point is z if z is in there, and no further than δ if not.
         """
-        return 0.0 if self.charts else float(self.moves.max(initial=0.0))
+        return 0.0 if self.charts else max(self.over, float(self.moves.max(initial=0.0)))
 
 
 @dataclass(frozen=True, eq=False)
