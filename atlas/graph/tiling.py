@@ -34,7 +34,7 @@ CLOSED = {"lower": (True, False), "upper": (False, True), "both": (True, True), 
 ROWS = 256
 """Pieces that are compared with all others at a time."""
 OVER = 2.0**-32
-"""Computed values may lie outside of what the pieces fill by this part of its size, as rounding leads them, and belong to the outer ones."""
+"""Computed values may lie outside of what pieces fill by this part of its size, as rounding leads them, and belong to the outer ones."""
 MAX_PAIRS = 1 << 18
 """Pairs of pieces that meet, of a tiling that is no grid; intervals have E − 1."""
 
