@@ -23,12 +23,12 @@ def reaching(block: Block, tiling: Tiling, ranges: Array, computed: Sequence[boo
     found = tiling.reaching(*ranges.T) if not (beyond[~np.array(computed)] > 0).any() else None
     if found is not None:
         return found
-    k = int(np.argmax(beyond))
-    (least, most), low, high = ranges[k], tiling.domain.lower[k], tiling.domain.upper[k]
+    a, b = np.array(tiling.domain.lower), np.array(tiling.domain.upper)
+    k = int(np.argmax(beyond / np.maximum(np.maximum(np.abs(a), np.abs(b)), np.finfo(float).tiny)))
+    (least, most), low, high = ranges[k], a[k], b[k]
     where = f"{block.reads[k]} has the proved range [{least:.6g}, {most:.6g}], the pieces fill [{low:.6g}, {high:.6g}] only"
-    raise NotProvableError(
-        f'{where}; let the pieces of block "{block.name}" reach over [{_out(low, min(least - low, 0.0))}, {_out(high, max(most - high, 0.0))}]'
-    )
+    wanted = f"[{_out(low, min(least - low, 0.0))}, {_out(high, max(most - high, 0.0))}]"
+    raise NotProvableError(f'{where}; let the pieces of block "{block.name}" reach over {wanted} along it')
 
 
 def _out(end: float, by: float) -> float:
