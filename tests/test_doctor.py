@@ -66,6 +66,10 @@ def test_a_gate_that_takes_one_route_is_collapsed() -> None:
     collapsed = seen(gate(weight, bias + np.array([9.0, 0, 0, 0, 0]), circle()), "collapse")
     assert collapsed.ill
     assert "1 of 5 experts" in collapsed.what
+    for different, told in ((2, False), (3, True)):  # 1 + ln 20/ln 5 = 2.9, and a row that is repeated is one row
+        near = np.repeat(weight[:1] + 1e-3 * np.arange(different)[:, None], 50, axis=0)  # all of them go to expert 0
+        health = examine(Patient("p", "module", (gate(weight, bias, near),), "here"))
+        assert [one.ill for one in health.of("collapse")] == [True] * told
 
 
 def test_alive_balls_that_do_not_cover_are_collapse() -> None:

@@ -9,7 +9,9 @@ Statement (pigeonhole). If no one says which chart an expert is for: where every
 experts cover M. So it has at least as many alive experts as the smallest number of charts that covers the rows.
 
 Statement (N3). A gate that takes the same experts for all inputs, with weights that depend on the logits alone, is a dense layer: of E
-experts K are used. With no task at hand, one route for all rows is collapse.
+experts K are used. With no task at hand, one route for all rows is collapse. Rows may agree by chance: if loads are equal, each set S of
+experts has p_S ≤ K/E, and n different rows take one set with the chance Σ_S p_S^n ≤ (K/E)^{n−1}, at most 5 % from
+n ≥ 1 + ln 20/ln(E/K) on; with fewer nothing is said.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 
 from ...atlas import Array
 from ...moe.ledger import Known
-from ..diagnosis import Bars, Diagnosis, as_witness
+from ..diagnosis import Bars, Diagnosis, Unanswered, as_witness
 from ..patient import Bools, Charts, Gate, Patient
 from .base import Answer, GateSign, listed
 
@@ -36,7 +38,13 @@ class Collapse(GateSign):
     def at(self, gate: Gate, patient: Patient) -> Iterator[Answer]:
         charts = gate.charts
         if charts is None:
-            yield self._one_route(gate)
+            enough = int(np.ceil(1 + np.log(20) / np.log(len(gate) / gate.choice.top_k))) if gate.choice.top_k < len(gate) else 0
+            different = len(gate.seen) if gate.rows is None else len(np.unique(gate.rows, axis=0))
+            if different < enough:
+                needs = f"at least 1 + ln 20/ln(E/K) = {enough} different rows to tell one route from chance; got {different}"
+                yield Unanswered(self.name, gate.name, needs)
+            else:
+                yield self._one_route(gate)
         elif not charts.own:
             yield self._pigeonhole(gate, charts)
         elif charts.powers is not None:

@@ -28,7 +28,11 @@ class Misrouted(Sign):
             yield self._of_model(patient, patient.misrouted)
             return
         found = [gate for gate in patient.gates if gate.charts is not None and not gate.charts.own and gate.routes is not None]
-        if not found:
+        if not found and patient.kind == "model":
+            yield Unanswered(
+                self.name, patient.name, "points that all lie on the manifold of its task; leave others out of {data=points.npy}"
+            )
+        elif not found:
             yield Unanswered(self.name, patient.name, "a task on one manifold, which says which charts hold an input; give {task=SPEC}")
         for gate in found:
             yield self._at_best(gate, patient)
