@@ -135,10 +135,11 @@ class _Reader:
         heard = (np.take_along_axis(weights, columns, 1) != 0) | (taken.shape[1] == 1)
         chosen = np.where(heard, taken, -1)
         affine = None
-        if layer.gate is not None and not layer.gate.groups:
+        # Where several blocks share a layer's K best, losing to a rival of one's own block proves nothing.
+        shared = len(layer) != len(out) and layer.top_k > 1
+        if layer.gate is not None and not layer.gate.groups and not shared:
             affine = layer.gate.weight[out].astype(float), layer.gate.bias[out].astype(float)
         read = self._read(trace)
-        several = len(layer) != len(out)
         return Gate(
             name=site.block if not model.design.alone else "gate",
             experts=site.pieces,
@@ -147,7 +148,7 @@ class _Reader:
             logits=trace.logits[site.layer][:, out].astype(float),
             error=errors[site.layer][:, out] if layer.gate is not None else np.zeros((len(x), len(out))),
             rows=rows,
-            affine=None if several and layer.top_k > 1 and affine is None else affine,
+            affine=affine,
             chosen=chosen,
             charts=self._charts(read),
             sizes=tuple(_size(layer.experts[layer.serves[k]]) for k in out),

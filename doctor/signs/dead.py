@@ -2,8 +2,8 @@
 
 Statement (N24). If an expert is chosen at none of N independent rows, its share of them is p < 3/N with confidence 95 %: for p ≥ 3/N
 the chance of that is (1 − p)^N ≤ e^{−3} < 0.05. With equal loads every expert has K/E, and the chance that any of the E experts goes
-without a hit is at most E·(1 − K/E)^N ≤ E·e^{−NK/E}: 5 % at most from N ≥ (E/K)·ln(20·E) rows on. Then an expert without a hit has less than
-its equal share, and that is the threshold; with fewer rows nothing is said.
+without a hit is at most E·(1 − K/E)^N ≤ E·e^{−NK/E}: 5 % at most from N ≥ (E/K)·ln(20·E) rows on. Then an expert without a hit has less
+than its equal share, and that is the threshold; with fewer rows nothing is said.
 
 Statement (N2). The gate x ↦ W·x + b is a power diagram, and an expert whose cell does not meet a box of inputs is dead on it for certain:
 `power_cells`, proved in rational arithmetic. The box is that of the rows, made wider by half on every side.
