@@ -14,6 +14,7 @@ from atlasmoe.doctor.power_cells import EmptyCell, empty_cell, holds
 from atlasmoe.doctor.rounding import logit_errors, stored_error
 from atlasmoe.doctor.signs.collapse import cover_number
 from atlasmoe.doctor.signs.dimension import two_nearest
+from atlasmoe.doctor.signs.margins import Margins
 from atlasmoe.doctor.signs.structure import ignoring, mixed
 from atlasmoe.doctor.signs.width import by_counting
 from atlasmoe.errors import InvalidArgument
@@ -225,6 +226,17 @@ def test_error_bounds_hold_against_more_digits_and_are_zero_for_what_is_exact() 
     _, error = net_error(carried, points, np.zeros_like(points))
     assert error[:, :2].max() == 0
     assert 0 < error[:, 2].max() < 2e-7
+
+
+def test_exact_logits_may_tie_if_the_first_of_them_holds_the_row() -> None:
+    rows = np.array([[0.0], [0.5]])
+    weight, bias = np.array([[1.0], [-1.0]]), np.zeros(2)  # equal at 0, where the first is taken
+    for holder, off, ill in ((0, 0.0, False), (1, 0.0, True), (0, 1e-9, True)):
+        hold = np.array([[holder == 0, holder == 1], [True, False]])
+        one = gate(weight, bias, rows, charts=Charts(("a", "b"), "piece", hold, True), error=np.full((2, 2), off))
+        (found,) = Margins().at(one, Patient("p", "module", (one,), "here"))
+        assert isinstance(found, Diagnosis)
+        assert found.ill == ill
 
 
 @pytest.mark.parametrize("on", ["logits", "softmax", "sigmoid"])

@@ -3,7 +3,9 @@
 Statement (N24). Let the computed scores be within η_i of the true ones. If the last chosen expert leads the best other one by more than
 η_i + η_j, every order of summation, batch size and library chooses the same experts: the route is stable. With charts, if every
 expert that is chosen, and every one that may take its place, holds x, a change of route is harmless; what must not happen is that the best
-expert that does not hold x comes within η_i + η_j of the K-th best that does: then the route may be wrong.
+expert that does not hold x comes within η_i + η_j of the K-th best that does: then the route may be wrong. Logits that are exact,
+η_i = η_j = 0, may tie, as they do where pieces meet: the first of equal ones is taken, whatever the order of summation, and that one
+has to hold x.
 
 η is a running error bound for the dtype of the gate (`rounding`) or, of checkpoints, that of a float32 sum that is rounded once; and
 what probabilities and sigmoids hide comes on top (`choice`). Continuous logits over a connected set have ties somewhere (N17): what is
@@ -98,5 +100,6 @@ def valid_lead(gate: Gate, charts: Charts) -> Array:
     at = np.take_along_axis
     gap, needed = (at(scores, i, 1) - at(scores, j, 1))[:, 0], (at(off, i, 1) + at(off, j, 1))[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(needed > 0, gap / needed, np.where(gap > 0, np.inf, 0.0))
+        first = (i < j)[:, 0]  # of logits that are exact and equal the first is taken, in every order of summation
+        ratio = np.where(needed > 0, gap / needed, np.where((gap > 0) | ((gap == 0) & first), np.inf, 0.0))
     return np.asarray(np.where(known & ~hold.all(1), ratio, np.inf))
