@@ -204,6 +204,10 @@ def test_4_8_takes_affine_charts_too_and_approximates_them():
     assert forced.ledger["expert[" + forced.task.atlas.names[0] + "].chart"].bound < 1e-9
 
 
+SCORES_ARE_DEAR = {"torus", "moebius_band", "swiss_roll"}
+"""Where scores within the theorem's own budget take ten times longer to fit than the experts."""
+
+
 @pytest.mark.parametrize(
     ("name", "options", "target"),
     [
@@ -220,7 +224,7 @@ def test_4_8_takes_affine_charts_too_and_approximates_them():
 def test_every_kind_of_manifold_compiles_and_verifies(name, options, target):
     task = task_on(builtin(name, **options), target)
     spread = np.ptp(task.evaluate(task.atlas.sample(5000, 0)), axis=0).max()
-    model = compile(task, epsilon=0.05 * spread)
+    model = compile(task, epsilon=0.05 * spread, **({"routing": "plateau"} if name in SCORES_ARE_DEAR else {}))
     report = verify(model, samples=5000, seed=11)
     assert report.holds, str(report)
 

@@ -144,6 +144,6 @@ def test_the_documented_script_runs(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(script, encoding="utf-8")
     subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, timeout=300)
     there = atlasmoe.load(tmp_path / "out" / "circle")
-    here = atlasmoe.compile(atlasmoe.ManifoldTask("circle", builtin("circle", atlas="ball", charts=12), there.task.target), epsilon=1e-3)
+    here = atlasmoe.compile(atlasmoe.ManifoldTask("circle", builtin("circle", atlas="ball", charts=12), there.task.target), epsilon=1e-2)
     for one, other in zip(arrays(here), arrays(there), strict=True):
         np.testing.assert_array_equal(one, other)
