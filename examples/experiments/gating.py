@@ -20,7 +20,7 @@ import atlasmoe
 import numpy as np
 import sympy
 import torch
-from atlasmoe import Affine, ManifoldTask, Model, Network
+from atlasmoe import Affine, Atlas, ManifoldTask, Model, Network
 from atlasmoe.progress import track
 from lab.measuring import measure, routes
 from lab.mixture import Mixture, Nets
@@ -81,24 +81,27 @@ def compiled(charts: int | str, gate: str) -> tuple[Model, float]:
     return atlasmoe.compile(task(charts), epsilon=EPSILON, **options), time.process_time() - started
 
 
-def judged(names: tuple[str, ...], logits: Array, chosen: Array, charts: int | str, valid: NDArray[np.bool_]) -> dict[str, float]:
+def judged(names: tuple[str, ...], logits: Array, chosen: Array, atlas: Atlas, valid: NDArray[np.bool_]) -> dict[str, float]:
     """The share of points with a chosen chart that does not hold them, and the least margin of the best chart that does over the best that
     does not, in parts of the range of logits."""
-    column = np.array([task(charts).atlas.names.index(name) for name in names])
+    column = np.array([atlas.names.index(name) for name in names])
     good = valid[:, column]
     wrong = ~np.take_along_axis(good, chosen, axis=1).all(1)
     gap = np.where(good, logits, -np.inf).max(1) - np.where(good, -np.inf, logits).max(1)
     return {"wrong": float(wrong.mean()), "margin": float(gap[np.isfinite(gap)].min() / np.ptp(logits))}
 
 
-def of_network(network: Network, charts: int | str) -> dict[str, Any]:
-    """Routes of the last layer with a choice, errors, numbers."""
+def of_network(network: Network, charts: int | str, finer: Atlas | None = None) -> dict[str, Any]:
+    """Routes of the last layer with a choice, errors, numbers. `finer`: the atlas that the network was built on, if it was refined: K > 1
+    experts share a point only where K charts hold it."""
     x, valid = points(charts, TESTED, 5)
+    atlas = task(charts).atlas if finer is None else finer
+    valid = valid if finer is None else finer.membership(x)
     trace = network.trace(x)
     last = max(n for n, layer in enumerate(network.layers) if len(layer.experts) > 1 or layer.top_k < len(layer))
     layer = network.layers[last]
     before = sum(one.parameters for one in network.layers[:last])
-    found = judged(layer.names, trace.logits[last], trace.chosen[last], charts, valid)
+    found = judged(layer.names, trace.logits[last], trace.chosen[last], atlas, valid)
     numbers = {"gate": before + layer.gate.parameters, "active": network.active_parameters, "stored": network.parameters}
     return {**found, **numbers, **measure(task(charts), network).row(), "experts": len(layer.experts)}
 
@@ -132,7 +135,7 @@ def built(charts: int | str, gate: str) -> dict[str, Any]:
     if gate == "linear" or (gate == "affine" and charts != "balls"):
         return linear(charts, gate == "affine")
     model, seconds = compiled(charts, gate)
-    return {"verdict": "constructed", **of_network(model.network, charts), "made": seconds}
+    return {"verdict": "constructed", **of_network(model.network, charts, model.task.atlas), "made": seconds}
 
 
 class Missing(nn.Module):
@@ -173,7 +176,7 @@ def trained_gate(charts: int | str, gate: str, recipe: Recipe) -> dict[str, Any]
     test, valid = points(charts, TESTED, 5)
     with torch.no_grad():
         logits = module.logits(torch.from_numpy(test)).double().numpy()
-    found = judged(task(charts).atlas.names, logits, logits.argmax(1)[:, None], charts, valid)
+    found = judged(task(charts).atlas.names, logits, logits.argmax(1)[:, None], task(charts).atlas, valid)
     row = {"verdict": "trained", **found, "gate": module.gate.numbers, "rate": result.rate}
     if not widths:
         weights = np.hstack([module.gate.weights[0][0].detach().double().numpy(), module.gate.biases[0].detach().double().numpy().T])
