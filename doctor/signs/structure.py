@@ -8,7 +8,8 @@ the mixed difference of Ψ is 0, so that of f is the mixed difference of f − �
 {−1, 1}² has the bound 1, which Ψ = 0 attains. A sum over several blocks is one over a block and all others. Of coordinates z in no
 block, which Ψ ignores: |f(x, z) − f(x, z′)| / 2 ≤ sup |f − Ψ|, two terms.
 
-So a witness of four points proves of every such model, of any size and however it is trained, that it errs by so much. The threshold is ε.
+So a witness of four points says of every such model, of any size and however it is trained, that it errs by so much: up to the rounding with
+which f is evaluated in float64, which is why the bound is not called proved. The threshold is ε.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Structure(Sign):
             "N24: f has the declared structure; else |f(x,y) − f(x′,y) − f(x,y′) + f(x′,y′)|/4 ≤ sup |f − Ψ|",
             "put the coordinates that act on each other into one block, or combine blocks by a product or another smooth function of "
             "their values",
-            Known.PROVED if best > epsilon else Known.SAMPLED,
+            Known.SAMPLED,  # f is evaluated in float64, not enclosed
             POOL,
             () if witness is None else tuple(as_witness(point) for point in witness),
             Spread("lower bounds from random points", np.maximum(seen, 1e-17), epsilon, "lower bound on sup |f − Ψ|", "ε")

@@ -76,7 +76,7 @@ class Width(GateSign):
             f"about {enough} linear pieces ({enough - 1} neurons of one hidden layer), or cells half as wide, which need half as "
             "many; or smooth "
             'neurons (activation="silu")',
-            Known.PROVED if len(narrow) else Known.SAMPLED,
+            Known.SAMPLED,  # f is evaluated in float64, not enclosed
             len(gate.seen),
             tuple(as_witness(end) for end in witness.get(worst, ())),
             Bars(f"{gate.name}: lower bounds on errors", gate.experts, bounds, budget, "allowed", tuple(narrow.tolist())),
