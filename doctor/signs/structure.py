@@ -8,8 +8,8 @@ the mixed difference of Ψ is 0, so that of f is the mixed difference of f − �
 {−1, 1}² has the bound 1, which Ψ = 0 attains. A sum over several blocks is one over a block and all others. Of coordinates z in no
 block, which Ψ ignores: |f(x, z) − f(x, z′)| / 2 ≤ sup |f − Ψ|, two terms.
 
-So a witness of four points says of every such model, of any size and however it is trained, that it errs by so much: up to the rounding with
-which f is evaluated in float64, which is why the bound is not called proved. The threshold is ε.
+So a witness of four points says of every such model, of any size and however it is trained, that it errs by so much: up to the rounding
+with which f is evaluated in float64, which is why the bound is not called proved. The threshold is ε.
 """
 
 from __future__ import annotations
