@@ -8,8 +8,8 @@ layers pass on. Then a process of its own, which imports numpy, torch and transf
 points that were kept with what the network makes of them, half of them the hardest to reproduce, and prints differences and route flips.
 `--small`: 4^2 pieces in the place of 4^16.
 
-Half of the points are ties by intention. Where a router compares sigmoids (NemotronH), logits that differ by less than it resolves may choose
-the other expert: 46 routes of the sphere differ there, none elsewhere; the card of the checkpoint counts both apart.
+Half of the points are close to ties by intention. Where a router compares sigmoids (NemotronH), logits that differ by less than it
+resolves may choose the other expert: 46 routes of the sphere differ there; the card of the checkpoint counts ties apart.
 """
 
 from __future__ import annotations
