@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import FolderError, InvalidArgument
+from ..errors import InvalidArgument
 from ..moe import Model
 from ..moe.beside import CERTIFICATE
 from ..moe.engines import ENGINES
@@ -22,7 +22,7 @@ from .export_card import CARD, card
 from .export_listing import INSIDE, LISTING, MODEL
 from .folder import save
 from .formats import FORMATS, Comparison, Format, Standing, Written, compared
-from .staging import staged
+from .staging import admit, staged
 
 OTHER = "other weights than those of the model: certify proves them as a network of their own"
 
@@ -78,7 +78,7 @@ def export_to(
     if problem := form.unfit(model.network):
         raise InvalidArgument(f"format {to!r} cannot hold this model: {problem}")
     folder = Path(path)
-    with staged(folder, lambda: _admit(folder, overwrite)) as stage:
+    with staged(folder, lambda: admit(folder, overwrite, (LISTING,), "nothing that was exported")) as stage:
         written = form.write(model, stage, **{name: value for name, value in options.items() if value is not None})
         subject = model if written.model is None else written.model
         found = None if written.run is None else compared(subject, written.run, written.network)
@@ -124,20 +124,6 @@ def _known(to: str) -> Format:
         near = difflib.get_close_matches(str(to), list(FORMATS), n=1)
         raise InvalidArgument(f"format {to!r} is not one of {', '.join(FORMATS)}" + (f"; did you mean {near[0]!r}?" if near else ""))
     return FORMATS[to]
-
-
-def _admit(folder: Path, overwrite: bool) -> None:
-    """Raises `FolderError` unless nothing is there, or an empty folder, or, with `overwrite`, what was exported before."""
-    if not os.path.lexists(folder):
-        return
-    if not folder.is_dir():
-        raise FolderError(f"{folder}: is a file, not a folder; choose another place")
-    if not any(folder.iterdir()):
-        return
-    if not (folder / LISTING).is_file():
-        raise FolderError(f"{folder}: is not empty and holds no {LISTING}, so it is nothing that was exported; choose another place")
-    if not overwrite:
-        raise FolderError(f"{folder}: exists already; choose another place, or replace it with --force (overwrite=True)")
 
 
 def _refusal(to: str, found: Comparison, advice: str) -> str:

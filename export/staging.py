@@ -12,6 +12,21 @@ from pathlib import Path
 from ..errors import FolderError
 
 
+def admit(folder: Path, overwrite: bool, holds: tuple[str, ...], what: str) -> None:
+    """Raises `FolderError` unless nothing is there, or an empty folder, or, with `overwrite`, one that
+    holds what is written into such folders; otherwise "it is `what`"."""
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise FolderError(f"{folder}: is a file, not a folder; choose another place")
+    if not any(folder.iterdir()):
+        return
+    if not all((folder / name).is_file() for name in holds):
+        raise FolderError(f"{folder}: is not empty and holds no {holds[0]}, so it is {what}; choose another place")
+    if not overwrite:
+        raise FolderError(f"{folder}: exists already; choose another place, or replace it with --force (overwrite=True)")
+
+
 @contextmanager
 def staged(folder: Path, admit: Callable[[], None]) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place when the block ends without an exception.
