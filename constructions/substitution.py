@@ -18,7 +18,6 @@ from math import ceil, log2
 
 import numpy as np
 
-from ..atlas import ManifoldTask
 from ..atlas.graph import as_graph
 from ..atlas.relative import absolute_epsilon
 from ..errors import EpsilonNotReached, InvalidArgument
@@ -29,6 +28,7 @@ from ..moe.model import Model
 from ..moe.network import Affine, MoELayer, Net, Network, Weighting
 from ..moe.opened import opened
 from .built import prefixed
+from .fresh import fresh_errors
 from .ledger import points_of
 from .sensitivity import Moved, Slot, moved, nets_of, relu_of, slots_of
 from .shares import ROUNDING_SHARE
@@ -225,15 +225,8 @@ def _claim(model: Model, made: Network, far: Moved, taken: Activation, steepness
 
 def _total(model: Model, made: Network, claim: Claim, epsilon: float) -> Claim:
     """|f − Ψ̃| ≤ ε + ε′ on fresh points."""
-    seed, before = int(model.facts.get("seed", 0)) + 15485867, model.ledger.root
-    if isinstance(model.task, ManifoldTask):
-        sampled = model.task.atlas.sample(max(CHUNK, 64 * len(model.task.atlas)), seed)
-        ambient, truth = sampled.ambient, model.task.evaluate(sampled)
-    else:
-        ambient, _ = points_of(model.task, made.dtype, seed)
-        truth = np.asarray(model.task.trace(ambient).output)
-    error = np.abs(made(ambient).astype(float) - truth).max(1)
-    error = np.where(np.isnan(error), np.inf, error)
+    before = model.ledger.root
+    error, ambient = fresh_errors(model, made, 15485867)
     worst = int(error.argmax())
     return Claim(
         "total",

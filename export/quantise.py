@@ -20,9 +20,10 @@ from typing import cast
 
 import numpy as np
 
-from ..atlas import Array, Atlas, ManifoldTask
+from ..atlas import Array, Atlas
 from ..atlas.graph import as_graph
 from ..constructions.built import prefixed
+from ..constructions.fresh import fresh_errors
 from ..constructions.ledger import points_of
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe import Affine, Claim, Known, Ledger, Model, Network
@@ -153,15 +154,8 @@ def _claim(model: Model, made: Network, to: str) -> Claim:
 
 def _total(model: Model, made: Network, claim: Claim, to: str, epsilon: float) -> Claim:
     """|f − Ψ̃| ≤ ε on fresh points."""
-    seed, before = int(model.facts.get("seed", 0)) + 15485869, model.ledger.root
-    if isinstance(model.task, ManifoldTask):
-        sampled = model.task.atlas.sample(max(CHUNK, 64 * len(model.task.atlas)), seed)
-        ambient, truth = sampled.ambient, model.task.evaluate(sampled)
-    else:
-        ambient, _ = points_of(model.task, made.dtype, seed)
-        truth = np.asarray(model.task.trace(ambient).output)
-    error = np.abs(made(ambient).astype(float) - truth).max(1)
-    error = np.where(np.isnan(error), np.inf, error)
+    before = model.ledger.root
+    error, ambient = fresh_errors(model, made, 15485869)
     worst = int(error.argmax())
     if not error[worst] <= epsilon:
         more = "" if to == "int16" else ", take more digits, int16,"

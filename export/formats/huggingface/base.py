@@ -52,5 +52,5 @@ class Stock(Format):
         """Put one layer of the decoder into a block whose parameters are 0."""
 
     def fill_dense(self, block: Any, neurons: Neurons, sizes: Sizes) -> None:
-        """The same for a layer without experts, of classes that have such."""
-        raise NotImplementedError
+        """The same for a layer without experts, of classes that have such (`mlp`); others are never asked."""
+        raise AssertionError(f"{self.name} has no layers without experts")

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from ....moe.network import Floats
-from .lanes import CALLED, Lanes, gated
 from .numbers import Neurons, Numbers, Sizes
-from .run import EPSILON
-from .selection import Rule
-from .stock import StockClass
-from .swiglu import fill_experts, fill_mlp
+from .swiglu import SwiGLU, fill_mlp
 
 OPEN = 64.0
 """σ(64) is 1 in float32 and float64."""
 
 
-class QwenMoe(StockClass):
+class QwenMoe(SwiGLU):
     """Every activation, plain and product lanes, a shared expert."""
 
     name = "hf-qwen-moe"
@@ -30,32 +24,21 @@ class QwenMoe(StockClass):
     configuration = "Qwen2MoeConfig"
     moe = "Qwen2MoeSparseMoeBlock"
     mlp = "Qwen2MoeMLP"
-    rule = Rule.SOFTMAX
     sharing = True
-    activations = tuple(CALLED)
 
     def config(self, sizes: Sizes) -> dict[str, Any]:
         return {
-            **sizes.common,
+            **super().config(sizes),
             "num_experts": sizes.experts,
             "moe_intermediate_size": sizes.neurons,
             "shared_expert_intermediate_size": sizes.shared,
             "intermediate_size": sizes.dense,
             "mlp_only_layers": [k for k, kind in enumerate(sizes.kinds) if kind == "mlp"],
             "norm_topk_prob": True,
-            "hidden_act": sizes.act,
-            "head_dim": 2,
-            "num_key_value_heads": 1,
-            "rms_norm_eps": EPSILON,
         }
 
-    def neurons(self, made: Lanes, act: str, one: int) -> Neurons:
-        gate, up, out = gated(made, act, one)
-        return gate, up, out.T
-
     def fill(self, block: Any, numbers: Numbers, router: tuple[Floats, Floats], sizes: Sizes) -> None:
-        block.gate.weight.copy_(torch.from_numpy(router[0]))
-        fill_experts(block.experts, numbers.experts, sizes)
+        super().fill(block, numbers, router, sizes)
         block.shared_expert_gate.weight[:, sizes.one] = OPEN
         if numbers.shared is not None:
             fill_mlp(block.shared_expert, numbers.shared, sizes.shared)

@@ -1,4 +1,4 @@
-"""What classes with product lanes have in common: fused gate and up projections of experts, and MLPs of three maps."""
+"""What classes with product lanes have in common: a softmax over all experts, fused gate and up projections, MLPs of three maps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from .numbers import Neurons, Sizes, padded, stacked
+from ....moe.network import Floats
+from .lanes import CALLED, Lanes, gated
+from .numbers import Neurons, Numbers, Sizes, padded, stacked
+from .run import EPSILON
+from .selection import Rule
+from .stock import StockClass
+
+
+class SwiGLU(StockClass):
+    """Every activation, plain and product lanes; no biases; a softmax over all experts that is normalised over those chosen."""
+
+    rule = Rule.SOFTMAX
+    activations = tuple(CALLED)
+
+    def config(self, sizes: Sizes) -> dict[str, Any]:
+        return {**sizes.common, "hidden_act": sizes.act, "head_dim": 2, "num_key_value_heads": 1, "rms_norm_eps": EPSILON}
+
+    def neurons(self, made: Lanes, act: str, one: int) -> Neurons:
+        gate, up, out = gated(made, act, one)
+        return gate, up, out.T
+
+    def fill(self, block: Any, numbers: Numbers, router: tuple[Floats, Floats], sizes: Sizes) -> None:
+        block.gate.weight.copy_(torch.from_numpy(router[0]))
+        fill_experts(block.experts, numbers.experts, sizes)
 
 
 def fill_experts(experts: Any, numbers: Sequence[Neurons], sizes: Sizes) -> None:
