@@ -21,6 +21,18 @@ LONG = 70
 EXACT = 10**15
 """Counts up to this are written out."""
 KINDS = {Input: "input", Block: "block", Combine: "combine"}
+NAMED = {
+    "so3": "SO(3)",
+    "se3": "SE(3)",
+    "klein bottle": "a Klein bottle",
+    "moebius band": "a Möbius band",
+    "spheres": "a product of spheres",
+    "real projective": "a real projective space",
+    "complex projective": "a complex projective space",
+    "grassmann": "a Grassmann manifold",
+    "stiefel": "a Stiefel manifold",
+}
+"""Manifolds of the library that an article before their name does not do for."""
 COLORS = {"input": "cyan", "block": "green", "combine": "magenta"}
 
 
@@ -134,7 +146,7 @@ def range_of(domain: Atlas | Tiling) -> str:
         named = f"a {domain.dimension}-dimensional manifold"
     else:
         named = str(domain.recipe["builtin"]).replace("_", " ")
-        named = {"so3": "SO(3)"}.get(named, f"an {named}" if named[0] in "aeiou" else f"a {named}")
+        named = NAMED.get(named, f"an {named}" if named[0] in "aeiou" else f"a {named}")
     return named if domain.embedding is None else f"{named} in R^{domain.ambient_dimension}"
 
 

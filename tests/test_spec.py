@@ -144,6 +144,7 @@ OPTIONS = {
     "graph": {"expression": "u1**2 + sin(u2)/3"},
     "product": {"factors": [{"builtin": "circle"}, {"builtin": "interval"}]},
     "ellipsoid": {"axes": [1, 2, 2.5]},
+    "klein_bottle": {"charts": 2},
 }
 
 

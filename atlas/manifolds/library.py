@@ -18,7 +18,23 @@ from .. import arguments
 from ..atlas import Atlas
 from ..ball import ball_atlas
 from ..partition import PROFILES, PartitionOfUnity
-from . import circle, function_graph, interval, moebius, rotations, sphere, swiss_roll, torus
+from . import (
+    circle,
+    complex_projective,
+    function_graph,
+    grassmann,
+    helicoid,
+    interval,
+    klein_bottle,
+    moebius,
+    products,
+    radial,
+    rotations,
+    sphere,
+    stiefel,
+    swiss_roll,
+    torus,
+)
 from .embedding import embed
 from .product import product
 
@@ -104,7 +120,50 @@ LIBRARY: Mapping[str, Entry] = MappingProxyType(
                 width="across the strip",
                 charts="strips around",
             ),
+            _entry(
+                "klein_bottle",
+                "the Klein bottle in R^4",
+                klein_bottle.klein_bottle,
+                ("arcs",),
+                tube="radius of the tube",
+                charts="arcs around either circle",
+            ),
+            _entry(
+                "helicoid",
+                "a line that turns while it climbs, in R^3",
+                helicoid.helicoid,
+                ("turns",),
+                turns="how often it turns",
+                height="of the axis",
+                width="of the line",
+                charts="overlapping pieces along the axis",
+            ),
+            _entry("disc", "the unit disc in R^2", radial.disc, ("shells",)),
+            _entry("annulus", "the plane between two circles", radial.annulus, ("shells",), inner="radius", outer="radius"),
+            _entry("ball", "the unit ball in R^n", radial.ball, ("shells",), dimension=_DIMENSION),
+            _entry("shell", "R^n between two spheres", radial.shell, ("shells",), dimension=_DIMENSION, inner="radius", outer="radius"),
+            _entry("spheres", "a product of unit spheres", products.spheres, _SPHERE_ATLASES, dimensions="list of their dimensions"),
+            _entry(
+                "real_projective", "the projective space RP^n, matrices x·xᵀ", grassmann.real_projective, ("graphs",), dimension=_DIMENSION
+            ),
+            _entry(
+                "complex_projective",
+                "the projective space CP^n, Hermitian projectors",
+                complex_projective.complex_projective,
+                ("graphs",),
+                dimension="complex dimension",
+            ),
+            _entry(
+                "grassmann",
+                "the k-dimensional subspaces of R^n, as projectors",
+                grassmann.grassmann,
+                ("graphs",),
+                k="dimension of the subspaces",
+                n="of the space",
+            ),
+            _entry("stiefel", "k orthonormal vectors of R^n", stiefel.stiefel, ("cayley",), k="how many vectors", n="of the space"),
             _entry("so3", "the rotations SO(3), matrices in R^9 row by row", rotations.rotations, ("quaternion",)),
+            _entry("se3", "rotations times a box of translations, in R^12", products.rigid_motions, ("product",), domain="[[a1, b1], …]"),
             _entry(
                 "graph",
                 "the graph of a function over a box",
