@@ -137,7 +137,8 @@ class ExpressionMap:
     @cached_property
     def _compiled(self) -> Any:
         printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
-        function = sympy.lambdify(self.variables, list(self.expressions), modules="numpy", printer=printer, cse=True)
+        # Given by its name, numpy would be imported with all of its parts, which takes longer than everything else here.
+        function = sympy.lambdify(self.variables, list(self.expressions), modules=[vars(np)], printer=printer, cse=True)
         # On its way to another process it is asked for its module; without an answer, every module there is would be searched.
         function.__module__ = __name__
         return function
