@@ -11,6 +11,7 @@ from . import arguments
 from .checks.graph import check_graph
 from .checks.manifold import check_manifold
 from .graph import TaskGraph
+from .named import with_origin
 from .task import ManifoldTask
 
 
@@ -24,4 +25,5 @@ def lint(task: ManifoldTask | TaskGraph, *, samples: int = 4096, seed: int = 0) 
     if not isinstance(task, ManifoldTask | TaskGraph):
         raise InvalidArgument(f"lint takes a ManifoldTask or a TaskGraph, got {type(task).__name__}; load_task(path) reads one from a spec")
     samples, seed = arguments.integer("samples", samples, 64), arguments.seed(seed)
-    return check_graph(task, samples, seed) if isinstance(task, TaskGraph) else check_manifold(task, samples, seed)
+    found = check_graph(task, samples, seed) if isinstance(task, TaskGraph) else check_manifold(task, samples, seed)
+    return [with_origin(finding, task.origins) for finding in found] if task.origins else found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import Finding
@@ -34,6 +34,15 @@ def _names(finding: Finding, charts: dict[str, Chart], atlas: Atlas) -> tuple[st
         return atlas.coordinates
     first = tuple(map(str, atlas.parametrising[0].inverse.variables))
     return first if len(first) == len(finding.witness) else ()
+
+
+def with_origin(finding: Finding, origins: Mapping[str, str]) -> Finding:
+    """The finding with the loop values that made the chart, piece or node at fault: `chart "c01" (i = 0, j = 1): inverse`."""
+    labels = [label for label in origins if finding.where == label or finding.where.startswith(f"{label}:")]
+    if not labels:
+        return finding
+    label = max(labels, key=len)
+    return replace(finding, where=f"{label} ({origins[label]}){finding.where[len(label) :]}")
 
 
 def grouped(found: Sequence[Finding]) -> list[list[Finding]]:

@@ -127,6 +127,8 @@ class ManifoldTask:
     target: Target
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """By names of `atlas.options.OPTIONS`, as of a block of a graph."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """The loop values ("i = 0, j = 1") behind the charts that a loop of the spec made, by label (`chart "c01"`), for messages."""
 
     def __post_init__(self) -> None:
         if problem := self.target.misfit(self.atlas):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -53,11 +53,14 @@ def excerpt(text: str, *, tail: bool = False, length: int = 30) -> str:
 
 
 class Builder(Transformer_NonRecursive):
-    """Builds sympy from the tree of one text, bottom up. Names that are not declared collect in `refused`."""
+    """Builds sympy from the tree of one text, bottom up. Names that are not declared collect in `refused`.
 
-    def __init__(self, text: str, symbols: dict[str, sympy.Symbol]) -> None:
+    `constants` are the names of constants that stand in the tree already; messages name them beside the coordinates.
+    """
+
+    def __init__(self, text: str, symbols: dict[str, sympy.Symbol], constants: Collection[str] = ()) -> None:
         super().__init__(visit_tokens=False)
-        self.text, self.symbols = text, symbols
+        self.text, self.symbols, self.constants = text, symbols, constants
         self.refused: list[Refused] = []
 
     def transform(self, tree: lark.Tree) -> Node:
@@ -92,7 +95,7 @@ class Builder(Transformer_NonRecursive):
             return Node(*CONSTANTS[token][:1], start, end, CONSTANTS[token][1])
         if token in FUNCTIONS:
             raise Refused(start + 1, f"the function {token!r} has no arguments", f"write {token}(...)")
-        declared = list(self.symbols)
+        declared = [*self.symbols, *self.constants]
         remedy = (
             f"{suggestion(token, [*declared, *CONSTANTS])}the names here are {_listed(declared)}"
             if declared
@@ -187,7 +190,7 @@ class Builder(Transformer_NonRecursive):
     def call(self, children: list[Any]) -> Node:
         token, arguments = str(children[0]), children[2:-1]
         start, end = _span(children[0])[0], _span(children[-1])[1]
-        if token in self.symbols or token in CONSTANTS:
+        if token in self.symbols or token in self.constants or token in CONSTANTS:
             raise Refused(start + 1, f"{token!r} is not a function", "is a * missing after it?")
         if token not in FUNCTIONS:
             remedy = f"{suggestion(token, FUNCTIONS)}the functions are {', '.join(FUNCTIONS)}"

@@ -12,6 +12,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from types import MappingProxyType
 from typing import NoReturn
 
 import lark
@@ -19,8 +21,10 @@ import sympy
 
 from ..errors import Finding, Severity, SpecError
 from .builder import Builder, Refused, excerpt
+from .builder import Node as Part
 from .grammar import FUNCTIONS, GRAMMAR, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
 from .maps import Formula
+from .scope import MAX_CONSTANT, Given, Scope, scope_of, with_constants
 from .survey import survey
 from .syntax import Syntax
 from .text import format_expression, text_of
@@ -32,6 +36,7 @@ __all__ = [
     "format_expression",
     "parse_expression",
     "parse_number",
+    "read_constant",
     "read_expression",
     "real_symbols",
     "wrong_name",
@@ -68,22 +73,22 @@ def read_expression(text: str, names: Sequence[str] | Mapping[str, sympy.Symbol]
 
     `where` names the field in messages. Decimal numbers are float64; integers and fractions of integers are exact.
     Raises `SpecError` with a finding for the first syntax error, or for every name that is not declared; each finding
-    carries the text and the column (from 1).
+    carries the text and the column (from 1). A `Scoped` text may also name its constants.
     """
     symbols = dict(names) if isinstance(names, Mapping) else real_symbols(names)
-    text = _one_line(text, where)
+    scope, text = scope_of(text), _one_line(text, where)
     try:
-        expression = _stable(_read(text, symbols, where), symbols, where)
-        return Formula(expression, _tree(text, symbols))
+        expression = _stable(_read(text, symbols, where, scope), symbols, where)
+        return Formula(expression, _tree(text, symbols, scope))
     except Refused as refused:
         _fail(where, text, refused)
     except RecursionError:
         _fail(where, text, Refused(1, "is nested too deeply", "split it into simpler parts"))
 
 
-def _tree(text: str, symbols: dict[str, sympy.Symbol]) -> Node:
+def _tree(text: str, symbols: dict[str, sympy.Symbol], scope: Scope) -> Node:
     """The tree of a text that can be read, within the limits of what is written back."""
-    tree: Node = Syntax(symbols).transform(_parse(text))
+    tree: Node = Syntax(symbols).transform(with_constants(_parse(text), scope, symbols))
     if depth(tree) > MAX_LEVELS:
         raise Refused(1, f"has {depth(tree)} levels of signs, sums and products", f"the limit is {MAX_LEVELS}: split it into simpler parts")
     if len(text_of(tree)) > MAX_LENGTH:
@@ -105,9 +110,9 @@ def _stable(expression: sympy.Expr, symbols: dict[str, sympy.Symbol], where: str
     raise Refused(1, "has no stable form", "write it differently")
 
 
-def _read(text: str, symbols: dict[str, sympy.Symbol], where: str) -> sympy.Expr:
+def _read(text: str, symbols: dict[str, sympy.Symbol], where: str, scope: Scope = MappingProxyType({})) -> sympy.Expr:
     """One pass from text to sympy, within all limits."""
-    builder, parsed = Builder(text, symbols), _parse(text)
+    builder, parsed = Builder(text, symbols, scope), with_constants(_parse(text), scope, symbols)
     try:
         node = builder.transform(parsed)
         if not builder.refused:
@@ -135,17 +140,49 @@ def parse_number(value: object, where: str = "number") -> float:
     if not isinstance(value, str):
         problem = f"expected a number, got {excerpt(repr(value))}"
         raise SpecError([Finding(Severity.ERROR, where, problem, 'give a number, or a constant as text such as "pi/2"')])
-    text = _one_line(value, where)
-    builder = Builder(text, {})
+    return float(_constant(value, where).value or 0)
+
+
+def read_constant(name: str, value: str, where: str, kind: str, used: set[str]) -> Given:
+    """What a name stands for whose value is the text of a constant expression, perhaps in constants declared before it.
+
+    Raises `SpecError` if it is no finite real constant of at most `MAX_CONSTANT` characters.
+    """
+    text, parsed = _value_of(value, where) if scope_of(value) else _value_alone(value, where)
+    return Given(name, str(value), text, parsed, kind, used)
+
+
+def _value_of(value: str, where: str) -> tuple[str, lark.Tree]:
+    """A constant as a text without names and what the parser sees in it."""
+    node = _constant(value, where)
+    if isinstance(node.value, Fraction):
+        text = format_expression(sympy.Rational(node.value.numerator, node.value.denominator))
+    else:
+        text = text_of(_tree(str(value), {}, scope_of(value)))
+    if len(text) > MAX_CONSTANT:
+        _fail(where, value, Refused(1, f"is a constant of {len(text)} characters", f"the limit is {MAX_CONSTANT}"))
+    return text, _parse(text)
+
+
+_value_alone = functools.lru_cache(1 << 12)(_value_of)
+"""Of a text that names nothing: inner loops read theirs again and again."""
+
+
+def _constant(value: str, where: str) -> Part:
+    """The node of a text without coordinates."""
+    scope, text = scope_of(value), _one_line(value, where)
+    builder = Builder(text, {}, scope)
     try:
-        node = builder.transform(_parse(text))
+        node = builder.transform(with_constants(_parse(text), scope, {}))
         if not builder.refused and node.value is None:
             raise Refused(1, "is not a constant", "give a number")
     except Refused as refused:
         _fail(where, text, refused)
+    except RecursionError:
+        _fail(where, text, Refused(1, "is nested too deeply", "split it into simpler parts"))
     if builder.refused:
         raise SpecError([_finding(where, text, refused) for refused in builder.refused])
-    return float(node.value or 0)
+    return node
 
 
 def caret(text: str, column: int, width: int = 100) -> str:
@@ -168,7 +205,7 @@ def _one_line(text: object, where: str) -> str:
         raise SpecError([Finding(Severity.ERROR, where, f"expected a text, got {excerpt(repr(text))}", 'write it in quotes: "x + 1"')])
     if len(text) > MAX_LENGTH:
         _fail(where, text, Refused(MAX_LENGTH + 1, f"is {len(text)} characters long", f"the limit is {MAX_LENGTH}"))
-    text = re.sub(r"\s", " ", text)
+    text = re.sub(r"\s", " ", str(text))
     depth = 0
     for column, character in enumerate(text, 1):
         depth += (character == "(") - (character == ")")

@@ -21,11 +21,13 @@ from atlasmoe.atlas.spec import task as spec_module
 from atlasmoe.atlas.spec.blocks import BLOCK_KEYS, PIECE_KEYS
 from atlasmoe.atlas.spec.charts import CHART_KEYS, MANIFOLD_KEYS, MAX_COORDINATES
 from atlasmoe.atlas.spec.graph import COMBINE_KEYS, GRAPH_TABLES, INPUT_KEYS
+from atlasmoe.atlas.spec.unroll import MAX_PARAMETERS, MAX_WRITTEN_OUT
 from atlasmoe.cli.main import main
 from atlasmoe.errors import Severity
 from atlasmoe.expressions.conditions import OF_FUNCTIONS, conditions
 from atlasmoe.expressions.grammar import CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_LENGTH, MAX_NODES
 from atlasmoe.expressions.parse import parse_expression, read_expression
+from atlasmoe.expressions.scope import MAX_CONSTANT
 from click.testing import CliRunner
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -131,6 +133,8 @@ def test_grammar() -> None:
     assert {(function.least, function.most) for function in FUNCTIONS.values()} == set(arities)
     assert cells["constants"] == list(CONSTANTS)
     assert parse_expression("2**3**2 - x**2", ["x"]) == parse_expression("512 + -x**2", ["x"])
+    loops = [int(row[1]) for row in tables("Parameters and loops")[0][1:]]
+    assert loops == [MAX_PARAMETERS, MAX_CHARTS, MAX_SUBTASKS, MAX_CONSTANT, MAX_WRITTEN_OUT]
     values = [int(re.findall(r"\d+", row[1])[0]) for row in limits[1:]]
     assert values == [
         *(spec_module.MAX_BYTES, MAX_LENGTH, MAX_DEPTH, MAX_NODES, MAX_BITS, MAX_EXPONENT, MAX_DEGREE, MAX_CHARTS),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -83,6 +83,8 @@ class TaskGraph:
     nodes: tuple[Node, ...]
     output: str
     """The name of the block or combination whose values are f."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """The loop values behind the nodes, charts and pieces that a loop of the spec made, by label, for messages."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))

@@ -104,7 +104,8 @@ def _names(fields: Fields, table: Mapping[str, Any], key: str, most: int) -> tup
         if names.count(name) > 1:
             fields.error(where, f"the name {shown(name)} is there {names.count(name)} times", "give every coordinate its own name")
             good = False
-    return tuple(names) if good else None
+    good = good and not fields.shadows(names, where)
+    return tuple(map(str, names)) if good else None
 
 
 def _distinct(fields: Fields, tables: list[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,13 @@ from ...errors import AtlasMoEError, Finding, Severity, SpecError
 from ...expressions.builder import excerpt, suggestion
 from ...expressions.maps import Formula
 from ...expressions.parse import parse_number, read_expression
+from ...expressions.scope import scope_of
 from ..options import OPTIONS, Option, OptionValue
 
 Symbols = Mapping[str, sympy.Symbol]
+
+IN_LOOP = re.compile(r'("[^"]*"|\d+) \([A-Za-z_]\w* = .*?\)(?=: |$)')
+"""The name, or the number, and the loop values of a table in a label."""
 
 
 class Fields:
@@ -22,6 +27,20 @@ class Fields:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
+        self.declared: list[tuple[str, list[str], set[str]]] = []
+        self.origins: dict[str, str] = {}
+        """The loop values of every table that a loop made, by its label."""
+
+    def declare(self, where: str, names: list[str], used: set[str]) -> None:
+        """Names of constants, and the set in which those that are met are noted."""
+        self.declared.append((where, names, used))
+
+    def unused(self) -> None:
+        """A finding for every constant that no text names; asked for once everything is read, and nothing else is wrong."""
+        for where, names, used in self.declared:
+            for name in names:
+                if name not in used:
+                    self.error(f"{where}: {name}", "is used nowhere", "remove it, or use it")
 
     def error(self, where: str, problem: str, remedy: str) -> None:
         self.findings.append(Finding(Severity.ERROR, where, problem, remedy))
@@ -38,6 +57,13 @@ class Fields:
         for finding in inner.findings:
             where = finding.where.removeprefix("manifold: ")
             self.findings.append(dataclasses.replace(finding, where=label if where == "manifold" else f"{label}: {where}"))
+
+    def shadows(self, names: Iterable[Any], where: str) -> bool:
+        """Whether a name that is declared is that of a constant already."""
+        found = [(name, given) for name in names if (given := scope_of(name).get(str(name))) is not None]
+        for name, given in found:
+            self.error(where, f"{shown(str(name))} is the name of a {given.kind} already", f"rename the {given.kind}")
+        return bool(found)
 
     def table(self, value: Any, where: str, accepted: Iterable[str]) -> Mapping[str, Any]:
         """A table, its unknown keys reported; the empty table if it is none."""
@@ -67,7 +93,7 @@ class Fields:
         elif not value.strip() or len(value) > most or not value.isprintable():
             self.error(where, f"{shown(value)} is empty, longer than {most} characters or not printable", "choose a short plain name")
         else:
-            return value
+            return str(value)
         return None
 
     def options(self, table: Mapping[str, Any], label: str, known: Mapping[str, Option] = OPTIONS) -> dict[str, OptionValue]:
@@ -81,7 +107,7 @@ class Fields:
             if (problem := known[key].problem(table[key])) is not None:
                 self.error(f"{label}: {key}", *problem)
             else:
-                found[key] = table[key]
+                found[key] = str(table[key]) if isinstance(table[key], str) else table[key]
         return found
 
     def integer(self, value: Any, where: str, lowest: int, highest: int) -> int | None:
@@ -140,4 +166,27 @@ def shown(value: Any) -> str:
 def label_of(kind: str, number: int, table: Any) -> str:
     """How messages call a node or a chart: by its name, or by its place (from 1) where it has none."""
     name = table.get("name") if isinstance(table, Mapping) else None
-    return f'{kind} "{name}"' if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 100 else f"{kind} {number + 1}"
+    label = f'{kind} "{name}"' if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 100 else f"{kind} {number + 1}"
+    return f"{label} ({table.origin})" if isinstance(table, Instance) else label
+
+
+class Instance(dict[str, Any]):
+    """One table of a loop, and the values of its variables: `i = 0, j = 1`."""
+
+    def __init__(self, table: Mapping[str, Any], origin: str) -> None:
+        super().__init__(table)
+        self.origin = origin
+
+
+def once(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings in their order, each once; of those that all tables of a loop share the first, which says how many more there are."""
+    groups: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in dict.fromkeys(findings):
+        said = tuple(IN_LOOP.sub("", part) for part in (finding.where, finding.problem, finding.remedy))
+        key = (*said, finding.text, finding.column) if IN_LOOP.search(finding.where) else (finding,)
+        groups.setdefault(key, []).append(finding)
+    found = []
+    for first, *more in groups.values():
+        where = IN_LOOP.sub(lambda said: f"{said[0][:-1]}; and {len(more)} more)", first.where, count=1) if more else first.where  # noqa: B023
+        found.append(dataclasses.replace(first, where=where))
+    return found

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import AtlasMoEError
+from ...errors import AtlasMoEError, SpecError
 from ..atlas import Atlas
 from ..ball import ball_atlas
 from ..manifolds import builtin, embed
 from .arrays import BALL_ARRAYS, EMBEDDING, Arrays, embedding_matrix, with_balls
 from .charts import MANIFOLD_KEYS, Written, read_charts
 from .fields import Fields, shown
+from .unroll import without_names
 
 BALL_KEYS = ("charts", "radius", "seed")
 
@@ -39,6 +40,7 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
         if "name" in table:
             fields.error("manifold", "unknown key 'name'", "the name of the task stands in [task]")
             return Written(None, None)
+        table = plain_of(fields, table)
         balls = table.get("atlas") == "ball" and "centers" in arrays
         left_out = {"builtin", "arrays", *(("atlas", *BALL_KEYS) if balls else ()), *(("embed",) if EMBEDDING in arrays else ())}
         try:
@@ -52,6 +54,15 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
     if written.atlas is None or fields.findings:
         return dataclasses.replace(written, atlas=None)
     return dataclasses.replace(written, atlas=_finished(fields, written.atlas, table, recipe, arrays))
+
+
+def plain_of(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of a library manifold with its constants put in, as the recipe is kept and saved."""
+    try:
+        return {key: without_names(value, key) for key, value in table.items()}
+    except SpecError as error:
+        fields.findings.extend(error.findings)
+        return {key: value for key, value in table.items() if key == "builtin"}
 
 
 def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Mapping[str, Any] | None, arrays: Arrays) -> Atlas | None:

@@ -13,8 +13,8 @@ from ..atlas import Atlas
 from ..graph.nodes import Input
 from .arrays import Arrays
 from .charts import read_domain
-from .fields import Fields, label_of
-from .manifold import read_manifold
+from .fields import Fields, Instance, label_of
+from .manifold import plain_of, read_manifold
 
 Table = Mapping[str, Any]
 
@@ -55,13 +55,14 @@ def named(fields: Fields, table: Table, label: str) -> str | None:
     if "name" not in table:
         fields.error(label, "the key 'name' is missing", "every node has a name of its own")
         return None
+    fields.shadows([table["name"]], f"{label}: name")
     return fields.text(table["name"], f"{label}: name")
 
 
 def names_of(fields: Fields, value: Any, where: str) -> tuple[str, ...] | None:
     """A list of names; one name may stand alone."""
     entries = fields.sequence([value] if isinstance(value, str) else value, where, None, "names")
-    if entries is None:
+    if entries is None or fields.shadows(entries, where):
         return None
     read = [fields.text(entry, f"{where}[{k}]") for k, entry in enumerate(entries)]
     return None if None in read else tuple(entry for entry in read if entry is not None)
@@ -80,6 +81,8 @@ def read_box(fields: Fields, value: Any, where: str, dimension: int | None = Non
 def read_atlas(reader: Reader, label: str, name: str | None, table: Table, names: tuple[str, ...] | None) -> Atlas | None:
     """The atlas of an input or block: of the library, or with charts of its own in the coordinates `names`."""
     inner, given = Fields(), table["manifold"]
+    if isinstance(given, Mapping) and "builtin" in given:
+        given = plain_of(inner, given)
     own = {key.removeprefix(f"{name}/"): array for key, array in reader.arrays.items() if key.startswith(f"{name}/")}
     charts = None
     if isinstance(given, Mapping) and "builtin" not in given:
@@ -113,4 +116,9 @@ def _charts_alone(fields: Fields, tables: Any) -> Any:
             remedy = "a chart of a block has an expression, one of an input has none"
             fields.error(label_of("chart", number, table), "unknown key 'target'", remedy)
     left_out = ("expression", "target")
-    return [{k: v for k, v in table.items() if k not in left_out} if isinstance(table, Mapping) else table for table in tables]
+
+    def rest(table: Any) -> Any:
+        kept = {key: value for key, value in table.items() if key not in left_out}
+        return Instance(kept, table.origin) if isinstance(table, Instance) else kept
+
+    return [rest(table) if isinstance(table, Mapping) else table for table in tables]

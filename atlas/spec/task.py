@@ -8,6 +8,7 @@ comes back the same, float by float.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -25,9 +26,10 @@ from ..graph import TaskGraph
 from ..options import OPTIONS, OptionValue
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 from .charts import Written
-from .fields import Fields, shown
+from .fields import Fields, once, shown
 from .graph import GRAPH_TABLES, read_graph
 from .manifold import read_manifold
+from .unroll import unrolled
 from .write import manifold_to_spec
 from .write_graph import graph_to_spec
 
@@ -62,6 +64,9 @@ def task_from_spec(
     `source` is what messages call the spec. Raises `SpecError` with all findings.
     """
     fields = Fields()
+    spec = unrolled(fields, spec)
+    if fields.findings:
+        raise SpecError(once(fields.findings), source)
     kind = _kind(spec)
     if kind == "manifold" and isinstance(spec, Mapping) and (foreign := [key for key in GRAPH_TABLES[1:] if key in spec]):
         fields.error("task: kind", f'is "manifold", but there are tables [[{foreign[0]}]]', 'add kind = "graph" to [task]')
@@ -72,21 +77,25 @@ def task_from_spec(
         if target is not None:
             fields.error("target", "a graph has no target that could be passed", "write its blocks as expressions")
         graph = read_graph(fields, tables, name, output, arrays or {})
+        if not fields.findings:
+            fields.unused()
         if fields.findings or graph is None:
-            raise SpecError(list(dict.fromkeys(fields.findings)), source)
-        return graph
+            raise SpecError(once(fields.findings), source)
+        return dataclasses.replace(graph, origins=fields.origins) if fields.origins else graph
     if "manifold" in tables:
         written = read_manifold(fields, tables["manifold"], tables.get("chart"), arrays or {})
     else:
         fields.error("spec", "the table [manifold] is missing", "add it, with ambient and intrinsic names or a builtin")
         written = Written(None, None)
     f = _read_target(fields, tables, written, target)
+    if not fields.findings:
+        fields.unused()
     if not fields.findings and name is not None and written.atlas is not None and f is not None:
         try:
-            return ManifoldTask(name, written.atlas, f, options)
+            return ManifoldTask(name, written.atlas, f, options, fields.origins)
         except AtlasMoEError as error:
             fields.failure("task", error, "correct the target")
-    raise SpecError(list(dict.fromkeys(fields.findings)), source)
+    raise SpecError(once(fields.findings), source)
 
 
 def task_to_spec(task: ManifoldTask | TaskGraph) -> tuple[dict[str, Any], dict[str, NDArray]]:
