@@ -30,6 +30,11 @@ class ExpressionTarget:
     def outputs(self) -> int:
         return self.function.outputs
 
+    @property
+    def maps(self) -> tuple[ExpressionMap, ...]:
+        """What it is made of."""
+        return (self.function,)
+
     def misfit(self, atlas: Atlas) -> str | None:
         """Why it is no target on this atlas."""
         fits = tuple(map(str, self.function.variables)) == atlas.coordinates
@@ -58,6 +63,10 @@ class ChartTarget:
     @property
     def outputs(self) -> int:
         return self.functions[0].outputs
+
+    @property
+    def maps(self) -> tuple[ExpressionMap, ...]:
+        return self.functions
 
     def misfit(self, atlas: Atlas) -> str | None:
         fits = len(self.functions) == len(atlas.parametrising)
@@ -96,6 +105,10 @@ class CallableTarget:
     pointwise: Callable[[Points], ArrayLike] | None = None
     """f at points, in the place of `function`: of what is left of another target beside a network, which may be given chart by chart."""
     by_chart: ClassVar = False
+
+    @property
+    def maps(self) -> tuple[ExpressionMap, ...]:
+        return ()
 
     def misfit(self, atlas: Atlas) -> str | None:
         return None

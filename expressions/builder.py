@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -13,7 +13,9 @@ import lark
 import sympy
 from lark.visitors import Transformer_NonRecursive
 
+from .fields import Component
 from .grammar import COMPARISONS, CONNECTIVES, CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT
+from .looked import Looked, looked
 from .survey import STRUCTURE, bits
 
 CANCELLATION = 1e-13
@@ -58,9 +60,11 @@ class Builder(Transformer_NonRecursive):
     `constants` are the names of constants that stand in the tree already; messages name them beside the coordinates.
     """
 
-    def __init__(self, text: str, symbols: dict[str, sympy.Symbol], constants: Collection[str] = ()) -> None:
+    def __init__(self, text: str, names: Mapping[str, sympy.Symbol | Component], constants: Collection[str] = ()) -> None:
         super().__init__(visit_tokens=False)
-        self.text, self.symbols, self.constants = text, symbols, constants
+        self.text, self.constants = text, constants
+        self.symbols = {name: symbol for name, symbol in names.items() if not isinstance(symbol, Component)}
+        self.fields = {name: field for name, field in names.items() if isinstance(field, Component)}
         self.refused: list[Refused] = []
 
     def transform(self, tree: lark.Tree) -> Node:
@@ -93,7 +97,7 @@ class Builder(Transformer_NonRecursive):
             return Node(self.symbols[token], start, end)
         if token in CONSTANTS:
             return Node(*CONSTANTS[token][:1], start, end, CONSTANTS[token][1])
-        if token in FUNCTIONS:
+        if token in FUNCTIONS or token in self.fields:
             raise Refused(start + 1, f"the function {token!r} has no arguments", f"write {token}(...)")
         declared = [*self.symbols, *self.constants]
         remedy = (
@@ -192,8 +196,11 @@ class Builder(Transformer_NonRecursive):
         start, end = _span(children[0])[0], _span(children[-1])[1]
         if token in self.symbols or token in self.constants or token in CONSTANTS:
             raise Refused(start + 1, f"{token!r} is not a function", "is a * missing after it?")
+        if token in self.fields:
+            return self._field(self.fields[token], arguments, start, end)
         if token not in FUNCTIONS:
-            remedy = f"{suggestion(token, FUNCTIONS)}the functions are {', '.join(FUNCTIONS)}"
+            every = [*self.fields, *FUNCTIONS]
+            remedy = f"{suggestion(token, every)}the functions are {', '.join(every)}"
             self.refused.append(Refused(start + 1, f"unknown function {excerpt(token)!r}", remedy))
             return Node(sympy.Dummy(real=True), start, end)
         function = FUNCTIONS[token]
@@ -203,7 +210,7 @@ class Builder(Transformer_NonRecursive):
         values = [argument.value for argument in arguments]
         if not _known(values):
             expression = function.build(*(argument.expression for argument in arguments))
-            if any(type(atom) not in STRUCTURE for atom in expression.atoms(sympy.Function)):
+            if any(type(atom) not in STRUCTURE and not isinstance(atom, Looked) for atom in expression.atoms(sympy.Function)):
                 # sympy's rewriting left the grammar, as atan2(0, x) would with a Heaviside function.
                 expression = function.build(*(argument.expression for argument in arguments), evaluate=False)
             return self._settled(expression, start, end, None, 1, depth)
@@ -221,6 +228,16 @@ class Builder(Transformer_NonRecursive):
             case _:
                 expression = function.build(*(argument.expression for argument in arguments))
         return self._settled(expression, start, end, value, 1, depth)
+
+    def _field(self, component: Component, arguments: Sequence[Node], start: int, end: int) -> Node:
+        field, name = component.field, component.text
+        if len(arguments) != field.inputs:
+            takes = "1 argument" if field.inputs == 1 else f"{field.inputs} arguments"
+            raise Refused(start + 1, f"{name!r} takes {takes}, got {len(arguments)}", "give it those")
+        if _known([argument.value for argument in arguments]):
+            raise Refused(start + 1, f"{self._quoted(start, end)} is a constant", "write its value")
+        expression = looked(field, component.index, (0,) * field.inputs, tuple(a.expression for a in arguments))
+        return self._settled(expression, start, end, None, 1, 1 + max(argument.depth for argument in arguments))
 
     def case(self, children: list[Node]) -> tuple[Node, Node]:
         value, condition = children

@@ -10,14 +10,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
 from .evaluate import value_of
 from .signs import Sign, signs
 from .text import text_of
-from .tree import Call, Node, Piecewise, Power, Reciprocal, Truth, free_names, postorder
+from .tree import Call, Lookup, Node, Piecewise, Power, Reciprocal, Truth, free_names, postorder
 
 
 class Demand(Enum):
-    """What is asked of the argument a (of two, y and x, for `DIRECTION`)."""
+    """What is asked of the argument a (of two, y and x, for `DIRECTION`; of all variables of a field for `COVERED`)."""
 
     NONZERO = "is not 0"
     NONNEGATIVE = "is not negative"
@@ -29,6 +31,7 @@ class Demand(Enum):
     SINE = "is no multiple of pi"
     DIRECTION = "are not both 0"
     CASE = "holds in some case"
+    COVERED = "lie where the field is given"
 
 
 OF_FUNCTIONS = {
@@ -77,6 +80,8 @@ def demand_of(part: Node) -> tuple[Demand, tuple[Node, ...]] | None:
             return None if base.exact is not None and base.exact > 0 else (demand, (base,))
         case Call(function, arguments) if function in OF_FUNCTIONS:
             return OF_FUNCTIONS[function], arguments
+        case Lookup(field, _, _, arguments) if np.isfinite([field.lower, field.upper]).any():
+            return Demand.COVERED, arguments
         case Piecewise(cases) if cases[-1][1] is not Truth(True):
             return Demand.CASE, tuple(condition for _, condition in cases)
     return None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .box import Array
 from .conditions import Condition, Demand, conditions, uses
 from .evaluate import Float64, evaluate
-from .tree import Node, postorder
+from .tree import Lookup, Node, postorder
 
 ROUNDING = 4.0
 """A part counts as out of its domain if it is by more than this many bounds of its rounding error."""
@@ -65,7 +65,8 @@ def margins(asked: Sequence[Condition], columns: Mapping[str, Array]) -> Array:
 def margin(condition: Condition, known: Mapping[Node, Float64]) -> Array:
     """How far from failing: −1 or less where it surely fails, 0 at the edge of what is allowed or where rounding decides, NaN as ∞."""
     with np.errstate(all="ignore"):
-        depth = _depth(condition.demand, [known[argument] for argument in condition.arguments])
+        arguments = [known[argument] for argument in condition.arguments]
+        depth = _covered(condition.part, arguments) if isinstance(condition.part, Lookup) else _depth(condition.demand, arguments)
     return np.where(np.isnan(depth), np.inf, depth)
 
 
@@ -98,6 +99,15 @@ def _depth(demand: Demand, arguments: list[Float64]) -> Array:
                 held = held | np.asarray(other.value, bool)
             depth = np.where(held, np.inf, -1.0)
     return depth
+
+
+def _covered(part: Lookup, arguments: list[Float64]) -> Array:
+    """How deep variables lie in the domain of a field."""
+    depths = [
+        np.minimum(_outside(a.value - low, ROUNDING * a.error), _outside(high - a.value, ROUNDING * a.error))
+        for a, low, high in zip(arguments, part.field.lower, part.field.upper, strict=True)
+    ]
+    return np.asarray(np.minimum.reduce(np.broadcast_arrays(*depths)))
 
 
 def _outside(depth: Array, slack: Array) -> Array:

@@ -21,6 +21,7 @@ from .tree import (
     Call,
     Comparison,
     Constant,
+    Lookup,
     Name,
     Negative,
     Node,
@@ -38,6 +39,8 @@ EPS = float(np.finfo(float).eps)
 SPLIT = 2.0**27 + 1
 TINY = 1e-290
 """Below this the rounding of a product is not computed exactly."""
+ROUNDINGS = 64
+"""What evaluating a field is taken to round, in units of its value."""
 EXACT_AT = {"log": 1.0, "acos": 1.0, "acosh": 1.0, "cot": np.nan, "sqrt": 0.0}
 """Where a function's value is a number that floats have; at 0 for the others."""
 CONSTANTS = {"pi": math.pi, "E": math.e}
@@ -124,6 +127,8 @@ def _computed(node: Node, parts: list[Float64], columns: Mapping[str, Array]) ->
             return _power(node, *parts)
         case Call(function, _):
             return _call(function, parts)
+        case Lookup():
+            return _looked_up(node, parts)
         case Piecewise():
             return _piecewise(parts)
         case Comparison(relation, _, _):
@@ -225,6 +230,18 @@ def _call(function: str, parts: list[Float64]) -> Float64:
         square, off = _multiplied(value, value)
         rounding = np.where((square == parts[0].value) & (off == 0), 0.0, rounding)
     return Float64(value, _moved(parts[0].error, np.abs(slope(parts[0].value))) + rounding)
+
+
+def _looked_up(node: Lookup, parts: list[Float64]) -> Float64:
+    """Of a field; what the variables are off by times its slopes there, and some roundings."""
+    columns = np.broadcast_arrays(*(np.asarray(part.value, float) for part in parts))
+    points = np.stack([column.reshape(-1) for column in columns], axis=1)
+    value = node.field.evaluate(node.component, node.orders, points).reshape(columns[0].shape)
+    error = ROUNDINGS * EPS * np.abs(value)
+    for k, part in enumerate(parts):
+        slope = node.field.evaluate(node.component, tuple(o + (j == k) for j, o in enumerate(node.orders)), points)
+        error = error + _moved(part.error, np.abs(slope).reshape(columns[0].shape))
+    return Float64(value, error)
 
 
 def _piecewise(parts: list[Float64]) -> Float64:

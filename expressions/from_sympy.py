@@ -11,7 +11,25 @@ from fractions import Fraction
 import sympy
 
 from .grammar import HEADS
-from .tree import And, Call, Comparison, Constant, Name, Negative, Node, Number, Or, Piecewise, Power, Product, Reciprocal, Sum, Truth
+from .looked import Looked
+from .tree import (
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Lookup,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Sum,
+    Truth,
+)
 
 ONE = Number(Fraction(1))
 OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
@@ -60,6 +78,8 @@ def _node(part: sympy.Basic, tree: Known) -> Node:
             return (And if isinstance(part, sympy.And) else Or)(tuple(map(tree, part.args)))
         case sympy.Not():
             return _negated(tree(part.args[0]))
+        case Looked():
+            return Lookup(part.field, part.component, part.orders, tuple(map(tree, part.arguments)))
     if part in (sympy.true, sympy.false):
         return Truth(bool(part))
     if not part.args:

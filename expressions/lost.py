@@ -17,7 +17,7 @@ from .tree import Call, Comparison, Node, Power, Reciprocal, free_names, postord
 
 HIDE_INFINITY = {"exp", "atan", "tanh", "sign", "Max", "Min", "atan2"}
 """Functions that may be finite where an argument is infinite."""
-NOT_A_NUMBER = (Demand.NONNEGATIVE, Demand.WITHIN_ONE, Demand.FROM_ONE)
+NOT_A_NUMBER = (Demand.NONNEGATIVE, Demand.WITHIN_ONE, Demand.FROM_ONE, Demand.COVERED)
 """What floats answer with NaN whenever it is not met."""
 
 

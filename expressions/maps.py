@@ -20,7 +20,9 @@ from ..errors import InvalidArgument
 from .box import Array
 from .conditions import Condition
 from .defined import anywhere
+from .fields import Field
 from .from_sympy import tree_of
+from .looked import Looked, look_up
 from .lost import unseen
 from .text import text_of
 from .tree import Name, Node, free_names, substitute
@@ -44,6 +46,10 @@ class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
         """There is one real 0, and no −0, which would turn the angle of a negative number round."""
         y, x = (self._print(argument) for argument in expression.args)
         return f"{self._module_format('numpy.arctan2')}({y} + 0.0, {x} + 0.0)"
+
+    def _print_Looked(self, expression: Looked) -> str:
+        parts = ", ".join(self._print(argument) for argument in expression.arguments)
+        return f"look_up({int(expression.args[0])}, {expression.component}, {expression.orders}, {parts})"
 
     def _print_And(self, expression: sympy.And) -> str:
         return self._fold("logical_and", expression.args)
@@ -104,6 +110,11 @@ class ExpressionMap:
         return tuple(map(tree_of, self.expressions)) if self.written is None else self.written
 
     @property
+    def fields(self) -> set[Field]:
+        """What it calls that no formula says."""
+        return {atom.field for atom in set().union(*(e.atoms(Looked) for e in self.expressions))}
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """The b components as they were written, or as they would be."""
         return tuple(map(text_of, self.trees))
@@ -138,7 +149,8 @@ class ExpressionMap:
     def _compiled(self) -> Any:
         printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
         # Given by its name, numpy would be imported with all of its parts, which takes longer than everything else here.
-        function = sympy.lambdify(self.variables, list(self.expressions), modules=[vars(np)], printer=printer, cse=True)
+        known = [{"look_up": look_up}, vars(np)]
+        function = sympy.lambdify(self.variables, list(self.expressions), modules=known, printer=printer, cse=True)
         # On its way to another process it is asked for its module; without an answer, every module there is would be searched.
         function.__module__ = __name__
         return function

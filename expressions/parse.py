@@ -22,6 +22,7 @@ import sympy
 from ..errors import Finding, Severity, SpecError
 from .builder import Builder, Refused, excerpt
 from .builder import Node as Part
+from .fields import Component
 from .grammar import FUNCTIONS, GRAMMAR, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
 from .maps import Formula
 from .scope import MAX_CONSTANT, Given, Scope, scope_of, with_constants
@@ -41,6 +42,9 @@ __all__ = [
     "real_symbols",
     "wrong_name",
 ]
+
+Names = Mapping[str, sympy.Symbol | Component]
+"""What a text may use: coordinates, and components of fields."""
 
 MAX_REWRITES = 4
 """sympy's automatic simplification may need more than one pass until text and expression agree."""
@@ -63,13 +67,13 @@ def wrong_name(name: object) -> str | None:
     return "is reserved by the expression language" if name in RESERVED else None
 
 
-def parse_expression(text: str, names: Sequence[str] | Mapping[str, sympy.Symbol], where: str = "expression") -> sympy.Expr:
+def parse_expression(text: str, names: Sequence[str] | Names, where: str = "expression") -> sympy.Expr:
     """What sympy makes of a text; it may be defined where the text is not. See `read_expression`."""
     return read_expression(text, names, where).expression
 
 
-def read_expression(text: str, names: Sequence[str] | Mapping[str, sympy.Symbol], where: str = "expression") -> Formula:
-    """What `text` says, over the declared names only; all symbols are real.
+def read_expression(text: str, names: Sequence[str] | Names, where: str = "expression") -> Formula:
+    """What `text` says, over the declared names only; all symbols are real. A name may be that of a field, which the text then calls.
 
     `where` names the field in messages. Decimal numbers are float64; integers and fractions of integers are exact.
     Raises `SpecError` with a finding for the first syntax error, or for every name that is not declared; each finding
@@ -86,7 +90,7 @@ def read_expression(text: str, names: Sequence[str] | Mapping[str, sympy.Symbol]
         _fail(where, text, Refused(1, "is nested too deeply", "split it into simpler parts"))
 
 
-def _tree(text: str, symbols: dict[str, sympy.Symbol], scope: Scope) -> Node:
+def _tree(text: str, symbols: Names, scope: Scope) -> Node:
     """The tree of a text that can be read, within the limits of what is written back."""
     tree: Node = Syntax(symbols).transform(with_constants(_parse(text), scope, symbols))
     if depth(tree) > MAX_LEVELS:
@@ -96,7 +100,7 @@ def _tree(text: str, symbols: dict[str, sympy.Symbol], scope: Scope) -> Node:
     return tree
 
 
-def _stable(expression: sympy.Expr, symbols: dict[str, sympy.Symbol], where: str) -> sympy.Expr:
+def _stable(expression: sympy.Expr, symbols: Names, where: str) -> sympy.Expr:
     """The expression as it comes back from its own text: what a saved task will hold."""
     for _ in range(MAX_REWRITES):
         text = format_expression(expression)
@@ -110,7 +114,7 @@ def _stable(expression: sympy.Expr, symbols: dict[str, sympy.Symbol], where: str
     raise Refused(1, "has no stable form", "write it differently")
 
 
-def _read(text: str, symbols: dict[str, sympy.Symbol], where: str, scope: Scope = MappingProxyType({})) -> sympy.Expr:
+def _read(text: str, symbols: Names, where: str, scope: Scope = MappingProxyType({})) -> sympy.Expr:
     """One pass from text to sympy, within all limits."""
     builder, parsed = Builder(text, symbols, scope), with_constants(_parse(text), scope, symbols)
     try:

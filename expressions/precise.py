@@ -25,6 +25,7 @@ from .tree import (
     Call,
     Comparison,
     Constant,
+    Lookup,
     Name,
     Negative,
     Node,
@@ -168,6 +169,8 @@ class _Arithmetic:
                 return self.power(node, *parts)
             case Call(function, _) if function in FUNCTIONS:
                 return FUNCTIONS[function](self, node, *parts)
+            case Lookup():
+                return self.looked_up(node, parts)
             case Comparison(relation, _, _) if relation in RELATIONS:
                 return self.compared(node, relation, *parts)
             case And() | Or():
@@ -193,6 +196,18 @@ class _Arithmetic:
         if any(exponent + bits > HUGE for _, _, exponent, bits in (low, high)):
             return Undecided(tree)
         return Enclosed(_fraction(low, -1), _fraction(high, 1))
+
+    def looked_up(self, node: Lookup, parts: list[Any]) -> Any:
+        """Of a field, at fractions that the parts lie between."""
+        ends = [self.ends(node, part) for part in parts]
+        inside = [e for e in ends if isinstance(e, Enclosed)]
+        self.demand(node, len(inside) == len(ends), False)
+        for e, low, high in zip(inside, map(float, node.field.lower), map(float, node.field.upper), strict=True):
+            self.demand(node, e.lower >= low and e.upper <= high, e.upper < low or e.lower > high)
+        found = node.field.exactly(node.component, node.orders, [(e.lower, e.upper) for e in inside])
+        self.demand(node, found is not None, False)
+        assert found is not None
+        return found[0] if found[0] == found[1] else self.iv.mpf([self.interval(found[0]).a, self.interval(found[1]).b])
 
     def sign(self, a: Any) -> int | None:
         """−1, 0 or 1; None where that is not decided."""

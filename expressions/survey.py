@@ -11,6 +11,7 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import BooleanTrue
 
 from .grammar import COMPARISONS, HEADS, MAX_BITS, MAX_EXPONENT
+from .looked import Looked
 
 
 def bits(number: Fraction) -> int:
@@ -61,4 +62,6 @@ def _outside(part: sympy.Basic) -> str:
         return "is not real"
     if part in (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
         return "is not finite"
+    if isinstance(part, Looked):
+        return f"contains a derivative of {part}, for which there is no text" if any(part.orders) else ""
     return "" if type(part) in STRUCTURE else f"contains {type(part).__name__}, which the expression language has not"

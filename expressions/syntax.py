@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 import lark
 from lark.visitors import Transformer_NonRecursive
 
+from .fields import Component
 from .grammar import CONSTANTS
 from .tree import And, Call, Comparison, Constant, Name, Negative, Node, Number, Or, Piecewise, Power, Product, Reciprocal, Sum, Truth
 
@@ -19,7 +20,7 @@ FIRST_NAMES = {"abs": "Abs", "max": "Max", "min": "Min"}
 class Syntax(Transformer_NonRecursive):
     """Builds the tree of a text that `Builder` has accepted. Declared names go before the constants."""
 
-    def __init__(self, names: Collection[str]) -> None:
+    def __init__(self, names: Mapping[str, Any]) -> None:
         super().__init__(visit_tokens=False)
         self.names = names
 
@@ -55,6 +56,8 @@ class Syntax(Transformer_NonRecursive):
 
     def call(self, children: list[Any]) -> Node:
         token = str(children[0])
+        if isinstance(component := self.names.get(token), Component):
+            return component(*children[2:-1])
         return Call(FIRST_NAMES.get(token, token), tuple(children[2:-1]))
 
     def case(self, children: list[Node]) -> tuple[Node, Node]:

@@ -16,6 +16,7 @@ from .tree import (
     Call,
     Comparison,
     Constant,
+    Lookup,
     Name,
     Negative,
     Node,
@@ -92,6 +93,9 @@ def _text(node: Node, known: Texts) -> tuple[str, int]:
             return f"{write(base, _ATOM)}**{write(exponent, _POWER)}", _POWER
         case Call(function, arguments):
             return f"{function}({', '.join(known[a][0] for a in arguments)})", _ATOM
+        case Lookup(_, _, orders, arguments):
+            what = f"{node.name}(d{''.join(map(str, orders))})" if any(orders) else node.name
+            return f"{what}({', '.join(known[a][0] for a in arguments)})", _ATOM
         case Piecewise(cases):
             return f"Piecewise({', '.join(f'({known[value][0]}, {known[condition][0]})' for value, condition in cases)})", _ATOM
         case Comparison(relation, left, right):

@@ -13,11 +13,13 @@ import sympy
 
 from ..errors import InvalidArgument
 from .grammar import COMPARISONS, CONSTANTS, FUNCTIONS
+from .looked import looked
 from .tree import (
     And,
     Call,
     Comparison,
     Constant,
+    Lookup,
     Name,
     Negative,
     Node,
@@ -64,6 +66,8 @@ def _made(node: Node, parts: list[Any]) -> Any:
             return sympy.true if holds else sympy.false
         case Call(function, _) if function in FUNCTIONS:
             return FUNCTIONS[function].build(*parts)
+        case Lookup(field, component, orders, _):
+            return looked(field, component, orders, tuple(parts))
         case Comparison(relation, _, _) if relation in COMPARISONS:
             return COMPARISONS[relation][0](*parts, evaluate=False)
         case Piecewise():

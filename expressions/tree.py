@@ -23,6 +23,7 @@ real; every value is the exact one of real analysis, with no overflow and no rou
 | `Call` asin, acos | the principal values | −1 ≤ a ≤ 1 |
 | `Call` acosh, atanh | the inverse functions | a ≥ 1, −1 < a < 1 |
 | `Call` atan2(y, x) | the angle of (x, y), in (−π, π] | (x, y) ≠ (0, 0) |
+| `Lookup` | that of a field (`fields`), or of a derivative of it | the parts lie in the domain of the field |
 | `Piecewise` | that of the first case whose condition holds | see below |
 | `Comparison`, `And`, `Or`, `Truth` | true or false | both sides are; every condition joined is |
 
@@ -206,6 +207,24 @@ class Call(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Lookup(Node):
+    """A component of a `fields.Field`, or a derivative of it, of these variables. A derivative is nothing that a text can say."""
+
+    field: Any
+    component: int
+    orders: tuple[int, ...]
+    arguments: tuple[Node, ...]
+
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        return self.arguments
+
+    @property
+    def name(self) -> str:
+        return str(self.field.components[self.component])
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison(Node):
     """left < right, <=, > or >=."""
 
@@ -307,6 +326,8 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
             return Power(done[base], done[exponent])
         case Call(function, arguments):
             return Call(function, tuple(done[a] for a in arguments))
+        case Lookup(field, component, orders, arguments):
+            return Lookup(field, component, orders, tuple(done[a] for a in arguments))
         case Comparison(relation, left, right):
             return Comparison(relation, done[left], done[right])
         case Piecewise(cases):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from ..expressions.tree import Lookup
 from .arithmetic import Flags, Interval
 from .decoration import SURE, Decorations, least
 from .derivatives import Exponent
@@ -56,6 +57,9 @@ class Algebra(Protocol[T]):
 
     def smooth(self, name: str, a: T) -> T:
         """A function of `derivatives.SMOOTH`."""
+
+    def lookup(self, node: Lookup, parts: Sequence[T]) -> T:
+        """A field, or a derivative of it, of these variables."""
 
     def angle(self, y: T, x: T) -> T:
         """atan2(y, x)."""

@@ -14,9 +14,11 @@ from functools import reduce
 import numpy as np
 
 from ..expressions import ExpressionMap
+from ..expressions.tree import Lookup
 from .arithmetic import Flags, Interval
 from .decoration import Decoration
 from .derivatives import Derivatives
+from .lookups import derivative, range_of
 from .natural import known
 from .program import Program
 from .sides import Partials, Sides, picked, settled
@@ -71,6 +73,20 @@ class CurvatureAlgebra(Sides[Jet]):
         """h(a): h′·a′ and h″·a′² + h′·a″."""
         bent = {k: found[2] * p.power(2) for k, p in a.first.items()}
         return Jet(found[0], _scaled(a.first, found[1]), _sum(bent, _scaled(a.second, found[1])))
+
+    def lookup(self, node: Lookup, parts: Sequence[Jet]) -> Jet:
+        """Σ f_i·a_i′ and Σ f_ij·a_i′·a_j′ + Σ f_i·a_i″, the derivatives of the field by the way that nobody searched by."""
+        sides = [part.value for part in parts]
+        slopes = [derivative(node, sides, [i], again=True) for i in range(len(parts))]
+        bends: list[Partials] = []
+        for i, a in enumerate(parts):
+            for j, b in enumerate(parts[: i + 1]):
+                if a.first.keys() & b.first.keys():
+                    both = derivative(node, sides, [i, j], again=True)
+                    bends.append(_products(a.first, b.first, both if i == j else both.times(2.0)))
+        second = _sum(*bends, *(_scaled(a.second, slope) for a, slope in zip(parts, slopes, strict=True)))
+        first = _sum(*(_scaled(a.first, slope) for a, slope in zip(parts, slopes, strict=True)))
+        return Jet(range_of(node, sides, again=True), first, second)
 
     def angle(self, y: Jet, x: Jet) -> Jet:
         """θ′ = (x·y′ − y·x′)/r² and θ″ = (x·y″ − y·x″)/r² − 2θ′·(x·x′ + y·y′)/r²."""

@@ -13,9 +13,11 @@ from functools import reduce
 import numpy as np
 
 from ..expressions import ExpressionMap
+from ..expressions.tree import Lookup
 from .arithmetic import Flags, Interval
 from .decoration import Decoration
 from .derivatives import ONE, Derivatives
+from .lookups import derivative, range_of
 from .natural import known
 from .program import Program
 from .sides import Partials, Sides, picked, settled
@@ -63,6 +65,10 @@ class GradientAlgebra(Sides[Slope]):
 
     def through(self, a: Slope, found: Derivatives) -> Slope:
         return a.scaled(found[0], found[1])
+
+    def lookup(self, node: Lookup, parts: Sequence[Slope]) -> Slope:
+        sides = [part.value for part in parts]
+        return _combined(range_of(node, sides), *((part, derivative(node, sides, [k])) for k, part in enumerate(parts) if part.partials))
 
     def angle(self, y: Slope, x: Slope) -> Slope:
         square = (x.value.power(2) + y.value.power(2)).inverse()

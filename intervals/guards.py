@@ -10,7 +10,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..expressions.tree import And, Call, Comparison, Negative, Node, Number, Or, Piecewise, Power, Reciprocal, Sum, Truth, postorder
+from ..expressions.tree import (
+    And,
+    Call,
+    Comparison,
+    Lookup,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Reciprocal,
+    Sum,
+    Truth,
+    postorder,
+)
 
 FLIPPED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 PARTIAL = frozenset({"sqrt", "log", "tan", "cot", "asin", "acos", "acosh", "atanh", "atan2"})
@@ -72,6 +87,8 @@ def partial(tree: Node) -> bool:
     for node in postorder(tree):
         match node:
             case Call(name, _) if name in PARTIAL:
+                return True
+            case Lookup():
                 return True
             case Reciprocal(part) if part.exact is None:
                 return True

@@ -7,10 +7,12 @@ from functools import reduce
 
 import numpy as np
 
+from ..expressions.tree import Lookup
 from .algebra import Decision
 from .arithmetic import Interval
 from .decoration import SURE, Decoration, least, lowered
 from .derivatives import SMOOTH, Exponent
+from .lookups import range_of
 
 
 class IntervalAlgebra:
@@ -39,6 +41,9 @@ class IntervalAlgebra:
 
     def smooth(self, name: str, a: Interval) -> Interval:
         return SMOOTH[name](a, (0,))[0] if name not in DIRECT else DIRECT[name](a)
+
+    def lookup(self, node: Lookup, parts: Sequence[Interval]) -> Interval:
+        return range_of(node, parts)
 
     def angle(self, y: Interval, x: Interval) -> Interval:
         return y.angle(x)

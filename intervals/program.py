@@ -20,6 +20,7 @@ from ..expressions.tree import (
     Call,
     Comparison,
     Constant,
+    Lookup,
     Name,
     Negative,
     Node,
@@ -130,6 +131,8 @@ class Program:
                 return self._power(e, context)
             case Call(name, _):
                 return parts, lambda at: _called(e, name, at, name == "log" and never_zero(e.parts[0], context))
+            case Lookup():
+                return parts, lambda at: lambda algebra, known: algebra.lookup(e, [known[k] for k in at])
             case Piecewise():
                 return self._piecewise(e, context)
             case Comparison(relation) if relation in (">", ">=", "<", "<="):

@@ -21,6 +21,7 @@ from atlasmoe.atlas.spec import task as spec_module
 from atlasmoe.atlas.spec.blocks import BLOCK_KEYS, PIECE_KEYS
 from atlasmoe.atlas.spec.charts import CHART_KEYS, MANIFOLD_KEYS, MAX_COORDINATES
 from atlasmoe.atlas.spec.graph import COMBINE_KEYS, GRAPH_TABLES, INPUT_KEYS
+from atlasmoe.atlas.spec.tables import TABLE_KEYS
 from atlasmoe.atlas.spec.unroll import MAX_PARAMETERS, MAX_WRITTEN_OUT
 from atlasmoe.cli.main import main
 from atlasmoe.errors import Severity
@@ -92,10 +93,11 @@ def test_keys_of_tables() -> None:
     assert first(tables("`[manifold]` with your own charts")[0]) == list(MANIFOLD_KEYS)
     assert first(tables("`[[chart]]`")[0]) == list(CHART_KEYS)
     source = inspect.getsource(spec_module)
-    for heading, name in (("`[task]`", "task"), ("`[target]`", "target")):
-        (accepted,) = re.findall(rf'fields\.table\(tables\["{name}"\], "{name}", (\(.*?\))\)', source)
-        rows = [key for cell in first(tables(heading)[0]) for key in cell.replace("`", "").split(", ")]
-        assert rows == [*ast.literal_eval(accepted.replace(", *OPTIONS", "")), *(OPTIONS if "*OPTIONS" in accepted else ())]
+    (accepted,) = re.findall(r'fields\.table\(tables\["task"\], "task", (\(.*?\))\)', source)
+    known = {"`[task]`": [*ast.literal_eval(accepted.replace(", *OPTIONS", "")), *OPTIONS], "`[target]`": list(spec_module.TARGET_KEYS)}
+    for heading, keys in known.items():
+        assert [key for cell in first(tables(heading)[0]) for key in cell.replace("`", "").split(", ")] == keys
+    assert first(tables("Tables")[0]) == list(TABLE_KEYS)
 
 
 def test_keys_of_graphs() -> None:

@@ -25,7 +25,7 @@ from ...expressions.lost import lost
 from ...expressions.maps import ExpressionMap
 from ...expressions.precise import Enclosed, Undefined, enclose_at
 from ...expressions.text import format_expression, text_of
-from ...expressions.tree import Call, Negative, Node, Number, Piecewise, Power, Product, Truth, substitute
+from ...expressions.tree import Call, Lookup, Negative, Node, Number, Piecewise, Power, Product, Truth, substitute
 from .probe import Probe, descend, many, number, rounded
 
 STARTS = 4
@@ -267,15 +267,19 @@ def finding(where: str, failure: Failure, function: ExpressionMap, of: str, reme
     share = many(failure.bad) if failure.bad.any() else "a point"
     if failure.value is None:
         here = "and next to this one it changes its sign"
-    elif condition.demand in (Demand.DIRECTION, Demand.CASE):
+    elif condition.demand in (Demand.DIRECTION, Demand.CASE, Demand.COVERED):
         here = "which is not so here"
     else:
         here = f"and here it is {number(failure.value + 0.0)}"
-    problem = (
-        f"is undefined{of} at {share}: {_shown(condition.part)} has a value only where {arguments} {condition.demand.value}, {here}{at}"
-    )
+    asked = condition.demand.value if not isinstance(condition.part, Lookup) else f"lie in {_given(condition.part)}"
+    problem = f"is undefined{of} at {share}: {_shown(condition.part)} has a value only where {arguments} {asked}, {here}{at}"
     advice = _advice(condition, function.expressions[failure.component])
     return Finding(Severity.ERROR, where, problem, f"{advice}{remedy}", tuple(float(f"{v + 0.0:.6g}") for v in failure.point))
+
+
+def _given(part: Lookup) -> str:
+    """The domain of a field."""
+    return " × ".join(f"[{a:.6g}, {b:.6g}]" for a, b in zip(part.field.lower, part.field.upper, strict=True))
 
 
 def _shown(node: Node) -> str:

@@ -11,6 +11,7 @@ import sympy
 
 from ...errors import AtlasMoEError, Finding, Severity, SpecError
 from ...expressions.builder import excerpt, suggestion
+from ...expressions.fields import Component
 from ...expressions.maps import Formula
 from ...expressions.parse import parse_number, read_expression
 from ...expressions.scope import scope_of
@@ -30,6 +31,8 @@ class Fields:
         self.declared: list[tuple[str, list[str], set[str]]] = []
         self.origins: dict[str, str] = {}
         """The loop values of every table that a loop made, by its label."""
+        self.functions: dict[str, Component] = {}
+        """What expressions may call beside the functions of the grammar."""
 
     def declare(self, where: str, names: list[str], used: set[str]) -> None:
         """Names of constants, and the set in which those that are met are noted."""
@@ -129,10 +132,17 @@ class Fields:
         if isinstance(value, int | float) and not isinstance(value, bool):
             value = repr(value)
         try:
-            return read_expression(value, symbols, where)
+            return read_expression(value, {**symbols, **self._callable(symbols, where)}, where)
         except SpecError as error:
             self.findings.extend(error.findings)
             return None
+
+    def _callable(self, symbols: Symbols, where: str) -> dict[str, Component]:
+        """The functions, none of which may be called like a coordinate."""
+        for name in sorted(self.functions.keys() & symbols.keys()):
+            problem = f"the name {name!r} is that of a coordinate and of a table"
+            raise SpecError([Finding(Severity.ERROR, where, problem, "give the table another name")])
+        return self.functions
 
     def expressions(self, value: Any, where: str, symbols: Symbols, length: int | None) -> tuple[Formula, ...] | None:
         """A list of expressions, all of them read even if one is wrong."""

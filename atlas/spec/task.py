@@ -22,15 +22,17 @@ from ...expressions.box import Array
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas
-from ..graph import TaskGraph
+from ..graph import Combine, TaskGraph
 from ..options import OPTIONS, OptionValue
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
 from .charts import Written
 from .fields import Fields, once, shown
 from .graph import GRAPH_TABLES, read_graph
 from .manifold import read_manifold
+from .table_target import table_target
+from .tables import GRID_KEYS, called, field_tables, read_tables, split
 from .unroll import unrolled
-from .write import manifold_to_spec
+from .write import manifold_to_spec, maps_of_atlas
 from .write_graph import graph_to_spec
 
 __all__ = ["load_task", "task_from_spec", "task_to_spec"]
@@ -40,8 +42,12 @@ MAX_BYTES = 1_000_000
 MAX_OUTPUTS = 4_096
 """Components of a target."""
 
-TABLES = {"manifold": ("task", "manifold", "chart", "target"), "graph": GRAPH_TABLES}
+TABLES = {"manifold": ("task", "manifold", "chart", "target", "table"), "graph": (*GRAPH_TABLES, "table")}
 """The kinds of task and the tables of their specs."""
+
+KINDS = ("expression", "charts", "table", "callable")
+"""Keys of `[target]`, one for each way to say what f is."""
+TARGET_KEYS = (*KINDS, "outputs", "coordinates", *GRID_KEYS)
 
 PythonTarget = CallableTarget | Callable[[Array], ArrayLike]
 
@@ -53,15 +59,20 @@ def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = Non
     Raises `SpecError` with all findings; its `source` is the name of the file.
     """
     path = Path(path)
-    return task_from_spec(_read_toml(path), path.name or str(path), target=target)
+    return task_from_spec(_read_toml(path), path.name or str(path), target=target, folder=path.parent)
 
 
 def task_from_spec(
-    spec: Mapping[str, Any], source: str = "spec", arrays: Mapping[str, NDArray] | None = None, target: PythonTarget | None = None
+    spec: Mapping[str, Any],
+    source: str = "spec",
+    arrays: Mapping[str, NDArray] | None = None,
+    target: PythonTarget | None = None,
+    folder: Path | None = None,
 ) -> ManifoldTask | TaskGraph:
     """The task that the tables of a spec, and the arrays written with them, describe.
 
-    `source` is what messages call the spec. Raises `SpecError` with all findings.
+    `source` is what messages call the spec, `folder` where the files that it names are; without it none is read. Raises
+    `SpecError` with all findings.
     """
     fields = Fields()
     spec = unrolled(fields, spec)
@@ -73,21 +84,24 @@ def task_from_spec(
         raise SpecError(fields.findings, source)
     tables = fields.table(spec, "spec", TABLES[kind])
     name, output, options = _read_task(fields, tables, kind)
+    of_tables, arrays = split(arrays or {})
+    if "table" in tables or of_tables:
+        read_tables(fields, tables.get("table", []), of_tables, folder)
     if kind == "graph":
         if target is not None:
             fields.error("target", "a graph has no target that could be passed", "write its blocks as expressions")
-        graph = read_graph(fields, tables, name, output, arrays or {})
+        graph = read_graph(fields, tables, name, output, arrays)
         if not fields.findings:
             fields.unused()
         if fields.findings or graph is None:
             raise SpecError(once(fields.findings), source)
         return dataclasses.replace(graph, origins=fields.origins) if fields.origins else graph
     if "manifold" in tables:
-        written = read_manifold(fields, tables["manifold"], tables.get("chart"), arrays or {})
+        written = read_manifold(fields, tables["manifold"], tables.get("chart"), arrays)
     else:
         fields.error("spec", "the table [manifold] is missing", "add it, with ambient and intrinsic names or a builtin")
         written = Written(None, None)
-    f = _read_target(fields, tables, written, target)
+    f = _read_target(fields, tables, written, target, folder)
     if not fields.findings:
         fields.unused()
     if not fields.findings and name is not None and written.atlas is not None and f is not None:
@@ -105,7 +119,18 @@ def task_to_spec(task: ManifoldTask | TaskGraph) -> tuple[dict[str, Any], dict[s
     only the name and the number of outputs are written. Raises `InvalidArgument` if an expression is not one that a spec can
     hold, or a name not one that it may have.
     """
-    return graph_to_spec(task) if isinstance(task, TaskGraph) else manifold_to_spec(task)
+    spec, arrays = graph_to_spec(task) if isinstance(task, TaskGraph) else manifold_to_spec(task)
+    tables, own = field_tables(tree for function in maps_of(task) for tree in called(function))
+    return (spec | {"table": tables}, arrays | own) if tables else (spec, arrays)
+
+
+def maps_of(task: ManifoldTask | TaskGraph) -> list[ExpressionMap | None]:
+    """Every map that a task is made of."""
+    if isinstance(task, ManifoldTask):
+        return [*maps_of_atlas(task.atlas), *task.target.maps]
+    maps = [function for node in task.nodes if node.atlas is not None for function in maps_of_atlas(node.atlas)]
+    maps += [function for block in task.blocks for function in block.subtasks]
+    return [*maps, *(node.function for node in task.nodes if isinstance(node, Combine))]
 
 
 def _instead(path: Path) -> str:
@@ -173,7 +198,9 @@ def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[st
     return fields.text(table["name"], "task: name"), output, options
 
 
-def _read_target(fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None) -> Target | None:
+def _read_target(
+    fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None, folder: Path | None
+) -> Target | None:
     """f: from `[target]`, from the charts, or the function that was passed."""
     if written.targets:
         if "target" in tables or given is not None:
@@ -185,12 +212,15 @@ def _read_target(fields: Fields, tables: Mapping[str, Any], written: Written, gi
             return _python_target(fields, given, None, {})
         fields.error("spec", "the table [target] is missing", 'add it, with expression = "..."')
         return None
-    table = fields.table(tables["target"], "target", ("expression", "charts", "callable", "outputs"))
-    kinds = [key for key in ("expression", "charts", "callable") if key in table]
+    table = fields.table(tables["target"], "target", TARGET_KEYS)
+    kinds = [key for key in KINDS if key in table]
     if len(kinds) != 1:
         problem = f"has {' and '.join(kinds)}" if kinds else "the key 'expression' is missing"
-        fields.error("target", problem, 'give one of expression = "...", charts = [...] (one per chart), callable = "name"')
+        remedy = 'give one of expression = "...", charts = [...] (one per chart), table = "file.npz", callable = "name"'
+        fields.error("target", problem, remedy)
         return None
+    if kinds != ["table"] and (grid := [key for key in ("coordinates", *GRID_KEYS) if key in table]):
+        fields.error("target", f"{grid[0]} is for a table only", "remove it")
     if "outputs" in table and kinds != ["callable"]:
         fields.error("target", "outputs is for a callable only", "remove it: the number of expressions says it")
     if kinds == ["callable"]:
@@ -198,6 +228,8 @@ def _read_target(fields: Fields, tables: Mapping[str, Any], written: Written, gi
     if given is not None:
         fields.error("target", "is given in the spec and once more in Python", "remove one of the two")
         return None
+    if kinds == ["table"]:
+        return table_target(fields, table, written, folder)
     if kinds == ["charts"]:
         return _listed_targets(fields, table["charts"], written.atlas)
     if written.coordinates is None:

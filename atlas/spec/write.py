@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import AtlasMoEError, InvalidArgument, SpecError
+from ...expressions.fields import callables
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import format_expression, read_expression, real_symbols, wrong_name
 from ...expressions.text import text_of
@@ -110,12 +111,13 @@ def texts_of(function: ExpressionMap, names: tuple[str, ...], where: str) -> lis
     if len(names) != function.inputs:
         raise InvalidArgument(f"{where}: is a function of {function.inputs} coordinates, not of {names}")
     symbols = real_symbols(names)
+    known = {**symbols, **callables(*function.fields)}
     renamed = function.renamed(tuple(symbols.values()))
     texts = []
     for expression, tree in zip(renamed.expressions, renamed.written or (None,) * function.outputs, strict=True):
         try:
             text = format_expression(expression) if tree is None else text_of(tree)
-            again = read_expression(text, symbols, where)
+            again = read_expression(text, known, where)
             texts.append(format_expression(again.expression) if tree is None else text)
         except SpecError as error:
             raise InvalidArgument(f"{'; '.join(map(str, error.findings))}; such an expression cannot be saved") from None
@@ -149,6 +151,11 @@ def library_table(atlas: Atlas) -> dict[str, Any] | None:
     if again.embedding.shape != atlas.embedding.shape or not np.allclose(again.embedding, atlas.embedding, rtol=0, atol=1e-9):
         return {**table, "embed": {"dimension": atlas.ambient_dimension}, "arrays": [EMBEDDING]}
     return table
+
+
+def maps_of_atlas(atlas: Atlas) -> list[ExpressionMap | None]:
+    """Every map of the charts that parametrise it."""
+    return [function for chart in atlas.parametrising for function in _maps(chart)]
 
 
 def _same_chart(a: Chart, b: Chart) -> bool:

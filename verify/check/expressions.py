@@ -14,15 +14,18 @@ from typing import NamedTuple
 import numpy as np
 
 from ...atlas import Array, ExpressionMap
+from ...expressions.tree import Lookup
 from ...intervals import Interval
 from ...intervals.algebra import Decision
 from ...intervals.arithmetic import HALF_PI, Flags
 from ...intervals.decoration import Decoration
 from ...intervals.derivatives import Exponent
+from ...intervals.lookups import range_of
 from ...intervals.natural import IntervalAlgebra, known
 from ...intervals.patch import GROW, TINY
 from ...intervals.program import Program
 from .jets import Jets
+from .lookups import looked_up
 from .polynomials import Space
 from .series import SERIES, Series, power, whole_power
 
@@ -80,6 +83,10 @@ class JetAlgebra:
 
     def smooth(self, name: str, a: Part) -> Part:
         return self._smooth(a, NATURAL.smooth(name, a.value), SERIES[name])
+
+    def lookup(self, node: Lookup, parts: Sequence[Part]) -> Part:
+        found = range_of(node, [part.value for part in parts], again=True)
+        return Part(found, self._or_anything(looked_up(node, [p.jets for p in parts], [p.value for p in parts]), found))
 
     def _smooth(self, a: Part, value: Interval, series: Callable[[Interval, int], Series]) -> Part:
         """φ(a), which lies in `value`, by its Taylor series where that has coefficients."""

@@ -16,12 +16,15 @@ from numpy.typing import ArrayLike
 
 from ...atlas import ExpressionMap
 from ...errors import InvalidArgument
+from ...expressions.tree import Lookup
 from ...intervals import Decision, Decoration, Flags, Interval, Program
 from ...intervals.arithmetic import HALF_PI
 from ...intervals.decoration import SURE, least
 from ...intervals.derivatives import SMOOTH, Exponent, Rule, powers, square_root
+from ...intervals.lookups import range_of
 from ...intervals.natural import IntervalAlgebra, known
 from . import smooth
+from .lookups import looked_up
 from .taylor import TaylorForms
 
 
@@ -173,6 +176,16 @@ class _FormAlgebra:
 
     def smooth(self, name: str, a: Value) -> Value:
         return self._composed(SMOOTH[name], a, lambda x: self._natural.smooth(name, x))
+
+    def lookup(self, node: Lookup, parts: Sequence[Value]) -> Value:
+        if all(isinstance(part, Interval) for part in parts):
+            return range_of(node, cast(Sequence[Interval], parts))
+        lifted = [self.lifted(part) for part in parts]
+        sides = [part.bounds for part in lifted]
+        found = range_of(node, sides)
+        bare = TaylorForms.constants(found, self._dimension, self._degree)
+        form = looked_up(node, [part.forms for part in lifted], sides)
+        return Enclosed.of(form.where(form.radius < bare.radius, bare), found)
 
     def angle(self, y: Value, x: Value) -> Value:
         """atan2(y, x): ±π or 0 + atan(y/x), or ±π/2 − atan(x/y), whichever quotient is less steep at the middle."""
