@@ -24,6 +24,7 @@ SAMPLES = 256
 """Points of M that a module carries, to measure itself when it is rounded."""
 SINGLE = 4
 """Bytes of a float32: what gates keep at least."""
+NOTHING = nullcontext()
 Conversion = Callable[[Tensor], Tensor]
 
 
@@ -46,8 +47,8 @@ def at_least_single(convert: Conversion) -> Conversion:
 
 def as_stored(x: Tensor, wanted: bool = True) -> AbstractContextManager[object]:
     """Inside, autocast leaves the dtypes of weights alone, if that is wanted."""
-    on = wanted and torch.is_autocast_enabled(x.device.type)
-    return torch.autocast(x.device.type, enabled=False) if on else nullcontext()
+    on = wanted and torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type)
+    return torch.autocast(x.device.type, enabled=False) if on else NOTHING
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,19 +6,27 @@ and rows are sorted, run and brought back so many at a time that what lies betwe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn import Linear
 
-from .dispatch import Stages, by_expert, cheapest, chunk_rows, gathered, inverse, padded, pays, runs, unpadded
+from .dispatch import Stages, by_expert, capacity, cheapest, chunk_rows, costs, gathered, inverse, padded, runs, unpadded
 from .stages import Stage
 
 BLOCK_BYTES = 1 << 23
 """Rows that are sorted at a time have so many bytes…"""
 BLOCK_LOAD = 1 << 9
 """…or are so many for every expert, so that segments stay long."""
+VIEWS = 64
+"""Sizes of batches whose views of that memory are kept."""
+SCRATCH = 1 << 19
+"""Numbers that a thread keeps room for between calls: memory that was given back is mapped anew, page by page."""
 
 
 class Slice(NamedTuple):
@@ -32,12 +40,21 @@ class Slice(NamedTuple):
     """Whether its activation is that of ReLU, and nothing is multiplied."""
 
 
+Held = tuple[dict[str, Any], str, object]
+"""Where a part of a module stands, under which name, and what it was."""
+
+
 class Slices:
-    """Views of single experts' weights, each made when it is first asked for; made anew when the weights are others."""
+    """The stages of a stack of experts, and views of single experts' weights, each made when it is first asked for; made anew when the
+    weights are others.
+    """
 
     def __init__(self) -> None:
         self.found: dict[int, tuple[Slice, ...]] = {}
-        self.seen: tuple[object, ...] = ()
+        self.stages: Stages = []
+        self.held: list[Held] = []
+        self.where: list[tuple[Tensor, int]] = []
+        """Weights, and where their numbers are."""
 
     def __deepcopy__(self, _: object) -> Slices:
         return Slices()
@@ -45,48 +62,62 @@ class Slices:
     def __reduce__(self) -> tuple[type[Slices], tuple[()]]:
         return Slices, ()
 
-    def of(self, stages: Stages) -> Slices:
-        """These, of weights that are where they were."""
-        now = tuple((tensor.data_ptr(), tensor.dtype) for stage in stages for tensor in (stage.weight, stage.bias, *(stage.up or ())))
-        if now != self.seen:
-            self.found, self.seen = {}, now
+    @property
+    def current(self) -> bool:
+        """Whether all parts stand where they stood, and their numbers too. Asking PyTorch for a part takes longer than this."""
+        for holder, name, part in self.held:
+            if holder.get(name) is not part:
+                return False
+        for tensor, place in self.where:
+            if tensor.data_ptr() != place:
+                return False
+        return bool(self.held)
+
+    def of(self, stages: Stages, held: Sequence[Held] = ()) -> Slices:
+        """These, of weights that are where they were; `held` as long as those parts stay."""
+        self.stages, self.held = stages, list(held)
+        weights = [tensor for stage in stages for tensor in (stage.weight, stage.bias, *(stage.up or ()))]
+        now = [(tensor, tensor.data_ptr()) for tensor in weights]
+        if len(now) != len(self.where) or any(a is not c or b != d for (a, b), (c, d) in zip(now, self.where, strict=True)):
+            self.found, self.where = {}, now
         return self
 
-    def expert(self, stages: Stages, k: int) -> tuple[Slice, ...]:
+    def expert(self, k: int) -> tuple[Slice, ...]:
         """The slices of expert k, innermost first."""
         if (ready := self.found.get(k)) is None:
-            parts = [stage.of(k) for stage in stages]
+            parts = [stage.of(k) for stage in self.stages]
             plain = [len(part.bend) == 1 and part.bend[0][1] == "relu" and part.up is None for part in parts]
             ready = tuple(Slice(part.weight.mT, part.bias, part, relu) for part, relu in zip(parts, plain, strict=True))
             self.found[k] = ready
         return ready
 
 
-def no_gradients(stages: Stages, x: Tensor) -> bool:
+def no_gradients(maps: Sequence[Stage | Linear], x: Tensor) -> bool:
     """Whether results may be written into buffers: nobody differentiates, and nobody changes dtypes on the way."""
     if type(x) is not Tensor or forward_ad._current_level >= 0 or torch._C._functorch.is_functorch_wrapped_tensor(x):
         return False
-    if torch.is_grad_enabled() and (x.requires_grad or any(stage.weight.requires_grad or stage.bias.requires_grad for stage in stages)):
+    if torch.is_grad_enabled() and (
+        x.requires_grad or any(map_.weight.requires_grad or (map_.bias is not None and map_.bias.requires_grad) for map_ in maps)
+    ):
         return False
-    return not torch.is_autocast_enabled(x.device.type)
+    return not torch.is_autocast_enabled("cpu" if x.is_cpu else x.device.type)
 
 
 def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> Tensor:
-    """The cheapest way for these rows, [N, in] to [N, out], with plain sums; `expert` None: there is only one."""
-    slices.of(stages)
+    """The cheapest way for these rows, [N, in] to [N, out], with plain sums; `expert` None: there is only one. `slices` are current."""
+    rows = x.shape[0]
     if expert is None:
-        return _dense(slices.expert(stages, 0), stages, x)
-    way = cheapest(stages, len(x)) if len(x) > 1 else "direct"
-    if way == "padded" and not pays(stages, len(x), int(expert.bincount().max())):
-        way = unpadded(stages, len(x))
-    match way:
+        return _row(slices.expert(0), x) if rows == 1 else _dense(slices.expert(0), stages, x)
+    if rows == 1:
+        return _row(slices.expert(int(expert)), x)
+    match cheapest(stages, rows):
         case "direct":
-            found = [_row(slices.expert(stages, k), x[n : n + 1]) for n, k in enumerate(expert.tolist())]
-            return found[0] if len(found) == 1 else torch.cat([x.new_zeros(0, stages[-1].bias.shape[1]), *found])
+            found = [_row(slices.expert(k), x[n : n + 1]) for n, k in enumerate(expert.tolist())]
+            return torch.cat([x.new_zeros(0, stages[-1].bias.shape[1]), *found])
         case "gathered":
             return gathered(stages, x, expert)
         case "padded":
-            return padded(stages, x, expert)
+            return _padded(slices, stages, x, expert)
     return _segmented(slices, stages, x, expert)
 
 
@@ -104,15 +135,80 @@ def _shaped(stage: Stage, z: Tensor, x: Tensor) -> Tensor:
 class Buffers:
     """For every hidden layer a place for so many rows, and the beginnings of it that were asked for."""
 
-    def __init__(self, stages: Stages, x: Tensor, rows: int) -> None:
-        self.whole = tuple(x.new_empty(rows, stage.bias.shape[1]) for stage in stages[:-1])
-        self.found = {rows: self.whole}
+    def __init__(self, whole: Sequence[Tensor]) -> None:
+        self.whole = tuple(whole)
+        self.found: dict[int, tuple[Tensor, ...]] = {}
 
     def of(self, rows: int) -> tuple[Tensor, ...]:
         """For exactly so many."""
         if (ready := self.found.get(rows)) is None:
             ready = self.found[rows] = tuple(buffer[:rows] for buffer in self.whole)
         return ready
+
+
+Shapes = tuple[tuple[int, int], ...]
+
+
+class Scratch(threading.local):
+    """Memory of a thread that small intermediate results are put into, call after call, by dtype, device and mode."""
+
+    def __init__(self) -> None:
+        self.kept: dict[object, Tensor] = {}
+        self.views: dict[object, tuple[list[Tensor], Buffers]] = {}
+
+    def take(self, like: Tensor, outer: Shapes, inner: Shapes) -> tuple[list[Tensor], Buffers]:
+        """Room for matrices of these shapes, until the next call, of its own where they are large; `inner` are those of hidden layers."""
+        key = (like.dtype, like.device, torch.is_inference_mode_enabled())
+        if (ready := self.views.get((key, outer, inner))) is not None:
+            return ready
+        shapes = (*outer, *inner)
+        sizes = [rows * columns for rows, columns in shapes]
+        if sum(sizes) > SCRATCH:
+            made = [like.new_empty(shape) for shape in shapes]
+            return made[: len(outer)], Buffers(made[len(outer) :])
+        if (kept := self.kept.get(key)) is None:
+            kept = self.kept[key] = like.new_empty(SCRATCH)
+        parts = torch.split(kept, [*sizes, SCRATCH - sum(sizes)])
+        made = [part.view(shape) for part, shape in zip(parts, shapes, strict=False)]
+        if len(self.views) >= VIEWS:
+            self.views.clear()
+        self.views[key, outer, inner] = made[: len(outer)], Buffers(made[len(outer) :])
+        return self.views[key, outer, inner]
+
+
+scratch = Scratch()
+
+
+def hidden(stages: Stages, rows: int) -> Shapes:
+    """Of the hidden layers, for so many rows."""
+    return tuple((rows, stage.bias.shape[1]) for stage in stages[:-1])
+
+
+class Sorted(NamedTuple):
+    """Rows in the order of their experts, those of one in their own order."""
+
+    order: Tensor
+    """[N]."""
+    places: Tensor
+    """Where every row went, [N]."""
+    members: list[int]
+    """The experts that have rows."""
+    counts: list[int]
+    """How many."""
+
+
+def in_order(expert: Tensor, experts: int) -> Sorted:
+    """By the expert of every row [N]. Where few rows are sorted, calls of NumPy take a fraction of those of PyTorch."""
+    if not expert.is_cpu:
+        order, counted = by_expert(expert, experts)
+        return Sorted(order, inverse(order), *runs(counted))
+    found = expert.numpy()
+    order_ = found.astype(np.int16 if experts <= np.iinfo(np.int16).max else found.dtype).argsort(kind="stable")  # by radix
+    places = np.empty_like(order_)
+    places[order_] = np.arange(len(order_))
+    counted_ = np.bincount(found, minlength=experts)
+    members = counted_.nonzero()[0]
+    return Sorted(torch.from_numpy(order_), torch.from_numpy(places), members.tolist(), counted_[members].tolist())
 
 
 def _into(out: Tensor, expert: tuple[Slice, ...], x: Tensor, buffers: tuple[Tensor, ...]) -> None:
@@ -127,7 +223,7 @@ def _into(out: Tensor, expert: tuple[Slice, ...], x: Tensor, buffers: tuple[Tens
 def _dense(expert: tuple[Slice, ...], stages: Stages, x: Tensor) -> Tensor:
     rows = x.shape[0]
     step = min(rows, chunk_rows(stages))
-    y, buffers = x.new_empty(rows, stages[-1].bias.shape[1]), Buffers(stages, x, step)
+    y, (_, buffers) = x.new_empty(rows, stages[-1].bias.shape[1]), scratch.take(x, (), hidden(stages, step))
     for start in range(0, rows, step or 1):
         end = min(rows, start + step)
         _into(y[start:end], expert, x[start:end], buffers.of(end - start))
@@ -142,21 +238,63 @@ def block_rows(stages: Stages) -> int:
 
 def _segmented(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Tensor:
     """Block by block sorted by expert, each expert on its own segment in chunks, and brought back."""
-    y, block = x.new_empty(len(x), stages[-1].bias.shape[1]), min(len(x), block_rows(stages))
-    gathered_, written = x.new_empty(block, x.shape[1]), y.new_empty(block, y.shape[1])
+    rows, outputs, experts = x.shape[0], stages[-1].bias.shape[1], stages[0].weight.shape[0]
+    y, block = x.new_empty(rows, outputs), min(rows, block_rows(stages))
     step = min(chunk_rows(stages), block)
-    buffers = Buffers(stages, x, step)
-    for start in range(0, len(x), block):
-        rows, out = x[start : start + block], y[start : start + block]
-        order, found = by_expert(expert[start : start + block], stages[0].weight.shape[0])
-        members, counts = runs(found)
-        own, theirs = torch.index_select(rows, 0, order, out=gathered_[: len(rows)]), written[: len(rows)]
-        for k, count, part, target in zip(members, counts, torch.split(own, counts), torch.split(theirs, counts), strict=True):
-            ready = slices.expert(stages, k)
-            if count <= step:
-                _into(target, ready, part, buffers.of(count))
-            else:
-                for some, place in zip(torch.split(part, step), torch.split(target, step), strict=True):
-                    _into(place, ready, some, buffers.of(some.shape[0]))
-        torch.index_select(theirs, 0, inverse(order), out=out)
+    (own, written), buffers = scratch.take(x, ((block, x.shape[1]), (block, outputs)), hidden(stages, step))
+    if rows == block:
+        return _sorted(slices, in_order(expert, experts), x, y, own, written, buffers, step)
+    for start in range(0, rows, block):
+        part = slice(start, start + block)
+        found = in_order(expert[part], experts)
+        count = len(found.order)
+        _sorted(slices, found, x[part], y[part], own[:count], written[:count], buffers, step)
     return y
+
+
+def _sorted(slices: Slices, found: Sorted, x: Tensor, y: Tensor, own: Tensor, written: Tensor, buffers: Buffers, step: int) -> Tensor:
+    """One block into y; `own` and `written` are for rows in order."""
+    torch.index_select(x, 0, found.order, out=own)
+    counts = found.counts
+    for k, count, part, target in zip(found.members, counts, torch.split(own, counts), torch.split(written, counts), strict=True):
+        _segment(slices.expert(k), part, target, buffers, count, step)
+    return torch.index_select(written, 0, found.places, out=y)
+
+
+def _segment(expert: tuple[Slice, ...], x: Tensor, out: Tensor, buffers: Buffers, count: int, step: int) -> None:
+    """f^(k)(x) into `out`, `step` rows at a time."""
+    if count <= step:
+        return _into(out, expert, x, buffers.of(count))
+    for some, place in zip(torch.split(x, step), torch.split(out, step), strict=True):
+        _into(place, expert, some, buffers.of(some.shape[0]))
+    return None
+
+
+def _padded(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Tensor:
+    """All experts in one batch, with as many rows as `capacity` says, and those that have more on their own segments. Places that no
+    row has compute the first one again, which nobody looks up. Another way where that does not pay now that rows are counted.
+    """
+    experts, rows = stages[0].weight.shape[0], len(x)
+    if not x.is_cpu or not rows:
+        return padded(stages, x, expert)
+    found = in_order(expert, experts)
+    most, above, cost = capacity(stages, found.counts)
+    if cost > costs(stages, rows)[cheaper := unpadded(stages, rows)]:
+        return gathered(stages, x, expert) if cheaper == "gathered" else _segmented(slices, stages, x, expert)
+    counts = np.array(found.counts)
+    rank = np.arange(rows) - (counts.cumsum() - counts).repeat(counts)
+    slots = np.array(found.members).repeat(counts) * most + (np.minimum(rank, most - 1) if above else rank)
+    source = np.zeros(experts * most, np.int64)
+    source[slots] = found.order.numpy()
+    h = x.index_select(0, torch.from_numpy(source)).view(experts, most, -1)
+    for stage in stages:
+        h = stage.batched(h)
+    if not above:
+        return h.flatten(0, 1).index_select(0, torch.from_numpy(slots[found.places.numpy()]))
+    y, step = h.flatten(0, 1).index_select(0, torch.from_numpy(slots)), min(chunk_rows(stages), rows)
+    _, buffers = scratch.take(x, (), hidden(stages, step))
+    ends = counts.cumsum().tolist()
+    for k in above:
+        part = slice(ends[k] - found.counts[k], ends[k])
+        _segment(slices.expert(found.members[k]), x.index_select(0, found.order[part]), y[part], buffers, found.counts[k], step)
+    return y.index_select(0, found.places)

@@ -14,7 +14,7 @@ from ..moe import Affine, Net, NeuronGroup
 from ..moe.sums import Sums
 from .capture import recording
 from .dispatch import Stages, choose_dispatch
-from .quick import Slices, no_gradients, quick
+from .quick import Held, Slices, no_gradients, quick
 from .stacked import Places, StackedAffine
 from .stages import Bend, Stage, arranged, bend_of
 from .sums import affine
@@ -64,7 +64,22 @@ class ExpertStack(Watched, nn.ModuleList):
     @property
     def stages(self) -> Stages:
         """As dispatch has them."""
-        return [stacked.stage for stacked in self.maps]
+        if torch.compiler.is_compiling():
+            return [stacked.stage for stacked in self.maps]
+        return self._kept().stages
+
+    def _kept(self) -> Slices:
+        """What was made of the weights, if they are what they were, and otherwise anew."""
+        kept = self.slices
+        return kept if kept.current else kept.of([stacked.stage for stacked in self.maps], self._held())
+
+    def _held(self) -> list[Held]:
+        """All parts that stages are made of; none where one of them is computed anew whenever it is asked for."""
+        stacked = [(one._modules, name, part) for one in (self, *self.maps) for name, part in one._modules.items()]
+        maps = [part for _, _, part in stacked]
+        if any("weight" not in part._parameters or "bias" not in part._parameters for part in maps if isinstance(part, StackedAffine)):
+            return []
+        return [*stacked, *((part._parameters, name, one) for part in maps if part is not None for name, one in part._parameters.items())]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -74,14 +89,20 @@ class ExpertStack(Watched, nn.ModuleList):
         """[N, in] and the stored expert of every row, [N] or None if there is only one, to [N, out]. Or `each` expert as a module, called
         with its rows; `expert` then holds gate outputs.
         """
-        x = x.to(self.dtype)
+        recorded = recording(x)
+        if recorded is None:
+            kept = self._kept()
+            stages = kept.stages
+        else:
+            stages = [stacked.stage for stacked in self.maps]
+        if x.dtype is not stages[0].weight.dtype:
+            x = x.to(stages[0].weight.dtype)
         if each is not None and expert is not None:
             return self._one_by_one(x, expert, each)
-        stages = self.stages
-        if (recorded := recording(x)) is not None:
+        if recorded is not None:
             return recorded(stages, x, expert, self.order)
         if self.order is Sums.PLAIN and no_gradients(stages, x):
-            return quick(self.slices, stages, x, expert)
+            return quick(kept, stages, x, expert)
         return choose_dispatch(stages, len(x), expert, self.order)(stages, x, expert, self.order)
 
     def _one_by_one(self, x: Tensor, chosen: Tensor, each: Each) -> Tensor:

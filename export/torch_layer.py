@@ -97,6 +97,10 @@ class MoE(Watched):
         self.tree = TorchTree(self.router) if trees and isinstance(self.router, nn.Linear) and layer.tree is not None else None
         self.top_k, self.weighting = layer.top_k, layer.weighting
         self.unit = layer.unit
+        self.single, self.own = len(layer.experts) == 1, layer.serves == tuple(range(len(layer.serves)))
+        """Whether one expert is stored, and whether every gate output has one of its own."""
+        self.chooses = not self.single or not layer.unit
+        """Whether what leaves depends on the gate."""
         self.names, self.channels, self.arriving = layer.names, layer.channels, arriving
         """What gate outputs, channels that leave, and channels that arrive are called."""
         self.wires = {"reads": layer.reads, "writes": layer.writes, "carries": layer.carries, "sees": layer.sees}
@@ -167,8 +171,8 @@ class MoE(Watched):
         step = max(1, ROUTER_NUMBERS // len(self.names))
         if self.tree is not None:
             return self.tree.choose(seen, self._scores, step, self.order)[:, None], None
-        if self.unit and isinstance(self.router, nn.Linear) and no_gradients(stages_of(self.router), seen) and self.order is Sums.PLAIN:
-            return winners(self.router, seen, step)[:, None], None
+        if self.unit and isinstance(self.router, nn.Linear) and self.order is Sums.PLAIN and no_gradients([self.router], seen):
+            return winners(self.router, seen, step).unsqueeze(1), None
         parts, weights = [], []
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.unit):
             for part in torch.split(seen, step):
@@ -226,11 +230,6 @@ class MoE(Watched):
             out[target] = out[target] + column if (self.places["sources"] or ())[target] >= 0 else column
         return out
 
-    @property
-    def chooses(self) -> bool:
-        """Whether what leaves depends on the gate."""
-        return self.experts.stored > 1 or not self.unit
-
     def _written(self, inputs: Tensor, chosen: Tensor | None, weights: Tensor | None, observed: bool = False) -> Tensor:
         """What the chosen experts and the shared one make of what they read, [N, writes]."""
         low = inputs if self.latent is None else self.latent(inputs.to(self.experts.dtype))
@@ -238,10 +237,15 @@ class MoE(Watched):
         if observed and chosen is not None:
             y = self.experts(rows, chosen.flatten(), self.each)
         else:
-            y = self.experts(rows, None if chosen is None or self.experts.stored == 1 else self.serves[chosen].flatten())
+            y = self.experts(rows, None if chosen is None or self.single else self._served(chosen))
         if weights is not None:
             y = self._weighed(weights.to(y.dtype), y.view(-1, self.top_k, y.shape[-1]))
         return y if self.shared is None else y + self._shared(inputs.to(y.dtype), observed)
+
+    def _served(self, chosen: Tensor) -> Tensor:
+        """The stored experts of chosen gate outputs [N, K], [N·K]."""
+        flat = chosen.flatten()
+        return flat if self.own else self.serves.index_select(0, flat)
 
     def _shared(self, inputs: Tensor, observed: bool) -> Tensor:
         """What the shared expert makes of what all experts read."""

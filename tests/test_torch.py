@@ -236,6 +236,51 @@ def test_views_of_weights_follow_the_weights() -> None:
     assert torch.isfinite(tangent).all()
 
 
+def test_parts_that_are_replaced_are_seen() -> None:
+    """Parameters, parts, parametrised weights, weights lent for one call; and memory that a thread keeps serves every mode."""
+    network = random_network(5)
+    module, other = atlasmoe.to_torch(network), atlasmoe.to_torch(random_network(5, seed=1))
+    x = torch.from_numpy(np.random.default_rng(3).normal(size=(300, 5)))
+
+    def right(one: torch.nn.Module) -> None:
+        for rows in (1, 300):
+            np.testing.assert_allclose(one(x[:rows]), network_of(one)(x[:rows].numpy()), rtol=0, atol=1e-9)
+
+    with torch.inference_mode():
+        right(module)
+    with torch.no_grad():
+        lent = torch.func.functional_call(module, dict(other.named_parameters()), (x,))
+        torch.testing.assert_close(lent, other(x), rtol=0, atol=1e-12)
+        right(module)
+        stack = module.stack[1].experts
+        stack.maps[0].weight = torch.nn.Parameter(stack.maps[0].weight * 2)
+        right(module)
+        stack[0] = copy.deepcopy(stack.maps[0])
+        stack.maps[0].weight.mul_(-1)
+        right(module)
+        torch.nn.utils.parametrizations.weight_norm(stack.maps[0])
+        right(module)
+        stack.maps[0].parametrizations.weight.original0.mul_(3)
+        right(module)
+
+
+def test_full_experts_are_left_out_of_the_batch() -> None:
+    """Two of 64 experts have most rows: those are segments, and others a batch with as many rows as the fullest of them."""
+    stages = [
+        Stage(torch.randn(64, 64, 4), torch.randn(64, 64), ((slice(0, 64), "relu"),)),
+        Stage(torch.randn(64, 2, 64), torch.randn(64, 2)),
+    ]
+    counts = [400, 300, *[5] * 62]
+    most, above, cost = dispatch.capacity(stages, counts)
+    assert (most, sorted(above)) == (5, [0, 1])
+    assert cost < dispatch.costs(stages, sum(counts), most=400)["padded"]
+    expert = torch.arange(64).repeat_interleave(torch.tensor(counts))[torch.randperm(sum(counts))]
+    x = torch.randn(len(expert), 4)
+    with torch.no_grad():
+        found = quick._padded(quick.Slices().of(stages), stages, x, expert)
+    torch.testing.assert_close(found, dispatch.direct(stages, x, expert))
+
+
 def test_every_way_is_the_cheapest_somewhere() -> None:
     small, large = (
         [Stage(torch.zeros(64, m, 4), torch.zeros(64, m)), Stage(torch.zeros(64, 2, m), torch.zeros(64, 2))] for m in (64, 1 << 14)
