@@ -61,6 +61,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "export.torch_module": ["to_torch"],
         # what a person looks at
         "report.figures": ["figure"],
+        "report.page": ["write_report"],
         # what can go wrong
         "errors": [
             "AtlasMoEError",
@@ -148,6 +149,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .moe import NeuronGroup as NeuronGroup
     from .moe import ReLUNet as ReLUNet
     from .report.figures import figure as figure
+    from .report.page import write_report as write_report
     from .verify.check import CheckReport as CheckReport
     from .verify.check.check import check as check
     from .verify.prove import Certificate as Certificate

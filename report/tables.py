@@ -198,7 +198,7 @@ def _family(claim: Claim) -> str:
     return claim.name.split("[")[0] if "[" in claim.name else ""
 
 
-def _tightest(children: Sequence[Claim]) -> list[Claim]:
+def tightest(children: Sequence[Claim]) -> list[Claim]:
     """The children, of each long family only those with the least relative slack, in their own order."""
 
     def room(claim: Claim) -> float:
@@ -214,7 +214,7 @@ def _tightest(children: Sequence[Claim]) -> list[Claim]:
 
 def _tree(claim: Claim, every: bool, guide: str = "", stem: str = "") -> Iterator[tuple[str, str, Claim | None, str]]:
     """Rows of the tree: the line art before a claim and beside its sentence, and the claim; or None and a remark on what was left out."""
-    shown = list(claim.children) if every else _tightest(claim.children)
+    shown = list(claim.children) if every else tightest(claim.children)
     left_out = len(claim.children) - len(shown)
     yield guide, stem + ("│ " if shown else "  "), claim, ""
     for k, child in enumerate(shown):
