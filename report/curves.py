@@ -10,7 +10,7 @@ from ..atlas import Atlas, Tiling
 from ..moe.model import Model
 from ..verify.sample.report import Report
 from .evaluation import Evaluation, evaluate, on_chart
-from .palette import FAINT, FLOOR, INK, LIMIT, MOST_ROWS, expert_colors, expert_legend, tidy
+from .palette import FAINT, FEW, FLOOR, INK, LIMIT, MOST_ROWS, expert_colors, expert_handles, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
     """Rows: f and Ψ; |f − Ψ| with ε; the scores τ of one block on charts, with the chosen expert's colour behind them, else the
     pieces that every block takes."""
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     charts, sites = domain.parametrising[:MOST_CHARTS], model.design.sites
     strips = len(sites) > 1 or not model.design.alone
@@ -42,17 +43,22 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
         (_strips if strips else _scores)(bottom, u, seen)
         tidy(top, "" if domain.box is not None else f"chart {chart.name}")
         tidy(middle)
-        tidy(bottom, xlabel=domain.coordinates[0] if domain.box is not None else "intrinsic coordinate")
+        tidy(bottom, xlabel=domain.coordinates[0] if domain.box is not None else str(chart.inverse.variables[0]))
         worst = None if report is None else report.worst.get("total")
         place = on_chart(worst, domain, chart)
         if worst is not None and place is not None:
-            middle.plot(place[0], max(abs(worst.value), FLOOR), "x", color=LIMIT, markersize=7, label="worst found")
+            middle.plot(place[0], max(abs(worst.value), FLOOR), "x", color=LIMIT, markersize=7, linestyle="none", label="worst found")
     for row, label in enumerate(("f and Ψ", "|f − Ψ|", "routes" if strips else "scores τ")):
         grid[row, 0].set_ylabel(label, fontsize=9)
-    grid[0, 0].legend(fontsize=8, frameon=False)
-    grid[1, 0].legend(fontsize=8, frameon=False, loc="lower right")
+    handles = {h.get_label(): h for axes in grid[:2].flat for h in axes.get_legend_handles_labels()[0]}
+    shown = [handles[name] for name in ("f", "Ψ", "ε", "worst found") if name in handles]
     if not strips:
-        expert_legend(drawn, sites[0].pieces, loc="outside lower center", ncols=8)
+        names = sites[0].pieces
+        shown += expert_handles(names) if len(names) <= len(FEW) else [expert_handles(names)[0]]
+        shown.append(Patch(facecolor="#cccccc", alpha=0.5, label="background: the expert chosen"))
+    else:
+        shown.append(Patch(facecolor="#cccccc", label="strips: a colour for every piece of the block"))
+    drawn.legend(handles=shown, loc="outside lower center", ncols=min(len(shown), 13), fontsize=8, frameon=False, handlelength=1.4)
     if len(domain.parametrising) > len(charts):
         drawn.text(0.99, 0.99, f"{len(charts)} of {len(domain.parametrising)} charts", ha="right", va="top", fontsize=8, color=INK)
     return drawn

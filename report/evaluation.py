@@ -14,7 +14,6 @@ from ..atlas.graph import as_graph
 from ..moe.model import Model
 from ..verify.sample.measure import Gauge
 from ..verify.sample.report import WorstPoint
-from .palette import expert_colors
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +48,6 @@ class Evaluation:
         """The distinct rows of `routes`."""
         return np.unique(self.routes, axis=0)
 
-    def colors(self) -> Array:
-        """A colour for every point by its route, (N, 3): of two blocks the first chooses the hue and the second the shade."""
-        from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
-
-        sizes = [len(site.pieces) for site in self.model.design.sites]
-        if len(sizes) == 1:
-            return expert_colors(sizes[0])[self.routes[:, 0]]
-        if len(sizes) > 2:
-            tuples, which = np.unique(self.routes, axis=0, return_inverse=True)
-            return expert_colors(max(len(tuples), 2))[which.ravel()]
-        hues = rgb_to_hsv(expert_colors(sizes[0]))[self.routes[:, 0]]
-        shade = self.routes[:, 1] / max(1, sizes[1] - 1)
-        return np.asarray(hsv_to_rgb(np.stack([hues[:, 0], hues[:, 1] * (0.35 + 0.65 * shade), 0.97 - 0.3 * shade * hues[:, 1]], axis=1)))
-
 
 def gauge_of(model: Model) -> Gauge:
     """The model beside its task."""
@@ -78,6 +63,14 @@ def evaluate(model: Model, chart: int, intrinsic: Array) -> Evaluation:
         routes = np.stack([taken[:, 0] for taken in gauge.taken(trace)], axis=-1)
         scores = trace.logits[model.design.sites[-1].layer].astype(float)
         return Evaluation(model, gauge.truth(points).output, trace.output.astype(float), scores, routes)
+
+
+def routes_at(model: Model, chart: int, intrinsic: Array) -> NDArray[np.intp]:
+    """The routes (N, L) alone, at points (N, d) of one chart of `whole`."""
+    gauge = gauge_of(model)
+    points = gauge.product.parametrise(np.full((len(intrinsic), len(gauge.product.domains)), chart), intrinsic)
+    with np.errstate(all="ignore"):
+        return np.stack([taken[:, 0] for taken in gauge.taken(gauge.run(points))], axis=-1)
 
 
 def together(parts: Sequence[Evaluation]) -> Evaluation:

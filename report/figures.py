@@ -37,7 +37,7 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise AtlasMoEError("figures need matplotlib: pip install 'atlasmoe[figures]'") from error
-    from . import curves, panels, surfaces
+    from . import curves, maps, panels, surfaces
 
     domain = whole(as_graph(model.task))
     dimension = 0 if domain is None else domain.dimension
@@ -48,7 +48,7 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
     elif domain.noun == "chart" and domain.base_dimension == 3:
         drawn = surfaces.draw_in_space(model, domain, report)
     else:
-        drawn = surfaces.draw_in_charts(model, domain, report)
+        drawn = maps.draw_in_charts(model, domain, report)
     drawn.suptitle(headline(model, report), x=0.01, ha="left", fontsize=10)
     if path is not None:
         write(drawn, path, DPI)

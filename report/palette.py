@@ -60,13 +60,10 @@ def tidy(axes: Axes, title: str = "", **labels: str) -> None:
     axes.yaxis.label.set_fontsize(8)
 
 
-def expert_legend(owner: Any, names: tuple[str, ...], **where: Any) -> None:
-    """A legend of the experts' colours if there are few enough, else only how many there are."""
+def expert_handles(names: tuple[str, ...]) -> list[Any]:
+    """What the colours of experts mean: by name if there are few enough, else that neighbours differ."""
     from matplotlib.patches import Patch
 
-    colors = expert_colors(len(names))
-    if len(names) <= len(FEW):
-        handles = [Patch(color=color, label=name) for color, name in zip(colors, names, strict=True)]
-    else:
-        handles = [Patch(color="none", label=f"{len(names)} experts, one colour each")]
-    owner.legend(handles=handles, fontsize=8, frameon=False, handlelength=1, handleheight=1, **where)
+    if len(names) > len(FEW):
+        return [Patch(color="none", label=f"{len(names)} experts, neighbours in different colours")]
+    return [Patch(color=color, label=name) for color, name in zip(expert_colors(len(names)), names, strict=True)]

@@ -39,7 +39,6 @@ def draw(model: Model, report: Report | None) -> Figure:
     left.axvline(model.ledger.root.budget, color=LIMIT, linestyle="--", linewidth=1, label="ε")
     if report is not None and report["total"].bound > 0:
         left.axvline(report["total"].bound, color=INK, linestyle=":", linewidth=1, label="worst found")
-    left.legend(fontsize=8, frameon=False, loc="upper left")
     tidy(left, f"error at {POINTS:,} random points", xlabel="|f − Ψ|", ylabel="points")
     if len(sites) > 1:
         _nodes(middle, model, written)
@@ -50,6 +49,8 @@ def draw(model: Model, report: Report | None) -> Figure:
             _logarithmic(middle, gap)
         tidy(middle, "lead of the chosen expert", xlabel="largest − second largest τ", ylabel="points")
         _routes(right, seen.routes[:, 0], sites[0].pieces)
+    handles = [handle for axes in (left, middle) for handle in axes.get_legend_handles_labels()[0]]
+    drawn.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False, handlelength=1.4)
     return drawn
 
 
@@ -65,8 +66,9 @@ def _logarithmic(axes: Axes, values: np.ndarray) -> None:
 def _routes(axes: Axes, routes: np.ndarray, names: tuple[str, ...]) -> None:
     counts = np.bincount(routes, minlength=len(names)) / len(routes)
     order = np.argsort(-counts)[:MOST_BARS]
-    axes.bar(np.arange(len(order)), counts[order], color=expert_colors(len(names))[order])
     many = len(order) > 12
+    # Colours that nothing else in the picture has would say nothing.
+    axes.bar(np.arange(len(order)), counts[order], color=COLOR, width=0.8)
     axes.set_xticks(np.arange(len(order)) if not many else [], [names[i] for i in order] if not many else [], rotation=60, ha="right")
     title = "share of each expert"
     if len(names) > len(order):
@@ -91,8 +93,7 @@ def _nodes(axes: Axes, model: Model, written: dict[str, Array]) -> None:
     low, high = axes.get_xlim()
     axes.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
     axes.set_yticks(range(shown), [name for name, _ in errors[:MOST_ROWS]])
-    axes.set_ylim(shown - 0.5, -0.5 - 0.12 * shown - 0.6)
-    axes.legend(fontsize=7, frameon=False, loc="upper left", ncols=3, handlelength=1.2, columnspacing=1.0)
+    axes.set_ylim(shown - 0.5, -0.5)
     more = len(errors) - shown
     tidy(axes, "own error of every node" + (f" ({more} more)" if more else ""), xlabel="|as computed − of what it reads|")
 
@@ -117,4 +118,4 @@ def _shares(axes: Axes, model: Model, seen: Observation) -> None:
     axes.set_ylim(len(sites) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     more = len(every) - len(sites)
-    tidy(axes, "share of every piece, block by block" + (f" ({more} more)" if more else ""), xlabel="share of points")
+    tidy(axes, "share of every piece, block by block, first piece left" + (f" ({more} more)" if more else ""), xlabel="share of points")

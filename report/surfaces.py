@@ -1,4 +1,4 @@
-"""Figures of models in dimension two: target, routes and error, on the surface in space or in the coordinates of each chart."""
+"""Figures of models on surfaces in R³: target, routes and error, seen from the front and from the back."""
 
 from __future__ import annotations
 
@@ -6,138 +6,167 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..atlas import Array, Atlas, Tiling
-from ..atlas.graph import as_graph
+from ..atlas import Array, Atlas
 from ..moe.model import Model
-from ..verify.sample.report import Report, counted
-from .evaluation import Evaluation, evaluate, on_chart, together
-from .palette import ERROR_MAP, INK, LIMIT, TARGET_MAP, expert_legend, log_error, tidy
+from ..verify.sample.report import Report
+from .cells import grid_triangles
+from .evaluation import evaluate, together
+from .layers import CROSS, cells_of, continued, finish_bar, layers, legend_of_routes
+from .palette import INK, log_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FACES = 20_000
 """Quadrilaterals in one picture of a surface."""
-PIXELS = 128
-"""Of each side of a map; of one alone twice as many."""
-MOST_CHARTS = 6
-MOST_LABELS = 36
 VIEWS = {"front": (24.0, -52.0), "back": (-24.0, 128.0)}
 """Elevation and azimuth in degrees."""
 LIGHT = np.array([0.35, -0.5, 0.79])
-DECADES = 3
-"""Range of the error's colour scale below its largest value."""
-CROSS: dict[str, Any] = {"marker": "x", "color": "#00d5ff", "markersize": 7, "markeredgewidth": 1.6}
+AXES, CORNER = 0.08, 0.1
+"""Length of the drawn axes and where they start, in the size of the picture."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Layer:
-    """One quantity as colours: (N, 3) or (N, 4), with its colour bar's norm and map if it is a number."""
+class _Patch:
+    """The part of the surface that is drawn on one chart: a grid of points, and which of its quadrilaterals."""
 
-    title: str
-    colors: Array
-    scale: Any = None
+    chart: int
+    grid: Array
+    """Intrinsic coordinates (n, n, 2), continued past the region by the nearest points in it."""
+    base: Array
+    """(n, n, k)."""
+    kept: NDArray[np.bool_]
+    """(n − 1, n − 1)."""
 
-
-def _layers(model: Model, seen: Evaluation, error: Array | None = None) -> list[_Layer]:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    graph, outputs = as_graph(model.task), seen.target.shape[1]
-    f = seen.target[:, 0]
-    target = ScalarMappable(Normalize(float(np.nanmin(f)), float(np.nanmax(f))), TARGET_MAP)
-    error = log_error(seen.error if error is None else error)
-    top = float(np.nanmax(error))
-    wrong = ScalarMappable(Normalize(top - DECADES, max(top, float(np.log10(model.ledger.root.budget)))), ERROR_MAP)
-    title = "target f" if outputs == 1 else f"target f, component 1 of {outputs}"
-    routes = "routes" if model.design.alone else f"routes: {len(seen.tuples):,} of {counted(graph.pieces)} pieces"
-    return [_Layer(title, target.to_rgba(f), target), _Layer(routes, seen.colors()), _Layer("log₁₀ |f − Ψ|", wrong.to_rgba(error), wrong)]
+    @property
+    def corners(self) -> Array:
+        """Of the quadrilaterals, (N, 4, k), anticlockwise."""
+        b = self.base
+        return np.stack([b[:-1, :-1], b[1:, :-1], b[1:, 1:], b[:-1, 1:]], axis=2)[self.kept]
 
 
 def draw_in_space(model: Model, atlas: Atlas, report: Report | None) -> Figure:
-    """The surface in R³, seen from the front and from the back; columns: target, routes, log₁₀ error."""
+    """The surface in R³, a row for each view; columns: target, routes, log₁₀ error."""
     from matplotlib.figure import Figure
 
-    corners, centers, quarters = _quadrilaterals(atlas)
-    largest = np.concatenate([evaluate(model, i, u).error.reshape(-1, 4).max(1) for i, u in enumerate(quarters)])
-    layers = _layers(model, together([evaluate(model, i, u) for i, u in enumerate(centers)]), largest)
-    normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
-    length = np.linalg.norm(normal, axis=1)
-    shade = 0.72 + 0.28 * np.abs(normal @ LIGHT) / np.where(length > 0, length, 1)
-    drawn = Figure(figsize=(10.5, 7.2), layout="constrained")
+    patches = surface_patches(atlas, FACES)
+    quads = np.concatenate([patch.corners for patch in patches])
+    quarters = [_quarters(atlas, patch) for patch in patches]
+    error = np.concatenate([evaluate(model, p.chart, u).error.reshape(-1, 4).max(1) for p, u in zip(patches, quarters, strict=True)])
+    target = together([evaluate(model, patch.chart, _centers(patch)) for patch in patches]).target
+    first, title, last = layers(model, target, error)
+    points, triangles = triangles_of(patches)
+    cells = cells_of(model, points, triangles, [(patch.chart, patch.grid.reshape(-1, 2)) for patch in patches])
+    colors = cells.colors(len(model.design.sites[0].pieces))[cells.owners]
+    drawn = Figure(figsize=(10.5, 7.4), layout="constrained")
     grid: Any = drawn.subplots(2, 3, subplot_kw={"projection": "3d"})
     worst = None if report is None else report.worst.get("total")
-    for column, layer in enumerate(layers):
-        for row, view in enumerate(VIEWS.values()):
-            axes = grid[row, column]
-            # Errors are read off their colours, so they are not shaded.
-            _surface(axes, corners, layer.colors if column == 2 else layer.colors[:, :3] * shade[:, None], view)
-            if worst is not None and column == 2:
-                _mark(axes, atlas.unembed(np.array(worst.ambient)), corners, view)
-        grid[0, column].set_title(layer.title, fontsize=10, color=INK)
-        if layer.scale is not None:
-            bar = drawn.colorbar(layer.scale, ax=grid[1, column], location="bottom", shrink=0.75, pad=0.02, aspect=30)
-            _finish_bar(bar, model, column)
-    _legend(model, grid[1, 1], loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+    light = shade(quads)[:, None]
+    light_of_cells = shade(points[triangles])[cells.source][:, None]
+    for row, view in enumerate(VIEWS.values()):
+        surface(grid[row, 0], quads, first.scale.to_rgba(target[:, 0])[:, :3] * light, view, atlas.coordinates)
+        surface(grid[row, 1], cells.polygons, colors * light_of_cells, view, atlas.coordinates)
+        # Errors are read off their colours, so they are not shaded.
+        surface(grid[row, 2], quads, last.scale.to_rgba(log_error(error)), view, atlas.coordinates)
+        if worst is not None:
+            _mark(grid[row, 2], atlas.unembed(np.array(worst.ambient)), quads, view)
+        grid[row, 0].text2D(0.0, 0.98, f"from the {list(VIEWS)[row]}", transform=grid[row, 0].transAxes, fontsize=8, color="#777777")
+    for column, text in enumerate((first.title, title.format(f"{len(cells.routes):,}"), last.title)):
+        grid[0, column].set_title(text, fontsize=10, color=INK)
+    for column, layer in ((0, first), (2, last)):
+        bar = drawn.colorbar(layer.scale, ax=grid[1, column], location="bottom", shrink=0.75, pad=0.02, aspect=30)
+        finish_bar(bar, model, layer is last)
+    handles = legend_of_routes(model, cells)
+    grid[1, 1].legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, fontsize=8, frameon=False)
+    if worst is not None:
+        from matplotlib.lines import Line2D
+
+        grid[0, 2].legend(handles=[Line2D([], [], **CROSS)], loc="upper right", fontsize=8, frameon=False)
     return drawn
 
 
-def _legend(model: Model, owner: Any, **where: Any) -> None:
-    """Of the pieces, if there is one block."""
-    if len(model.design.sites) == 1:
-        expert_legend(owner, model.design.sites[0].pieces, **where)
-
-
-def _finish_bar(bar: Any, model: Model, column: int, upright: bool = False) -> None:
-    """ε on the scale of the error."""
-    bar.ax.tick_params(labelsize=8)
-    bar.outline.set_linewidth(0.5)
-    if column == 2:
-        level = float(np.log10(model.ledger.root.budget))
-        (bar.ax.axhline if upright else bar.ax.axvline)(level, color=LIMIT, linewidth=2)
-        at, coordinates = ((1, level), ("axes fraction", "data")) if upright else ((level, 1), ("data", "axes fraction"))
-        side = ("left", "center") if upright else ("center", "bottom")
-        bar.ax.annotate("ε", at, xycoords=coordinates, fontsize=8, color=LIMIT, ha=side[0], va=side[1])
-
-
-def _quadrilaterals(atlas: Atlas) -> tuple[Array, list[Array], list[Array]]:
-    """Corners (N, 4, 3) of small quadrilaterals that cover M, and on every chart their centres and those of their quarters.
-
-    Each is drawn in the chart, or the few charts, in which it lies deepest.
-    """
-    side = int(np.clip(np.sqrt(FACES / len(atlas.parametrising)), 12, 120))
-    corners, centers, quarters = [], [], []
+def surface_patches(atlas: Atlas, faces: int) -> list[_Patch]:
+    """Small quadrilaterals that cover M, each drawn in the chart, or the few charts, in which it lies deepest."""
+    side = int(np.clip(np.sqrt(faces / len(atlas.parametrising)), 12, 120))
+    found = []
     for i, chart in enumerate(atlas.parametrising):
         lines = [np.linspace(low, high, side + 1) for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
-        u = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
-        middle = (u[:-1, :-1] + u[1:, 1:]).reshape(-1, 2) / 2
+        inside, u = continued(chart, np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1))
+        middle = (u[:-1, :-1] + u[1:, 1:]) / 2
         with np.errstate(all="ignore"):
             base = chart.inverse(u)
             bumps = np.stack([atlas.partition.bump(other, chart.inverse(middle)) for other in atlas.parametrising], axis=-1)
-        quads = np.stack([base[:-1, :-1], base[1:, :-1], base[1:, 1:], base[:-1, 1:]], axis=2).reshape(-1, 4, 3)
+        finite = np.isfinite(base).all(-1)
         # Neighbouring charts overlap a little, which hides the seam.
-        kept = (bumps[:, i] >= 0.6 * bumps.max(1)) & np.isfinite(quads).all((1, 2)) & chart.inside(middle)
-        corners.append(quads[kept])
-        centers.append(middle[kept])
-        offsets = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]) * chart.domain.widths / (4 * side)
-        fine = middle[kept, None] + offsets
-        fine = np.where(chart.inside(fine)[..., None], fine, middle[kept, None])
-        quarters.append(fine.reshape(-1, 2))
-    return np.concatenate(corners), centers, quarters
+        kept = (bumps[..., i] >= 0.6 * bumps.max(-1)) & chart.inside(middle)
+        for corner in (finite & inside,):
+            kept &= corner[:-1, :-1] & corner[1:, :-1] & corner[1:, 1:] & corner[:-1, 1:]
+        found.append(_Patch(i, u, base, kept))
+    return found
 
 
-def _surface(axes: Any, corners: Array, colors: Array, view: tuple[float, float]) -> None:
+def triangles_of(patches: list[_Patch]) -> tuple[Array, NDArray[np.intp]]:
+    """All points of the grids (P, k), and the triangles (N, 3) of the quadrilaterals that are drawn."""
+    points, triangles, start = [], [], 0
+    for patch in patches:
+        n, m = patch.base.shape[:2]
+        kept = np.tile(patch.kept.ravel(), 2)
+        triangles.append(start + grid_triangles(n, m)[kept])
+        points.append(patch.base.reshape(n * m, -1))
+        start += n * m
+    return np.concatenate(points), np.concatenate(triangles)
+
+
+def _centers(patch: _Patch) -> Array:
+    """The middle of every quadrilateral that is drawn, (N, 2)."""
+    return ((patch.grid[:-1, :-1] + patch.grid[1:, 1:]) / 2)[patch.kept]
+
+
+def _quarters(atlas: Atlas, patch: _Patch) -> Array:
+    """The middles of the quarters of every quadrilateral that is drawn, (4N, 2)."""
+    chart, middle = atlas.parametrising[patch.chart], _centers(patch)
+    offsets = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]) * chart.domain.widths / (4 * (len(patch.grid) - 1))
+    fine = middle[:, None] + offsets
+    fine = np.where(chart.inside(fine)[..., None], fine, middle[:, None])
+    return np.asarray(fine.reshape(-1, 2))
+
+
+def shade(corners: Array) -> Array:
+    """How light faces (N, 3 or 4, 3) are, (N,)."""
+    normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, -1] - corners[:, 1])
+    length = np.linalg.norm(normal, axis=1)
+    return np.asarray(0.72 + 0.28 * np.abs(normal @ LIGHT) / np.where(length > 0, length, 1))
+
+
+def surface(axes: Any, polygons: Any, colors: Array, view: tuple[float, float], names: tuple[str, ...]) -> None:
+    """Polygons in space, with three short axes that say which coordinate is which."""
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
-    # All quadrilaterals in one collection, because only within one are they sorted by depth.
-    axes.add_collection3d(Poly3DCollection(corners, facecolors=colors, edgecolors=colors, linewidths=0.3))
-    low, high = corners.min((0, 1)), corners.max((0, 1))
+    # All polygons in one collection, because only within one are they sorted by depth.
+    axes.add_collection3d(Poly3DCollection(polygons, facecolors=colors, edgecolors=colors, linewidths=0.3))
+    every = np.concatenate(list(polygons))
+    low, high = every.min(0), every.max(0)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
-    axes.set_box_aspect(np.maximum(high - low, 1e-3), zoom=1.55)
+    axes.set_box_aspect(np.maximum(high - low, 1e-3), zoom=1.4)
     axes.set_proj_type("ortho")
     axes.view_init(*view)
     axes.set_axis_off()
+    _triad(axes, view, names)
+
+
+def _triad(axes: Any, view: tuple[float, float], names: tuple[str, ...]) -> None:
+    """Three named axes in the corner of the picture, as they are seen."""
+    from matplotlib.lines import Line2D
+
+    elevation, azimuth = np.radians(view)
+    right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
+    up = np.array([-np.sin(elevation) * np.cos(azimuth), -np.sin(elevation) * np.sin(azimuth), np.cos(elevation)])
+    for k, name in enumerate(names):
+        x, y = AXES * right[k], AXES * up[k]
+        axes.add_artist(Line2D([CORNER, CORNER + x], [CORNER, CORNER + y], transform=axes.transAxes, color="#777777", linewidth=0.8))
+        axes.text2D(CORNER + 1.35 * x, CORNER + 1.35 * y, name, transform=axes.transAxes, fontsize=7, color="#555555", ha="center", va="center")
 
 
 def _mark(axes: Any, point: Array, corners: Array, view: tuple[float, float]) -> None:
@@ -147,57 +176,3 @@ def _mark(axes: Any, point: Array, corners: Array, view: tuple[float, float]) ->
     if (point - corners.mean((0, 1))) @ toward >= 0:
         lifted = point + 0.02 * np.ptp(corners, axis=(0, 1)).max() * toward
         axes.plot(*lifted[:, None], **CROSS, zorder=10)
-
-
-def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
-    """A column for each chart, in its intrinsic coordinates, rows: target, routes, log₁₀ error; of one chart a row."""
-    from matplotlib.figure import Figure
-
-    charts = domain.parametrising[:MOST_CHARTS]
-    lone = len(charts) == 1
-    side = 2 * PIXELS if lone else PIXELS
-    pieces, inside = [], []
-    for i, chart in enumerate(charts):
-        lines = [np.linspace(low, high, 2 * side + 1)[1::2] for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
-        u = np.stack(np.meshgrid(*lines, indexing="xy"), axis=-1).reshape(-1, 2)
-        pieces.append(evaluate(model, i, np.where(chart.inside(u)[:, None], u, chart.domain.center)))
-        inside.append(chart.inside(u))
-    seen = together(pieces)
-    drawn = Figure(figsize=(12.6, 4.4) if lone else (max(5.5, 2.5 * len(charts) + 1), 7.6), layout="constrained")
-    grid: Any = drawn.subplots(1, 3, squeeze=False).T if lone else drawn.subplots(3, len(charts), squeeze=False)
-    worst = None if report is None else report.worst.get("total")
-    for row, layer in enumerate(_layers(model, seen)):
-        pictures = np.split(layer.colors[:, :3], len(charts))
-        for column, (chart, picture, good) in enumerate(zip(charts, pictures, inside, strict=True)):
-            axes = grid[row, column]
-            picture = np.where(good[:, None], picture, 1.0).reshape(side, side, 3)
-            (left, bottom), (right, top) = chart.domain.lower, chart.domain.upper
-            axes.imshow(picture, origin="lower", extent=(left, right, bottom, top), aspect="auto", interpolation="nearest")
-            place = on_chart(worst, domain, chart)
-            if place is not None and row == 2:
-                axes.plot(*place, **CROSS, clip_on=False)
-            tidy(axes, layer.title if lone else f"chart {chart.name}" if row == 0 else "")
-            if domain.box is not None:
-                tidy(axes, layer.title, xlabel=domain.coordinates[0], ylabel=domain.coordinates[1])
-        if not lone:
-            grid[row, 0].set_ylabel(layer.title, fontsize=9)
-        if layer.scale is not None:
-            bar = drawn.colorbar(layer.scale, ax=grid[row].tolist(), shrink=0.9, aspect=25)
-            _finish_bar(bar, model, row, upright=True)
-    if lone and not model.design.alone:
-        _label(grid[1, 0], seen.routes.reshape(side, side, -1), charts[0].domain.lower, charts[0].domain.upper)
-    else:
-        _legend(model, drawn, loc="outside lower center", ncols=8)
-    return drawn
-
-
-def _label(axes: Any, routes: Any, lower: Any, upper: Any) -> None:
-    """The numbers of the pieces in the middle of their cells, if there is room."""
-    tuples, which = np.unique(routes.reshape(-1, routes.shape[2]), axis=0, return_inverse=True)
-    if len(tuples) > MOST_LABELS or routes.shape[2] > 3:
-        return
-    for k, one in enumerate(tuples):
-        rows, columns = np.nonzero(which.reshape(routes.shape[:2]) == k)
-        near = int((np.abs(rows - rows.mean()) + np.abs(columns - columns.mean())).argmin())
-        at = np.array(lower) + (np.array(upper) - lower) * (np.array([columns[near], rows[near]]) + 0.5) / routes.shape[1::-1]
-        axes.text(*at, ",".join(str(i + 1) for i in one), ha="center", va="center", fontsize=7, color=INK)

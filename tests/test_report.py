@@ -121,10 +121,10 @@ def flat_model(d: int, ambient: int) -> Model:
 @pytest.mark.parametrize(("d", "ambient"), [(1, 1), (2, 2), (2, 3), (3, 4)])
 def test_a_figure_for_every_dimension(d: int, ambient: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    from atlasmoe.report import surfaces
+    from atlasmoe.report import maps, surfaces
 
     monkeypatch.setattr(surfaces, "FACES", 400)
-    monkeypatch.setattr(surfaces, "PIXELS", 16)
+    monkeypatch.setattr(maps, "PIXELS", 16)
     model = flat_model(d, ambient)
     report = verify(model, samples=200)
     assert report.holds

@@ -1,0 +1,105 @@
+"""What figures of models in dimension two show: target, routes as cells, error; and the cells of a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atlas import Array, Chart
+from ..atlas.graph import as_graph
+from ..moe.model import Model
+from ..verify.sample.report import counted
+from .cells import Cells, cut
+from .evaluation import routes_at
+from .palette import ERROR_MAP, FEW, LIMIT, TARGET_MAP, expert_handles, log_error
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.cm import ScalarMappable
+
+DECADES = 3
+"""Range of the error's colour scale below its largest value."""
+HEADROOM = 0.2
+"""Above ε and the largest error, so that ε can be read."""
+CROSS: dict[str, Any] = {"marker": "x", "color": "#00d5ff", "markersize": 7, "markeredgewidth": 1.6, "linestyle": "none", "label": "worst found"}
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One quantity: its title, and the scale of its colours."""
+
+    title: str
+    scale: ScalarMappable
+
+
+def layers(model: Model, target: Array, error: Array) -> tuple[Layer, str, Layer]:
+    """The target's first component, the title of the routes' picture, log₁₀ of the error."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    graph, outputs = as_graph(model.task), target.shape[1]
+    f = target[:, 0]
+    level = log_error(error)
+    top = float(np.nanmax(level))
+    title = "target f" if outputs == 1 else f"target f, component 1 of {outputs}"
+    routes = "routes" if model.design.alone else f"routes: {{}} of {counted(graph.pieces)} pieces"
+    shown = ScalarMappable(Normalize(float(np.nanmin(f)), float(np.nanmax(f))), TARGET_MAP)
+    wrong = ScalarMappable(Normalize(top - DECADES, max(top, float(np.log10(model.ledger.root.budget))) + HEADROOM), ERROR_MAP)
+    return Layer(title, shown), routes, Layer("log₁₀ |f − Ψ|", wrong)
+
+
+def continued(chart: Chart, u: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Which points of a grid (…, 2) lie in a chart, and the grid with those that do not replaced by the nearest that do."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = chart.inside(u)
+    if inside.all() or not inside.any():
+        return inside, u
+    nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return inside, u[tuple(nearest)]
+
+
+def cells_of(model: Model, points: Array, triangles: NDArray[np.intp], grids: Sequence[tuple[int, Array]]) -> Cells:
+    """The cells on triangles (N, 3) of points (P, D), which are those of some charts, (number, intrinsic coordinates), one after the other."""
+    u = np.concatenate([grid for _, grid in grids])
+    chart = np.repeat([number for number, _ in grids], [len(grid) for _, grid in grids])
+
+    def routes(which: NDArray[np.intp], at: Array) -> NDArray[np.intp]:
+        found = np.empty((len(at), len(model.design.sites)), np.intp)
+        for number, _ in grids:
+            rows = which == number
+            if rows.any():
+                found[rows] = routes_at(model, number, at[rows])
+        return found
+
+    def between(a: NDArray[np.intp], b: NDArray[np.intp], t: Array) -> NDArray[np.intp]:
+        return routes(chart[a], (1 - t)[:, None] * u[a] + t[:, None] * u[b])
+
+    return cut(points, triangles, routes(chart, u), between)
+
+
+def legend_of_routes(model: Model, cells: Cells) -> list[Artist]:
+    """What the colours of cells mean: the experts of one block by name, or that neighbours differ; of several blocks what the numbers are."""
+    from matplotlib.patches import Patch
+
+    sites = model.design.sites
+    if len(sites) == 1:
+        return expert_handles(sites[0].pieces)
+    blocks = ", ".join(site.block for site in sites[:3]) + (", …" if len(sites) > 3 else "")
+    return [Patch(color="none", label=f"a cell for every route through {blocks}; neighbours have different colours")]
+
+
+def finish_bar(bar: Any, model: Model, error: bool, upright: bool = False) -> None:
+    """Small numbers, and ε on the scale of the error."""
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_linewidth(0.5)
+    if error:
+        level = float(np.log10(model.ledger.root.budget))
+        (bar.ax.axhline if upright else bar.ax.axvline)(level, color=LIMIT, linewidth=2, label="ε")
+        at, coordinates = ((-0.15, level), ("axes fraction", "data")) if upright else ((level, 1), ("data", "axes fraction"))
+        side = ("right", "center") if upright else ("center", "bottom")
+        bar.ax.annotate("ε", at, xycoords=coordinates, fontsize=8, color=LIMIT, ha=side[0], va=side[1])
