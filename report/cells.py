@@ -1,8 +1,9 @@
 """Cells of a map with the edges that they have: triangles cut where routes change, which is found by bisection.
 
-A picture samples routes at the corners of small triangles. On a side whose ends are routed differently the place where the route changes is
-traced to a 2^−STEPS-th of the side; a triangle is then cut along the line through two such places, or, where three cells meet, from three of
-them to the point between. So edges bend with the cells instead of going round pixels, whatever the gate is: nothing is assumed but routes.
+A picture samples routes at the corners of small triangles. On a side whose ends are routed differently the place where the route
+changes is traced to a 2^−STEPS-th of the side; a triangle is then cut along the line through two such places, or, where three cells
+meet, from three of them to the point between. So edges bend with the cells instead of going round pixels, whatever the gate is:
+nothing is assumed but routes.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Cells:
 
 
 def told_apart(count: int, pairs: Iterable[tuple[int, int]]) -> Array:
-    """Colours (count, 3), different for the two of every pair: as few as a greedy colouring finds, in the plane nearly always four or five."""
+    """Colours (count, 3), different for the two of every pair: as few as a greedy colouring finds, in the plane mostly four or five."""
     if count <= len(FEW):
         return expert_colors(count)
     graph = networkx.Graph()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..atlas import Block, Input
+from ..atlas.graph import as_graph
 from ..errors import AtlasMoEError
 from ..moe.ledger import Known
 from ..verify.prove import Certificate
@@ -14,6 +18,7 @@ from ..verify.prove.tree import PROVED, UNSETTLED, Tree
 from .palette import ERROR_MAP, FAINT, INK, LIMIT, tidy, write
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -41,6 +46,7 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
     low, high = (float(bounds.min()), float(bounds.max())) if len(bounds) else (0.0, 1.0)
     last: Any = None
     panels = [drawn.add_subplot(rows, columns, n + 1) for n in range(len(trees))]
+    names = _coordinates(certificate)
     for axes, (name, tree) in zip(panels, trees, strict=True):
         d = len(tree.lower)
         if d == 1:
@@ -50,12 +56,53 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
         else:
             _distribution(axes, tree)
         tidy(axes, f"{name}: {len(tree):,} boxes")
+        called = names(name, d)
+        if d <= 2:
+            axes.set_xlabel(called[0], fontsize=8)
+            axes.set_ylabel(called[1] if d == 2 else "proved bound of |f − Ψ|", fontsize=8)
     if last is not None:
         drawn.colorbar(last, ax=panels, shrink=0.8, label="proved bound of |f − Ψ|")
-    drawn.suptitle(_headline(certificate, len(trees)), x=0.01, ha="left", fontsize=10)
+    handles = _legend(panels, [tree for _, tree in trees])
+    if handles:
+        drawn.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False, handlelength=1.4)
+    head = _headline(certificate, len(trees))
+    drawn.suptitle("\n".join(textwrap.wrap(head, int(13 * drawn.get_figwidth()))), x=0.01, ha="left", fontsize=10)
     if path is not None:
         write(drawn, path, 160)
     return drawn
+
+
+def _coordinates(certificate: Certificate) -> Callable[[str, int], tuple[str, ...]]:
+    """What the coordinates of a panel are called: those of its chart, or of what its block reads."""
+    named: dict[str, tuple[str, ...]] = {}
+    graph = as_graph(certificate.problem)
+    nodes: list[Input | Block] = [*graph.inputs, *graph.blocks]
+    for node in nodes:
+        read = node.reads if isinstance(node, Block) else node.coordinates
+        for chart in node.domain.parametrising:
+            own = tuple(map(str, chart.inverse.variables)) if node.domain.box is None else read
+            for called in (chart.name, f"{node.name}/{chart.name}", node.name):
+                named.setdefault(called, own)
+
+    def names(panel: str, dimension: int) -> tuple[str, ...]:
+        found = named.get(panel) or named.get(panel.split("/")[0]) or named.get(panel.split("/")[-1]) or ()
+        return found if len(found) == dimension else tuple(f"coordinate {k + 1}" for k in range(dimension))
+
+    return names
+
+
+def _legend(panels: list[Axes], trees: list[Tree]) -> list[Artist]:
+    """What lines and greys mean, of those that there are."""
+    from matplotlib.patches import Patch
+
+    lines = {handle.get_label(): handle for axes in panels for handle in axes.get_legend_handles_labels()[0]}
+    found: list[Artist] = list(lines.values())
+    flat = [tree for tree in trees if len(tree.lower) <= 2]
+    if any((tree.tags == UNSETTLED).any() for tree in flat):
+        found.append(Patch(facecolor=LIMIT, label="nothing is known"))
+    if any(((tree.tags != PROVED) & (tree.tags != UNSETTLED)).any() for tree in flat):
+        found.append(Patch(facecolor=ELSEWHERE_COLOR, edgecolor=FAINT, label="other charts' points, or off this chart"))
+    return found
 
 
 def _headline(certificate: Certificate, shown: int) -> str:
@@ -70,11 +117,11 @@ def _steps(axes: Axes, tree: Tree, certificate: Certificate) -> None:
     order = np.argsort(lower[:, 0])
     proved = tree.tags[order] == PROVED
     values = np.where(proved, tree.bounds[order], np.nan)
-    axes.stairs(values, np.append(lower[order, 0], upper[order[-1], 0]), color=INK, linewidth=0.9)
+    axes.stairs(values, np.append(lower[order, 0], upper[order[-1], 0]), color=INK, linewidth=0.9, label="proved on each box")
     for n in order[~proved]:
         axes.axvspan(lower[n, 0], upper[n, 0], color=LIMIT if tree.tags[n] == UNSETTLED else ELSEWHERE_COLOR, linewidth=0)
     if np.isfinite(certificate.epsilon) and "/" not in "".join(certificate.trees):
-        axes.axhline(certificate.epsilon, color=LIMIT, linewidth=0.9)
+        axes.axhline(certificate.epsilon, color=LIMIT, linewidth=0.9, linestyle="--", label="ε")
     axes.set_xlim(float(tree.lower[0]), float(tree.upper[0]))
     axes.set_ylim(bottom=0)
 

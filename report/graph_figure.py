@@ -11,11 +11,12 @@ import networkx
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from ..atlas import Array, Block, Combine, Input, ManifoldTask, TaskGraph
+from ..atlas import Array, Atlas, Block, Combine, Input, ManifoldTask, TaskGraph
 from ..atlas.graph import Node, as_graph
 from ..errors import AtlasMoEError, InvalidArgument
+from .cells import told_apart
 from .graph_tree import formula, kind, parts, range_of, summary, title
-from .palette import FAINT, FORMATS, INK, expert_colors
+from .palette import FAINT, FORMATS, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +39,9 @@ MOSAIC = 0.62
 """Side in inches of the picture of a block on boxes in the plane."""
 LONGEST = 34
 """Characters of a line in a node."""
+KEY = "rounded: inputs · white: blocks, with a cell for every piece or chart · tinted: combinations · thick frame: the output"
+MOST_TOUCHING = 20_000
+"""Pairs of cells that are told apart by their colours."""
 FILL = {"input": "#eef4fa", "block": "#ffffff", "combine": "#f6f1fa", "more": "none"}
 
 
@@ -62,6 +66,11 @@ class _Spot:
         return MOSAIC if self.block.domain.exclusive and self.block.domain.dimension == 2 else CELLS
 
     @property
+    def below(self) -> float:
+        """Room for the name of the coordinate below the picture of boxes in the plane."""
+        return 0.1 if self.cells == MOSAIC else 0.0
+
+    @property
     def width(self) -> float:
         if not self.lines:
             return 0.0
@@ -70,7 +79,7 @@ class _Spot:
 
     @property
     def height(self) -> float:
-        return LINE * len(self.lines) + 0.16 + (self.cells + 0.07 if self.cells else 0) if self.lines else 0.0
+        return LINE * len(self.lines) + 0.16 + (self.cells + 0.07 if self.cells else 0) + self.below if self.lines else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +108,14 @@ def graph_figure(task: ManifoldTask | TaskGraph, path: str | Path | None = None)
     drawing = _drawing(graph)
     width, height = _place(drawing)
     heading = summary(graph)
-    width = max(width, 5.0, 0.4 + LETTER * len(heading))
+    height += 0.12
+    width = max(width, 6.2, 0.4 + LETTER * len(heading))
     drawn = Figure(figsize=(width, height + 0.45))
     axes = drawn.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(-height, 0.45))
     axes.set_axis_off()
     axes.text(0.2, 0.2, heading, fontsize=10, color=INK, va="center", weight="bold")
+    axes.text(0.2, -height + 0.08, KEY, fontsize=6.5, color="#777777", va="center")
     for way, names in drawing.edges.items():
         _edge(axes, [drawing.spots[name] for name in way], names)
     for name, spot in drawing.spots.items():
@@ -273,12 +284,19 @@ def _cells(axes: Axes, spot: _Spot) -> None:
     block = spot.block
     assert block is not None
     wide = MOSAIC if spot.cells == MOSAIC else spot.width - 0.28
-    left, bottom = spot.x + (spot.width - wide) / 2, spot.y - spot.height / 2 + 0.08
+    left, bottom = spot.x + (spot.width - wide) / 2, spot.y - spot.height / 2 + 0.08 + spot.below
     low, high = _unit_boxes(block)
     low, high = (corner * (wide, spot.cells) + (left, bottom) for corner in (low, high))
     corners = np.stack([low, np.stack([high[:, 0], low[:, 1]], 1), high, np.stack([low[:, 0], high[:, 1]], 1)], axis=1)
     line = 0.7 if len(block) <= 64 else 0.0
-    axes.add_collection(PolyCollection(list(corners), facecolors=expert_colors(len(block)), edgecolors="white", linewidths=line, zorder=4))
+    follow = [(i, i + 1) for i in range(len(block) - 1)]
+    pairs = follow if isinstance(block.domain, Atlas) else [*follow, *block.domain.touching(MOST_TOUCHING).tolist()]
+    colors = told_apart(len(block), pairs)
+    axes.add_collection(PolyCollection(list(corners), facecolors=colors, edgecolors="white", linewidths=line, zorder=4))
+    if spot.cells == MOSAIC:
+        style: dict[str, Any] = {"fontsize": 6, "color": "#555555", "ha": "center", "va": "center", "zorder": 4}
+        axes.text(left + wide / 2, bottom - 0.07, block.reads[0], **style)
+        axes.text(left - 0.08, bottom + wide / 2, block.reads[1], rotation=90, **style)
 
 
 def _unit_boxes(block: Block) -> tuple[Array, Array]:

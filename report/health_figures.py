@@ -55,6 +55,8 @@ def draw(one: Diagnosis) -> Figure:
             _spread(axes, one.picture)
         case Curve():
             _curve(axes, one.picture)
+    if axes.get_legend_handles_labels()[0]:
+        drawn.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     verdict = "ill" if one.ill else "healthy"
     sense = {"<=": "≤", ">=": "≥"}.get(one.sense, one.sense)
     head = f"{verdict}: {one.quantity} {one.value:.4g}, healthy if {sense} {one.threshold:.4g}"
@@ -71,9 +73,10 @@ def _bars(axes: Axes, picture: Bars) -> None:
     for place, k in enumerate(shown):
         if k in marked and values[k] <= 0:
             axes.plot(place, 0, "v", color=LIMIT, markersize=6, clip_on=False)
+    if marked & set(shown.tolist()):
+        axes.bar([0], [0], color=LIMIT, width=0, label="what is ill")
     if picture.limit is not None:
         axes.axhline(picture.limit, color=LIMIT, linestyle="--", linewidth=1, label=picture.label)
-        axes.legend(fontsize=8, frameon=False, loc="upper right")
         axes.set_ylim(0, 1.25 * max(float(values.max(initial=0)), picture.limit))
     few = len(shown) <= MOST_NAMES
     axes.set_xticks(np.arange(len(shown)) if few else [], [picture.names[k] for k in shown] if few else [], rotation=45, ha="right")
@@ -89,7 +92,6 @@ def _spread(axes: Axes, picture: Spread) -> None:
     axes.hist(values, bins=np.logspace(low, high, 60).tolist(), color=FEW[0])
     axes.axvline(picture.limit, color=LIMIT, linestyle="--", linewidth=1, label=picture.said)
     axes.set_xscale("log")
-    axes.legend(fontsize=8, frameon=False)
     tidy(axes, picture.title, xlabel=picture.label, ylabel="rows")
 
 
@@ -101,5 +103,4 @@ def _curve(axes: Axes, picture: Curve) -> None:
             axes.plot(picture.x, y, color=(INK, LIMIT, FAINTER)[(k - picture.dots) % 3], linewidth=1, label=label)
     top = max(float(np.max(picture.lines[0][1])), 1e-9)
     axes.set_ylim(0, 1.3 * top)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
     tidy(axes, picture.title, xlabel=picture.labels[0], ylabel=picture.labels[1])

@@ -15,7 +15,7 @@ from ..moe.model import Model
 from ..verify.sample.report import counted
 from .cells import Cells, cut
 from .evaluation import routes_at
-from .palette import ERROR_MAP, FEW, LIMIT, TARGET_MAP, expert_handles, log_error
+from .palette import ERROR_MAP, LIMIT, TARGET_MAP, expert_handles, log_error
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -25,7 +25,14 @@ DECADES = 3
 """Range of the error's colour scale below its largest value."""
 HEADROOM = 0.2
 """Above ε and the largest error, so that ε can be read."""
-CROSS: dict[str, Any] = {"marker": "x", "color": "#00d5ff", "markersize": 7, "markeredgewidth": 1.6, "linestyle": "none", "label": "worst found"}
+CROSS: dict[str, Any] = {
+    "marker": "x",
+    "color": "#00d5ff",
+    "markersize": 7,
+    "markeredgewidth": 1.6,
+    "linestyle": "none",
+    "label": "worst found",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +71,7 @@ def continued(chart: Chart, u: Array) -> tuple[NDArray[np.bool_], Array]:
 
 
 def cells_of(model: Model, points: Array, triangles: NDArray[np.intp], grids: Sequence[tuple[int, Array]]) -> Cells:
-    """The cells on triangles (N, 3) of points (P, D), which are those of some charts, (number, intrinsic coordinates), one after the other."""
+    """The cells on triangles (N, 3) of points (P, D): those of some charts, (number, intrinsic coordinates), one after the other."""
     u = np.concatenate([grid for _, grid in grids])
     chart = np.repeat([number for number, _ in grids], [len(grid) for _, grid in grids])
 
@@ -83,7 +90,7 @@ def cells_of(model: Model, points: Array, triangles: NDArray[np.intp], grids: Se
 
 
 def legend_of_routes(model: Model, cells: Cells) -> list[Artist]:
-    """What the colours of cells mean: the experts of one block by name, or that neighbours differ; of several blocks what the numbers are."""
+    """What the colours of cells mean: the experts of one block by name, or that neighbours differ."""
     from matplotlib.patches import Patch
 
     sites = model.design.sites

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..atlas import Array, Atlas, Tiling
 from ..moe.model import Model
@@ -91,7 +92,15 @@ def _finish(drawn: Figure, grid: Any, model: Model, titles: tuple[str, ...], sho
     for row, title in enumerate(titles):
         if not lone:
             grid[row, 0].annotate(
-                title, (-0.42, 0.5), xycoords="axes fraction", rotation=90, ha="center", va="center", fontsize=9, color=INK, annotation_clip=False
+                title,
+                (-0.42, 0.5),
+                xycoords="axes fraction",
+                rotation=90,
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=INK,
+                annotation_clip=False,
             )
     for row, layer in ((0, shown[0]), (2, shown[1])):
         finish_bar(drawn.colorbar(layer.scale, ax=grid[row].tolist(), shrink=0.9, aspect=25), model, row == 2, upright=True)
@@ -118,7 +127,7 @@ def _cells(axes: Any, cells: Cells, chart: int, count: int) -> None:
     axes.add_collection(LineCollection(list(edges), colors="white", linewidths=0.8, capstyle="round", snap=False))
 
 
-def _outside(axes: Any, chart: Any, inside: Array) -> None:
+def _outside(axes: Any, chart: Any, inside: NDArray[np.bool_]) -> None:
     """White where the chart's region is not positive, with the region's own edge."""
     if inside.all():
         return

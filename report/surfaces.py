@@ -166,7 +166,9 @@ def _triad(axes: Any, view: tuple[float, float], names: tuple[str, ...]) -> None
     for k, name in enumerate(names):
         x, y = AXES * right[k], AXES * up[k]
         axes.add_artist(Line2D([CORNER, CORNER + x], [CORNER, CORNER + y], transform=axes.transAxes, color="#777777", linewidth=0.8))
-        axes.text2D(CORNER + 1.35 * x, CORNER + 1.35 * y, name, transform=axes.transAxes, fontsize=7, color="#555555", ha="center", va="center")
+        axes.text2D(
+            CORNER + 1.35 * x, CORNER + 1.35 * y, name, transform=axes.transAxes, fontsize=7, color="#555555", ha="center", va="center"
+        )
 
 
 def _mark(axes: Any, point: Array, corners: Array, view: tuple[float, float]) -> None:
