@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
+from ..expressions.maps import ExpressionMap
 from .chart import BallChart, Chart
 from .distances import squared
 from .domain import first_valid
@@ -44,6 +45,8 @@ class Atlas:
     embedding: Array | None = None
     """(D, k) with orthonormal columns Q: x = Q·y. None: D = k."""
     recipe: Mapping[str, Any] | None = field(default=None, repr=False)
+    region: ExpressionMap | None = None
+    """g, of the coordinates: M is the part of what the charts cover where g ≥ 0 (`atlas.cut`); None: all of it."""
     noun: ClassVar[Literal["chart"]] = "chart"
     exclusive: ClassVar[bool] = False
     """Where charts overlap, subtasks agree."""

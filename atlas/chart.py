@@ -41,6 +41,9 @@ class Chart:
     """R^d → R; U is where it is positive. None: the whole open box."""
     bump: ExpressionMap | None = None
     partition: ExpressionMap | None = None
+    edge: bool = False
+    """Whether M ends where the region does: the region is then g∘φ⁻¹ for a function g of all of the atlas (`atlas.cut`), M is where g ≥ 0,
+    and bumps do not know of it."""
 
     def __post_init__(self) -> None:
         d = self.domain.dimension
@@ -65,6 +68,11 @@ class Chart:
         return None if self.forward is None else self.forward.affine
 
     @property
+    def fading(self) -> ExpressionMap | None:
+        """The region, if the default bump falls off towards its edge, where other charts take over."""
+        return None if self.edge else self.region
+
+    @property
     def height(self) -> float:
         """The region at the centre of the box, by which default bumps are measured. Raises `InvalidArgument` unless it is positive."""
         assert self.region is not None
@@ -79,7 +87,10 @@ class Chart:
         """Whether u lies in the closed box and in the region; [..., d] to [...]."""
         intrinsic = np.asarray(intrinsic, float)
         inside = self.domain.contains(intrinsic)
-        return inside if self.region is None else inside & (self.region(intrinsic)[..., 0] > 0)
+        if self.region is None:
+            return inside
+        height = self.region(intrinsic)[..., 0]
+        return inside & (height >= 0 if self.edge else height > 0)
 
     def coordinates(self, points: ArrayLike) -> Array:
         """φ(y), [..., k] to [..., d], with values that rounding has carried past a boundary face put back on it.
@@ -114,13 +125,19 @@ class Chart:
         return np.concatenate(kept)[:count]
 
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
-        """Whether y ∈ M lies in U: φ(y) is inside and φ⁻¹ takes it back to y. Needs `forward`; [..., k] to [...]."""
+        """Whether y ∈ M lies in U: φ(y) is inside and φ⁻¹ takes it back to y. Needs `forward`; [..., k] to [...].
+
+        Where M ends at the edge of the region, points that rounding has carried past it still count.
+        """
         if self.forward is None:
             raise InvalidArgument(f'chart "{self.name}" has no forward map, so membership of a point cannot be decided')
         points = np.asarray(points, float)
         intrinsic = self.coordinates(points)
         back = self.inverse(intrinsic)
         near = largest_coordinate(back - points) <= INVERSE_TOLERANCE * (1 + largest_coordinate(points))
+        if self.edge and self.region is not None:
+            height = self.region(intrinsic)[..., 0]
+            return self.domain.contains(intrinsic) & (height >= -INVERSE_TOLERANCE * (1 + np.abs(height))) & near
         return self.inside(intrinsic) & near
 
 

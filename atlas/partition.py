@@ -45,8 +45,8 @@ class PartitionOfUnity:
         """The default bump of a chart at intrinsic coordinates; [..., d] to [...]. Zero outside the box."""
         intrinsic = np.asarray(intrinsic, float)
         inside = chart.domain.contains(intrinsic)
-        if chart.region is not None:
-            bump = self.profile_of(chart.region(intrinsic)[..., 0] / chart.region(chart.domain.center)[0])
+        if chart.fading is not None:
+            bump = self.profile_of(chart.fading(intrinsic)[..., 0] / chart.fading(chart.domain.center)[0])
         else:
             bump = np.ones(intrinsic.shape[:-1])
             unit = chart.domain.to_unit(intrinsic)

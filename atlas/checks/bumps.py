@@ -122,7 +122,7 @@ def _support(atlas: Atlas, probe: Probe, probes: Sequence[Probe], base: Sequence
     else:
         edges = {face_name(chart, face): bump(chart.inverse(points)) for face, points in probe.faces.items()}
         places = {face_name(chart, face): points for face, points in probe.faces.items()}
-    if len(probe.rim):
+    if len(probe.rim) and not chart.edge:
         places["where the region ends"] = probe.rim
         edges["where the region ends"] = own[1](probe.rim if not is_ambient(chart, own[1]) else chart.inverse(probe.rim))[:, 0]
     if edges:

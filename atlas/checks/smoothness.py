@@ -28,8 +28,8 @@ def check_charts(probe: Probe, power: int) -> list[Finding]:
         ("inverse", chart.inverse, False, True, "the atlas is not regular (Theorem 4.8): use a smooth chart map, or split the chart there")
     ]
     rough = "the router needs more neurons to follow it: use a smooth one"
-    if chart.region is not None:
-        maps.append(("region", chart.region, False, False, rough))
+    if chart.fading is not None:
+        maps.append(("region", chart.fading, False, False, rough))
     if (own := given(chart)) is not None:
         maps.append((own[0], own[1], is_ambient(chart, own[1]), False, rough))
     for name, function, ambient, strict, consequence in maps:

@@ -164,7 +164,7 @@ def outside(atlas: Atlas, j: int, pointwise: Pointwise, chart: int | None) -> st
                 return f"{name} gives it coordinates outside of its domain"
         if target.region is not None:
             (region,) = pointwise.enclosed(pointwise.written(target.region, local))
-            if region.upper <= 0:
+            if region.upper < 0 or (region.upper == 0 and not target.edge):
                 return f"the region of {name} is not positive at its coordinates"
         back = pointwise.enclosed(pointwise.written(target.inverse, local))
     except NotPointwise:

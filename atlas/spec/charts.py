@@ -20,7 +20,7 @@ from .fields import Fields, Symbols, label_of, shown
 MAX_COORDINATES = 256
 """The most ambient coordinates of an atlas that the user writes down (before embedding)."""
 
-MANIFOLD_KEYS = ("ambient", "intrinsic", "partition", "partition_power", "embed", "atlas", "charts", "radius", "seed", "arrays")
+MANIFOLD_KEYS = ("ambient", "intrinsic", "partition", "partition_power", "region", "embed", "atlas", "charts", "radius", "seed", "arrays")
 CHART_KEYS = ("name", "domain", "inverse", "forward", "boundary", "region", "bump", "partition", "target")
 
 

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import AtlasMoEError, SpecError
+from ...expressions.maps import ExpressionMap
+from ...expressions.parse import real_symbols
 from ..atlas import Atlas
 from ..ball import ball_atlas
+from ..cut import cut
 from ..manifolds import builtin, embed
 from .arrays import BALL_ARRAYS, EMBEDDING, Arrays, embedding_matrix, with_balls
 from .charts import MANIFOLD_KEYS, Written, read_charts
@@ -42,7 +45,9 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
             return Written(None, None)
         table = plain_of(fields, table)
         balls = table.get("atlas") == "ball" and "centers" in arrays
-        left_out = {"builtin", "arrays", *(("atlas", *BALL_KEYS) if balls else ()), *(("embed",) if EMBEDDING in arrays else ())}
+        later = balls or ("region" in table and table.get("atlas") == "ball")
+        left_out = {"builtin", "arrays", "region", *(("atlas", *BALL_KEYS) if later else ())}
+        left_out |= {"embed"} if EMBEDDING in arrays or "region" in table else set()
         try:
             atlas = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
         except AtlasMoEError as error:
@@ -53,7 +58,10 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
         recipe = {key: value for key, value in table.items() if key != "arrays"}
     if written.atlas is None or fields.findings:
         return dataclasses.replace(written, atlas=None)
-    return dataclasses.replace(written, atlas=_finished(fields, written.atlas, table, recipe, arrays))
+    whole = written.atlas
+    left = _cut(fields, whole, table["region"], drop=recipe is not None) if "region" in table else whole
+    finished = None if left is None else _finished(fields, left, table, recipe, arrays)
+    return dataclasses.replace(written, atlas=finished)
 
 
 def plain_of(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +71,19 @@ def plain_of(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]:
     except SpecError as error:
         fields.findings.extend(error.findings)
         return {key: value for key, value in table.items() if key == "builtin"}
+
+
+def _cut(fields: Fields, atlas: Atlas, value: Any, *, drop: bool) -> Atlas | None:
+    """The part of the manifold where the region is not negative."""
+    symbols = real_symbols(atlas.coordinates)
+    read = fields.expression(value, "manifold: region", symbols)
+    if read is None:
+        return None
+    try:
+        return cut(atlas, ExpressionMap.of(symbols.values(), (read,)), drop=drop)
+    except AtlasMoEError as error:
+        fields.failure("manifold: region", error, "correct the region")
+        return None
 
 
 def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Mapping[str, Any] | None, arrays: Arrays) -> Atlas | None:
@@ -79,7 +100,7 @@ def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Ma
         if EMBEDDING in arrays:
             Q = embedding_matrix(fields, done, arrays)
             done = None if Q is None else dataclasses.replace(done, embedding=Q)
-        elif "embed" in table and recipe is None:
+        elif "embed" in table and done.embedding is None:
             options = fields.table(table["embed"], "manifold: embed", ("dimension", "seed"))
             if "dimension" not in options:
                 fields.error("manifold: embed", "the key 'dimension' is missing", "write embed = { dimension = 100, seed = 0 }")

@@ -212,7 +212,7 @@ def without_names(value: Any, key: str = "") -> Any:
         return value
     if key in ("builtin", "atlas", "partition") or not set(NAME.findall(value)) & set(scope_of(value)):
         return str(value)
-    if key == "expression":
+    if key in ("expression", "region"):
         return filled(value)
     number = read_constant("", value, f"manifold: {key}", "number", set()).text
     exact = Fraction(number) if number.lstrip("-").replace("/", "", 1).isdigit() else None

@@ -14,7 +14,8 @@ from ...expressions.parse import format_expression, read_expression, real_symbol
 from ...expressions.text import text_of
 from ..atlas import Atlas
 from ..chart import Chart
-from ..manifolds import builtin
+from ..cut import cut
+from ..manifolds import builtin, embed
 from ..partition import PartitionOfUnity
 from ..task import CallableTarget, ChartTarget, ManifoldTask
 from .arrays import BALL_ARRAYS, EMBEDDING, ball_arrays
@@ -73,6 +74,8 @@ def written_out(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     default = PartitionOfUnity()
     if atlas.partition != default:
         table |= {"partition": atlas.partition.profile, "partition_power": atlas.partition.power}
+    if atlas.region is not None:
+        table["region"] = texts_of(atlas.region, atlas.coordinates, "manifold: region")[0]
     needed: list[str] = []
     if atlas.cover:
         table |= {"atlas": "ball", "charts": len(atlas)}
@@ -96,7 +99,7 @@ def _chart_table(chart: Chart, u: tuple[str, ...], y: tuple[str, ...]) -> dict[s
         table["forward"] = texts_of(chart.forward, y, f"{label}: forward")
     if any(any(faces) for faces in chart.boundary):
         table["boundary"] = [list(faces) for faces in chart.boundary]
-    for key, function in (("region", chart.region), ("bump", chart.bump), ("partition", chart.partition)):
+    for key, function in (("region", chart.fading), ("bump", chart.bump), ("partition", chart.partition)):
         if function is not None:
             names = u if function.variables == chart.inverse.variables else y
             table[key] = texts_of(function, names, f"{label}: {key}")[0]
@@ -136,8 +139,13 @@ def library_table(atlas: Atlas) -> dict[str, Any] | None:
         return None
     table = dict(atlas.recipe)
     left_out = {"builtin", *(("atlas", "charts", "radius", "seed") if atlas.cover else ())}
+    left_out |= {"region", "embed"} if "region" in table else set()
     try:
         again = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
+        if atlas.region is not None:
+            again = cut(again, atlas.region, drop=True)
+            if "embed" in table:
+                again = embed(again, table["embed"]["dimension"], table["embed"].get("seed", 0))
     except (AtlasMoEError, KeyError):
         return None
     if again.cover or (again.coordinates, again.partition) != (atlas.coordinates, atlas.partition):
@@ -159,7 +167,7 @@ def maps_of_atlas(atlas: Atlas) -> list[ExpressionMap | None]:
 
 
 def _same_chart(a: Chart, b: Chart) -> bool:
-    if (a.name, a.domain, a.boundary) != (b.name, b.domain, b.boundary):
+    if (a.name, a.domain, a.boundary, a.edge) != (b.name, b.domain, b.boundary, b.edge):
         return False
     maps = zip(_maps(a), _maps(b), strict=True)
     return all((p is None and q is None) or (p is not None and q is not None and p.same(q)) for p, q in maps)

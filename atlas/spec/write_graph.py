@@ -121,6 +121,7 @@ def renamed(atlas: Atlas, names: tuple[str, ...]) -> Atlas:
         return dataclasses.replace(chart, forward=forward, bump=bump, partition=partition)
 
     charts = tuple(map(chart_of, atlas.parametrising))
+    region = None if atlas.region is None else atlas.region.renamed(into)
     if atlas.cover:
-        return dataclasses.replace(atlas, coordinates=names, cover=charts, recipe=None)
-    return dataclasses.replace(atlas, coordinates=names, charts=charts, recipe=None)
+        return dataclasses.replace(atlas, coordinates=names, cover=charts, recipe=None, region=region)
+    return dataclasses.replace(atlas, coordinates=names, charts=charts, recipe=None, region=region)

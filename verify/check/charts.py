@@ -113,9 +113,9 @@ class Charts(Maps):
         return found.upper < 0, found.lower >= 0
 
     def beyond_edge(self, p: int, u: Patch) -> Verdict:
-        """Not region > 0."""
+        """Not region > 0, and M goes on there."""
         region = self.charts[p].region
-        if region is None:
+        if region is None or self.charts[p].edge:
             return np.zeros(len(u), bool), np.ones(len(u), bool)
         found = self.map(region, u).value[:, 0]
         return found.upper <= 0, found.lower > 0
@@ -174,7 +174,9 @@ class Charts(Maps):
             low, high = chart.domain.lower[k], chart.domain.upper[k]
             off |= where.upper[:, k] < low if lower else where.upper[:, k] <= low
             off |= where.lower[:, k] > high if upper else where.lower[:, k] >= high
-        return off if chart.region is None else off | (self.map(chart.region, local).value.upper[:, 0] <= 0)
+        if chart.region is None or chart.edge:  # of points of M, a region that M ends with says nothing
+            return off
+        return off | (self.map(chart.region, local).value.upper[:, 0] <= 0)
 
     def _bump(self, j: int, p: int, u: Patch, y: Patch) -> tuple[Array, Array]:
         """What b_j, for j ≠ p, counts at least and at most."""
@@ -220,7 +222,7 @@ def depths(chart: Chart) -> tuple[tuple[sympy.Symbol, ...], list[sympy.Expr], Ex
     Variables, factors, and the map from coordinates to the variables if they are not the coordinates.
     """
     u = chart.inverse.variables
-    if chart.region is not None:  # as it is written: sympy may cancel what makes it undefined
+    if chart.region is not None and not chart.edge:  # as it is written: sympy may cancel what makes it undefined
         region = sympy.Symbol("region", real=True)
         return (region,), [region / sympy.Rational(chart.height)], chart.region.renamed(u)
     found = []

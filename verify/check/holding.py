@@ -1,7 +1,8 @@
 """Which boxes of one chart another chart holds: by a formula with an exact proof, or on an assumption that the certificate names.
 
-Chart j holds y = φ_p⁻¹(u) strictly if y = φ_j⁻¹(v) for a v in its open box, or on faces that are boundaries of M, with region_j(v) > 0. A
-transition ψ of `atlas.transitions` has φ_j⁻¹∘ψ = φ_p⁻¹ where its conditions hold; conditions and ψ are enclosed by patches over the box.
+Chart j holds y = φ_p⁻¹(u) strictly if y = φ_j⁻¹(v) for a v in its open box, or on faces that are boundaries of M, with
+region_j(v) > 0, unless M ends with the regions, which are then one function of y. A transition ψ of `atlas.transitions` has
+φ_j⁻¹∘ψ = φ_p⁻¹ where its conditions hold; conditions and ψ are enclosed by patches over the box.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Holding:
                     inside &= np.isfinite(beyond)
                 else:
                     inside &= beyond <= (0.0 if sure is False else slack[k])
-        if chart.region is not None:
+        if chart.region is not None and not chart.edge:
             inside &= self._map(chart.region, local).value.lower[:, 0] > 0
         return inside
 

@@ -1,7 +1,8 @@
 """Enclosures of all that depends on the charts: where a box of coordinates lies in space, and which charts it is in.
 
-M is the union of the images U_p = φ_p⁻¹({u ∈ D_p : region_p(u) > 0}) of the closed chart boxes that parametrise the atlas. A box W of
-coordinates of chart p may be tagged `elsewhere` if its points are left to other charts:
+M is the union of the images U_p = φ_p⁻¹({u ∈ D_p : region_p(u) > 0}) of the closed chart boxes that parametrise the atlas; if it ends
+where a function g does (`atlas.cut`), of φ_p⁻¹({u ∈ D_p : g(φ_p⁻¹(u)) ≥ 0}), and nothing is asked of region_j, which is g at the same
+point. A box W of coordinates of chart p may be tagged `elsewhere` if its points are left to other charts:
 
 Lemma (owners). Let every point φ_p⁻¹(u), u ∈ W, be held by the charts j of a set J_W, p ∉ J_W: φ_p⁻¹(u) = φ_j⁻¹(v_j) with v_j ∈ D_j
 and region_j(v_j) > 0, and let (E − 1)·b_p(u)⁺ < Σ_{j ∈ J_W} b_j(v_j)⁺ on W. If this is so of every box that is tagged elsewhere, every
@@ -185,7 +186,7 @@ class EnclosedManifold:
         chart = self.charts[place.chart]
         if chart.given is not None:
             return chart.given(place.u if chart.given_is_intrinsic else place.y).range()[:, 0]
-        region = None if chart.region is None else chart.region(place.u).range()[:, 0]
+        region = None if chart.chart.edge or chart.region is None else chart.region(place.u).range()[:, 0]
         return self._profile(chart.chart, Interval(place.lower, place.upper), region)
 
     def _bump(self, chart: EnclosedChart, u: Interval) -> Interval:
@@ -193,7 +194,8 @@ class EnclosedManifold:
         sides = [u[:, k] for k in range(chart.chart.dimension)]
         if chart.coarse_given is not None:
             return chart.coarse_given(sides)[0]
-        return self._profile(chart.chart, u, None if chart.coarse_region is None else chart.coarse_region(sides)[0])
+        faded = None if chart.chart.edge or chart.coarse_region is None else chart.coarse_region(sides)[0]
+        return self._profile(chart.chart, u, faded)
 
     def _profile(self, chart: Chart, u: Interval, region: Interval | None) -> Interval:
         """The default bump at coordinates in the intervals (N, d), where the region has these values (N,)."""
@@ -316,7 +318,7 @@ def on_edge(manifold: EnclosedManifold, p: int, lower: Array, upper: Array) -> F
         edge |= np.zeros(len(lower), bool) if low else lower[:, k] <= chart.domain.lower[k]
         edge |= np.zeros(len(lower), bool) if high else upper[:, k] >= chart.domain.upper[k]
     region = manifold.charts[p].region
-    if region is None or not len(lower):
+    if region is None or chart.edge or not len(lower):
         return edge
     # U also ends where the region does; a face of the box on which the region is still positive is an edge like any other.
     return edge | ~(region(TaylorForms.variables(lower, upper)).range().lower[:, 0] > 0)

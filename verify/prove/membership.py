@@ -1,7 +1,8 @@
 """Which boxes of one chart another chart holds, proved.
 
-Chart j holds x if x = φ_j⁻¹(v) for some v in its closed box with region_j(v) > 0; strictly, if v lies in the open box or on a face that is
-part of the boundary of M. Boxes W of chart p are proved to be held strictly
+Chart j holds x ∈ M if x = φ_j⁻¹(v) for some v in its closed box with region_j(v) > 0, which is not asked where M itself ends with the
+regions (`atlas.cut`); strictly, if v lies in the open box or on a face that is part of the boundary of M. Boxes W of chart p are proved to
+be held strictly
 
 * by formulas: a transition ψ with φ_j⁻¹∘ψ = φ_p⁻¹ by exact arithmetic (`atlas.transitions`), with its conditions, and ψ in the box of j,
   enclosed over W. Nothing is assumed.
@@ -68,7 +69,7 @@ class Target:
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
         self.forward = None if chart.forward is None else ExpressionEnclosure(chart.forward)
-        self.region = None if chart.region is None else NaturalEnclosure(chart.region)
+        self.region = None if chart.fading is None else NaturalEnclosure(chart.fading)
 
     def strictly_in(self, where: Interval, kept: Kept | None = None) -> tuple[Flags, Flags]:
         """Whether coordinates in the intervals (N, d) are all in the open box, or on boundary faces, with region > 0; and of which

@@ -103,10 +103,10 @@ def bump_expression(chart: Chart | BallChart, manifold: EnclosedManifold, level:
     given, u = chart.partition or chart.bump, chart.inverse.variables
     if given is not None:
         return ExpressionEnclosure(given)
-    if chart.region is not None:  # composed as it is written: sympy may cancel what makes it undefined
+    if chart.fading is not None:  # composed as it is written: sympy may cancel what makes it undefined
         (region,) = real_symbols(["region"]).values()
         bump = ExpressionMap((region,), (_profile([region / _float(chart.height)], partition, level),))
-        return ExpressionEnclosure(bump.after(chart.region.renamed(u)))
+        return ExpressionEnclosure(bump.after(chart.fading.renamed(u)))
     factors = []
     for k, (lower, upper) in enumerate(chart.boundary):
         low, high = _float(chart.domain.lower[k]), _float(chart.domain.upper[k])
