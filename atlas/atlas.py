@@ -17,6 +17,7 @@ from .chart import BallChart, Chart
 from .distances import squared
 from .domain import first_valid
 from .extents import extents, meeting
+from .implicit.zeros import Implicit
 from .partition import PartitionOfUnity
 from .points import Points, concatenate
 
@@ -47,6 +48,8 @@ class Atlas:
     recipe: Mapping[str, Any] | None = field(default=None, repr=False)
     region: ExpressionMap | None = None
     """g, of the coordinates: M is the part of what the charts cover where g ≥ 0 (`atlas.cut`); None: all of it."""
+    implicit: Implicit | None = None
+    """What the charts that parametrise M are the zeros of, of an implicit manifold."""
     noun: ClassVar[Literal["chart"]] = "chart"
     exclusive: ClassVar[bool] = False
     """Where charts overlap, subtasks agree."""

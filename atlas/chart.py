@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box, largest_coordinate
+from ..expressions.implicit import Tube
 from ..expressions.maps import ExpressionMap
 
 INVERSE_TOLERANCE = 1e-6
@@ -44,6 +45,8 @@ class Chart:
     edge: bool = False
     """Whether M ends where the region does: the region is then g∘φ⁻¹ for a function g of all of the atlas (`atlas.cut`), M is where g ≥ 0,
     and bumps do not know of it."""
+    tube: Tube | None = None
+    """The equations that `inverse` solves, of a tangent chart of an implicit manifold."""
 
     def __post_init__(self) -> None:
         d = self.domain.dimension

@@ -30,6 +30,8 @@ from .tree import (
     Power,
     Product,
     Reciprocal,
+    Root,
+    Roots,
     Sum,
     Truth,
     postorder,
@@ -140,6 +142,10 @@ def _computed(node: Node, parts: list[Float64], columns: Mapping[str, Array]) ->
             return Float64(flags, np.zeros(np.shape(flags)))
         case Truth(holds):
             return Float64(np.asarray(holds), np.zeros(()))
+        case Roots(tube, _):
+            return _roots(tube, parts)
+        case Root(_, component, None):
+            return Float64(parts[0].value[component], parts[0].error[component])
     raise InvalidArgument(f"{node} has no value here; write it with the functions of specifications")
 
 
@@ -251,6 +257,15 @@ def _piecewise(parts: list[Float64]) -> Float64:
         here = open_ & condition.value
         value, error, open_ = np.where(here, case.value, value), np.where(here, case.error, error), open_ & ~here
     return Float64(value, error)
+
+
+def _roots(tube: Any, parts: list[Float64]) -> Float64:
+    """All components, (m, n)."""
+    columns = np.broadcast_arrays(*(part.value for part in parts))
+    errors = np.broadcast_arrays(columns[0], *(part.error for part in parts))[1:]
+    u = np.stack(columns, axis=-1)
+    error = np.einsum("...lj,...j->...l", np.abs(tube.slopes(u)), np.stack(errors, axis=-1)) + tube.uncertainty(u)
+    return Float64(np.moveaxis(tube.solve(u), -1, 0), np.moveaxis(error, -1, 0))
 
 
 def _moved(error: Array, slope: Array) -> Array:

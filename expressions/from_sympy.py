@@ -12,6 +12,7 @@ import sympy
 
 from .grammar import HEADS
 from .looked import Looked
+from .root import RootBase
 from .tree import (
     And,
     Call,
@@ -27,6 +28,8 @@ from .tree import (
     Power,
     Product,
     Reciprocal,
+    Root,
+    Roots,
     Sum,
     Truth,
 )
@@ -76,6 +79,8 @@ def _node(part: sympy.Basic, tree: Known) -> Node:
             return Comparison(part.rel_op, tree(part.lhs), tree(part.rhs))
         case sympy.And() | sympy.Or():
             return (And if isinstance(part, sympy.And) else Or)(tuple(map(tree, part.args)))
+        case RootBase():
+            return Root(Roots(part.tube, tuple(map(tree, part.args))), part.component, part.along)
         case sympy.Not():
             return _negated(tree(part.args[0]))
         case Looked():

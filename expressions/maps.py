@@ -24,6 +24,7 @@ from .fields import Field
 from .from_sympy import tree_of
 from .looked import Looked, look_up
 from .lost import unseen
+from .root import RootBase
 from .text import text_of
 from .tree import Name, Node, free_names, substitute
 
@@ -50,6 +51,9 @@ class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
     def _print_Looked(self, expression: Looked) -> str:
         parts = ", ".join(self._print(argument) for argument in expression.arguments)
         return f"look_up({int(expression.args[0])}, {expression.component}, {expression.orders}, {parts})"
+
+    def _print_RootBase(self, expression: RootBase) -> str:
+        return f"{type(expression).__name__}({', '.join(map(self._print, expression.args))})"
 
     def _print_And(self, expression: sympy.And) -> str:
         return self._fold("logical_and", expression.args)
@@ -149,7 +153,8 @@ class ExpressionMap:
     def _compiled(self) -> Any:
         printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
         # Given by its name, numpy would be imported with all of its parts, which takes longer than everything else here.
-        known = [{"look_up": look_up}, vars(np)]
+        roots = set().union(*(e.atoms(RootBase) for e in self.expressions))
+        known = [{"look_up": look_up, **{type(root).__name__: type(root).evaluate for root in roots}}, vars(np)]
         function = sympy.lambdify(self.variables, list(self.expressions), modules=known, printer=printer, cse=True)
         # On its way to another process it is asked for its module; without an answer, every module there is would be searched.
         function.__module__ = __name__

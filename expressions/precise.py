@@ -35,6 +35,8 @@ from .tree import (
     Power,
     Product,
     Reciprocal,
+    Root,
+    Roots,
     Sum,
     Truth,
     free_names,
@@ -177,6 +179,8 @@ class _Arithmetic:
                 return Decided((all if isinstance(node, And) else any)(part.holds for part in parts))
             case Truth(holds):
                 return Decided(holds)
+            case Roots() | Root():
+                raise _NoValue(Undecided(node))
         raise InvalidArgument(f"{text_of(node)[:100]} has no value here; write it with the functions of specifications")
 
     def interval(self, a: Any) -> Any:

@@ -26,6 +26,8 @@ from .tree import (
     Power,
     Product,
     Reciprocal,
+    Root,
+    Roots,
     Sum,
     Truth,
     postorder,
@@ -105,4 +107,8 @@ def _text(node: Node, known: Texts) -> tuple[str, int]:
             return word.join(write(c, _ATOM) for c in conditions), _SUM
         case Truth(holds):
             return str(holds), _SUM
+        case Roots(_, arguments):
+            return ", ".join(known[a][0] for a in arguments), _SUM
+        case Root(roots, component, along):
+            return f"root{component + 1}{'' if along is None else f'_{along + 1}'}({known[roots][0]})", _ATOM
     raise InvalidArgument(f"a {type(node).__name__} is no part of an expression")

@@ -14,6 +14,7 @@ import sympy
 from ..errors import InvalidArgument
 from .grammar import COMPARISONS, CONSTANTS, FUNCTIONS
 from .looked import looked
+from .root import root_function
 from .tree import (
     And,
     Call,
@@ -29,6 +30,8 @@ from .tree import (
     Power,
     Product,
     Reciprocal,
+    Root,
+    Roots,
     Sum,
     Truth,
     postorder,
@@ -72,6 +75,10 @@ def _made(node: Node, parts: list[Any]) -> Any:
             return COMPARISONS[relation][0](*parts, evaluate=False)
         case Piecewise():
             return sympy.Piecewise(*zip(parts[::2], parts[1::2], strict=True), evaluate=False)
+        case Roots():
+            return tuple(parts)
+        case Root(Roots(tube, _), component, along):
+            return root_function(tube, component, along)(*parts[0])
     if type(node) in HEADS:
         return HEADS[type(node)](*parts)
     raise InvalidArgument(f"a {type(node).__name__} of this kind is no part of the expression language")

@@ -26,6 +26,8 @@ real; every value is the exact one of real analysis, with no overflow and no rou
 | `Lookup` | that of a field (`fields`), or of a derivative of it | the parts lie in the domain of the field |
 | `Piecewise` | that of the first case whose condition holds | see below |
 | `Comparison`, `And`, `Or`, `Truth` | true or false | both sides are; every condition joined is |
+| `Roots` | all w in the box W of a `Tube` with g(c + T·u + N·w) = 0 | u is in the tube's box, and there is exactly one |
+| `Root` | one component of them, or its derivative along one of the u | the `Roots` are |
 
 A `Piecewise` is defined where its conditions are, up to the first that holds, and the value that goes with it; nothing else of it matters.
 
@@ -277,6 +279,31 @@ class Piecewise(Node):
         return tuple(part for case in self.cases for part in case)
 
 
+@dataclass(frozen=True, eq=False)
+class Roots(Node):
+    """The solution of the equations of a tube (`implicit.Tube`) at these coordinates; what a `Root` is a part of. No text can say it."""
+
+    tube: Any
+    arguments: tuple[Node, ...]
+
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        return self.arguments
+
+
+@dataclass(frozen=True, eq=False)
+class Root(Node):
+    """Component `component` of the solution, or its derivative along coordinate `along`. No text can say it."""
+
+    roots: Node
+    component: int
+    along: int | None = None
+
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        return (self.roots,)
+
+
 def _short(value: Fraction) -> Fraction | None:
     return value if max(value.numerator.bit_length(), value.denominator.bit_length()) <= EXACT_BITS else None
 
@@ -332,4 +359,8 @@ def rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
             return Comparison(relation, done[left], done[right])
         case Piecewise(cases):
             return Piecewise(tuple((done[value], done[condition]) for value, condition in cases))
+        case Roots(tube, arguments):
+            return Roots(tube, tuple(done[a] for a in arguments))
+        case Root(roots, component, along):
+            return Root(done[roots], component, along)
     return node

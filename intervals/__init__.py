@@ -1,12 +1,13 @@
 """Intervals of floats that provably contain real results: their arithmetic, elementary functions and expressions over them."""
 
-from .algebra import Algebra, Decision
+from .algebra import Algebra, Decision, NotEnclosed
 from .arithmetic import Flags, Interval, outward
-from .curvature import CurvatureEnclosure, Jet
+from .curvature import CurvatureEnclosure
 from .decoration import Decoration
 from .extension import NaturalEnclosure
+from .jets import Jet
 from .numbers import enclose_number
-from .program import NotEnclosed, Program
+from .program import Program
 
 __all__ = [
     "Algebra",

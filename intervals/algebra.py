@@ -3,14 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from ..errors import AtlasMoEError
+from ..expressions import Array
+from ..expressions.implicit import Tube
 from ..expressions.tree import Lookup
 from .arithmetic import Flags, Interval
 from .decoration import SURE, Decorations, least
 from .derivatives import Exponent
 
 T = TypeVar("T")
+
+
+class NotEnclosed(AtlasMoEError):
+    """An expression holds a part that has no enclosure here."""
+
+
+class Solved(Protocol):
+    """Where w(u) is for all u of boxes, elementwise."""
+
+    values: list[Interval]
+    """(m), with what is known of w on the boxes."""
+    slopes: list[list[Interval]]
+    """(m, d): ∂_j w_l."""
+
+    inverse: Array
+    """Nearly (Dg·N)⁻¹ in the middle of boxes, (…, m, m), in floats."""
+
+    def linear(self, right: Sequence[Interval]) -> list[Interval]:
+        """All v with (Dg·N)·v = right, (m), at any point of the boxes; unknown where Dg·N may be singular."""
+
+
+class Solver(Protocol):
+    """The equations of a tube, enclosed."""
+
+    tube: Tube
+
+    def solve(self, u: Sequence[Interval]) -> Solved: ...
+
+    def across(self, u: Sequence[Interval], box: Sequence[Interval]) -> list[list[Interval]]:
+        """Dg·N on boxes of (u, w), (m, m)."""
+
+    def run(self, algebra: Any, x: Sequence[Any]) -> list[Any]:
+        """g over any algebra."""
+
+    def point(self, u: Sequence[Any], w: Sequence[Any], algebra: Any) -> list[Any]:
+        """c + T·u + N·w over any algebra."""
 
 
 class Decision(NamedTuple):
@@ -85,3 +124,6 @@ class Algebra(Protocol[T]):
 
     def never_zero(self, found: T, a: T, positive: bool) -> T:
         """What was found of a function of a that is continuous but at 0, or for `positive` numbers; a is not 0 at any point."""
+
+    def roots(self, solver: Solver, u: Sequence[T]) -> Sequence[T]:
+        """w(u), component by component."""

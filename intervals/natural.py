@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 
 from ..expressions.tree import Lookup
-from .algebra import Decision
+from .algebra import Decision, Solver
 from .arithmetic import Interval
 from .decoration import SURE, Decoration, least, lowered
 from .derivatives import SMOOTH, Exponent
@@ -80,6 +80,9 @@ class IntervalAlgebra:
             # Where it is open which one it is, the function may jump.
             found = Interval(lower, upper, lowered(hull.decoration, ~np.asarray(true | false), Decoration.DEFINED))
         return found.at_most(Decoration.NOTHING, np.asarray(known < Decoration.DEFINED))
+
+    def roots(self, solver: Solver, u: Sequence[Interval]) -> list[Interval]:
+        return solver.solve(u).values
 
     def restricted(self, a: Interval, bound: Interval, above: bool) -> Interval:
         lower, upper = (np.maximum(a.lower, bound.lower), a.upper) if above else (a.lower, np.minimum(a.upper, bound.upper))

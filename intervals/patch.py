@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from ..expressions import Array, ExpressionMap
 from .arithmetic import Interval
-from .curvature import CurvatureEnclosure, Jet
+from .curvature import CurvatureEnclosure
 from .decoration import SURE
 from .extension import NaturalEnclosure
+from .jets import Jet
 
 GROW = 1 + 2.0**-40
 """Covers the few roundings of 2^-53 each with which a bound is computed from nonnegative numbers."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
-from ..errors import AtlasMoEError
 from ..expressions import ExpressionMap
+from ..expressions.implicit import Tube
 from ..expressions.text import text_of
 from ..expressions.tree import (
     And,
@@ -29,16 +30,19 @@ from ..expressions.tree import (
     Power,
     Product,
     Reciprocal,
+    Root,
+    Roots,
     Sum,
     Truth,
     free_names,
     postorder,
 )  # fmt: skip
-from .algebra import Algebra, Decision, connected
+from .algebra import Algebra, Decision, NotEnclosed, connected
 from .arithmetic import Interval
 from .collected import factors, terms
 from .derivatives import SMOOTH
 from .guards import Guard, guards, never_zero, partial
+from .implicit import Equations, slopes_of
 from .natural import IntervalAlgebra
 from .numbers import CONSTANTS, enclose_fraction, exponent_between, exponent_of
 
@@ -46,10 +50,6 @@ T = TypeVar("T")
 
 LONGEST = 100
 """Characters of an expression that a message shows."""
-
-
-class NotEnclosed(AtlasMoEError):
-    """An expression holds a part that has no enclosure here."""
 
 
 Context = tuple[Guard, ...]
@@ -142,6 +142,14 @@ class Program:
                 return parts, lambda at: lambda algebra, known: connected([known[k] for k in at], isinstance(e, And))
             case Truth(holds):
                 return [], lambda at: lambda algebra, known: Decision(np.array(holds), np.array(not holds))
+            case Roots(tube, _):
+                solver = equations_of(tube)
+                return parts, lambda at: lambda algebra, known: algebra.roots(solver, [known[k] for k in at])
+            case Root(Roots() as roots, component, along):
+                if along is None:
+                    return parts, lambda at: lambda algebra, known: known[at[0]][component]
+                solver, inner = equations_of(roots.tube), [self._key(part, context) for part in roots.parts]
+                return inner, lambda at: lambda algebra, known: slopes_of(algebra, solver, [known[k] for k in at])[component][along]
         raise NotEnclosed(f"{_named(e)} in {text_of(e)[:LONGEST]} has no enclosure; write it with the functions of specifications")
 
     def _sum(self, e: Sum, context: Context) -> Plan:
@@ -217,6 +225,12 @@ class Program:
             return chosen
 
         return needs, step
+
+
+@lru_cache(maxsize=1 << 13)
+def equations_of(tube: Tube) -> Equations:
+    """The equations of a tube, enclosed; what is proved of it is proved once."""
+    return Equations(tube, Program(tube.equations))
 
 
 def _constant(e: Node) -> Interval:

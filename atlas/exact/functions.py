@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import mpmath
+import numpy as np
 import sympy
 
 from ...expressions.box import Array
 from ...expressions.from_sympy import tree_of
+from ...expressions.implicit import Tube
 from ...expressions.maps import ExpressionMap
+from ...expressions.root import root_function
 from ...expressions.tree import (
     And,
     Call,
@@ -26,6 +29,8 @@ from ...expressions.tree import (
     Power,
     Product,
     Reciprocal,
+    Root,
+    Roots,
     Sum,
     Truth,
 )
@@ -42,6 +47,8 @@ class Functions(Angles):
         """Arguments of exp, and its values."""
         self._logarithms: dict[int, Quotient] = {}
         """Generators that are logarithms, and of what."""
+        self._solutions: dict[Node, int] = {}
+        """Generators that are solutions of equations."""
         for angle in angles:
             self.turn(self.of(tree_of(angle), self.inputs))
 
@@ -101,7 +108,20 @@ class Functions(Angles):
                 return self._called(name, [self.of(argument, into) for argument in arguments])
             case Piecewise(cases):
                 return self._piece(cases, into)
+            case Root(Roots(tube, arguments), component, None):
+                return self._root(tree, tube, component, [self.of(argument, into) for argument in arguments])
         raise Unsettled(f"{type(tree).__name__} is not followed")
+
+    def _root(self, tree: Node, tube: Tube, component: int, parts: Sequence[Quotient]) -> Quotient:
+        """A generator of its own, of which nothing is known: at the variables themselves only."""
+        own = list(self.inputs.values())
+        if len(parts) != len(own) or any(self.minus(a, b).top for a, b in zip(parts, own, strict=True)):
+            raise Unsettled("a solution of equations at other coordinates is not followed")
+        if tree not in self._solutions:
+            value = float(tube.solve(np.array([float(self.value(part)) for part in parts]))[component])
+            made = root_function(tube, component)(*(self.expression(part) for part in parts))
+            self._solutions[tree] = self.new(made, mpmath.mpf(value))
+        return self.generator(self._solutions[tree])
 
     def _raised(self, base: Quotient, exponent: Node, into: Mapping[str, Quotient]) -> Quotient:
         n = exponent.exact

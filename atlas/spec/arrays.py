@@ -43,7 +43,7 @@ def with_balls(fields: Fields, atlas: Atlas, arrays: Arrays) -> Atlas | None:
     E, k, d, P = len(arrays["radii"]), atlas.base_dimension, atlas.dimension, len(arrays["piece_ball"])
     shapes = {"centers": (E, k), "frames": (E, k, d), "radii": (E,), "piece_ball": (P,), "piece_chart": (P,)}
     shapes |= {"piece_lower": (P, d), "piece_upper": (P, d)}
-    if not all(_fits(fields, name, arrays[name], shape) for name, shape in shapes.items()):
+    if not all(fits(fields, name, arrays[name], shape) for name, shape in shapes.items()):
         return None
     which, charts = arrays["piece_ball"], arrays["piece_chart"]
     if E == 0 or P == 0 or set(np.unique(which)) != set(range(E)) or charts.min() < 0 or charts.max() >= len(atlas.parametrising):
@@ -66,7 +66,7 @@ def with_balls(fields: Fields, atlas: Atlas, arrays: Arrays) -> Atlas | None:
 def embedding_matrix(fields: Fields, atlas: Atlas, arrays: Arrays) -> Array | None:
     """The (D, k) matrix of the arrays; None, with findings, if its columns are not orthonormal."""
     Q = np.asarray(arrays[EMBEDDING])
-    if not _fits(fields, EMBEDDING, Q, (len(Q) if Q.ndim else 0, atlas.base_dimension)):
+    if not fits(fields, EMBEDDING, Q, (len(Q) if Q.ndim else 0, atlas.base_dimension)):
         return None
     if len(Q) < Q.shape[1] or np.abs(Q.T @ Q - np.eye(Q.shape[1])).max() > 1e-9:
         fields.error("arrays: embedding", "its columns are not orthonormal", "save the task again")
@@ -74,7 +74,7 @@ def embedding_matrix(fields: Fields, atlas: Atlas, arrays: Arrays) -> Array | No
     return Q
 
 
-def _fits(fields: Fields, name: str, array: NDArray, shape: tuple[int, ...]) -> bool:
+def fits(fields: Fields, name: str, array: NDArray, shape: tuple[int, ...]) -> bool:
     kind = "i" if name in ("piece_ball", "piece_chart") else "f"
     array = np.asarray(array)
     if array.dtype.kind != kind or array.shape != shape or not np.isfinite(array).all():

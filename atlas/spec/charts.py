@@ -40,8 +40,8 @@ class Written:
 
 def read_charts(fields: Fields, table: Mapping[str, Any], tables: Any) -> Written:
     """The atlas that the `[manifold]` table and the `[[chart]]` tables describe, before any balls or embedding."""
-    ambient = _names(fields, table, "ambient", MAX_COORDINATES)
-    intrinsic = _names(fields, table, "intrinsic", MAX_DIMENSION)
+    ambient = read_names(fields, table, "ambient", MAX_COORDINATES)
+    intrinsic = read_names(fields, table, "intrinsic", MAX_DIMENSION)
     if ambient is not None and intrinsic is not None:
         for name in sorted(set(ambient) & set(intrinsic)):
             fields.error("manifold", f"the name {name!r} is both ambient and intrinsic", "rename one of the two")
@@ -82,7 +82,7 @@ def read_partition(fields: Fields, table: Mapping[str, Any]) -> PartitionOfUnity
     return PartitionOfUnity(profile, power) if good else None
 
 
-def _names(fields: Fields, table: Mapping[str, Any], key: str, most: int) -> tuple[str, ...] | None:
+def read_names(fields: Fields, table: Mapping[str, Any], key: str, most: int) -> tuple[str, ...] | None:
     """The names of the coordinates, valid and distinct."""
     where = f"manifold: {key}"
     if key not in table:

@@ -16,6 +16,7 @@ from ..manifolds import builtin, embed
 from .arrays import BALL_ARRAYS, EMBEDDING, Arrays, embedding_matrix, with_balls
 from .charts import MANIFOLD_KEYS, Written, read_charts
 from .fields import Fields, shown
+from .implicit import IMPLICIT_ARRAYS, read_implicit
 from .unroll import without_names
 
 BALL_KEYS = ("charts", "radius", "seed")
@@ -25,7 +26,12 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
     """The atlas: read from the charts or taken from the library, then cut into balls, then embedded."""
     if isinstance(table, Mapping):
         _check_arrays(fields, table, arrays)
-    if not isinstance(table, Mapping) or "builtin" not in table:
+    if isinstance(table, Mapping) and "implicit" in table:
+        if charts is not None:
+            fields.error("chart", "an implicit manifold brings its own charts", "remove [[chart]], or implicit")
+        written, recipe = read_implicit(fields, table, arrays), None
+        table = {"atlas": "ball", **table}
+    elif not isinstance(table, Mapping) or "builtin" not in table:
         table = fields.table(table, "manifold", MANIFOLD_KEYS)
         written = read_charts(fields, table, charts)
         kind = table.get("atlas")
@@ -115,12 +121,13 @@ def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Ma
 def _check_arrays(fields: Fields, table: Mapping[str, Any], arrays: Arrays) -> None:
     """That the arrays are ones that belong to a spec, and all those are there that this one cannot do without."""
     for name in arrays:
-        if name not in (*BALL_ARRAYS, EMBEDDING):
-            fields.error("arrays", f"unknown array {shown(name)}", f"the arrays are {', '.join((*BALL_ARRAYS, EMBEDDING))}")
+        if name not in (known := (*BALL_ARRAYS, EMBEDDING, *IMPLICIT_ARRAYS)):
+            fields.error("arrays", f"unknown array {shown(name)}", f"the arrays are {', '.join(known)}")
     listed = table.get("arrays", [])
     needed = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
-    if set(BALL_ARRAYS) & set(arrays):
-        needed |= set(BALL_ARRAYS)
+    for together in (BALL_ARRAYS, IMPLICIT_ARRAYS):
+        if set(together) & set(arrays):
+            needed |= set(together)
     missing = sorted(needed - set(arrays))
     if missing:
         fields.error(

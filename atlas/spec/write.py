@@ -19,6 +19,7 @@ from ..manifolds import builtin, embed
 from ..partition import PartitionOfUnity
 from ..task import CallableTarget, ChartTarget, ManifoldTask
 from .arrays import BALL_ARRAYS, EMBEDDING, ball_arrays
+from .implicit import implicit_tables
 
 
 def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDArray]]:
@@ -56,6 +57,12 @@ def atlas_tables(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]] | N
     arrays = ball_arrays(atlas)
     if atlas.embedding is not None:
         arrays[EMBEDDING] = np.array(atlas.embedding, float)
+    if atlas.implicit is not None:
+        table, tubes = implicit_tables(atlas)
+        if atlas.embedding is not None:
+            table["embed"] = {"dimension": atlas.ambient_dimension}
+        arrays |= tubes
+        return {**table, "arrays": list(arrays)}, None, arrays
     library = library_table(atlas)
     return (library, None, arrays) if library is not None else (*written_out(atlas), arrays)
 

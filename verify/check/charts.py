@@ -22,6 +22,7 @@ from .expressions import Functions, JetMap
 from .holding import Holding
 from .nets import Flags
 from .polynomials import Space
+from .tubes import Tubes
 
 Verdict = tuple[Flags, Flags]
 """(surely true, surely false), box by box."""
@@ -95,6 +96,7 @@ class Charts(Maps):
         self.lower, self.upper = (np.array([getattr(chart.domain, end) for chart in self.charts]) for end in ("lower", "upper"))
         self.dimension, self.base_dimension = atlas.dimension, atlas.base_dimension
         self._depths: dict[int, ExpressionMap] = {}
+        self.tubes = Tubes.of(atlas)
 
     def points(self, p: int, lower: Array, upper: Array) -> tuple[Patch, Patch]:
         u = Patch.coordinates(lower, upper)
@@ -121,7 +123,11 @@ class Charts(Maps):
         return found.upper <= 0, found.lower > 0
 
     def elsewhere(self, p: int, u: Patch, y: Patch) -> Verdict:
-        """(E − 1)·b_p < Σ b_j over charts that are shown to hold the box, bumps cut off at 0, and φ_p⁻¹ defined on the box."""
+        """(E − 1)·b_p < Σ b_j over charts that are shown to hold the box, bumps cut off at 0, and φ_p⁻¹ defined on the box; of tangent
+        charts of the same equations, that a chart before p holds the box.
+        """
+        if self.tubes is not None:
+            return self.tubes.hold(y.value, np.arange(len(self.charts)) < p), np.zeros(len(u), bool)
         own = self._formula(p, u, y)
         least = Interval(np.maximum(own.lower, 0), np.maximum(own.upper, 0)).times(float(len(self.charts) - 1))
         low, high = Interval.of(np.zeros(len(u))), Interval.of(np.zeros(len(u)))
@@ -147,6 +153,8 @@ class Charts(Maps):
 
     def held(self, p: int, u: Patch, y: Patch) -> Flags:
         """Boxes that some other parametrising chart is shown to hold strictly."""
+        if self.tubes is not None:
+            return self.tubes.hold(y.value, np.arange(len(self.charts)) != p)
         found = np.zeros(len(u), bool)
         for j, chart in enumerate(self.charts):
             rows = np.flatnonzero(~found)

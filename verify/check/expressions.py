@@ -16,7 +16,7 @@ import numpy as np
 from ...atlas import Array, ExpressionMap
 from ...expressions.tree import Lookup
 from ...intervals import Interval
-from ...intervals.algebra import Decision
+from ...intervals.algebra import Decision, Solver
 from ...intervals.arithmetic import HALF_PI, Flags
 from ...intervals.decoration import Decoration
 from ...intervals.derivatives import Exponent
@@ -24,6 +24,7 @@ from ...intervals.lookups import range_of
 from ...intervals.natural import IntervalAlgebra, known
 from ...intervals.patch import GROW, TINY
 from ...intervals.program import Program
+from .implicit import rooted
 from .jets import Jets
 from .lookups import looked_up
 from .polynomials import Space
@@ -107,6 +108,9 @@ class JetAlgebra:
         other = Jets.constant(self.space, Interval(*np.broadcast_arrays(value.lower, value.upper)))
         coefficients = np.where(lost, np.broadcast_to(other.coefficients, (self.space.size, *lost.shape)), jets.coefficients)
         return Jets(self.space, coefficients, np.where(lost, other.rest, jets.rest))
+
+    def roots(self, solver: Solver, u: Sequence[Part]) -> list[Part]:
+        return [Part(part.value, self._or_anything(part.jets, part.value)) for part in rooted(solver, u, self, Part)]
 
     def angle(self, y: Part, x: Part) -> Part:
         """atan(y/x) on the right, that and ±π on the left, ±π/2 − atan(x/y) above and below; what the value says around the origin."""

@@ -18,6 +18,7 @@ from ...atlas import ExpressionMap
 from ...errors import InvalidArgument
 from ...expressions.tree import Lookup
 from ...intervals import Decision, Decoration, Flags, Interval, Program
+from ...intervals.algebra import Solver
 from ...intervals.arithmetic import HALF_PI
 from ...intervals.decoration import SURE, least
 from ...intervals.derivatives import SMOOTH, Exponent, Rule, powers, square_root
@@ -25,6 +26,7 @@ from ...intervals.lookups import range_of
 from ...intervals.natural import IntervalAlgebra, known
 from . import smooth
 from .lookups import looked_up
+from .roots import rooted
 from .taylor import TaylorForms
 
 
@@ -186,6 +188,11 @@ class _FormAlgebra:
         bare = TaylorForms.constants(found, self._dimension, self._degree)
         form = looked_up(node, [part.forms for part in lifted], sides)
         return Enclosed.of(form.where(form.radius < bare.radius, bare), found)
+
+    def roots(self, solver: Solver, u: Sequence[Value]) -> list[Enclosed]:
+        parts = [self.lifted(part) for part in u]
+        found = rooted(solver, [part.forms for part in parts], [part.bounds for part in parts], self, Enclosed.of)
+        return [Enclosed.of(form, bounds) for form, bounds in found]
 
     def angle(self, y: Value, x: Value) -> Value:
         """atan2(y, x): ±π or 0 + atan(y/x), or ±π/2 − atan(x/y), whichever quotient is less steep at the middle."""

@@ -30,6 +30,7 @@ from ...moe.ledger import Assumption
 from ...moe.premises import agreement, faces, support
 from ..enclosure import ExpressionEnclosure, TaylorForms
 from .membership import Kept, Pair, Target
+from .tubes import Tubes
 
 Flags = NDArray[np.bool_]
 
@@ -108,6 +109,7 @@ class EnclosedManifold:
         self.atlas, self.moves, self.places = atlas, moves, places
         self.charts = [EnclosedChart(chart) for chart in atlas.parametrising]
         self.parametrised = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
+        self.tubes = Tubes.of(atlas)
         self.pairs: dict[tuple[int, int], Pair] = {}
         self.assumed: set[Assumption] = set()
         """What memberships that were made use of rest on."""
@@ -145,7 +147,11 @@ class EnclosedManifold:
         return np.zeros(len(place), bool) if region is None else region(place.u).range().upper[:, 0] < 0
 
     def elsewhere(self, place: Place) -> Flags:
-        """Boxes whose points are left to other charts: (E − 1)·b_p < Σ b_j over those that are proved to hold the box."""
+        """Boxes whose points are left to other charts: (E − 1)·b_p < Σ b_j over those that are proved to hold the box; of tangent charts of
+        the same equations those that a chart before p holds.
+        """
+        if self.tubes is not None:
+            return place.defined & self.tubes.before(place.chart, place.y.range())
         E = len(self.charts)
         found = np.zeros(len(place), bool)
         # What does not hold in the middle of a box does not hold on it.
@@ -232,6 +238,8 @@ class EnclosedManifold:
 
     def held_by_others(self, place: Place) -> Flags:
         """Boxes that some other parametrising chart is proved to hold strictly."""
+        if self.tubes is not None:
+            return place.defined & self.tubes.others(place.chart, place.y.range())
         found = np.zeros(len(place), bool)
         for j, other in enumerate(self.charts):
             rows = np.flatnonzero(~found)

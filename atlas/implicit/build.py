@@ -1,0 +1,194 @@
+"""`implicit`: the atlas of tangent charts of the zeros of equations in a box, with a proof that it leaves none out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import InvalidArgument
+from ...expressions.box import Array, Box
+from ...expressions.implicit import Tube
+from ...expressions.maps import ExpressionMap
+from ...progress import gauge, remark
+from .. import arguments
+from ..atlas import Atlas
+from ..manifolds.overlap import intrinsic_symbols
+from .charts import chart_of, in_tube, tube_at
+from .components import Component, chosen, components
+from .cover import Covered, cover, edge_cell
+from .singular import singular_point
+from .zeros import Implicit, ZeroSet, checked
+
+SAMPLES, MOST_SAMPLES = 2000, 20_000
+"""Zeros that charts are chosen by, for one dimension; doubled for each more, up to the most."""
+AROUND = 4096
+CORE = 0.85
+"""Of the half-widths of a chart, in which points count as its own: the rest is overlap."""
+PROVED = 0.97
+"""Of the half-widths, in which the cover is proved, so that edges of charts lie inside others."""
+LARGEST = 0.5
+"""The largest half-width of a chart, in parts of the narrowest side of the box."""
+LEAST = 1e-3
+"""The least, of the same."""
+MORE = 400
+"""Charts that are added where the cover has holes."""
+MOST_CHARTS = 4096
+PROVED_UP_TO = 5
+"""Coordinates of a space in which the cover is proved; the cells of more are too many."""
+
+
+def implicit(
+    equations: ExpressionMap,
+    box: Box,
+    *,
+    within: ExpressionMap | None = None,
+    component: Any = None,
+    boundary: Any = False,
+    seed: Any = 0,
+) -> Atlas:
+    """The tangent charts of M = {x ∈ box : g(x) = 0, h(x) ≥ 0}, or of one of its connected components.
+
+    Every chart is x = c + T·u + N·w(u) on a box of u, of which interval arithmetic proves that it is the graph of a C² function w
+    (`intervals.implicit`). Up to `PROVED_UP_TO` coordinates, branch and bound proves that every zero in the box lies in a chart (`cover`).
+
+    `component`: "all", or a number from 1 to how many there are, in the order of their least coordinates, or a point near the one that is
+    asked for; needed only if more than one is found. `boundary`: whether M may end at the faces of the box; charts then reach a little
+    beyond, and so they do where h = 0. Deterministic for a seed.
+
+    Raises `InvalidArgument`, with a witness, if no zero is found or there is none, where Dg has not full rank, where M meets the faces of
+    the box unannounced, or for a cell of the box that may hold a zero outside of all charts.
+    """
+    checked(equations, box)
+    seed = arguments.seed(seed)
+    if not isinstance(boundary, bool):
+        raise InvalidArgument(f"boundary must be true or false, got {boundary!r}")
+    zeros = ZeroSet(equations, box, within)
+    points = _sampled(zeros, seed)
+    if not boundary:
+        _require_inside(zeros)
+    tubes = _charts(zeros, points)
+    found = components(tubes, points, CORE)
+    if len(found) > 1:
+        remark(_listed(found))
+    keep = chosen(found, component)
+    if keep is None:
+        raise InvalidArgument(f'{_listed(found)}; say which one is meant, component = 1 to {len(found)} or a point near it, or "all"')
+    kept = set(keep)
+    return of_tubes(zeros, [tubes[i] for i in keep], [tube for i, tube in enumerate(tubes) if i not in kept], boundary=boundary)
+
+
+def of_tubes(zeros: ZeroSet, tubes: Sequence[Tube], aside: Sequence[Tube], *, boundary: bool) -> Atlas:
+    """The atlas of these tangent charts. Where M may have a boundary, the faces of all charts count as such: that charts leave no zero out
+    is proved by cells of the box, and whether they end inside others then is no question."""
+    rim, variables = boundary or zeros.within is not None, intrinsic_symbols(zeros.dimension)
+    faces = ((True, True),) * zeros.dimension if rim else ()
+    charts = tuple(chart_of(f"chart{n}", tube, variables, faces) for n, tube in enumerate(tubes, 1))
+    return Atlas(tuple(map(str, zeros.equations.variables)), charts, implicit=Implicit(zeros, rim, tuple(aside)))
+
+
+def _sampled(zeros: ZeroSet, seed: int) -> Array:
+    """Zeros to choose charts by. Raises `InvalidArgument` where there is none, and where one is singular."""
+    around = zeros.box.low_discrepancy(AROUND, seed)
+    bad = ~np.isfinite(zeros.equations(around)).all(1)
+    if bad.any():
+        raise InvalidArgument(
+            f"an equation has no finite value at {_at(zeros, around[int(bad.argmax())])}; choose a box in which all are defined"
+        )
+    points = zeros.sample(min(SAMPLES * 2 ** (zeros.dimension - 1), MOST_SAMPLES), seed)
+    if not len(points):
+        done = cover(zeros, ())
+        where = "there is no zero of the equations in the box" if done.open is None else "no zero of the equations was found in the box"
+        raise InvalidArgument(f"{where}; enlarge the box, or correct the equations")
+    if (witness := singular_point(zeros, points, around)) is not None:
+        problem = f"the gradients of the equations are not independent at the zero {_at(zeros, witness)}, where M need be no manifold"
+        raise InvalidArgument(f"{problem}; change the equations (x**2 = 0 is x = 0), or the box so that it stays away")
+    return points
+
+
+def _require_inside(zeros: ZeroSet) -> None:
+    """M stays away from the faces of the box. Raises `InvalidArgument`."""
+    cell = edge_cell(zeros)
+    if cell is None:
+        return
+    middle = (cell[0] + cell[1]) / 2
+    raise InvalidArgument(
+        f"M meets the edge of the box, or may, near {_at(zeros, middle)}; enlarge the box, or write boundary = true if M is to end there"
+    )
+
+
+def _charts(zeros: ZeroSet, points: Array) -> list[Tube]:
+    """Tubes whose middle parts hold all of the points, and that are shown to hold all zeros."""
+    narrowest = float(zeros.box.widths.min())
+    tubes: list[Tube] = []
+    free, distance = np.ones(len(points), bool), np.full(len(points), np.inf)
+    with gauge("tangent charts", len(points)) as progress:
+        while free.any():
+            rows = np.flatnonzero(free)
+            center = points[rows[int(distance[rows].argmax())]] if tubes else points[rows[0]]
+            tube = _chart(zeros, center, narrowest, len(tubes))
+            tubes.append(tube)
+            distance = np.minimum(distance, np.linalg.norm(points - center, axis=1))
+            free &= ~in_tube(tube, points, CORE)
+            free[rows[np.all(points[rows] == center, axis=1)]] = False
+            progress(float((~free).sum()), f"{len(tubes)} charts")
+    tubes = _thinned(tubes, points)
+    if len(zeros.box.lower) > PROVED_UP_TO:
+        return tubes
+    for _ in range(MORE):
+        done = cover(zeros, tubes, part=PROVED)
+        if done.open is None:
+            return tubes
+        tubes.append(_missing(zeros, done, narrowest, len(tubes)))
+    raise InvalidArgument(f"the charts still leave holes after {MORE} more; choose a smaller box")
+
+
+def _chart(zeros: ZeroSet, center: Array, narrowest: float, count: int) -> Tube:
+    tube = tube_at(zeros.equations, center, LARGEST * narrowest, LEAST * narrowest) if count < MOST_CHARTS else None
+    if tube is not None:
+        return tube
+    where = f"around the zero {_at(zeros, center)}"
+    if count >= MOST_CHARTS:
+        raise InvalidArgument(f"M needs more than {MOST_CHARTS} charts; it is bent too much for its box")
+    size = f"{LEAST * narrowest:.3g}"
+    problem = f"{where} no chart of half-width {size} is proved: gradients may be dependent or not smooth nearby, or M is bent more"
+    raise InvalidArgument(f"{problem}; change the equations, or choose a smaller box")
+
+
+def _missing(zeros: ZeroSet, done: Covered, narrowest: float, count: int) -> Tube:
+    """A chart where a cell is open. Raises `InvalidArgument`, naming the cell, if there is no zero near it."""
+    assert done.open is not None
+    lower, upper = done.open
+    sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(lower, upper, strict=True))
+    x = zeros.projected(((lower + upper) / 2)[None])[0]
+    if not np.isfinite(x).all() or np.abs(x - (lower + upper) / 2).max() > LEAST * narrowest:
+        raise InvalidArgument(
+            f"it is not shown that the cell {sides} holds no zero, and none was found near it: the gradients may be dependent there; "
+            "change the equations or the box"
+        )
+    return _chart(zeros, x, narrowest, count)
+
+
+def _thinned(tubes: list[Tube], points: Array) -> list[Tube]:
+    """Without those whose points are all in others, the smallest first; the largest come first in the result."""
+    held = np.stack([in_tube(tube, points, CORE) for tube in tubes])
+    count = held.sum(0)
+    kept = []
+    for i in sorted(range(len(tubes)), key=lambda i: (int(held[i].sum()), i)):
+        if (count[held[i]] > 1).all():
+            count -= held[i]
+        else:
+            kept.append(i)
+    return [tubes[i] for i in sorted(kept, key=lambda i: (-tubes[i].halves[0], i))]
+
+
+def _listed(found: Sequence[Component]) -> str:
+    parts = "; ".join(
+        f"{n} near ({', '.join(f'{v:.4g}' for v in part.point)}), of {len(part.charts)} charts" for n, part in enumerate(found, 1)
+    )
+    return f"the zeros in the box have {len(found)} connected components: {parts}"
+
+
+def _at(zeros: ZeroSet, point: Array) -> str:
+    return "(" + ", ".join(f"{name} = {value:.6g}" for name, value in zip(zeros.equations.variables, point, strict=True)) + ")"

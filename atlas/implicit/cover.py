@@ -1,0 +1,144 @@
+"""Branch and bound over the box: no zero in a cell, or a tube that holds the cell, or two halves of it.
+
+Lemma. Let the tube of chart p hold one zero over each u (`intervals.implicit`), and let a cell X of the box lie in the tube: Tᵀ(X − c)
+in ∏ [−s_j, s_j] and Nᵀ(X − c) in ∏ [−h_l, h_l]. Then every zero of g in X is a point of chart p: x = x(u, w) with u = Tᵀ(x − c) and
+w = Nᵀ(x − c), as [T N] is orthogonal, and w is the one zero over u. So if every cell is excluded (0 ∉ g(X), or h(X) < 0) or held, all of
+{x ∈ box : g(x) = 0, h(x) ≥ 0} lies in charts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...expressions.box import Array
+from ...expressions.implicit import Tube
+from ...intervals import Flags, Interval, NaturalEnclosure
+from ...intervals.gradients import GradientEnclosure
+from ..distances import tree_of
+from .zeros import ZeroSet
+
+BATCH = 1 << 13
+MOST_CELLS = 1 << 22
+NEAREST = 12
+"""Tubes whose centres are nearest to a cell are tried."""
+FINEST = 2.0**-26
+"""Sides of cells, in parts of the box, that are not halved any more."""
+SMALL_ON_FACES = 2.0**-10
+"""The same of faces."""
+
+
+@dataclass(frozen=True, eq=False)
+class Covered:
+    """What became of the cells."""
+
+    cells: int
+    """That were looked at."""
+    open: tuple[Array, Array] | None
+    """A cell of which nothing is known at the smallest size, or when there were too many; None: all are settled."""
+
+
+class Held:
+    """Which cells tubes hold, all with the same equations."""
+
+    def __init__(self, tubes: Sequence[Tube], part: float = 1.0) -> None:
+        """`part`: of the half-widths that counts."""
+        self.centers = np.array([tube.center for tube in tubes])
+        frames = [np.concatenate([tube.tangent, tube.normal], axis=1) for tube in tubes]
+        self.frames, self.limits = np.array(frames), np.array([(*(part * s for s in tube.halves), *tube.heights) for tube in tubes])
+        self.tree = tree_of(self.centers) if tubes else None
+
+    def holds(self, lower: Array, upper: Array, allowed: Flags | None = None) -> Flags:
+        """Cells (n, k) that lie strictly in one of the nearest tubes, of those that are allowed."""
+        middle, radius = lower + (upper - lower) / 2, np.nextafter((upper - lower) / 2, np.inf)
+        if self.tree is None:
+            return np.zeros(len(lower), bool)
+        near = self.tree.query(middle, k=range(1, min(NEAREST, len(self.centers)) + 1))[1]
+        found = np.zeros(len(lower), bool)
+        k = lower.shape[1]
+        for which in near.T:
+            rows = np.flatnonzero(~found if allowed is None else ~found & allowed[which])
+            some, offset = which[rows], middle[rows] - self.centers[which[rows]]
+            size = np.abs(self.frames[some])
+            reach = np.abs(np.einsum("nk,nkj->nj", offset, self.frames[some])) + np.einsum("nk,nkj->nj", radius[rows], size)
+            # Entries of frames are off by half a unit in the last place, offsets by as much of what they are differences of.
+            lost = (2 * k + 16) * np.finfo(float).eps * (np.abs(middle[rows]) + np.abs(self.centers[some]) + radius[rows]).sum(1)
+            found[rows] = np.all(reach + lost[:, None] < self.limits[some], axis=1)
+        return found
+
+
+class Zeros:
+    """Cells without a zero, by intervals."""
+
+    def __init__(self, zeros: ZeroSet) -> None:
+        self._gradient = GradientEnclosure(zeros.equations)
+        self._value = NaturalEnclosure(zeros.equations)
+        self._within = None if zeros.within is None else NaturalEnclosure(zeros.within)
+
+    def excluded(self, lower: Array, upper: Array) -> Flags:
+        """0 ∉ g_l(X) for some l, by values or by g(m) + ∇g(X)·(X − m); or h_l(X) < 0 for some l."""
+        sides = [Interval(lower[:, i], upper[:, i]) for i in range(lower.shape[1])]
+        middle = [Interval.of(side.middle) for side in sides]
+        values, partials = self._gradient(sides)
+        found = np.zeros(len(lower), bool)
+        for value, start, row in zip(values, self._value(middle), partials, strict=True):
+            total = start
+            for slope, side, m in zip(row, sides, middle, strict=True):
+                total = total + slope * (side - m)
+            found |= ~value.contains_zero() | ~total.contains_zero()
+        if self._within is not None:
+            for value in self._within(sides):
+                found |= value.upper < 0
+        return found
+
+
+def cover(zeros: ZeroSet, tubes: Sequence[Tube], *, part: float = 1.0, most: int = MOST_CELLS) -> Covered:
+    """Whether all zeros in the box are shown to lie in the tubes."""
+    held, without = Held(tubes, part), Zeros(zeros)
+    lower, upper = np.array([zeros.box.lower]), np.array([zeros.box.upper])
+    widths, looked = zeros.box.widths, 0
+    while len(lower):
+        some, rest = slice(len(lower) - min(BATCH, len(lower)), None), slice(0, len(lower) - min(BATCH, len(lower)))
+        low, high = lower[some], upper[some]
+        looked += len(low)
+        left = np.flatnonzero(~held.holds(low, high))
+        left = left[~without.excluded(low[left], high[left])]
+        low, high = low[left], high[left]
+        if len(low) and (looked > most or ((high - low) <= FINEST * widths).all(1).any()):
+            n = int((high - low).max(1).argmin())
+            return Covered(looked, (low[n], high[n]))
+        first, second = halved(low, high, widths)
+        lower, upper = np.concatenate([lower[rest], first]), np.concatenate([upper[rest], second])
+    return Covered(looked, None)
+
+
+def halved(lower: Array, upper: Array, widths: Array) -> tuple[Array, Array]:
+    """Cells in two along their longest side, in parts of `widths`."""
+    rows, side = np.arange(len(lower)), ((upper - lower) / widths).argmax(1)
+    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
+    low, high = np.repeat(lower, 2, axis=0), np.repeat(upper, 2, axis=0)
+    high[::2][rows, side] = middle
+    low[1::2][rows, side] = middle
+    return low, high
+
+
+def edge_cell(zeros: ZeroSet, most: int = MOST_CELLS) -> tuple[Array, Array] | None:
+    """A cell of a face of the box that may hold a zero; None: there is no zero on any face."""
+    without, box, k = Zeros(zeros), zeros.box, zeros.box.dimension
+    for i in range(k):
+        for end in (box.lower[i], box.upper[i]):
+            lower, upper = np.array([box.lower]), np.array([box.upper])
+            lower[:, i] = upper[:, i] = end
+            looked = 0
+            while len(lower):
+                looked += len(lower)
+                left = np.flatnonzero(~without.excluded(lower, upper))
+                lower, upper = lower[left], upper[left]
+                thin = upper - lower <= SMALL_ON_FACES * box.widths
+                if len(lower) and (looked > most or thin.all(1).any()):
+                    n = int((upper - lower).max(1).argmin())
+                    return lower[n], upper[n]
+                lower, upper = halved(lower, upper, box.widths)
+    return None

@@ -1,0 +1,185 @@
+"""Implicit manifolds: tubes and their enclosures, components, refusals, and proofs from the equations to a checked certificate."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy
+
+import atlasmoe
+from atlasmoe.atlas import Atlas, Box, ExpressionMap, ExpressionTarget, ManifoldTask, task_from_spec, task_to_spec
+from atlasmoe.atlas.implicit.build import implicit
+from atlasmoe.atlas.implicit.cover import cover
+from atlasmoe.errors import AtlasMoEError
+from atlasmoe.expressions.implicit import Tube, reflections
+from atlasmoe.expressions.parse import read_expression, real_symbols
+from atlasmoe.intervals import Interval, NaturalEnclosure
+from atlasmoe.intervals.gradients import GradientEnclosure
+from atlasmoe.intervals.patch import Patch, PatchMap
+from atlasmoe.intervals.program import equations_of
+from atlasmoe.verify.check.expressions import Functions, JetMap
+from atlasmoe.verify.check.implicit import single
+from atlasmoe.verify.check.polynomials import space
+from atlasmoe.verify.enclosure import ExpressionEnclosure
+
+U = sympy.symbols("u1 u2", real=True)
+SPHERE = "x**2 + y**2 + z**2 - 1"
+
+
+def functions(*texts: str, names: str = "xyz") -> ExpressionMap:
+    symbols = real_symbols(names)
+    return ExpressionMap.of(symbols.values(), [read_expression(text, symbols) for text in texts])
+
+
+def tube(half: float = 0.5, height: float = 0.4, equation: str = SPHERE) -> Tube:
+    g, center = functions(equation), np.array([0.6, 0.1, 0.8])
+    center = center / np.linalg.norm(center)
+    return Tube(g, tuple(center), reflections(g.jacobian_at(center)), (half,) * 2, (height,))
+
+
+def atlas_of(*texts: str, box: float = 1.5, names: str = "xyz", **options: object) -> Atlas:
+    return implicit(functions(*texts, names=names), Box((-box,) * len(names), (box,) * len(names)), **options)  # type: ignore[arg-type]
+
+
+def test_a_tube_inverts_its_coordinates_exactly() -> None:
+    one, u = tube(), np.random.default_rng(0).uniform(-0.5, 0.5, (500, 2))
+    frame = one.frame
+    assert all(sum(a * b for a, b in zip(p, q, strict=True)) == (p is q) for p in frame for q in frame)
+    y = one.inverse(U)(u)
+    assert np.abs(functions(SPHERE)(y)).max() < 1e-14
+    assert np.abs(one.forward(y) - u).max() < 1e-14
+    assert pickle.loads(pickle.dumps(one)) == one
+    composed = functions("sin(3*x) + y*z").after(one.inverse(U))
+    again = pickle.loads(pickle.dumps(composed.expressions[0]))
+    assert again == composed.expressions[0]
+
+
+@pytest.mark.parametrize("scale", [0.2, 0.01])
+def test_enclosures_hold_what_they_enclose(scale: float) -> None:
+    rng, one = np.random.default_rng(1), tube()
+    inverse = one.inverse(U)
+    composed = functions("sin(3*x) + y*z").after(inverse)
+    lower = rng.uniform(-0.5, 0.5 - scale, (400, 2))
+    upper = lower + scale * rng.uniform(0, 1, lower.shape)
+    t = rng.uniform(-1, 1, (60, 400, 2))
+    t[0], t[1] = -1, 1
+    u = (lower + upper) / 2 + t * (upper - lower) / 2
+    sides = [Interval(lower[:, j], upper[:, j]) for j in range(2)]
+    for found, value in zip(NaturalEnclosure(inverse)(sides), np.moveaxis(inverse(u), -1, 0), strict=True):
+        assert ((found.lower - 1e-13 <= value) & (value <= found.upper + 1e-13)).all()
+    slopes, jacobian = GradientEnclosure(inverse)(sides)[1], inverse.jacobian_at(u)
+    for k in range(3):
+        for j in range(2):
+            assert ((slopes[k][j].lower - 1e-11 <= jacobian[..., k, j]) & (jacobian[..., k, j] <= slopes[k][j].upper + 1e-11)).all()
+    value = composed(u)[..., 0]
+    patch = PatchMap(composed)(Patch.coordinates(lower, upper))
+    assert ((patch.value.lower[:, 0] - 1e-13 <= value) & (value <= patch.value.upper[:, 0] + 1e-13)).all()
+    inner, h = u[2:] * (1 - 1e-3), 1e-4
+    step = np.array([h, 0.0])
+    bend = (composed(inner + step) - 2 * composed(inner) + composed(inner - step))[..., 0] / h**2
+    inside = np.all((lower <= inner - step) & (inner + step <= upper), axis=-1)
+    assert inside.any()
+    assert ((patch.second.lower[:, 0, 0] - 1e-4 <= bend) & (bend <= patch.second.upper[:, 0, 0] + 1e-4) | ~inside).all()
+    for degree in (2, 3):
+        forms = ExpressionEnclosure(composed).over(lower, upper, degree).forms
+        polynomial = sum(forms.coefficients[:, c, 0] * np.prod(t ** np.array(e), axis=-1) for c, e in enumerate(forms.monomials))
+        assert (np.abs(polynomial - value) <= forms.radius[:, 0] + 1e-13).all()
+        assert forms.radius.max() < (1e3 if degree == 2 else 3e3) * scale ** (degree + 1)
+        jets = JetMap(composed)(Functions.coordinates(sp := space(2, degree), lower, upper)).jets
+        polynomial = sum(jets.coefficients[c, 0] * np.prod(t ** np.array(e), axis=-1) for c, e in enumerate(sp.exponents))
+        assert (np.abs(polynomial - value) <= jets.rest[0] + 1e-13).all()
+
+
+@pytest.mark.parametrize(
+    ("half", "height", "equation", "holds"),
+    [
+        (0.5, 0.4, SPHERE, True),
+        (0.5, 0.05, SPHERE, False),  # the graph leaves the box
+        (0.5, 2.5, SPHERE, False),  # two zeros over each u
+        (1.2, 1.2, SPHERE, False),  # none over some
+        (0.5, 0.4, f"({SPHERE})**2", False),  # a double zero
+        (0.5, 0.4, f"Abs({SPHERE}) + {SPHERE}", False),  # more than isolated zeros
+        (0.3, 0.15, f"log({SPHERE} + 1)", True),
+        (0.5, 0.4, f"sqrt({SPHERE})", False),  # undefined inside
+        (0.5, 0.4, f"1e300*({SPHERE})", True),
+        (0.5, 0.4, f"1e-300*({SPHERE})", True),
+    ],
+)
+def test_one_zero_over_each_u_is_proved_where_it_is_so(half: float, height: float, equation: str, holds: bool) -> None:
+    one = tube(half, height, equation)
+    assert equations_of(one).prove(1 << 9) == holds
+    assert single(one) == holds
+
+
+def test_nothing_is_known_outside_of_a_tube() -> None:
+    found = NaturalEnclosure(tube().inverse(U))([Interval.of([0.45], [0.5000001]), Interval.of([0.0], [0.1])])
+    assert np.isinf(found[0].upper - found[0].lower).all()
+    with pytest.raises(AtlasMoEError, match="intervals only"):
+        GradientEnclosure(tube().inverse(U).jacobian)([Interval.of([0.0], [0.1])] * 2)
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "words"),
+    [
+        ((f"{SPHERE} + 4",), {}, "there is no zero of the equations in the box"),
+        (("x**2 + y**2 - z**2",), {"boundary": True}, "not independent at the zero"),
+        (("(x - 1)**2 + y**2 + z**2 - 1)*((x + 1)**2 + y**2 + z**2 - 1",), {}, ""),
+        (("x**2",), {"boundary": True}, "not independent at the zero"),
+        ((SPHERE,), {"box": 0.9}, "write boundary = true"),
+        (("log(x) - y",), {"boundary": True}, "no finite value at"),
+        (("x", "y", "z"), {}, "leave no manifold"),
+        (("((x - 0.7)**2 + y**2 - 0.25)*((x + 0.7)**2 + y**2 - 0.25)",), {"names": "xy"}, "2 connected components: 1 near"),
+    ],
+)
+def test_what_is_no_manifold_is_refused(texts: tuple[str, ...], options: dict[str, object], words: str) -> None:
+    if not words:
+        texts, options, words = (f"({texts[0]})",), {"box": 2.5}, "not independent at the zero"
+    with pytest.raises(AtlasMoEError, match=words):
+        atlas_of(*texts, **options)
+
+
+@pytest.fixture(scope="module")
+def curve() -> Atlas:
+    """The right one of two ovals."""
+    return atlas_of("((x - 0.7)**2 + y**2 - 0.25)*((x + 0.7)**2 + 2*y**2 - 0.25)", names="xy", component=[1, 0])
+
+
+def test_a_component_is_chosen_and_covered(curve: Atlas) -> None:
+    assert curve.implicit is not None
+    assert len(curve.implicit.aside) > 1
+    base = curve.sample(500, 0).base
+    assert np.abs((base[:, 0] - 0.7) ** 2 + base[:, 1] ** 2 - 0.25).max() < 1e-12
+    tubes = [chart.tube for chart in curve.parametrising if chart.tube is not None]
+    assert cover(curve.implicit.zeros, [*tubes, *curve.implicit.aside]).open is None
+    done = cover(curve.implicit.zeros, tubes, most=1 << 10)
+    assert done.open is not None
+    assert done.open[1][0] < 0  # on the other oval
+
+
+def test_what_is_written_is_read_again(curve: Atlas) -> None:
+    task = ManifoldTask("oval", curve, ExpressionTarget(functions("x*y", names="xy")))
+    spec, arrays = task_to_spec(task)
+    again = task_from_spec(spec, arrays=arrays)
+    assert isinstance(again, ManifoldTask)
+    assert [chart.tube for chart in again.atlas.parametrising] == [chart.tube for chart in curve.parametrising]
+    arrays["tube_reflections"] = arrays["tube_reflections"] + 0.5
+    with pytest.raises(AtlasMoEError, match="the tangent charts are none"):
+        task_from_spec(spec, arrays=arrays)
+
+
+def test_from_an_equation_to_a_checked_certificate(tmp_path: Path) -> None:
+    spec = {
+        "task": {"name": "oval", "kind": "manifold"},
+        "manifold": {"ambient": ["x", "y"], "implicit": ["x**4 + y**4 - 1"], "box": [[-1.5, 1.5], [-1.5, 1.5]]},
+        "target": {"expression": "sin(2*x) + y"},
+    }
+    model = atlasmoe.compile(task_from_spec(spec), epsilon=0.1)
+    atlasmoe.save(model, tmp_path / "model")
+    certificate = atlasmoe.certify(tmp_path / "model")
+    assert certificate.status == "proved"
+    assert not certificate.assumptions
+    certificate.write(tmp_path / "model")
+    assert atlasmoe.check(tmp_path / "model").verdict == "confirmed"

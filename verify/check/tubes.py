@@ -1,0 +1,70 @@
+"""Which boxes lie in the tube of another tangent chart of the same equations (`atlas.implicit`).
+
+The tube of chart j holds exactly one zero over each of its u (`implicit.single`). A zero y with Tᵀ(y − c) in the open box of u and
+Nᵀ(y − c) in the box of w is therefore the point of chart j there. Leaves of chart p may be left to charts before it, in the order of the
+atlas: the first chart that holds a point in its open box leaves it to none.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+
+from ...atlas import Array, Atlas
+from ...intervals import Interval
+from ...intervals.numbers import enclose_fraction
+from .implicit import single
+from .nets import Flags
+
+NEAREST = 16
+"""Tubes whose centres are nearest to the middle of a box are tried."""
+
+
+class Tubes:
+    """Those of all charts that parametrise an atlas."""
+
+    def __init__(self, atlas: Atlas) -> None:
+        """Of an atlas of tangent charts with the same equations."""
+        tubes = [chart.tube for chart in atlas.parametrising if chart.tube is not None]
+        assert len(tubes) == len(atlas.parametrising)
+        self.tubes = tubes
+        self.centers = np.array([tube.center for tube in tubes])
+        entries = [[[enclose_fraction(a) for a in row] for row in tube.frame] for tube in tubes]
+        self.lower, self.upper = (
+            np.array([[[float(getattr(a, end)) for a in row] for row in of] for of in entries]) for end in ("lower", "upper")
+        )
+        self.limits = np.array([(*tube.heights, *tube.halves) for tube in tubes])
+
+    @staticmethod
+    def of(atlas: Atlas) -> Tubes | None:
+        """None for an atlas whose charts are given otherwise, or not all by the same equations."""
+        tubes = [chart.tube for chart in atlas.parametrising]
+        first = tubes[0]
+        if first is None or not all(tube is not None and tube.equations.same(first.equations) for tube in tubes):
+            return None
+        return Tubes(atlas)
+
+    def hold(self, y: Interval, allowed: Flags) -> Flags:
+        """Boxes (N, k) of zeros that one of the allowed charts holds strictly."""
+        known = np.asarray(np.isfinite(y.lower).all(1) & np.isfinite(y.upper).all(1))
+        middle = np.where(known[:, None], y.lower / 2 + y.upper / 2, 0.0)
+        found, candidates = np.zeros(len(known), bool), np.flatnonzero(allowed)
+        if not len(candidates):
+            return found
+        away = ((middle[:, None] - self.centers[candidates]) ** 2).sum(2)
+        order = np.argsort(away, axis=1)[:, :NEAREST]
+        for rank in range(order.shape[1]):
+            rows = np.flatnonzero(known & ~found)
+            found[rows] = self._in(y[rows], candidates[order[rows, rank]])
+        return found
+
+    def _in(self, y: Interval, which: np.ndarray) -> Flags:
+        offset = y - Interval.of(self.centers[which])
+        inside = np.array([single(self.tubes[j]) for j in which.tolist()], bool)
+        for i in range(self.limits.shape[1]):
+            columns = [Interval(self.lower[which, r, i], self.upper[which, r, i]) * offset[:, r] for r in range(offset.lower.shape[1])]
+            at: Interval = reduce(Interval.__add__, columns)
+            limit: Array = self.limits[which, i]
+            inside &= at.magnitude < limit
+        return inside
