@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -12,8 +13,11 @@ from numpy.typing import ArrayLike
 from ..errors import InvalidArgument
 from ..expressions.box import Array
 from ..expressions.maps import ExpressionMap
+from ..expressions.parse import real_symbols
 from .atlas import Atlas
 from .chart import Chart
+from .declared import Declared
+from .fields import field_map
 from .options import OptionValue, findings
 from .points import Points
 
@@ -90,9 +94,9 @@ class ChartTarget:
 class CallableTarget:
     """f as a vectorised function (N, k) → (N,) or (N, outputs) of the coordinates before embedding.
 
-    Nothing can be *proved* about such a target, only sampled, unless it brings its `enclosure`: a function that takes Taylor
-    forms of the k coordinates (`verify.enclosure.TaylorForms`) to those of the outputs, of the degree that it is given. `name` is what
-    model cards and errors call it.
+    Nothing can be *proved* about such a target, only sampled, unless it says more of itself. It may bring its `enclosure`, a function
+    that takes Taylor forms of the k coordinates (`verify.enclosure.TaylorForms`) to those of the outputs, of the degree that it is given;
+    or declare constants (`declared`), on which proofs then rest by name. `name` is what model cards and errors call it.
     """
 
     function: Callable[[Array], ArrayLike] | None
@@ -104,11 +108,45 @@ class CallableTarget:
     """The highest degree of forms that `enclosure` takes; where experts are smooth, 3 needs far fewer boxes than 2."""
     pointwise: Callable[[Points], ArrayLike] | None = None
     """f at points, in the place of `function`: of what is left of another target beside a network, which may be given chart by chart."""
+    lipschitz: float | None = None
+    """L: |f_j(x) − f_j(y)| ≤ L·|x − y|, Euclidean, for every component and all x, y on boxes around M."""
+    second_derivative: float | None = None
+    """H: f is differentiable there, and |∂_k f_j(x) − ∂_k f_j(y)| ≤ H·|x − y|₁."""
     by_chart: ClassVar = False
+
+    def __post_init__(self) -> None:
+        for what, value in (("lipschitz", self.lipschitz), ("second_derivative", self.second_derivative)):
+            if value is not None and not (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf):
+                raise InvalidArgument(f"target {self.name!r}: {what}={value!r} is no number from 0 on; give the bound, or None")
+
+    @property
+    def declares(self) -> bool:
+        """Whether constants are declared, from which it is enclosed."""
+        return self.lipschitz is not None or self.second_derivative is not None
 
     @property
     def maps(self) -> tuple[ExpressionMap, ...]:
         return ()
+
+    def declared(self, coordinates: Sequence[str]) -> ExpressionMap:
+        """f as a map that is enclosed by what is declared of it. Raises `InvalidArgument` where the function is not there."""
+        if not self.declares:
+            raise InvalidArgument(f"nothing is declared of the Python function {self.name!r}; give CallableTarget lipschitz=…")
+        if self.function is None:
+            raise self._absent()
+        field = Declared(self.name, self.values, len(coordinates), self.outputs, self.lipschitz, self.second_derivative, id(self.function))
+        return field_map(field, tuple(real_symbols(coordinates).values()))
+
+    def _absent(self) -> InvalidArgument:
+        problem = f"the target is the Python function {self.name!r}, which no file can hold"
+        trusted = ", or add --trust-code on the command line, which runs its code" if ":" in self.name else ""
+        return InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function)){trusted}")
+
+    def values(self, base: Array) -> Array:
+        """f at points (N, k), (N, outputs)."""
+        if self.function is None:
+            raise self._absent()
+        return np.asarray(self.function(base), float).reshape(len(base), self.outputs)
 
     def misfit(self, atlas: Atlas) -> str | None:
         return None
@@ -122,10 +160,7 @@ class CallableTarget:
     def evaluate(self, points: Points) -> Array:
         if self.pointwise is not None:
             return np.asarray(self.pointwise(points), float).reshape(len(points), self.outputs)
-        if self.function is None:
-            problem = f"the target is the Python function {self.name!r}, which no file can hold"
-            raise InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function))")
-        return np.asarray(self.function(points.base), float).reshape(len(points), self.outputs)
+        return self.values(points.base)
 
 
 Target = ExpressionTarget | ChartTarget | CallableTarget

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import InvalidArgument
-from .options import figure_option, jobs_option, json_option
+from .options import figure_option, jobs_option, json_option, trust_option
 from .output import check_figure_path, print_json, print_rich
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _write(model: Model, certificate: Certificate, folder: Path, force: bool) ->
 @click.option("--force", is_flag=True, help="Replace a better certificate too: one that is proved, or of a smaller bound.")
 @figure_option("Draw the boxes of the proof into this file.")
 @click.option("--ledger", is_flag=True, help="Show the model's ledger too, with what is proved written into it.")
+@trust_option
 @json_option
 def certify(
     folder: Path,
@@ -78,6 +79,7 @@ def certify(
     force: bool,
     figure: Path | None,
     ledger: bool,
+    trust_code: bool,
     as_json: bool,
 ) -> None:
     """Prove, for every point of M, that the model in FOLDER routes to a valid chart and that its error stays below ε.
@@ -102,7 +104,7 @@ def certify(
     export = folder if is_export(folder) else None
     if export is not None:
         folder, engines = model_inside(export), engines or (str(read_listing(export)["format"]),)
-    model = load(folder)
+    model = load(folder, trust_code=trust_code)
     place = folder.absolute()
     checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))
     if checkpoint.exists() and not as_json:

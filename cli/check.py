@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import json_option
+from .options import json_option, trust_option
 from .output import print_json, print_wrapped
 
 COLORS = {"confirmed": "green", "rejected": "red", "undecided": "yellow", "refuted": "red"}
@@ -14,8 +14,9 @@ COLORS = {"confirmed": "green", "rejected": "red", "undecided": "yellow", "refut
 
 @click.command(short_help="Re-verify the certificate of the model.")
 @click.argument("folder", type=click.Path(path_type=Path))
+@trust_option
 @json_option
-def check(folder: Path, as_json: bool) -> None:
+def check(folder: Path, trust_code: bool, as_json: bool) -> None:
     """Re-verify the certificate in FOLDER with other enclosures than the proof used, from the files alone. Of an export that holds a model
     of its own, of small integers, also whether its files are those that were written.
 
@@ -24,7 +25,7 @@ def check(folder: Path, as_json: bool) -> None:
     from ..export.export_listing import is_export, model_inside
     from ..verify.check.check import check as confirm
 
-    report = confirm(model_inside(folder) if is_export(folder) else folder)
+    report = confirm(model_inside(folder) if is_export(folder) else folder, trust_code=trust_code)
     if as_json:
         print_json(report.to_dict())
     else:

@@ -17,6 +17,7 @@ from .options import (
     json_option,
     max_width_option,
     seed_option,
+    trust_option,
     variant_options,
     variants,
 )
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
 @click.option("--prove", is_flag=True, help="End only when ε is proved for every point of M, and write the certificate into the folder.")
 @seed_option
 @force_option
+@trust_option
 @json_option
 def compile(
     spec: str,
@@ -95,6 +97,7 @@ def compile(
     activation: tuple[str, ...],
     minimise: tuple[str, ...],
     force: bool,
+    trust_code: bool,
     as_json: bool,
     **choices: Any,
 ) -> None:
@@ -104,7 +107,7 @@ def compile(
     choices |= {"theorem": by_block("--theorem", theorem), "routing": by_block("--routing", routing)}
     choices |= {name: by_block(f"--{name}", said) for name, said in {"activation": activation, "minimise": minimise}.items() if said}
     said = {name: choices.pop(name) for name in VARIANTS}
-    model, path = build(load_task(spec), output, force, choices | variants(said))
+    model, path = build(load_task(spec, trust_code=trust_code), output, force, choices | variants(said))
     if as_json:
         print_json({"folder": str(path), "holds": model.ledger.holds, "facts": model.facts, "ledger": model.ledger.root.to_dict()})
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InvalidArgument
-from .options import json_option
+from .options import json_option, trust_option
 from .output import print_json, print_rich
 
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 @click.option("--expert", help="Name or number of the expert it belongs to, gate or shared. Default: none.")
 @click.option("--neuron", type=click.IntRange(0), help="Its number in its hidden layer. Default: none.")
 @click.option("--hidden", type=click.IntRange(1), default=1, show_default=True, help="The hidden layer of the expert.")
+@trust_option
 @json_option
-def explain(folder: Path, at: str | None, layer: int | None, expert: str | None, neuron: int | None, hidden: int, as_json: bool) -> None:
+def explain(
+    folder: Path, at: str | None, layer: int | None, expert: str | None, neuron: int | None, hidden: int, trust_code: bool, as_json: bool
+) -> None:
     """Say why the model in FOLDER gives what it gives at a point, or which lemma put a neuron there.
 
     Of a task graph: the route through all layers, the margins, and each partial output. Exit code 1 if the error at a point of M exceeds ε.
@@ -41,7 +44,7 @@ def explain(folder: Path, at: str | None, layer: int | None, expert: str | None,
     neuron_given = [layer is not None, expert is not None, neuron is not None]
     if (at is None) == (not any(neuron_given)) or any(neuron_given) != all(neuron_given):
         raise click.UsageError('give either --at "x,y,z", or all of --layer, --expert and --neuron')
-    model = load(folder)
+    model = load(folder, trust_code=trust_code)
     if at is None:
         assert layer is not None and expert is not None and neuron is not None  # noqa: PT018
         known = {name for moe in model.network.layers for name in moe.names}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from ..errors import Severity
-from .options import json_option
+from .options import json_option, trust_option
 from .output import finding_fields, print_json, print_wrapped
 
 
 @click.command(short_help="Check everything that the theorems assume of SPEC.")
 @click.argument("spec", type=click.Path())
+@trust_option
 @json_option
-def lint(spec: str, as_json: bool) -> None:
+def lint(spec: str, trust_code: bool, as_json: bool) -> None:
     """Check everything that the theorems assume of SPEC; exit code 2 if an assumption does not hold.
 
     Findings that say the same of many parts are one line, with how many there are; --json has them all.
@@ -21,7 +22,7 @@ def lint(spec: str, as_json: bool) -> None:
     from ..atlas.named import grouped, said
     from ..atlas.spec import load_task
 
-    task = load_task(spec)
+    task = load_task(spec, trust_code=trust_code)
     findings = findings_of(task)
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     if as_json:

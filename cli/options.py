@@ -70,6 +70,11 @@ jobs_option = click.option(
     callback=lambda ctx, parameter, value: _jobs(value),
     help="Charts proved at a time; -1: as many as there are cores.",
 )
+trust_option = click.option(
+    "--trust-code",
+    is_flag=True,
+    help="Import and run the Python function that the target names (module:function). Default: no code of a spec or a folder is run.",
+)
 samples_option = click.option(
     "--samples", type=click.IntRange(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
 )

@@ -17,6 +17,7 @@ from .options import (
     json_option,
     max_width_option,
     seed_option,
+    trust_option,
 )
 from .output import check_figure_path, print_json, print_rich
 
@@ -35,6 +36,7 @@ from .output import check_figure_path, print_json, print_rich
 @seed_option
 @click.option("--build", is_flag=True, help="Build every row, and show the error that it reaches.")
 @figure_option("Draw the frontier into this file.")
+@trust_option
 @json_option
 def plan(
     spec: str,
@@ -43,6 +45,7 @@ def plan(
     build: bool,
     activation: tuple[str, ...],
     figure: Path | None,
+    trust_code: bool,
     as_json: bool,
     **choices: Any,
 ) -> None:
@@ -54,7 +57,7 @@ def plan(
     from ..constructions.plan import plan as predict
 
     check_figure_path(figure)
-    task = load_task(spec)
+    task = load_task(spec, trust_code=trust_code)
     listed = None if experts is None else _counts(experts)
     given = {name: value for name, value in choices.items() if value is not None}
     if activation:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import figure_option, json_option, samples_option, seed_option
+from .options import figure_option, json_option, samples_option, seed_option, trust_option
 from .output import check_figure_path, print_json, print_report
 
 
@@ -21,13 +21,14 @@ from .output import check_figure_path, print_json, print_report
     metavar="FOLDER",
     help="Write pieces of the certificate as ONNX and VNN-LIB files, for other verifiers to confirm. Default: nothing is written.",
 )
+@trust_option
 @json_option
-def verify(folder: Path, samples: int, seed: int, figure: Path | None, properties: Path | None, as_json: bool) -> None:
+def verify(folder: Path, samples: int, seed: int, figure: Path | None, properties: Path | None, trust_code: bool, as_json: bool) -> None:
     """Check every claim of the model in FOLDER on its weights; exit code 1 if one is refuted."""
     from ..export.folder import load
     from ..verify.sample import verify as sample
 
-    model = load(folder)
+    model = load(folder, trust_code=trust_code)
     if properties is not None:
         from ..export.properties import write_properties
 

@@ -26,6 +26,7 @@ from safetensors import numpy as safetensors
 from ..atlas import CallableTarget, ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..atlas.spec import task_from_spec, task_to_spec
+from ..atlas.spec.python_target import known_by_name
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
 from ..moe import Claim, Ledger, Model
 from ..moe.beside import earlier
@@ -121,18 +122,19 @@ def save_proof(model: Model, folder: str | os.PathLike[str], *, overwrite: bool 
     return path
 
 
-def load(folder: str | os.PathLike[str], target: CallableTarget | None = None) -> Model:
+def load(folder: str | os.PathLike[str], target: CallableTarget | None = None, *, trust_code: bool = False) -> Model:
     """Read a model that `save` wrote, bit for bit.
 
     `target` replaces the target of a task whose target was a Python function, which no file can hold; without it the
-    model loads, but whatever evaluates f raises `InvalidArgument`. Raises `FolderError`, naming the file and what to do,
+    model loads, but whatever evaluates f raises `InvalidArgument`. If `trust_code`, a function with a name like module:function
+    is imported, which runs its code. Raises `FolderError`, naming the file and what to do,
     unless every size, hash, schema version, shape and dtype is right and every weight is finite.
     """
     folder = Path(folder)
     config = _read_config(folder)
     contents = _read_files(folder, config)
     network = read_network(config.child("network"), _read_tensors(folder, WEIGHTS, contents[WEIGHTS]))
-    task = _read_task(folder, contents, target)
+    task = _read_task(folder, contents, target, trust_code)
     graph = as_graph(task)
     if (graph.ambient_dimension, graph.outputs) != (len(network.inputs), len(network.outputs)):
         maps = f"R^{graph.ambient_dimension} to R^{graph.outputs}, but the network R^{len(network.inputs)} to R^{len(network.outputs)}"
@@ -241,25 +243,17 @@ def _read_tensors(folder: Path, name: str, data: bytes) -> dict[str, NDArray]:
     return tensors_of_schema(data, folder / name, (OLD, SCHEMA))
 
 
-def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarget | None) -> ManifoldTask | TaskGraph:
+def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarget | None, trusted: bool) -> ManifoldTask | TaskGraph:
     path = folder / TASK
     arrays = _read_tensors(folder, ARRAYS, contents[ARRAYS]) if ARRAYS in contents else {}
     spec = parse_toml(contents[TASK], path)
+    absent = None if trusted else known_by_name(spec.get("target"))
     try:
-        return task_from_spec(spec, source=str(path), arrays=arrays, target=target or _absent_target(spec))
+        return task_from_spec(spec, source=str(path), arrays=arrays, target=target or absent, trust_code=trusted)
     except SpecError as error:
         raise FolderError(f"{path}: {'; '.join(map(str, error.findings))}") from error
     except (AtlasMoEError, RecursionError) as error:
         raise FolderError(f"{path}: cannot be read: {error}") from error
-
-
-def _absent_target(spec: Mapping[str, Any]) -> CallableTarget | None:
-    """A Python target that nobody passed, by name alone: the model runs and exports, only what asks for f raises."""
-    table = spec.get("target")
-    if not isinstance(table, dict) or not isinstance(table.get("callable"), str):
-        return None
-    outputs = table.get("outputs", 1)
-    return CallableTarget(None, outputs if isinstance(outputs, int) else 1, table["callable"])
 
 
 def _check_schema(data: Fields) -> None:

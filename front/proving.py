@@ -70,10 +70,10 @@ def proved(build: Callable[[Misses], Model], task: ManifoldTask | TaskGraph, eps
 
 
 def _require_enclosure(task: ManifoldTask | TaskGraph) -> None:
-    if isinstance(task, ManifoldTask) and isinstance(task.target, CallableTarget) and task.target.enclosure is None:
+    if isinstance(task, ManifoldTask) and isinstance(task.target, CallableTarget) and not (task.target.enclosure or task.target.declares):
         raise InvalidArgument(
             f"prove: the target is the Python function {task.target.name!r}, of which only samples are known; "
-            "give CallableTarget an enclosure, or write f as an expression"
+            "give CallableTarget an enclosure, declare its lipschitz constant or second_derivative, or write f as an expression"
         )
 
 

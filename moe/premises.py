@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..atlas import Atlas, Chart, TaskGraph
+from ..atlas import Atlas, CallableTarget, Chart, TaskGraph
+from ..atlas.declared import Declared
 from .ledger import Assumption
 
 
@@ -28,6 +29,12 @@ def support(chart: str) -> Assumption:
     return Assumption(f"support[{chart}]", f'the bump of chart "{chart}", which has no forward map, is 0 off its image')
 
 
+def declared(target: CallableTarget) -> Assumption:
+    """Of a Python function of which constants are declared, from which alone it is enclosed."""
+    said = Declared(target.name, target.values, 1, target.outputs, target.lipschitz, target.second_derivative)
+    return Assumption(f"declared[{target.name}]", said.statement)
+
+
 def of_block(block: str, taken: Assumption) -> Assumption:
     """The same about the charts of a block of a task graph."""
     return Assumption(f"block[{block}].{taken.name}", f"{block}: {taken.statement}")
@@ -36,10 +43,12 @@ def of_block(block: str, taken: Assumption) -> Assumption:
 def standing(graph: TaskGraph) -> Iterator[Assumption]:
     """What is assumed of a task graph whatever is proved: that what a block on charts reads lies on the manifold of its charts.
 
-    Not of one that reads all of an input that has these very charts.
+    Not of one that reads all of an input that has these very charts. And what is declared of a Python function that brings no enclosure.
     """
     for block in graph.blocks:
-        atlas = block.atlas
+        atlas, target = block.atlas, None if block.given is None else block.given.target
+        if isinstance(target, CallableTarget) and target.declares and target.enclosure is None:
+            yield declared(target)
         own = block.given is not None or any(node.components == block.reads and _same(node.atlas, atlas) for node in graph.inputs)
         if atlas is not None and not own:
             statement = f"what {block.name} reads lies on the manifold of its charts, wherever it is to hold"

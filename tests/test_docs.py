@@ -21,6 +21,7 @@ from atlasmoe.atlas.spec import task as spec_module
 from atlasmoe.atlas.spec.blocks import BLOCK_KEYS, PIECE_KEYS
 from atlasmoe.atlas.spec.charts import CHART_KEYS, MANIFOLD_KEYS, MAX_COORDINATES
 from atlasmoe.atlas.spec.graph import COMBINE_KEYS, GRAPH_TABLES, INPUT_KEYS
+from atlasmoe.atlas.spec.python_target import MAX_OUTPUTS
 from atlasmoe.atlas.spec.tables import TABLE_KEYS
 from atlasmoe.atlas.spec.unroll import MAX_PARAMETERS, MAX_WRITTEN_OUT
 from atlasmoe.cli.main import main
@@ -140,7 +141,7 @@ def test_grammar() -> None:
     values = [int(re.findall(r"\d+", row[1])[0]) for row in limits[1:]]
     assert values == [
         *(spec_module.MAX_BYTES, MAX_LENGTH, MAX_DEPTH, MAX_NODES, MAX_BITS, MAX_EXPONENT, MAX_DEGREE, MAX_CHARTS),
-        *(MAX_COORDINATES, MAX_DIMENSION, MAX_AMBIENT, spec_module.MAX_OUTPUTS),
+        *(MAX_COORDINATES, MAX_DIMENSION, MAX_AMBIENT, MAX_OUTPUTS),
     ]
 
 

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import atlasmoe
 import numpy as np
 import pytest
-from click.testing import CliRunner
-
-import atlasmoe
 from atlasmoe import Block, Box, Combine, Input, Model, TaskGraph, Tiling
 from atlasmoe.atlas.graph import as_graph
 from atlasmoe.atlas.graph.nodes import expression_map
@@ -25,6 +23,7 @@ from atlasmoe.report.page.claims import MOST_CLAIMS, blueprint
 from atlasmoe.report.page.leaves import CELLS, _gridded
 from atlasmoe.report.page.write import embedded
 from atlasmoe.verify.check.trees import PROVED, Tree
+from click.testing import CliRunner
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "</script><script>window.owned=1</script><img src=x onerror=window.owned=2>\"'&\u2028${owned}"

@@ -14,7 +14,7 @@ from ..chart import BallChart
 from ..named import with_coordinates
 from ..points import Points, concatenate
 from ..task import ManifoldTask
-from . import balls, bumps, cover, injective, maps, smoothness, target
+from . import balls, bumps, continuity, cover, injective, maps, smoothness, target
 from .probe import Probe
 
 PER_BALL = 128
@@ -63,6 +63,8 @@ def check_manifold(task: ManifoldTask, samples: int, seed: int) -> list[Finding]
         found += injective.check_injective(probes)
         found += target.check_target(task, probes, points, share)
     found += smoothness.check_target(task, sound)
+    if not any(finding.severity is Severity.ERROR for finding in found):
+        found += continuity.check_continuous(task, sound)
     return sorted(with_coordinates(found, atlas), key=lambda finding: finding.severity is not Severity.ERROR)
 
 

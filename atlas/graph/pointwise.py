@@ -17,7 +17,7 @@ from ...expressions.precise import Enclosed, Found, Undefined, enclose_at
 from ...expressions.tree import Name, Node, substitute
 from ..atlas import Atlas
 from ..chart import BallChart
-from ..task import ChartTarget, ExpressionTarget
+from ..task import CallableTarget, ChartTarget, ExpressionTarget
 from .graph import TaskGraph
 from .nodes import Block, Combine, Input
 
@@ -116,6 +116,8 @@ class Pointwise:
             return self.written(target.function, read)
         if isinstance(target, ChartTarget) and spot is not None and spot.chart is not None:
             return self.written(target.functions[spot.chart], self._names(block.reads))
+        if isinstance(target, CallableTarget) and target.function is not None and target.declares:
+            return self.written(target.declared(block.reads), read)
         if target is not None:
             raise NotPointwise("the target is a Python function")
         if block.uniform:

@@ -6,15 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sympy
-
-from ...errors import InvalidArgument
-from ...expressions.fields import Field, callables
-from ...expressions.maps import ExpressionMap, Formula
+from ...expressions.fields import Field
 from ...expressions.parse import real_symbols
-from ...expressions.to_sympy import sympy_of
-from ...expressions.tree import Name
 from ..atlas import Atlas
+from ..fields import field_map
 from ..task import ChartTarget, ExpressionTarget
 from .charts import Written
 from .fields import Fields, shown
@@ -23,14 +18,6 @@ from .tables import read_file
 COORDINATES = ("ambient", "chart")
 NAME = "table"
 """What the table is called in expressions."""
-
-
-def field_map(field: Field, variables: tuple[sympy.Symbol, ...]) -> ExpressionMap:
-    """All components of a field of these variables."""
-    if len(variables) != field.inputs:
-        raise InvalidArgument(f"table {field.name!r} has {field.inputs} axes, but there are {len(variables)} coordinates: give it as many")
-    trees = [component(*(Name(str(v)) for v in variables)) for component in callables(field).values()]
-    return ExpressionMap.of(variables, [Formula(sympy_of(tree), tree) for tree in trees])
 
 
 def field_target(field: Field, atlas: Atlas, coordinates: str) -> ExpressionTarget | ChartTarget:

@@ -11,24 +11,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ...errors import AtlasMoEError, Finding, Severity, SpecError
-from ...expressions.box import Array
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas
 from ..graph import Combine, TaskGraph
 from ..options import OPTIONS, OptionValue
-from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
+from ..task import ChartTarget, ExpressionTarget, ManifoldTask, Target
 from .charts import Written
 from .fields import Fields, once, shown
 from .graph import GRAPH_TABLES, read_graph
 from .manifold import read_manifold
+from .python_target import CALLABLE_KEYS, PythonTarget, python_target
 from .table_target import table_target
 from .tables import GRID_KEYS, called, field_tables, read_tables, split
 from .unroll import unrolled
@@ -39,27 +39,24 @@ __all__ = ["load_task", "task_from_spec", "task_to_spec"]
 
 MAX_BYTES = 1_000_000
 """Size of a spec file."""
-MAX_OUTPUTS = 4_096
-"""Components of a target."""
 
 TABLES = {"manifold": ("task", "manifold", "chart", "target", "table"), "graph": (*GRAPH_TABLES, "table")}
 """The kinds of task and the tables of their specs."""
 
 KINDS = ("expression", "charts", "table", "callable")
 """Keys of `[target]`, one for each way to say what f is."""
-TARGET_KEYS = (*KINDS, "outputs", "coordinates", *GRID_KEYS)
-
-PythonTarget = CallableTarget | Callable[[Array], ArrayLike]
+TARGET_KEYS = (*KINDS[:-1], *CALLABLE_KEYS, "coordinates", *GRID_KEYS)
 
 
-def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = None) -> ManifoldTask | TaskGraph:
+def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = None, trust_code: bool = False) -> ManifoldTask | TaskGraph:
     """The task that a spec file describes.
 
-    `target` is the function to approximate where the spec of a manifold has none, or only the name of one (`callable`).
+    `target` is the function to approximate where the spec of a manifold has none, or only the name of one (`callable`). A named one is
+    imported, which runs its code, if `trust_code`.
     Raises `SpecError` with all findings; its `source` is the name of the file.
     """
     path = Path(path)
-    return task_from_spec(_read_toml(path), path.name or str(path), target=target, folder=path.parent)
+    return task_from_spec(_read_toml(path), path.name or str(path), target=target, folder=path.parent, trust_code=trust_code)
 
 
 def task_from_spec(
@@ -68,6 +65,7 @@ def task_from_spec(
     arrays: Mapping[str, NDArray] | None = None,
     target: PythonTarget | None = None,
     folder: Path | None = None,
+    trust_code: bool = False,
 ) -> ManifoldTask | TaskGraph:
     """The task that the tables of a spec, and the arrays written with them, describe.
 
@@ -101,7 +99,7 @@ def task_from_spec(
     else:
         fields.error("spec", "the table [manifold] is missing", "add it, with ambient and intrinsic names or a builtin")
         written = Written(None, None)
-    f = _read_target(fields, tables, written, target, folder)
+    f = _read_target(fields, tables, written, target, folder, trust_code)
     if not fields.findings:
         fields.unused()
     if not fields.findings and name is not None and written.atlas is not None and f is not None:
@@ -199,7 +197,7 @@ def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[st
 
 
 def _read_target(
-    fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None, folder: Path | None
+    fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None, folder: Path | None, trusted: bool
 ) -> Target | None:
     """f: from `[target]`, from the charts, or the function that was passed."""
     if written.targets:
@@ -209,7 +207,7 @@ def _read_target(
         return _chart_targets(fields, tables, written)
     if "target" not in tables:
         if given is not None:
-            return _python_target(fields, given, None, {})
+            return python_target(fields, given, {}, trusted, folder)
         fields.error("spec", "the table [target] is missing", 'add it, with expression = "..."')
         return None
     table = fields.table(tables["target"], "target", TARGET_KEYS)
@@ -221,10 +219,11 @@ def _read_target(
         return None
     if kinds != ["table"] and (grid := [key for key in ("coordinates", *GRID_KEYS) if key in table]):
         fields.error("target", f"{grid[0]} is for a table only", "remove it")
-    if "outputs" in table and kinds != ["callable"]:
-        fields.error("target", "outputs is for a callable only", "remove it: the number of expressions says it")
+    if kinds != ["callable"] and (said := [key for key in CALLABLE_KEYS if key in table]):
+        remedy = "remove it: the number of expressions says it" if said == ["outputs"] else "remove it: of anything else it is proved"
+        fields.error("target", f"{said[0]} is for a callable only", remedy)
     if kinds == ["callable"]:
-        return _python_target(fields, given, table["callable"], table)
+        return python_target(fields, given, table, trusted, folder)
     if given is not None:
         fields.error("target", "is given in the spec and once more in Python", "remove one of the two")
         return None
@@ -237,24 +236,6 @@ def _read_target(
     symbols = real_symbols(written.coordinates)
     read = fields.components(table["expression"], "target: expression", symbols)
     return None if read is None else ExpressionTarget(ExpressionMap.of(symbols.values(), read))
-
-
-def _python_target(fields: Fields, given: PythonTarget | None, name: Any, table: Mapping[str, Any]) -> Target | None:
-    """The function that was passed, under the name and with the outputs that the spec tells."""
-    outputs = fields.integer(table["outputs"], "target: outputs", 1, MAX_OUTPUTS) if "outputs" in table else None
-    if name is not None and fields.text(name, "target: callable") is None:
-        return None
-    if given is None:
-        problem = f"is the Python function {shown(name)}, which a spec cannot hold"
-        fields.error("target", problem, "pass it in Python when loading: target=CallableTarget(function, outputs, name)")
-        return None
-    if isinstance(given, CallableTarget):
-        if outputs is not None and outputs != given.outputs:
-            fields.error(
-                "target: outputs", f"the spec says {outputs} outputs, the function has {given.outputs}", "pass the function it was"
-            )
-        return given
-    return CallableTarget(given, outputs or 1, name or getattr(given, "__name__", "callable"))
 
 
 def _chart_targets(fields: Fields, tables: Mapping[str, Any], written: Written) -> Target | None:

@@ -20,14 +20,15 @@ from ..partition import PartitionOfUnity
 from ..task import CallableTarget, ChartTarget, ManifoldTask
 from .arrays import BALL_ARRAYS, EMBEDDING, ball_arrays
 from .implicit import implicit_tables
+from .python_target import DECLARED
 
 
 def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """The tables and arrays from which `task_from_spec` makes the same task: same charts, same floats, same values.
 
     A library manifold is written as its `[manifold]` table if that still makes it, any other atlas chart by chart. The
-    function of a `CallableTarget` is not written, only its name and number of outputs. Raises `InvalidArgument` if an
-    expression is not one that a spec can hold, or a name not one that it may have.
+    function of a `CallableTarget` is not written, only its name, its number of outputs and what is declared of it. Raises
+    `InvalidArgument` if an expression is not one that a spec can hold, or a name not one that it may have.
     """
     atlas = task.atlas
     table, charts, arrays = atlas_tables(atlas)
@@ -35,8 +36,9 @@ def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDAr
     if charts is not None:
         spec["chart"] = charts
     match task.target:
-        case CallableTarget(outputs=outputs, name=name):
-            spec["target"] = {"callable": name, "outputs": outputs}
+        case CallableTarget() as target:
+            declared = {key: value for key in DECLARED if (value := getattr(target, key)) is not None}
+            spec["target"] = {"callable": target.name, "outputs": target.outputs, **declared}
         case ChartTarget(functions=functions):
             listed = []
             for chart, function in zip(atlas.parametrising, functions, strict=True):

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ...atlas.checks.continuity import counterexamples
 from ...moe.premises import standing
 from .claims import inconsistent
 from .composition import Composition
@@ -102,15 +103,20 @@ class CheckReport:
         return f"{self.verdict}{assuming}"
 
 
-def check(folder: str | os.PathLike[str]) -> CheckReport:
+def check(folder: str | os.PathLike[str], *, trust_code: bool = False) -> CheckReport:
     """Re-verify the certificate in a model folder: that it is about these files, that every site has boxes which cover it and whose
     inequalities hold, and that the errors of the sites amount to what it says of the whole.
+
+    Of a target that is a Python function nothing is confirmed unless `trust_code`: its code is then imported and run, and what is confirmed
+    rests on what is declared of it.
 
     Raises `FolderError` if files are missing or cannot be read for what they are.
     """
     started = time.monotonic()
-    found = read(Path(folder))
+    found = read(Path(folder), trust_code)
     failures = [Failure(True, problem) for problem in found.problems or inconsistent(found)]
+    given = found.graph.blocks[0].given if found.manifold else None
+    failures += [Failure(True, str(finding)) for finding in counterexamples(given)] if given is not None else []
     proved = {claim.text("name") for claim in found.certificate.children("claims") if claim.get("known") == "proved"}
     sites, status, looked = Composition(found), found.certificate.text("status"), None
     if status == "refuted" and not failures:

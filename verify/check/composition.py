@@ -14,7 +14,7 @@ import numpy as np
 import sympy
 from scipy.linalg import block_diag
 
-from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Input, Tiling
+from ...atlas import Array, Atlas, Block, Box, CallableTarget, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Input, Tiling
 from ...atlas.graph.finite import Places
 from ...expressions.formulas import named, written_out
 from ...expressions.maps import Formula
@@ -308,6 +308,8 @@ class Composition:
         target = block.task.target
         if isinstance(target, ExpressionTarget):
             return charts.of_point(self._after(site, target.function))
+        if isinstance(target, CallableTarget):
+            return charts.of_point(target.declared(block.reads))
         assert isinstance(target, ChartTarget)
         bases = [c.inverse.renamed(f.variables).expressions for c, f in zip(charts.charts, target.functions, strict=True)]
         return charts.of_coordinates([self._after(site, *both) for both in zip(target.functions, bases, strict=True)])

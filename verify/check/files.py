@@ -40,8 +40,11 @@ SCORES = "scores."
 """What the arrays of trees about τ are called before their number."""
 
 
-def read(folder: Path) -> Documents:
-    """Everything that a certificate is about. Raises `FolderError` if files are missing or cannot be read for what they are."""
+def read(folder: Path, trust_code: bool = False) -> Documents:
+    """Everything that a certificate is about; a Python function is imported if its code is trusted.
+
+    Raises `FolderError` if files are missing or cannot be read for what they are.
+    """
     names = (CERTIFICATE, BOXES, *(name for name in BOUND if name not in (ARRAYS_FILE, LEDGER) or (folder / name).exists()))
     data = {name: _bytes(folder / name) for name in names}
     certificate = Fields.of(parse_json(data[CERTIFICATE], folder / CERTIFICATE), folder / CERTIFICATE)
@@ -56,7 +59,7 @@ def read(folder: Path) -> Documents:
         if ledger.integer("schema") not in FOLDERS:
             raise ledger.error(f"has schema version {ledger.integer('schema')}, this version of atlasmoe reads {FOLDERS}")
         Claim.read(ledger.child("root"))
-    task = _task(folder, data)
+    task = _task(folder, data, trust_code)
     graph, manifold = as_graph(task), isinstance(task, ManifoldTask)
     weights = tensors_of_schema(data[WEIGHTS], folder / WEIGHTS, FOLDERS)
     dtype, inputs, layers = read_layers(config.child("network"), weights)
@@ -148,16 +151,19 @@ def _bytes(path: Path) -> bytes:
         raise FolderError(f"{path}: cannot be read ({error.strerror}); {made}") from error
 
 
-def _task(folder: Path, data: dict[str, bytes]) -> ManifoldTask | TaskGraph:
+def _task(folder: Path, data: dict[str, bytes], trusted: bool) -> ManifoldTask | TaskGraph:
     path = folder / TASK
     arrays = tensors_of_schema(data[ARRAYS_FILE], folder / ARRAYS_FILE, FOLDERS) if ARRAYS_FILE in data else {}
     spec = parse_toml(data[TASK], path)
     try:
-        task = task_from_spec(spec, source=str(path), arrays=arrays)
+        task = task_from_spec(spec, source=str(path), arrays=arrays, trust_code=trusted)
     except (AtlasMoEError, RecursionError) as error:
         raise FolderError(f"{path}: no task can be read from it ({error})") from error
-    if any(isinstance(block.given and block.given.target, CallableTarget) for block in as_graph(task).blocks):
-        raise FolderError(f"{path}: only a target in expressions can be checked, this one is a Python function")
+    for block in as_graph(task).blocks:
+        target = None if block.given is None else block.given.target
+        if isinstance(target, CallableTarget) and not target.declares:
+            problem = f"the target is the Python function {target.name!r}, of which nothing is declared"
+            raise FolderError(f"{path}: {problem}; only a target in expressions, or one with a Lipschitz constant, can be checked")
     return task
 
 

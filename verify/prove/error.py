@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array, CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
+from ...atlas import Array, ChartTarget, ExpressionTarget, ManifoldTask
 from ...errors import InvalidArgument
 from ...intervals import Flags, Interval
 from ..enclosure import ExpressionEnclosure, TaylorForms
@@ -41,7 +41,7 @@ class EnclosedTarget:
     """f as Taylor forms over boxes of a parametrising chart."""
 
     def __init__(self, task: ManifoldTask) -> None:
-        """Raises `InvalidArgument` for a Python function that brings no enclosure."""
+        """Raises `InvalidArgument` for a Python function that brings no enclosure and declares nothing."""
         target = task.target
         self.whole: ExpressionEnclosure | None = None
         self.local: tuple[ExpressionEnclosure, ...] = ()
@@ -49,11 +49,14 @@ class EnclosedTarget:
             self.whole = ExpressionEnclosure(target.function)
         elif isinstance(target, ChartTarget):
             self.local = tuple(ExpressionEnclosure(function) for function in target.functions)
-        elif isinstance(target, CallableTarget):
+        elif target.enclosure is None and target.declares:
+            self.whole = ExpressionEnclosure(target.declared(task.atlas.coordinates))
+        else:
             if target.enclosure is None:
                 raise InvalidArgument(
                     f"the target of task {task.name!r} is the Python function {target.name!r}, of which nothing can be proved; "
-                    "give an expression, or CallableTarget(…, enclosure=…), which maps Taylor forms of y to those of f(y)"
+                    "give an expression, CallableTarget(…, lipschitz=…) or (…, second_derivative=…), on which the proof then rests, or "
+                    "CallableTarget(…, enclosure=…), which maps Taylor forms of y to those of f(y)"
                 )
             self.callable, self.highest = target.enclosure, target.degree
 

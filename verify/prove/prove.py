@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...atlas import ManifoldTask, TaskGraph, arguments
+from ...atlas.checks.continuity import counterexamples
 from ...atlas.graph import as_graph
 from ...atlas.relative import absolute_epsilon
 from ...errors import InvalidArgument
@@ -82,6 +83,8 @@ def certify(
     graph = as_graph(given)
     alone = graph.blocks[0].given
     """The task, if it is one on one manifold."""
+    if alone is not None and (wrong := counterexamples(alone, seed)):
+        raise InvalidArgument("; ".join(map(str, wrong)))
     if isinstance(model, Model):
         design = model.design
     elif alone is not None:

@@ -1,0 +1,110 @@
+"""A Python function as `[target]`: passed by whoever loads the spec, or named and, where its code is trusted, imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from ...errors import InvalidArgument
+from ...expressions.box import Array
+from ..task import CallableTarget
+from .fields import Fields, shown
+
+MAX_OUTPUTS = 4_096
+"""Components of a target."""
+CALLABLE_KEYS = ("callable", "outputs", "lipschitz", "second_derivative")
+DECLARED = CALLABLE_KEYS[2:]
+NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+"""module:function."""
+
+PythonTarget = CallableTarget | Callable[[Array], ArrayLike]
+
+
+def python_target(
+    fields: Fields, given: PythonTarget | None, table: Mapping[str, Any], trusted: bool, folder: Path | None
+) -> CallableTarget | None:
+    """The function that was passed, or else imported if code is trusted, under the name and with the constants that the spec tells."""
+    kept = len(fields.findings)
+    name = None if "callable" not in table else fields.text(table["callable"], "target: callable")
+    outputs = fields.integer(table["outputs"], "target: outputs", 1, MAX_OUTPUTS) if "outputs" in table else None
+    constants = {key: _bound(fields, table[key], f"target: {key}") for key in DECLARED if key in table}
+    if len(fields.findings) > kept:
+        return None
+    if given is None and trusted:
+        try:
+            given = imported(name or "", folder)
+        except InvalidArgument as error:
+            problem, _, remedy = str(error).partition("; ")
+            fields.error("target: callable", problem, remedy)
+            return None
+    if given is None:
+        problem = f"is the Python function {shown(name)}, whose code a spec cannot hold, and which is not run unless it is trusted"
+        remedy = (
+            "add --trust-code on the command line (trust_code=True in Python), or pass it: target=CallableTarget(function, outputs, name)"
+        )
+        fields.error("target", problem, remedy)
+        return None
+    if not isinstance(given, CallableTarget):
+        name = name or str(getattr(given, "__name__", "callable"))
+        return CallableTarget(given, outputs or 1, name, lipschitz=constants.get(DECLARED[0]), second_derivative=constants.get(DECLARED[1]))
+    if outputs is not None and outputs != given.outputs:
+        fields.error("target: outputs", f"the spec says {outputs} outputs, the function has {given.outputs}", "pass the function it was")
+    for key, value in constants.items():
+        if (own := getattr(given, key)) not in (None, value):
+            fields.error(f"target: {key}", f"the spec says {value:g}, the function {own:g}", "declare one of them")
+    first, second = (constants.get(key, getattr(given, key)) for key in DECLARED)
+    same = (first, second) == (given.lipschitz, given.second_derivative)
+    return given if same else dataclasses.replace(given, lipschitz=first, second_derivative=second)
+
+
+def _bound(fields: Fields, value: Any, where: str) -> float | None:
+    """A number from 0 on."""
+    number = fields.number(value, where)
+    if number is not None and number < 0:
+        fields.error(where, f"{number:g} is negative", "give a bound of absolute values")
+        return None
+    return number
+
+
+def imported(name: str, folder: Path | None) -> Callable[[Array], ArrayLike]:
+    """The function `module:function`, of a module that lies beside the spec, in the working folder, or is installed. Runs its code.
+
+    Raises `InvalidArgument` for a name that is none, and for code that cannot be imported.
+    """
+    if not NAME.fullmatch(name):
+        raise InvalidArgument(f"{name[:100]!r} does not name a function of a module; write module:function")
+    module, _, attribute = name.partition(":")
+    places = [str(place) for place in (folder, Path.cwd()) if place is not None]
+    sys.path[:0] = places
+    found: Any
+    try:
+        found = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # the user's code: whatever it raises is the finding
+        problem = f"{name!r} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        raise InvalidArgument(f"{problem}; put the module beside the spec, or into the folder where the command runs") from None
+    finally:
+        for place in places:
+            sys.path.remove(place)
+    if not callable(found):
+        raise InvalidArgument(f"{name!r} is a {type(found).__name__}, no function; name a function of points (N, k)")
+    function: Callable[[Array], ArrayLike] = found
+    return function
+
+
+def known_by_name(table: Any) -> CallableTarget | None:
+    """What a `[target]` table says of a function whose code is not there: the model runs and exports, only what asks for f raises."""
+    if not isinstance(table, dict) or not isinstance(table.get("callable"), str):
+        return None
+    outputs = table.get("outputs", 1)
+    first, second = (float(value) if isinstance(value := table.get(key), int | float) and value >= 0 else None for key in DECLARED)
+    outputs = outputs if isinstance(outputs, int) else 1
+    return CallableTarget(None, outputs, table["callable"], lipschitz=first, second_derivative=second)
