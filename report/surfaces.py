@@ -24,7 +24,9 @@ FACES = 20_000
 VIEWS = {"front": (24.0, -52.0), "back": (-24.0, 128.0)}
 """Elevation and azimuth in degrees."""
 LIGHT = np.array([0.35, -0.5, 0.79])
-AXES, CORNER = 0.08, 0.1
+FILLED = 0.78
+"""Size of a surface as it is seen, in what fills its picture at a zoom of 1 beside the length of its diagonal."""
+AXES, CORNER = 0.08, 0.06
 """Length of the drawn axes and where they start, in the size of the picture."""
 
 
@@ -144,25 +146,33 @@ def surface(axes: Any, polygons: Any, colors: Array, view: tuple[float, float], 
     """Polygons in space, with three short axes that say which coordinate is which."""
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
-    # All polygons in one collection, because only within one are they sorted by depth.
-    axes.add_collection3d(Poly3DCollection(polygons, facecolors=colors, edgecolors=colors, linewidths=0.3))
-    every = np.concatenate(list(polygons))
-    low, high = every.min(0), every.max(0)
+    # All polygons in one collection, because only within one are they sorted by depth; and all with four corners, because
+    # matplotlib fills up shorter ones with whatever numbers it finds when it looks for the limits of the axes.
+    corners = np.array([poly if len(poly) == 4 else [*poly, poly[-1]] for poly in polygons])
+    axes.add_collection3d(Poly3DCollection(corners, facecolors=colors, edgecolors=colors, linewidths=0.3))
+    low, high = corners.min((0, 1)), corners.max((0, 1))
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
-    axes.set_box_aspect(np.maximum(high - low, 1e-3), zoom=1.4)
+    aspect = np.maximum(high - low, 1e-3)
+    seen = np.ptp(corners.reshape(-1, 3) @ np.stack(_screen(view), 1), axis=0)
+    axes.set_box_aspect(aspect, zoom=FILLED * float(np.linalg.norm(aspect)) / max(float(seen.max()), 1e-3))
     axes.set_proj_type("ortho")
     axes.view_init(*view)
     axes.set_axis_off()
     _triad(axes, view, names)
 
 
+def _screen(view: tuple[float, float]) -> tuple[Array, Array]:
+    """Unit vectors to the right and upwards of the picture."""
+    elevation, azimuth = np.radians(view)
+    right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
+    return right, np.array([-np.sin(elevation) * np.cos(azimuth), -np.sin(elevation) * np.sin(azimuth), np.cos(elevation)])
+
+
 def _triad(axes: Any, view: tuple[float, float], names: tuple[str, ...]) -> None:
     """Three named axes in the corner of the picture, as they are seen."""
     from matplotlib.lines import Line2D
 
-    elevation, azimuth = np.radians(view)
-    right = np.array([-np.sin(azimuth), np.cos(azimuth), 0.0])
-    up = np.array([-np.sin(elevation) * np.cos(azimuth), -np.sin(elevation) * np.sin(azimuth), np.cos(elevation)])
+    right, up = _screen(view)
     for k, name in enumerate(names):
         x, y = AXES * right[k], AXES * up[k]
         axes.add_artist(Line2D([CORNER, CORNER + x], [CORNER, CORNER + y], transform=axes.transAxes, color="#777777", linewidth=0.8))

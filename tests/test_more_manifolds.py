@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -270,6 +271,14 @@ def test_every_atlas_of_every_manifold_is_tested() -> None:
         entry = LIBRARY[contract.manifold]
         tested = {options.get("atlas", entry.atlases[0]) for options in contract.cases}
         assert tested == set(entry.atlases) - ({"ball"} if contract.manifold == "se3" else set())
+
+
+def test_every_library_manifold_is_pictured() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    page = (docs / "manifolds.md").read_text(encoding="utf-8")
+    for name in LIBRARY:
+        assert f"(images/manifolds/{name}.png)" in page
+        assert (docs / "images" / "manifolds" / f"{name}.png").is_file()
 
 
 KNOWN = [
