@@ -4,8 +4,8 @@
     python examples/manifolds.py sphere torus       # these alone
     python examples/manifolds.py --measure          # prints the table of docs/manifolds.md; two minutes
 
-Every point has the colour of the chart in which it lies deepest, the one whose bump is largest. What has more than three coordinates, or more than two
-dimensions, is projected or cut, and the picture says how.
+Every point has the colour of the chart in which it lies deepest, the one whose bump is largest. What has more than three coordinates, or
+more than two dimensions, is projected or cut, and the picture says how.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DPI, SIDE, POINTS, FACES = 120, 121, 6000, 12000
 
 @dataclass(frozen=True)
 class Picture:
-    """How one manifold is drawn: the whole surface or curve as `project` shows it; or, with `cut_at`, the part that it makes of the plane."""
+    """How one manifold is drawn: the whole surface or curve as `project` shows it; or, with `cut_at`, what a plane cuts out of it."""
 
     options: dict[str, Any] = field(default_factory=dict)
     project: Map = lambda y: y
