@@ -23,7 +23,7 @@ from .output import finding_fields, print_json
 
 COMMANDS = (
     *("baseline", "certify", "check", "compile", "demo", "doctor", "explain", "export", "fixtures"),
-    *("lint", "plan", "report", "show", "substitute", "verify"),
+    *("lint", "plan", "prove", "report", "show", "substitute", "verify"),
 )
 DEFECT, INTERRUPTED = 3, 130
 INTERRUPTION = "atlasmoe.interrupted"

@@ -37,7 +37,7 @@ BELOW = {
     ),
 }
 """Every room, and what it may import besides itself. `__init__` and `__main__` of the root are doors, not rooms."""
-ALONE = {"check": ("sample", "prove", "enclosure")}
+ALONE = {"check": ("sample", "prove", "enclosure", "coq"), "coq": ("sample", "prove", "enclosure", "check")}
 """Folders of verify that import none of others there: what is trusted does not lean on what it checks."""
 BESIDE = ("tests", "examples", "benchmarks")
 """Folders with code that are no part of the library."""

@@ -1,0 +1,132 @@
+"""`atlasmoe prove`: the model's error bound as a theorem that Coq's kernel accepts."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+from ..errors import InvalidArgument
+from .options import json_option
+from .output import print_json, print_wrapped
+
+
+@click.command(short_help="Write the error bound as a theorem of Coq, and have coqc check it.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the proof.")
+@click.option("--epsilon", metavar="E", help="The error to be proved. Default: the model's own ε.")
+@click.option(
+    "--arithmetic",
+    type=click.Choice(["fast", "big", "pure"]),
+    default="fast",
+    show_default=True,
+    help="fast: binary64 in hardware; big: 63-bit integers, slower; pure: Coq's own integers, slowest, no axioms but those of the reals.",
+)
+@click.option("--jobs", type=click.IntRange(1), metavar="N", default=1, show_default=True, help="Charts that coqc checks at the same time.")
+@click.option("--read-back", is_flag=True, help="Run no coqc: compare Weights.v in the proof with the model in FOLDER, bit by bit.")
+@click.option("--no-run", is_flag=True, help="Write the files, and run no coqc.")
+@json_option
+def prove(
+    folder: Path, output: Path, epsilon: str | None, arithmetic: str, jobs: int, read_back: bool, no_run: bool, as_json: bool
+) -> None:
+    """Write a theorem about the weights in FOLDER, |f − Ψ| ≤ ε at every point of M in real arithmetic, and have coqc accept it.
+
+    The boxes of a certificate in FOLDER, if there is one, are a hint: Coq cuts on where it has to, and takes nothing from it. Exit code 0
+    only if coqc accepted the theorem, 1 if it did not, 2 if coqc is not installed (the files are written) or the model has a part that
+    the proof does not follow.
+    """
+    from ..export.folder import load
+    from ..verify.coq.project import files, write
+    from ..verify.coq.read_back import differences
+    from ..verify.coq.statement import statement_of, suggested_cuts
+
+    if read_back:
+        _read_back(folder, output, differences(folder, output), as_json)
+        return
+    model = load(folder)
+    statement = statement_of(model, None if epsilon is None else _number(epsilon))
+    cuts = suggested_cuts(folder, len(statement.charts))
+    write(output, files(statement, cuts, arithmetic))
+    said = differences(folder, output)
+    if said:
+        raise AssertionError(f"Weights.v does not hold the weights that it was written from: {said[0]}")
+    if no_run:
+        _written(output, as_json)
+        return
+    from ..verify.coq.run import coqc_path, run
+
+    if coqc_path() is None:
+        install = "apt-get install --no-install-recommends coq libcoq-interval libcoq-flocq libcoq-coquelicot"
+        raise InvalidArgument(
+            f"coqc is not installed, so nothing is proved yet; the files are in {output}: install Coq ({install}) and run `make` there"
+        )
+    outcome = run(output, len(statement.charts), arithmetic, jobs)
+    where = "" if outcome.accepted else _where(output, statement, cuts, outcome.refused)
+    if as_json:
+        document = {"proof": str(output.absolute()), "accepted": outcome.accepted, "epsilon": statement.epsilon, "arithmetic": arithmetic}
+        more = {"refused": outcome.refused, "message": outcome.message, "where": where}
+        print_json({**document, **more, "seconds": outcome.seconds, "assumptions": list(outcome.assumptions)})
+    elif outcome.accepted:
+        click.echo(f"{model.task.name}: |f − Ψ| ≤ {statement.epsilon:g} for every point of M, in real arithmetic: accepted by coqc")
+        axioms = sorted({name.split(".")[0] for name in outcome.assumptions})
+        click.echo(f"axioms: {len(outcome.assumptions)}, of {', '.join(axioms)}; README.md there says what has to be believed")
+        click.echo(f"proof: {output} ({sum(outcome.seconds.values()):.0f} s of coqc)")
+        click.secho("proved", fg="green", bold=True)
+    else:
+        print_wrapped(f"{outcome.refused}.v: coqc did not accept it{where}", "red")
+        if outcome.message:
+            click.echo(outcome.message.splitlines()[-1], err=True)
+        click.secho("not proved", fg="red", bold=True)
+    if not outcome.accepted:
+        click.get_current_context().exit(1)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InvalidArgument(f"--epsilon {text!r} is no number") from None
+    if not 0 < value < math.inf:
+        raise InvalidArgument(f"--epsilon {text} is no error that could be proved; give a positive number")
+    return value
+
+
+def _written(output: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"proof": str(output.absolute()), "accepted": None})
+    else:
+        click.echo(f"proof: {output}; nothing is proved before coqc accepts it: run `make` there")
+
+
+def _read_back(folder: Path, output: Path, said: list[str], as_json: bool) -> None:
+    """Report the comparison of Weights.v with the model."""
+    if as_json:
+        print_json({"proof": str(output.absolute()), "folder": str(folder.absolute()), "differences": said})
+    elif said:
+        for difference in said[:20]:
+            print_wrapped(difference, "red")
+    else:
+        click.echo(f"{output / 'Weights.v'} holds the weights of {folder}, every number and every layer")
+    if said:
+        click.get_current_context().exit(1)
+
+
+def _where(output: Path, statement: object, cuts: list[list[int]], refused: str | None) -> str:
+    """On which box of which chart the computation stops, in words."""
+    from ..verify.coq.project import trouble_file
+    from ..verify.coq.run import trouble
+    from ..verify.coq.statement import Statement
+
+    if not isinstance(statement, Statement) or refused is None or not refused.startswith("Chart"):
+        return ""
+    k = int(refused.removeprefix("Chart"))
+    chart = statement.charts[k]
+    found = trouble(output, trouble_file(statement, k, cuts[k]))
+    if found is None or not found[1]:
+        return f": chart {chart.name}"
+    settled, box = found
+    sides = ", ".join(f"{v} in [{low:.6g}, {high:.6g}]" for v, (low, high) in zip(chart.inverse.variables, box, strict=False))
+    return (
+        f": on chart {chart.name} it settled {settled} boxes, and stopped at {sides}, where |f − Ψ| ≤ {statement.epsilon:g} does not follow"
+    )

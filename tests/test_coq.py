@@ -1,0 +1,208 @@
+"""What is written for Coq: expressions as they stand in the text, weights exactly, nothing unfollowed; without coqc."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from atlasmoe.cli.main import main
+from atlasmoe.errors import FolderError, InvalidArgument
+from atlasmoe.export.folder import save
+from atlasmoe.expressions.parse import read_expression, real_symbols
+from atlasmoe.moe import Model
+from atlasmoe.verify.coq.expressions import FUNCTIONS, expression, names_of
+from atlasmoe.verify.coq.numbers import block, comment, dyadic, shared_rows
+from atlasmoe.verify.coq.project import THEORY, files, theory_text, write
+from atlasmoe.verify.coq.read_back import differences
+from atlasmoe.verify.coq.run import ALLOWED, MACHINE, assumed, read_trouble
+from atlasmoe.verify.coq.statement import statement_of
+from click.testing import CliRunner
+
+NAMES = {"x": "x", "y": "y"}
+
+
+def coq(text: str) -> str:
+    return expression(read_expression(text, real_symbols(["x", "y"])).tree, NAMES, "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("x - y*x/3", "(x - (y * x / 3))"),
+        ("-x**2", "(- (x ^ 2))"),
+        ("x**(-2)", "(Inv (x ^ 2))"),
+        ("sqrt(x)**2", "((Fun Sqrt x) ^ 2)"),
+        ("x/x", "(x / x)"),
+        ("0.1*x", "((Dec (3602879701896397,-55)) * x)"),
+        ("x**y", "(Power x y)"),
+        ("Max(x, y, 1)", "(Max (Max x y) 1)"),
+        ("2*pi + E", "((2 * Pi) + Euler)"),
+        ("cot(x)", "(Fun Cos x / Fun Sin x)"),
+        (
+            "Piecewise((x, x < y), (y, x >= 1 or y > x), (0, True))",
+            "(If (Less x y) x (If (Either (AtMost 1 x) (Less x y)) y (If Always 0 Undefined)))",
+        ),
+        ("Piecewise((x, x > 0 and y <= 2), (0, True))", "(If (Both (Less 0 x) (AtMost y 2)) x (If Always 0 Undefined))"),
+    ],
+)
+def test_an_expression_is_written_as_it_stands(text: str, term: str) -> None:
+    assert coq(text) == term
+
+
+@pytest.mark.parametrize("text", ["asin(x)", "atan2(x, y)", "sign(x)", "acosh(x)"])
+def test_what_is_not_followed_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"f: the function {text.split('(')[0]} is not among .*Piecewise"):
+        coq(text)
+
+
+def test_every_function_has_a_word_in_the_semantics() -> None:
+    assert set(FUNCTIONS.values()) == set(re.search(r"Inductive func := ([^.]*)\.", theory_text("Semantics")).group(1).split(" | "))
+
+
+def test_coordinates_keep_their_names_unless_coq_has_another_use_for_them() -> None:
+    assert names_of(["x", "f", "If", "λ", "x_"]) == {"x": "x", "f": "f_", "If": "If_", "λ": "x3_", "x_": "x_"}
+    assert len(set(names_of(["f", "f_", "f__"]).values())) == 3
+    assert comment('a "*) b (* \n c') == "(* a '* ) b ( * c *)"
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.0, -0.1, 5e-324, 1.7976931348623157e308, float(np.float32(1 / 3))])
+def test_a_float_is_the_dyadic_fraction_that_it_is(value: float) -> None:
+    m, e = dyadic(value)
+    assert Fraction(m) * Fraction(2) ** e == Fraction(value)
+    assert m % 2 or (m, e) == (0, 0)
+
+
+def test_rows_that_differ_by_a_power_of_two_are_written_once() -> None:
+    weight = np.array([[0.3, -0.7], [-0.15, 0.35], [0.3, 0.7], [0.0, 0.0], [2.4, -5.6]])
+    rows, chosen = shared_rows(weight)
+    assert len(rows) == 3
+    for (k, (m, e)), row in zip(chosen, weight, strict=True):
+        assert [Fraction(m * a) * Fraction(2) ** (e + b) for a, b in rows[k]] == [Fraction(x) for x in row.tolist()]
+    assert block(weight[:1], np.array([0.5])).endswith("[(0%nat,(1,0))],\n [(1,-1)])")
+
+
+def test_the_theory_takes_nothing_for_granted() -> None:
+    for name in THEORY:
+        text = re.sub(r"\(\*.*?\*\)", "", theory_text(name), flags=re.DOTALL)
+        assert not re.search(r"\b(Admitted|admit|Axioms?|Conjecture|Abort|give_up|bypass_check|Unset)\b", text), name
+        outside = re.sub(r"Module Type .*?\nEnd \w+\.", "", text, flags=re.DOTALL)
+        assert not re.search(r"\bParameters?\b|\bDeclare Module\b", outside), name
+        within: list[str] = []
+        for word, what in re.findall(r"^(Section|End|Variable|Hypothesis|Context|Let)s? (\w+)", outside, re.MULTILINE):
+            if word == "Section":
+                within.append(what)
+            elif word == "End":
+                within = within[:-1] if within[-1:] == [what] else within
+            else:
+                assert within, f"{name}: {word} {what} outside of a section is an axiom"
+    semantics = theory_text("Semantics")
+    assert "Interval" not in semantics
+    assert len(semantics.splitlines()) < 240
+
+
+@pytest.fixture(scope="module")
+def folder(circle: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(circle, tmp_path_factory.mktemp("model") / "circle")
+
+
+@pytest.fixture(scope="module")
+def proof(circle: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("proof") / "proof"
+    statement = statement_of(circle)
+    write(place, files(statement, [[0]] * len(statement.charts), "pure"))
+    return place
+
+
+def test_the_folder_says_what_is_proved_and_of_what(proof: Path, circle: Model) -> None:
+    charts = len(circle.manifold_task.atlas.charts)
+    assert {f"Chart{k}.v" for k in range(charts)} | {"Weights.v", "Task.v", "Main.v"} == {path.name for path in proof.glob("*.v")}
+    assert not (proof / "theory" / "Fast.v").exists()
+    task = (proof / "Task.v").read_text()
+    for text in circle.manifold_task.target.function.texts:  # type: ignore[union-attr]
+        assert f"(* {text} *)" in task
+    m, e = dyadic(circle.ledger.root.budget)
+    assert f"Definition eps : dyadic := ({m},{e})." in task
+    readme = (proof / "README.md").read_text()
+    assert f"ε = {circle.ledger.root.budget!r}" in readme
+    assert "What has to be believed" in readme
+    main_file = (proof / "Main.v").read_text()
+    assert main_file.endswith("Print Assumptions error_bound.\n")
+    assert "Theorem error_bound : forall y, on_M y -> close eps Target.f y (Psi y)." in main_file
+
+
+def test_weights_read_back_are_those_of_the_model(folder: Path, proof: Path) -> None:
+    assert differences(folder, proof) == []
+    done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(proof), "--read-back"])
+    assert done.exit_code == 0, done.output
+
+
+CHANGES = {
+    "a mantissa": (r"\[\((-?\d{9,}),", lambda m: f"[({int(m.group(1)) + 2},"),
+    "an exponent": (r",-5(\d)\)", lambda m: f",-4{m.group(1)})"),
+    "a sign": (r"\(1%nat,\(1,0\)\)", lambda m: "(1%nat,(-1,0))"),
+    "a row": (r"\(1%nat,", lambda m: "(0%nat,"),
+    "an activation": (r"repeat Relu ", lambda m: "repeat Identity "),
+    "another expert": (r"\[0;1;2\]%nat \[", lambda m: "[0;2;1]%nat ["),
+    "another channel": (r"\(None,Some 0\)", lambda m: "(Some 0,Some 0)"),
+    "two experts at a time": (r"%nat 1%nat Softmax", lambda m: "%nat 2%nat Softmax"),
+    "a layer less": (r"\[layer_0; layer_1\]", lambda m: "[layer_1]"),
+    "an axiom": (r"Open Scope Z_scope\.\n", lambda m: m.group(0) + "Axiom wrong : False.\n"),
+    "another map last": (r", layers_1_experts_0_affines_(\d)\)\.", lambda m: f", layers_1_experts_1_affines_{m.group(1)})."),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_is_changed_in_the_weights_is_seen(change: str, folder: Path, proof: Path, tmp_path: Path) -> None:
+    pattern, into = CHANGES[change]
+    text, count = re.subn(pattern, into, (proof / "Weights.v").read_text(), count=1)
+    assert count == 1
+    (tmp_path / "Weights.v").write_text(text)
+    assert differences(folder, tmp_path) != []
+
+
+def test_one_bit_of_the_model_is_seen(circle: Model, proof: Path, tmp_path: Path) -> None:
+    place = save(circle, tmp_path / "model")
+    data = bytearray((place / "model.safetensors").read_bytes())
+    data[-16] ^= 1
+    (place / "model.safetensors").write_bytes(bytes(data))
+    assert len(differences(place, proof)) == 1
+    done = CliRunner().invoke(main, ["prove", str(place), "-o", str(proof), "--read-back"])
+    assert done.exit_code == 1
+
+
+def test_a_folder_of_something_else_is_left_alone(circle: Model, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("ten years")
+    with pytest.raises(FolderError, match="no folder of a proof"):
+        write(tmp_path, {})
+    with pytest.raises(FolderError, match="cannot be read"):
+        differences(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("epsilon", ["0", "-1", "nan", "inf", "much"])
+def test_an_error_that_is_none_is_refused(epsilon: str, folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(tmp_path / "p"), "--epsilon", epsilon])
+    assert done.exit_code == 2
+    assert not (tmp_path / "p").exists()
+
+
+def test_without_coqc_the_files_are_written_and_nothing_is_proved(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(tmp_path / "p")])
+    assert done.exit_code == 2
+    assert "coqc is not installed, so nothing is proved yet" in done.output
+    assert (tmp_path / "p" / "Main.v").exists()
+
+
+def test_what_coqc_prints_is_read() -> None:
+    printed = (
+        "Axioms:\nUint63.sub_spec : forall x y : int,\n     φ (x - y) = 1\nPrimFloat.float : Set\nsig_not_dec\n  : forall P : Prop, x\n"
+    )
+    assert assumed(printed) == ("Uint63.sub_spec", "PrimFloat.float", "sig_not_dec")
+    assert assumed("Closed under the global context\n") == ()
+    assert ALLOWED.fullmatch("ClassicalDedekindReals.sig_not_dec")
+    assert not any(rule.fullmatch("Proof.Main.wrong") or rule.fullmatch("Weights.wrong") for rule in (ALLOWED, *MACHINE.values()))
+    assert read_trouble("     = (12%N, [(-0.5, 0.25); (1e-05, 2)])\n     : N * list (float * float)") == (12, [(-0.5, 0.25), (1e-05, 2.0)])
+    assert read_trouble("Error") is None

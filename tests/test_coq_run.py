@@ -1,0 +1,111 @@
+"""Theorems that coqc accepts, and false ones that it refuses. Only where ATLASMOE_COQ is set: `.ci/coq` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from atlasmoe import compile, load_task
+from atlasmoe.cli.main import main
+from atlasmoe.export.folder import save
+from atlasmoe.moe import Affine, Model, Network
+from atlasmoe.verify.coq.run import ALLOWED, OPTIONS
+from click.testing import CliRunner
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("ATLASMOE_COQ") or shutil.which("coqc") is None, reason="needs coqc, and ATLASMOE_COQ to be set"
+)
+SPHERE = """
+[task]
+name = "ball sphere"
+
+[manifold]
+builtin = "sphere"
+atlas = "ball"
+charts = 12
+
+[target]
+expression = "x1*x2 + x3**2"
+"""
+
+
+def prove(*arguments: str) -> tuple[int, dict[str, object]]:
+    done = CliRunner().invoke(main, ["prove", *arguments, "--json"])
+    return done.exit_code, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def circle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
+    model = compile(load_task(Path(__file__).parent / "golden" / "circle.toml"), epsilon=0.01)
+    return model, save(model, tmp_path_factory.mktemp("models") / "circle")
+
+
+@pytest.fixture(scope="module")
+def proof(circle: tuple[Model, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A proof that coqc accepted, without any certificate."""
+    place = tmp_path_factory.mktemp("proofs") / "circle"
+    code, document = prove(str(circle[1]), "-o", str(place))
+    assert (code, document["accepted"], document["message"]) == (0, True, "")
+    assert any(ALLOWED.fullmatch(str(name)) for name in document["assumptions"])  # type: ignore[union-attr]
+    return place
+
+
+def test_the_circle_is_proved_and_its_makefile_says_so_too(proof: Path) -> None:
+    done = subprocess.run(["make", "-q"], cwd=proof, check=False)
+    assert done.returncode == 0  # everything is up to date
+    (proof / "Main.vo").unlink()
+    done = subprocess.run(["make"], cwd=proof, capture_output=True, text=True, check=True)
+    assert "Axioms:" in done.stdout
+
+
+def refuses(proof: Path, name: str) -> bool:
+    """Whether coqc refuses a file of a proof, and for the reason that the computation says false."""
+    done = subprocess.run(["coqc", *OPTIONS, name], cwd=proof, capture_output=True, text=True, check=False)
+    return done.returncode != 0 and ("accepted" in done.stderr or "true" in done.stderr)
+
+
+@pytest.mark.parametrize("cuts", ["[]", "[1]", "[1;0]", "[0;0]", "[2;0;0]"])
+def test_boxes_that_do_not_cover_the_chart_are_refused(cuts: str, proof: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(proof, tmp_path / "proof")
+    text, count = re.subn(r"list nat := \[.*?\]%nat", f"list nat := {cuts}%nat", (place / "Chart0.v").read_text())
+    assert count == 1
+    (place / "Chart0.v").write_text(text)
+    expected = cuts != "[2;0;0]"  # a side that there is not is halved into two boxes that are the box
+    assert refuses(place, "Chart0.v") is expected
+
+
+def test_an_error_below_the_true_one_is_refused_and_the_place_is_named(circle: tuple[Model, Path], tmp_path: Path) -> None:
+    model, folder = circle
+    points = model.manifold_task.atlas.sample(4000, seed=1)
+    true = float(np.abs(model(points.ambient) - model.task.evaluate(points)).max())  # type: ignore[union-attr]
+    code, document = prove(str(folder), "-o", str(tmp_path / "p"), "--epsilon", repr(0.999 * true))
+    assert (code, document["accepted"]) == (1, False)
+    assert str(document["refused"]).startswith("Chart")
+    assert re.search(r"on chart arc\d it settled \d+ boxes, and stopped at u1? in \[", str(document["where"])), document["where"]
+
+
+def test_a_changed_weight_is_refused(circle: tuple[Model, Path], tmp_path: Path) -> None:
+    model, _ = circle
+    layer = model.network.layers[1]
+    net = layer.experts[2]
+    last = net.affines[-1]
+    wrong = net.with_maps((*net.affines[:-1], Affine(last.weight, last.bias + 0.02)), net.ups)
+    changed = replace(layer, experts=(*layer.experts[:2], wrong, *layer.experts[3:]))
+    network = Network((model.network.layers[0], changed), model.network.inputs)
+    folder = save(replace(model, network=network, certificate=None, beside=None), tmp_path / "m")
+    code, document = prove(str(folder), "-o", str(tmp_path / "p"))
+    assert (code, document["accepted"]) == (1, False)
+
+
+def test_the_sphere_with_an_affine_router_is_proved(tmp_path: Path) -> None:
+    (tmp_path / "sphere.toml").write_text(SPHERE)
+    folder = save(compile(load_task(tmp_path / "sphere.toml"), epsilon=0.015), tmp_path / "m")
+    code, document = prove(str(folder), "-o", str(tmp_path / "p"), "--jobs", "2")
+    assert (code, document["accepted"]) == (0, True)

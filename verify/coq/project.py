@@ -1,0 +1,226 @@
+"""The folder of a proof: the theory, the weights, the task, a file a chart, the theorem, a Makefile, and a README in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from ...errors import FolderError
+from .numbers import comment
+from .statement import ARITHMETICS, Statement, task_file
+from .weights import weights
+
+THEORY = ("Semantics", "Forms", "Expressions", "Nets", "Layers", "Routes", "Checker", "Fast", "Big", "Pure")
+"""The files of the theory, each after those that it needs."""
+MARK = "_CoqProject"
+"""A folder that holds it is one of ours."""
+DEPTH, FUEL = 400, 24
+"""How deep a tree of a certificate may be, and how often a leaf of it is halved where Coq needs smaller boxes."""
+
+
+def theory_text(name: str) -> str:
+    """The source of a file of the theory."""
+    package = __name__.split(".")[0]
+    return (resources.files(package) / "coq" / f"{name}.v").read_text(encoding="utf-8")
+
+
+def theory_of(arithmetic: str) -> tuple[str, ...]:
+    """The files that a proof in this arithmetic needs."""
+    return tuple(name for name in THEORY if name not in ARITHMETICS.values() or name == ARITHMETICS[arithmetic])
+
+
+def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) -> dict[str, str]:
+    """Name ↦ text of every file. Raises `InvalidArgument` for what the proof in Coq does not follow."""
+    charts = range(len(statement.charts))
+    found = {f"theory/{name}.v": theory_text(name) for name in theory_of(arithmetic)}
+    found["Weights.v"] = weights(statement.model.network, statement.task.name)
+    found["Task.v"] = task_file(statement)
+    for k in charts:
+        found[f"Chart{k}.v"] = chart_file(statement, k, cuts[k], arithmetic)
+    found["Main.v"] = main_file(statement)
+    found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
+    found["Makefile"] = makefile(theory_of(arithmetic), len(charts))
+    found["README.md"] = readme(statement, arithmetic)
+    return found
+
+
+def write(folder: Path, contents: dict[str, str]) -> None:
+    """Write the files. Raises `FolderError` for a folder that holds something else."""
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists())):
+        raise FolderError(f"{folder}: exists and is no folder of a proof; name another one")
+    if folder.exists():
+        for path in [
+            *folder.glob("*.v*"),
+            *folder.glob("theory/*.v*"),
+            *folder.glob("*.glob"),
+            *folder.glob("theory/*.glob"),
+            *folder.glob(".*.aux"),
+        ]:
+            path.unlink()
+    (folder / "theory").mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        temporary = folder / f"{name}.writing"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, folder / name)
+
+
+def chart_file(statement: Statement, k: int, cuts: Sequence[int], arithmetic: str) -> str:
+    """The theorem about one chart. Everything is in its one computation, which the kernel runs."""
+    f = f"Chart{k}.f" if statement.by_chart else "Target.f"
+    arguments = f"Chart{k}.chart {str(statement.by_chart).lower()} {f} Q network eps"
+    tree = ";".join(map(str, cuts))
+    return f"""{comment(f"Every point of the box of chart {statement.charts[k].name}.")}
+From Coq Require Import ZArith List.
+From AtlasMoE Require Import Semantics {ARITHMETICS[arithmetic]}.
+From Proof Require Import Weights Task.
+Import ListNotations.
+
+(* Boxes that atlasmoe certify found enough, in preorder: n + 1 halves side n. Leaves are halved further where that is needed. *)
+Definition cuts : list nat := [{tree}]%nat.
+
+Lemma computed : C.accepted {arguments} {DEPTH} {FUEL} cuts = true.
+Proof. vm_cast_no_check (eq_refl true). Qed.
+
+Theorem holds : forall u, in_box (box Chart{k}.chart) u -> claimed {arguments} u.
+Proof. exact (C.accepted_sound {arguments} {DEPTH} {FUEL} cuts computed). Qed.
+"""
+
+
+def trouble_file(statement: Statement, k: int, cuts: Sequence[int]) -> str:
+    """Where the computation about a chart stops, for people. Always in hardware floats."""
+    f = f"Chart{k}.f" if statement.by_chart else "Target.f"
+    tree = ";".join(map(str, cuts))
+    return f"""From Coq Require Import ZArith List.
+From AtlasMoE Require Import Semantics Fast.
+From Proof Require Import Weights Task.
+Import ListNotations.
+Eval vm_compute in C.trouble Chart{k}.chart {str(statement.by_chart).lower()} {f} Q network eps {DEPTH} {FUEL} [{tree}]%nat.
+"""
+
+
+def main_file(statement: Statement) -> str:
+    """The theorem about M, and what it rests on."""
+    charts = range(len(statement.charts))
+    head = f"""(* The theorem: the network with the stored weights follows f to within eps at every point of M. *)
+From Coq Require Import Reals ZArith List.
+From AtlasMoE Require Import Semantics.
+From Proof Require Import Weights Task.
+From Proof Require {" ".join(f"Chart{k}" for k in charts)}.
+Import ListNotations.
+Open Scope R_scope.
+
+(** The function of real numbers that the stored weights define, at a point of M before it is embedded. *)
+Definition Psi (y : list R) : list R := network_of network (embedded Q y).
+"""
+    body = _chart_by_chart(charts) if statement.by_chart else _at_points(charts)
+    return head + body + "\nPrint Assumptions error_bound.\n"
+
+
+def _chart_by_chart(charts: Sequence[int]) -> str:
+    """The theorem about a target that is given chart by chart."""
+    said = [
+        f"forall u y, point_of Task.Chart{k}.chart u y ->\n"
+        f"  Forall (fun e => defined e u) (inverse Task.Chart{k}.chart) /\\ close eps Task.Chart{k}.f u (Psi y)"
+        for k in charts
+    ]
+    lemmas = "".join(
+        f"Theorem on_chart_{k} : {text}.\nProof. intros u y (B & P & ->). exact (Chart{k}.holds u B P). Qed.\n"
+        for k, text in enumerate(said)
+    )
+    whole = " /\\\n  ".join(f"({text})" for text in said)
+    pairs = f"on_chart_{charts[-1]}"
+    for k in reversed(charts[:-1]):
+        pairs = f"(conj on_chart_{k} {pairs})"
+    return f"""
+(** f is given chart by chart: on chart p it is the function f of the coordinates u there. *)
+{lemmas}
+Theorem error_bound :
+  {whole}.
+Proof. exact {pairs}. Qed.
+"""
+
+
+def _at_points(charts: Sequence[int]) -> str:
+    """The theorem about a target that is a function of the point."""
+    listed = "; ".join(f"Task.Chart{k}.chart" for k in charts)
+    return f"""
+Definition charts : list chart := [{listed}].
+(** y is a point of M: the image of coordinates u on one of the charts. *)
+Definition on_M (y : list R) : Prop := exists c u, In c charts /\\ point_of c u y.
+
+Lemma on_charts : forall c u, In c charts -> in_box (box c) u -> claimed c false Target.f Q network eps u.
+Proof.
+  intros c u H B. unfold charts in H. simpl In in H.
+  repeat (destruct H as [<-|H]; [|]); try contradiction; [{" | ".join(f"exact (Chart{k}.holds u B)" for k in charts)}].
+Qed.
+
+(** Maps of charts have values wherever they are asked for. *)
+Theorem inverse_defined : forall c u, In c charts -> in_box (box c) u -> Forall (fun r => 0 < denote r u) (region c) ->
+  Forall (fun e => defined e u) (inverse c).
+Proof. intros c u H B P. exact (proj1 (on_charts c u H B P)). Qed.
+
+(** At every point y of M all components of f have values, and those of the network are within eps of them. *)
+Theorem error_bound : forall y, on_M y -> close eps Target.f y (Psi y).
+Proof. intros y (c & u & H & B & P & ->). exact (proj2 (on_charts c u H B P)). Qed.
+"""
+
+
+def makefile(theory: Sequence[str], charts: int) -> str:
+    """`make` compiles everything that is not compiled, `make clean` forgets it."""
+    lines = [
+        "# make -j 2; needs coqc, and the libraries coq-interval, coq-flocq, coq-coquelicot",
+        "COQC = coqc -w -ambiguous-paths,-overriding-logical-loadpath -Q . Proof -Q theory AtlasMoE",
+        "",
+        "all: Main.vo",
+        "",
+    ]
+    lines += ["%.vo: %.v", "\t$(COQC) $<", ""]
+    for before, name in zip((None, *theory), theory, strict=False):
+        if before is not None:
+            lines.append(f"theory/{name}.vo: theory/{before}.vo")
+    last = f"theory/{theory[-1]}.vo"
+    lines += [f"Weights.vo: {last}", "Task.vo: Weights.vo"]
+    lines += [f"Chart{k}.vo: Task.vo" for k in range(charts)]
+    lines += ["Main.vo: " + " ".join(f"Chart{k}.vo" for k in range(charts)), ""]
+    lines += [
+        "clean:",
+        "\trm -f *.vo *.vok *.vos *.glob .*.aux theory/*.vo theory/*.vok theory/*.vos theory/*.glob theory/.*.aux",
+        "",
+        ".PHONY: all clean",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def readme(statement: Statement, arithmetic: str) -> str:
+    """What is proved, what has to be believed, how to check it, in words."""
+    task, count = statement.task, len(statement.charts)
+    axioms = {
+        "fast": "those by which Coq describes the machine's binary64 floats and 63-bit integers (`PrimFloat`, `FloatAxioms`, `Uint63`)",
+        "big": "those by which Coq describes 63-bit integers (`Uint63`)",
+        "pure": "nothing more: not even the arithmetic of the machine",
+    }[arithmetic]
+    f = "f is given chart by chart" if statement.by_chart else "f = (" + ", ".join(statement.function(0).texts) + ")"
+    return f"""# A theorem about the model of {task.name!r}
+
+**What is proved** (`error_bound` in `Main.v`): at every point y of M, the union of the images of its {count} charts, f has a
+value and every component of the network's output is within ε = {statement.epsilon!r} of it. The network is the function of *real*
+numbers that the stored weights define. {f}, in {", ".join(task.atlas.coordinates)}.
+
+**What has to be believed**
+
+* Coq's kernel, and its virtual machine, which runs the computation.
+* `theory/Semantics.v`: what a network, an expression, a chart are, and what "close" means. It has no intervals in it. The other files of
+  `theory/` need not be read: they are proved against it.
+* `Task.v`: that f, the charts and ε are those that were meant. Above each expression stands the text of task.toml.
+* `Weights.v`: that the numbers are those of model.safetensors. `atlasmoe prove FOLDER -o . --read-back` compares them bit by bit.
+* The axioms that `Main.v` prints: those of Coq's real numbers (four classical ones), and {axioms}.
+
+Nothing of atlasmoe has to be believed: not the compiler, not the search, not `certify` or `check`, not the program that wrote this folder.
+
+**Check it yourself**: `make` (Coq 8.16 with coq-interval, coq-flocq, coq-coquelicot; on Debian `apt-get install --no-install-recommends coq
+libcoq-interval libcoq-flocq libcoq-coquelicot`). It ends with the list of axioms. `grep -rn "Admitted\\|Axiom" .` finds nothing.
+
+**What is not said**: nothing about floating-point evaluation of the network, and nothing about points off M.
+"""

@@ -1,0 +1,121 @@
+"""coqc on the folder of a proof: what is compiled in which order, what it says, and where it stops."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...progress import gauge
+from .theory import compiled_theory
+
+OPTIONS = ("-w", "-ambiguous-paths,-overriding-logical-loadpath", "-Q", ".", "Proof", "-Q", "theory", "AtlasMoE")
+ALLOWED = re.compile(
+    r"(ClassicalDedekindReals\.sig_(forall_dec|not_dec)|FunctionalExtensionality\.functional_extensionality_dep|Classical_Prop\.classic"
+    r"|functional_extensionality_dep|sig_(forall_dec|not_dec)|classic)"
+)
+"""The classical axioms of Coq's real numbers."""
+MACHINE = {
+    "fast": re.compile(r"(PrimFloat|FloatAxioms|FloatOps|SpecFloat|PrimInt63|Uint63|Int63|Uint63Axioms)\..*|float|int"),
+    "big": re.compile(r"(PrimInt63|Uint63|Int63|Uint63Axioms)\..*|int"),
+    "pure": re.compile(r"(?!)"),
+}
+"""What an arithmetic adds: how Coq describes the numbers of the machine."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What coqc said."""
+
+    accepted: bool
+    refused: str | None
+    """The file that it did not accept."""
+    message: str
+    assumptions: tuple[str, ...]
+    """Names of the axioms that the theorem rests on."""
+    seconds: dict[str, float]
+    """CPU time of every file."""
+
+
+def coqc_path() -> str | None:
+    """Where coqc is, None where it is not installed."""
+    return shutil.which("coqc")
+
+
+def run(folder: Path, charts: int, arithmetic: str, jobs: int) -> Outcome:
+    """Compile the folder, charts side by side."""
+    compiled_theory(folder, arithmetic)
+    seconds: dict[str, float] = {}
+    names = ["Weights", "Task", *(f"Chart{k}" for k in range(charts)), "Main"]
+    with gauge("coqc", len(names)) as show:
+        for name in names[:2]:
+            show(len(seconds), name)
+            if problem := _one(folder, name, seconds):
+                return Outcome(False, name, problem, (), seconds)
+        pending: dict[Future[str | None], str] = {}
+        with ThreadPoolExecutor(max(1, jobs)) as pool:
+            pending = {pool.submit(_one, folder, name, seconds): name for name in names[2:-1]}
+            while pending:
+                show(len(seconds), ", ".join(list(pending.values())[:jobs]))
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    name = pending.pop(future)
+                    if problem := future.result():
+                        pool.shutdown(cancel_futures=True)
+                        return Outcome(False, name, problem, (), seconds)
+        said: list[str] = []
+        if problem := _one(folder, "Main", seconds, said.append):
+            return Outcome(False, "Main", problem, (), seconds)
+    assumptions = assumed("".join(said))
+    beyond = [name for name in assumptions if not (ALLOWED.fullmatch(name) or MACHINE[arithmetic].fullmatch(name))]
+    message = f"the theorem rests on {', '.join(beyond)}, which is no axiom that {arithmetic} arithmetic needs" if beyond else ""
+    return Outcome(not beyond, "Main" if beyond else None, message, assumptions, seconds)
+
+
+def _one(folder: Path, name: str, seconds: dict[str, float], said: Callable[[str], None] | None = None) -> str | None:
+    """Compile one file; what coqc has against it, None if nothing."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(["coqc", *OPTIONS, f"{name}.v"], cwd=folder, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds[name] = after.ru_utime - before.ru_utime
+    if said is not None:
+        said(done.stdout)
+    if done.returncode == 0:
+        return None
+    return (done.stderr.strip() or done.stdout.strip() or f"coqc ended with {done.returncode}")[-2000:]
+
+
+def assumed(text: str) -> tuple[str, ...]:
+    """The names in what `Print Assumptions` printed."""
+    if "Closed under the global context" in text:
+        return ()
+    _, _, listed = text.partition("Axioms:")
+    return tuple(match.group(1) for match in re.finditer(r"^([A-Za-z_][\w.']*)\s*(?::|$)", listed, re.MULTILINE))
+
+
+def trouble(folder: Path, text: str) -> tuple[int, list[tuple[float, float]]] | None:
+    """How many leaves were settled, and the box at which the computation about a chart stops; None if it does not say."""
+    path = folder / "Trouble.v"
+    path.write_text(text, encoding="utf-8")
+    try:
+        compiled_theory(folder, "fast")
+        done = subprocess.run(["coqc", *OPTIONS, path.name], cwd=folder, capture_output=True, text=True, check=False)
+    finally:
+        for leftover in (*folder.glob("Trouble.*"), *folder.glob(".Trouble.*")):
+            leftover.unlink()
+    return read_trouble(done.stdout)
+
+
+def read_trouble(text: str) -> tuple[int, list[tuple[float, float]]] | None:
+    """What `C.trouble` printed: (n, [(l, u); …])."""
+    found = re.search(r"=\s*\(\s*(\d+)(?:%\w+)?\s*,(.*?)\)\s*:", " ".join(text.split()))
+    if found is None:
+        return None
+    numbers = [float(x) for x in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.sub(r"%\w+", "", found.group(2)))]
+    return int(found.group(1)), list(zip(numbers[::2], numbers[1::2], strict=False))
