@@ -274,7 +274,7 @@ Record prepared := Prepared { p_steps : list step; p_embedding : option affine_;
 Definition prepare := Prepared (map step_of Ls) (option_map affine_of Q) (D2I eps).
 Definition leaf (p : prepared) (box : list I.type) : bool :=
   let T := shifts box in let V := variables 0 box in
-  existsb (fun r => optional false (fun F => nonpositive (fr F)) (eval_expr T V r)) (region c) ||
+  existsb (fun r => optional false (fun F => negative (fr F)) (eval_expr T V r)) (region c) ||
   match eval_all T V (inverse c) with
   | None => false
   | Some Y =>
@@ -291,7 +291,7 @@ Proof.
   apply orb_prop in H. destruct H as [H|H].
   { exfalso. apply existsb_exists in H. destruct H as (r & Ir & Hr). rewrite Forall_forall in Reg. specialize (Reg r Ir).
     destruct (eval_expr T V r) as [F|] eqn:EF; try discriminate. simpl in Hr. destruct (proj1 (eval_correct T t HT V u HV) _ _ EF) as [_ [M _]].
-    apply nonpositive_correct with (2 := M) in Hr. lra. }
+    apply negative_correct with (2 := M) in Hr. lra. }
   destruct (eval_all T V (inverse c)) as [Y|] eqn:EY; try discriminate. destruct (eval_all_correct T t HT V u HV _ _ EY) as [DY HY]. fold y in HY.
   destruct (eval_all T _ target) as [F|] eqn:EF; try discriminate. split; auto.
   assert (HA : Forall2 (has t) (if by_chart then V else Y) (argument u y)) by (unfold argument; destruct by_chart; auto).

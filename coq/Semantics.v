@@ -191,11 +191,11 @@ Definition network_of (Ls : list (layer (block dyadic))) : list R -> list R := e
 Definition in_box (box : list (dyadic * dyadic)) (u : list R) : Prop :=
   Forall2 (fun b x => D2R (fst b) <= x <= D2R (snd b)) box u.
 
-(** A chart: the map [inverse] from a box of coordinates to M, of those at which [region], if there is one, is positive. *)
+(** A chart: the map [inverse] from a box of coordinates to M, of those at which [region], if there is one, is not negative. *)
 Record chart := Chart { box : list (dyadic * dyadic); inverse : list expr; region : list expr }.
 (** y is the point of M with the coordinates u on chart c. *)
 Definition point_of (c : chart) (u y : list R) : Prop :=
-  in_box (box c) u /\ Forall (fun r => 0 < denote r u) (region c) /\ y = values (inverse c) u.
+  in_box (box c) u /\ Forall (fun r => 0 <= denote r u) (region c) /\ y = values (inverse c) u.
 
 (** The numbers psi are those of f at the point v, which has values there, to within eps. *)
 Definition close (eps : dyadic) (f : list expr) (v psi : list R) : Prop :=
@@ -206,6 +206,6 @@ Definition embedded (Q : option (block dyadic)) (y : list R) : list R := match Q
 
 (** What is proved of every u of the box of a chart: f, a function of the point y or of the coordinates u on that chart, and the network are close. *)
 Definition claimed (c : chart) (by_chart : bool) (f : list expr) (Q : option (block dyadic)) (Ls : list (layer (block dyadic))) (eps : dyadic) (u : list R) : Prop :=
-  Forall (fun r => 0 < denote r u) (region c) ->
+  Forall (fun r => 0 <= denote r u) (region c) ->
   let y := values (inverse c) u in
   Forall (fun e => defined e u) (inverse c) /\ close eps f (if by_chart then u else y) (network_of Ls (embedded Q y)).

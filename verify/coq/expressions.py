@@ -101,8 +101,8 @@ def _node(node: Node, known: Mapping[Node, str], names: Mapping[str, str], where
             return _call(function, [known[a] for a in arguments], where)
         case Piecewise(cases):
             text = "Undefined"
-            for value, condition in reversed(cases):
-                text = f"(If {known[condition]} {known[value]} {text})"
+            for then, condition in reversed(cases):
+                text = f"(If {known[condition]} {known[then]} {text})"
             return text
         case Comparison(relation, left, right):
             smaller, larger = (left, right) if relation.startswith("<") else (right, left)
@@ -114,7 +114,8 @@ def _node(node: Node, known: Mapping[Node, str], names: Mapping[str, str], where
             return joined
         case Truth(holds):
             return "Always" if holds else _refuse(where, "the condition False")
-    return _refuse(where, f"a {type(node).__name__}")
+    named = {"Lookup": "a table", "Roots": "a root of an equation", "Root": "a root of an equation"}
+    return _refuse(where, named.get(type(node).__name__, f"a {type(node).__name__}"))
 
 
 def _number(value: Fraction | float) -> str:

@@ -157,7 +157,7 @@ Proof.
 Qed.
 
 (** Maps of charts have values wherever they are asked for. *)
-Theorem inverse_defined : forall c u, In c charts -> in_box (box c) u -> Forall (fun r => 0 < denote r u) (region c) ->
+Theorem inverse_defined : forall c u, In c charts -> in_box (box c) u -> Forall (fun r => 0 <= denote r u) (region c) ->
   Forall (fun e => defined e u) (inverse c).
 Proof. intros c u H B P. exact (proj1 (on_charts c u H B P)). Qed.
 
