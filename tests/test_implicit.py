@@ -173,7 +173,7 @@ def test_what_is_written_is_read_again(curve: Atlas) -> None:
 def test_from_an_equation_to_a_checked_certificate(tmp_path: Path) -> None:
     spec = {
         "task": {"name": "oval", "kind": "manifold"},
-        "manifold": {"ambient": ["x", "y"], "implicit": ["x**4 + y**4 - 1"], "box": [[-1.5, 1.5], [-1.5, 1.5]]},
+        "manifold": {"ambient": ["x", "y"], "implicit": "x**2 + 2*y**2 - 1", "box": [[-1.5, 1.5], [-1.5, 1.5]], "region": "y + 0.5"},
         "target": {"expression": "sin(2*x) + y"},
     }
     model = atlasmoe.compile(task_from_spec(spec), epsilon=0.1)
@@ -181,5 +181,6 @@ def test_from_an_equation_to_a_checked_certificate(tmp_path: Path) -> None:
     certificate = atlasmoe.certify(tmp_path / "model")
     assert certificate.status == "proved"
     assert not certificate.assumptions
+    assert {claim.name for claim in certificate.claims if claim.known == "proved"} >= {"total", "cover", "inverse", "zeros"}
     certificate.write(tmp_path / "model")
     assert atlasmoe.check(tmp_path / "model").verdict == "confirmed"

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import sympy
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
+from ...expressions.from_sympy import tree_of
 from ...expressions.implicit import Tube
 from ...expressions.maps import ExpressionMap
+from ...expressions.tree import Call, Node
 from ...progress import gauge, remark
 from .. import arguments
 from ..atlas import Atlas
+from ..cut import cut
 from ..manifolds.overlap import intrinsic_symbols
 from .charts import chart_of, in_tube, tube_at
 from .components import Component, chosen, components
@@ -43,19 +47,19 @@ def implicit(
     equations: ExpressionMap,
     box: Box,
     *,
-    within: ExpressionMap | None = None,
+    region: ExpressionMap | None = None,
     component: Any = None,
     boundary: Any = False,
     seed: Any = 0,
 ) -> Atlas:
-    """The tangent charts of M = {x ∈ box : g(x) = 0, h(x) ≥ 0}, or of one of its connected components.
+    """The tangent charts of M = {x ∈ box : g(x) = 0, h(x) ≥ 0}, h the `region`, or of one of its connected components.
 
     Every chart is x = c + T·u + N·w(u) on a box of u, of which interval arithmetic proves that it is the graph of a C² function w
     (`intervals.implicit`). Up to `PROVED_UP_TO` coordinates, branch and bound proves that every zero in the box lies in a chart (`cover`).
 
     `component`: "all", or a number from 1 to how many there are, in the order of their least coordinates, or a point near the one that is
-    asked for; needed only if more than one is found. `boundary`: whether M may end at the faces of the box; charts then reach a little
-    beyond, and so they do where h = 0. Deterministic for a seed.
+    asked for; needed only if more than one is found. `boundary`: whether M may end at the faces of the box. Charts reach beyond them, and
+    beyond h = 0, and are cut off there (`cut`). Deterministic for a seed.
 
     Raises `InvalidArgument`, with a witness, if no zero is found or there is none, where Dg has not full rank, where M meets the faces of
     the box unannounced, or for a cell of the box that may hold a zero outside of all charts.
@@ -64,7 +68,9 @@ def implicit(
     seed = arguments.seed(seed)
     if not isinstance(boundary, bool):
         raise InvalidArgument(f"boundary must be true or false, got {boundary!r}")
-    zeros = ZeroSet(equations, box, within)
+    if region is not None and region.outputs != 1:
+        raise InvalidArgument(f"the region must be one function of the coordinates, got {region.outputs}; join them by Min")
+    zeros = ZeroSet(equations, box, region)
     points = _sampled(zeros, seed)
     if not boundary:
         _require_inside(zeros)
@@ -76,16 +82,33 @@ def implicit(
     if keep is None:
         raise InvalidArgument(f'{_listed(found)}; say which one is meant, component = 1 to {len(found)} or a point near it, or "all"')
     kept = set(keep)
-    return of_tubes(zeros, [tubes[i] for i in keep], [tube for i, tube in enumerate(tubes) if i not in kept], boundary=boundary)
+    return of_tubes(zeros, [tubes[i] for i in keep], [tube for i, tube in enumerate(tubes) if i not in kept], boundary=boundary, drop=True)
 
 
-def of_tubes(zeros: ZeroSet, tubes: Sequence[Tube], aside: Sequence[Tube], *, boundary: bool) -> Atlas:
-    """The atlas of these tangent charts. Where M may have a boundary, the faces of all charts count as such: that charts leave no zero out
-    is proved by cells of the box, and whether they end inside others then is no question."""
-    rim, variables = boundary or zeros.within is not None, intrinsic_symbols(zeros.dimension)
-    faces = ((True, True),) * zeros.dimension if rim else ()
-    charts = tuple(chart_of(f"chart{n}", tube, variables, faces) for n, tube in enumerate(tubes, 1))
-    return Atlas(tuple(map(str, zeros.equations.variables)), charts, implicit=Implicit(zeros, rim, tuple(aside)))
+def of_tubes(zeros: ZeroSet, tubes: Sequence[Tube], aside: Sequence[Tube], *, boundary: bool, drop: bool = False) -> Atlas:
+    """The atlas of these tangent charts, cut off where h < 0, and where the box ends if M may end there."""
+    variables = intrinsic_symbols(zeros.dimension)
+    charts = tuple(chart_of(f"chart{n}", tube, variables) for n, tube in enumerate(tubes, 1))
+    atlas = Atlas(tuple(map(str, zeros.equations.variables)), charts, implicit=Implicit(zeros, boundary, tuple(aside)))
+    ends = _ends(zeros, boundary)
+    return atlas if ends is None else cut(atlas, ends, drop=drop)
+
+
+def _ends(zeros: ZeroSet, boundary: bool) -> ExpressionMap | None:
+    """The least of h and of the distances from the faces of the box; None where M has no edge."""
+    x = zeros.equations.variables
+    parts: list[tuple[Node, sympy.Expr]] = []
+    if zeros.within is not None:
+        parts += zip(zeros.within.trees, zeros.within.expressions, strict=True)
+    for v, low, high in zip(x, zeros.box.lower, zeros.box.upper, strict=True) if boundary else ():
+        for made in (v - sympy.Float(low), sympy.Float(high) - v):
+            parts.append((tree_of(made), made))
+    if not parts:
+        return None
+    trees, made = zip(*parts, strict=True)
+    if len(parts) == 1:
+        return ExpressionMap(x, made, trees)
+    return ExpressionMap(x, (sympy.Min(*made),), (Call("Min", trees),))
 
 
 def _sampled(zeros: ZeroSet, seed: int) -> Array:

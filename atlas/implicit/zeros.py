@@ -105,7 +105,7 @@ class Implicit:
 
     zeros: ZeroSet
     boundary: bool
-    """Whether charts may reach beyond the box, or to where h < 0: M then is a little more than the zeros asked for."""
+    """Whether M may end at the faces of the box."""
     aside: tuple[Tube, ...] = ()
     """Tubes of components that are no part of M."""
 

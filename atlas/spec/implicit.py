@@ -20,7 +20,7 @@ from .arrays import Arrays, fits
 from .charts import MAX_COORDINATES, Written, read_domain, read_names
 from .fields import Fields, shown
 
-IMPLICIT_KEYS = ("ambient", "implicit", "box", "within", "component", "boundary", "atlas", "charts", "radius", "seed", "embed", "arrays")
+IMPLICIT_KEYS = ("ambient", "implicit", "box", "region", "component", "boundary", "atlas", "charts", "radius", "seed", "embed", "arrays")
 IMPLICIT_ARRAYS = ("tube_centers", "tube_reflections", "tube_halves", "tube_heights", "tube_aside")
 """(E, k), (E, m, k) whole numbers, (E, d), (E, m), and (E,) which is 1 for charts that are no part of M."""
 KINDS = ("ball", "tangent")
@@ -44,16 +44,17 @@ def read_implicit(fields: Fields, table: Any, arrays: Arrays) -> Written:
     box = read_domain(fields, table["box"], "manifold: box", len(names))
     x = real_symbols(names)
     equations = _map(fields, table, "implicit", x)
-    within = _map(fields, table, "within", x) if "within" in table else None
+    region = fields.expression(table["region"], "manifold: region", dict(x)) if "region" in table else None
+    within = None if region is None else ExpressionMap.of(x.values(), (region,))
     if fields.findings or box is None or equations is None:
         return Written(None, names)
     try:
         if all(name in arrays for name in IMPLICIT_ARRAYS):
             tubes = _tubes(fields, equations, arrays)
-            atlas = None if tubes is None else of_tubes(ZeroSet(equations, box, within), *tubes, boundary=table.get("boundary", False))
+            atlas = None if tubes is None else of_tubes(ZeroSet(equations, box, within), *tubes, boundary=table.get("boundary") is True)
         else:
             options = {key: table[key] for key in ("component", "boundary", "seed") if key in table}
-            atlas = implicit(equations, box, within=within, **options)
+            atlas = implicit(equations, box, region=within, **options)
     except AtlasMoEError as error:
         fields.failure("manifold", error, "correct the [manifold] table")
         return Written(None, names)
@@ -100,9 +101,10 @@ def implicit_tables(atlas: Atlas) -> tuple[dict[str, Any], dict[str, NDArray]]:
         "implicit": list(zeros.equations.texts),
         "box": [[low, high] for low, high in zip(zeros.box.lower, zeros.box.upper, strict=True)],
     }
-    if zeros.within is not None:
-        table["within"] = list(zeros.within.texts)
-    if atlas.implicit.boundary and zeros.within is None:
+    region = atlas.region if zeros.within is None and not atlas.implicit.boundary else zeros.within
+    if region is not None:
+        table["region"] = region.texts[0]
+    if atlas.implicit.boundary:
         table["boundary"] = True
     table["atlas"] = "ball" if atlas.cover else "tangent"
     every = [*tubes, *atlas.implicit.aside]

@@ -30,7 +30,7 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
         if charts is not None:
             fields.error("chart", "an implicit manifold brings its own charts", "remove [[chart]], or implicit")
         written, recipe = read_implicit(fields, table, arrays), None
-        table = {"atlas": "ball", **table}
+        table = {"atlas": "ball", **{key: value for key, value in table.items() if key != "region"}}
     elif not isinstance(table, Mapping) or "builtin" not in table:
         table = fields.table(table, "manifold", MANIFOLD_KEYS)
         written = read_charts(fields, table, charts)

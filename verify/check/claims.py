@@ -33,6 +33,10 @@ FORMER = "ρ_i < 1/E wherever chart i ends and M does not: no chart has an edge 
 """What was said of it up to schema 2, when a bump was taken to say where its chart is."""
 DEFINED = "the inverse of every chart is defined all over it, and f at its points (boxes on which one may not be)"
 INVERSE = "for every u of chart i at which both maps are defined: |φ_i(φ_i⁻¹(u)) − u| ≤ bound, in parts of the widths of its box (0: equal)"
+ZEROS = (
+    "every zero of the equations in the box at which the region, if there is one, is ≥ 0 lies in a chart, or in one of a component that is "
+    "no part of M (cells of the box that may hold another)"
+)
 ABOUT_CHARTS = ("cover", "defined", "inverse")
 ENDINGS = tuple(f"].{name}" for name in ABOUT_CHARTS)
 WHERE = {"block": "everywhere that it may be read", "combine": "on all values that it may read"}
@@ -128,6 +132,10 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
         if found.schema > 2:
             claims[f"{prefix}defined"] = Expected(DEFINED, "B8", None, 0.0)
             claims[f"{prefix}inverse"] = Expected(INVERSE, "Theorem 4.8", None, INVERSE_TOLERANCE)
+            if any(
+                block.name == site.name and block.atlas is not None and block.atlas.implicit is not None for block in found.graph.blocks
+            ):
+                claims[f"{prefix}zeros"] = Expected(ZEROS, "docs/implicit.md", None, 0.0)
     if site.scores is not None:
         steps = ("Theorem 4.8 step 1", "Theorem 4.8 step 3") if site.scores.level is None else ("B12", "B12")
         symbol, floor = "ρ" if site.scores.level is None else "b", site.scores.floor - site.scores.delta

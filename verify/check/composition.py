@@ -42,6 +42,7 @@ from .shares import share_of, shares_of, with_shares
 from .slices import NONE, Origin, Slice, Slicer, without_linear
 from .subjects import Failure, Followed, Subject
 from .trees import OUTSIDE, PROVED, UNSETTLED, Tree
+from .zeros import require_zeros
 
 
 class Known(NamedTuple):
@@ -107,6 +108,7 @@ class Composition:
             raise Refused("its bound is below that of a leaf")
         if judge.charts is not None and (inverted or self.found.schema < 3):
             self._inverted(site, judge.charts)
+        require_zeros(self.found, site.name, None if judge.charts is None else judge.charts.atlas)
         if failures := list(self._rounded(site, judge.subject, site.trees)):
             return (yield from failures)
         fates, count = judge.settle(site.trees)

@@ -7,11 +7,13 @@ atlas: the first chart that holds a point in its open box leaves it to none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
 
 from ...atlas import Array, Atlas
+from ...expressions.implicit import Tube
 from ...intervals import Interval
 from ...intervals.numbers import enclose_fraction
 from .implicit import single
@@ -24,10 +26,8 @@ NEAREST = 16
 class Tubes:
     """Those of all charts that parametrise an atlas."""
 
-    def __init__(self, atlas: Atlas) -> None:
-        """Of an atlas of tangent charts with the same equations."""
-        tubes = [chart.tube for chart in atlas.parametrising if chart.tube is not None]
-        assert len(tubes) == len(atlas.parametrising)
+    def __init__(self, tubes: Sequence[Tube]) -> None:
+        """With the same equations."""
         self.tubes = tubes
         self.centers = np.array([tube.center for tube in tubes])
         entries = [[[enclose_fraction(a) for a in row] for row in tube.frame] for tube in tubes]
@@ -43,7 +43,7 @@ class Tubes:
         first = tubes[0]
         if first is None or not all(tube is not None and tube.equations.same(first.equations) for tube in tubes):
             return None
-        return Tubes(atlas)
+        return Tubes([tube for tube in tubes if tube is not None])
 
     def hold(self, y: Interval, allowed: Flags) -> Flags:
         """Boxes (N, k) of zeros that one of the allowed charts holds strictly."""

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ...atlas import Array
+from ...atlas import Array, Atlas
 from ...atlas.chart import INVERSE_TOLERANCE
+from ...atlas.implicit.build import PROVED_UP_TO
+from ...atlas.implicit.cover import cover
+from ...intervals.program import equations_of
 from ...moe.ledger import Claim, Known
 from .definedness import undefined
 from .inverse import inverted
@@ -18,6 +21,11 @@ from .tree import PROVED, UNSETTLED, Tree
 COVER = "wherever chart i ends and M does not, another chart holds the point: no chart has a bare edge (boxes that may)"
 DEFINED = "the inverse of every chart is defined all over it, and f at its points (boxes on which one may not be)"
 INVERSE = "for every u of chart i at which both maps are defined: |φ_i(φ_i⁻¹(u)) − u| ≤ bound, in parts of the widths of its box (0: equal)"
+ZEROS, LEMMA = (
+    "every zero of the equations in the box at which the region, if there is one, is ≥ 0 lies in a chart, or in one of a component that is "
+    "no part of M (cells of the box that may hold another)",
+    "docs/implicit.md",
+)
 
 
 def charts_claims(prefix: str, site: SiteProof) -> Iterator[Claim]:
@@ -26,6 +34,8 @@ def charts_claims(prefix: str, site: SiteProof) -> Iterator[Claim]:
     yield _edges(f"{prefix}cover", trees, manifold)
     yield _defined(f"{prefix}defined", site)
     yield _inverse(f"{prefix}inverse", manifold)
+    if manifold.atlas.implicit is not None:
+        yield _zeros(f"{prefix}zeros", manifold.atlas)
 
 
 def _edges(name: str, trees: Mapping[str, Tree], manifold: EnclosedManifold) -> Claim:
@@ -75,6 +85,23 @@ def _inverse(name: str, manifold: EnclosedManifold) -> Claim:
         note = note or (f'{found.open:,} boxes of chart "{enclosed.chart.name}" are open' if found.open else "")
     bound = np.inf if open_ else 0.0 if exact else INVERSE_TOLERANCE
     return Claim(name, INVERSE, "Theorem 4.8", INVERSE_TOLERANCE, bound, Known.UNKNOWN if open_ else Known.PROVED, note=note)
+
+
+def _zeros(name: str, atlas: Atlas) -> Claim:
+    """The charts of an implicit manifold leave no zero out."""
+    assert atlas.implicit is not None
+    tubes = [chart.tube for chart in atlas.parametrising if chart.tube is not None]
+    every = [*tubes, *atlas.implicit.aside]
+    if atlas.base_dimension > PROVED_UP_TO:
+        note = f"cells of a box of {atlas.base_dimension} coordinates are too many: looked for among {PROVED_UP_TO} at most"
+        return Claim(name, ZEROS, LEMMA, 0.0, np.inf, Known.UNKNOWN, note=note)
+    if not all(equations_of(tube).proved for tube in every):
+        return Claim(name, ZEROS, LEMMA, 0.0, np.inf, Known.UNKNOWN, note="not every chart is proved to be one")
+    done = cover(atlas.implicit.zeros, every)
+    if done.open is None:
+        return Claim(name, ZEROS, LEMMA, 0.0, 0.0, Known.PROVED, note=f"{done.cells:,} cells")
+    sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(*done.open, strict=True))
+    return Claim(name, ZEROS, LEMMA, 0.0, 1.0, Known.UNKNOWN, note=f"the cell {sides} may hold one")
 
 
 def _ambient(manifold: EnclosedManifold, p: int, u: Array) -> tuple[float, ...]:

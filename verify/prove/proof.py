@@ -364,7 +364,7 @@ def _wider(lower: float, upper: float) -> tuple[float, float]:
 def _with_embedding(atlas: Atlas, matrix: Array) -> Atlas:
     """The atlas in the coordinates that a slice reads; its maps stay what they are."""
     identity = matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix)))
-    return Atlas(atlas.coordinates, atlas.charts, atlas.partition, atlas.cover, None if identity else matrix)
+    return Atlas(atlas.coordinates, atlas.charts, atlas.partition, atlas.cover, None if identity else matrix, implicit=atlas.implicit)
 
 
 def _box_atlas(tiling: Tiling) -> Atlas:
