@@ -19,13 +19,17 @@ from .chart import Chart
 
 CELLS = 1 << 12
 """Boxes on which a region is enclosed, to see that a chart has no point left."""
+DRAWN, FEW, DEEP = 1 << 12, 10, 0.05
+"""Points by which a chart is judged that has little left; one in how many is little; how deep in other charts all of it has to be."""
 
 
 def cut(atlas: Atlas, region: ExpressionMap, *, drop: bool = False) -> Atlas:
     """The part of the manifold where `region`, a function of its coordinates before embedding, is ≥ 0.
 
-    With `drop`, charts that are proved to have no point there are left out. Raises `InvalidArgument` for an atlas of balls (cut first), for
-    charts with a region of their own, towards whose edge their bumps fall off, and if no chart is left.
+    With `drop`, charts are left out that are proved to have no point there, and those of which a sliver is left that others cover well
+    (`spare`): next to nothing would be routed to them. What is left covers M or `lint` says where it does not. Raises `InvalidArgument`
+    for an atlas of balls (cut first), for charts with a region of their own, towards whose edge their bumps fall off, and if no chart is
+    left.
     """
     if atlas.cover:
         raise InvalidArgument("a ball atlas cannot be cut off by a region: cut the manifold first, then cover it by balls")
@@ -41,9 +45,22 @@ def cut(atlas: Atlas, region: ExpressionMap, *, drop: bool = False) -> Atlas:
         changed = dataclasses.replace(chart, region=region.after(chart.inverse), edge=True)
         if not (drop and misses(changed)):
             charts.append(changed)
+    for chart in list(charts) if drop else ():
+        others = [other for other in charts if other is not chart]
+        if others and spare(chart, dataclasses.replace(atlas, charts=tuple(others), embedding=None)):
+            charts = others
     if not charts:
         raise InvalidArgument("the region is negative on all of the manifold; turn its sign round, or move it")
     return dataclasses.replace(atlas, charts=tuple(charts), region=region)
+
+
+def spare(chart: Chart, others: Atlas) -> bool:
+    """Whether fewer than one in `FEW` sampled points of a chart are left, each of them `DEEP` in another."""
+    drawn = chart.domain.low_discrepancy(DRAWN, 0)
+    left = drawn[chart.inside(drawn)]
+    if FEW * len(left) >= len(drawn):
+        return False
+    return bool((others.margin(chart.inverse(left)) > DEEP).all())
 
 
 def misses(chart: Chart) -> bool:

@@ -175,11 +175,18 @@ class ManifoldTask:
     target: Target
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """By names of `atlas.options.OPTIONS`, as of a block of a graph."""
+    names: tuple[str, ...] = ()
+    """What the components of f are called; () for numbers."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """The loop values ("i = 0, j = 1") behind the charts that a loop of the spec made, by label (`chart "c01"`), for messages."""
 
     def __post_init__(self) -> None:
         if problem := self.target.misfit(self.atlas):
+            raise InvalidArgument(f"task {self.name!r}: {problem}")
+        if self.names and (
+            len(self.names) != self.outputs or len({*self.names, *self.atlas.coordinates}) < self.outputs + len(self.atlas.coordinates)
+        ):
+            problem = f"the outputs {', '.join(self.names)} are not {self.outputs} names, each its own and none of a coordinate"
             raise InvalidArgument(f"task {self.name!r}: {problem}")
         if wrong := findings(f"task {self.name!r}", self.options):
             raise InvalidArgument("\n".join(map(str, wrong)))

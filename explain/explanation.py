@@ -101,6 +101,8 @@ class BlockChoice:
     """All charts or pieces, best τ first."""
     local: tuple[float, ...] | None = None
     """φ_i of what was read, i the chart taken; of a piece what was read. None off the domain, or if the chart has no forward map."""
+    local_names: tuple[str, ...] = ()
+    """What these numbers are called; () for the axes of a tangent plane."""
 
     @property
     def right(self) -> bool | None:

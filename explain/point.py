@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..atlas import Array, Block, Input, TaskGraph
+from ..atlas import Array, Atlas, Block, Chart, Input, TaskGraph, Tiling
 from ..atlas.graph import as_graph
 from ..errors import InvalidArgument
 from ..moe.channels import Value
@@ -50,6 +50,14 @@ def explain_point(model: Model, x: ArrayLike) -> Explanation:
         source=stated.note if stated is not model.ledger.root else "ledger.json",
         found=None if model.beside is None else model.beside.found,
     )
+
+
+def intrinsic_names(domain: Atlas | Tiling, place: int) -> tuple[str, ...]:
+    """The names of the coordinates of a chart or piece; () of a ball, whose coordinates are those of a tangent plane."""
+    if isinstance(domain, Tiling):
+        return domain.coordinates
+    chart = domain.charts[place]
+    return tuple(map(str, chart.inverse.variables)) if isinstance(chart, Chart) else ()
 
 
 class _Witness:
@@ -148,6 +156,7 @@ class _Witness:
             chosen=tuple((pieces[k], float(w)) for k, w in zip(chosen.tolist(), weights.tolist(), strict=True)),
             scores=tuple(self._scores(block, pieces, logits, exact)),
             local=None if local is None else tuple(local.tolist()),
+            local_names=intrinsic_names(domain, place),
         )
 
     def _gate(self, number: int) -> tuple[Array, Indices, int | None]:

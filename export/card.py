@@ -75,8 +75,15 @@ module = atlasmoe.to_torch(model)  # torch.nn.Module
 y = module(torch.tensor([[{point}]]))
 ```
 
-Inputs: {_names(network.inputs)}. Outputs: {_names(network.outputs)}.
+Inputs: {_names(network.inputs)}{_called(graph)}. Outputs: {_names(network.outputs)}.
 """
+
+
+def _called(graph: TaskGraph) -> str:
+    """What the inputs are called in the task, where they are its coordinates."""
+    if graph.ambient_dimension != len(graph.coordinates):
+        return f", an isometric image of {_names(graph.coordinates)}"
+    return f", the coordinates {_names(graph.coordinates)}"
 
 
 def _made(model: Model) -> str:

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atlas.graph.nodes import component_names
 from ..errors import InvalidArgument
 from .channels import Channel, Input, Score, Value
 from .network import Indices, Network
@@ -115,7 +116,12 @@ class Design:
             case Score(block, piece):
                 return f"tau[{piece}]" if self.alone else f"tau[{block}][{piece}]"
             case Value(component):
-                return f"y[{self._values.index(component)}]" if self.alone else f"y[{component}]"
+                return f"y[{component}]" if self._named else f"y[{self._values.index(component)}]"
+
+    @cached_property
+    def _named(self) -> bool:
+        """Whether components have names, and not only a place."""
+        return not self.alone or self._values != component_names(self.sites[-1].block, len(self._values))
 
     @cached_property
     def _values(self) -> tuple[str, ...]:

@@ -27,12 +27,14 @@ def point(found: Explanation) -> RenderableType:
     head += [(f"layer {step.layer}", _layer(step, found.alone)) for step in found.layers]
     result = [("output", _some(f"{name} = {value:.8g}" for name, value in found.output.items()))]
     if found.truth is not None:
-        result.append(("truth", _vector(found.truth, 8) if found.alone else _some(f"{value:.8g}" for value in found.truth)))
+        result.append(
+            ("truth", _called(found.truth, _outputs(found), 8) if found.alone else _some(f"{value:.8g}" for value in found.truth))
+        )
         result.append(("error", f"{found.error:.3g} here; {_everywhere(found)}"))
     if not found.alone:
         return Group(_facts(head), Text(), Listing("", "component", COLUMNS, list(_components(found))), _facts(result))
     if found.local is not None:
-        head.append(("local", f"φ(x) = {_vector(found.local)} in chart {found.chart}"))
+        head.append(("local", f"φ(x) = {_called(found.local, found.blocks[-1].local_names)} in chart {found.chart}"))
     return Group(_facts(head + result), Text(), _best(found.scores))
 
 
@@ -84,7 +86,9 @@ def _rho(score: Score) -> str:
 
 def _point(found: Explanation) -> str:
     values = found.coordinates
-    shown = _vector(tuple(values.values())) if found.alone else _some(f"{name} = {value:.6g}" for name, value in values.items())
+    shown = (
+        _called(tuple(values.values()), tuple(values)) if found.alone else _some(f"{name} = {value:.6g}" for name, value in values.items())
+    )
     return shown + ("" if len(values) == len(found.point) else f", embedded in R^{len(found.point)}")
 
 
@@ -165,6 +169,19 @@ def _numbers(part: Partial) -> tuple[Text, Text, Text]:
 def _some(texts: Iterator[str]) -> str:
     listed = list(texts)
     return ", ".join(listed[:MOST]) + (f", … {len(listed)} in all" if len(listed) > MOST else "")
+
+
+def _called(values: tuple[float, ...], names: Sequence[str], digits: int = 6) -> str:
+    """The numbers, each with the name that the user gave it; in parentheses where nobody named them."""
+    plain = [[f"{letter}{k + 1}" for k in range(len(values))] for letter in "xu"] + [[str(k) for k in range(len(values))], ["x"]]
+    if len(names) != len(values) or list(names) in plain:
+        return _vector(values, digits)
+    return _some(f"{name} = {value:.{digits}g}" for name, value in zip(names, values, strict=True))
+
+
+def _outputs(found: Explanation) -> list[str]:
+    """The names of the outputs, without the brackets of their channels."""
+    return [channel.removeprefix("y[").removesuffix("]") for channel in found.output]
 
 
 def _vector(values: tuple[float, ...], digits: int = 6) -> str:

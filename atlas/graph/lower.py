@@ -18,7 +18,10 @@ def as_graph(task: ManifoldTask | TaskGraph) -> TaskGraph:
     taken = set(atlas.coordinates)
     group = INPUT if INPUT not in taken or len(taken) > 1 else INPUT + "_"
     name = BLOCK
-    while {name, *component_names(name, task.outputs)} & (taken | {group}):
+    while {name, *component_names(name, task.outputs)} & (taken | {group, *task.names}):
         name += "_"
-    block = Block(name, atlas.coordinates, atlas, target.subtasks(atlas), component_names(name, task.outputs), task, task.options)
+    while group in task.names:
+        group += "_"
+    names = task.names or component_names(name, task.outputs)
+    block = Block(name, atlas.coordinates, atlas, target.subtasks(atlas), names, task, task.options)
     return TaskGraph(task.name, (Input(group, atlas, atlas.coordinates), block), name)

@@ -82,9 +82,9 @@ def read_partition(fields: Fields, table: Mapping[str, Any]) -> PartitionOfUnity
     return PartitionOfUnity(profile, power) if good else None
 
 
-def read_names(fields: Fields, table: Mapping[str, Any], key: str, most: int) -> tuple[str, ...] | None:
-    """The names of the coordinates, valid and distinct."""
-    where = f"manifold: {key}"
+def read_names(fields: Fields, table: Mapping[str, Any], key: str, most: int, at: str = "manifold") -> tuple[str, ...] | None:
+    """The names of coordinates or outputs, valid and distinct."""
+    where = f"{at}: {key}"
     if key not in table:
         example = '["x", "y", "z"]' if key == "ambient" else '["u", "v"]'
         fields.error("manifold", f"the key {key!r} is missing", f"name the {key} coordinates, e.g. {key} = {example}")

@@ -13,8 +13,9 @@ from ..atlas import Atlas
 from ..ball import ball_atlas
 from ..cut import cut
 from ..manifolds import builtin, embed
+from ..renaming import renamed
 from .arrays import BALL_ARRAYS, EMBEDDING, Arrays, embedding_matrix, with_balls
-from .charts import MANIFOLD_KEYS, Written, read_charts
+from .charts import MANIFOLD_KEYS, MAX_COORDINATES, Written, read_charts, read_names
 from .fields import Fields, shown
 from .implicit import IMPLICIT_ARRAYS, read_implicit
 from .unroll import without_names
@@ -52,7 +53,7 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
         table = plain_of(fields, table)
         balls = table.get("atlas") == "ball" and "centers" in arrays
         later = balls or ("region" in table and table.get("atlas") == "ball")
-        left_out = {"builtin", "arrays", "region", *(("atlas", *BALL_KEYS) if later else ())}
+        left_out = {"builtin", "arrays", "region", "coordinates", "intrinsic", *(("atlas", *BALL_KEYS) if later else ())}
         left_out |= {"embed"} if EMBEDDING in arrays or "region" in table else set()
         try:
             atlas = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
@@ -60,6 +61,7 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
             name = table["builtin"]
             fields.failure(f'manifold "{name}"' if isinstance(name, str) else "manifold", error, "correct the [manifold] table")
             return Written(None, None)
+        atlas = _named(fields, table, atlas)
         written = Written(atlas, atlas.coordinates)
         recipe = {key: value for key, value in table.items() if key != "arrays"}
     if written.atlas is None or fields.findings:
@@ -77,6 +79,21 @@ def plain_of(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]:
     except SpecError as error:
         fields.findings.extend(error.findings)
         return {key: value for key, value in table.items() if key == "builtin"}
+
+
+def _named(fields: Fields, table: Mapping[str, Any], atlas: Atlas) -> Atlas:
+    """A library manifold under the names of the user."""
+    given = {key: read_names(fields, table, key, MAX_COORDINATES) for key in ("coordinates", "intrinsic") if key in table}
+    for key, count in (("coordinates", atlas.base_dimension), ("intrinsic", atlas.dimension)):
+        names = given.get(key)
+        if names is not None and len(names) != count:
+            fields.error(f"manifold: {key}", f"there are {len(names)} names for {count} coordinates", "name every one of them")
+            return atlas
+    ambient = given.get("coordinates") or atlas.coordinates
+    intrinsic = given.get("intrinsic") or tuple(map(str, atlas.parametrising[0].inverse.variables))
+    for name in sorted(set(ambient) & set(intrinsic)):
+        fields.error("manifold", f"the name {name!r} is both ambient and intrinsic", "rename one of the two")
+    return renamed(atlas, ambient, intrinsic) if given and not fields.findings else atlas
 
 
 def _cut(fields: Fields, atlas: Atlas, value: Any, *, drop: bool) -> Atlas | None:

@@ -24,11 +24,11 @@ from ..atlas import Atlas
 from ..graph import Combine, TaskGraph
 from ..options import OPTIONS, OptionValue
 from ..task import ChartTarget, ExpressionTarget, ManifoldTask, Target
-from .charts import Written
+from .charts import Written, read_names
 from .fields import Fields, once, shown
 from .graph import GRAPH_TABLES, read_graph
 from .manifold import read_manifold
-from .python_target import CALLABLE_KEYS, PythonTarget, python_target
+from .python_target import CALLABLE_KEYS, MAX_OUTPUTS, PythonTarget, python_target
 from .table_target import table_target
 from .tables import GRID_KEYS, called, field_tables, read_tables, split
 from .unroll import unrolled
@@ -100,11 +100,12 @@ def task_from_spec(
         fields.error("spec", "the table [manifold] is missing", "add it, with ambient and intrinsic names or a builtin")
         written = Written(None, None)
     f = _read_target(fields, tables, written, target, folder, trust_code)
+    outputs = _outputs(fields, tables["task"], written, f) if isinstance(tables.get("task"), Mapping) else ()
     if not fields.findings:
         fields.unused()
     if not fields.findings and name is not None and written.atlas is not None and f is not None:
         try:
-            return ManifoldTask(name, written.atlas, f, options, fields.origins)
+            return ManifoldTask(name, written.atlas, f, options, outputs, fields.origins)
         except AtlasMoEError as error:
             fields.failure("task", error, "correct the target")
     raise SpecError(once(fields.findings), source)
@@ -179,12 +180,14 @@ def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[st
     if "task" not in tables:
         fields.error("spec", "the table [task] is missing", 'add it, with name = "..."')
         return None, None, {}
-    table = fields.table(tables["task"], "task", ("name", "kind", "output", *OPTIONS))
+    table = fields.table(tables["task"], "task", ("name", "kind", "output", "outputs", *OPTIONS))
     if table.get("kind", kind) != kind:
         fields.error("task: kind", f"unknown kind {shown(table['kind'])}", f"the kinds are {', '.join(map(shown, TABLES))}")
     output = fields.text(table["output"], "task: output") if "output" in table else None
     if kind == "graph" and "output" not in table:
         fields.error("task", "the key 'output' is missing", "name the block or combination whose values are f")
+    if kind == "graph" and "outputs" in table:
+        fields.error("task: outputs", "are names for the values of a task on one manifold", "write outputs in the output node")
     if kind == "manifold" and "output" in table:
         fields.error("task", "the key 'output' is for graphs only", 'add kind = "graph", or remove it')
     options = fields.options(table, "task")
@@ -194,6 +197,18 @@ def _read_task(fields: Fields, tables: Mapping[str, Any], kind: str) -> tuple[st
         fields.error("task", "the key 'name' is missing", 'add name = "..."')
         return None, output, options
     return fields.text(table["name"], "task: name"), output, options
+
+
+def _outputs(fields: Fields, table: Mapping[str, Any], written: Written, target: Target | None) -> tuple[str, ...]:
+    """What the components of f are called; () where nothing is said."""
+    if "outputs" not in table:
+        return ()
+    names = read_names(fields, table, "outputs", MAX_OUTPUTS, "task")
+    if names is not None and target is not None and len(names) != target.outputs:
+        fields.error("task: outputs", f"there are {len(names)} names for {target.outputs} components of f", "name every one of them")
+    for name in sorted({*(names or ())} & {*(written.coordinates or ())}):
+        fields.error("task: outputs", f"the name {name!r} is that of a coordinate", "choose another name")
+    return names or ()
 
 
 def _read_target(

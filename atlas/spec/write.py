@@ -17,6 +17,7 @@ from ..chart import Chart
 from ..cut import cut
 from ..manifolds import builtin, embed
 from ..partition import PartitionOfUnity
+from ..renaming import renamed
 from ..task import CallableTarget, ChartTarget, ManifoldTask
 from .arrays import BALL_ARRAYS, EMBEDDING, ball_arrays
 from .implicit import implicit_tables
@@ -32,7 +33,8 @@ def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDAr
     """
     atlas = task.atlas
     table, charts, arrays = atlas_tables(atlas)
-    spec: dict[str, Any] = {"task": {"name": task.name, "kind": "manifold", **task.options}, "manifold": table}
+    named = {"outputs": list(task.names)} if task.names else {}
+    spec: dict[str, Any] = {"task": {"name": task.name, "kind": "manifold", **named, **task.options}, "manifold": table}
     if charts is not None:
         spec["chart"] = charts
     match task.target:
@@ -149,8 +151,11 @@ def library_table(atlas: Atlas) -> dict[str, Any] | None:
     table = dict(atlas.recipe)
     left_out = {"builtin", *(("atlas", "charts", "radius", "seed") if atlas.cover else ())}
     left_out |= {"region", "embed"} if "region" in table else set()
+    left_out |= {"coordinates", "intrinsic"}
     try:
         again = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
+        if "coordinates" in table or "intrinsic" in table:
+            again = renamed(again, table.get("coordinates", ()), table.get("intrinsic", ()))
         if atlas.region is not None:
             again = cut(again, atlas.region, drop=True)
             if "embed" in table:

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from ...errors import InvalidArgument
 from ...expressions.box import Box
-from ...expressions.maps import ExpressionMap
-from ...expressions.parse import real_symbols
 from ..atlas import Atlas
 from ..chart import Chart
 from ..graph.graph import TaskGraph
 from ..graph.nodes import Block, Combine, Input
 from ..graph.tiling import CLOSED, BoxPiece, Tiling
 from ..graph.wiring import Wire
+from ..renaming import renamed
 from .write import atlas_tables, texts_of
 
 Tables = dict[str, Any]
@@ -48,7 +47,7 @@ def _input(node: Input, arrays: Arrays) -> Tables:
             given: Tables = {"domain": _pairs(box)}
             return table | given | ({"values": [list(axis) for axis in node.values]} if node.values else {})
         case atlas:
-            return table | _manifold(node.name, renamed(atlas, node.coordinates), arrays)
+            return table | _manifold(node.name, under(atlas, node.coordinates), arrays)
 
 
 def _manifold(name: str, atlas: Atlas, arrays: Arrays) -> Tables:
@@ -66,7 +65,7 @@ def _block(block: Block, arrays: Arrays) -> Tables:
         case Tiling(pieces):
             return table | {"piece": [_piece(block, i, piece, label) for i, piece in enumerate(pieces)]}
         case atlas:
-            table |= _manifold(block.name, renamed(atlas, block.reads), arrays)
+            table |= _manifold(block.name, under(atlas, block.reads), arrays)
     if block.uniform:
         return table | {"expression": texts_of(block.subtasks[0], block.reads, f"{label}: expression")}
     if "chart" not in table:
@@ -102,26 +101,11 @@ def _pairs(box: Box) -> list[list[float]]:
     return [[low, high] for low, high in zip(box.lower, box.upper, strict=True)]
 
 
-def renamed(atlas: Atlas, names: tuple[str, ...]) -> Atlas:
-    """The atlas with its ambient coordinates called `names`; as it is if a library manifold makes it, whose names stay x1, x2, ….
+def under(atlas: Atlas, names: tuple[str, ...]) -> Atlas:
+    """The atlas with its ambient coordinates called `names`; as it is if a library manifold makes it, whose names stay.
 
     The parametrising charts alone: those of a ball atlas are its boxes.
     """
     if atlas.coordinates == names or (atlas.recipe is not None and atlas_tables(atlas)[1] is None):
         return atlas
-    into = tuple(real_symbols(names).values())
-
-    def rename(function: ExpressionMap | None, chart: Chart) -> ExpressionMap | None:
-        if function is None or function.variables == chart.inverse.variables:
-            return function
-        return function.renamed(into)
-
-    def chart_of(chart: Chart) -> Chart:
-        forward, bump, partition = (rename(f, chart) for f in (chart.forward, chart.bump, chart.partition))
-        return dataclasses.replace(chart, forward=forward, bump=bump, partition=partition)
-
-    charts = tuple(map(chart_of, atlas.parametrising))
-    region = None if atlas.region is None else atlas.region.renamed(into)
-    if atlas.cover:
-        return dataclasses.replace(atlas, coordinates=names, cover=charts, recipe=None, region=region)
-    return dataclasses.replace(atlas, coordinates=names, charts=charts, recipe=None, region=region)
+    return dataclasses.replace(renamed(atlas, names), recipe=None)

@@ -130,11 +130,10 @@ def _chart_names(gauge: Gauge) -> list[str]:
 
 
 def _intrinsic_names(graph: TaskGraph) -> list[str]:
-    """u1, u2, … of a manifold in charts; of boxes they are the coordinates themselves, and have no names of their own."""
+    """The names of the chart coordinates of a manifold; of boxes they are the coordinates themselves, and have no names of their own."""
     if len(graph.inputs) != 1 or graph.inputs[0].box is not None:
         return []
-    d = graph.inputs[0].domain.dimension
-    return ["u", "v"][:d] if d <= 2 else [f"u{k + 1}" for k in range(d)]
+    return list(map(str, graph.inputs[0].domain.parametrising[0].inverse.variables))
 
 
 def _shape(gauge: Gauge, graph: TaskGraph, seed: int, count: int) -> Shape:

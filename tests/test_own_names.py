@@ -1,0 +1,109 @@
+"""The user's names of coordinates and outputs are those that everybody says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe.atlas import lint, load_task, task_from_spec, task_to_spec
+from atlasmoe.atlas.graph import as_graph
+from atlasmoe.atlas.manifolds import builtin
+from atlasmoe.atlas.renaming import renamed
+from atlasmoe.cli.main import main
+from atlasmoe.errors import SpecError
+from click.testing import CliRunner
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "named.toml"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    model = atlasmoe.compile(load_task(EXAMPLE), epsilon=0.5)
+    return atlasmoe.save(model, tmp_path_factory.mktemp("named") / "model")
+
+
+@pytest.mark.parametrize("options", [{}, {"atlas": "graph"}, {"atlas": "ball", "charts": 24}, {"embed": {"dimension": 5}}])
+def test_a_renamed_manifold_is_the_same_manifold(options):
+    one = builtin("sphere", **options)
+    other = renamed(one, ["x2", "x1", "w"], ["b", "a"])
+    assert other.coordinates == ("x2", "x1", "w")
+    assert [str(v) for v in other.parametrising[0].inverse.variables] == ["b", "a"]
+    points = one.sample(200, 0)
+    np.testing.assert_array_equal(other.sample(200, 0).ambient, points.ambient)
+    np.testing.assert_array_equal(other.membership(points.base), one.membership(points.base))
+    np.testing.assert_allclose(other.bumps(points.base), one.bumps(points.base), rtol=1e-12)
+
+
+def test_names_are_kept_in_the_recipe():
+    task = load_task(EXAMPLE)
+    spec, arrays = task_to_spec(task)
+    assert spec["task"]["outputs"] == ["temperature", "wind"]
+    assert spec["manifold"] == {
+        "builtin": "sphere",
+        "coordinates": ["x", "y", "z"],
+        "intrinsic": ["east", "north"],
+        "region": "z - (1/2)",
+    }
+    again = task_from_spec(spec, arrays=arrays)
+    assert as_graph(again).outputs == 2
+    assert as_graph(again)[as_graph(again).output].components == ("temperature", "wind")
+    assert task_to_spec(again)[0] == spec
+
+
+def test_everybody_says_them(folder):
+    runner = CliRunner()
+    said = runner.invoke(main, ["explain", str(folder), "--at", "0,0.6,0.8"]).output
+    assert "x = 0, y = 0.6, z = 0.8" in said
+    assert "east = 0, north = 0.333333" in said
+    assert "y[temperature] = " in said
+    assert "temperature = 0, wind = 0.3" in said
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "the coordinates `x`, `y`, `z`. Outputs: `y[temperature]`, `y[wind]`." in card
+    for text in (said, card):
+        assert "x1" not in text
+        assert "u1" not in text
+    assert atlasmoe.load(str(folder)).network.outputs == ("y[temperature]", "y[wind]")
+
+
+def test_witnesses_are_in_these_names():
+    spec = {
+        "task": {"name": "t"},
+        "manifold": {"builtin": "sphere", "coordinates": ["x", "y", "z"], "intrinsic": ["east", "north"]},
+        "target": {"expression": "sqrt(z)"},
+    }
+    said = [str(finding) for finding in lint(task_from_spec(spec), samples=256)]
+    assert any("(east = " in line for line in said)
+    assert not any("x1" in line or "u1" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ({"manifold": {"builtin": "sphere", "coordinates": ["x", "y"]}}, "manifold: coordinates: there are 2 names for 3 coordinates"),
+        ({"manifold": {"builtin": "sphere", "intrinsic": ["sin", "v"]}}, "manifold: intrinsic: 'sin' is reserved"),
+        ({"manifold": {"builtin": "sphere", "intrinsic": ["x1", "v"]}}, "the name 'x1' is both ambient and intrinsic"),
+        ({"manifold": {"builtin": "sphere", "coordinates": ["x", "x", "z"]}}, "'x' is there 2 times"),
+        ({"manifold": {"builtin": "sphere", "coordinates": "x"}}, "expected a list of names"),
+        ({"task": {"name": "t", "outputs": ["a", "b"]}}, "task: outputs: there are 2 names for 1 components"),
+        ({"task": {"name": "t", "outputs": ["x1"]}}, "task: outputs: the name 'x1' is that of a coordinate"),
+        ({"task": {"name": "t", "outputs": ["a b"]}}, "task: outputs: 'a b' is not a name"),
+    ],
+)
+def test_names_that_will_not_do_are_refused(edit, said):
+    spec = {"task": {"name": "t"}, "manifold": {"builtin": "sphere"}, "target": {"expression": "1/2"}}
+    with pytest.raises(SpecError) as caught:
+        task_from_spec({**spec, **edit})
+    assert said in str(caught.value)
+
+
+def test_a_graph_names_the_coordinates_of_its_inputs():
+    spec = {
+        "task": {"name": "g", "kind": "graph", "output": "f"},
+        "input": [{"name": "p", "coordinates": ["x", "y", "z"], "manifold": {"builtin": "sphere", "intrinsic": ["a", "b"]}}],
+        "block": [{"name": "f", "reads": ["p"], "chart": [{"expression": "a*b"}, {"expression": "2"}]}],
+    }
+    graph = task_from_spec(spec)
+    assert [str(v) for v in graph.blocks[0].domain.parametrising[0].inverse.variables] == ["a", "b"]
+    assert task_to_spec(task_from_spec(*task_to_spec(graph)[:1]))[0] == task_to_spec(graph)[0]
