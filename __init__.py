@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "constructions.baseline": ["dense_baseline"],
         "constructions.plan": ["Frontier", "Plan", "plan"],
         "constructions.substitution": ["substitute"],
-        "explain": ["Encoding", "Explanation", "NeuronOrigin", "encodings", "explain_neuron", "explain_point"],
+        "explain": ["Encoding", "Explanation", "NeuronOrigin", "circuit", "encodings", "explain_neuron", "explain_point", "explain_points"],
         "doctor": ["Diagnosis", "Health", "Patient", "doctor"],
         # does it hold?
         "verify.check": ["CheckReport"],
@@ -126,9 +126,11 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .explain import Encoding as Encoding
     from .explain import Explanation as Explanation
     from .explain import NeuronOrigin as NeuronOrigin
+    from .explain import circuit as circuit
     from .explain import encodings as encodings
     from .explain import explain_neuron as explain_neuron
     from .explain import explain_point as explain_point
+    from .explain import explain_points as explain_points
     from .export.exported import Exported as Exported
     from .export.exported import export_to as export_to
     from .export.fixtures.fixtures import fixtures as fixtures

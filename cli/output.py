@@ -7,15 +7,16 @@ import os
 import shutil
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from ..errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ..errors import Finding
     from ..moe import Claim, Ledger, Model
@@ -40,6 +41,20 @@ def check_figure_path(figure: Path | None) -> None:
         raise InvalidArgument(f"--figure {figure}: figures are written as {', '.join(FIGURES)}, not as {suffix}; choose one of them")
     if not figure.absolute().parent.is_dir():
         raise InvalidArgument(f"--figure {figure}: there is no folder {figure.absolute().parent}; make it, or choose another place")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A text file that gets its name when all of it is written, and is not there otherwise. Raises `InvalidArgument` without its folder."""
+    if not path.absolute().parent.is_dir():
+        raise InvalidArgument(f"{path}: there is no folder {path.absolute().parent}; make it, or choose another place")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def print_model(model: Model, path: Path) -> None:

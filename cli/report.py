@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import json_option, seed_option
+from .options import json_option, seed_option, trust_option
 from .output import print_json
 
 
@@ -16,8 +16,9 @@ from .output import print_json
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help="The page, ending in .html."
 )
 @seed_option
+@trust_option
 @json_option
-def report(folder: Path, output: Path, seed: int, as_json: bool) -> None:
+def report(folder: Path, output: Path, seed: int, trust_code: bool, as_json: bool) -> None:
     """Write one self-contained page about the model in FOLDER: it asks for nothing from any network.
 
     The ledger as a blueprint of claims; the domain, which turns, with routes, margins and errors; any point explained by the network, as
@@ -25,7 +26,7 @@ def report(folder: Path, output: Path, seed: int, as_json: bool) -> None:
     """
     from ..report.page import write_report
 
-    path = write_report(folder, output, seed=seed)
+    path = write_report(folder, output, seed=seed, trust_code=trust_code)
     size = path.stat().st_size
     if as_json:
         print_json({"report": str(path), "bytes": size})

@@ -194,7 +194,7 @@ def test_explain_a_neuron(folder: Path) -> None:
         (["--layer", "2", "--expert", "0", "--neuron", "99999"], "there is no neuron 99999"),
         (["--layer", "2", "--expert", "0", "--neuron", "0", "--hidden", "9"], "there is no hidden layer 9"),
         (["--layer", "2"], "all of --layer, --expert and --neuron"),
-        ([], "give either --at"),
+        ([], "give one of --at"),
     ],
 )
 def test_explain_bad_input(folder: Path, arguments: list[str], message: str) -> None:

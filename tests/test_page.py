@@ -58,11 +58,11 @@ def models(folder: Path) -> dict[str, Model]:
     """Models that are pages too: a surface with a certificate, a graph of dots, curves in float32 and with smooth lanes."""
     made = {
         "sphere": on("sphere", "x1*x2 + x3", 0.08),
-        "graph": atlasmoe.compile(graph(), epsilon=0.1, form="residual"),
+        "graph": atlasmoe.compile(graph(), epsilon=0.1, form="residual", depth="shared"),
         "single": on("circle", "x1*x2", 0.05, dtype="float32"),
         "smooth": on("circle", "x1*x2", 0.05, activation="gelu", gated=True, top_k=2),
         "tanh": on("circle", "x1*x2", 0.05, activation="gelu_tanh", gate="nonlinear"),
-        "silu": on("circle", "x1*x2", 0.05, activation="silu", shared=True),
+        "silu": on("circle", "x1*x2", 0.05, activation="silu"),
     }
     for name, model in made.items():
         atlasmoe.save(model, folder / name)

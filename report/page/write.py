@@ -33,17 +33,17 @@ SCRIPTS = (
 SUFFIXES = (".html", ".htm")
 
 
-def write_report(folder: str | os.PathLike[str], path: str | os.PathLike[str], *, seed: int = 0) -> Path:
+def write_report(folder: str | os.PathLike[str], path: str | os.PathLike[str], *, seed: int = 0, trust_code: bool = False) -> Path:
     """Write one HTML page about the model in `folder` to `path`, and return its absolute path.
 
     The page shows the ledger as a blueprint, the domain with routes, margin and error, loads, the doctor's findings, the boxes of a
     certificate, versions and hashes, and explains any point by running the network in the browser. It is one file, loads nothing, and
     its policy (Content-Security-Policy) lets no other program run than its own: texts of the model are shown as texts. Deterministic
-    for a seed. Raises `InvalidArgument` for a suffix other than .html or a folder that is not there, `FolderError` for what is no model.
+    for a seed. `trust_code`: as for `load`. Raises `InvalidArgument` for a suffix other than .html or a folder that is not there, `FolderError` for what is no model.
     """
     place, source = Path(path), Path(folder)
     check_report_path(place)
-    data = finite_json(document(source, load(source), seed))
+    data = finite_json(document(source, load(source, trust_code=trust_code), seed))
     text = page(str(data["about"]["name"]), data)
     temporary = place.with_name(f".{place.name}.part")
     try:
