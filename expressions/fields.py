@@ -71,6 +71,10 @@ class Field(ABC):
     def exactly(self, component: int, orders: Orders, at: Sequence[tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction] | None:
         """What a component lies in for variables in these intervals, which lie in the domain; None where that is not known exactly."""
 
+    def kinks(self, variable: int) -> Field | None:
+        """A field of this variable alone that changes its sign where first derivatives jump along it; None where none does."""
+        return None
+
     @property
     def components(self) -> tuple[str, ...]:
         """What expressions call the components."""

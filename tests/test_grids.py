@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import struct
 import zipfile
@@ -13,7 +14,7 @@ from atlasmoe import check, load, save
 from atlasmoe.atlas import ChartTarget, TaskGraph, lint, load_task, task_from_spec, task_to_spec
 from atlasmoe.atlas.spec import npz
 from atlasmoe.atlas.spec.npz import beside, read_npz
-from atlasmoe.errors import FolderError, InvalidArgument, SpecError
+from atlasmoe.errors import FolderError, InvalidArgument, Severity, SpecError
 from atlasmoe.front.compile import compile
 from atlasmoe.moe.ledger import Known
 from atlasmoe.verify.prove import certify
@@ -113,6 +114,21 @@ def test_a_table_that_ends_too_soon_is_found(folder: Path) -> None:
     (folder / "band.toml").write_text(BAND)
     problems = [finding.problem for finding in lint(load_task(folder / "band.toml"))]
     assert any("lie in [0, 6.28319] × [-1, 1]" in problem for problem in problems)
+
+
+def test_kinks_of_linear_tables_are_warned_of(folder: Path) -> None:
+    for word, count in (("bilinear", 1), ("bicubic", 0)):
+        (folder / "band.toml").write_text(BAND.replace("bicubic", word) + 'periodic = ["lon"]\n')
+        found = lint(load_task(folder / "band.toml"))
+        assert ["kink" in finding.problem and finding.severity is Severity.WARNING for finding in found] == [True] * 2 * count
+
+
+def test_the_example_is_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+    table_field = importlib.import_module("table_field")
+    np.savez(tmp_path / "temperature.npz", **table_field.grid())
+    (tmp_path / "temperature.toml").write_text(table_field.SPEC)
+    assert lint(load_task(tmp_path / "temperature.toml")) == []
 
 
 @pytest.mark.parametrize("name", ["band", "pieces"])

@@ -1,9 +1,9 @@
 """Smoothness: where two branches of an expression meet inside a chart, and whether its value or its slope jumps there.
 
 sympy names the candidates: the argument of an Abs or sign, the difference of two arguments of a Max or Min, the sides of a
-Piecewise comparison, the base of a fractional power, 1 − a² under asin and acos, y in atan2(y, x). Where such a switch
-vanishes inside a chart, the whole expression is differenced across the zero, so that max(0, u)⁴ passes and |u| does not.
-Only jumps of the value and of the first derivative are found.
+Piecewise comparison, the base of a fractional power, 1 − a² under asin and acos, y in atan2(y, x), the grid lines of a linear
+table. Where such a switch vanishes inside a chart, the whole expression is differenced across the zero, so that max(0, u)⁴
+passes and |u| does not. Only jumps of the value and of the first derivative are found.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sympy
 
 from ...errors import Finding
 from ...expressions.box import Array
+from ...expressions.looked import Looked, looked
 from ...expressions.maps import ExpressionMap
 from .maps import check_evaluates
 from .probe import Probe, descend, error, warning
@@ -72,6 +73,10 @@ def switches(expression: sympy.Expr) -> Iterator[tuple[sympy.Expr, sympy.Expr]]:
             yield part, 1 - part.args[0] ** 2
         elif isinstance(part, sympy.atan2):
             yield part, part.args[0]
+        elif isinstance(part, Looked):
+            for variable, argument in enumerate(part.arguments):
+                if (saw := part.field.kinks(variable)) is not None:
+                    yield part, looked(saw, 0, (0,), (argument,))
         elif isinstance(part, sympy.floor | sympy.ceiling):
             yield part, sympy.sin(sympy.pi * part.args[0])
 

@@ -134,6 +134,16 @@ class Spline(Field):
         alone = ~many & (np.bincount(row, minlength=len(lower)) == 1)
         return np.where(alone, SMOOTH, self.degree)
 
+    def kinks(self, variable: int) -> Field | None:
+        """A saw with its zeros at the breaks."""
+        axis = self.axes[variable]
+        if self.degree > 1 or 2 * axis.cells > MAX_CELLS or axis.cells < 2:
+            return None
+        middle = axis.breaks[:-1] + np.diff(axis.breaks) / 2
+        breaks = np.append(np.stack([axis.breaks[:-1], middle], axis=1).reshape(-1), axis.breaks[-1])
+        teeth = np.array([0.0, 1.0, 0.0, -1.0] * axis.cells)[: 2 * axis.cells + 1]
+        return Spline(f"{self.name}:{variable}", (Axis(breaks, 1, axis.periodic),), teeth[None, :-1] if axis.periodic else teeth[None])
+
     def exactly(self, component: int, orders: Orders, at: Sequence[tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction] | None:
         """In fractions at the middle; as far off as the slopes allow."""
         if any(orders):
