@@ -110,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     certificate.write(folder, overwrite=True)
     checked = atlasmoe.check(folder)
     figure(model, certificate, arrays, given.out / "temperature.png")
-    sizes = f"{len(arrays['lon'])} × {len(arrays['lat'])} values, {len(model.network.layers[-1].experts)} experts, {model.network.parameters} numbers"
+    experts = len(model.network.layers[-1].experts)
+    sizes = f"{len(arrays['lon'])} × {len(arrays['lat'])} values, {experts} experts, {model.network.parameters} numbers"
     held = "nothing" if report.holds else "something"
     print(f"{sizes}; refuted: {held}; |f − Ψ| ≤ {certificate.bound:.3g} K {certificate.status}, {checked.verdict}")
     print(f"figure: {given.out / 'temperature.png'}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
+import json
+import shutil
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +21,11 @@ from atlasmoe.atlas.spec.npz import beside, read_npz
 from atlasmoe.errors import FolderError, InvalidArgument, Severity, SpecError
 from atlasmoe.front.compile import compile
 from atlasmoe.moe.ledger import Known
+from atlasmoe.moe.typed_json import canonical
 from atlasmoe.verify.prove import certify
+from certificates import bind, certified
 from numpy.typing import NDArray
+from safetensors import numpy as safetensors
 
 BAND = """
 [task]
@@ -165,6 +172,53 @@ def test_pieces_with_tables_are_proved_and_a_changed_table_is_not(folder: Path) 
     with pytest.raises(FolderError, match="changed"):
         load(folder / "out")
     assert not check(folder / "out").confirmed
+
+
+def other_arrays(folder: Path, copy: Path, change: Callable[[dict[str, NDArray]], object]) -> Path:
+    """A copy whose table is another one, with all hashes right again."""
+    shutil.copytree(folder, copy)
+    arrays = {name: array.copy() for name, array in safetensors.load_file(copy / "atlas.safetensors").items()}
+    change(arrays)
+    (copy / "atlas.safetensors").write_bytes(safetensors.save(arrays, metadata={"schema": "2"}))
+    config = json.loads((copy / "config.json").read_text())
+    data = (copy / "atlas.safetensors").read_bytes()
+    config["files"]["atlas.safetensors"] |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    config.pop("digest")
+    config["digest"] = hashlib.sha256(canonical(config)).hexdigest()
+    (copy / "config.json").write_text(json.dumps(config))
+    certificate = json.loads((copy / "certificate.json").read_text())
+    bind(copy, certificate)
+    (copy / "certificate.json").write_text(json.dumps(certificate))
+    return copy
+
+
+def test_a_proof_of_one_table_is_none_of_another(folder: Path) -> None:
+    x, y = np.linspace(0, 1, 5), np.linspace(0, 1, 4)
+    np.savez(folder / "box.npz", x1=x, x2=y, values=np.outer(x, y**2))
+    (folder / "box.toml").write_text(
+        '[task]\nname = "box"\n[manifold]\nbuiltin = "box"\n[target]\ntable = "box.npz"\ncoordinates = "ambient"\n'
+        'interpolation = "bicubic"\n'
+    )
+    whole = certified(compile(load_task(folder / "box.toml"), epsilon=0.1), folder / "whole")
+    assert check(other_arrays(whole, folder / "kept", id)).verdict == "confirmed"
+
+    def up(arrays: dict[str, NDArray]) -> None:
+        arrays["table/table/coefficients"][0, 2, 1] += 0.8
+
+    def short(arrays: dict[str, NDArray]) -> None:
+        arrays["table/table/axis1"][-1] = np.nextafter(1.0, 0)
+
+    def odd(arrays: dict[str, NDArray]) -> None:
+        arrays["table/table/coefficients"][0, 0, 0] = np.nan
+
+    def turned(arrays: dict[str, NDArray]) -> None:
+        arrays["table/table/axis1"] = arrays["table/table/axis1"][::-1]
+
+    assert check(other_arrays(whole, folder / "up", up)).verdict == "rejected"
+    assert not check(other_arrays(whole, folder / "short", short)).holds
+    for name, change in (("odd", odd), ("turned", turned)):
+        with pytest.raises(FolderError):
+            check(other_arrays(whole, folder / name, change))
 
 
 def packed(path: Path, **members: bytes) -> Path:

@@ -16,6 +16,7 @@ from atlasmoe.atlas.spec.python_target import imported
 from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError, InvalidArgument, SpecError
 from atlasmoe.moe.ledger import Known
+from certificates import retold
 from click.testing import CliRunner
 
 DOCS = Path(__file__).parent.parent / "docs" / "targets.md"
@@ -152,6 +153,13 @@ def test_a_constant_edited_after_the_proof_is_no_proof(folder: Path) -> None:
     with pytest.raises(FolderError, match="changed"):
         atlasmoe.load(folder / "out", trust_code=True)
     assert run("check", "out", "--trust-code")[0] == 1
+    (folder / "out" / "task.toml").write_text(text)
+    for new in ("4.2", "0.5"):  # with hashes that are right again: another assumption, and a false one
+        retold(folder / "out", folder / new, "4.1", new)
+        report = atlasmoe.check(folder / new, trust_code=True)
+        assert report.verdict == "rejected"
+        assert any("assumptions" in str(failure) for failure in report.failures)
+    assert any("at most 0.5, but one is" in str(failure) for failure in report.failures)
 
 
 @pytest.mark.parametrize(
