@@ -17,7 +17,7 @@ from .output import print_json, print_wrapped
     "--to",
     metavar="FORMAT",
     required=True,
-    help="c, numpy, onnx, pt2, hf-mixtral, hf-qwen-moe, hf-gpt-oss or hf-nemotron-h; see above.",
+    help="c, numpy, onnx, pt2, hf-mixtral, hf-qwen-moe, hf-olmoe, hf-deepseek, hf-gpt-oss or hf-nemotron-h; see above.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the result.")
 @click.option(
@@ -49,6 +49,8 @@ def export(folder: Path, to: str, output: Path, options: tuple[str, ...], force:
     beside it, and the same top K in all layers:
     hf-mixtral     any activation, plain or gated; top K by softmax
     hf-qwen-moe    the same, a shared expert, dense layers
+    hf-olmoe       as hf-mixtral
+    hf-deepseek    any activation, plain or gated; top 1; a shared expert
     hf-gpt-oss     ReLU or SiLU, plain or gated; top K by softmax;
                    blocks in float64 too (option dtype=float64)
     hf-nemotron-h  any activation, not gated; top 1; an encoder, a shared

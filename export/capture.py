@@ -14,8 +14,11 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..moe.sums import Sums
-from .dispatch import Dispatch, Stages, copied
+from .dispatch import Dispatch, Stages, copied, work_of
 from .stages import Stage, through
+
+SMALL = 1 << 8
+"""Multiplications in one row's expert up to which every row gets a copy of its weights: as many numbers as there are activations."""
 
 
 def recording(x: Tensor) -> Dispatch | None:
@@ -37,13 +40,16 @@ def gathered(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums
 
 def looped(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
     """A loop in the graph, over experts: the rows of each are looked up, run, and put into their places. The graph is as large for 4
-    experts as for 4096, and for any number of rows.
+    experts as for 4096, and for any number of rows. Experts of SMALL numbers at most are copied for every row: recording a loop takes
+    two seconds, and a graph of many blocks has many.
     """
     require_plain(sums)
     if expert is None:
         return through([stage.of(0) for stage in stages], x, sums)
     if torch.is_grad_enabled() and (x.requires_grad or stages[0].weight.requires_grad) and not torch.compiler.is_exporting():
         return gathered(stages, x, expert, sums)  # loops in graphs have no gradients
+    if work_of(stages) <= SMALL:
+        return gathered(stages, x, expert, sums)
     from torch._higher_order_ops.while_loop import while_loop
 
     bends = [stage.bend for stage in stages]

@@ -17,12 +17,15 @@ from torch.autograd import forward_ad
 from torch.nn import Linear
 
 from .dispatch import Stages, by_expert, capacity, cheapest, chunk_rows, costs, gathered, inverse, padded, runs, unpadded
+from .ridge import Directions, directions
 from .stages import Stage
 
 BLOCK_BYTES = 1 << 23
 """Rows that are sorted at a time have so many bytes…"""
 BLOCK_LOAD = 1 << 9
 """…or are so many for every expert, so that segments stay long."""
+UNSEEN = -1
+"""The version of numbers whose changes do not matter."""
 VIEWS = 64
 """Sizes of batches whose views of that memory are kept."""
 SCRATCH = 1 << 19
@@ -38,6 +41,14 @@ class Slice(NamedTuple):
     """Where its activations are, and the other map of lanes."""
     plain: bool
     """Whether its activation is that of ReLU, and nothing is multiplied."""
+    shared: Directions | None = None
+    """Its weight in ridge form."""
+
+    def pre(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Pre-activations [n, m], into `out` if there is one."""
+        if self.shared is None:
+            return torch.addmm(self.bias, x, self.weight) if out is None else torch.addmm(self.bias, x, self.weight, out=out)
+        return self.shared(self.bias, x) if out is None else self.shared.into(out, self.bias, x)
 
 
 Held = tuple[dict[str, Any], str, object]
@@ -49,18 +60,23 @@ class Slices:
     weights are others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ridge: bool = False) -> None:
+        """`ridge`: hidden layers are evaluated in ridge form where that pays; weights are then looked at, and again when they change."""
+        self.ridge = ridge
         self.found: dict[int, tuple[Slice, ...]] = {}
         self.stages: Stages = []
         self.held: list[Held] = []
-        self.where: list[tuple[Tensor, int]] = []
-        """Weights, and where their numbers are."""
+        self.where: list[tuple[Tensor, int, int]] = []
+        """Weights, where their numbers are, and which version of them, where that matters."""
 
     def __deepcopy__(self, _: object) -> Slices:
-        return Slices()
+        return Slices(self.ridge)
 
-    def __reduce__(self) -> tuple[type[Slices], tuple[()]]:
-        return Slices, ()
+    def __reduce__(self) -> tuple[type[Slices], tuple[bool]]:
+        return Slices, (self.ridge,)
+
+    def _version(self, tensor: Tensor) -> int:
+        return tensor._version if self.ridge and not tensor.is_inference() else UNSEEN
 
     @property
     def current(self) -> bool:
@@ -68,8 +84,8 @@ class Slices:
         for holder, name, part in self.held:
             if holder.get(name) is not part:
                 return False
-        for tensor, place in self.where:
-            if tensor.data_ptr() != place:
+        for tensor, place, version in self.where:
+            if tensor.data_ptr() != place or (version != UNSEEN and tensor._version != version):
                 return False
         return bool(self.held)
 
@@ -77,8 +93,8 @@ class Slices:
         """These, of weights that are where they were; `held` as long as those parts stay."""
         self.stages, self.held = stages, list(held)
         weights = [tensor for stage in stages for tensor in (stage.weight, stage.bias, *(stage.up or ()))]
-        now = [(tensor, tensor.data_ptr()) for tensor in weights]
-        if len(now) != len(self.where) or any(a is not c or b != d for (a, b), (c, d) in zip(now, self.where, strict=True)):
+        now = [(tensor, tensor.data_ptr(), self._version(tensor)) for tensor in weights]
+        if len(now) != len(self.where) or any(a is not b or m != n for (a, *m), (b, *n) in zip(now, self.where, strict=True)):
             self.found, self.where = {}, now
         return self
 
@@ -87,7 +103,8 @@ class Slices:
         if (ready := self.found.get(k)) is None:
             parts = [stage.of(k) for stage in self.stages]
             plain = [len(part.bend) == 1 and part.bend[0][1] == "relu" and part.up is None for part in parts]
-            ready = tuple(Slice(part.weight.mT, part.bias, part, relu) for part, relu in zip(parts, plain, strict=True))
+            few = [directions(part.weight) if self.ridge and part.bend and part.up is None else None for part in parts]
+            ready = tuple(Slice(part.weight.mT, part.bias, part, relu, own) for part, relu, own in zip(parts, plain, few, strict=True))
             self.found[k] = ready
         return ready
 
@@ -110,7 +127,7 @@ def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> T
         return _row(slices.expert(0), x) if rows == 1 else _dense(slices.expert(0), stages, x)
     if rows == 1:
         return _row(slices.expert(int(expert)), x)
-    match cheapest(stages, rows):
+    match cheapest(stages, rows) if not slices.ridge else "segmented":
         case "direct":
             found = [_row(slices.expert(k), x[n : n + 1]) for n, k in enumerate(expert.tolist())]
             return torch.cat([x.new_zeros(0, stages[-1].bias.shape[1]), *found])
@@ -122,9 +139,9 @@ def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> T
 
 
 def _row(expert: tuple[Slice, ...], x: Tensor) -> Tensor:
-    for weight, bias, stage, plain in expert:
-        z = torch.addmm(bias, x, weight)
-        x = z.relu_() if plain else _shaped(stage, z, x)
+    for part in expert:
+        z = part.pre(x)
+        x = z.relu_() if part.plain else _shaped(part.stage, z, x)
     return x
 
 
@@ -213,11 +230,11 @@ def in_order(expert: Tensor, experts: int) -> Sorted:
 
 def _into(out: Tensor, expert: tuple[Slice, ...], x: Tensor, buffers: tuple[Tensor, ...]) -> None:
     """f^(k)(x) into `out` [n, out]; hidden activations into `buffers`, of as many rows."""
-    for (weight, bias, stage, plain), buffer in zip(expert, buffers, strict=False):
-        z = torch.addmm(bias, x, weight, out=buffer)
-        x = z.relu_() if plain else _shaped(stage, z, x)
-    weight, bias, _, _ = expert[-1]
-    torch.addmm(bias, x, weight, out=out)
+    for part, buffer in zip(expert, buffers, strict=False):
+        z = part.pre(x, buffer)
+        x = z.relu_() if part.plain else _shaped(part.stage, z, x)
+    last = expert[-1]
+    torch.addmm(last.bias, x, last.weight, out=out)
 
 
 def _dense(expert: tuple[Slice, ...], stages: Stages, x: Tensor) -> Tensor:

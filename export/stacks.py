@@ -25,12 +25,12 @@ from .watched import Probe, Watched
 class ExpertStack(Watched, nn.ModuleList):
     """Expert nets of equal depth: affine maps with activations between them, one stack per depth, and lanes where layers have some."""
 
-    def __init__(self, experts: Sequence[Net], order: Sums = Sums.PLAIN) -> None:
+    def __init__(self, experts: Sequence[Net], order: Sums = Sums.PLAIN, ridge: bool = False) -> None:
         depths = {len(net.affines) for net in experts}
         if len(depths) != 1:
             raise InvalidArgument(f"the experts of one layer must have equally many affine maps to be stacked, got {sorted(depths)}")
         super().__init__()
-        self.order, self.slices = order, Slices()
+        self.order, self.slices = order, Slices(ridge)
         self.places: list[Places] = []
         """Per hidden layer and expert, where in the stack its neurons are."""
         columns: Places = [np.arange(net.inputs) for net in experts]

@@ -37,7 +37,7 @@ def winner(logits: Tensor) -> Tensor:
 def winners(router: nn.Linear, seen: Tensor, step: int) -> Tensor:
     """The first index of the largest logit of an affine gate, [N]; so many rows at a time, whose logits share a buffer."""
     weight, bias = router.weight.mT, router.bias
-    if len(seen) <= step:
+    if seen.shape[0] <= step:
         return winner(seen @ weight if bias is None else torch.addmm(bias, seen, weight))
     logits, found = seen.new_empty(step, weight.shape[1]), seen.new_empty(len(seen), dtype=torch.int64)
     best = seen.new_empty(step)
@@ -81,17 +81,24 @@ class MoE(Watched):
     """(2, n): channels that are written and carried, and what is carried there."""
 
     def __init__(
-        self, layer: MoELayer, order: Sums = Sums.PLAIN, guides: bool = False, trees: bool = False, arriving: tuple[str, ...] = ()
+        self,
+        layer: MoELayer,
+        order: Sums = Sums.PLAIN,
+        guides: bool = False,
+        trees: bool = False,
+        arriving: tuple[str, ...] = (),
+        ridge: bool = False,
     ) -> None:
         """`order`: of its sums. `guides`: a later gate reads what the experts write, so they keep at least float32, as gates do.
-        `trees`: an affine gate that picks one of several is evaluated in two levels. `arriving`: names of the channels that arrive."""
+        `trees`: an affine gate that picks one of several is evaluated in two levels. `arriving`: names of the channels that arrive.
+        `ridge`: hidden layers of experts are evaluated in ridge form."""
         super().__init__()
         self.order, self.guides = order, guides
         self.router = None if layer.gate is None else as_module(layer.gate, order)
         self.routes, self.weighing = Probe(), Probe()
         self.shared = None if layer.shared is None else as_module(layer.shared, order)
         self.latent = None if layer.latent is None else as_module(layer.latent.net, order, last=False)
-        self.experts = ExpertStack(layer.experts, order)
+        self.experts = ExpertStack(layer.experts, order, ridge)
         pairs = zip(layer.names, layer.serves, strict=True)
         self.each = Each([Expert(name, layer.experts[k], k, self.experts.maps, self.experts.places) for name, k in pairs])
         self.tree = TorchTree(self.router) if trees and isinstance(self.router, nn.Linear) and layer.tree is not None else None

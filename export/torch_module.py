@@ -23,6 +23,7 @@ from ..moe.opened import opened
 from ..moe.sums import Sums, known
 from .capture import recording, require_plain
 from .precision import Conversion, Sample, reduced, warn
+from .ridge import by_ridge
 from .torch_layer import MoE, Record
 
 BLOCK_ROWS = 1 << 16
@@ -56,12 +57,14 @@ class AtlasMoE(nn.Module):
     their own dtype.
     """
 
-    def __init__(self, network: Network, sums: Sums = Sums.PLAIN, sample: Sample | None = None, trees: bool = False) -> None:
+    def __init__(
+        self, network: Network, sums: Sums = Sums.PLAIN, sample: Sample | None = None, trees: bool = False, ridge: bool = False
+    ) -> None:
         super().__init__()
         last = max((n for n, layer in enumerate(network.layers) if len(layer) > 1), default=0)
         arriving = [network.inputs, *(layer.channels for layer in network.layers)]
         self.layers = nn.ModuleList(
-            [MoE(layer, sums, guides=n < last, trees=trees, arriving=arriving[n]) for n, layer in enumerate(network.layers)]
+            [MoE(layer, sums, guides=n < last, trees=trees, arriving=arriving[n], ridge=ridge) for n, layer in enumerate(network.layers)]
         )
         self.sums, self.sample = sums, sample
         self.origin: tuple[Mapping[str, Any], Design, Ledger] | None = None
@@ -153,7 +156,7 @@ def _as_tensor(x: object) -> Tensor:
         raise InvalidArgument(f"the module reads a tensor of numbers [..., D], got {type(x).__name__}: {error}") from None
 
 
-def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN, gates: str | None = None) -> AtlasMoE:
+def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN, gates: str | None = None, experts: str = "dense") -> AtlasMoE:
     """The network as a `torch.nn.Module`, in its own dtype, on the CPU, with trainable parameters.
 
     `sums`: in which order sums of products are taken (`moe.sums`). "plain": as the library likes. "blocks": in blocks of 32, float32
@@ -163,13 +166,19 @@ def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN, gates: st
     `gates`: "flat", or "tree", affine gates in two levels (`moe.gate_tree`): the same routes, sooner where there are many experts. Nothing
     said, a model decides, by the `gate` that it was compiled with.
 
+    `experts`: "dense", or "ridge": neurons that share a direction share its product (`ridge`), where no gradients are asked for. What is
+    proved for plain sums holds; a route whose logits are tied to rounding may differ where a gate reads what such experts wrote. In-place
+    changes of weights are seen, but those through `.data` are not: call `to_torch` again.
+
     Raises `InvalidArgument` if the experts of a layer differ in depth, or for another word.
     """
-    order = known(sums)
+    order, ridge = known(sums), by_ridge(experts)
+    if ridge and order is not Sums.PLAIN:
+        raise InvalidArgument(f'experts="ridge" takes plain sums, and sums={str(order)!r} are in an order of their own; leave one of them')
     if not isinstance(model, Network):
         model = opened(model, "to_torch")
     if isinstance(model, Model):
-        module = AtlasMoE(model.network, order, Sample.of(model.network, model.task), by_tree(gates or model.gates))
+        module = AtlasMoE(model.network, order, Sample.of(model.network, model.task), by_tree(gates or model.gates), ridge)
         module.origin = dict(model.facts), model.design, model.ledger
         return module
-    return AtlasMoE(model, order, trees=by_tree(gates or "flat"))
+    return AtlasMoE(model, order, trees=by_tree(gates or "flat"), ridge=ridge)

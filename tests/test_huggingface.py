@@ -14,7 +14,7 @@ import torch
 from atlasmoe import InvalidArgument
 from atlasmoe.export.exported import CARD, export_to
 from atlasmoe.export.formats import FORMATS
-from atlasmoe.export.formats.huggingface import GptOss, Mixtral, NemotronH, QwenMoe, run
+from atlasmoe.export.formats.huggingface import Deepseek, GptOss, Mixtral, NemotronH, Olmoe, QwenMoe, run
 from atlasmoe.export.formats.huggingface.decoder import Unfit, decoder
 from atlasmoe.export.formats.huggingface.selection import Rule, U, scale
 from atlasmoe.export.formats.huggingface.stock import StockClass
@@ -25,7 +25,7 @@ from atlasmoe.moe.nets import Net
 from general_layers import experts, general_network, net
 
 pytest.importorskip("transformers")
-CLASSES: tuple[StockClass, ...] = (Mixtral(), QwenMoe(), GptOss(), NemotronH())
+CLASSES: tuple[StockClass, ...] = (Mixtral(), QwenMoe(), Olmoe(), Deepseek(), GptOss(), NemotronH())
 HELD = ("top 1, softmax", "shared", "two-layer gate", "dense", "carries", "carries, written too")
 
 
@@ -44,7 +44,7 @@ def agree(form: StockClass, network: Network, folder: Path, x: np.ndarray, what:
 @pytest.mark.parametrize("form", CLASSES, ids=lambda form: form.name)
 def test_every_kind_of_layer_is_a_decoder_of_the_class(form: StockClass, tmp_path: Path) -> None:
     x = np.random.default_rng(1).normal(size=(200, 2))
-    softmax = () if isinstance(form, NemotronH) else ("top 2, softmax", "top 3, softmax")
+    softmax = () if form.rule is Rule.SIGMOID else ("top 2, softmax", "top 3, softmax")
     for k, kind in enumerate((*HELD, *softmax)):
         agree(form, general_network(kind).astype("float32"), tmp_path / f"{k}", x, run_as(k))
 
@@ -135,6 +135,16 @@ def test_ties_at_zero_go_to_the_first(form: StockClass, tmp_path: Path) -> None:
     agree(form, network, tmp_path / "a", np.repeat(x, 9, axis=0))
 
 
+@pytest.mark.parametrize("form", CLASSES, ids=lambda form: form.name)
+def test_of_chosen_logits_that_are_0_all_weights_are_equal(form: StockClass, tmp_path: Path) -> None:
+    """Two groups of experts, one of each (N15), weighed by softmax: of numbers that are 0, sigmoids give the same."""
+    sides = Affine(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), np.zeros(4))
+    gate = Net((sides, Affine(-np.eye(4), np.zeros(4))), ((NeuronGroup("sides", 4, "by hand"),),))
+    rng = np.random.default_rng(0)
+    layer = MoELayer(gate, experts(rng, 4, 2, 1), (0, 1, 2, 3), tuple("abcd"), ("f",), top_k=2, weighting=Weighting.SOFTMAX)
+    agree(form, Network((layer,), ("x", "y")).astype("float32"), tmp_path, rng.normal(size=(200, 2)))
+
+
 def selected(rule: Rule, logits: torch.Tensor) -> torch.Tensor:
     return logits.softmax(-1) if rule is Rule.SOFTMAX else logits.sigmoid()
 
@@ -168,7 +178,7 @@ def test_norms_are_the_identity(tmp_path: Path) -> None:
     for form in CLASSES:
         form.checkpoint(general_network("carries").astype("float32"), x, tmp_path / form.name)
         model = run.load(form, tmp_path / form.name, None, "model", np.dtype("float32"))
-        norms = [module for name, module in model.named_modules() if name.endswith(("norm", "norm_f"))]
+        norms = [module for name, module in model.named_modules() if name.endswith(("norm", "norm_f")) and "attn" not in name]
         assert len(norms) >= 3
         h = torch.from_numpy((np.random.default_rng(1).normal(size=(100, 1, model.config.hidden_size)) * 1e3).astype("float32"))
         h[0] *= 1e-20
@@ -193,8 +203,9 @@ def test_what_classes_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, said in (("top 2, uniform", "whatever their logits"), ("top 2, rectified", "not normalised")):
         with pytest.raises(Unfit, match=said):
             Mixtral().checkpoint(general_network(kind).astype("float32"), x, Path("nowhere"))
-    with pytest.raises(Unfit, match="in this class by sigmoids"):
-        NemotronH().checkpoint(general_network("top 2, softmax").astype("float32"), x, Path("nowhere"))
+    for form in (NemotronH(), Deepseek()):
+        with pytest.raises(Unfit, match="in this class by sigmoids"):
+            form.checkpoint(general_network("top 2, softmax").astype("float32"), x, Path("nowhere"))
     monkeypatch.setattr("atlasmoe.export.formats.huggingface.stock.LARGEST", 100)
     assert "{form=residual}" in refused(Mixtral(), general_network("dense"))
 

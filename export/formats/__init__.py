@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from .base import Format, Standing, Written
 from .c import C
 from .comparison import Comparison, compared
-from .huggingface import GptOss, Mixtral, NemotronH, QwenMoe
+from .huggingface import Deepseek, GptOss, Mixtral, NemotronH, Olmoe, QwenMoe
 from .numpy_file import NumPy
 from .onnx_file import Onnx
 from .pt2 import Pt2
 
-FORMATS: Mapping[str, Format] = {form.name: form for form in (C(), NumPy(), Onnx(), Pt2(), Mixtral(), QwenMoe(), GptOss(), NemotronH())}
+STOCK = (Mixtral(), QwenMoe(), Olmoe(), Deepseek(), GptOss(), NemotronH())
+FORMATS: Mapping[str, Format] = {form.name: form for form in (C(), NumPy(), Onnx(), Pt2(), *STOCK)}
 
 __all__ = ["FORMATS", "Comparison", "Format", "Standing", "Written", "compared"]

@@ -33,6 +33,8 @@ class Stock(Format):
     sharing: ClassVar[bool] = False
     least: ClassVar[int] = 1
     """Experts."""
+    multiple: ClassVar[int] = 1
+    """The width of the stream is one of this."""
     activations: ClassVar[tuple[str, ...]]
     double: ClassVar[bool] = False
     """Whether its blocks keep float64, routers included."""

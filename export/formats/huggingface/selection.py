@@ -12,7 +12,7 @@ itself, so that two logits that are closer than the *resolution* r may come out 
   −10 − c·(l + h)/2 is added: largest logits are in [−14, −6], and in [−18, −2] if they reach half as far again. There σ′/σ > 0.88, so with
   what z itself is rounded by r = (8/0.88 + 2·(18 + c·S))·u/c; and p/(p + 10⁻²⁰), the weight, is 1;
 * K > 1 experts of logits exactly 0, others at most −m (N15): c·m ≥ 8u for softmax, 32u for sigmoids, whose slope at 0 is 1/4; nothing is
-  lost if the others underflow. m is the ledger's (`routing.stock`), or the least that is sampled.
+  lost if the others underflow; whatever the rule, all weights are 1/K. m is the ledger's (`routing.stock`), or the least that is sampled.
 
 Ties. `topk` of PyTorch does not say which of equal numbers it takes, and where a function jumps that matters. Pieces are told by scores
 whose largest is 0, exactly: there expert i gets −i·η more, η the largest power of two with 2E·η ≤ m, m the least score below 0 in size that
@@ -83,12 +83,12 @@ def scale(rule: Rule, layer: MoELayer, logits: Floats, stock: float | None) -> S
     if layer.weighting is Weighting.RECTIFIED:
         raise Unfit("it weighs experts by their logits, not normalised; take {weighting=uniform} or {weighting=softmax}")
     several = layer.top_k > 1
-    if several and layer.weighting is Weighting.UNIFORM:
-        chosen = np.sort(s, axis=1)[:, -layer.top_k :]
-        if np.ptp(chosen, axis=1).any():
-            raise Unfit(f"{layer.top_k} experts are weighed alike, whatever their logits; take {{weighting=softmax}}")
+    chosen = np.sort(s, axis=1)[:, -layer.top_k :]
+    if several and layer.weighting is Weighting.UNIFORM and np.ptp(chosen, axis=1).any():
+        raise Unfit(f"{layer.top_k} experts are weighed alike, whatever their logits; take {{weighting=softmax}}")
+    if several and (layer.weighting is Weighting.UNIFORM or (rule is Rule.SIGMOID and not chosen.any())):
         margin = float(gap(s, layer.top_k).min()) if stock is None else stock
-    if several and layer.weighting is Weighting.SOFTMAX and rule is Rule.SIGMOID:
+    elif several and rule is Rule.SIGMOID:
         raise Unfit(f"{layer.top_k} experts are weighed by softmax, in this class by sigmoids; export to hf-mixtral, or take {{top_k=1}}")
     if not several and not s.max(axis=1, initial=-np.inf).any():
         below = np.abs(s[s < 0]).min(initial=1.0)

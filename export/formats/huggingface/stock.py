@@ -8,6 +8,7 @@ are 2⁵⁰; only numbers below 2⁻⁷⁶ lose digits on the way. All classes t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ class StockClass(Stock):
     def lowered(self, network: Network) -> tuple[Decoder, Sizes, list[Numbers]]:
         """The network in the terms of the class. Raises `Unfit`."""
         made = decoder(network, one=self.one, encoders=self.encoders, sharing=self.sharing)
+        made = replace(made, width=made.width + -made.width % self.multiple)
         act = activation(made)
         if act not in self.activations:
             raise Unfit(f"its neurons are {act}, those of {self.causal[1]} {' or '.join(self.activations)}; {self.other(act)}")
