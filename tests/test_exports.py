@@ -15,6 +15,7 @@ import pytest
 import torch
 from atlasmoe import FolderError, InvalidArgument
 from atlasmoe.cli.main import main
+from atlasmoe.export import capture
 from atlasmoe.export.exported import CARD, LISTING, export_to
 from atlasmoe.export.formats import FORMATS, compared
 from atlasmoe.export.formats.c_numbers import real
@@ -311,10 +312,11 @@ def test_the_command(circle: Model, tmp_path: Path) -> None:
 RECORDED = ("top 1, softmax", "top 2, softmax", "carries, written too", "everything")
 
 
-@pytest.mark.parametrize("kind", RECORDED)
-def test_recordings_do_not_keep_the_routes_of_their_example(kind: str) -> None:
-    """Recorded at one point, run at others that other experts serve, one or many."""
+@pytest.mark.parametrize(("kind", "small"), [*((kind, 0) for kind in RECORDED), ("everything", 1 << 8)])
+def test_recordings_do_not_keep_the_routes_of_their_example(kind: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded at one point, run at others that other experts serve, one or many; by a loop, and without one."""
     torch._dynamo.reset()
+    monkeypatch.setattr(capture, "SMALL", small)
     rng = np.random.default_rng(2)
     module = to_torch(general_network(kind))
     example, x = (torch.from_numpy(rng.normal(size=(count, 2))) for count in (1, 60))
@@ -353,10 +355,20 @@ def test_orders_of_sums_are_not_recorded(sums: str) -> None:
         torch.jit.trace(module, (torch.zeros(3, 2, dtype=torch.float64),), check_trace=False)
 
 
-def test_exported_programs_do_not_grow_with_experts() -> None:
-    few = general_network("top 1, softmax")
-    (layer,) = few.layers
-    gate = Affine(np.resize(layer.gate.weight, (40, 2)), np.arange(40.0))
-    many = replace(layer, experts=layer.experts * 20, serves=tuple(range(40)), names=tuple(map(str, range(40))), gate=gate)
-    counts = [len(exported_program(to_torch(net)).graph.nodes) for net in (few, Network((many,), few.inputs))]
+@pytest.mark.parametrize("small", [0, 1 << 8])
+def test_exported_programs_do_not_grow_with_experts(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those that loop over experts nor those that copy their weights."""
+    monkeypatch.setattr(capture, "SMALL", small)
+    (layer,) = general_network("top 1, softmax").layers
+
+    def of(count: int) -> Network:
+        E = count * len(layer.experts)
+        gate = Affine(np.resize(layer.gate.weight, (E, 2)), np.arange(float(E)))
+        return Network(
+            (replace(layer, experts=layer.experts * count, serves=tuple(range(E)), names=tuple(map(str, range(E))), gate=gate),), ("x", "y")
+        )
+
+    programs = [exported_program(to_torch(of(count))) for count in (2, 20)]
+    counts = [len(program.graph.nodes) for program in programs]
     assert counts[0] == counts[1]
+    assert any("while_loop" in str(node.target) for node in programs[0].graph.nodes) == (small == 0)
