@@ -18,14 +18,16 @@ from ...expressions.fields import Field, callables, fields_in
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import wrong_name
 from ...expressions.tree import Node
+from ...intervals.harmonics import Harmonics
 from ...intervals.splines import INTERPOLATIONS, Axis, Spline, interpolant
 from .fields import Fields, shown
+from .harmonics import read_series, series_table
 from .npz import beside, read_npz
 
 PREFIX = "table/"
 """What arrays of tables are called by: table/NAME/axis1, …, table/NAME/coefficients."""
 GRID_KEYS = ("axes", "values", "interpolation", "periodic")
-TABLE_KEYS = ("name", "file", *GRID_KEYS)
+TABLE_KEYS = ("name", "file", "harmonics", *GRID_KEYS)
 MAX_TABLES = 64
 MAX_INPUTS = 6
 
@@ -52,11 +54,15 @@ def read_tables(fields: Fields, given: Any, arrays: Arrays, folder: Path | None)
             problem = "the key 'name' is missing" if name is None else f"{shown(name)} {why}"
             fields.error(label, problem, 'name it as expressions call it: name = "T"')
             continue
+        own = {key.removeprefix(f"{PREFIX}{name}/"): array for key, array in arrays.items() if key.startswith(f"{PREFIX}{name}/")}
+        if "harmonics" in table:
+            used |= set() if "file" in table else {f"{PREFIX}{name}/{key}" for key in own}
+            _known(fields, read_series(fields, table, label, name, own, folder), label)
+            continue
         if "file" in table:
             if (axes := _names(fields, table.get("axes"), f"{label}: axes")) is not None:
                 _known(fields, read_file(fields, table, table["file"], label, name, axes, folder), label)
             continue
-        own = {key.removeprefix(f"{PREFIX}{name}/"): array for key, array in arrays.items() if key.startswith(f"{PREFIX}{name}/")}
         used |= {f"{PREFIX}{name}/{key}" for key in own}
         if not own:
             fields.error(label, "the key 'file' is missing", 'name the .npz file beside the spec: file = "field.npz"')
@@ -167,15 +173,23 @@ def field_tables(trees: Iterable[Node]) -> tuple[list[dict[str, Any]], dict[str,
     for field in fields_in(trees):
         if any(table["name"] == field.name for table in tables):
             raise InvalidArgument(f"two tables are called {field.name!r}, so a spec cannot tell them apart; give them names of their own")
-        if not isinstance(field, Spline):
-            raise InvalidArgument(f"{field.name!r} is a {type(field).__name__}, which a spec cannot hold")
-        word = next(word for word, degree in INTERPOLATIONS.items() if degree == field.degree)
-        names = [f"axis{k + 1}" for k in range(field.inputs)]
-        periodic = [name for name, axis in zip(names, field.axes, strict=True) if axis.periodic]
-        tables.append({"name": field.name, "interpolation": word, "periodic": periodic})
-        arrays |= {f"{PREFIX}{field.name}/{name}": axis.breaks for name, axis in zip(names, field.axes, strict=True)}
-        arrays[f"{PREFIX}{field.name}/coefficients"] = field.coefficients
+        table, own = _written(field)
+        tables.append(table)
+        arrays |= {f"{PREFIX}{field.name}/{name}": array for name, array in own.items()}
     return tables, arrays
+
+
+def _written(field: Field) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """The table of a field, and its arrays."""
+    if isinstance(field, Harmonics):
+        return series_table(field)
+    if not isinstance(field, Spline):
+        raise InvalidArgument(f"{field.name!r} is a {type(field).__name__}, which a spec cannot hold")
+    word = next(word for word, degree in INTERPOLATIONS.items() if degree == field.degree)
+    names = [f"axis{k + 1}" for k in range(field.inputs)]
+    periodic = [name for name, axis in zip(names, field.axes, strict=True) if axis.periodic]
+    own = {name: axis.breaks for name, axis in zip(names, field.axes, strict=True)}
+    return {"name": field.name, "interpolation": word, "periodic": periodic}, {**own, "coefficients": field.coefficients}
 
 
 def called(function: ExpressionMap | None) -> tuple[Node, ...]:

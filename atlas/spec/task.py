@@ -27,6 +27,7 @@ from ..task import ChartTarget, ExpressionTarget, ManifoldTask, Target
 from .charts import Written, read_names
 from .fields import Fields, once, shown
 from .graph import GRAPH_TABLES, read_graph
+from .harmonics import series_target
 from .manifold import read_manifold
 from .python_target import CALLABLE_KEYS, MAX_OUTPUTS, PythonTarget, python_target
 from .table_target import table_target
@@ -43,7 +44,7 @@ MAX_BYTES = 1_000_000
 TABLES = {"manifold": ("task", "manifold", "chart", "target", "table"), "graph": (*GRAPH_TABLES, "table")}
 """The kinds of task and the tables of their specs."""
 
-KINDS = ("expression", "charts", "table", "callable")
+KINDS = ("expression", "charts", "table", "harmonics", "callable")
 """Keys of `[target]`, one for each way to say what f is."""
 TARGET_KEYS = (*KINDS[:-1], *CALLABLE_KEYS, "coordinates", *GRID_KEYS)
 
@@ -229,7 +230,7 @@ def _read_target(
     kinds = [key for key in KINDS if key in table]
     if len(kinds) != 1:
         problem = f"has {' and '.join(kinds)}" if kinds else "the key 'expression' is missing"
-        remedy = 'give one of expression = "...", charts = [...] (one per chart), table = "file.npz", callable = "name"'
+        remedy = 'give one of expression = "...", charts = [...] (one per chart), table = "file.npz", harmonics = "file", callable = "name"'
         fields.error("target", problem, remedy)
         return None
     if kinds != ["table"] and (grid := [key for key in ("coordinates", *GRID_KEYS) if key in table]):
@@ -242,6 +243,8 @@ def _read_target(
     if given is not None:
         fields.error("target", "is given in the spec and once more in Python", "remove one of the two")
         return None
+    if kinds == ["harmonics"]:
+        return series_target(fields, table["harmonics"], written, folder)
     if kinds == ["table"]:
         return table_target(fields, table, written, folder)
     if kinds == ["charts"]:

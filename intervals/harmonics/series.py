@@ -1,0 +1,249 @@
+"""`Harmonics`: Σ g·Re S_lm + h·Im S_lm in three variables, of solid harmonics or of those that decay, as a `Field`.
+
+One sum for every component, all of them infinitely often differentiable, the decaying ones but in 0. On boxes a derivative is enclosed
+twice. For a search: by its value at the middle, its first derivatives there, and the second derivatives that the addition theorem allows
+on the whole box. To check: by its value at the middle, summed downwards, and the first derivatives that the theorem allows. Either is cut
+to what the theorem says of the derivative itself; rounding is covered in both (`solid`), that of the derivatives' coefficients too
+(`ladder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InvalidArgument
+from ...expressions import Array
+from ...expressions.fields import SMOOTH, Bounds, Field, Orders, key_of
+from .ladder import derivative
+from .solid import EPS, GENEROUS, degree_of, downwards, downwards_error, inverted, places, upwards, upwards_errors
+
+MAX_DEGREE = 400
+AT_ONCE = 1 << 24
+"""Harmonics that are held at a time."""
+TINY = 2.0**-1000
+LARGEST = 1e100
+"""Of coefficients, and of what boxes may reach."""
+UNDERFLOW = 2.0**-500
+"""What underflows is less than this part of the sum of all coefficients: 2^-1074 a step, grown by at most (1 + √2)^400 < 2^510."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """The same derivative of all components: coefficients (outputs, 2, places), how far they may be off, and by degree l (outputs, l): what
+    |f|, and the rounding in f computed upwards, are at most, over R^l."""
+
+    coefficients: Array
+    errors: Array
+
+    @cached_property
+    def degrees(self) -> NDArray[np.intp]:
+        return places(degree_of(self.coefficients.shape[-1]))[0]
+
+    def by_degree(self, by_place: Array) -> Array:
+        """Sums over m of (outputs, places)."""
+        first = np.flatnonzero(np.diff(self.degrees, prepend=-1))
+        return np.add.reduceat(by_place, first, axis=1)
+
+    @cached_property
+    def sizes(self) -> Array:
+        squares = self.by_degree(((np.abs(self.coefficients) + self.errors) ** 2).sum(1))
+        return np.sqrt(squares) * GENEROUS
+
+    @cached_property
+    def slacks(self) -> Array:
+        size, error = np.abs(self.coefficients).sum(1), upwards_errors(int(self.degrees[-1]))
+        summed = 2 * (self.coefficients.shape[-1] + 8) * EPS * size * (1 + error)
+        found = self.by_degree(size * error + summed + self.errors.sum(1) * (1 + error)) * GENEROUS
+        found[:, 0] += UNDERFLOW * size.sum(1)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Harmonics(Field):
+    """A sum of solid harmonics for every component; equal ones have one key."""
+
+    name: str
+    coefficients: Array
+    """(outputs, 2, places): g and h, of (l, m) at the place l(l+1)/2 + m."""
+    decaying: bool
+    _sums: dict[Orders, Sum] = field(default_factory=dict, repr=False)
+    _seen: dict[str, Array] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidArgument` for coefficients that are not finite, of another shape, or of too high a degree."""
+        given = np.array(self.coefficients, float)
+        if given.ndim != 3 or given.shape[1] != 2 or not len(given) or not 0 <= degree_of(given.shape[2]) <= MAX_DEGREE:
+            remedy = f"give (components, 2, (N+1)(N+2)/2), N the degree, at most {MAX_DEGREE}"
+            raise InvalidArgument(f"harmonics {self.name!r}: coefficients of shape {given.shape}; {remedy}")
+        if not (np.abs(given) < LARGEST).all():
+            raise InvalidArgument(f"harmonics {self.name!r}: a coefficient is not finite, or beyond {LARGEST:g}; correct it")
+        given[:, 1, places(degree_of(given.shape[2]))[1] == 0] = 0.0
+        given.flags.writeable = False
+        object.__setattr__(self, "coefficients", given)
+        self._sums[0, 0, 0] = Sum(given, np.zeros_like(given))
+
+    @property
+    def inputs(self) -> int:  # type: ignore[override]
+        return 3
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        return len(self.coefficients)
+
+    @property
+    def degree(self) -> int:
+        return degree_of(self.coefficients.shape[2])
+
+    @cached_property
+    def key(self) -> int:  # type: ignore[override]
+        return key_of(f"harmonics {self.name} {self.decaying}", [self.coefficients])
+
+    @property
+    def lower(self) -> Array:  # type: ignore[override]
+        return np.full(3, -np.inf)
+
+    @property
+    def upper(self) -> Array:  # type: ignore[override]
+        return np.full(3, np.inf)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without what it remembers."""
+        return {"name": self.name, "coefficients": self.coefficients, "decaying": self.decaying}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def sum(self, orders: Orders) -> Sum:
+        """The derivative of these orders."""
+        if orders not in self._sums:
+            axis = next(k for k in range(3) if orders[k])
+            before = self.sum(tuple(o - (k == axis) for k, o in enumerate(orders)))
+            self._sums[orders] = Sum(*derivative(before.coefficients, before.errors, axis, self.decaying))
+        return self._sums[orders]
+
+    def values(self, points: Array, orders: Orders = (0, 0, 0)) -> Array:
+        """∂^orders of all components in floats, (N, 3) → (outputs, N)."""
+        rows = self.sum(orders).coefficients.reshape(self.outputs, -1)
+        step = max(1, AT_ONCE // rows.shape[1])
+        if len(points) <= step:
+            return self._at(points, orders, rows)
+        parts = [points[start : start + step] for start in range(0, len(points), step)]
+        return np.concatenate([self._at(part, orders, rows) for part in parts], axis=1)
+
+    def _at(self, points: Array, orders: Orders, rows: Array) -> Array:
+        """Of few points; what was asked for the same points last is remembered, as derivatives are asked for one by one."""
+        seen, name = self._seen, f"{orders}"
+        if "points" not in seen or not np.array_equal(seen["points"], points):
+            seen.clear()
+            seen["points"] = points.copy()
+        if name not in seen:
+            places_needed = rows.shape[1] // 2
+            if "harmonics" not in seen or len(seen["harmonics"]) < 2 * places_needed:
+                degree = max(degree_of(places_needed), self.degree)
+                at, scale = inverted(points) if self.decaying else (points, None)
+                with np.errstate(all="ignore"):
+                    seen["harmonics"] = upwards(degree, at) if scale is None else upwards(degree, at) * scale
+            whole = seen["harmonics"]
+            some = whole.reshape(2, -1, len(points))[:, :places_needed]
+            flat = whole if some.size == whole.size else some.reshape(2 * places_needed, -1)
+            with np.errstate(all="ignore"):
+                seen[name] = rows @ flat
+        return seen[name]
+
+    def evaluate(self, component: int, orders: Orders, points: Array) -> Array:
+        points = np.asarray(points, float)
+        found = self.values(points, tuple(orders))[component].copy()
+        found[~np.isfinite(found)] = np.nan
+        return found
+
+    def reach(self, lower: Array, upper: Array) -> Array:
+        """(N,): R of boxes, at least |p|, or 1/|p| of what decays."""
+        with np.errstate(all="ignore"):
+            if self.decaying:
+                nearest = np.maximum(np.maximum(lower, -upper), 0.0)
+                return 1 / np.sqrt((nearest**2).sum(1)) * GENEROUS
+            return np.sqrt((np.maximum(np.abs(lower), np.abs(upper)) ** 2).sum(1)) * GENEROUS + TINY
+
+    def bound(self, by_degree: Array, reach: Array) -> Array:
+        """Σ_l of a row (l,) times R^l, (N,), and once more by R of what decays."""
+        total = np.zeros_like(reach)
+        for one in by_degree[::-1]:
+            total = total * reach + one
+        return (total * reach if self.decaying else total) * GENEROUS
+
+    def enclose(self, component: int, orders: Orders, lower: Array, upper: Array, *, again: bool = False) -> Bounds:
+        orders = tuple(orders)
+        with np.errstate(all="ignore"):
+            middle = lower + (upper - lower) / 2
+            half = np.maximum(upper - middle, middle - lower)
+            half = np.where(lower == upper, 0.0, half * GENEROUS + TINY)
+        reach = self.reach(lower, upper)
+        known = (reach < LARGEST) & (np.maximum(np.abs(lower), np.abs(upper)) < LARGEST).all(1)
+        safe, at = np.where(known, reach, 1.0), np.where(known[:, None], middle, (0.0, 0.0, 1.0))
+        total = self.bound(self.sum(orders).sizes[component], safe)
+        wide = half.any()
+        with np.errstate(all="ignore"):
+            if again:
+                value, slack = self._downwards(component, orders, at, safe)
+                if wide:
+                    slack = slack + sum(half[:, k] * self.bound(self.sum(_more(orders, k)).sizes[component], safe) for k in range(3))
+            else:
+                value, slack = self._upwards(component, orders, at, safe)
+                if wide:
+                    slack = slack + self._around(component, orders, at, half, safe)
+            slack = slack * GENEROUS + 4 * EPS * np.abs(value) + TINY
+            low, high = np.maximum(value - slack, -total), np.minimum(value + slack, total)
+        known &= np.isfinite(low) & np.isfinite(high)
+        return np.where(known, low, -np.inf), np.where(known, high, np.inf)
+
+    def _upwards(self, component: int, orders: Orders, at: Array, reach: Array) -> tuple[Array, Array]:
+        """A value at points, and what it may be off by."""
+        some = self.sum(orders)
+        return self.values(at, orders)[component], self.bound(some.slacks[component], reach)
+
+    def _around(self, component: int, orders: Orders, at: Array, half: Array, reach: Array) -> Array:
+        """How far f goes from its value at the middle: Σ|∂_k f|·h_k + ½·Σ sup|∂_j∂_k f|·h_j·h_k."""
+        total = np.zeros(len(at))
+        for k in range(3):
+            slope, slack = self._upwards(component, _more(orders, k), at, reach)
+            total = total + (np.abs(slope) + slack) * half[:, k]
+            for j in range(k + 1):
+                size = self.bound(self.sum(_more(orders, j, k)).sizes[component], reach)
+                total = total + (0.5 if j == k else 1.0) * size * half[:, j] * half[:, k]
+        return total * GENEROUS
+
+    def _downwards(self, component: int, orders: Orders, at: Array, reach: Array) -> tuple[Array, Array]:
+        """The same, from the other end."""
+        some = self.sum(orders)
+        row, most = some.coefficients[component], float(reach.max(initial=0.0))
+        at, scale = inverted(at) if self.decaying else (at, np.ones(len(at)))
+        unknown = self.bound(self.by_size(some.errors[component]), reach)
+        error = downwards_error(row, most) + UNDERFLOW * np.abs(row).sum()
+        return downwards(row, at) * scale, error * scale * GENEROUS + unknown
+
+    def by_size(self, errors: Array) -> Array:
+        """(l,): what coefficients that are off by so much change at most."""
+        l, _ = places(degree_of(errors.shape[-1]))
+        return np.sqrt(np.bincount(l, (errors**2).sum(0))) * GENEROUS
+
+    def order(self, lower: Array, upper: Array) -> NDArray[np.intp]:
+        """Everything, but where a box holds the centre of what decays: nothing."""
+        return np.where(np.isfinite(self.reach(lower, upper)), SMOOTH, -SMOOTH)
+
+    def exactly(self, component: int, orders: Orders, at: Sequence[tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction] | None:
+        """By its enclosure on the box of floats around these numbers."""
+        lower = np.array([[np.nextafter(float(low), -np.inf) if Fraction(float(low)) > low else float(low) for low, _ in at]])
+        upper = np.array([[np.nextafter(float(high), np.inf) if Fraction(float(high)) < high else float(high) for _, high in at]])
+        low, high = self.enclose(component, orders, lower, upper)
+        return (Fraction(float(low[0])), Fraction(float(high[0]))) if np.isfinite(low[0]) and np.isfinite(high[0]) else None
+
+
+def _more(orders: Orders, *axes: int) -> Orders:
+    """Orders with one more for every axis named."""
+    return tuple(o + axes.count(k) for k, o in enumerate(orders))
