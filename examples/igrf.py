@@ -148,7 +148,7 @@ def figure(rows: list, points: np.ndarray, truth: np.ndarray, table: tuple[float
         left.loglog([row[1] for row in some], [row[2] for row in some], marker=marker, label=f"{charts} charts, {activation}")
     left.axhline(table[1], color="grey", linestyle="--", label=f"{GRID_DEGREES}° table of components")
     left.axhline(table[0], color="black", linestyle=":", label=f"{GRID_DEGREES}° table of |F|")
-    left.axhline(0.5, color="lightgrey", linewidth=1)
+    left.axhline(0.5, color="lightgrey", linewidth=1, label="0.5 nT")
     left.set(xlabel="width m of an expert", ylabel="largest error of a component, nT")
     widths = sorted({width for _, width, _ in FRONTIER})
     left.set_xticks(widths, map(str, widths))

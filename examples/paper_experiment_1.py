@@ -185,6 +185,7 @@ def draw(experts: list[Expert], centers: Array, path: Path) -> None:
     """f and Ψ over the angle with the routes, and the error."""
     from atlasmoe.report.palette import FAINT, FEW, INK, tidy
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     moe = network(experts, centers, 2)
     theta = np.linspace(-np.pi, np.pi, 8001)
@@ -198,7 +199,8 @@ def draw(experts: list[Expert], centers: Array, path: Path) -> None:
     for axes in (top, bottom):
         for part in np.split(np.arange(len(theta)), np.flatnonzero(np.diff(routes)) + 1):
             axes.axvspan(theta[part[0]], theta[min(part[-1] + 1, len(theta) - 1)], color=FEW[routes[part[0]]], alpha=0.16, linewidth=0)
-    top.legend(fontsize=8, frameon=False)
+    handles = [*top.get_legend_handles_labels()[0], *(Patch(color=FEW[k], alpha=0.16, label=f"expert {k + 1}") for k in range(len(experts)))]
+    figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside lower center", ncols=len(handles))
     tidy(top, "sin 5x₁ + cos 3x₂ on the circle: four experts of width 10 (background: the route)", ylabel="f, Ψ", xlim=(-np.pi, np.pi))
     tidy(bottom, f"Ψ − f, mean square {np.mean(error[:-1] ** 2):.2g}, largest {np.abs(error).max():.2g}", xlabel="angle θ", ylabel="Ψ − f")
     figure.savefig(path, dpi=160)

@@ -235,6 +235,8 @@ def draw(two: Network, one: Network, ours: dict[int, tuple[float, float]], path:
     def show(place: object, values: Array, title: str, **options: object) -> object:
         image = place.imshow(values, origin="lower", extent=extent, interpolation="nearest", **options)
         place.set_title(title, fontsize=9)
+        place.set_xlabel("x₁", fontsize=8)
+        place.set_ylabel("x₂", fontsize=8)
         return image
 
     figure.colorbar(show(axes[0, 0], target(x).reshape(shape), "f", cmap=COLOURS), ax=axes[0, 0], shrink=0.85)
@@ -253,7 +255,7 @@ def draw(two: Network, one: Network, ours: dict[int, tuple[float, float]], path:
     axes[1, 0].set_xticks(widths, map(str, widths))
     axes[1, 0].minorticks_off()
     axes[1, 0].set_ylim(1e-12, 1e-3)
-    axes[1, 0].legend(fontsize=8, frameon=False, loc="lower left")
+    axes[1, 0].legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     tidy(axes[1, 0], "Mean squared error by expert width", xlabel="expert width")
     figure.savefig(path, dpi=160)
 

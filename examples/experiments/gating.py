@@ -251,7 +251,8 @@ def draw(rows: Rows, path: Path) -> None:
         corner = atlas.charts[0].inverse(np.array([u for w, *u in proof if w == which]))[:, [0, 2]]
         first.add_patch(Polygon(corner, closed=False, fill=False, edgecolor=INK, linewidth=1.2))
         first.plot(*corner.T, "o", color=colour, markeredgecolor=INK, markersize=7)
-    first.legend(fontsize=7, frameon=False, loc="center", bbox_to_anchor=(0.36, 0.5))
+    first.plot([], [], "-o", color=INK, markerfacecolor="white", markersize=6, linewidth=1.2, label="points of cores whose hulls meet")
+    first.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     first.set_aspect("equal")
     tidy(first, "Two charts: hulls of cores meet, no affine gate", xlabel="x₁", ylabel="x₃")
     if any(r["charts"] == "balls" for r in rows):
@@ -260,7 +261,8 @@ def draw(rows: Rows, path: Path) -> None:
         flat = atlas.charts[0].inverse(np.stack([t, 0 * t], axis=1))
         cell = ((flat[:, None] - center) ** 2).sum(2).argmin(1)
         places[1].scatter(flat[:, 0], flat[:, 2], c=expert_colors(len(balls))[cell], s=5)
-        places[1].plot(center[:, 0], center[:, 2], "+", color=INK, markersize=4, linewidth=0.5)
+        places[1].plot(center[:, 0], center[:, 2], "+", color=INK, markersize=4, linewidth=0.5, label="centres, of all h")
+        places[1].legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
         places[1].set_aspect("equal")
         tidy(places[1], f"{len(balls)} balls: cells of nearest centres on h = 0", xlabel="x₁", ylabel="x₃")
     else:

@@ -131,7 +131,11 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             at.set_xticks([row["D"] for row in some], [str(row["D"]) for row in some])
             at.minorticks_off()
             at.grid(alpha=0.3)
-    axes[0][-1].legend(fontsize=8, frameon=False)
+    known: dict[str, Any] = {}
+    for at in axes.flat:
+        for handle, label in zip(*at.get_legend_handles_labels(), strict=True):
+            known.setdefault(label, handle)
+    drawn.legend(known.values(), known.keys(), loc="outside lower center", ncols=len(known), fontsize=8, frameon=False)
     drawn.savefig(path, dpi=130)
 
 

@@ -304,8 +304,7 @@ def draw(rows: Rows, plan: Plan, path: Path) -> None:
     for how in ("trained", "trained, balanced"):
         some = curve(rows, how, "E", at(plan.first, plan.m), plan.recipe)
         last.plot([r["E"] for r in some], [r["effective"] for r in some], STYLES[how][1], color=FEW[STYLES[how][0]], markersize=4.5)
-    last.plot(plan.trained_experts, plan.trained_experts, color=INK, linewidth=0.8, linestyle=":")
-    last.annotate("all, evenly", (plan.trained_experts[0], plan.trained_experts[0]), (4, 12), textcoords="offset points", fontsize=7)
+    last.plot(plan.trained_experts, plan.trained_experts, color=INK, linewidth=0.8, linestyle=":", label="all, evenly")
     _logarithmic(last, plan.trained_experts)
     tidy(last, f"Experts that training uses, {TITLES[plan.first]}", xlabel="number of experts E", ylabel="effective, 1/Σp²")
     for place in places[0, len(panels) :]:

@@ -224,7 +224,7 @@ def draw(rows: Sequence[dict[str, Any]], grown: Sequence[dict[str, Any]], path: 
     from atlasmoe.report.palette import FEW, LIMIT, tidy
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(11, 4), layout="constrained")
+    drawn = Figure(figsize=(11, 5.4), layout="constrained")
     left, right = drawn.subplots(1, 2)
     lengths = [one["T"] for one in grown]
     curves = {
@@ -236,7 +236,7 @@ def draw(rows: Sequence[dict[str, Any]], grown: Sequence[dict[str, Any]], path: 
     }
     for k, (key, label) in enumerate(curves.items()):
         left.semilogy(lengths, [one[key] for one in grown], "osd^v"[k] + "-", ms=4, color=FEW[k], label=label)
-    left.legend(fontsize=8, frameon=False)
+    left.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     left.set_xticks(lengths)
     tidy(left, "A window that slides over T places", xlabel="T")
     places = np.arange(len(rows))
@@ -248,9 +248,8 @@ def draw(rows: Sequence[dict[str, Any]], grown: Sequence[dict[str, Any]], path: 
             label = None if place else "what fewer experts than R, flat, cannot go below"
             right.plot([place, place + 0.4], [row["floor"]] * 2, color=LIMIT, linewidth=1.2, label=label)
     right.set_yscale("log")
-    right.set_ylim(top=max(row["flat"]["found"] for row in rows) * 60)
     right.set_xticks(places, [row["name"].replace(", ", ",\n") for row in rows])
-    right.legend(fontsize=8, frameon=False, loc="upper left")
+    right.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     tidy(right, "Largest error at uniform points", ylabel="|f − Ψ|")
     drawn.savefig(path, dpi=140)
 
