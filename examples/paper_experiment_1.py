@@ -199,7 +199,10 @@ def draw(experts: list[Expert], centers: Array, path: Path) -> None:
     for axes in (top, bottom):
         for part in np.split(np.arange(len(theta)), np.flatnonzero(np.diff(routes)) + 1):
             axes.axvspan(theta[part[0]], theta[min(part[-1] + 1, len(theta) - 1)], color=FEW[routes[part[0]]], alpha=0.16, linewidth=0)
-    handles = [*top.get_legend_handles_labels()[0], *(Patch(color=FEW[k], alpha=0.16, label=f"expert {k + 1}") for k in range(len(experts)))]
+    handles = [
+        *top.get_legend_handles_labels()[0],
+        *(Patch(color=FEW[k], alpha=0.16, label=f"expert {k + 1}") for k in range(len(experts))),
+    ]
     figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside lower center", ncols=len(handles))
     tidy(top, "sin 5x₁ + cos 3x₂ on the circle: four experts of width 10 (background: the route)", ylabel="f, Ψ", xlim=(-np.pi, np.pi))
     tidy(bottom, f"Ψ − f, mean square {np.mean(error[:-1] ** 2):.2g}, largest {np.abs(error).max():.2g}", xlabel="angle θ", ylabel="Ψ − f")

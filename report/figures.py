@@ -62,7 +62,7 @@ def headline(model: Model, report: Report | None) -> str:
         E, d = graph.subtasks, graph.inputs[0].domain.dimension
         what = f"{E} expert{'s'[: E > 1]}, d = {d} in R^{graph.ambient_dimension}"
     else:
-        what = f"{counted(graph.pieces)} pieces from {graph.subtasks} subtasks in {len(graph.blocks)} blocks, "
+        what = f"{counted(graph.pieces)} pieces from {graph.subtasks} subtasks in {len(graph.blocks)} block{'s'[: len(graph.blocks) > 1]}, "
         what += f"{len(model.network.layers)} layers, R^{graph.ambient_dimension} → R^{graph.outputs}"
     by = BY.get(theorem, f"Theorem {theorem}")
     text = f"{graph.name}: {by}, {what}, ε = {model.ledger.root.budget:.3g}"

@@ -78,6 +78,9 @@ def _bars(axes: Axes, picture: Bars) -> None:
     if picture.limit is not None:
         axes.axhline(picture.limit, color=LIMIT, linestyle="--", linewidth=1, label=picture.label)
         axes.set_ylim(0, 1.25 * max(float(values.max(initial=0)), picture.limit))
+    if not values[shown].any():
+        axes.text(0.5, 0.5, "0 for all of them", transform=axes.transAxes, ha="center", fontsize=9, color=FAINTER)
+        axes.set_ylim(0, max(1.0, 1.25 * (picture.limit or 0)))
     few = len(shown) <= MOST_NAMES
     axes.set_xticks(np.arange(len(shown)) if few else [], [picture.names[k] for k in shown] if few else [], rotation=45, ha="right")
     more = "" if len(shown) == len(values) else f" ({len(shown)} of {len(values)})"

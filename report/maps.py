@@ -27,6 +27,7 @@ MOST_LABELS = 36
 def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
     """A column for each chart, in its intrinsic coordinates, rows: target, routes, log₁₀ error; of one chart a row."""
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     charts = domain.parametrising[:MOST_CHARTS]
     lone = len(charts) == 1
@@ -71,6 +72,8 @@ def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) 
     if lone and not model.design.alone:
         _label(grid[1, 0], seen[0].routes.reshape(side + 1, side + 1, -1), charts[0].domain.lower, charts[0].domain.upper)
     handles = legend_of_routes(model, cells)
+    if grid[1, 0].texts:
+        handles.append(Patch(color="none", label="numbers: the piece of every block"))
     if crossed:
         from matplotlib.lines import Line2D
 
@@ -147,4 +150,5 @@ def _label(axes: Any, routes: Any, lower: Any, upper: Any) -> None:
         rows, columns = np.nonzero(which.reshape(routes.shape[:2]) == k)
         near = int((np.abs(rows - rows.mean()) + np.abs(columns - columns.mean())).argmin())
         at = np.array(lower) + (np.array(upper) - lower) * np.array([columns[near], rows[near]]) / (np.array(routes.shape[1::-1]) - 1)
-        axes.text(*at, ",".join(str(i + 1) for i in one), ha="center", va="center", fontsize=7, color=INK)
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
+        axes.text(*at, ",".join(str(i + 1) for i in one), ha="center", va="center", fontsize=7, color=INK, bbox=box)

@@ -357,3 +357,12 @@ def test_wrong_options_are_named(name: str, options: dict, message: str) -> None
     with pytest.raises(InvalidArgument) as caught:
         builtin(name, **options)
     assert message in str(caught.value)
+
+
+def test_one_point_of_a_ball_is_drawn_however_often_the_first_tries_miss() -> None:
+    """Of the boxes that contain a ball of a sphere its points are about half: four tries may all miss."""
+    atlas = builtin("sphere", atlas="ball", charts=20)
+    for seed in range(60):
+        _, points = atlas.sample_chart(0, 1, seed)
+        assert len(points) == 1
+        assert atlas.contains(0, points.base).all()
