@@ -23,7 +23,7 @@ from general_layers import KINDS, NAMES, experts, general_network, net
 from test_certify_graph import collar_graph, product_graph, sum_graph, worst
 
 X, Y = sympy.symbols("x y", real=True)
-MUTATIONS = 40
+MUTATIONS = 24
 
 
 def square_task(target: sympy.Expr = X * Y / 4) -> ManifoldTask:
