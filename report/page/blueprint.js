@@ -80,8 +80,11 @@ class Blueprint {
   }
 
   label(node, room) {
-    const long = `${node.name}  ${inequality(node)}`;
-    return long.length <= room ? long : node.name;
+    let above = node.parent;  // what stands in the name of a claim further up is not said again
+    while (above !== null && !node.name.startsWith(`${this.nodes[above].name}.`)) above = this.nodes[above].parent;
+    const name = above === null ? node.name : `…${node.name.slice(this.nodes[above].name.length + 1)}`;
+    const long = `${name}  ${inequality(node)}`;
+    return long.length <= room ? long : name;
   }
 
   key(event) {

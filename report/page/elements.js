@@ -30,7 +30,7 @@ function definitions(pairs) {
 
 // A table; a cell is a text, or a number as [value, digits], whose exact value stands beside it as data-value.
 function table(heads, rows) {
-  const head = element("tr", {}, ...heads.map((text) => element("th", { text, scope: "col" })));
+  const head = element("tr", {}, ...heads.map((text, k) => element("th", { text, scope: "col", class: Array.isArray(rows[0]?.[k]) ? "number" : null })));
   const body = rows.map((cells) => element("tr", {}, ...cells.map(cell)));
   const made = element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
   return element("div", { class: "scroll" }, made);

@@ -39,7 +39,8 @@ def write_report(folder: str | os.PathLike[str], path: str | os.PathLike[str], *
     The page shows the ledger as a blueprint, the domain with routes, margin and error, loads, the doctor's findings, the boxes of a
     certificate, versions and hashes, and explains any point by running the network in the browser. It is one file, loads nothing, and
     its policy (Content-Security-Policy) lets no other program run than its own: texts of the model are shown as texts. Deterministic
-    for a seed. `trust_code`: as for `load`. Raises `InvalidArgument` for a suffix other than .html or a folder that is not there, `FolderError` for what is no model.
+    for a seed. `trust_code`: as for `load`. Raises `InvalidArgument` for a suffix other than .html or a folder that is not there,
+    `FolderError` for what is no model.
     """
     place, source = Path(path), Path(folder)
     check_report_path(place)
