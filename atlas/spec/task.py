@@ -29,6 +29,7 @@ from .fields import Fields, once, shown
 from .graph import GRAPH_TABLES, read_graph
 from .harmonics import series_target
 from .manifold import read_manifold
+from .periodic import with_periods
 from .python_target import CALLABLE_KEYS, MAX_OUTPUTS, PythonTarget, python_target
 from .table_target import table_target
 from .tables import GRID_KEYS, called, field_tables, read_tables, split
@@ -95,6 +96,10 @@ def task_from_spec(
         if fields.findings or graph is None:
             raise SpecError(once(fields.findings), source)
         return dataclasses.replace(graph, origins=fields.origins) if fields.origins else graph
+    before = len(fields.findings)
+    tables = with_periods(fields, tables)
+    if len(fields.findings) > before:
+        raise SpecError(once(fields.findings), source)
     if "manifold" in tables:
         written = read_manifold(fields, tables["manifold"], tables.get("chart"), arrays)
     else:

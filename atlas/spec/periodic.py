@@ -1,0 +1,102 @@
+"""`box` and `periodic` in `[manifold]`: a box some of whose axes are circles, as charts that wrap, and f in its coordinates.
+
+An axis θ of period P = upper − lower is the circle (cos t, sin t), t = 2π(θ − lower)/P: this is what a network reads, so nothing jumps
+where θ does. Chart j of n has its middle at θ = lower + jP/n and reaches 5P/(6n) to each side, in θ itself, which runs below `lower` and
+above `upper` there: f is a function of all θ near [lower, upper], and on the circle it is one function if f(θ + P) = f(θ). That charts
+agree where they overlap is asked of every task; here it is that question.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+from ...expressions.scope import filled
+from ..arguments import MAX_CHARTS, MAX_DIMENSION
+from .fields import Fields, shown
+
+BOX_KEYS = ("box", "periodic", "charts", "partition", "partition_power", "region", "embed")
+LEAST = 3
+"""Charts around a circle: of two, each would meet the other on both sides."""
+
+Axis = tuple[str, str, str, bool]
+"""Name, lower and upper end as texts, whether it is periodic."""
+
+
+def with_periods(fields: Fields, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tables of a spec with charts and their targets in the place of a box with periods; as they are if there is none."""
+    manifold = tables.get("manifold")
+    if not isinstance(manifold, Mapping) or "box" not in manifold:
+        return tables
+    table = fields.table(manifold, "manifold", BOX_KEYS)
+    target = tables.get("target")
+    if "chart" in tables:
+        fields.error("chart", "a box brings its own charts", "remove [[chart]], or box")
+    if not isinstance(target, Mapping) or set(target) != {"expression"}:
+        fields.error("target", "of a box is one expression in its coordinates, or a list", 'write expression = "..." and nothing else')
+    axes = _axes(fields, table)
+    count = fields.integer(table.get("charts", LEAST), "manifold: charts", LEAST, MAX_CHARTS)
+    if axes is not None and count is not None and prod(count for *_, around in axes if around) > MAX_CHARTS:
+        fields.error("manifold: charts", f"{count} around every circle are too many", f"a manifold has at most {MAX_CHARTS}")
+    if fields.findings or axes is None or count is None or not isinstance(target, Mapping):
+        return tables
+    rest = {key: value for key, value in table.items() if key not in ("box", "periodic", "charts")}
+    ambient = [name for axis in axes for name in _reads(axis)]
+    made = {"ambient": ambient, "intrinsic": [axis[0] for axis in axes], **rest}
+    places = itertools.product(*(range(count) if around else (0,) for *_, around in axes))
+    charts = [_chart(axes, place, count, target["expression"]) for place in places]
+    return {**{key: value for key, value in tables.items() if key != "target"}, "manifold": made, "chart": charts}
+
+
+def _axes(fields: Fields, table: Mapping[str, Any]) -> list[Axis] | None:
+    box, periodic = table["box"], table.get("periodic", [])
+    if not isinstance(box, Mapping) or not 1 <= len(box) <= MAX_DIMENSION:
+        fields.error("manifold: box", f"expected a table of intervals, got {shown(box)}", 'write box = { theta = [0, "2*pi"], h = [0, 1] }')
+        return None
+    around = fields.sequence(periodic, "manifold: periodic", None, "names")
+    for name in around or ():
+        if name not in box:
+            fields.error("manifold: periodic", f"{shown(name)} is no axis of the box", f"the axes are {', '.join(map(str, box))}")
+    axes: list[Axis] = []
+    for name, pair in box.items():
+        where = f"manifold: box: {shown(name)[1:-1]}"
+        ends = fields.sequence(pair, where, 2, "two numbers", "end")
+        read = None if ends is None else [fields.number(end, f"{where}[{k}]") for k, end in enumerate(ends)]
+        if ends is None or read is None or None in read:
+            continue
+        lower, upper = (number for number in read if number is not None)
+        if not lower < upper:
+            fields.error(where, f"the lower end {lower:g} is not below the upper end {upper:g}", "give [lower, upper]")
+        axes.append((str(name), *(filled(end) if isinstance(end, str) else repr(end) for end in ends), name in (around or ())))  # type: ignore[arg-type]
+    return axes
+
+
+def _reads(axis: Axis) -> list[str]:
+    """What a network reads of an axis."""
+    name, _, _, around = axis
+    return [f"cos_{name}", f"sin_{name}"] if around else [f"read_{name}"]
+
+
+def _chart(axes: list[Axis], place: tuple[int, ...], count: int, target: Any) -> dict[str, Any]:
+    """The chart with number `place` along every circle."""
+    domain, inverse, forward, boundary = [], [], [], []
+    for axis, j in zip(axes, place, strict=True):
+        name, lower, upper, around = axis
+        if not around:
+            domain.append([lower, upper])
+            inverse.append(name)
+            forward.append(_reads(axis)[0])
+            boundary.append([True, True])
+            continue
+        period, (c, s) = f"(({upper}) - ({lower}))", _reads(axis)
+        middle, turn = f"({lower}) + {j}*{period}/{count}", f"2*pi*{j}/{count}"
+        domain.append([f"{middle} {sign} 5*{period}/{6 * count}" for sign in "-+"])
+        angle = f"2*pi*({name} - ({lower}))/{period}"
+        inverse += [f"cos({angle})", f"sin({angle})"]
+        away = f"atan2(cos({turn})*{s} - sin({turn})*{c}, cos({turn})*{c} + sin({turn})*{s})"
+        forward.append(f"{middle} + {period}/(2*pi)*{away}")
+        boundary.append([False, False])
+    name = "*".join(f"{axis[0]}{j}" for axis, j in zip(axes, place, strict=True) if axis[3]) or "box"
+    return {"name": name, "domain": domain, "inverse": inverse, "forward": forward, "boundary": boundary, "target": target}

@@ -1,0 +1,101 @@
+"""Boxes with periodic axes: circles, on which f is single-valued, and which certificates are about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import atlasmoe
+import numpy as np
+import pytest
+from atlasmoe.atlas import lint, load_task, task_from_spec, task_to_spec
+from atlasmoe.errors import Severity, SpecError
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "periodic.toml"
+
+YEAR = {
+    "task": {"name": "year"},
+    "parameters": {"year": 365},
+    "manifold": {"box": {"day": [1, "year + 1"]}, "periodic": ["day"]},
+    "target": {"expression": "sin(2*pi*day/year)"},
+}
+
+
+def errors(task):
+    return [finding for finding in lint(task, samples=256) if finding.severity is Severity.ERROR]
+
+
+def test_both_ends_are_one_place_and_no_chart_ends_there():
+    task = load_task(EXAMPLE)
+    assert task.atlas.coordinates == ("cos_theta", "sin_theta", "read_h")
+    assert task.atlas.names == ("theta0", "theta1", "theta2")
+    seam = np.array([[1.0, 0.0, 0.3]])
+    assert task.atlas.membership(seam).any()
+    assert (task.atlas.bumps(seam).max(1) > 0.5).all()
+    points = task.atlas.sample(1000, 0)
+    theta, h = np.arctan2(points.base[:, 1], points.base[:, 0]), points.base[:, 2]
+    np.testing.assert_allclose(task.evaluate(points)[:, 0], np.cos(2 * theta) * h / 2 + h**2, atol=1e-12)
+    assert not errors(task)
+    for chart in task.atlas.charts:
+        u = chart.domain.uniform(100, np.random.default_rng(1))
+        np.testing.assert_allclose(chart.forward(chart.inverse(u)), u, atol=1e-12)
+
+
+def test_two_circles_and_what_is_saved():
+    spec = {"task": {"name": "t"}, "manifold": {"box": {"a": [0, 1], "b": [-2, 2]}, "periodic": ["a", "b"], "charts": 4}}
+    spec["target"] = {"expression": ["cos(2*pi*a)*sin(pi*b/2)", "1/2"]}
+    task = task_from_spec(spec)
+    assert len(task.atlas) == 16
+    assert not errors(task)
+    written, arrays = task_to_spec(task)
+    assert "box" not in written["manifold"]
+    again = task_from_spec(written, arrays=arrays)
+    points = task.atlas.sample(50, 0)
+    assert again.evaluate(points).tolist() == task.evaluate(points).tolist()
+
+
+@pytest.mark.parametrize("expression", ["sin(pi*day/year)", "day*(year - day)", "day/100"])
+def test_a_function_that_does_not_close_is_found_with_a_witness(expression):
+    found = errors(task_from_spec({**YEAR, "target": {"expression": expression}}))
+    assert found
+    assert all(finding.where.startswith("target on charts") for finding in found)
+    assert all(finding.coordinates == ("cos_day", "sin_day") for finding in found)
+
+
+def test_a_year_is_proved_and_confirmed(tmp_path):
+    task = task_from_spec(YEAR)
+    model = atlasmoe.compile(task, epsilon=0.25)
+    folder = atlasmoe.save(model, tmp_path / "year")
+    certificate = atlasmoe.certify(model, epsilon=0.25)
+    certificate.write(folder)
+    assert certificate["cover"].holds
+    assert atlasmoe.check(str(folder)).holds
+    seam = model(np.array([[1.0, 0.0], [np.cos(1e-9), -np.sin(1e-9)]]))
+    assert np.abs(np.diff(seam[:, 0])) <= 2 * certificate.bound
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ({"manifold": {"box": {"day": [1, 366]}, "periodic": ["night"]}}, "manifold: periodic: 'night' is no axis of the box"),
+        ({"manifold": {"box": {"day": [1, 366]}, "periodic": "day"}}, "manifold: periodic: expected a list of names"),
+        ({"manifold": {"box": {"day": [366, 1]}, "periodic": ["day"]}}, "manifold: box: day: the lower end 366 is not below"),
+        ({"manifold": {"box": {"day": [1]}, "periodic": ["day"]}}, "manifold: box: day: expected 2 entries"),
+        ({"manifold": {"box": [1, 2], "periodic": ["day"]}}, "manifold: box: expected a table of intervals"),
+        ({"manifold": {"box": {"day": [1, 366]}, "charts": 2}}, "manifold: charts: expected an integer from 3"),
+        ({"manifold": {"box": {"sin": [1, 366]}}}, "'sin' is reserved"),
+        ({"manifold": {"box": {"day": [1, float("inf")]}, "periodic": ["day"]}}, "is not finite"),
+        ({"manifold": {"box": {"a": [0, 1], "b": [0, 1]}, "periodic": ["a", "b"], "charts": 100}}, "100 around every circle are too many"),
+        ({"manifold": {"box": {"day": [1, 366]}, "ambient": ["x"]}}, "unknown key 'ambient'"),
+        ({"target": {"charts": ["1"]}}, "target: of a box is one expression"),
+        ({"target": {"expression": "cos_day"}}, "unknown name 'cos_day'"),
+        ({"chart": []}, "a box brings its own charts"),
+    ],
+)
+def test_what_is_no_box_is_refused(edit, said):
+    spec = {**YEAR, **edit}
+    if "manifold" in edit:
+        spec.pop("parameters")
+        spec["target"] = {"expression": "1"}
+    with pytest.raises(SpecError) as caught:
+        task_from_spec(spec)
+    assert said in str(caught.value)
