@@ -50,7 +50,7 @@ def check_continuous(task: ManifoldTask, probes: list[Probe]) -> list[Finding]:
         worst = np.argsort(-gap, kind="stable")[:FOLLOWED]
         if not len(worst) or size == 0 or gap[worst[0]] <= JUMP * size:
             continue
-        left, point = _halved(value, a[worst], b[worst])
+        left, point = _halved(value, a[worst], b[worst], JUMP * size)
         k = int(np.argmax(left))
         if left[k] > JUMP * size:
             jumps.append((float(left[k]), probe, point[k]))
@@ -84,10 +84,12 @@ def _pairs(probe: Probe) -> tuple[Array, Array]:
     return a[inside], b[inside]
 
 
-def _halved(value: Callable[[Array], Array], a: Array, b: Array) -> tuple[Array, Array]:
-    """What differences are between the ends of the halves in which they are larger, again and again; and where."""
+def _halved(value: Callable[[Array], Array], a: Array, b: Array, enough: float) -> tuple[Array, Array]:
+    """What differences are between the ends of the halves in which they are larger, again and again until all are small; and where."""
     at, other = value(a), value(b)
     for _ in range(HALVINGS):
+        if not (np.abs(other - at).max(-1) > enough).any():
+            break
         middle = (a + b) / 2
         here = value(middle)
         first, second = np.abs(here - at).max(-1), np.abs(other - here).max(-1)
