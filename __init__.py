@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "atlas.refine": ["refine"],
         "atlas.graph": ["Block", "BoxPiece", "Combine", "Input", "TaskGraph", "Tiling", "Trace"],
         "atlas.manifolds": ["ball_atlas", "builtin", "embed", "product"],
+        "atlas.implicit.build": ["implicit"],
         "atlas.spec": ["load_task"],
         "atlas.lint": ["lint"],
         # the artefact
@@ -97,6 +98,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas.graph import TaskGraph as TaskGraph
     from .atlas.graph import Tiling as Tiling
     from .atlas.graph import Trace as Trace
+    from .atlas.implicit.build import implicit as implicit
     from .atlas.lint import lint as lint
     from .atlas.manifolds import ball_atlas as ball_atlas
     from .atlas.manifolds import builtin as builtin

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..expressions import Array
+from ..expressions import Array, box_cells
 from ..expressions.implicit import Tube
 from .algebra import NotEnclosed
 from .arithmetic import Flags, Interval
@@ -43,6 +43,8 @@ GROW = 1 + 2.0**-40
 """Covers the few roundings with which a norm is computed."""
 MOST_BOXES, FINEST = 1 << 15, 2.0**-12
 """Boxes of one tube that are looked at in a proof, and their least sides in parts of the tube's."""
+FIRST_BOXES = 16
+"""About so many to begin with."""
 REFINED = 3
 """Times that an inclusion is repeated where w is not found to be in a small box."""
 Matrix = list[list[Interval]]
@@ -109,7 +111,8 @@ class Equations:
         return done
 
     def _exactly_one(self, most: int) -> bool:
-        lower, upper, looked = -self._halves[None], self._halves[None], 0
+        lower, upper = box_cells(-self._halves, self._halves, FIRST_BOXES)
+        looked = 0
         with np.errstate(all="ignore"):
             while len(lower):
                 looked += len(lower)
@@ -157,7 +160,9 @@ class Equations:
         d, one, algebra = len(u), Interval.of(1.0), GradientAlgebra()
         sides = [Slope(side, {j: one}) for j, side in enumerate((*u, *box))]
         found = self.run(algebra, self.point(sides[:d], sides[d:], algebra))
-        partials = [settled(part.partials, part.value, Decoration.LIPSCHITZ, len(sides)) for part in found]
+        shape = np.broadcast_shapes(*(side.lower.shape for side in (*u, *box)))
+        settle = [settled(part.partials, part.value, Decoration.LIPSCHITZ, len(sides)) for part in found]
+        partials = [{j: broadcast(part[j], shape) for j in range(len(sides))} for part in settle]
         known = reduce(least, (part.value.decoration for part in found), SURE)
         return [[part[j] for j in range(d)] for part in partials], [[part[j] for j in range(d, len(sides))] for part in partials], known
 

@@ -21,6 +21,7 @@ from atlasmoe.atlas.spec import task as spec_module
 from atlasmoe.atlas.spec.blocks import BLOCK_KEYS, PIECE_KEYS
 from atlasmoe.atlas.spec.charts import CHART_KEYS, MANIFOLD_KEYS, MAX_COORDINATES
 from atlasmoe.atlas.spec.graph import COMBINE_KEYS, GRAPH_TABLES, INPUT_KEYS
+from atlasmoe.atlas.spec.implicit import IMPLICIT_KEYS
 from atlasmoe.atlas.spec.python_target import MAX_OUTPUTS
 from atlasmoe.atlas.spec.tables import TABLE_KEYS
 from atlasmoe.atlas.spec.unroll import MAX_PARAMETERS, MAX_WRITTEN_OUT
@@ -93,6 +94,7 @@ def test_broken_specs_give_the_messages_shown(tmp_path: Path) -> None:
 def test_keys_of_tables() -> None:
     assert first(tables("`[manifold]` with your own charts")[0]) == list(MANIFOLD_KEYS)
     assert first(tables("`[[chart]]`")[0]) == list(CHART_KEYS)
+    assert first(tables("`[manifold]` of equations")[0]) == list(IMPLICIT_KEYS)
     source = inspect.getsource(spec_module)
     (accepted,) = re.findall(r'fields\.table\(tables\["task"\], "task", (\(.*?\))\)', source)
     known = {"`[task]`": [*ast.literal_eval(accepted.replace(", *OPTIONS", "")), *OPTIONS], "`[target]`": list(spec_module.TARGET_KEYS)}

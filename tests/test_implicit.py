@@ -10,7 +10,7 @@ import pytest
 import sympy
 
 import atlasmoe
-from atlasmoe.atlas import Atlas, Box, ExpressionMap, ExpressionTarget, ManifoldTask, task_from_spec, task_to_spec
+from atlasmoe.atlas import Atlas, ExpressionMap, ExpressionTarget, ManifoldTask, task_from_spec, task_to_spec
 from atlasmoe.atlas.implicit.build import implicit
 from atlasmoe.atlas.implicit.cover import cover
 from atlasmoe.errors import AtlasMoEError
@@ -41,7 +41,7 @@ def tube(half: float = 0.5, height: float = 0.4, equation: str = SPHERE) -> Tube
 
 
 def atlas_of(*texts: str, box: float = 1.5, names: str = "xyz", **options: object) -> Atlas:
-    return implicit(functions(*texts, names=names), Box((-box,) * len(names), (box,) * len(names)), **options)  # type: ignore[arg-type]
+    return implicit(texts, [[-box, box]] * len(names), coordinates=list(names), **options)  # type: ignore[arg-type]
 
 
 def test_a_tube_inverts_its_coordinates_exactly() -> None:
@@ -129,6 +129,8 @@ def test_nothing_is_known_outside_of_a_tube() -> None:
         (("(x - 1)**2 + y**2 + z**2 - 1)*((x + 1)**2 + y**2 + z**2 - 1",), {}, ""),
         (("x**2",), {"boundary": True}, "not independent at the zero"),
         ((SPHERE,), {"box": 0.9}, "write boundary = true"),
+        ((SPHERE,), {"region": "-1 - x**2"}, "no zero of the equations"),
+        ((SPHERE.replace("z", "q"),), {}, "'q'"),
         (("log(x) - y",), {"boundary": True}, "no finite value at"),
         (("x", "y", "z"), {}, "leave no manifold"),
         (("((x - 0.7)**2 + y**2 - 0.25)*((x + 0.7)**2 + y**2 - 0.25)",), {"names": "xy"}, "2 connected components: 1 near"),

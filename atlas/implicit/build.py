@@ -38,22 +38,26 @@ LEAST = 1e-3
 """The least, of the same."""
 MORE = 400
 """Charts that are added where the cover has holes."""
+FEW_CELLS = 1 << 18
+"""In which it is tried to prove that there is no zero at all."""
 MOST_CHARTS = 4096
 PROVED_UP_TO = 5
 """Coordinates of a space in which the cover is proved; the cells of more are too many."""
 
 
 def implicit(
-    equations: ExpressionMap,
-    box: Box,
+    equations: ExpressionMap | str | Sequence[str],
+    box: Any,
     *,
-    region: ExpressionMap | None = None,
+    coordinates: Sequence[str] | None = None,
+    region: ExpressionMap | str | None = None,
     component: Any = None,
     boundary: Any = False,
     seed: Any = 0,
 ) -> Atlas:
     """The tangent charts of M = {x ∈ box : g(x) = 0, h(x) ≥ 0}, h the `region`, or of one of its connected components.
 
+    Equations and region as maps, or as texts in the names `coordinates`; the box as such, or as pairs [lower, upper].
     Every chart is x = c + T·u + N·w(u) on a box of u, of which interval arithmetic proves that it is the graph of a C² function w
     (`intervals.implicit`). Up to `PROVED_UP_TO` coordinates, branch and bound proves that every zero in the box lies in a chart (`cover`).
 
@@ -64,6 +68,11 @@ def implicit(
     Raises `InvalidArgument`, with a witness, if no zero is found or there is none, where Dg has not full rank, where M meets the faces of
     the box unannounced, or for a cell of the box that may hold a zero outside of all charts.
     """
+    equations = _read(equations, coordinates, "equations")
+    region = None if region is None else _read(region, tuple(map(str, equations.variables)), "region")
+    if not isinstance(box, Box):
+        pairs = arguments.intervals("box", box, equations.inputs)
+        box = Box(tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
     checked(equations, box)
     seed = arguments.seed(seed)
     if not isinstance(boundary, bool):
@@ -72,7 +81,7 @@ def implicit(
         raise InvalidArgument(f"the region must be one function of the coordinates, got {region.outputs}; join them by Min")
     zeros = ZeroSet(equations, box, region)
     points = _sampled(zeros, seed)
-    if not boundary:
+    if not boundary and box.dimension <= PROVED_UP_TO:
         _require_inside(zeros)
     tubes = _charts(zeros, points)
     found = components(tubes, points, CORE)
@@ -83,6 +92,21 @@ def implicit(
         raise InvalidArgument(f'{_listed(found)}; say which one is meant, component = 1 to {len(found)} or a point near it, or "all"')
     kept = set(keep)
     return of_tubes(zeros, [tubes[i] for i in keep], [tube for i, tube in enumerate(tubes) if i not in kept], boundary=boundary, drop=True)
+
+
+def _read(given: ExpressionMap | str | Sequence[str], names: Sequence[str] | None, what: str) -> ExpressionMap:
+    """A map, read from texts if it is none."""
+    if isinstance(given, ExpressionMap):
+        return given
+    if names is None:
+        raise InvalidArgument(f'the {what} are texts, so their coordinates have to be named: coordinates=["x", "y", "z"]')
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
+        raise InvalidArgument(f"{what} must be an expression or a list of them, got {given!r}")
+    from ...expressions.parse import read_expression, real_symbols
+
+    symbols = real_symbols(names)
+    return ExpressionMap.of(symbols.values(), [read_expression(text, symbols, f"{what}[{n}]") for n, text in enumerate(texts)])
 
 
 def of_tubes(zeros: ZeroSet, tubes: Sequence[Tube], aside: Sequence[Tube], *, boundary: bool, drop: bool = False) -> Atlas:
@@ -121,8 +145,8 @@ def _sampled(zeros: ZeroSet, seed: int) -> Array:
         )
     points = zeros.sample(min(SAMPLES * 2 ** (zeros.dimension - 1), MOST_SAMPLES), seed)
     if not len(points):
-        done = cover(zeros, ())
-        where = "there is no zero of the equations in the box" if done.open is None else "no zero of the equations was found in the box"
+        none = zeros.box.dimension <= PROVED_UP_TO and cover(zeros, (), most=FEW_CELLS).open is None
+        where = "there is no zero of the equations in the box" if none else "no zero of the equations was found in the box"
         raise InvalidArgument(f"{where}; enlarge the box, or correct the equations")
     if (witness := singular_point(zeros, points, around)) is not None:
         problem = f"the gradients of the equations are not independent at the zero {_at(zeros, witness)}, where M need be no manifold"
