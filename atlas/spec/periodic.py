@@ -28,7 +28,7 @@ Axis = tuple[str, str, str, bool]
 def with_periods(fields: Fields, tables: Mapping[str, Any]) -> Mapping[str, Any]:
     """The tables of a spec with charts and their targets in the place of a box with periods; as they are if there is none."""
     manifold = tables.get("manifold")
-    if not isinstance(manifold, Mapping) or "box" not in manifold:
+    if not isinstance(manifold, Mapping) or "box" not in manifold or "implicit" in manifold:
         return tables
     table = fields.table(manifold, "manifold", BOX_KEYS)
     target = tables.get("target")
