@@ -139,6 +139,18 @@ def test_equal_series_are_one_and_travel() -> None:
     assert not again._seen
 
 
+def test_points_of_many_parts_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = RNG.standard_normal((50, 3))
+    expected = some(True).values(points, (1, 0, 0))
+    calls = []
+    monkeypatch.setattr("atlasmoe.intervals.harmonics.series.AT_ONCE", 20 * count(DEGREE + 1))
+    monkeypatch.setattr("atlasmoe.intervals.harmonics.series.upwards", lambda *given: calls.append(1) or upwards(*given))
+    series = some(True)
+    found = [series.evaluate(k, (1, 0, 0), points) for k in range(2)]
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    assert len(calls) == 5
+
+
 def test_the_field_of_a_file_is_minus_the_gradient_of_its_potential() -> None:
     given = read_coefficients(WMM.read_text())
     assert given.epoch == 2025.0

@@ -74,6 +74,7 @@ class Harmonics(Field):
     decaying: bool
     _sums: dict[Orders, Sum] = field(default_factory=dict, repr=False)
     _seen: dict[str, Array] = field(default_factory=dict, repr=False)
+    _many: dict[Orders, tuple[Array, Array]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Raises `InvalidArgument` for coefficients that are not finite, of another shape, or of too high a degree."""
@@ -133,8 +134,13 @@ class Harmonics(Field):
         step = max(1, AT_ONCE // rows.shape[1])
         if len(points) <= step:
             return self._at(points, orders, rows)
-        parts = [points[start : start + step] for start in range(0, len(points), step)]
-        return np.concatenate([self._at(part, orders, rows) for part in parts], axis=1)
+        last = self._many.get(orders)
+        if last is None or not np.array_equal(last[0], points):
+            parts = [points[start : start + step] for start in range(0, len(points), step)]
+            last = points.copy(), np.concatenate([self._at(part, orders, rows) for part in parts], axis=1)
+            self._many.clear()
+            self._many[orders] = last
+        return last[1]
 
     def _at(self, points: Array, orders: Orders, rows: Array) -> Array:
         """Of few points; what was asked for the same points last is remembered, as derivatives are asked for one by one."""
