@@ -1,13 +1,15 @@
 """Sparse inference beside one dense expert: time of one MoE layer over the time of one expert on the same rows, in the same run.
 
     OMP_NUM_THREADS=1 python benchmarks/inference.py [--only PATTERN] [--quick] [--out FILE] [--stock] [--compile] [--sums]
+        [--rows N …] [--experts E …] [--sizes 64-256-64 …] [--dtypes float32 float64] [--activations relu silu] [--ridge]
 
-Rows N × experts E × sizes × dtypes × activations. Of every case: `experts`, rows to their experts along given routes, over `dense`; the
-router apart, flat, over `dense`; and the whole layer, microseconds. With `--stock` beside the Mixtral block of transformers with the same
+Rows N × experts E × sizes × dtypes × activations, all that are not named, 192 less those that are too large. Of every case: `experts`,
+rows to their experts along given routes, over `dense`; the router apart, flat, over `dense`; the whole layer; and `floor`, the products,
+activations and maxima of router and one expert with nothing around them, what a layer takes at least; microseconds. With `--stock` beside the Mixtral block of transformers with the same
 weights (no biases, products act(gate)·1), in every backend that runs, and GptOss's experts with its own activation; with `--compile` one
 dense expert and the layer by torch.compile. CPU seconds, the least of several turns that take one after another. Every case is written to
-`--out` as a JSON line when it is done; what is there already is not measured again. `--only` is a regular expression on the case's name,
-`f32 relu 64-256-64 E=64 N=100000`. `--sums` times one expert in the orders of sums of `to_torch` instead.
+`--out` as a JSON line when it is done; what is there already is not measured again, so that a run goes on where it was interrupted. `--only` is a regular expression on the case's name,
+`f32 relu 64-256-64 E=64 N=100000`. `--ridge` times experts with few directions, dense and in ridge form, instead; `--sums` times one expert in the orders of sums of `to_torch` instead.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,7 @@ from atlasmoe.moe.activations import ACTIVATIONS
 from atlasmoe.moe.sums import Sums
 from torch import Tensor
 
+DTYPES = ("float32", "float64")
 ROWS, EXPERTS = (1, 1000, 100_000, 1_000_000), (4, 64, 1024, 4096)
 SIZES = ((16, 64, 16), (64, 256, 64), (256, 1024, 256))
 """(inputs, hidden width, outputs) of an expert."""
@@ -55,9 +58,9 @@ class Case(NamedTuple):
         return f"f{self.dtype[5:]} {self.activation} {'-'.join(map(str, self.size))} E={self.experts} N={self.rows}"
 
 
-def cases(quick: bool) -> Iterator[Case]:
-    """All, or with `quick` the small ones of ReLU in float32."""
-    for values in itertools.product(("float32", "float64"), ("relu", "silu"), SIZES, EXPERTS, ROWS):
+def cases(quick: bool, axes: tuple[Sequence[object], ...]) -> Iterator[Case]:
+    """All of the axes, or with `quick` the small ones of ReLU in float32; the quickest rows first."""
+    for values in itertools.product(*axes):
         case = Case(*values)
         stored = case.experts * case.size[1] * (case.size[0] + case.size[2])
         small = (
@@ -188,6 +191,7 @@ def measured(case: Case, with_stock: bool, compiled: bool) -> dict[str, object]:
             "experts": lambda: moe.experts(x, route),
             "router": lambda: winners(moe.router, x, step),
             "layer": lambda: moe(x),
+            "floor": lambda: (winners(moe.router, x, step), dense(x)),
         }
         if compiled:
             torch._dynamo.reset()
@@ -205,6 +209,27 @@ def shown(line: dict[str, object]) -> str:
     dense = float(line["dense"])  # type: ignore[arg-type]
     rest = {name: float(t) / dense for name, t in line.items() if isinstance(t, float) and name != "dense"}
     return f"{line['case']:>38} {line['way']:>9} {dense:>11.1f} µs " + "  ".join(f"{name} {ratio:.2f}" for name, ratio in rest.items())
+
+
+def time_ridge(rows: int) -> None:
+    """CPU time of a row of nets 3-m-m-1 whose second hidden layer has 24 directions: dense, in ridge form, and the largest difference."""
+    rng = np.random.default_rng(0)
+    for m in (256, 1024, 2048):
+
+        def linear(weight: np.ndarray) -> Affine:
+            return Affine((weight / np.sqrt(weight.shape[1])).astype(np.float32), np.zeros(len(weight), np.float32))
+
+        middle = rng.normal(size=(24, m))[rng.integers(24, size=m)]
+        maps = linear(rng.normal(size=(m, 3))), linear(middle), linear(rng.normal(size=(1, m)))
+        net = Net(maps, tuple((NeuronGroup(name, m, "benchmark"),) for name in ("first", "second")))
+        network = Network((MoELayer(None, (net,), (0,), ("e",), ("y",)),), ("a", "b", "c"))
+        dense, ridge = atlasmoe.to_torch(network), atlasmoe.to_torch(network, experts="ridge")
+        for count in (1, rows):
+            x = torch.randn(count, 3)
+            times = least({"dense": lambda d=dense, x=x: d(x), "ridge": lambda r=ridge, x=x: r(x)})  # type: ignore[misc]
+            gap = float((dense(x) - ridge(x)).abs().max())
+            each = "  ".join(f"{name} {1e6 * t / count:.2f} µs a row" for name, t in times.items())
+            print(f"3-{m}-{m}-1 N={count}: {each}  {times['dense'] / times['ridge']:.1f}×  {gap:.1e}", flush=True)
 
 
 def time_sums(rows: int, dtype: torch.dtype) -> None:
@@ -225,6 +250,12 @@ def time_sums(rows: int, dtype: torch.dtype) -> None:
         print(f"{'-'.join(map(str, sizes)):>18} " + "".join(f"{cell:>18}" for cell in cells), flush=True)
 
 
+def sizes(text: str) -> tuple[int, int, int]:
+    """`64-256-64` as numbers."""
+    inputs, width, outputs = map(int, text.split("-"))
+    return inputs, width, outputs
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="")
@@ -233,14 +264,23 @@ def main() -> None:
     parser.add_argument("--stock", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--sums", action="store_true")
+    parser.add_argument("--ridge", action="store_true")
+    parser.add_argument("--rows", nargs="+", type=int, default=ROWS)
+    parser.add_argument("--experts", nargs="+", type=int, default=EXPERTS)
+    parser.add_argument("--sizes", nargs="+", type=sizes, default=SIZES, metavar="IN-WIDTH-OUT")
+    parser.add_argument("--dtypes", nargs="+", default=DTYPES, choices=DTYPES)
+    parser.add_argument("--activations", nargs="+", default=("relu", "silu"), choices=("relu", "silu"))
     options = parser.parse_args()
+    if options.ridge:
+        with torch.no_grad():
+            return time_ridge(4096)
     if options.sums:
         with torch.no_grad():
             return time_sums(1 << 12, torch.float32)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s); times of one dense expert, and ratios to it")
     text = options.out.read_text(encoding="utf-8") if options.out and options.out.exists() else ""
     done = {line["case"]: line for line in map(json.loads, text.splitlines())}
-    for case in cases(options.quick):
+    for case in cases(options.quick, (options.dtypes, options.activations, options.sizes, options.experts, options.rows)):
         if not re.search(options.only, case.name):
             continue
         if (line := done.get(case.name)) is None:

@@ -19,7 +19,7 @@ from ..errors import InvalidArgument
 from ..moe import Claim, Known, Ledger, Model, MoELayer, Network
 from ..moe.layout import tensors
 from .nets import experts_of, map_of, net_of
-from .torch_layer import MoE
+from .torch_layer import MoE, placement
 from .torch_module import AtlasMoE
 
 SAMPLES = 1 << 14
@@ -71,10 +71,42 @@ def network_of(module: AtlasMoE) -> Network:
     """
     parameters = dict(module.named_parameters())
     for name, weight in parameters.items():
+        if weight.is_meta:
+            raise InvalidArgument(f"{name} is on no device and has no numbers; load_state_dict(…, assign=True) gives it some")
         if not bool(torch.isfinite(weight).all()):
             raise InvalidArgument(f"{name} holds numbers that are not finite; there is nothing to prove of such a network")
     dtype = np.float64 if any(weight.dtype == torch.float64 for weight in parameters.values()) else np.float32
-    return Network(tuple(_layer(layer) for layer in module.stack), module.inputs).astype(dtype)
+    return Network(tuple(_intact(number, layer) for number, layer in enumerate(module.stack, 1)), module.inputs).astype(dtype)
+
+
+def _intact(number: int, layer: MoE) -> MoELayer:
+    """A layer whose parts are those that it was made with, but for their numbers. Raises `InvalidArgument` for any other."""
+    try:
+        found = _layer(layer)
+        wrong = _moved(layer, found)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        wrong = f"its parts do not fit each other ({str(error)[:120]})"
+    if wrong:
+        raise InvalidArgument(f"layer {number} is no longer as to_torch made it: {wrong}; load its state_dict into to_torch(model)")
+    return found
+
+
+def _moved(layer: MoE, found: MoELayer) -> str:
+    """Which of its wires or activations are others than those of the layer that it says it is; nothing if none are."""
+    wires = {"serves": found.serves, "reads": found.reads, "sees": found.sees, **placement(found)}
+    for name, numbers in wires.items():
+        there = getattr(layer, name)
+        if (there is None) != (numbers is None) or (there is not None and there.tolist() != np.asarray(numbers).tolist()):
+            return f"its {name} were changed"
+    if [expert.number for expert in layer.each] != list(found.serves):
+        return "its serves were changed"
+    for expert in layer.each:
+        for j, (stacked, bends) in enumerate(zip(layer.experts.maps, found.experts[expert.number].activations, strict=False)):
+            names = np.repeat([name for _, name in stacked.bend], [rows.stop - rows.start for rows, _ in stacked.bend])[expert.rows[j]]
+            own = np.concatenate([np.repeat(activation.name, rows.stop - rows.start) for rows, activation in bends] or [names])
+            if names.tolist() != own[: len(names)].tolist():
+                return f"activations of {expert.name!r} were changed"
+    return ""
 
 
 def _layer(layer: MoE) -> MoELayer:

@@ -49,7 +49,7 @@ def winners(router: nn.Linear, seen: Tensor, step: int) -> Tensor:
     return found
 
 
-def _placement(layer: MoELayer) -> dict[str, Indices | None]:
+def placement(layer: MoELayer) -> dict[str, Indices | None]:
     """`origins` and `sums` of a layer; None where what is written is all that leaves, and where nothing is added."""
     sources, targets = layer.sources, layer.targets
     if np.array_equal(targets, np.arange(len(sources))) and (sources < 0).all():
@@ -112,7 +112,7 @@ class MoE(Watched):
         """What gate outputs, channels that leave, and channels that arrive are called."""
         self.wires = {"reads": layer.reads, "writes": layer.writes, "carries": layer.carries, "sees": layer.sees}
         self.places = {"reads": layer.reads, "sees": layer.sees, "sources": layer.sources.tolist(), "targets": layer.targets.tolist()}
-        for name, numbers in {"serves": layer.serves, "reads": layer.reads, "sees": layer.sees, **_placement(layer)}.items():
+        for name, numbers in {"serves": layer.serves, "reads": layer.reads, "sees": layer.sees, **placement(layer)}.items():
             self.register_buffer(name, None if numbers is None else torch.tensor(numbers, dtype=torch.int64))
         self.watch = watch_over(self)
 

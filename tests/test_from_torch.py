@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from atlasmoe.errors import InvalidArgument, PrecisionWarning
-from atlasmoe.export.from_torch import network_of
+from atlasmoe.export.from_torch import from_torch, network_of
+from atlasmoe.export.torch_layer import MoE
 from atlasmoe.moe import Known, Model
 from atlasmoe.moe.layout import tensors
 from general_layers import KINDS, general_network
@@ -169,3 +170,35 @@ def test_what_cannot_come_back_is_refused(circle: Model, circle32: Model) -> Non
         module.stack[1].experts.stages[0].bias[0, 0] = torch.inf
     with pytest.raises(InvalidArgument, match=r"layers\.1\.experts\.0\.bias holds numbers that are not finite"):
         atlasmoe.from_torch(module, circle)
+
+
+def test_a_module_with_other_parts_is_no_model(circle: Model) -> None:
+    """Wires, activations and shapes are not weights: changed ones are named, and never taken for the model that was compiled."""
+
+    def refused(change: Callable[[MoE], object], said: str) -> None:
+        module = atlasmoe.to_torch(circle)
+        change(module.stack[-1])
+        with pytest.raises(InvalidArgument, match=said):
+            from_torch(module, circle)
+
+    def moved(layer: MoE) -> None:
+        for index in (layer.sees, layer.reads, layer.origins):
+            if index is not None and len(index) > 1:
+                index.copy_(index.flip(0))
+                return
+        layer.serves.copy_(layer.serves.flip(0))
+
+    def bent(layer: MoE) -> None:
+        (rows, _), *rest = layer.experts.maps[0].bend
+        layer.experts.maps[0].bend = ((rows, "silu"), *rest)
+
+    def twice(layer: MoE) -> None:
+        for part in layer.experts.maps:
+            part.weight, part.bias = (torch.nn.Parameter(torch.cat([array, array])) for array in (part.weight, part.bias))
+
+    refused(moved, "were changed")
+    refused(bent, "activations of .* were changed")
+    refused(twice, "do not fit")
+    refused(lambda layer: setattr(layer.experts.maps[0], "bias", None), "do not fit")
+    refused(lambda layer: setattr(layer.experts.maps[0], "weight", torch.nn.Parameter(torch.zeros(2, 3, 3))), "do not fit")
+    refused(lambda layer: layer.to("meta"), "has no numbers")
