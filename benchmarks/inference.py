@@ -5,11 +5,13 @@
 
 Rows N × experts E × sizes × dtypes × activations, all that are not named, 192 less those that are too large. Of every case: `experts`,
 rows to their experts along given routes, over `dense`; the router apart, flat, over `dense`; the whole layer; and `floor`, the products,
-activations and maxima of router and one expert with nothing around them, what a layer takes at least; microseconds. With `--stock` beside the Mixtral block of transformers with the same
-weights (no biases, products act(gate)·1), in every backend that runs, and GptOss's experts with its own activation; with `--compile` one
-dense expert and the layer by torch.compile. CPU seconds, the least of several turns that take one after another. Every case is written to
-`--out` as a JSON line when it is done; what is there already is not measured again, so that a run goes on where it was interrupted. `--only` is a regular expression on the case's name,
-`f32 relu 64-256-64 E=64 N=100000`. `--ridge` times experts with few directions, dense and in ridge form, instead; `--sums` times one expert in the orders of sums of `to_torch` instead.
+activations and maxima of router and one expert with nothing around them, what a layer takes at least; microseconds. With `--stock` beside
+the Mixtral block of transformers with the same weights (no biases, products act(gate)·1), in every backend that runs, and GptOss's
+experts with its own activation; with `--compile` one dense expert and the layer by torch.compile. CPU seconds, the least of several turns
+that take one after another. Every case is written to `--out` as a JSON line when it is done; what is there already is not measured again,
+so that a run goes on where it was interrupted. `--only` is a regular expression on the case's name, `f32 relu 64-256-64 E=64 N=100000`.
+`--ridge` times experts with few directions, dense and in ridge form, instead; `--sums` times one expert in the orders of sums of
+`to_torch` instead.
 """
 
 from __future__ import annotations
