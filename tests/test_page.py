@@ -264,6 +264,16 @@ def test_the_blueprint_says_what_the_ledger_says(browser: Any, models: dict[str,
         assert all("proved" in one.get_attribute("class") for one in proof.query_selector_all("[role=treeitem]"))
 
 
+def test_what_was_sampled_is_the_largest_of_all_samples(browser: Any, models: dict[str, Model], folder: Path) -> None:
+    with Sight(browser, folder / "graph.html") as page:
+        stated, worst = models["graph"].stated, numbers(page, "#outputs td[data-value]")[2]  # the page begins with its worst point
+        assert stated.known == Known.SAMPLED
+        assert f"≤ {max(stated.bound, worst):.4g} on all samples" in page.text_content("#verdict")
+        assert f"up to {max(stated.bound, worst):.4g}: sampled, not proved" in page.text_content("#point")
+    with Sight(browser, folder / "sphere.html") as page:
+        assert f"≤ {models['sphere'].stated.bound:.4g} at every point: proved" in page.text_content("#verdict")
+
+
 def test_loads_and_hashes_are_there(browser: Any, models: dict[str, Model], folder: Path) -> None:
     with Sight(browser, folder / "graph.html") as page:
         counts, names = (

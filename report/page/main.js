@@ -1,8 +1,8 @@
 // The page, from the top down.
 function showHead() {
-  const about = DATA.about, { bound: value, known, source } = DATA.stated, size = number(value), met = size <= number(about.epsilon);
+  const about = DATA.about, { known, source } = DATA.stated, size = largestKnown(), met = size <= number(about.epsilon);
   byId("name").textContent = about.name;
-  const sure = ["exact", "formula", "proved"].includes(known), where = sure ? "at every point" : known === "sampled" ? "on all samples" : "";
+  const where = ["exact", "formula", "proved"].includes(known) ? "at every point" : known === "sampled" ? "on all samples, those of this page too" : "";
   const verdict = byId("verdict");
   verdict.textContent = `|f − Ψ| ≤ ${shown(size, 4)} ${where}: ${known}${known === "proved" ? ` (${source})` : ""}; ε = ${shown(number(about.epsilon), 4)}`;
   verdict.classList.add(met && known !== "refuted" ? "good" : "bad");

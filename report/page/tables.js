@@ -54,8 +54,15 @@ function computedPoint(found, n) {
   return parts;
 }
 
+// The bound that is stated; where it was only sampled, the largest error of all samples, the points of this page among them.
+function largestKnown() {
+  const stated = number(DATA.stated.bound);
+  if (DATA.stated.known !== "sampled" || PLACES.error === null) return stated;
+  return array(PLACES.error).reduce((most, error) => (error > most ? error : most), stated);
+}
+
 function bound() {
-  const { bound: value, known, source, found } = DATA.stated, size = shown(number(value), 4);
+  const { known, source, found } = DATA.stated, size = shown(largestKnown(), 4);
   const everywhere = ["sampled", "unknown", "refuted"].includes(known)
     ? `On samples of the domain the error was up to ${size}: ${known}, not proved.`
     : `Over the whole domain the error is at most ${size} (${known}${known === "proved" ? `: ${source}` : ""})${found === null ? "" : `; ${shown(number(found), 4)} is the largest found`}.`;
