@@ -1,6 +1,8 @@
 (* Nets and layers over boxes, and which experts may be chosen there. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
+From Coquelicot Require Import Coquelicot.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
+From Coq Require Import List.
 From AtlasMoE Require Import Semantics Forms Expressions Nets.
 Import ListNotations.
 Open Scope R_scope.
@@ -128,7 +130,30 @@ Proof. intros H. destruct B as [[D sel] b]. apply select_correct. apply lin_rows
 
 (** * Hidden layers *)
 Definition square a := fmul a a.
-Definition fsilu a := fmul a (finv (fadd (number 1) (fexp (fneg a)))).
+(** x s(x) with s(x) = 1 / (1 + exp (-x)): derivatives s (1 + x (1 - s)) and s (1 - s) (2 + x (1 - 2 s)). *)
+Definition logistic X := I.inv prec (iadd (I.fromZ prec 1) (I.exp prec (I.neg X))).
+Definition slogistic x := / (1 + exp (- x)).
+Lemma mem_logistic X x : mem X x -> mem (logistic X) (slogistic x).
+Proof. intros H. apply mem_inv, mem_add. apply mem_Z. apply mem_exp, mem_neg; auto. Qed.
+Definition fsilu a :=
+  funary TL (fun X => imul X (logistic X))
+    (fun X => let s := logistic X in imul s (iadd (I.fromZ prec 1) (imul X (isub (I.fromZ prec 1) s))))
+    (fun X => let s := logistic X in half (imul (imul s (isub (I.fromZ prec 1) s)) (iadd (I.fromZ prec 2) (imul X (isub (I.fromZ prec 1) (iadd s s)))))) a.
+Lemma is_derive_logistic x : is_derive slogistic x (slogistic x * (1 - slogistic x)).
+Proof.
+  pose proof (exp_pos (- x)). unfold slogistic. auto_derive. lra. field. lra.
+Qed.
+Lemma fsilu_correct a v : has a v -> has (fsilu a) (v * slogistic v).
+Proof.
+  intros Ha. unfold fsilu. apply (funary_correct TL tl HTL) with (g := fun x => x * slogistic x) (g' := fun x => slogistic x * (1 + x * (1 - slogistic x)))
+    (g'' := fun x => slogistic x * (1 - slogistic x) * (2 + x * (1 - (slogistic x + slogistic x)))); auto.
+  - intros X x H. apply mem_mul; auto. apply mem_logistic; auto.
+  - intros X x H. pose proof (mem_logistic _ _ H). repeat (first [apply mem_mul | apply mem_add | apply mem_sub | apply mem_Z]); auto.
+  - intros X x H. pose proof (mem_logistic _ _ H). apply mem_half. repeat (first [apply mem_mul | apply mem_add | apply mem_sub | apply mem_Z]); auto.
+  - intros x _. pose proof (is_derive_logistic x) as D. assert (E : ex_derive slogistic x) by (eexists; eauto).
+    assert (V : Derive slogistic x = slogistic x * (1 - slogistic x)) by (apply is_derive_unique; auto).
+    split; auto_derive; auto; change (Derive (fun x0 => slogistic x0) x) with (Derive slogistic x); rewrite V; ring.
+Qed.
 Definition fgelu a :=
   let cube := fmul a (fmul a a) in
   let k := fconst (I.sqrt prec (imul (I.fromZ prec 2) (I.inv prec (I.pi prec)))) in
@@ -139,7 +164,7 @@ Lemma fact_correct f a v : has a v -> has (fact f a) (activate f v).
 Proof.
   intros Ha. destruct f; simpl; auto.
   - apply mul_ok; auto.
-  - apply mul_ok; auto. apply inv_ok, add_ok; auto. apply number_correct.
+  - apply fsilu_correct; auto.
   - apply mul_ok; auto. apply inv_ok, add_ok. apply number_correct. apply exp_ok, neg_ok, mul_ok. apply number_correct.
     apply mul_ok. apply const_ok, mem_sqrt, mem_mul; [apply mem_Z | apply mem_inv, I.pi_correct].
     apply add_ok; auto. apply mul_ok. apply const_ok, mem_mul; [|apply mem_inv]; apply mem_Z. apply mul_ok; auto.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from atlasmoe.atlas import ManifoldTask, task_from_spec
 from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError, InvalidArgument
 from atlasmoe.export.folder import save
@@ -15,10 +17,11 @@ from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.moe import Model
 from atlasmoe.verify.coq.expressions import FUNCTIONS, expression, names_of
 from atlasmoe.verify.coq.numbers import block, comment, dyadic, shared_rows
-from atlasmoe.verify.coq.project import THEORY, files, theory_text, write
+from atlasmoe.verify.coq.equations import equation_of
+from atlasmoe.verify.coq.project import MANIFOLDS, THEORY, files, theory_text, write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import ALLOWED, MACHINE, assumed, read_trouble
-from atlasmoe.verify.coq.statement import statement_of
+from atlasmoe.verify.coq.statement import Statement, statement_of
 from click.testing import CliRunner
 
 NAMES = {"x": "x", "y": "y"}
@@ -85,7 +88,7 @@ def test_rows_that_differ_by_a_power_of_two_are_written_once() -> None:
 
 
 def test_the_theory_takes_nothing_for_granted() -> None:
-    for name in THEORY:
+    for name in (*THEORY, *MANIFOLDS):
         text = re.sub(r"\(\*.*?\*\)", "", theory_text(name), flags=re.DOTALL)
         assert not re.search(r"\b(Admitted|admit|Axioms?|Conjecture|Abort|give_up|bypass_check|Unset)\b", text), name
         outside = re.sub(r"Module Type .*?\nEnd \w+\.", "", text, flags=re.DOTALL)
@@ -131,6 +134,33 @@ def test_the_folder_says_what_is_proved_and_of_what(proof: Path, circle: Model) 
     main_file = (proof / "Main.v").read_text()
     assert main_file.endswith("Print Assumptions error_bound.\n")
     assert "Theorem error_bound : forall y, on_M y -> close eps Target.f y (Psi y)." in main_file
+
+
+def stated(table: str) -> str | None:
+    """What is proved of the set of an equation, for a library manifold."""
+    spec = {"task": {"name": "t"}, "manifold": tomllib.loads(table), "target": {"expression": "1"}}
+    task = task_from_spec(spec)
+    assert isinstance(task, ManifoldTask)
+    equation = equation_of(Statement(task, None, 0.1))  # type: ignore[arg-type]
+    return None if equation is None else equation.words
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('builtin = "sphere"', "x² + y² + z² = 1"),
+        ('builtin = "sphere"\natlas = "ball"\ncharts = 12', "x² + y² + z² = 1"),
+        ('builtin = "circle"\ncharts = 4', "x² + y² = 1"),
+        ('builtin = "circle"\ncharts = 5', None),
+        ('builtin = "circle"\natlas = "graph"', None),
+        ('builtin = "ellipsoid"', None),
+        ('builtin = "interval"', "a box"),
+        ('builtin = "interval"\ncharts = 3', None),
+        ('builtin = "torus"', None),
+    ],
+)
+def test_equations_are_stated_where_the_charts_are_known_to_cover(table: str, words: str | None) -> None:
+    assert stated(table) == words
 
 
 def test_weights_read_back_are_those_of_the_model(folder: Path, proof: Path) -> None:

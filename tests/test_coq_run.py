@@ -60,7 +60,8 @@ def proof(circle: tuple[Model, Path], tmp_path_factory: pytest.TempPathFactory) 
 def test_the_circle_is_proved_and_its_makefile_says_so_too(proof: Path) -> None:
     done = subprocess.run(["make", "-q"], cwd=proof, check=False)
     assert done.returncode == 0  # everything is up to date
-    (proof / "Main.vo").unlink()
+    assert "forall x y, x * x + y * y = 1 -> close eps Target.f [x; y] (Psi [x; y])" in (proof / "Equation.v").read_text()
+    (proof / "Equation.vo").unlink()
     done = subprocess.run(["make"], cwd=proof, capture_output=True, text=True, check=True)
     assert "Axioms:" in done.stdout
 
@@ -109,3 +110,4 @@ def test_the_sphere_with_an_affine_router_is_proved(tmp_path: Path) -> None:
     folder = save(compile(load_task(tmp_path / "sphere.toml"), epsilon=0.015), tmp_path / "m")
     code, document = prove(str(folder), "-o", str(tmp_path / "p"), "--jobs", "2")
     assert (code, document["accepted"]) == (0, True)
+    assert "on_the_sphere" in (tmp_path / "p" / "Equation.v").read_text()

@@ -8,12 +8,15 @@ from importlib import resources
 from pathlib import Path
 
 from ...errors import FolderError
+from .equations import Equation, equation_of
 from .numbers import comment
 from .statement import ARITHMETICS, Statement, task_file
 from .weights import weights
 
 THEORY = ("Semantics", "Forms", "Expressions", "Nets", "Layers", "Routes", "Checker", "Fast", "Big", "Pure")
 """The files of the theory, each after those that it needs."""
+MANIFOLDS = ("Sphere", "Circle")
+"""Lemmas of cover, in a folder of their own; they need no other file."""
 MARK = "_CoqProject"
 """A folder that holds it is one of ours."""
 DEPTH, FUEL = 400, 24
@@ -23,12 +26,13 @@ DEPTH, FUEL = 400, 24
 def theory_text(name: str) -> str:
     """The source of a file of the theory."""
     package = __name__.split(".")[0]
-    return (resources.files(package) / "coq" / f"{name}.v").read_text(encoding="utf-8")
+    folder = resources.files(package) / "coq"
+    return (folder / "manifolds" / f"{name}.v" if name in MANIFOLDS else folder / f"{name}.v").read_text(encoding="utf-8")
 
 
 def theory_of(arithmetic: str) -> tuple[str, ...]:
     """The files that a proof in this arithmetic needs."""
-    return tuple(name for name in THEORY if name not in ARITHMETICS.values() or name == ARITHMETICS[arithmetic])
+    return (*(name for name in THEORY if name not in ARITHMETICS.values() or name == ARITHMETICS[arithmetic]), *MANIFOLDS)
 
 
 def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) -> dict[str, str]:
@@ -40,9 +44,12 @@ def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) 
     for k in charts:
         found[f"Chart{k}.v"] = chart_file(statement, k, cuts[k], arithmetic)
     found["Main.v"] = main_file(statement)
+    equation = equation_of(statement)
+    if equation is not None:
+        found["Equation.v"] = equation.text
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
-    found["Makefile"] = makefile(theory_of(arithmetic), len(charts))
-    found["README.md"] = readme(statement, arithmetic)
+    found["Makefile"] = makefile(theory_of(arithmetic), len(charts), last="Main" if equation is None else "Equation")
+    found["README.md"] = readme(statement, arithmetic, equation)
     return found
 
 
@@ -167,23 +174,22 @@ Proof. intros y (c & u & H & B & P & ->). exact (proj2 (on_charts c u H B P)). Q
 """
 
 
-def makefile(theory: Sequence[str], charts: int) -> str:
+def makefile(theory: Sequence[str], charts: int, last: str) -> str:
     """`make` compiles everything that is not compiled, `make clean` forgets it."""
     lines = [
         "# make -j 2; needs coqc, and the libraries coq-interval, coq-flocq, coq-coquelicot",
         "COQC = coqc -w -ambiguous-paths,-overriding-logical-loadpath -Q . Proof -Q theory AtlasMoE",
         "",
-        "all: Main.vo",
+        f"all: {last}.vo",
         "",
     ]
     lines += ["%.vo: %.v", "\t$(COQC) $<", ""]
     for before, name in zip((None, *theory), theory, strict=False):
         if before is not None:
             lines.append(f"theory/{name}.vo: theory/{before}.vo")
-    last = f"theory/{theory[-1]}.vo"
-    lines += [f"Weights.vo: {last}", "Task.vo: Weights.vo"]
+    lines += [f"Weights.vo: theory/{theory[-1]}.vo", "Task.vo: Weights.vo"]
     lines += [f"Chart{k}.vo: Task.vo" for k in range(charts)]
-    lines += ["Main.vo: " + " ".join(f"Chart{k}.vo" for k in range(charts)), ""]
+    lines += ["Main.vo: " + " ".join(f"Chart{k}.vo" for k in range(charts)), "Equation.vo: Main.vo", ""]
     lines += [
         "clean:",
         "\trm -f *.vo *.vok *.vos *.glob .*.aux theory/*.vo theory/*.vok theory/*.vos theory/*.glob theory/.*.aux",
@@ -193,7 +199,7 @@ def makefile(theory: Sequence[str], charts: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def readme(statement: Statement, arithmetic: str) -> str:
+def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> str:
     """What is proved, what has to be believed, how to check it, in words."""
     task, count = statement.task, len(statement.charts)
     axioms = {
@@ -202,12 +208,17 @@ def readme(statement: Statement, arithmetic: str) -> str:
         "pure": "nothing more: not even the arithmetic of the machine",
     }[arithmetic]
     f = "f is given chart by chart" if statement.by_chart else "f = (" + ", ".join(statement.function(0).texts) + ")"
+    solutions = (
+        ""
+        if equation is None
+        else f"`Equation.v` proves that these are all points of M as an equation, {equation.words}, and says it of them.\n"
+    )
     return f"""# A theorem about the model of {task.name!r}
 
 **What is proved** (`error_bound` in `Main.v`): at every point y of M, the union of the images of its {count} charts, f has a
 value and every component of the network's output is within ε = {statement.epsilon!r} of it. The network is the function of *real*
 numbers that the stored weights define. {f}, in {", ".join(task.atlas.coordinates)}.
-
+{solutions}
 **What has to be believed**
 
 * Coq's kernel, and its virtual machine, which runs the computation.

@@ -51,6 +51,7 @@ def run(folder: Path, charts: int, arithmetic: str, jobs: int) -> Outcome:
     compiled_theory(folder, arithmetic)
     seconds: dict[str, float] = {}
     names = ["Weights", "Task", *(f"Chart{k}" for k in range(charts)), "Main"]
+    ends = ["Main", "Equation"] if (folder / "Equation.v").exists() else ["Main"]
     with gauge("coqc", len(names)) as show:
         for name in names[:2]:
             show(len(seconds), name)
@@ -68,9 +69,11 @@ def run(folder: Path, charts: int, arithmetic: str, jobs: int) -> Outcome:
                         pool.shutdown(cancel_futures=True)
                         return Outcome(False, name, problem, (), seconds)
         said: list[str] = []
-        if problem := _one(folder, "Main", seconds, said.append):
-            return Outcome(False, "Main", problem, (), seconds)
-    assumptions = assumed("".join(said))
+        for name in ends:
+            show(len(seconds), name)
+            if problem := _one(folder, name, seconds, said.append):
+                return Outcome(False, name, problem, (), seconds)
+    assumptions = tuple(sorted({name for text in said for name in assumed(text)}))
     beyond = [name for name in assumptions if not (ALLOWED.fullmatch(name) or MACHINE[arithmetic].fullmatch(name))]
     message = f"the theorem rests on {', '.join(beyond)}, which is no axiom that {arithmetic} arithmetic needs" if beyond else ""
     return Outcome(not beyond, "Main" if beyond else None, message, assumptions, seconds)
