@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread per process: two BLAS threads on shared cores are slower than one, and tests run in parallel anyway.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench experiments redteam clean
+.PHONY: demo test check docs bench experiments redteam clean
 
 demo: .venv/installed
 	$(BIN)/atlasmoe demo --output out/sphere
@@ -22,6 +22,16 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	mkdir -p build/types && ln -sfn ../.. build/types/atlasmoe
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml --no-namespace-packages -p atlasmoe
+
+# The documentation as a site, in build/site: its reference is read from the docstrings. In an environment of its own, for nothing else needs it.
+docs: .venv/docs
+	mkdir -p build/api && ln -sfn ../.. build/api/atlasmoe
+	.venv/docs/bin/zensical build --clean --config-file zensical.toml
+
+.venv/docs: constraints.txt
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt zensical mkdocstrings-python
+	touch $@
 
 bench: .venv/installed
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
