@@ -65,7 +65,7 @@ def first(table: list[Row]) -> list[str]:
     return [row[0].strip("`") for row in table[1:]]
 
 
-COMPLETE = blocks("toml complete")
+COMPLETE = blocks('toml title="complete"')
 
 
 @pytest.mark.parametrize("text", COMPLETE, ids=lambda text: tomllib.loads(text)["task"]["name"])
@@ -80,11 +80,11 @@ def test_there_are_examples_and_every_block_is_toml() -> None:
     for text in blocks("toml"):
         tomllib.loads(text)
     everything = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
-    assert len(re.findall("^```toml", everything, re.MULTILINE)) == len(COMPLETE) + len(blocks("toml")) + len(blocks("toml broken"))
+    assert len(re.findall("^```toml", everything, re.MULTILINE)) == len(COMPLETE) + len(blocks("toml")) + len(blocks('toml title="broken"'))
 
 
 def test_broken_specs_give_the_messages_shown(tmp_path: Path) -> None:
-    (broken,), (message,) = blocks("toml broken"), blocks("text")
+    (broken,), (message,) = blocks('toml title="broken"'), blocks("text")
     path = tmp_path / "broken.toml"
     path.write_text(broken, encoding="utf-8")
     result = CliRunner().invoke(main, ["lint", str(path)])
@@ -156,7 +156,7 @@ def test_what_an_expression_means() -> None:
     for name in everywhere:
         arguments = "x" if FUNCTIONS[name].most == 1 else "x, y"
         assert conditions([read_expression(f"{name}({arguments})", "xy").tree]) == []
-    (message,) = blocks("text lint")
+    (message,) = blocks('text title="lint"')
     spec = {
         "task": {"name": "lost"},
         "manifold": {"builtin": "interval", "domain": [-1, 1]},

@@ -224,7 +224,7 @@ def test_show_and_compile_say_what_a_graph_is(folder: Path) -> None:
 def test_the_graph_of_the_documentation() -> None:
     """The spec and the Python of docs/graphs.md are the same graph, and explain says what it says there."""
     text = (Path(__file__).parents[1] / "docs" / "graphs.md").read_text(encoding="utf-8")
-    (spec,) = re.findall(r"^```toml complete\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (spec,) = re.findall(r'^```toml title="complete"\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
     written, explaining = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(written, names)

@@ -27,7 +27,7 @@ from atlasmoe.errors import LintError
 
 ROOT = Path(__file__).parent.parent
 SPECS = [*sorted((ROOT / "examples").glob("*.toml"))]
-BLOCKS = re.findall(r"```toml complete\n(.*?)```", (ROOT / "docs/spec.md").read_text(encoding="utf-8"), re.S)
+BLOCKS = re.findall(r'```toml title="complete"\n(.*?)```', (ROOT / "docs/spec.md").read_text(encoding="utf-8"), re.S)
 
 
 def maps(task: Any) -> list[ExpressionMap]:
