@@ -1,7 +1,7 @@
-"""Pictures of docs/gallery.md: every specification of this folder, compiled (to 1 % of its range, but for COARSER) and drawn with what was found.
+"""Pictures of docs/gallery.md: every specification of this folder, compiled to 1 % of its range and drawn with what was found.
 
-    python examples/gallery.py                      # draws docs/images/gallery/*.png; some minutes
-    python examples/gallery.py sphere klein_bottle  # these alone
+python examples/gallery.py                      # draws docs/images/gallery/*.png; some minutes
+python examples/gallery.py sphere klein_bottle  # these alone
 """
 
 from __future__ import annotations

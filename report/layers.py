@@ -43,6 +43,10 @@ class Layer:
     scale: ScalarMappable
 
 
+EDGE_STEPS = 10
+"""Halvings until the edge of a chart is found between two points of a grid."""
+
+
 def layers(model: Model, target: Array, error: Array) -> tuple[Layer, str, Layer]:
     """The target's first component, the title of the routes' picture, log₁₀ of the error."""
     from matplotlib.cm import ScalarMappable
@@ -60,14 +64,19 @@ def layers(model: Model, target: Array, error: Array) -> tuple[Layer, str, Layer
 
 
 def continued(chart: Chart, u: Array) -> tuple[NDArray[np.bool_], Array]:
-    """Which points of a grid (…, 2) lie in a chart, and the grid with those that do not replaced by the nearest that do."""
+    """Which points of a grid (…, 2) lie in a chart, and the grid, with those that do not drawn to its edge towards the nearest that do."""
     from scipy.ndimage import distance_transform_edt
 
     inside = chart.inside(u)
     if inside.all() or not inside.any():
         return inside, u
     nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    return inside, u[tuple(nearest)]
+    within, beyond = u[tuple(nearest)], u.copy()
+    for _ in range(EDGE_STEPS):
+        middle = (within + beyond) / 2
+        held = chart.inside(middle)[..., None]
+        within, beyond = np.where(held, middle, within), np.where(held, beyond, middle)
+    return inside, within
 
 
 def cells_of(model: Model, points: Array, triangles: NDArray[np.intp], grids: Sequence[tuple[int, Array]]) -> Cells:

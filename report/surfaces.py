@@ -103,10 +103,16 @@ def surface_patches(atlas: Atlas, faces: int) -> list[_Patch]:
         finite = np.isfinite(base).all(-1)
         # Neighbouring charts overlap a little, which hides the seam.
         kept = (bumps[..., i] >= 0.6 * bumps.max(-1)) & chart.inside(middle)
-        for corner in (finite & inside,):
-            kept &= corner[:-1, :-1] & corner[1:, :-1] & corner[1:, 1:] & corner[:-1, 1:]
+        kept &= _corners(np.asarray(finite)).all(0)
+        # Where M ends, quadrilaterals reach just to its edge; elsewhere another chart goes on.
+        kept &= _corners(inside).any(0) if chart.edge else _corners(inside).all(0)
         found.append(_Patch(i, u, base, kept))
     return found
+
+
+def _corners(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What points of a grid have, at the four corners of every quadrilateral: (n, m) to (4, n − 1, m − 1)."""
+    return np.stack([values[:-1, :-1], values[1:, :-1], values[1:, 1:], values[:-1, 1:]])
 
 
 def triangles_of(patches: list[_Patch]) -> tuple[Array, NDArray[np.intp]]:

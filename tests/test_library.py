@@ -66,7 +66,7 @@ def task_on(atlas: atlasmoe.Atlas, text: str) -> ManifoldTask:
 
 
 def first_of_its_manifold(case: str) -> bool:
-    """Whether the case is the first atlas of a manifold of which every atlas is here: an isometry changes nothing that these do not show."""
+    """Whether the case is the first atlas of a manifold of which all are here: an isometry changes nothing that these do not show."""
     manifold, kind = case.split(", ")
     return manifold not in ONE_OF and kind == LIBRARY[manifold].atlases[0]
 

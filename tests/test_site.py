@@ -59,7 +59,9 @@ def test_every_page_is_in_the_navigation_once() -> None:
 def test_every_label_is_in_the_glossary() -> None:
     glossary = (DOCS / "glossary.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"^\| \[([RBN]\d+)\]\(theory/", glossary, re.MULTILINE))
-    headings = {label for path in (DOCS / "theory").glob("*.md") for label in re.findall(r"^## ([RBN]\d+):", path.read_text(), re.MULTILINE)}
+    headings = {
+        label for path in (DOCS / "theory").glob("*.md") for label in re.findall(r"^## ([RBN]\d+):", path.read_text(), re.MULTILINE)
+    }
     assert explained == headings
     sources = [*PAGES, *OTHERS, *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
     used = {label for path in sources for label in LABEL.findall(path.read_text(encoding="utf-8"))}
