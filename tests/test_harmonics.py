@@ -10,11 +10,12 @@ import atlasmoe
 import mpmath
 import numpy as np
 import pytest
-from atlasmoe.atlas import ManifoldTask
+from atlasmoe.atlas import ExpressionMap, ExpressionTarget, ManifoldTask
 from atlasmoe.atlas.spec import load_task, task_from_spec, task_to_spec
 from atlasmoe.atlas.spec.table_target import field_target
 from atlasmoe.errors import InvalidArgument, SpecError
 from atlasmoe.expressions.fields import callables
+from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.intervals.harmonics import Harmonics, count, places, read_coefficients, vector_field
 from atlasmoe.intervals.harmonics.solid import downwards, downwards_error, upwards, upwards_errors
 from atlasmoe.moe import Known
@@ -287,3 +288,47 @@ def test_a_series_is_compiled_proved_and_checked(series: Harmonics, tmp_path: Pa
         is not Known.PROVED
     )
     assert set(callables(series)) == {"B"}
+
+
+@pytest.mark.parametrize(
+    ("decaying", "place", "coefficient", "point", "exact"),
+    [
+        (False, 2, 1.0, (1e-170, 0.0, 0.0), 1e-170),  # the square of |p| underflows
+        (False, 2, 1e-170, (1.0, 0.0, 0.0), 1e-170),  # and that of a coefficient
+        (True, 2, 1e-170, (1.0, 0.0, 0.0), 1e-170),
+        (False, 44, 1.0, (1e-60, 0.0, 0.0), 5e-324),  # R^8 does; what is there is more than 0
+        (True, 44, 1.0, (1e60, 0.0, 0.0), 5e-324),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("width", [0.0, 1e-3])
+def test_numbers_whose_squares_underflow_are_enclosed(
+    decaying: bool, place: int, coefficient: float, point: tuple[float, float, float], exact: float, again: bool, width: float
+) -> None:
+    given = np.zeros((1, 2, 45))
+    given[0, 0, place] = coefficient
+    series, at = Harmonics("tiny", given, decaying), np.array([point])
+    low, high = series.enclose(0, (0, 0, 0), at * (1 - width), at * (1 + width), again=again)
+    assert low[0] <= exact <= high[0]
+
+
+def test_coefficients_of_which_no_part_is_a_number_are_refused() -> None:
+    given = np.zeros((1, 2, 6))
+    given[0, 0, 4] = 5e-324  # ∂_z S_21 = √3·S_11: its coefficient would be off by a sixth
+    with pytest.raises(InvalidArgument, match="rescale them"):
+        Harmonics("tiny", given, decaying=False)
+
+
+def test_a_network_of_zeros_is_not_proved_where_squares_underflow() -> None:
+    given = np.array([[[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
+    atlas = atlasmoe.builtin("sphere", dimension=2, atlas="ball", charts=8)
+    x = real_symbols(atlas.coordinates)
+
+    def task(coefficients: NDArray) -> ManifoldTask:
+        names = {**x, **callables(Harmonics("V", coefficients, False))}
+        text = f"V({', '.join(f'1e-170*{v}' for v in x)})*1e90*1e80"
+        return ManifoldTask("t", atlas, ExpressionTarget(ExpressionMap.of(x.values(), [read_expression(text, names)])))
+
+    model = atlasmoe.compile(task(0 * given), epsilon=0.5, routing="affine")  # all of it is 0, and the other function reaches 1
+    certificate = atlasmoe.certify(model.network, task(given), epsilon=0.5, boxes=2000)
+    assert certificate.status is not Known.PROVED

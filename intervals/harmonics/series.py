@@ -29,6 +29,8 @@ AT_ONCE = 1 << 24
 TINY = 2.0**-1000
 LARGEST = 1e100
 """Of coefficients, and of what boxes may reach."""
+SMALLEST = 1e-200
+"""Of coefficients that are not 0: what is lost of them is counted in parts of them, which has to be a number."""
 UNDERFLOW = 2.0**-500
 """What underflows is less than this part of the sum of all coefficients: 2^-1074 a step, grown by at most (1 + √2)^400 < 2^510."""
 
@@ -52,8 +54,7 @@ class Sum:
 
     @cached_property
     def sizes(self) -> Array:
-        squares = self.by_degree(((np.abs(self.coefficients) + self.errors) ** 2).sum(1))
-        return np.sqrt(squares) * GENEROUS
+        return lengths(np.abs(self.coefficients) + self.errors, self.degrees)
 
     @cached_property
     def slacks(self) -> Array:
@@ -84,6 +85,8 @@ class Harmonics(Field):
             raise InvalidArgument(f"harmonics {self.name!r}: coefficients of shape {given.shape}; {remedy}")
         if not (np.abs(given) < LARGEST).all():
             raise InvalidArgument(f"harmonics {self.name!r}: a coefficient is not finite, or beyond {LARGEST:g}; correct it")
+        if ((given != 0) & (np.abs(given) < SMALLEST)).any():
+            raise InvalidArgument(f"harmonics {self.name!r}: a coefficient is below {SMALLEST:g}, but not 0; rescale them, or write 0")
         given[:, 1, places(degree_of(given.shape[2]))[1] == 0] = 0.0
         given.flags.writeable = False
         object.__setattr__(self, "coefficients", given)
@@ -174,14 +177,15 @@ class Harmonics(Field):
             if self.decaying:
                 nearest = np.maximum(np.maximum(lower, -upper), 0.0)
                 return 1 / np.sqrt((nearest**2).sum(1)) * GENEROUS
-            return np.sqrt((np.maximum(np.abs(lower), np.abs(upper)) ** 2).sum(1)) * GENEROUS + TINY
+            furthest = np.maximum(np.abs(lower), np.abs(upper))
+            return np.hypot(np.hypot(furthest[:, 0], furthest[:, 1]), furthest[:, 2]) * GENEROUS + TINY  # squares may underflow
 
     def bound(self, by_degree: Array, reach: Array) -> Array:
-        """Σ_l of a row (l,) times R^l, (N,), and once more by R of what decays."""
+        """Σ_l of a row (l,) times R^l, (N,), and once more by R of what decays; no product is taken to be less than `TINY`."""
         total = np.zeros_like(reach)
         for one in by_degree[::-1]:
-            total = total * reach + one
-        return (total * reach if self.decaying else total) * GENEROUS
+            total = np.maximum(total * reach, TINY * (total > 0)) + one
+        return (np.maximum(total * reach, TINY * (total > 0)) if self.decaying else total) * GENEROUS
 
     def enclose(self, component: int, orders: Orders, lower: Array, upper: Array, *, again: bool = False) -> Bounds:
         orders = tuple(orders)
@@ -235,8 +239,7 @@ class Harmonics(Field):
 
     def by_size(self, errors: Array) -> Array:
         """(l,): what coefficients that are off by so much change at most."""
-        l, _ = places(degree_of(errors.shape[-1]))
-        return np.sqrt(np.bincount(l, (errors**2).sum(0))) * GENEROUS
+        return lengths(errors[None], places(degree_of(errors.shape[-1]))[0])[0]
 
     def order(self, lower: Array, upper: Array) -> NDArray[np.intp]:
         """Everything, but where a box holds the centre of what decays: nothing."""
@@ -248,6 +251,15 @@ class Harmonics(Field):
         upper = np.array([[np.nextafter(float(high), np.inf) if Fraction(float(high)) < high else float(high) for _, high in at]])
         low, high = self.enclose(component, orders, lower, upper)
         return (Fraction(float(low[0])), Fraction(float(high[0]))) if np.isfinite(low[0]) and np.isfinite(high[0]) else None
+
+
+def lengths(sizes: Array, degrees: NDArray[np.intp]) -> Array:
+    """At least (Σ_m g² + h²)^{1/2} by degree, (outputs, 2, places) ≥ 0 to (outputs, l), of numbers whose squares underflow too."""
+    first = np.flatnonzero(np.diff(degrees, prepend=-1))
+    largest = np.maximum.reduceat(sizes.max(1), first, axis=1)
+    scale = np.where(largest > 0, largest, 1.0)
+    squares = np.add.reduceat(((sizes / scale[:, None, degrees]) ** 2).sum(1), first, axis=1)
+    return np.where(largest > 0, np.maximum(largest * np.sqrt(squares) * GENEROUS, TINY), 0.0)
 
 
 def _more(orders: Orders, *axes: int) -> Orders:
