@@ -15,12 +15,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import atlasmoe
 import numpy as np
 import torch
-from scipy.stats import rankdata
-
-import atlasmoe
 from atlasmoe import Block, Box, Combine, Input, TaskGraph, Tiling
+from scipy.stats import rankdata
 
 TARGET = "a"
 MOVED = 1e-9

@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import atlasmoe
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
-from jsonschema import Draft202012Validator
-
-import atlasmoe
 from atlasmoe import Block, Box, Combine, Input, Model, TaskGraph, Tiling
 from atlasmoe.atlas.graph import as_graph
 from atlasmoe.atlas.graph.nodes import expression_map
 from atlasmoe.cli import main
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.explain.roles import PARTS
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "circuit.schema.json").read_text(encoding="utf-8"))
 

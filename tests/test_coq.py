@@ -15,9 +15,9 @@ from atlasmoe.errors import FolderError, InvalidArgument
 from atlasmoe.export.folder import save
 from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.moe import Model
+from atlasmoe.verify.coq.equations import equation_of
 from atlasmoe.verify.coq.expressions import FUNCTIONS, expression, names_of
 from atlasmoe.verify.coq.numbers import block, comment, dyadic, shared_rows
-from atlasmoe.verify.coq.equations import equation_of
 from atlasmoe.verify.coq.project import MANIFOLDS, THEORY, files, theory_text, write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import ALLOWED, MACHINE, assumed, read_trouble

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import atlasmoe
 import numpy as np
 import pytest
-from click.testing import CliRunner
-
-import atlasmoe
 from atlasmoe import Block, Box, Combine, Input, Model, TaskGraph, Tiling
 from atlasmoe.atlas.graph import as_graph
 from atlasmoe.cli import main
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.explain import Summary, explain_points
 from atlasmoe.moe.typed_json import finite_json
+from click.testing import CliRunner
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import atlasmoe
 import numpy as np
 import pytest
 import sympy
-
-import atlasmoe
 from atlasmoe.atlas import Atlas, ExpressionMap, ExpressionTarget, ManifoldTask, task_from_spec, task_to_spec
 from atlasmoe.atlas.implicit.build import implicit
 from atlasmoe.atlas.implicit.cover import cover
@@ -133,6 +132,8 @@ def test_nothing_is_known_outside_of_a_tube() -> None:
         ((SPHERE.replace("z", "q"),), {}, "'q'"),
         (("log(x) - y",), {"boundary": True}, "no finite value at"),
         (("x", "y", "z"), {}, "leave no manifold"),
+        (("x**2 + y**2 - 1 - 0.1*abs(x)",), {"names": "xy"}, "has a kink"),
+        (("y - x*sign(x)",), {"names": "xy"}, "has a kink"),
         (("((x - 0.7)**2 + y**2 - 0.25)*((x + 0.7)**2 + y**2 - 0.25)",), {"names": "xy"}, "2 connected components: 1 near"),
     ],
 )
