@@ -133,7 +133,9 @@ class Declared(Field):
             said.append(f"|f(x) − f(y)| ≤ {self.lipschitz!r}·|x − y|")
         if self.second_derivative is not None:
             said.append(f"|∂_k f(x) − ∂_k f(y)| ≤ {self.second_derivative!r}·|x − y|₁")
+        # Slopes are taken from differences over at most 1 to each side, where a bound of second derivatives is declared.
+        where = "on boxes around M" if self.second_derivative is None else "within 1 of boxes around M"
         return (
             f"the Python function {self.name!r} computes f to within {ROUNDING:g}·(1 + |f|), and {' and '.join(said)} for every component "
-            "and all x and y on boxes around M"
+            f"and all x and y {where}"
         )
