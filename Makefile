@@ -25,7 +25,8 @@ check: .venv/installed
 
 # The documentation as a site, in build/site: its reference is read from the docstrings. In an environment of its own, for nothing else needs it.
 docs: .venv/docs
-	mkdir -p build/api && ln -sfn ../.. build/api/atlasmoe
+	rm -rf build/api && mkdir -p build/api/atlasmoe
+	for part in *.py $(dir $(wildcard */__init__.py)); do ln -s ../../../$${part%/} build/api/atlasmoe/; done
 	.venv/docs/bin/zensical build --clean --config-file zensical.toml
 
 .venv/docs: constraints.txt
