@@ -2,7 +2,8 @@
 
 Sorting rows by expert is Python that reads data: whoever records the calls of one example would keep that example's routes, and send
 every other point through the wrong experts without a word. So while somebody records, rows reach their experts in a way of which nothing
-depends on data but values: `looped` where graphs have loops, `gathered` elsewhere. What neither can do raises.
+depends on data but values: in an operator of ours where the graph stays with us (`compiled`), `looped` where graphs have loops, `gathered`
+elsewhere. What none can do raises.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..moe.sums import Sums
 from .dispatch import Dispatch, Stages, copied, work_of
+from .operator import operated
 from .stages import Stage, through
 
 SMALL = 1 << 8
@@ -23,8 +25,10 @@ SMALL = 1 << 8
 
 def recording(x: Tensor) -> Dispatch | None:
     """How rows reach their experts while somebody records a graph; None if nobody does."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_exporting():
         return looped
+    if torch.compiler.is_compiling():
+        return compiled
     if torch._C._is_tracing() or torch._C._functorch.is_batchedtensor(x):
         return gathered
     return None
@@ -38,6 +42,20 @@ def gathered(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums
     return copied(stages, x, expert)
 
 
+def compiled(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
+    """One operator, in which rows are dispatched whenever the graph runs; where gradients are asked for, copies of weights."""
+    if expert is None or differentiable(stages, x):
+        return gathered(stages, x, expert, sums)
+    require_plain(sums)
+    return operated(stages, x, expert)
+
+
+def differentiable(stages: Stages, x: Tensor) -> bool:
+    """Whether somebody may ask for a gradient."""
+    parts = [part for stage in stages for part in (stage.weight, stage.bias, *(stage.up or ()))]
+    return torch.is_grad_enabled() and any(part.requires_grad for part in (x, *parts))
+
+
 def looped(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Tensor:
     """A loop in the graph, over experts: the rows of each are looked up, run, and put into their places. The graph is as large for 4
     experts as for 4096, and for any number of rows. Experts of SMALL numbers at most are copied for every row: recording a loop takes
@@ -46,8 +64,6 @@ def looped(stages: Stages, x: Tensor, expert: Tensor | None, sums: Sums = Sums.P
     require_plain(sums)
     if expert is None:
         return through([stage.of(0) for stage in stages], x, sums)
-    if torch.is_grad_enabled() and (x.requires_grad or stages[0].weight.requires_grad) and not torch.compiler.is_exporting():
-        return gathered(stages, x, expert, sums)  # loops in graphs have no gradients
     if work_of(stages) <= SMALL:
         return gathered(stages, x, expert, sums)
     from torch._higher_order_ops.while_loop import while_loop
