@@ -9,6 +9,15 @@ Module Checker (A : Arithmetic).
 Module Export L := Layers A.
 Import A.
 
+(** The virtual machine works out both sides of && and ||, so these are written with if where the second side is dear. *)
+Notation "a 'andthen' b" := (if a then b else false) (at level 70, right associativity, only parsing).
+Notation "a 'orelse' b" := (if a then true else b) (at level 70, right associativity, only parsing).
+Lemma andthen_true (a b : bool) : (a andthen b) = true -> a = true /\ b = true.
+Proof. destruct a; auto. Qed.
+Fixpoint all_of {A} (f : A -> bool) (l : list A) : bool := match l with [] => true | x :: l => f x andthen all_of f l end.
+Lemma all_of_true A (f : A -> bool) l : all_of f l = true -> forall x, In x l -> f x = true.
+Proof. induction l as [|a l IH]; simpl; intros H x K. destruct K. apply andthen_true in H. destruct H, K as [<-|K]; auto. Qed.
+
 (** * Layers, arranged. *)
 Record step := Step {
   s_gate : option net_; s_sees : list nat; s_experts : list net_; s_serves : list nat; s_reads : list nat; s_latent : option affine_;
@@ -86,8 +95,8 @@ Fixpoint every_path (Ls : list step) (X : list form) (k : list form -> bool) : b
     | Some g =>
       let logits := run_net g (picks (s_sees s) X) in
       let n := length logits in
-      convex (s_weighs s) && negb (Nat.eqb n 0) && (Nat.eqb (s_top s) 1 || (Nat.leb 1 (s_top s) && match Ls with [] => true | _ => false end)) &&
-      forallb (fun e => forallb (never (s_top s) logits) (outputs_of (s_serves s) n e) || every_path Ls (expert_out s X e) k)
+      (convex (s_weighs s) && negb (Nat.eqb n 0) && (Nat.eqb (s_top s) 1 || (Nat.leb 1 (s_top s) && match Ls with [] => true | _ => false end))) andthen
+      all_of (fun e => all_of (never (s_top s) logits) (outputs_of (s_serves s) n e) orelse every_path Ls (expert_out s X e) k)
         (nodup Nat.eq_dec (map (fun j => nth j (s_serves s) 0%nat) (seq 0 n)))
     end
   end.
@@ -114,18 +123,17 @@ Proof.
   destruct (gate L) as [g|] eqn:G; simpl in K.
   2:{ unfold M; simpl. rewrite G. simpl. apply IH with (2 := expert_out_correct L X x 0 TL' HX); auto. }
   unfold M at 1. simpl gate. rewrite G. simpl option_map. cbv beta iota zeta.
-  apply andb_prop in K. destruct K as [K KE]. apply andb_prop in K. destruct K as [K KT]. apply andb_prop in K. destruct K as [KC KN].
+  apply andthen_true in K. destruct K as [K KE]. apply andb_prop in K. destruct K as [K KT]. apply andb_prop in K. destruct K as [KC KN].
   set (logits := run_net (net_of g) (picks (sees L) X)) in *. set (l := eval_net (map_net real g) (pick (sees M) x)).
   assert (HL : hass logits l). { apply (run_net_correct TL tl HTL). unfold tidy_layer in TL'. rewrite G in TL'. destruct (tidy g); auto. apply picks_correct; auto. }
   assert (LL : length logits = length l) by (clear -HL; induction HL; simpl; auto).
   assert (NL : l <> []). { intros E. rewrite E in LL. simpl in LL. rewrite LL in KN. discriminate KN. }
   assert (One : forall j, In j (chosen (top L) l) -> every_path (map step_of Ls) (expert_out (step_of L) X (nth j (serves L) 0%nat)) k = true).
-  { intros j Hj. rewrite forallb_forall in KE. destruct (in_chosen _ _ _ Hj) as [Lj _]. specialize (KE (nth j (serves L) 0%nat)).
+  { intros j Hj. destruct (in_chosen _ _ _ Hj) as [Lj _]. pose proof (all_of_true _ _ _ KE (nth j (serves L) 0%nat)) as KE'. clear KE. rename KE' into KE.
     assert (In (nth j (serves L) 0%nat) (nodup Nat.eq_dec (map (fun j => nth j (serves L) 0%nat) (seq 0 (length logits))))) as Ie.
     { apply nodup_In. apply in_map_iff. exists j. split; auto. apply in_seq. lia. }
-    specialize (KE Ie). apply orb_prop in KE. destruct KE as [E|E]; auto. exfalso.
-    rewrite forallb_forall in E. specialize (E j). rewrite (never_correct (top L) logits l j HL Hj) in E.
-    assert (false = true); [|discriminate]. apply E. unfold outputs_of. apply filter_In. split. apply in_seq. lia. apply Nat.eqb_refl. }
+    specialize (KE Ie). cbv beta in KE. destruct (all_of _ _) eqn:E; auto. exfalso.
+    assert (false = true); [|discriminate]. rewrite <- (never_correct (top L) logits l j HL Hj). apply (all_of_true _ _ _ E). unfold outputs_of. apply filter_In. split. apply in_seq. lia. apply Nat.eqb_refl. }
   change (top M) with (top L). change (weighs M) with (weighs L). apply orb_prop in KT. destruct KT as [KT|KT].
   - apply Nat.eqb_eq in KT. rewrite KT in *. destruct (chosen_one l NL) as (j & Ej & Lj). rewrite Ej in *.
     rewrite leaving_one by auto. apply IH with (2 := expert_out_correct L X x j TL' HX); auto. apply One. left; auto.
@@ -145,12 +153,12 @@ Proof.
   exists (c1 - c3), r. repeat split; auto. apply mem_sub; auto. rewrite R2, dot_opp, E1, E3. ring.
 Qed.
 Fixpoint all_within E (a b : list form) : bool :=
-  match a, b with [], [] => true | x :: a, y :: b => within E x y && all_within E a b | _, _ => false end.
+  match a, b with [], [] => true | x :: a, y :: b => within E x y andthen all_within E a b | _, _ => false end.
 Lemma all_within_correct E eps X a B b : mem E eps -> hass X a -> hass B b -> all_within E X B = true -> near eps a b.
 Proof.
   intros HE HA. revert B b. induction HA; intros B b HB P; destruct HB; simpl in P; try discriminate; constructor.
-  - apply andb_prop in P. destruct P as [P1 P2]. exact (within_correct _ _ _ _ _ _ HE H H0 P1).
-  - apply andb_prop in P. destruct P as [P1 P2]. exact (IHHA _ _ HB P2).
+  - apply andthen_true in P. destruct P as [P1 P2]. exact (within_correct _ _ _ _ _ _ HE H H0 P1).
+  - apply andthen_true in P. destruct P as [P1 P2]. exact (IHHA _ _ HB P2).
 Qed.
 End Box.
 
@@ -274,7 +282,7 @@ Record prepared := Prepared { p_steps : list step; p_embedding : option affine_;
 Definition prepare := Prepared (map step_of Ls) (option_map affine_of Q) (D2I eps).
 Definition leaf (p : prepared) (box : list I.type) : bool :=
   let T := shifts box in let V := variables 0 box in
-  existsb (fun r => optional false (fun F => negative (fr F)) (eval_expr T V r)) (region c) ||
+  existsb (fun r => optional false (fun F => negative (fr F)) (eval_expr T V r)) (region c) orelse
   match eval_all T V (inverse c) with
   | None => false
   | Some Y =>
@@ -288,7 +296,7 @@ Proof.
   intros Td Hu H Reg y. unfold leaf in H. set (T := shifts box) in *. set (V := variables 0 box) in *.
   set (t := diffs u (map middle box)). assert (HT : mems T t) by (apply shifts_correct; auto).
   assert (HV : Forall2 (has t) V u). { apply variables_correct; auto. intros k Hk. apply nth_diffs; auto. }
-  apply orb_prop in H. destruct H as [H|H].
+  destruct (existsb _ (region c)) eqn:R; [clear H; rename R into H | clear R].
   { exfalso. apply existsb_exists in H. destruct H as (r & Ir & Hr). rewrite Forall_forall in Reg. specialize (Reg r Ir).
     destruct (eval_expr T V r) as [F|] eqn:EF; try discriminate. simpl in Hr. destruct (proj1 (eval_correct T t HT V u HV) _ _ EF) as [_ [M _]].
     apply negative_correct with (2 := M) in Hr. lra. }
