@@ -17,7 +17,8 @@ from atlasmoe.errors import InvalidArgument, SpecError
 from atlasmoe.expressions.fields import callables
 from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.intervals.harmonics import Harmonics, count, places, read_coefficients, vector_field
-from atlasmoe.intervals.harmonics.solid import downwards, downwards_error, upwards, upwards_errors
+from atlasmoe.intervals.harmonics.euler import by_euler, compared, stepped
+from atlasmoe.intervals.harmonics.solid import upwards
 from atlasmoe.moe import Known
 from atlasmoe.verify.check import check
 from numpy.typing import NDArray
@@ -50,21 +51,75 @@ def by_formula(degree: int, point: NDArray) -> list[mpmath.mpc]:
     return found
 
 
+def sizes(errors: NDArray, degree: int) -> NDArray:
+    """Euclidean norms by degree of (2, places)."""
+    return np.array([np.linalg.norm(errors[:, count(l - 1) : count(l)]) for l in range(degree + 1)])
+
+
 @pytest.mark.parametrize("point", [(0.6, -0.8, 1e-9), (0, 0, 1), (0, 0, -1), (1e-200, 0, 1), (0.3, 0.2, -0.7), (1.1, -0.4, 0.9)])
-def test_sums_upwards_and_downwards_err_by_no_more_than_is_said(point: tuple[float, float, float]) -> None:
-    at, given = np.array([point], float), some(False).coefficients[0]
-    reach = float(np.linalg.norm(at)) * (1 + 1e-12)
-    exact, l = by_formula(DEGREE, at[0]), places(DEGREE)[0]
-    real, imaginary = upwards(DEGREE, at)[:, 0].reshape(2, -1)
-    for k, (value, error) in enumerate(zip(exact, upwards_errors(DEGREE), strict=True)):
-        allowed = float(error) * reach ** int(l[k])
-        assert abs(value.real - real[k]) <= allowed
-        assert abs(value.imag - imaginary[k]) <= allowed
-        assert allowed < 1e-9 * reach ** int(l[k])
-    total = sum(float(g) * v.real + float(h) * v.imag for g, h, v in zip(*given, exact, strict=True))
-    error = downwards_error(given, reach)
-    assert abs(total - downwards(given, at)[0]) <= error < 1e-8
-    assert sum(abs(v) ** 2 for v in exact[-DEGREE - 1 :]) == pytest.approx(reach ** (2 * DEGREE), rel=1e-9), "the addition theorem"
+def test_harmonics_err_by_no_more_than_is_said(point: tuple[float, float, float]) -> None:
+    at = np.array([point], float)
+    reach = np.linalg.norm(at, axis=1) * (1 + 1e-12)
+    exact = by_formula(DEGREE, at[0])
+    for found, bound in (by_euler(DEGREE, at, reach), compared(DEGREE, at, reach, upwards(DEGREE, at))):
+        numbers = found.reshape(2, -1)
+        off = np.array(
+            [
+                [float(v.real - re) for v, re in zip(exact, numbers[0], strict=True)],
+                [float(v.imag - im) for v, im in zip(exact, numbers[1], strict=True)],
+            ]
+        )
+        assert (sizes(off, DEGREE) <= bound[:, 0]).all()
+        assert (bound[:, 0] < 1e-12 * reach ** np.arange(DEGREE + 1) + 1e-150).all()
+    assert sum(abs(v) ** 2 for v in exact[-DEGREE - 1 :]) == pytest.approx(float(reach[0]) ** (2 * DEGREE), rel=1e-9), (
+        "the addition theorem"
+    )
+
+
+def by_recursion(degree: int, point: NDArray) -> NDArray:
+    """S_lm in the order of places by the recursion of `solid`, with 60 digits: (2, places) of mpmath numbers."""
+    with mpmath.workdps(60):
+        x, y, z = (mpmath.mpf(float(v)) for v in point)
+        square, found = x * x + y * y + z * z, {(0, 0): mpmath.mpc(1)}
+        for l in range(1, degree + 1):
+            for m in range(l):
+                found[l, m] = (2 * l - 1) * z * found[l - 1, m]
+                if m < l - 1:
+                    found[l, m] -= mpmath.sqrt((l - 1) ** 2 - m * m) * square * found[l - 2, m]
+                found[l, m] /= mpmath.sqrt(l * l - m * m)
+            found[l, l] = (mpmath.sqrt(mpmath.mpf(2 * l - 1) / (2 * l)) if l > 1 else 1) * mpmath.mpc(x, y) * found[l - 1, l - 1]
+        return np.array([[getattr(found[l, m], part) for l in range(degree + 1) for m in range(l + 1)] for part in ("real", "imag")])
+
+
+@pytest.mark.parametrize("point", [(0, 0, 1), (1e-9, 0, -1), (0.6, 0.64, 0.48), (0.8, -0.6, 1e-12), (0.1, 0.3, 0.9)])
+def test_bounds_say_something_at_degree_133(point: tuple[float, float, float]) -> None:
+    degree, at = 133, np.array([point], float)
+    reach = np.linalg.norm(at, axis=1) * (1 + 1e-12)
+    exact = by_recursion(degree, at[0])
+    for found, bound in (by_euler(degree, at, reach), compared(degree, at, reach, upwards(degree, at))):
+        off = (exact - found.reshape(2, -1)).astype(float)
+        assert (sizes(off, degree) <= bound[:, 0]).all()
+        assert bound.max() < 3e-12
+
+
+def test_numbers_that_are_no_harmonics_are_found_out() -> None:
+    at = RNG.standard_normal((30, 3))
+    reach = np.linalg.norm(at, axis=1) * (1 + 1e-12)
+    right = upwards(DEGREE, at)
+    for place in (0, 3, 20, count(DEGREE) + 4):
+        wrong = right.copy()
+        wrong[place] += 1e-3
+        assert (compared(DEGREE, at, reach, wrong)[1].max(0) >= 1e-3).all()
+
+
+@pytest.mark.parametrize("degree", [1, 2, 7, 60])
+def test_a_step_enlarges_nothing_beyond_the_length_of_the_point(degree: int) -> None:
+    points = np.concatenate([RNG.standard_normal((20, 3)), np.eye(3), [[1, 1, 0.0]]])
+    given = np.eye(2 * degree)[:, :, None].reshape(2 * degree, 2, degree, 1)
+    given = np.delete(given, degree, axis=0)  # Im S_l0 is none
+    for point in points:
+        matrix = np.array([stepped(degree, one, point[None]).ravel() for one in given])
+        assert np.linalg.norm(matrix, 2) <= np.linalg.norm(point) * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("decaying", [False, True])

@@ -2,9 +2,15 @@
 
 One sum for every component, all of them infinitely often differentiable, the decaying ones but in 0. On boxes a derivative is enclosed
 twice. For a search: by its value at the middle, its first derivatives there, and the second derivatives that the addition theorem allows
-on the whole box. To check: by its value at the middle, summed downwards, and the first derivatives that the theorem allows. Either is cut
-to what the theorem says of the derivative itself; rounding is covered in both (`solid`), that of the derivatives' coefficients too
-(`ladder`).
+on the whole box, harmonics by Euler's identity (`euler`). To check: by its value at the middle and the first derivatives that the theorem
+allows, harmonics by another recursion (`solid.upwards`), which are held against Euler's identity one by one. Either is cut to what the
+theorem says of the derivative itself; rounding is covered in both, that of the derivatives' coefficients too (`ladder`).
+
+Statement. With e_l what the harmonics of degree l are off by, all 2l + 1 together, a sum over n places is off by
+
+    Σ_l (Σ_m g² + h²)^{1/2}·(‖e_l‖ + γ·(R^l + ‖e_l‖)) + (Σ_m Δg² + Δh²)^{1/2}·(R^l + ‖e_l‖),      γ = 2·(n + 8)·2^-52,
+
+where |p| ≤ R and coefficients are known to ±Δ: Cauchy–Schwarz by degree, and a product of rows and columns in any order.
 """
 
 from __future__ import annotations
@@ -20,49 +26,55 @@ from numpy.typing import NDArray
 from ...errors import InvalidArgument
 from ...expressions import Array
 from ...expressions.fields import SMOOTH, Bounds, Field, Orders, key_of
+from .euler import by_euler, compared, powers
 from .ladder import derivative
-from .solid import EPS, GENEROUS, degree_of, downwards, downwards_error, inverted, places, upwards, upwards_errors
+from .memory import Memory
+from .solid import EPS, GENEROUS, degree_of, inverted, places, upwards
 
 MAX_DEGREE = 400
-AT_ONCE = 1 << 24
-"""Harmonics that are held at a time."""
+AT_ONCE = 1 << 21
+"""Harmonics that are held at a time: what a cache holds."""
 TINY = 2.0**-1000
 LARGEST = 1e100
 """Of coefficients, and of what boxes may reach."""
 SMALLEST = 1e-200
 """Of coefficients that are not 0: what is lost of them is counted in parts of them, which has to be a number."""
 UNDERFLOW = 2.0**-500
-"""What underflows is less than this part of the sum of all coefficients: 2^-1074 a step, grown by at most (1 + √2)^400 < 2^510."""
+"""What underflows is less than this part of the sum of all coefficients: 2^-1074 in every operation of a step, which later steps enlarge by
+R^l at most; where that is more than 1, the bound of rounding has room for it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """The same derivative of all components: coefficients (outputs, 2, places), how far they may be off, and by degree l (outputs, l): what
-    |f|, and the rounding in f computed upwards, are at most, over R^l."""
+    """The same derivative of all components: coefficients (outputs, 2, places), and how far they may be off."""
 
     coefficients: Array
     errors: Array
+
+    @property
+    def rows(self) -> Array:
+        return self.coefficients.reshape(len(self.coefficients), -1)
 
     @cached_property
     def degrees(self) -> NDArray[np.intp]:
         return places(degree_of(self.coefficients.shape[-1]))[0]
 
-    def by_degree(self, by_place: Array) -> Array:
-        """Sums over m of (outputs, places)."""
-        first = np.flatnonzero(np.diff(self.degrees, prepend=-1))
-        return np.add.reduceat(by_place, first, axis=1)
-
     @cached_property
     def sizes(self) -> Array:
+        """(outputs, l): what |f| is at most, over R^l."""
         return lengths(np.abs(self.coefficients) + self.errors, self.degrees)
 
     @cached_property
-    def slacks(self) -> Array:
-        size, error = np.abs(self.coefficients).sum(1), upwards_errors(int(self.degrees[-1]))
-        summed = 2 * (self.coefficients.shape[-1] + 8) * EPS * size * (1 + error)
-        found = self.by_degree(size * error + summed + self.errors.sum(1) * (1 + error)) * GENEROUS
-        found[:, 0] += UNDERFLOW * size.sum(1)
-        return found
+    def doubts(self) -> Array:
+        """(outputs, l): the same of what the coefficients are off by."""
+        return lengths(self.errors, self.degrees)
+
+    def slack(self, component: int, off: Array, powers: Array) -> Array:
+        """What a sum of harmonics that are off by `off` (l, N) is off by, R^l at most `powers`."""
+        summed = 2 * (self.coefficients.shape[-1] + 8) * EPS
+        whole = powers + off
+        found = self.sizes[component] @ (off + summed * whole) + self.doubts[component] @ whole
+        return np.asarray(found * GENEROUS + UNDERFLOW * np.abs(self.coefficients[component]).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +88,8 @@ class Harmonics(Field):
     _sums: dict[Orders, Sum] = field(default_factory=dict, repr=False)
     _seen: dict[str, Array] = field(default_factory=dict, repr=False)
     _many: dict[Orders, tuple[Array, Array]] = field(default_factory=dict, repr=False)
+    _memories: dict[bool, Memory] = field(default_factory=dict, repr=False)
+    _reached: dict[int, tuple[Array, Array]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Raises `InvalidArgument` for coefficients that are not finite, of another shape, or of too high a degree."""
@@ -91,6 +105,8 @@ class Harmonics(Field):
         given.flags.writeable = False
         object.__setattr__(self, "coefficients", given)
         self._sums[0, 0, 0] = Sum(given, np.zeros_like(given))
+        for again, harmonic in ((False, by_euler), (True, _by_columns)):
+            self._memories[again] = Memory(lambda orders: self.sum(orders).rows, self.decaying, harmonic)
 
     @property
     def inputs(self) -> int:  # type: ignore[override]
@@ -181,11 +197,16 @@ class Harmonics(Field):
             return np.hypot(np.hypot(furthest[:, 0], furthest[:, 1]), furthest[:, 2]) * GENEROUS + TINY  # squares may underflow
 
     def bound(self, by_degree: Array, reach: Array) -> Array:
-        """Σ_l of a row (l,) times R^l, (N,), and once more by R of what decays; no product is taken to be less than `TINY`."""
-        total = np.zeros_like(reach)
-        for one in by_degree[::-1]:
-            total = np.maximum(total * reach, TINY * (total > 0)) + one
-        return (np.maximum(total * reach, TINY * (total > 0)) if self.decaying else total) * GENEROUS
+        """Σ_l of a row (l,) times R^l, (N,), and once more by R of what decays; nothing that is not 0 is taken to be less than `TINY`."""
+        found = by_degree @ self._powers(len(by_degree) - 1, reach) * GENEROUS
+        return np.asarray((found * reach if self.decaying else found) * GENEROUS + TINY * by_degree.any())
+
+    def _powers(self, degree: int, reach: Array) -> Array:
+        """R^l, of the reach that was asked for last without another computation."""
+        last = self._reached.get(0)
+        if last is None or len(last[1]) <= degree or not np.array_equal(last[0], reach):
+            last = self._reached[0] = reach.copy(), powers(max(degree, self.degree), reach)
+        return last[1][: degree + 1]
 
     def enclose(self, component: int, orders: Orders, lower: Array, upper: Array, *, again: bool = False) -> Bounds:
         orders = tuple(orders)
@@ -193,53 +214,43 @@ class Harmonics(Field):
             middle = lower + (upper - lower) / 2
             half = np.maximum(upper - middle, middle - lower)
             half = np.where(lower == upper, 0.0, half * GENEROUS + TINY)
-        reach = self.reach(lower, upper)
-        known = (reach < LARGEST) & (np.maximum(np.abs(lower), np.abs(upper)) < LARGEST).all(1)
-        safe, at = np.where(known, reach, 1.0), np.where(known[:, None], middle, (0.0, 0.0, 1.0))
-        total = self.bound(self.sum(orders).sizes[component], safe)
-        wide = half.any()
-        with np.errstate(all="ignore"):
-            if again:
-                value, slack = self._downwards(component, orders, at, safe)
-                if wide:
-                    slack = slack + sum(half[:, k] * self.bound(self.sum(_more(orders, k)).sizes[component], safe) for k in range(3))
-            else:
-                value, slack = self._upwards(component, orders, at, safe)
-                if wide:
-                    slack = slack + self._around(component, orders, at, half, safe)
+            reach = self.reach(lower, upper)
+            known = (reach < LARGEST) & (np.maximum(np.abs(lower), np.abs(upper)) < LARGEST).all(1)
+            safe, at = np.where(known, reach, 1.0), np.where(known[:, None], middle, (0.0, 0.0, 1.0))
+            total = self.bound(self.sum(orders).sizes[component], safe)
+            value, slack = self._summed(component, orders, at, again)
+            if half.any():
+                around = self._further if again else self._around
+                slack = slack + around(component, orders, at, half, safe)
             slack = slack * GENEROUS + 4 * EPS * np.abs(value) + TINY
             low, high = np.maximum(value - slack, -total), np.minimum(value + slack, total)
-        known &= np.isfinite(low) & np.isfinite(high)
+            known &= np.isfinite(low) & np.isfinite(high)
         return np.where(known, low, -np.inf), np.where(known, high, np.inf)
 
-    def _upwards(self, component: int, orders: Orders, at: Array, reach: Array) -> tuple[Array, Array]:
+    def _summed(self, component: int, orders: Orders, at: Array, again: bool) -> tuple[Array, Array]:
         """A value at points, and what it may be off by."""
-        some = self.sum(orders)
-        return self.values(at, orders)[component], self.bound(some.slacks[component], reach)
+        some, reach = self.sum(orders), self.reach(at, at)
+        values, off = self._memories[again].at(at, reach, orders)
+        slack = some.slack(component, off, powers(len(off) - 1, reach))
+        return values[component], slack * reach * GENEROUS if self.decaying else slack
 
     def _around(self, component: int, orders: Orders, at: Array, half: Array, reach: Array) -> Array:
         """How far f goes from its value at the middle: Σ|∂_k f|·h_k + ½·Σ sup|∂_j∂_k f|·h_j·h_k."""
         total = np.zeros(len(at))
         for k in range(3):
-            slope, slack = self._upwards(component, _more(orders, k), at, reach)
+            slope, slack = self._summed(component, _more(orders, k), at, False)
             total = total + (np.abs(slope) + slack) * half[:, k]
             for j in range(k + 1):
                 size = self.bound(self.sum(_more(orders, j, k)).sizes[component], reach)
                 total = total + (0.5 if j == k else 1.0) * size * half[:, j] * half[:, k]
         return total * GENEROUS
 
-    def _downwards(self, component: int, orders: Orders, at: Array, reach: Array) -> tuple[Array, Array]:
-        """The same, from the other end."""
-        some = self.sum(orders)
-        row, most = some.coefficients[component], float(reach.max(initial=0.0))
-        at, scale = inverted(at) if self.decaying else (at, np.ones(len(at)))
-        unknown = self.bound(self.by_size(some.errors[component]), reach)
-        error = downwards_error(row, most) + UNDERFLOW * np.abs(row).sum()
-        return downwards(row, at) * scale, error * scale * GENEROUS + unknown
-
-    def by_size(self, errors: Array) -> Array:
-        """(l,): what coefficients that are off by so much change at most."""
-        return lengths(errors[None], places(degree_of(errors.shape[-1]))[0])[0]
+    def _further(self, component: int, orders: Orders, at: Array, half: Array, reach: Array) -> Array:
+        """The same by first derivatives alone: Σ sup|∂_k f|·h_k."""
+        total = np.zeros(len(at))
+        for k in range(3):
+            total = total + half[:, k] * self.bound(self.sum(_more(orders, k)).sizes[component], reach)
+        return total * GENEROUS
 
     def order(self, lower: Array, upper: Array) -> NDArray[np.intp]:
         """Everything, but where a box holds the centre of what decays: nothing."""
@@ -251,6 +262,11 @@ class Harmonics(Field):
         upper = np.array([[np.nextafter(float(high), np.inf) if Fraction(float(high)) < high else float(high) for _, high in at]])
         low, high = self.enclose(component, orders, lower, upper)
         return (Fraction(float(low[0])), Fraction(float(high[0]))) if np.isfinite(low[0]) and np.isfinite(high[0]) else None
+
+
+def _by_columns(degree: int, points: Array, reach: Array) -> tuple[Array, Array]:
+    """Harmonics by the recursion of `solid`, bounded afterwards."""
+    return compared(degree, points, reach, upwards(degree, points))
 
 
 def lengths(sizes: Array, degrees: NDArray[np.intp]) -> Array:

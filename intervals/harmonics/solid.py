@@ -10,10 +10,8 @@ S polynomials, T = S/r^(2l+1) the ones that decay. Σ_m |S_lm|² = r^{2l}, so th
 
     c_1 = 1, c_m = √((2m−1)/2m),   A_lm = (2l−1)/√(l²−m²),   B_lm = √((l−1)²−m²)/√(l²−m²).
 
-*Downwards* (Clenshaw), for each order m: b_l = a_l + A_{l+1}·z·b_{l+1} − B_{l+2}·r²·b_{l+2}, f = Re Σ_m b_m·S_mm by Horner's scheme.
-
-What rounding may do is bounded by the same recursions with absolute values: safe, and good to about degree 30; beyond it a bound is still
-one, but far above what rounding does (it grows as (1 + √2)^l, where errors themselves grow no faster than l).
+Nothing is said here of what rounding does to them: `euler` has a recursion of which something can be said, and the numbers of any other are
+held against it.
 """
 
 from __future__ import annotations
@@ -89,62 +87,3 @@ def upwards(degree: int, points: Array) -> Array:
         if l > 1:
             found[:, here : here + l - 1] -= B[here : here + l - 1, None] * square * found[:, before : before + l - 1]
     return found.reshape(-1, len(points))
-
-
-@lru_cache(maxsize=16)
-def upwards_errors(degree: int) -> Array:
-    """(places,): what `upwards` may be off by where |p| ≤ 1; R^l times as much where |p| ≤ R, as S_lm is homogeneous."""
-    A, B, c = steps(degree)
-    error = np.zeros(count(degree))
-    for l in range(1, degree + 1):
-        here, last, before = l * (l + 1) // 2, l * (l - 1) // 2, (l - 1) * (l - 2) // 2
-        error[here + l] = c[l] * np.sqrt(2) * (error[last + l - 1] * (1 + STEP) + STEP)
-        total, size = A[here : here + l] * error[last : last + l], A[here : here + l] * (1 + error[last : last + l])
-        if l > 1:
-            total[:-1] += B[here : here + l - 1] * error[before : before + l - 1]
-            size[:-1] += B[here : here + l - 1] * (1 + error[before : before + l - 1])
-        error[here : here + l] = (total + STEP * size) * GENEROUS
-    return error * GENEROUS
-
-
-def downwards(coefficients: Array, points: Array) -> Array:
-    """Σ g·Re S_lm + h·Im S_lm, (N,), of coefficients (2, places), by Clenshaw's scheme."""
-    degree = degree_of(coefficients.shape[1])
-    x, y, z = points.T
-    square, zeta = x * x + y * y + z * z, x + 1j * y
-    A, B, c = steps(degree + 2)
-    after = np.zeros((2, degree + 2, len(points)), complex)
-    for l in range(degree, -1, -1):
-        here, next_, second = l * (l + 1) // 2, (l + 1) * (l + 2) // 2, (l + 2) * (l + 3) // 2
-        now = after[0, : l + 1] * (A[next_ : next_ + l + 1, None] * z)
-        now -= after[1, : l + 1] * (B[second : second + l + 1, None] * square)
-        now += (coefficients[0, here : here + l + 1] - 1j * coefficients[1, here : here + l + 1])[:, None]
-        after[1, : l + 1] = after[0, : l + 1]
-        after[0, : l + 1] = now
-    # Order m stands still once l has passed it: after[0, m] is b_m of order m.
-    total = after[0, degree]
-    for m in range(degree - 1, -1, -1):
-        total = after[0, m] + c[m + 1] * zeta * total
-    return total.real
-
-
-def downwards_error(coefficients: Array, reach: float) -> float:
-    """What `downwards` may be off by where |p| ≤ reach: its recursion for the sizes of b and for their errors."""
-    degree = degree_of(coefficients.shape[1])
-    A, B, c = steps(degree + 2)
-    # Both parts of a complex number at once: their sum of absolute values bounds either.
-    sizes, errors = np.zeros((2, degree + 2)), np.zeros((2, degree + 2))
-    for l in range(degree, -1, -1):
-        here, next_, second = l * (l + 1) // 2, (l + 1) * (l + 2) // 2, (l + 2) * (l + 3) // 2
-        a, b = A[next_ : next_ + l + 1] * reach, B[second : second + l + 1] * reach**2
-        given = np.abs(coefficients[:, here : here + l + 1]).sum(0)
-        size = given + a * sizes[0, : l + 1] + b * sizes[1, : l + 1]
-        error = a * errors[0, : l + 1] + b * errors[1, : l + 1] + STEP * size
-        sizes[1, : l + 1], errors[1, : l + 1] = sizes[0, : l + 1], errors[0, : l + 1]
-        sizes[0, : l + 1], errors[0, : l + 1] = size * GENEROUS, error * GENEROUS
-    size, error = sizes[0, degree], errors[0, degree]
-    for m in range(degree - 1, -1, -1):
-        turn = 2 * reach * c[m + 1]
-        error = errors[0, m] + turn * error + STEP * (sizes[0, m] + errors[0, m] + turn * (size + error))
-        size = sizes[0, m] + turn * size
-    return float(error) * GENEROUS
