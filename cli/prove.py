@@ -23,12 +23,21 @@ from .output import print_json, print_wrapped
     show_default=True,
     help="fast: binary64 in hardware; big: 63-bit integers, slower; pure: Coq's own integers, slowest, no axioms but those of the reals.",
 )
+@click.option("--floats", is_flag=True, help="Also prove evaluation in binary64, sums in any order.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", default=1, show_default=True, help="Charts that coqc checks at the same time.")
 @click.option("--read-back", is_flag=True, help="Run no coqc: compare Weights.v in the proof with the model in FOLDER, bit by bit.")
 @click.option("--no-run", is_flag=True, help="Write the files, and run no coqc.")
 @json_option
 def prove(
-    folder: Path, output: Path, epsilon: str | None, arithmetic: str, jobs: int, read_back: bool, no_run: bool, as_json: bool
+    folder: Path,
+    output: Path,
+    epsilon: str | None,
+    arithmetic: str,
+    floats: bool,
+    jobs: int,
+    read_back: bool,
+    no_run: bool,
+    as_json: bool,
 ) -> None:
     """Write a theorem about the weights in FOLDER, |f − Ψ| ≤ ε at every point of M in real arithmetic, and have coqc accept it.
 
@@ -45,7 +54,7 @@ def prove(
         _read_back(folder, output, differences(folder, output), as_json)
         return
     model = load(folder)
-    statement = statement_of(model, None if epsilon is None else _number(epsilon))
+    statement = statement_of(model, None if epsilon is None else _number(epsilon), floats)
     cuts = suggested_cuts(folder, len(statement.charts))
     write(output, files(statement, cuts, arithmetic))
     said = differences(folder, output)
@@ -65,10 +74,14 @@ def prove(
     where = "" if outcome.accepted else _where(output, statement, cuts, outcome.refused)
     if as_json:
         document = {"proof": str(output.absolute()), "accepted": outcome.accepted, "epsilon": statement.epsilon, "arithmetic": arithmetic}
+        if statement.floats is not None:
+            document["float64"] = statement.floats.epsilon
         more = {"refused": outcome.refused, "message": outcome.message, "where": where}
         print_json({**document, **more, "seconds": outcome.seconds, "assumptions": list(outcome.assumptions)})
     elif outcome.accepted:
         click.echo(f"{model.task.name}: |f − Ψ| ≤ {statement.epsilon:g} for every point of M, in real arithmetic: accepted by coqc")
+        if statement.floats is not None:
+            click.echo(f"evaluated in binary64, sums in any order: ε + {statement.floats.adds:.2g}: accepted by coqc")
         axioms = sorted({name.split(".")[0] for name in outcome.assumptions})
         click.echo(f"axioms: {len(outcome.assumptions)}, of {', '.join(axioms)}; README.md there says what has to be believed")
         click.echo(f"proof: {output} ({sum(outcome.seconds.values()):.0f} s of coqc)")

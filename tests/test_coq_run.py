@@ -16,7 +16,9 @@ from atlasmoe import compile, load_task
 from atlasmoe.cli.main import main
 from atlasmoe.export.folder import save
 from atlasmoe.moe import Affine, Model, Network
+from atlasmoe.verify.coq.numbers import dyadic, number
 from atlasmoe.verify.coq.run import ALLOWED, OPTIONS
+from atlasmoe.verify.coq.statement import statement_of
 from click.testing import CliRunner
 
 pytestmark = pytest.mark.skipif(
@@ -49,9 +51,9 @@ def circle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
 
 @pytest.fixture(scope="module")
 def proof(circle: tuple[Model, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A proof that coqc accepted, without any certificate."""
+    """A proof that coqc accepted, without any certificate, of the circle and its evaluation in floats."""
     place = tmp_path_factory.mktemp("proofs") / "circle"
-    code, document = prove(str(circle[1]), "-o", str(place))
+    code, document = prove(str(circle[1]), "-o", str(place), "--floats")
     assert (code, document["accepted"], document["message"]) == (0, True, "")
     assert any(ALLOWED.fullmatch(str(name)) for name in document["assumptions"])  # type: ignore[union-attr]
     return place
@@ -80,6 +82,24 @@ def test_boxes_that_do_not_cover_the_chart_are_refused(cuts: str, proof: Path, t
     (place / "Chart0.v").write_text(text)
     expected = cuts != "[2;0;0]"  # a side that there is not is halved into two boxes that are the box
     assert refuses(place, "Chart0.v") is expected
+
+
+@pytest.mark.parametrize("part", ["what rounding adds", "what numpy is off by"])
+def test_a_claim_about_floats_that_is_too_small_is_refused(part: str, circle: tuple[Model, Path], proof: Path, tmp_path: Path) -> None:
+    model = circle[0]
+    claim = statement_of(model, floats=True).floats
+    assert claim is not None
+    points = model.manifold_task.atlas.sample(4000, seed=1)
+    true = float(np.abs(model(points.ambient) - model.task.evaluate(points)).max())  # type: ignore[union-attr]
+    wide = 0.01 + claim.adds / 2 if part == "what rounding adds" else 0.999 * true
+    place = shutil.copytree(proof, tmp_path / "proof")
+    text, count = re.subn(
+        r"Definition wide : dyadic := .*", f"Definition wide : dyadic := {number(dyadic(wide))}.", (place / "Task.v").read_text()
+    )
+    assert count == 1
+    (place / "Task.v").write_text(text)
+    subprocess.run(["coqc", *OPTIONS, "Task.v"], cwd=place, capture_output=True, check=True)
+    assert refuses(place, "Chart1.v")
 
 
 def test_an_error_below_the_true_one_is_refused_and_the_place_is_named(circle: tuple[Model, Path], tmp_path: Path) -> None:

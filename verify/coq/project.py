@@ -9,12 +9,15 @@ from pathlib import Path
 
 from ...errors import FolderError
 from .equations import Equation, equation_of
+from .float_theorem import BELIEVED, chart_theorems, main_theorems, words
 from .numbers import comment
 from .statement import ARITHMETICS, Statement, task_file
 from .weights import weights
 
 THEORY = ("Semantics", "Forms", "Expressions", "Nets", "Layers", "Routes", "Checker", "Fast", "Big", "Pure")
 """The files of the theory, each after those that it needs."""
+FLOATS = ("Floats", "Orders", "Rounding", "Ieee", "FloatBounds", "FloatChecker")
+"""What is needed for evaluation in binary64, before the arithmetic's own file."""
 MANIFOLDS = ("Sphere", "Circle")
 """Lemmas of cover, in a folder of their own; they need no other file."""
 MARK = "_CoqProject"
@@ -30,15 +33,18 @@ def theory_text(name: str) -> str:
     return (folder / "manifolds" / f"{name}.v" if name in MANIFOLDS else folder / f"{name}.v").read_text(encoding="utf-8")
 
 
-def theory_of(arithmetic: str) -> tuple[str, ...]:
+def theory_of(arithmetic: str, floats: bool = False) -> tuple[str, ...]:
     """The files that a proof in this arithmetic needs."""
-    return (*(name for name in THEORY if name not in ARITHMETICS.values() or name == ARITHMETICS[arithmetic]), *MANIFOLDS)
+    chosen = ARITHMETICS[arithmetic]
+    theory = (*(name for name in THEORY if name not in ARITHMETICS.values() or name == chosen), *MANIFOLDS)
+    return (*theory, *FLOATS, f"{chosen}Floats") if floats else theory
 
 
 def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) -> dict[str, str]:
     """Name ↦ text of every file. Raises `InvalidArgument` for what the proof in Coq does not follow."""
     charts = range(len(statement.charts))
-    found = {f"theory/{name}.v": theory_text(name) for name in theory_of(arithmetic)}
+    theory = theory_of(arithmetic, statement.floats is not None)
+    found = {f"theory/{name}.v": theory_text(name) for name in theory}
     found["Weights.v"] = weights(statement.model.network, statement.task.name)
     found["Task.v"] = task_file(statement)
     for k in charts:
@@ -48,7 +54,7 @@ def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) 
     if equation is not None:
         found["Equation.v"] = equation.text
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
-    found["Makefile"] = makefile(theory_of(arithmetic), len(charts), last="Main" if equation is None else "Equation")
+    found["Makefile"] = makefile(theory, len(charts), last="Main" if equation is None else "Equation")
     found["README.md"] = readme(statement, arithmetic, equation)
     return found
 
@@ -75,24 +81,34 @@ def write(folder: Path, contents: dict[str, str]) -> None:
 
 def chart_file(statement: Statement, k: int, cuts: Sequence[int], arithmetic: str) -> str:
     """The theorem about one chart. Everything is in its one computation, which the kernel runs."""
-    f = f"Chart{k}.f" if statement.by_chart else "Target.f"
-    arguments = f"Chart{k}.chart {str(statement.by_chart).lower()} {f} Q network eps"
+    theorems = _chart_theorems if statement.floats is None else chart_theorems
+    required, text = theorems(statement, k, arithmetic, DEPTH, FUEL)
     tree = ";".join(map(str, cuts))
     return f"""{comment(f"Every point of the box of chart {statement.charts[k].name}.")}
 From Coq Require Import ZArith List.
-From AtlasMoE Require Import Semantics {ARITHMETICS[arithmetic]}.
+From AtlasMoE Require Import {required}.
 From Proof Require Import Weights Task.
 Import ListNotations.
 
 (* Boxes that atlasmoe certify found enough, in preorder: n + 1 halves side n. Leaves are halved further where that is needed. *)
 Definition cuts : list nat := [{tree}]%nat.
 
-Lemma computed : C.accepted {arguments} {DEPTH} {FUEL} cuts = true.
+{text}"""
+
+
+def _chart_theorems(statement: Statement, k: int, arithmetic: str, depth: int, fuel: int) -> tuple[str, str]:
+    """What the file requires of the theory, and its theorem, about real numbers."""
+    f = f"Chart{k}.f" if statement.by_chart else "Target.f"
+    arguments = f"Chart{k}.chart {str(statement.by_chart).lower()} {f} Q network eps"
+    return (
+        f"Semantics {ARITHMETICS[arithmetic]}",
+        f"""Lemma computed : C.accepted {arguments} {depth} {fuel} cuts = true.
 Proof. vm_cast_no_check (eq_refl true). Qed.
 
 Theorem holds : forall u, in_box (box Chart{k}.chart) u -> claimed {arguments} u.
-Proof. exact (C.accepted_sound {arguments} {DEPTH} {FUEL} cuts computed). Qed.
-"""
+Proof. exact (C.accepted_sound {arguments} {depth} {fuel} cuts computed). Qed.
+""",
+    )
 
 
 def trouble_file(statement: Statement, k: int, cuts: Sequence[int]) -> str:
@@ -109,10 +125,10 @@ Eval vm_compute in C.trouble Chart{k}.chart {str(statement.by_chart).lower()} {f
 
 def main_file(statement: Statement) -> str:
     """The theorem about M, and what it rests on."""
-    charts = range(len(statement.charts))
+    charts, floats = range(len(statement.charts)), statement.floats is not None
     head = f"""(* The theorem: the network with the stored weights follows f to within eps at every point of M. *)
-From Coq Require Import Reals ZArith List.
-From AtlasMoE Require Import Semantics.
+From Coq Require Import Reals ZArith List{" Lia" if floats else ""}.
+From AtlasMoE Require Import Semantics{" Floats Orders Rounding" if floats else ""}.
 From Proof Require Import Weights Task.
 From Proof Require {" ".join(f"Chart{k}" for k in charts)}.
 Import ListNotations.
@@ -122,6 +138,8 @@ Open Scope R_scope.
 Definition Psi (y : list R) : list R := network_of network (embedded Q y).
 """
     body = _chart_by_chart(charts) if statement.by_chart else _at_points(charts)
+    if floats:
+        return head + body + main_theorems(statement) + "\nPrint Assumptions theorems.\n"
     return head + body + "\nPrint Assumptions error_bound.\n"
 
 
@@ -207,6 +225,8 @@ def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> 
         "big": "those by which Coq describes 63-bit integers (`Uint63`)",
         "pure": "nothing more: not even the arithmetic of the machine",
     }[arithmetic]
+    unsaid = "nothing about floating-point evaluation of the network, and nothing about" if statement.floats is None else "nothing about"
+    believed = "" if statement.floats is None else BELIEVED
     f = "f is given chart by chart" if statement.by_chart else "f = (" + ", ".join(statement.function(0).texts) + ")"
     solutions = (
         ""
@@ -218,13 +238,13 @@ def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> 
 **What is proved** (`error_bound` in `Main.v`): at every point y of M, the union of the images of its {count} charts, f has a
 value and every component of the network's output is within ε = {statement.epsilon!r} of it. The network is the function of *real*
 numbers that the stored weights define. {f}, in {", ".join(task.atlas.coordinates)}.
-{solutions}
+{solutions}{words(statement)}
 **What has to be believed**
 
 * Coq's kernel, and its virtual machine, which runs the computation.
 * `theory/Semantics.v`: what a network, an expression, a chart are, and what "close" means. It has no intervals in it. The other files of
   `theory/` need not be read: they are proved against it.
-* `Task.v`: that f, the charts and ε are those that were meant. Above each expression stands the text of task.toml.
+{believed}* `Task.v`: that f, the charts and ε are those that were meant. Above each expression stands the text of task.toml.
 * `Weights.v`: that the numbers are those of model.safetensors. `atlasmoe prove FOLDER -o . --read-back` compares them bit by bit.
 * The axioms that `Main.v` prints: those of Coq's real numbers (four classical ones), and {axioms}.
 
@@ -233,5 +253,5 @@ Nothing of atlasmoe has to be believed: not the compiler, not the search, not `c
 **Check it yourself**: `make` (Coq 8.16 with coq-interval, coq-flocq, coq-coquelicot; on Debian `apt-get install --no-install-recommends coq
 libcoq-interval libcoq-flocq libcoq-coquelicot`). It ends with the list of axioms. `grep -rn "Admitted\\|Axiom" .` finds nothing.
 
-**What is not said**: nothing about floating-point evaluation of the network, and nothing about points off M.
+**What is not said**: {unsaid} points off M.
 """

@@ -16,6 +16,7 @@ from ...expressions.maps import ExpressionMap
 from ...moe import Model
 from ...moe.strict import parse_tensors
 from .expressions import expression, names_of
+from .floats import Floats, floats_of
 from .numbers import block, comment, dyadic, number
 
 CERTIFICATE = "certificate.safetensors"
@@ -30,6 +31,8 @@ class Statement:
     task: ManifoldTask
     model: Model
     epsilon: float
+    floats: Floats | None = None
+    """What is said of evaluation in binary64; None: nothing."""
 
     @property
     def by_chart(self) -> bool:
@@ -49,7 +52,7 @@ class Statement:
         return target.function
 
 
-def statement_of(model: Model, epsilon: float | None = None) -> Statement:
+def statement_of(model: Model, epsilon: float | None = None, floats: bool = False) -> Statement:
     """The statement about the model's own ε, or another one. Raises `InvalidArgument` for what cannot be stated, by name."""
     if not isinstance(model.task, ManifoldTask):
         name = model.task.name
@@ -60,7 +63,9 @@ def statement_of(model: Model, epsilon: float | None = None) -> Statement:
     budget = float(model.ledger.root.budget) if epsilon is None else epsilon
     if not 0 < budget < np.inf:
         raise InvalidArgument(f"ε = {budget:g} is no error that could be proved; give a positive number: {{epsilon=0.01}}")
-    return Statement(model.task, model, budget)
+    atlas = model.task.atlas
+    claim = floats_of(model.network, atlas.parametrising, atlas.embedding, budget) if floats else None
+    return Statement(model.task, model, budget, claim)
 
 
 def task_file(statement: Statement) -> str:
@@ -98,6 +103,13 @@ def task_file(statement: Statement) -> str:
         f"(* {statement.epsilon!r} as the float64 that it is *)",
         f"Definition eps : dyadic := {number(dyadic(statement.epsilon))}.",
     ]
+    if statement.floats is not None:
+        reach, wide = statement.floats.reach, statement.floats.epsilon
+        lines += [
+            f"(* Numbers that the network reads are at most 2^{reach}; with rounding the error is at most {wide!r} *)",
+            f"Definition reach : Z := {reach}.",
+            f"Definition wide : dyadic := {number(dyadic(wide))}.",
+        ]
     return "\n".join(lines) + "\n"
 
 

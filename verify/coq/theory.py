@@ -18,7 +18,7 @@ def cache_folder(arithmetic: str, version: str) -> Path:
     """Where the compiled theory lies, or will lie."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(version.encode())
-    for name in theory_of(arithmetic):
+    for name in theory_of(arithmetic, floats=True):
         digest.update(theory_text(name).encode())
     return base / "atlasmoe" / "coq" / digest.hexdigest()[:24]
 
@@ -36,18 +36,19 @@ def compiled_theory(folder: Path, arithmetic: str) -> None:
     cached = cache_folder(arithmetic, coq_version())
     if not cached.exists():
         _fill(cached, arithmetic)
-    for name in theory_of(arithmetic):
-        for suffix in (".v", ".vo"):
-            shutil.copy2(cached / f"{name}{suffix}", folder / "theory" / f"{name}{suffix}")
+    for name in theory_of(arithmetic, floats=True):
+        if name in theory_of(arithmetic) or (folder / "theory" / f"{name}.v").exists():
+            for suffix in (".v", ".vo"):
+                shutil.copy2(cached / f"{name}{suffix}", folder / "theory" / f"{name}{suffix}")
 
 
 def _fill(cached: Path, arithmetic: str) -> None:
     cached.parent.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=".compiling-", dir=cached.parent))
     try:
-        for name in theory_of(arithmetic):
+        for name in theory_of(arithmetic, floats=True):
             (place / f"{name}.v").write_text(theory_text(name), encoding="utf-8")
-        for name in track(theory_of(arithmetic), "the theory, once"):
+        for name in track(theory_of(arithmetic, floats=True), "the theory, once"):
             command = ["coqc", "-w", "-ambiguous-paths", "-Q", ".", "AtlasMoE", f"{name}.v"]
             done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
             if done.returncode:
