@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .graph.sampling import all_points
 from .lint import lint
 from .points import Points
 from .task import ManifoldTask
+from .wanted import columns
 
 RANGE_SAMPLES = 1 << 13
 """Points of M at which the range of a target is measured for a relative ε."""
@@ -24,6 +26,11 @@ def absolute_epsilon(epsilon: Any, task: ManifoldTask | TaskGraph) -> float:
 
     Raises `InvalidArgument` for what is neither, is not positive, or is a percentage of nothing; `LintError` where lint says why.
     """
+    if names := ", ".join(one.name for one in task.wanted):
+        raise InvalidArgument(
+            f"epsilon {epsilon!r} is given for all of the targets {names}, each of which has its own in the spec; "
+            "leave it out, or change it there"
+        )
     if not isinstance(epsilon, str):
         try:
             return arguments.number("epsilon", epsilon, 0)
@@ -38,21 +45,51 @@ def absolute_epsilon(epsilon: Any, task: ManifoldTask | TaskGraph) -> float:
         raise InvalidArgument(f"epsilon must be a positive number, or a percentage like 1%, got {epsilon}")
     if not text.endswith("%"):
         return value
-    spread = _range(as_graph(task))
+    spread = float(_ranges(as_graph(task)).max())
     if not spread > 0:
-        errors = [finding for finding in lint(task) if finding.severity is Severity.ERROR]
-        if errors:
-            raise LintError(errors)
+        _require_sound(task)
         raise InvalidArgument(f"epsilon {epsilon!r}: the target's range is {spread:g}; give an absolute {{epsilon=1e-3}}")
-    return float(f"{value / 100 * spread:.3g}")
+    return _part(value, spread)
 
 
-def _range(graph: TaskGraph) -> float:
-    """max f − min f of the component where that is largest, as sampled."""
+def with_numbers(task: ManifoldTask | TaskGraph) -> ManifoldTask | TaskGraph:
+    """The task whose targets all have a number as ε: percentages are of what that target alone ranges over, sampled.
+
+    Raises as `absolute_epsilon` does, naming the target.
+    """
+    if not any(isinstance(one.epsilon, str) for one in task.wanted):
+        return task
+    spreads, wanted = _ranges(as_graph(task)), []
+    for one, place in columns(task.wanted):
+        text, epsilon = str(one.epsilon).strip(), one.epsilon
+        if isinstance(epsilon, str):
+            value, spread = float(text.removesuffix("%")), float(spreads[place].max())
+            if text.endswith("%") and not spread > 0:
+                _require_sound(task)
+                raise InvalidArgument(
+                    f"target {one.name!r}: its range is {spread:g}, so {text} of it is nothing; give it a number as epsilon"
+                )
+            epsilon = _part(value, spread) if text.endswith("%") else value
+        wanted.append(replace(one, epsilon=float(epsilon)))
+    return replace(task, wanted=tuple(wanted))
+
+
+def _part(percent: float, spread: float) -> float:
+    return float(f"{percent / 100 * spread:.3g}")
+
+
+def _require_sound(task: ManifoldTask | TaskGraph) -> None:
+    errors = [finding for finding in lint(task) if finding.severity is Severity.ERROR]
+    if errors:
+        raise LintError(errors)
+
+
+def _ranges(graph: TaskGraph) -> Array:
+    """max f − min f of every component, as sampled."""
     count = max(RANGE_SAMPLES, 16 * sum(len(block.domain.parametrising) for block in graph.blocks))
     values = graph.evaluate(*_points(graph, count))
     values = values[np.isfinite(values).all(1)]
-    return float(np.ptp(values, axis=0).max()) if len(values) else 0.0
+    return np.ptp(values, axis=0) if len(values) else np.zeros(graph.outputs)
 
 
 def _points(graph: TaskGraph, count: int) -> tuple[Array, dict[str, Points]]:

@@ -20,6 +20,7 @@ from .declared import Declared
 from .fields import field_map
 from .options import OptionValue, findings
 from .points import Points
+from .wanted import Wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +180,8 @@ class ManifoldTask:
     """What the components of f are called; () for numbers."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """The loop values ("i = 0, j = 1") behind the charts that a loop of the spec made, by label (`chart "c01"`), for messages."""
+    wanted: tuple[Wanted, ...] = ()
+    """The targets that f is made of, each with an ε of its own; () for one whose ε is said when something is built for it."""
 
     def __post_init__(self) -> None:
         if problem := self.target.misfit(self.atlas):
@@ -188,8 +191,21 @@ class ManifoldTask:
         ):
             problem = f"the outputs {', '.join(self.names)} are not {self.outputs} names, each its own and none of a coordinate"
             raise InvalidArgument(f"task {self.name!r}: {problem}")
+        if self.wanted and (why := self._mismatch()):
+            raise InvalidArgument(f"task {self.name!r}: {why}")
         if wrong := findings(f"task {self.name!r}", self.options):
             raise InvalidArgument("\n".join(map(str, wrong)))
+
+    def _mismatch(self) -> str | None:
+        """Why f is not made of the targets that are wanted."""
+        names = [one.name for one in self.wanted]
+        if len(set(names)) < len(names):
+            return f"targets called {', '.join(names)}; give every target its own name"
+        if taken := sorted(set(names) & set(self.atlas.coordinates)):
+            return f"the target {taken[0]!r} is called like a coordinate; choose another name"
+        if (count := sum(one.outputs for one in self.wanted)) != self.outputs:
+            return f"the targets have {count} components, f has {self.outputs}; say of every target how many of them are its"
+        return None if self.names else "several targets need names of components; give `names`, one for each"
 
     @property
     def outputs(self) -> int:

@@ -121,7 +121,7 @@ def build(task: ManifoldTask | TaskGraph, output: Path, force: bool, choices: di
 
     check_output(output, force)
     given = {name: value for name, value in choices.items() if value is not None}
-    if "epsilon" in given or "width" not in given:
+    if ("epsilon" in given or "width" not in given) and not task.wanted:
         given.setdefault("epsilon", DEFAULT_EPSILON)
     model = compile(task, **given)
     return model, save(model, output, overwrite=force)

@@ -14,7 +14,7 @@ from typing import Any
 from ..atlas import ManifoldTask, arguments
 from ..errors import InvalidArgument
 from ..moe.model import Model
-from ..moe.opened import opened
+from ..moe.opened import one_target, opened
 from .advice import WIDEST
 from .compile import construct
 from .experts.ways import Way, ways
@@ -45,7 +45,7 @@ def dense_baseline(
 
     Raises `InvalidArgument` for a model with too few numbers for 8 neurons, or with so many that `max_width` does not hold them.
     """
-    model = opened(model, "dense_baseline")
+    model = one_target(opened(model, "dense_baseline"), "dense_baseline")
     if equal not in EQUAL:
         raise InvalidArgument(f"equal {equal!r} is not one of {', '.join(EQUAL)}")
     max_width, seed = arguments.integer("max_width", max_width, NARROWEST, WIDEST), arguments.seed(seed)

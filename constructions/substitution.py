@@ -26,7 +26,7 @@ from ..moe.design import Design, Site
 from ..moe.ledger import Claim, Known, Ledger
 from ..moe.model import Model
 from ..moe.network import Affine, MoELayer, Net, Network, Weighting
-from ..moe.opened import opened
+from ..moe.opened import one_target, opened
 from .built import prefixed
 from .fresh import fresh_errors
 from .ledger import points_of
@@ -50,7 +50,7 @@ def substitute(model: Model, activation: str, *, epsilon: float | None = None) -
     Raises `InvalidArgument` for networks with nothing to substitute, or whose gates, lanes or weights no formula here bounds;
     `EpsilonNotReached` where the dtype has not the digits.
     """
-    model = opened(model, "substitute")
+    model = one_target(opened(model, "substitute"), "substitute")
     if activation not in TAKES:
         raise InvalidArgument(f"activation {activation!r} cannot take the place of ReLU neurons; use one of {', '.join(TAKES)}")
     taken = ACTIVATIONS[activation]

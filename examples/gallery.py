@@ -21,7 +21,9 @@ COARSER = {"klein_bottle": {"epsilon": 0.5}}
 def draw(name: str) -> str:
     """Compile the specification, sample it, and draw it. What is said is one line of the table."""
     started = time.process_time()
-    model = atlasmoe.compile(atlasmoe.load_task(HERE / f"{name}.toml"), **({"epsilon": "1%", "activation": "auto"} | COARSER.get(name, {})))
+    task = atlasmoe.load_task(HERE / f"{name}.toml")
+    asked = {"activation": "auto"} if task.wanted else {"epsilon": "1%", "activation": "auto"} | COARSER.get(name, {})
+    model = atlasmoe.compile(task, **asked)
     report = atlasmoe.verify(model, samples=50_000)
     atlasmoe.figure(model, report, FOLDER / f"{name}.png")
     facts = model.facts

@@ -111,6 +111,16 @@ class BlockChoice:
 
 
 @dataclass(frozen=True)
+class TargetError:
+    """One of several targets at a point."""
+
+    name: str
+    error: float | None
+    """Largest component of |f(x) − Ψ(x)| of its own; None where f is not known."""
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class Explanation:
     """How a model computes its value at one point, beside what the task says there."""
 
@@ -144,6 +154,8 @@ class Explanation:
     """Where it stands, with what it assumes."""
     found: float | None = None
     """The largest error that the search of the certificate found."""
+    targets: tuple[TargetError, ...] = ()
+    """Where there are several targets: what each errs by here. `error` and `bound` are then in units of their ε."""
 
     @property
     def base(self) -> tuple[float, ...] | Mapping[str, float]:
@@ -185,6 +197,8 @@ class Explanation:
         data = {**asdict(self), "base": self.base, "route": self.route}
         if self.known != "proved" or self.found is None:
             del data["source"], data["found"]
+        if not self.targets:
+            del data["targets"]
         if self.alone:
             block = data["blocks"][-1]
             data |= {"chart": self.chart, "on_manifold": self.on_manifold, "choices": data["layers"]}

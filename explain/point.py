@@ -9,12 +9,13 @@ from numpy.typing import ArrayLike
 
 from ..atlas import Array, Atlas, Block, Chart, Input, TaskGraph, Tiling
 from ..atlas.graph import as_graph
+from ..atlas.wanted import columns
 from ..errors import InvalidArgument
 from ..moe.channels import Value
 from ..moe.design import Site
 from ..moe.model import Model
 from ..moe.network import Indices, MoELayer
-from .explanation import BlockChoice, Chosen, Explanation, LayerStep, LookedUp, Partial, Score
+from .explanation import BlockChoice, Chosen, Explanation, LayerStep, LookedUp, Partial, Score, TargetError
 
 ON_MANIFOLD = 1e-6
 """A point is taken for a point of M if φ⁻¹(φ(x)) comes back to within this · (1 + |x|) in some chart."""
@@ -43,12 +44,16 @@ def explain_point(model: Model, x: ArrayLike) -> Explanation:
         combines=tuple(witness.partial(name) for node in graph.combines for name in node.components),
         output=dict(zip(network.outputs, output.tolist(), strict=True)),
         truth=truth if known else None,
-        error=float(np.abs(np.array(truth) - output).max()) if known else None,
+        error=float(graph.largest(np.array(truth) - output)) if known else None,
         bound=stated.bound,
         known=str(stated.known),
         alone=model.design.alone,
         source=stated.note if stated is not model.ledger.root else "ledger.json",
         found=None if model.beside is None else model.beside.found,
+        targets=tuple(
+            TargetError(one.name, float(np.abs(np.array(truth[place]) - output[place]).max()) if known else None, float(one.epsilon))
+            for one, place in columns(graph.wanted)
+        ),
     )
 
 

@@ -157,7 +157,7 @@ def _measured(root: Claim, network: Network, task: ManifoldTask | TaskGraph) -> 
         truth = as_graph(task).evaluate(points)
     except InvalidArgument as why:
         return replace(total, note=f"{CHANGED} ({why})")
-    error = np.abs(network(points.astype(network.dtype)) - truth).max(1)
+    error = as_graph(task).largest(network(points.astype(network.dtype)) - truth)
     worst = int(error.argmax())
     bound = float(error[worst])
     known = Known.SAMPLED if bound <= root.budget else Known.REFUTED

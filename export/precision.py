@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..atlas import ManifoldTask, TaskGraph
+from ..atlas.wanted import Wanted, largest
 from ..errors import PrecisionWarning
 from ..moe import Network
 
@@ -59,6 +60,8 @@ class Sample:
     truth: np.ndarray
     routes: tuple[np.ndarray, ...]
     error: float
+    wanted: tuple[Wanted, ...] = ()
+    """The targets, where there are several: errors are in units of their ε."""
 
     @staticmethod
     def of(network: Network, task: ManifoldTask | TaskGraph) -> Sample:
@@ -70,11 +73,11 @@ class Sample:
             points = task.sample(SAMPLES, 0, low_discrepancy=True)
             truth = task.evaluate(points)
         trace = network.trace(points.astype(network.dtype))
-        return Sample(points, truth, trace.chosen, float(np.abs(trace.output - truth).max()))
+        return Sample(points, truth, trace.chosen, float(largest(trace.output - truth, task.wanted).max()), task.wanted)
 
     def compared(self, y: Tensor, routes: tuple[Tensor, ...]) -> tuple[float, int]:
         """The largest error of outputs y at the points, and how many rows take another route anywhere."""
-        error = float(np.abs(y.double().cpu().numpy() - self.truth).max())
+        error = float(largest(y.double().cpu().numpy() - self.truth, self.wanted).max())
         other = np.zeros(len(self.points), bool)
         for ours, theirs in zip(self.routes, routes, strict=True):
             other |= (theirs.cpu().numpy().reshape(ours.shape) != ours).any(1)

@@ -27,6 +27,7 @@ from ..constructions.fresh import fresh_errors
 from ..constructions.ledger import points_of
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe import Affine, Claim, Known, Ledger, Model, Network
+from ..moe.opened import one_target
 from ..moe.sums import Sums
 from ..verify.prove.cells import Cells
 from ..verify.prove.evaluation import Evaluation
@@ -72,6 +73,7 @@ def quantise(model: Model, to: str, *, epsilon: float | None = None) -> Model:
     at most, and all claims of the model below it; nothing that was proved of the model is proved of the result: certify it. Raises
     `InvalidArgument` for other integers and an ε that is no positive number, `EpsilonNotReached` where it is missed.
     """
+    one_target(model, "quantise")
     if to not in BITS:
         raise InvalidArgument(f"quantise {to!r} is not one of {', '.join(BITS)}")
     epsilon = model.ledger.root.budget if epsilon is None else epsilon

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ..atlas import ManifoldTask, TaskGraph
-from ..atlas.relative import absolute_epsilon
+from ..atlas.relative import absolute_epsilon, with_numbers
+from ..constructions import several_targets
 from ..constructions.choices import Routing
 from ..constructions.compile import construct
 from ..constructions.plan import compile_planned
@@ -76,7 +78,10 @@ def compile(
     do not fit a block, `EpsilonNotReached` with the best error if some budget cannot be met, `MarginTooSmall` for a block that reads
     computed values too near to an interface at which it jumps, and `NotProved` with the certificate if a proof does not come about.
     """
-    if isinstance(task, ManifoldTask | TaskGraph) and epsilon is not None:
+    several = isinstance(task, ManifoldTask | TaskGraph) and bool(task.wanted)
+    if several:
+        task, epsilon = _each_its_own(task, epsilon, width), 1.0
+    elif isinstance(task, ManifoldTask | TaskGraph) and epsilon is not None:
         epsilon = absolute_epsilon(epsilon, task)
     asked: dict[str, Any] = {"epsilon": epsilon, "activation": activation, "gated": gated}
     variants = {"gate": gate, "experts": experts, "top_k": top_k, "weighting": weighting, "shared": shared}
@@ -90,8 +95,20 @@ def compile(
         raise InvalidArgument(f"minimise plans mixtures of one linear gate and one expert for each input; leave out {', '.join(said)}")
     else:
         build, asked = compile_planned, {**asked, "minimise": minimise}
+    if several:
+        build = partial(several_targets.built, build)
     if not prove:
         return build(task, **asked)
     if epsilon is None:
         raise InvalidArgument("prove needs an epsilon: of a width nobody knows what it reaches; certify(model) proves what it did reach")
     return proved(lambda missed: build(task, **asked, missed=missed), task, epsilon)
+
+
+def _each_its_own(task: ManifoldTask | TaskGraph, epsilon: object, width: object) -> ManifoldTask | TaskGraph:
+    """The task, every target of which has a number as ε. Raises `InvalidArgument` where one is given for all."""
+    if epsilon is not None:
+        absolute_epsilon(epsilon, task)
+    if width is not None:
+        names = ", ".join(one.name for one in task.wanted)
+        raise InvalidArgument(f"the targets {names} have an ε each, to which widths are chosen; leave width={width!r} out")
+    return with_numbers(task)

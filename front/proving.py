@@ -52,7 +52,7 @@ def proved(build: Callable[[Misses], Model], task: ManifoldTask | TaskGraph, eps
     rounds: list[dict[str, Any]] = []
     model = build(missed)
     while True:
-        certificate = certify(model, epsilon=epsilon, tightness=None)
+        certificate = certify(model, epsilon=None if task.wanted else epsilon, tightness=None)
         rounds.append(_told(certificate, model))
         if certificate.status is Known.PROVED:
             return _with_proof(model, certificate, rounds)
@@ -128,7 +128,7 @@ def misses(certificate: Certificate, model: Model) -> dict[str, dict[str, Missed
 def _factor(certificate: Certificate) -> float:
     """ε over what was found above it; where boxes ran out below it, a step."""
     refuted = certificate.refutation
-    above = certificate.found if refuted is None else refuted.error
+    above = certificate.found if refuted is None else refuted.share
     return float(np.clip(SHARPER * certificate.epsilon / above if above > 0 else LEAST, LEAST, MOST))
 
 
@@ -149,12 +149,12 @@ def _places(certificate: Certificate, model: Model) -> Iterator[tuple[str, Array
 
 def open_points(certificate: Certificate, model: Model) -> Array:
     """Centres of boxes that stayed open, of a task on one manifold, before embedding (N, k)."""
-    (site,) = certificate.sites
-    atlas = site.solution.problem.task.atlas
+    atlas = certificate.sites[0].solution.problem.task.atlas
     found = [np.empty((0, atlas.base_dimension))]
-    for chart, tree in enumerate(site.solution.trees.values()):
-        lower, upper = (corner[tree.tags == UNSETTLED] for corner in tree.leaves())
-        found.append(atlas.parametrising[chart].inverse((lower + upper) / 2) if len(lower) else found[0])
+    for site in certificate.sites:  # one for each target
+        for chart, tree in enumerate(site.solution.trees.values()):
+            lower, upper = (corner[tree.tags == UNSETTLED] for corner in tree.leaves())
+            found.append(atlas.parametrising[chart].inverse((lower + upper) / 2) if len(lower) else found[0])
     points = np.concatenate(found)
     return points[np.isfinite(points).all(1)]
 
@@ -162,11 +162,13 @@ def open_points(certificate: Certificate, model: Model) -> Array:
 def _shares(certificate: Certificate, model: Model) -> Iterator[tuple[str, float]]:
     """Nodes of a graph that err by more than their budget, or all of them if none does alone, with their budget over their error."""
     budgets = {site.block: site.budget for site in model.design.sites} | {join.node: join.budget for join in model.design.joins}
-    whole = certificate.read_out.bound if certificate.read_out is not None else 0.0
-    above = max(whole, certificate.found if certificate.refutation is None else certificate.refutation.error)
-    over = {}
+    whole = certificate.bound if model.task.wanted else certificate.read_out.bound if certificate.read_out is not None else 0.0
+    above = max(whole, certificate.found if certificate.refutation is None else certificate.refutation.share)
+    over: dict[str, float] = {}
     for site in certificate.sites:
-        budget, bound = budgets.get(site.name), site.solution.bound
-        if budget is not None and bound > budget:
-            over[site.name] = budget / bound
+        name = site.name.partition("/")[2] if model.task.wanted else site.name  # behind the name of the target
+        budget, bound = budgets.get(name), site.solution.bound
+        own = model.task.wanted and name == as_graph(model.task).output  # whose budget is in units of the targets' ε
+        if budget is not None and bound > budget and not own:
+            over[name] = min(budget / bound, over.get(name, 1.0))
     yield from (over or dict.fromkeys(budgets, certificate.epsilon / above if above > 0 else LEAST)).items()

@@ -9,6 +9,16 @@ from ..errors import InvalidArgument
 from .model import Model
 
 
+def one_target(model: Model, function: str) -> Model:
+    """The model, if one ε is about all of its outputs. Raises `InvalidArgument` otherwise, in the name of the function."""
+    if names := ", ".join(one.name for one in model.task.wanted):
+        raise InvalidArgument(
+            f"{function} takes a model of one target, and {model.task.name!r} has several, {names}, each with its own ε; "
+            "compile them as components of one [target]"
+        )
+    return model
+
+
 def opened(model: Any, function: str) -> Model:
     """The model that is meant. Raises `InvalidArgument` for anything else, in the name of the `function` that was called."""
     if isinstance(model, Model):

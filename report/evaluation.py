@@ -32,8 +32,8 @@ class Evaluation:
 
     @cached_property
     def error(self) -> Array:
-        """|f − Ψ|, largest component, (N,)."""
-        return np.abs(self.target - self.output).max(-1)
+        """|f − Ψ|, largest component, (N,); of several targets in units of their ε."""
+        return as_graph(self.model.task).largest(self.target - self.output)
 
     @property
     def gap(self) -> Array:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..atlas.wanted import IN_UNITS
 from ..explain import BlockChoice, Explanation, LayerStep, LookedUp, NeuronOrigin, Partial, Score
 from .listing import RIGHT, Listing, Row
 
@@ -30,7 +31,9 @@ def point(found: Explanation) -> RenderableType:
         result.append(
             ("truth", _called(found.truth, _outputs(found), 8) if found.alone else _some(f"{value:.8g}" for value in found.truth))
         )
-        result.append(("error", f"{found.error:.3g} here; {_everywhere(found)}"))
+        units = f", {IN_UNITS}" if found.targets else ""
+        result.append(("error", f"{found.error:.3g} here{units}; {_everywhere(found)}"))
+        result += [(one.name, f"{one.error:.3g} here; ε of {one.name} is {one.epsilon:.3g}") for one in found.targets]
     if not found.alone:
         return Group(_facts(head), Text(), Listing("", "component", COLUMNS, list(_components(found))), _facts(result))
     if found.local is not None:

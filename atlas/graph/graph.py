@@ -21,6 +21,7 @@ from ...errors import InvalidArgument, LintError
 from ...expressions.box import Array
 from ..domain import first_valid
 from ..points import Points
+from ..wanted import Wanted, largest
 from .finite import Finite, finite_values
 from .nodes import Block, Combine, Input, Node
 from .sampling import RouteSampler, spread
@@ -85,6 +86,8 @@ class TaskGraph:
     """The name of the block or combination whose values are f."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """The loop values behind the nodes, charts and pieces that a loop of the spec made, by label, for messages."""
+    wanted: tuple[Wanted, ...] = ()
+    """The targets that the output is made of, each with an ε of its own; () for one whose ε is said when something is built for it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
@@ -158,6 +161,10 @@ class TaskGraph:
     def outputs(self) -> int:
         """The number of components of f."""
         return len(self[self.output].components)
+
+    def largest(self, gap: Array) -> Array:
+        """The largest component of errors of f, [..., outputs] to [...], each in units of its target's ε where targets have one each."""
+        return largest(gap, self.wanted)
 
     @property
     def pieces(self) -> int:

@@ -24,4 +24,4 @@ def as_graph(task: ManifoldTask | TaskGraph) -> TaskGraph:
         group += "_"
     names = task.names or component_names(name, task.outputs)
     block = Block(name, atlas.coordinates, atlas, target.subtasks(atlas), names, task, task.options)
-    return TaskGraph(task.name, (Input(group, atlas, atlas.coordinates), block), name)
+    return TaskGraph(task.name, (Input(group, atlas, atlas.coordinates), block), name, wanted=task.wanted)

@@ -34,20 +34,29 @@ def with_periods(fields: Fields, tables: Mapping[str, Any]) -> Mapping[str, Any]
     target = tables.get("target")
     if "chart" in tables:
         fields.error("chart", "a box brings its own charts", "remove [[chart]], or box")
-    if not isinstance(target, Mapping) or set(target) != {"expression"}:
-        fields.error("target", "of a box is one expression in its coordinates, or a list", 'write expression = "..." and nothing else')
+    several = isinstance(target, list)
+    for one in target if isinstance(target, list) else (target,):
+        if not isinstance(one, Mapping) or set(one) - ({"name", "epsilon", "outputs"} if several else set()) != {"expression"}:
+            fields.error("target", "of a box is one expression in its coordinates, or a list", 'write expression = "..." and nothing else')
     axes = _axes(fields, table)
     count = fields.integer(table.get("charts", LEAST), "manifold: charts", LEAST, MAX_CHARTS)
     if axes is not None and count is not None and prod(count for *_, around in axes if around) > MAX_CHARTS:
         fields.error("manifold: charts", f"{count} around every circle are too many", f"a manifold has at most {MAX_CHARTS}")
-    if fields.findings or axes is None or count is None or not isinstance(target, Mapping):
+    if fields.findings or axes is None or count is None or target is None:
         return tables
     rest = {key: value for key, value in table.items() if key not in ("box", "periodic", "charts")}
     ambient = [name for axis in axes for name in _reads(axis)]
     made = {"ambient": ambient, "intrinsic": [axis[0] for axis in axes], **rest}
-    places = itertools.product(*(range(count) if around else (0,) for *_, around in axes))
-    charts = [_chart(axes, place, count, target["expression"]) for place in places]
-    return {**{key: value for key, value in tables.items() if key != "target"}, "manifold": made, "chart": charts}
+    places = list(itertools.product(*(range(count) if around else (0,) for *_, around in axes)))
+    charts = [_chart(axes, place, count) for place in places]
+    left = {**{key: value for key, value in tables.items() if key != "target"}, "manifold": made, "chart": charts}
+    if several:
+        return {**left, "target": [{**_without(one), "charts": [one["expression"]] * len(charts)} for one in target]}
+    return {**left, "chart": [{**chart, "target": target["expression"]} for chart in charts]}
+
+
+def _without(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key != "expression"}
 
 
 def _axes(fields: Fields, table: Mapping[str, Any]) -> list[Axis] | None:
@@ -79,7 +88,7 @@ def _reads(axis: Axis) -> list[str]:
     return [f"cos_{name}", f"sin_{name}"] if around else [f"read_{name}"]
 
 
-def _chart(axes: list[Axis], place: tuple[int, ...], count: int, target: Any) -> dict[str, Any]:
+def _chart(axes: list[Axis], place: tuple[int, ...], count: int) -> dict[str, Any]:
     """The chart with number `place` along every circle."""
     domain, inverse, forward, boundary = [], [], [], []
     for axis, j in zip(axes, place, strict=True):
@@ -99,4 +108,4 @@ def _chart(axes: list[Axis], place: tuple[int, ...], count: int, target: Any) ->
         forward.append(f"{middle} + {period}/(2*pi)*{away}")
         boundary.append([False, False])
     name = "*".join(f"{axis[0]}{j}" for axis, j in zip(axes, place, strict=True) if axis[3]) or "box"
-    return {"name": name, "domain": domain, "inverse": inverse, "forward": forward, "boundary": boundary, "target": target}
+    return {"name": name, "domain": domain, "inverse": inverse, "forward": forward, "boundary": boundary}

@@ -18,12 +18,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...errors import AtlasMoEError, Finding, Severity, SpecError
+from ...expressions.fields import callables
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas
 from ..graph import Combine, TaskGraph
 from ..options import OPTIONS, OptionValue
 from ..task import ChartTarget, ExpressionTarget, ManifoldTask, Target
+from ..wanted import Wanted
 from .charts import Written, read_names
 from .fields import Fields, once, shown
 from .graph import GRAPH_TABLES, read_graph
@@ -31,6 +33,7 @@ from .harmonics import series_target
 from .manifold import read_manifold
 from .periodic import with_periods
 from .python_target import CALLABLE_KEYS, MAX_OUTPUTS, PythonTarget, python_target
+from .several import OWN, Read, read_targets, read_wanted
 from .table_target import table_target
 from .tables import GRID_KEYS, called, field_tables, read_tables, split
 from .unroll import unrolled
@@ -82,7 +85,8 @@ def task_from_spec(
     if kind == "manifold" and isinstance(spec, Mapping) and (foreign := [key for key in GRAPH_TABLES[1:] if key in spec]):
         fields.error("task: kind", f'is "manifold", but there are tables [[{foreign[0]}]]', 'add kind = "graph" to [task]')
         raise SpecError(fields.findings, source)
-    tables = fields.table(spec, "spec", TABLES[kind])
+    several = ("target",) if kind == "graph" and isinstance(spec, Mapping) and isinstance(spec.get("target"), list) else ()
+    tables = fields.table(spec, "spec", (*TABLES[kind], *several))
     name, output, options = _read_task(fields, tables, kind)
     of_tables, arrays = split(arrays or {})
     if "table" in tables or of_tables:
@@ -91,6 +95,8 @@ def task_from_spec(
         if target is not None:
             fields.error("target", "a graph has no target that could be passed", "write its blocks as expressions")
         graph = read_graph(fields, tables, name, output, arrays)
+        if graph is not None and "target" in tables:
+            graph = dataclasses.replace(graph, wanted=read_wanted(fields, tables["target"], graph[graph.output].components))
         if not fields.findings:
             fields.unused()
         if fields.findings or graph is None:
@@ -105,13 +111,17 @@ def task_from_spec(
     else:
         fields.error("spec", "the table [manifold] is missing", "add it, with ambient and intrinsic names or a builtin")
         written = Written(None, None)
-    f = _read_target(fields, tables, written, target, folder, trust_code)
-    outputs = _outputs(fields, tables["task"], written, f) if isinstance(tables.get("task"), Mapping) else ()
+    wanted: tuple[Wanted, ...] = ()
+    if isinstance(tables.get("target"), list):
+        f, outputs, wanted = _several(fields, tables, written, target, folder) or (None, (), ())
+    else:
+        f = _read_target(fields, tables, written, target, folder, trust_code)
+        outputs = _outputs(fields, tables["task"], written, f) if isinstance(tables.get("task"), Mapping) else ()
     if not fields.findings:
         fields.unused()
     if not fields.findings and name is not None and written.atlas is not None and f is not None:
         try:
-            return ManifoldTask(name, written.atlas, f, options, outputs, fields.origins)
+            return ManifoldTask(name, written.atlas, f, options, outputs, fields.origins, wanted)
         except AtlasMoEError as error:
             fields.failure("task", error, "correct the target")
     raise SpecError(once(fields.findings), source)
@@ -217,6 +227,25 @@ def _outputs(fields: Fields, table: Mapping[str, Any], written: Written, target:
     return names or ()
 
 
+def _several(fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None, folder: Path | None) -> Read | None:
+    """f of several targets, with the names of its components and what is wanted of them."""
+    if given is not None:
+        fields.error("target", "is given in the spec and once more in Python", "remove one of the two")
+    if written.targets:
+        fields.error("target", "is given both for all of M and chart by chart", "write charts = [...] in [[target]], one for each chart")
+    if isinstance(tables.get("task"), Mapping) and "outputs" in tables["task"]:
+        fields.error("task: outputs", "are names for the components of one target", "write outputs in the [[target]] tables")
+
+    def one(table: Mapping[str, Any]) -> Target | None:
+        found = _told(fields, table, written, folder)
+        for function in () if found is None else found.maps:
+            fields.functions |= callables(*function.fields)
+        return found
+
+    keys = [key for key in TARGET_KEYS if key not in OWN]
+    return None if fields.findings else read_targets(fields, tables["target"], one, keys)
+
+
 def _read_target(
     fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None, folder: Path | None, trusted: bool
 ) -> Target | None:
@@ -232,6 +261,18 @@ def _read_target(
         fields.error("spec", "the table [target] is missing", 'add it, with expression = "..."')
         return None
     table = fields.table(tables["target"], "target", TARGET_KEYS)
+    if [key for key in KINDS if key in table] == ["callable"]:
+        if grid := [key for key in ("coordinates", *GRID_KEYS) if key in table]:
+            fields.error("target", f"{grid[0]} is for a table only", "remove it")
+        return python_target(fields, given, table, trusted, folder)
+    if given is not None and len([key for key in KINDS if key in table]) == 1:
+        fields.error("target", "is given in the spec and once more in Python", "remove one of the two")
+        return None
+    return _told(fields, table, written, folder)
+
+
+def _told(fields: Fields, table: Mapping[str, Any], written: Written, folder: Path | None) -> Target | None:
+    """f as a table says it, all but a Python function."""
     kinds = [key for key in KINDS if key in table]
     if len(kinds) != 1:
         problem = f"has {' and '.join(kinds)}" if kinds else "the key 'expression' is missing"
@@ -240,14 +281,9 @@ def _read_target(
         return None
     if kinds != ["table"] and (grid := [key for key in ("coordinates", *GRID_KEYS) if key in table]):
         fields.error("target", f"{grid[0]} is for a table only", "remove it")
-    if kinds != ["callable"] and (said := [key for key in CALLABLE_KEYS if key in table]):
+    if said := [key for key in CALLABLE_KEYS if key in table]:
         remedy = "remove it: the number of expressions says it" if said == ["outputs"] else "remove it: of anything else it is proved"
         fields.error("target", f"{said[0]} is for a callable only", remedy)
-    if kinds == ["callable"]:
-        return python_target(fields, given, table, trusted, folder)
-    if given is not None:
-        fields.error("target", "is given in the spec and once more in Python", "remove one of the two")
-        return None
     if kinds == ["harmonics"]:
         return series_target(fields, table["harmonics"], written, folder)
     if kinds == ["table"]:

@@ -18,10 +18,12 @@ from ..cut import cut
 from ..manifolds import builtin, embed
 from ..partition import PartitionOfUnity
 from ..renaming import renamed
+from ..targets import parts
 from ..task import CallableTarget, ChartTarget, ManifoldTask
 from .arrays import BALL_ARRAYS, EMBEDDING, ball_arrays
 from .implicit import implicit_tables
 from .python_target import DECLARED
+from .several import target_tables
 
 
 def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDArray]]:
@@ -33,27 +35,38 @@ def manifold_to_spec(task: ManifoldTask) -> tuple[dict[str, Any], dict[str, NDAr
     """
     atlas = task.atlas
     table, charts, arrays = atlas_tables(atlas)
-    named = {"outputs": list(task.names)} if task.names else {}
+    named = {"outputs": list(task.names)} if task.names and not task.wanted else {}
     spec: dict[str, Any] = {"task": {"name": task.name, "kind": "manifold", **named, **task.options}, "manifold": table}
     if charts is not None:
         spec["chart"] = charts
+    if task.wanted:
+        each = [_target_table(one, charts) for one in parts(task)]
+        spec["target"] = target_tables(each, task.wanted, task.names)
+        return spec, arrays
+    table = _target_table(task, charts)
+    if charts is None or "charts" not in table:
+        spec["target"] = table
+    else:
+        for chart_table, texts in zip(charts, table["charts"], strict=True):
+            chart_table["target"] = texts
+    return spec, arrays
+
+
+def _target_table(task: ManifoldTask, charts: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """What `[target]` says of f. `charts`: the tables of charts that are written out."""
+    atlas = task.atlas
     match task.target:
         case CallableTarget() as target:
             declared = {key: value for key in DECLARED if (value := getattr(target, key)) is not None}
-            spec["target"] = {"callable": target.name, "outputs": target.outputs, **declared}
+            return {"callable": target.name, "outputs": target.outputs, **declared}
         case ChartTarget(functions=functions):
             listed = []
             for chart, function in zip(atlas.parametrising, functions, strict=True):
                 names = _names(chart.inverse) if charts is None else _names(atlas.parametrising[0].inverse)
                 listed.append(texts_of(function, names, f'chart "{chart.name}": target'))
-            if charts is None:
-                spec["target"] = {"charts": listed}
-            else:
-                for chart_table, texts in zip(charts, listed, strict=True):
-                    chart_table["target"] = texts
+            return {"charts": listed}
         case expression:
-            spec["target"] = {"expression": texts_of(expression.function, atlas.coordinates, "target: expression")}
-    return spec, arrays
+            return {"expression": texts_of(expression.function, atlas.coordinates, "target: expression")}
 
 
 def atlas_tables(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]] | None, dict[str, NDArray]]:

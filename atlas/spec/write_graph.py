@@ -16,6 +16,7 @@ from ..graph.nodes import Block, Combine, Input
 from ..graph.tiling import CLOSED, BoxPiece, Tiling
 from ..graph.wiring import Wire
 from ..renaming import renamed
+from .several import target_tables
 from .write import atlas_tables, texts_of
 
 Tables = dict[str, Any]
@@ -37,6 +38,8 @@ def graph_to_spec(graph: TaskGraph) -> tuple[Tables, Arrays]:
                 spec.setdefault("block", []).append(_block(node, arrays))
             case Combine():
                 spec.setdefault("combine", []).append(_combine(node))
+    if graph.wanted:
+        spec["target"] = target_tables([{}] * len(graph.wanted), graph.wanted, graph[graph.output].components)
     return spec, arrays
 
 

@@ -69,7 +69,7 @@ def compared(model: Model, run: Run, network: Network | None = None, *, seed: in
         own = network.trace(part)
         beside = network.trace(part, list(routes))
         difference = max(difference, _largest(y.astype(float) - beside.output.astype(float)))
-        error = max(error, _largest(y.astype(float) - np.asarray(graph.trace(points[start : start + CHUNK]).output)))
+        error = max(error, _largest(graph.largest(y.astype(float) - np.asarray(graph.trace(points[start : start + CHUNK]).output))))
         other, tied = _rerouted(network, own.logits, beside.logits, own.chosen, routes)
         flips, ties = flips + int((other & ~tied).sum()), ties + int(tied.sum())
         if worst is None and (other & ~tied).any():

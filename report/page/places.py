@@ -54,7 +54,7 @@ def places(model: Model, graph: TaskGraph, store: Store, seed: int) -> dict[str,
     known = truth is not None
     missing = np.full((len(output), len(components)), np.nan)
     true = missing if truth is None else np.stack([truth.values[name] for name in components], axis=-1)
-    error = np.full(len(output), np.nan) if truth is None else np.abs(truth.output - output).max(-1)
+    error = np.full(len(output), np.nan) if truth is None else graph.largest(truth.output - output)
     routes = np.stack([taken[:, 0] for taken in _taken(model, trace)], axis=-1)
     margins = np.stack([_margin(model, graph, k, trace, truth) for k in range(len(graph.blocks))], axis=-1)
     return {

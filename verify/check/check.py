@@ -29,6 +29,7 @@ from .readout import check_read_out
 from .refused import Refused
 from .refutation import REFUTATION, Looked, look
 from .subjects import Failure
+from .targets import each
 
 NAMED = 12
 """Failures that a report names."""
@@ -118,14 +119,16 @@ def check(folder: str | os.PathLike[str], *, trust_code: bool = False) -> CheckR
     given = found.graph.blocks[0].given if found.manifold else None
     failures += [Failure(True, str(finding)) for finding in counterexamples(given)] if given is not None else []
     proved = {claim.text("name") for claim in found.certificate.children("claims") if claim.get("known") == "proved"}
-    sites, status, looked = Composition(found), found.certificate.text("status"), None
+    status, looked, fates, boxes = found.certificate.text("status"), None, list[Failure | None](), 0
     if status == "refuted" and not failures:
         looked = _refuted(found, Path(folder))
         failures = [] if looked.shown else [Failure(looked.rejected, looked.words)]
     elif not failures:
-        with np.errstate(all="ignore"):
-            failures = list(_composed(sites, found, proved))
-    fates = sites.fates
+        for part in each(found):
+            sites = Composition(part)
+            with np.errstate(all="ignore"):
+                failures += _composed(sites, part, proved)
+            fates, boxes = fates + sites.fates, boxes + sites.boxes
     failures += sorted((fate for fate in fates if fate is not None), key=lambda fate: not fate.rejected)
     listed = [taken.text("name") for taken in found.certificate.children("assumptions")] if found.schema > 2 else []
     if status == "unknown":
@@ -146,7 +149,7 @@ def check(folder: str | os.PathLike[str], *, trust_code: bool = False) -> CheckR
         confirmed=sum(fate is None for fate in fates),
         rejected=sum(fate is not None and fate.rejected for fate in fates),
         undecided=sum(fate is not None and not fate.rejected for fate in fates),
-        boxes=sites.boxes,
+        boxes=boxes,
         failures=tuple(failures[:NAMED]),
         refutation=looked.words if looked is not None and looked.shown else "",
         seconds=round(time.monotonic() - started, 3),
@@ -164,7 +167,7 @@ def _composed(sites: Composition, found: Documents, proved: set[str]) -> list[Fa
     """What is wrong with the sites, or with what they add up to, or not confirmed of either."""
 
     def claimed(*endings: str) -> set[str]:
-        prefix = "" if found.manifold else "block[{}]."
+        prefix = found.prefix + ("" if found.manifold else "block[{}].")
         return {site.name for site in found.sites if {prefix.format(site.name) + ending for ending in endings} & proved}
 
     failures = list(sites.check(claimed("cover"), claimed("inverse"), claimed("routing.tau", "routing.max_tau")))

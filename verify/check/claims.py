@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ...atlas.chart import INVERSE_TOLERANCE
 from ...moe.premises import about, possible, standing
 from ...moe.typed_json import Fields
+from . import targets
 from .beyond import over
 from .documents import Documents, Site, number_or_none
 from .engines import engines_amiss
@@ -42,6 +43,11 @@ ENDINGS = tuple(f"].{name}" for name in ABOUT_CHARTS)
 WHERE = {"block": "everywhere that it may be read", "combine": "on all values that it may read"}
 
 
+TOGETHER = "for every x ∈ M{}: max_j |f_j(x) − Ψ_j(x)|/ε_j ≤ 1, every target within its own ε, "
+REAL_TOGETHER = TOGETHER.format("") + "Ψ the real-arithmetic function of the stored weights"
+BOTH_WAYS = "in real arithmetic and evaluated in float64"
+
+
 class Expected(NamedTuple):
     """What a claim has to say; None where any number is right as long as bound and budget keep it."""
 
@@ -58,24 +64,72 @@ class Expected(NamedTuple):
 
 
 def expected(found: Documents) -> dict[str, Expected]:
-    """The claims of a certificate, all of them."""
+    """The claims of a certificate, all of them; of several targets those of each, and what they amount to in units of their ε."""
+    wanted = found.graph.wanted
+    if not wanted:
+        return _totals(found, "") | _of_sites(found)
+    parts = {one.name: part for one, part in zip(wanted, targets.each(found), strict=True)}
+    own = {name: _totals(part, part.prefix) for name, part in parts.items()}
+    below = {f"{part.prefix}{key}": _of(name, claim) for name, part in parts.items() for key, claim in _of_sites(part).items()}
+    claims = dict(_together(found, own))
+    for name, totals in own.items():
+        claims |= {key: _of(name, claim) for key, claim in totals.items()}
+    return claims | below
+
+
+def _of(target: str, claim: Expected) -> Expected:
+    return claim._replace(statement=f"{target}: {claim.statement}")
+
+
+def _together(found: Documents, own: Mapping[str, Mapping[str, Expected]]) -> Iterator[tuple[str, Expected]]:
+    """The totals of several targets: the largest of their bounds, each over its ε. Whether they are proved, those of the targets say."""
+    stated = {claim.text("name"): (number_or_none(claim, "bound"), claim.text("known")) for claim in found.certificate.children("claims")}
+    epsilons = {one.name: float(one.epsilon) for one in found.graph.wanted}
+    first, said = next(iter(own)), REAL_TOGETHER if found.manifold else TOGETHER.format("") + BOTH_WAYS + about(found.graph)
+    for key, claim in own[first].items():
+        way = key.removeprefix(f"target[{first}].")
+        bounds = {name: stated.get(f"target[{name}].{way}", (None, "unknown")) for name in own}
+        least = max(np.inf if bound is None else _share(bound, epsilons[name]) for name, (bound, _) in bounds.items())
+        proved = all(known == "proved" for _, known in bounds.values())
+        refuted = any(known == "refuted" for _, known in bounds.values())
+        yield way, Expected(said if way == "total" else claim.statement, claim.source, None if refuted else least, 1.0, (), proved, least)
+
+
+def _share(bound: float, epsilon: float) -> float:
+    """bound/ε rounded up, which is no more than 1 where the bound is within ε."""
+    found = float(np.nextafter(bound / epsilon, np.inf))
+    return min(found, 1.0) if bound <= epsilon else found
+
+
+def _of_sites(found: Documents) -> dict[str, Expected]:
+    claims: dict[str, Expected] = {}
+    for site in found.sites:
+        claims |= _of_site(site, found)
+    return claims
+
+
+def _totals(found: Documents, prefix: str) -> dict[str, Expected]:
+    """The error of the whole, in real arithmetic and in floats."""
     read_out, sites = found.read_out, found.sites
     rounding = sites[0].rounding if found.manifold else {} if read_out is None else read_out.rounding
     whole = sites[0].bound if found.manifold else float(np.max(read_out.error, initial=0.0)) if read_out is not None else np.inf
-    epsilon = number_or_none(found.certificate, "epsilon")
+    epsilon = found.epsilon
     trees = sites[0].trees if found.manifold else ()
-    budget, shown = whole if epsilon is None else epsilon, found.schema == 1 or read_out is not None
+    budget, shown = (
+        whole if epsilon is None else epsilon,
+        found.schema == 1 or read_out is not None or (found.manifold and found.prefix != ""),
+    )
     source = "Theorem 4.8, B8, B15" if found.manifold else "Theorem 5.2, B9, R10"
     claims = {
-        "total": Expected(REAL if found.manifold else BOTH.format(_where(found)) + about(found.graph), source, whole, budget, trees, shown)
+        f"{prefix}total": Expected(
+            REAL if found.manifold else BOTH.format(_where(found)) + about(found.graph), source, whole, budget, trees, shown
+        )
     }
     ways = ({"float64", found.dtype} | set(rounding)) - (set() if found.manifold else {"float64"})
     for way in (way for way in ways if Way(way, 0).dtype in ("float64", found.dtype)):
         dtype, least = Way(way, 0).dtype, whole + rounding.get(way, np.inf)
         said = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, {_order(way, found.manifold)}"
-        claims[f"total.{way}"] = Expected(said, "R9", None, budget, trees, shown, 0.0 if found.schema == 1 else least)
-    for site in sites:
-        claims |= _of_site(site, found)
+        claims[f"{prefix}total.{way}"] = Expected(said, "R9", None, budget, trees, shown, 0.0 if found.schema == 1 else least)
     return claims
 
 
@@ -153,8 +207,12 @@ def inconsistent(found: Documents) -> Iterator[str]:
     for key, value in {"kind": kind, "task": found.graph.name, "dtype": found.dtype, "tags": TAGS}.items():
         if document.get(key) != value:
             yield f'"{key}" is {str(document.get(key))[:80]}, but the files say {str(value)[:80]}'
-    if found.manifold and (len(found.sites) != 1 or found.sites[0].folded):
-        yield f"there are {len(found.sites)} sites, but the task is one on one manifold"
+    count = len(found.graph.wanted) or 1
+    if found.manifold and (len(found.sites) != count or any(site.folded for site in found.sites)):
+        yield f"there are {len(found.sites)} sites, but the task is one on one manifold with {count} target{'s'[: count > 1]}"
+        return
+    if wrong := list(targets.amiss(found)):
+        yield from wrong
         return
     if document.number("eta") != max((site.eta for site in found.sites), default=0.0):
         yield f"η is {document.number('eta')}, which is not the largest of the sites"
@@ -167,20 +225,21 @@ def inconsistent(found: Documents) -> Iterator[str]:
         return
     for name, claim in claims.items():
         yield from _claim(name, claim, wanted[name])
-    for site in found.sites:
-        yield from _promised(site, found)
+    for site, own in ((site, one) for one in targets.each(found) for site in one.sites):
+        yield from _promised(site, own)
         if not site.bound >= max((tree.largest for tree in site.trees), default=np.inf):
             yield f"site {site.name[:80]}: its bound {site.bound} is below the largest of its leaves"
         if site.scores is not None and not any(name.endswith("routing.tau") and c.text("known") == "refuted" for name, c in claims.items()):
             yield from _largest(f"the scores of site {site.name[:80]}", site.scores.bound, site.followed, room=True)
     if number_or_none(document, "bound") != number_or_none(claims["total"], "bound"):
         yield f"the bound {document.get('bound')} is not that of claim total"
+    for one in document.children("targets") if "targets" in document else ():
+        if number_or_none(one, "bound") != number_or_none(claims[f"target[{one.text('name')}].total"], "bound"):
+            yield f"the bound {one.get('bound')} of target {one.text('name')} is not that of its claim"
     # On one manifold the theorem is the error, the routing and the charts; on a graph the error, and the charts of every block on charts.
-    principal = (
-        {"total", "routing.valid", "routing.weight", *ABOUT_CHARTS}
-        if found.manifold
-        else {"total", *(name for name in claims if name.endswith(ENDINGS))}
-    )
+    theorem = {"total", "routing.valid", "routing.weight", *ABOUT_CHARTS} if found.manifold else {"total"}
+    of_targets = {name for name in claims if name.startswith("target[") and name.partition("].")[2] in theorem}
+    principal = theorem | of_targets | {name for name in claims if name.endswith(ENDINGS)}
     known = {claims[name].text("known") for name in principal & set(claims)}
     status = next((word for word in ("refuted", "unknown", "proved") if word in known), None)
     if document.get("status") != status:

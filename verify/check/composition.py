@@ -122,7 +122,7 @@ class Composition:
 
     def _inverted(self, site: Site, charts: Charts) -> None:
         """Whether forward maps invert as closely as is claimed."""
-        name = "inverse" if self.found.manifold else f"block[{site.name}].inverse"
+        name = f"{self.found.prefix}inverse" if self.found.manifold else f"{self.found.prefix}block[{site.name}].inverse"
         claims = [claim for claim in self.found.certificate.children("claims") if claim.get("name") == name]
         exactly = any(claim.get("bound") == 0 for claim in claims)
         if (chart := not_inverted(charts, exactly)) is not None:

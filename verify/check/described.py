@@ -16,7 +16,7 @@ FREE = ("tightness", "found", "seconds", "versions")
 FIELDS = {
     1: (*TOP, *FREE, "sha256", "charts", "winners"),
     2: (*TOP, *FREE, "sha256", "sites", "readout"),
-    3: (*TOP, "assumptions", "engines", "sites", "readout", "search", "files", "root"),
+    3: (*TOP, "targets", "assumptions", "engines", "sites", "readout", "search", "files", "root"),
 }
 """Of certificate.json, by schema."""
 SEARCH = ("found", "tightness", "notes", "witnesses", "seconds", "versions", "diagnosis")
@@ -39,6 +39,8 @@ def require_fields(certificate: Fields, schema: int) -> None:
         certificate.child("search").only(*SEARCH)
         for taken in certificate.children("assumptions"):
             taken.only("name", "statement")
+        for target in certificate.children("targets") if "targets" in certificate else ():
+            target.only("name", "epsilon", "bound", "readout")
         for engine in certificate.children("engines") if "engines" in certificate else ():
             engine.only(*ENGINE)
             for taken in engine.children("assumptions"):

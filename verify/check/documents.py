@@ -125,6 +125,10 @@ class Documents(NamedTuple):
     """SHA-256 of the files that a refutation is about."""
     problems: list[str]
     """What is wrong with the files or the trees; if there is any, trees may be missing."""
+    epsilon: float | None
+    """What is claimed of the error is about this; 1 of several targets together, each in units of its own."""
+    prefix: str = ""
+    """Of the names of claims about one of several targets."""
 
 
 def number_or_none(fields: Fields, key: str) -> float | None:

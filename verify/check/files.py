@@ -101,6 +101,7 @@ def read(folder: Path, trust_code: bool = False) -> Documents:
         refutation=_bytes(folder / REFUTATION) if (folder / REFUTATION).exists() else None,
         hashes={name: hashlib.sha256(data[name]).hexdigest() for name in (WEIGHTS, CONFIG, TASK, ARRAYS_FILE) if name in data},
         problems=problems,
+        epsilon=number_or_none(certificate, "epsilon"),
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ...atlas import Atlas
 from ...atlas.graph.pointwise import NotPointwise, Pointwise, Spot, outside
+from ...atlas.wanted import columns
 from ...errors import AtlasMoEError
 from ...expressions.precise import Enclosed, Undefined
 from ...moe.typed_json import Fields, parse_json
@@ -33,33 +34,47 @@ class Looked(NamedTuple):
 def look(data: bytes, path: Path, found: Documents, hashes: Mapping[str, str]) -> Looked:
     """Evaluate it again. Raises `FolderError` if the file cannot be read for what it is."""
     document = Fields.of(parse_json(data, path), path)
-    document.only(*FIELDS)
+    document.only(*FIELDS, "target")
     if document.integer("schema") != 1:
         raise document.error(f"has schema version {document.integer('schema')}, this version of atlasmoe reads 1")
     refutes, spots = document.text("refutes"), _spots(document, found)
     if refutes not in CLAIMS:
         raise document.error(f'"refutes" is {refutes[:80]!r}, not one of {", ".join(CLAIMS)}')
-    epsilon = number_or_none(found.certificate, "epsilon")
+    epsilon, place = _about(document, found)
     if document.text("task") != found.graph.name or number_or_none(document, "epsilon") != epsilon:
         return Looked(False, True, f"{REFUTATION} is about another task or another ε")
     if document.mapping("files") != dict(hashes):
         return Looked(False, True, f"{REFUTATION} is about other files")
     known = {claim.text("name"): claim.text("known") for claim in found.certificate.children("claims")}
-    if known.get(refutes, known.get("total")) != "refuted":
+    prefix = f"target[{document.text('target')}]." if "target" in document else ""
+    if known.get(f"{prefix}{refutes}", known.get("total")) != "refuted":
         return Looked(False, True, f"{REFUTATION} refutes {refutes}, but the certificate does not say so")
     try:
-        return _evaluated(refutes, epsilon, spots, found)
+        return _evaluated(refutes, epsilon, spots, found, place)
     except (NotPointwise, Open, AtlasMoEError, OverflowError) as why:
         return Looked(False, False, f"what the point of {REFUTATION} shows is not decided: {why}")
 
 
-def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], found: Documents) -> Looked:
+def _about(document: Fields, found: Documents) -> tuple[float | None, slice]:
+    """The ε that it is about, and the components of f: of several targets those of one."""
+    if not found.graph.wanted:
+        if "target" in document:
+            raise document.error("is about one of several targets, and the task has but one")
+        return found.epsilon, slice(None)
+    name = document.text("target")
+    for one, place in columns(found.graph.wanted):
+        if one.name == name:
+            return float(one.epsilon), place
+    raise document.error(f'"target" is {name[:80]!r}, not one of {", ".join(one.name for one in found.graph.wanted)}')
+
+
+def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], found: Documents, place: slice) -> Looked:
     pointwise = Pointwise(found.graph, spots)
     if found.snapped and refutes != "defined":
         return Looked(False, False, "gates of groups of balls are what an evaluation makes of them, and exact arithmetic decides nothing")
     if found.grouped and refutes != "defined" and not _of_numbers(spots, found):
         return Looked(False, False, "gates of groups may read there what is no number of the dtype, and nothing is claimed of that")
-    truth = pointwise.output
+    truth = pointwise.output[place]
     undefined = next((value for value in truth if isinstance(value, Undefined)), None)
     if refutes == "defined":
         shown = undefined is not None
@@ -80,10 +95,11 @@ def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], f
         return Looked(False, True, "no ε was given that an error could be above")
     if not all(isinstance(value, Enclosed) for value in truth):
         return Looked(False, False, f"whether f has a value at the point of {REFUTATION} is not decided")
-    pairs = [(f, psi) for f, psi in zip(truth, outputs, strict=True) if isinstance(f, Enclosed)]
+    of = next((one.name for one, its in columns(found.graph.wanted) if its == place), "f")
+    pairs = [(f, psi) for f, psi in zip(truth, outputs[place], strict=True) if isinstance(f, Enclosed)]
     error = max(max(f.lower - psi.high, psi.low - f.upper) for f, psi in pairs)
     if error > Fraction(epsilon):
-        return Looked(True, False, f"|f − Ψ| is at least {float(error):.6g} there, above ε = {epsilon:.6g}")
+        return Looked(True, False, f"|{of} − Ψ| is at least {float(error):.6g} there, above ε = {epsilon:.6g}")
     most = max(max(f.upper - psi.low, psi.high - f.lower) for f, psi in pairs)
     return Looked(False, most <= Fraction(epsilon), f"|f − Ψ| is not above ε = {epsilon:.6g} at the point of {REFUTATION}")
 

@@ -24,7 +24,7 @@ FINEST = 2.0**-26
 
 def require_zeros(found: Documents, site: str, atlas: Atlas | None) -> None:
     """Raises `Refused` where it is claimed of a site's charts, and not shown."""
-    name = "zeros" if found.manifold else f"block[{site}].zeros"
+    name = f"{found.prefix}zeros" if found.manifold else f"{found.prefix}block[{site}].zeros"
     claimed = any(claim.get("name") == name and claim.get("known") == "proved" for claim in found.certificate.children("claims"))
     if claimed and (atlas is None or atlas.implicit is None or not none_left_out(atlas)):
         raise Refused("it is not shown that every zero of the equations lies in a chart", rejected=False)

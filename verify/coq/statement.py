@@ -58,6 +58,9 @@ def statement_of(model: Model, epsilon: float | None = None, floats: bool = Fals
         name = model.task.name
         problem = f"{name!r} is a task graph, and the proof in Coq is about tasks on one manifold"
         raise InvalidArgument(f"{problem}; `atlasmoe certify` and `atlasmoe check` prove task graphs")
+    if names := ", ".join(one.name for one in model.task.wanted):
+        problem = f"{model.task.name!r} has several targets, {names}, each with its own ε, and the proof in Coq is about one ε"
+        raise InvalidArgument(f"{problem}; `atlasmoe certify` and `atlasmoe check` prove each of them, or compile one of them alone")
     if isinstance(model.task.target, CallableTarget):
         raise InvalidArgument(f"the target is the Python function {model.task.target.name!r}, for which Coq has no word; write f in a spec")
     budget = float(model.ledger.root.budget) if epsilon is None else epsilon

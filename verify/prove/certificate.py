@@ -42,6 +42,11 @@ ENDINGS = ("].cover", "].defined", "].inverse")
 """Those of a block on charts, in a task graph."""
 
 
+def principal(name: str) -> bool:
+    """Whether a claim of this name, of one target or of all, is part of the theorem."""
+    return name in PRINCIPAL or name.endswith(ENDINGS) or (name.startswith("target[") and name.partition("].")[2] in PRINCIPAL)
+
+
 @dataclass(frozen=True, eq=False)
 class Certificate:
     """Claims about every point of M, and the boxes that prove them."""
@@ -70,6 +75,8 @@ class Certificate:
     """Claim ↦ likely causes of its being unknown, in the order in which they were tried."""
     assumptions: tuple[Assumption, ...] = ()
     """What the proof takes from the task and cannot prove of it."""
+    read_outs: Mapping[str, ReadOut | None] = field(default_factory=dict, repr=False)
+    """Of several targets of a task graph, how the total of each follows."""
     engines: tuple[ForEngine, ...] = ()
     """What is proved of exported files, for the engines that were asked for."""
 
@@ -81,7 +88,7 @@ class Certificate:
     @property
     def status(self) -> Known:
         """Of the claims that together are the theorem (`PRINCIPAL`): PROVED if all are; REFUTED if one is; else UNKNOWN."""
-        known = {claim.known for claim in self.claims if claim.name in PRINCIPAL or claim.name.endswith(ENDINGS)}
+        known = {claim.known for claim in self.claims if principal(claim.name)}
         return Known.REFUTED if Known.REFUTED in known else Known.UNKNOWN if Known.UNKNOWN in known else Known.PROVED
 
     @property
@@ -94,7 +101,8 @@ class Certificate:
     def explain(self) -> str:
         """Why it is no proof, if it is none: the refutation, or likely causes of every claim that is unknown and what to do about them."""
         if self.refutation is not None:
-            return f"{self.refutation.refutes} is refuted: {self.refutation.why}"
+            of = f" of {self.refutation.target}" if self.refutation.target else ""
+            return f"{self.refutation.refutes}{of} is refuted: {self.refutation.why}"
         return "\n".join(in_words(self.diagnosis)) or self.verdict
 
     def __getitem__(self, name: str) -> Claim:
@@ -123,7 +131,7 @@ class Certificate:
         return {self._label(site, name): tree for site, scores in scored for name, tree in scores.trees.items()}
 
     def _label(self, site: SiteProof, piece: str) -> str:
-        return piece if self.kind == "manifold" else f"{site.name}/{piece}"
+        return piece if self.kind == "manifold" and not self.problem.wanted else f"{site.name}/{piece}"
 
     @property
     def boxes(self) -> int:
@@ -140,6 +148,7 @@ class Certificate:
             "epsilon": number(self.epsilon),
             "status": str(self.status),
             "bound": number(self.bound),
+            **({"targets": self._targets()} if self.problem.wanted else {}),
             "eta": self.eta,
             "claims": [_describe_claim(claim) for claim in self.claims],
             "assumptions": [{"name": taken.name, "statement": taken.statement} for taken in self.assumptions],
@@ -157,6 +166,13 @@ class Certificate:
                 **({} if not self.diagnosis else {"diagnosis": self._causes()}),
             },
         }
+
+    def _targets(self) -> list[dict[str, Any]]:
+        """Every target with its ε and what is proved of it."""
+        bounds = {one.name: self[f"target[{one.name}].total"].bound for one in self.problem.wanted}
+        said = {one.name: {"epsilon": float(one.epsilon), "bound": number(bounds[one.name])} for one in self.problem.wanted}
+        read_outs = {name: None if found is None else describe_read_out(found) for name, found in self.read_outs.items()}
+        return [{"name": name, **its, **({"readout": read_outs[name]} if name in read_outs else {})} for name, its in said.items()]
 
     def _causes(self) -> dict[str, list[dict[str, str]]]:
         return {name: [cause.to_dict() for cause in causes] for name, causes in self.diagnosis.items()}

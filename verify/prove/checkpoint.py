@@ -49,6 +49,8 @@ class Checkpoint:
         self.before = self._read()
         """The cuts of an earlier run, by the names of searches."""
         self.running: dict[str, Search] = {}
+        self.under = ""
+        """Goes before the names of searches, which several targets would give twice."""
         self.written = time.monotonic()
 
     def _read(self) -> dict[str, Cuts]:
@@ -63,6 +65,7 @@ class Checkpoint:
 
     def search(self, name: str, lower: Array, upper: Array) -> Search:
         """The search of this root, its boxes cut as they were left; where nothing fit to be one was left, a new one."""
+        name = self.under + name
         search = None if name not in self.before else Search.resumed(lower, upper, self.before[name])
         self.running[name] = Search(lower, upper) if search is None else search
         return self.running[name]

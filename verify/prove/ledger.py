@@ -9,6 +9,7 @@ import numpy as np
 
 from ...moe.ledger import Claim, Known, Ledger
 from .certificate import Certificate
+from .targets import share
 from .tree import PROVED
 
 SAME = ("total", "routing.tau", "routing.max_tau")
@@ -21,8 +22,10 @@ def expert_bounds(certificate: Certificate) -> dict[str, float]:
     for site in certificate.sites:
         if site.folded:
             continue
-        prefix = "" if certificate.kind == "manifold" else f"{site.kind}[{site.name}]."
+        own = site.name.partition("/")[2] if certificate.problem.wanted else site.name  # behind the name of the target
+        prefix = "" if certificate.kind == "manifold" else f"{site.kind}[{own}]."
         winners = site.part.network.layers[-1].names
+        unit = site.solution.goal.epsilon if certificate.kind == "manifold" and certificate.problem.wanted else None
         if site.parts:  # a leaf says something of a part only; there is one expert
             found |= {f"{prefix}expert[{name}]": site.solution.bound for name in winners}
             continue
@@ -31,7 +34,11 @@ def expert_bounds(certificate: Certificate) -> dict[str, float]:
             leaf = np.repeat(np.arange(len(tree)), np.diff(tree.offsets))
             settled = tree.tags[leaf] == PROVED
             np.maximum.at(worst, tree.members[settled], tree.bounds[leaf[settled]])
-        found |= {f"{prefix}expert[{name}]": float(bound) for name, bound in zip(winners, worst, strict=True) if bound >= 0}
+        for name, bound in zip(winners, worst, strict=True):
+            label = f"{prefix}expert[{name}]"
+            if bound >= 0:
+                # Of several targets in units of their ε, the largest.
+                found[label] = max(float(bound) if unit is None else share(float(bound), unit), found.get(label, 0.0))
     return found
 
 

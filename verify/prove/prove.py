@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,30 +13,31 @@ import numpy as np
 from ...atlas import ManifoldTask, TaskGraph, arguments
 from ...atlas.checks.continuity import counterexamples
 from ...atlas.graph import as_graph
-from ...atlas.relative import absolute_epsilon
+from ...atlas.relative import absolute_epsilon, with_numbers
 from ...errors import InvalidArgument
 from ...moe.channels import Channel, Input, Score, Value
 from ...moe.design import Design, design_of
 from ...moe.engines import known_engine, needs
 from ...moe.layout import tensors
-from ...moe.ledger import Assumption
+from ...moe.ledger import Assumption, Claim
 from ...moe.model import Model
 from ...moe.network import Network
 from ...moe.opened import opened
-from ...moe.premises import of_block, standing
+from ...moe.premises import about, of_block, standing
 from ..enclosure.fast import engine
 from ..versions import versions
 from .certificate import Certificate
 from .checkpoint import Checkpoint
 from .claims import graph_claims, grouped, manifold_claims
-from .diagnosis import diagnosed
+from .diagnosis import Cause, diagnosed
 from .engines import ForEngine
 from .goal import CANDIDATES, Goal
 from .groups import Groups, groups_in
 from .proof import Asked, Proof
 from .readout import read_out
 from .refutation import Exactly, Refutation, spots_at, spots_of, with_refutation
-from .sites import NotProvableError, SiteProof
+from .sites import NotProvableError, ReadOut, SiteProof
+from .targets import BOTH, REAL, Part, named, parts_of, together
 
 SAMPLED = 1 << 14
 """Points at which the whole network is compared with a graph before anything is proved."""
@@ -95,31 +96,21 @@ def certify(
     asked = Asked(epsilon, tightness, boxes, started + seconds, seed, _halves(network, graph, dtypes), bool(engines and alone is not None))
     options = {"epsilon": epsilon, "tightness": tightness, "seed": seed, "versions": versions()} | ({"for": engines} if engines else {})
     saved = Checkpoint(checkpoint, network, given, options)
-    groups = [] if alone is not None else [groups_in(layer, network.dtype) for layer in network.plainly().layers]
-    found, refutation = (0.0, None) if alone is not None else _sampled(network, graph, asked, groups)
-    proof = Proof(network, design, graph, asked, saved, found if epsilon is None else epsilon) if refutation is None else None
-    result, note = None, f"largest error found {found:.6g}"
-    if proof is not None:
-        proof.prove()
-        try:
-            result = read_out(proof)
-        except NotProvableError as why:
-            note = str(why)
-        if not any(site.solution.goal.refuted for site in proof.sites.values()):
-            proof.follow_scores()
-    sites = {} if proof is None else proof.sites
+    each = parts_of(network, design, given, epsilon)
+    outcomes = {part.name: _proved(part, replace(asked, epsilon=part.epsilon, boxes=max(1, boxes // len(each))), saved) for part in each}
+    saved.under = ""
+    sites = {part.called(name): part.of_whole(site) for part in each for name, site in outcomes[part.name].sites.items()}
     saved.finish(over=any(site.refuted for site in sites.values()))
-    if alone is not None:
-        (site,) = sites.values()
-        found, refutation = site.solution.goal.found, _seen(network, graph, site.solution.goal)
-        claims = manifold_claims(site, epsilon)
-    else:
-        where = grouped(any(g and g.numbers for g in groups), any(g and g.snapped for g in groups), str(network.dtype))
-        claims = graph_claims(graph, sites, result, epsilon, note, where, proof is None or proof.together)
-        if refutation is None and len(sites) == 1 and len(graph.inputs) == 1 and not any(groups):
-            (site,) = sites.values()
-            refutation = _seen(network, graph, site.solution.goal)
-    claims = with_refutation(claims, refutation)
+    claims = tuple(claim for part in each for claim in named(part.name, outcomes[part.name].claims))
+    found = max(outcomes[part.name].found / (part.epsilon if part.name and part.epsilon else 1.0) for part in each)
+    refutation = next((one.refutation for one in outcomes.values() if one.refutation is not None), None)
+    result = None if each[0].name else outcomes[""].read_out
+    if each[0].name:
+        claims = (
+            *together(given, {name: one.claims for name, one in outcomes.items()}, REAL if alone is not None else BOTH + about(graph)),
+            *claims,
+        )
+    diagnosis = {key: causes for part in each for key, causes in outcomes[part.name].diagnosed(part).items()}
     return Certificate(
         task=given.name,
         dtype=str(network.dtype),
@@ -135,15 +126,67 @@ def certify(
         problem=given,
         design=design if isinstance(model, Model) else None,
         refutation=refutation,
-        diagnosis={} if refutation is not None else diagnosed(claims, sites, result, epsilon, alone is not None),
-        assumptions=_assumed(graph, sites, alone is not None),
+        diagnosis={} if refutation is not None else diagnosis,
+        read_outs={part.name: outcomes[part.name].read_out for part in each if part.name and alone is None},
+        assumptions=_assumed(graph, outcomes.values(), alone is not None),
         engines=tuple(ForEngine.of(name, needs(network, alone is not None), claims) for name in engines),
     )
 
 
-def _assumed(graph: TaskGraph, sites: Mapping[str, SiteProof], alone: bool) -> tuple[Assumption, ...]:
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of one target."""
+
+    claims: tuple[Claim, ...]
+    sites: Mapping[str, SiteProof]
+    read_out: ReadOut | None
+    found: float
+    refutation: Refutation | None
+
+    def diagnosed(self, part: Part) -> dict[str, tuple[Cause, ...]]:
+        """Likely causes of what is unknown, by claim."""
+        causes = diagnosed(self.claims, self.sites, self.read_out, part.epsilon, part.graph.blocks[0].given is not None)
+        return {f"target[{part.name}].{name}" if part.name else name: listed for name, listed in causes.items()}
+
+
+def _proved(part: Part, asked: Asked, saved: Checkpoint) -> Outcome:
+    """The proof of one target, or of all that there is."""
+    network, graph, epsilon = part.network, part.graph, part.epsilon
+    alone = graph.blocks[0].given is not None
+    saved.under = f"{part.name}/" if part.name else ""
+    groups = [] if alone else [groups_in(layer, network.dtype) for layer in network.plainly().layers]
+    found, refutation = (0.0, None) if alone else _sampled(network, graph, asked, groups)
+    proof = Proof(network, part.design, graph, asked, saved, found if epsilon is None else epsilon) if refutation is None else None
+    result, note = None, f"largest error found {found:.6g}"
+    if proof is not None:
+        proof.prove()
+        try:
+            result = read_out(proof)
+        except NotProvableError as why:
+            note = str(why)
+        if part.first == 0 and not any(site.solution.goal.refuted for site in proof.sites.values()):
+            proof.follow_scores()  # which are the same for all targets
+    sites = {} if proof is None else proof.sites
+    if alone:
+        (site,) = sites.values()
+        found, refutation = site.solution.goal.found, _seen(network, graph, site.solution.goal)
+        claims = manifold_claims(site, epsilon)
+    else:
+        where = grouped(any(g and g.numbers for g in groups), any(g and g.snapped for g in groups), str(network.dtype))
+        claims = graph_claims(graph, sites, result, epsilon, note, where, proof is None or proof.together)
+        if refutation is None and len(sites) == 1 and len(graph.inputs) == 1 and not any(groups):
+            (site,) = sites.values()
+            refutation = _seen(network, graph, site.solution.goal)
+    claims = with_refutation(claims, refutation)
+    if refutation is not None and part.name:
+        refutation = replace(refutation, target=part.name, why=refutation.why.replace("|f − Ψ|", f"|{part.name} − Ψ|"))
+    return Outcome(claims, sites, result, found, refutation)
+
+
+def _assumed(graph: TaskGraph, outcomes: Iterable[Outcome], alone: bool) -> tuple[Assumption, ...]:
     """What the proofs rest on, by name."""
-    found = {taken if alone else of_block(name, taken) for name, site in sites.items() for taken in site.solution.manifold.assumed}
+    sites = [item for outcome in outcomes for item in outcome.sites.items()]
+    found = {taken if alone else of_block(name, taken) for name, site in sites for taken in site.solution.manifold.assumed}
     return tuple(sorted({*found, *standing(graph)}, key=lambda taken: taken.name))
 
 
@@ -216,12 +259,14 @@ def _arguments(
             raise InvalidArgument("a model has its own task; give certify(model) or certify(network, task)")
         network: Network = model.network
         given: object = model.task
-        epsilon = float(model.facts["epsilon"]) if epsilon is None else epsilon
+        epsilon = float(model.facts["epsilon"]) if epsilon is None and not model.task.wanted else epsilon
     else:
         network, given = model, task
     if not isinstance(given, ManifoldTask | TaskGraph):
         raise InvalidArgument(f"certify(network, task) needs the ManifoldTask or TaskGraph to compare with, got {type(given).__name__}")
     epsilon = None if epsilon is None else absolute_epsilon(epsilon, given)
+    if given.wanted:
+        given, epsilon = with_numbers(given), 1.0
     if epsilon is None and tightness is None:
         raise InvalidArgument("give epsilon (what to prove) or tightness (how close to the largest error found), or both")
     if tightness is not None and not (isinstance(tightness, int | float) and tightness > 1):

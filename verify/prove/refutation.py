@@ -47,17 +47,25 @@ class Refutation:
     chosen: tuple[tuple[int, ...], ...]
     """Gate outputs taken, layer by layer."""
     why: str
+    target: str = ""
+    """Of several targets the one that it is about, whose are f, Ψ and ε."""
 
     @property
     def error(self) -> float:
         """|f − Ψ| is at least this; ∞ where f has no value."""
         return _error(self.truth, self.outputs)
 
+    @property
+    def share(self) -> float:
+        """The error, of one of several targets in units of its ε."""
+        return self.error / self.epsilon if self.target else self.error
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON, without the hashes of the files that it is about."""
         return {
             "schema": SCHEMA,
             "refutes": self.refutes,
+            **({"target": self.target} if self.target else {}),
             "epsilon": _finite(self.epsilon),
             "point": [
                 {

@@ -67,7 +67,14 @@ def _whole(survey: Survey) -> Iterator[Judged]:
     gauge, alone = survey.gauge, survey.gauge.layout.design.alone
     domain, source = ("M", "Theorem 4.8") if alone else ("the domain", f"{_theorem(survey)}, R10")
     where = f"x over {sum(survey.counts.values()):,} points of {domain}, x̂ = x rounded to {gauge.network.dtype}"
-    yield from _claim(survey, "total", ERROR, f"max |f(x) − Ψ(x̂)| ≤ ε, largest component; {where}", source, survey.epsilon)
+    if gauge.graph.wanted:
+        said = f"max |f_j(x) − Ψ_j(x̂)|/ε_j ≤ 1, every target within its own ε; {where}"
+        yield from _claim(survey, "total", ERROR, said, source, survey.epsilon)
+        for one in gauge.graph.wanted:
+            said = f"max |{one.name}(x) − Ψ(x̂)| ≤ ε of {one.name}{', largest component' if one.outputs > 1 else ''}; {where}"
+            yield from _claim(survey, f"target[{one.name}]", Quantity("error", one.name), said, source, float(one.epsilon))
+    else:
+        yield from _claim(survey, "total", ERROR, f"max |f(x) − Ψ(x̂)| ≤ ε, largest component; {where}", source, survey.epsilon)
     yield from _claim(survey, "finite", NONFINITE, "every logit, state and output is a finite number (0: yes, 1: no)", "R9", 0.0)
     said = "layer 1 carries x̂ unchanged, as numbers: max |x₁ − x̂| = 0" if alone else "layers carry x̂ unchanged, as numbers"
     yield from _claim(survey, "passthrough", Quantity("carried"), said, "R1", 0.0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Array, Input, Points, TaskGraph
 from ...atlas import Trace as Truth
+from ...atlas.wanted import columns
 from ...moe.design import Design
 from ...moe.network import Indices, MoELayer, Network, Trace, Weighting
 from .layout import Layout, Station
@@ -98,6 +99,8 @@ class Gauge:
 
     def called(self, quantity: Quantity) -> str:
         """What reports call a quantity."""
+        if quantity.kind == "error" and quantity.node:
+            return f"target[{quantity.node}]"
         if not quantity.node or self.layout.design.alone:
             return quantity.kind
         label = f"{self.graph[quantity.node].kind}[{quantity.node}]"
@@ -186,7 +189,7 @@ class Gauge:
             for array in (*trace.logits, *trace.states):
                 finite &= np.isfinite(array).all(-1)
             values = {
-                ERROR: np.abs(trace.output.astype(float) - truth.output).max(-1),
+                **self._errors(trace.output.astype(float) - truth.output),
                 NONFINITE: np.where(finite, 0.0, 1.0),
                 OUTSIDE: np.zeros(len(points)),
             }
@@ -205,6 +208,11 @@ class Gauge:
                 values |= {Quantity("written", name): gap for name, gap in replay.written().items()}
             sizes = {node.name: max(_size(truth.values[name]) for name in node.components) for node in self.layout.makers}
         return Observation(values, taken, multiplicity, sizes)
+
+    def _errors(self, gap: Array) -> dict[Quantity, Array]:
+        """The error of f, and where there are several targets of each of them in its own units."""
+        each = {Quantity("error", one.name): np.abs(gap[:, place]).max(-1) for one, place in columns(self.graph.wanted)}
+        return {ERROR: self.graph.largest(gap), **each}
 
     def _route(self, values: dict[Quantity, Array], station: Station, taken: Indices, valid: NDArray[np.bool_], replay: Replay) -> None:
         """Whether all that a block takes may be taken. An expert whose weight is exactly 0 is not heard."""
@@ -275,7 +283,7 @@ class Gauge:
         forced: list[Indices | None] = [None] * len(self.network.layers)
         forced[station.site.layer] = routes
         x = points.ambient.astype(self.network.dtype)
-        return np.abs(self._evenly.trace(x, forced).output.astype(float) - target).max(-1)
+        return self.graph.largest(self._evenly.trace(x, forced).output.astype(float) - target)
 
     @cached_property
     def _evenly(self) -> Network:

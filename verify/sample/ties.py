@@ -104,8 +104,8 @@ def retry(gauge: Gauge, points: Points) -> Ties:
                 pairs = zip(again.chosen, together.chosen, strict=True)
                 other = np.any([(new != old[rows]).any(1) for new, old in pairs], axis=0)
                 moved[rows] |= other
-                changed = _worse(changed, np.abs(again.output.astype(float) - target[rows]).max(1)[other], points[rows[other]])
-        once = _worse(Worst(0.0, None), np.abs(together.output.astype(float) - target).max(1), points)
+                changed = _worse(changed, gauge.graph.largest(again.output.astype(float) - target[rows])[other], points[rows[other]])
+        once = _worse(Worst(0.0, None), gauge.graph.largest(together.output.astype(float) - target), points)
         tolerance, tied = {}, dict.fromkeys(sites, Worst(0.0, None))
         for station in gauge.layout.stations:
             name = station.block.name
