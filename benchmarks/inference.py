@@ -202,7 +202,7 @@ def measured(case: Case, with_stock: bool, compiled: bool) -> dict[str, object]:
         if with_stock:
             functions |= stock(case, moe, x, route)
         times = least(functions)
-    way = dispatch.cheapest(moe.experts.stages, case.rows)
+    way = dispatch.cheapest(moe.experts.stages, case.rows, listed=moe.experts.slices.listed)
     return {"case": case.name, "way": way, "threads": torch.get_num_threads(), **{name: round(1e6 * t, 2) for name, t in times.items()}}
 
 

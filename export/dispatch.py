@@ -24,9 +24,15 @@ CALL = 1 << 18
 """What a call of a library costs, a product and what comes with it, in multiplications of a large product: about 6 µs."""
 COPIED = 12
 """What copying one number of a weight and using it once costs, in the same."""
-PADDED = 3
+PADDED = 4
 """What a multiplication costs in a batch of small products."""
-CALLS = {"segmented": 8, "gathered": 4, "padded": 12}
+LISTED = 45_000
+"""What a product that NumPy is called for costs, in the same: about 1 µs."""
+LOOKED_UP = 14
+"""What a bias costs that is looked up and added."""
+READ = 10
+"""What a number of a weight costs that has to come from memory, once for all rows of its expert."""
+CALLS = {"segmented": 8, "gathered": 4, "padded": 12, "listed": 10}
 """Calls that do not depend on how many experts and stages there are."""
 CHUNK_BYTES = 1 << 19
 """Size of a chunk's hidden activations: they are written and read again while still in the second-level cache."""
@@ -37,22 +43,27 @@ COPIES = 1 << 20
 def costs(stages: Stages, rows: int, most: float | None = None) -> dict[str, float]:
     """What every way costs for so many rows, in multiplications of a large product; w of them in one row's expert, E experts.
 
-    * direct: every row by itself, N·(w + CALL·stages);
-    * segmented: rows sorted, every expert that has some on its own, N·w + CALL·(S·stages + 8), S = E·(1 − exp(−N/E));
+    * direct: every row by itself, N·w + READ·S·w + CALL·N·stages, S = E·(1 − exp(−N/E)) experts that have rows;
+    * segmented: rows sorted, every expert that has some on its own, N·w + READ·S·w + CALL·(S·stages + 8);
     * gathered: every row with a copy of its expert's weights, N·w·COPIED + CALL·(stages + 4);
-    * padded: rows sorted, all experts in one batch, each as many as the fullest has, E·most·w·PADDED + CALL·(stages + 12).
+    * padded: rows sorted, all experts in one batch, each as many as the fullest has, E·most·w·PADDED + CALL·(stages + 12);
+    * listed: rows sorted, all products of a stage one after the other by NumPy, biases and activations of all rows at once, m numbers of
+      a row: N·w + READ·S·w + LISTED·S·stages + LOOKED_UP·N·m + CALL·(4·stages + 10); where NumPy can (`listed.fits`).
 
     `most`: rows of the fullest expert; not said, load + 3·√load + 1 for a load of N/E, as where rows fall by chance.
     """
     experts, depth = stages[0].weight.shape[0], len(stages)
     work = work_of(stages)
     load = rows / experts
+    busy = experts * -math.expm1(-load)
+    biases = sum(stage.bias.shape[1] * (1 if stage.up is None else 2) for stage in stages)
     most = load + 3 * math.sqrt(load) + 1 if most is None else most
     return {
-        "direct": rows * (work + CALL * depth),
-        "segmented": rows * work + CALL * (experts * -math.expm1(-load) * depth + CALLS["segmented"]),
-        "gathered": rows * work * COPIED + CALL * (depth + CALLS["gathered"]),
+        "direct": (rows + READ * busy) * work + CALL * rows * depth,
+        "segmented": (rows + READ * busy) * work + CALL * (busy * depth + CALLS["segmented"]),
+        "gathered": rows * COPIED * work + CALL * (depth + CALLS["gathered"]),
         "padded": experts * most * work * PADDED + CALL * (depth + CALLS["padded"]),
+        "listed": (rows + READ * busy) * work + LISTED * busy * depth + LOOKED_UP * rows * biases + CALL * (4 * depth + CALLS["listed"]),
     }
 
 
@@ -83,16 +94,18 @@ def capacity(stages: Stages, counts: Sequence[int]) -> tuple[int, list[int], flo
     return int(full[j]), which[:j].tolist(), float(total[j])
 
 
-def unpadded(stages: Stages, rows: int) -> str:
+def unpadded(stages: Stages, rows: int, listed: bool = False) -> str:
     """The way where it does not."""
     cost = costs(stages, rows)
-    return min(("segmented", "gathered"), key=lambda way: cost[way])
+    return min(("segmented", "gathered", "listed")[: 3 if listed else 2], key=lambda way: cost[way])
 
 
-def cheapest(stages: Stages, rows: int, sums: Sums = Sums.PLAIN) -> str:
-    """The name of the way, of those that keep the order of sums."""
+def cheapest(stages: Stages, rows: int, sums: Sums = Sums.PLAIN, listed: bool = False) -> str:
+    """The name of the way, of those that keep the order of sums; `listed`: whether NumPy may multiply."""
     cost = costs(stages, rows)
-    return min(cost if sums is Sums.PLAIN else ("direct", "segmented"), key=lambda way: cost[way])
+    if sums is not Sums.PLAIN:
+        return min(("direct", "segmented"), key=lambda way: cost[way])
+    return min((way for way in cost if listed or way != "listed"), key=lambda way: cost[way])
 
 
 def choose_dispatch(stages: Stages, rows: int, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Dispatch:

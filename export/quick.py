@@ -17,6 +17,7 @@ from torch.autograd import forward_ad
 from torch.nn import Linear
 
 from .dispatch import Stages, by_expert, capacity, cheapest, chunk_rows, costs, gathered, inverse, padded, runs, unpadded
+from .listed import Numbers, fits, listed, numbers, rectified, row
 from .ridge import Directions, directions
 from .stages import Stage
 
@@ -64,6 +65,9 @@ class Slices:
         """`ridge`: hidden layers are evaluated in ridge form where that pays; weights are then looked at, and again when they change."""
         self.ridge = ridge
         self.found: dict[int, tuple[Slice, ...]] = {}
+        self.arrays: dict[int, tuple[Numbers, ...]] = {}
+        self.listed = self.rowwise = False
+        """Whether NumPy may multiply: what many rows are multiplied by, and what one is."""
         self.stages: Stages = []
         self.held: list[Held] = []
         self.where: list[tuple[Tensor, int, int]] = []
@@ -95,7 +99,9 @@ class Slices:
         weights = [tensor for stage in stages for tensor in (stage.weight, stage.bias, *(stage.up or ()))]
         now = [(tensor, tensor.data_ptr(), self._version(tensor)) for tensor in weights]
         if len(now) != len(self.where) or any(a is not b or m != n for (a, *m), (b, *n) in zip(now, self.where, strict=True)):
-            self.found, self.where = {}, now
+            self.found, self.arrays, self.where = {}, {}, now
+            self.listed = not self.ridge and fits(self.stages)
+            self.rowwise = self.listed and rectified(self.stages)
         return self
 
     def expert(self, k: int) -> tuple[Slice, ...]:
@@ -106,6 +112,12 @@ class Slices:
             few = [directions(part.weight) if self.ridge and part.bend and part.up is None else None for part in parts]
             ready = tuple(Slice(part.weight.mT, part.bias, part, relu, own) for part, relu, own in zip(parts, plain, few, strict=True))
             self.found[k] = ready
+        return ready
+
+    def numbers(self, k: int) -> tuple[Numbers, ...]:
+        """The same for NumPy."""
+        if (ready := self.arrays.get(k)) is None:
+            ready = self.arrays[k] = numbers([stage.of(k) for stage in self.stages])
         return ready
 
 
@@ -123,11 +135,11 @@ def no_gradients(maps: Sequence[Stage | Linear], x: Tensor) -> bool:
 def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> Tensor:
     """The cheapest way for these rows, [N, in] to [N, out], with plain sums; `expert` None: there is only one. `slices` are current."""
     rows = x.shape[0]
-    if expert is None:
-        return _row(slices.expert(0), x) if rows == 1 else _dense(slices.expert(0), stages, x)
     if rows == 1:
-        return _row(slices.expert(int(expert)), x)
-    match cheapest(stages, rows) if not slices.ridge else "segmented":
+        return _one(slices, 0 if expert is None else int(expert), x)
+    if expert is None:
+        return _dense(slices.expert(0), stages, x)
+    match cheapest(stages, rows, listed=slices.listed) if not slices.ridge else "segmented":
         case "direct":
             found = [_row(slices.expert(k), x[n : n + 1]) for n, k in enumerate(expert.tolist())]
             return torch.cat([x.new_zeros(0, stages[-1].bias.shape[1]), *found])
@@ -135,7 +147,14 @@ def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> T
             return gathered(stages, x, expert)
         case "padded":
             return _padded(slices, stages, x, expert)
+        case "listed":
+            return _segmented(slices, stages, x, expert, listing=True)
     return _segmented(slices, stages, x, expert)
+
+
+def _one(slices: Slices, k: int, x: Tensor) -> Tensor:
+    """One row [1, in] through expert k."""
+    return row(slices.numbers(k), x) if slices.rowwise else _row(slices.expert(k), x)
 
 
 def _row(expert: tuple[Slice, ...], x: Tensor) -> Tensor:
@@ -253,29 +272,39 @@ def block_rows(stages: Stages) -> int:
     return max(BLOCK_BYTES // (max(1, width) * stages[0].weight.element_size()), BLOCK_LOAD * stages[0].weight.shape[0])
 
 
-def _segmented(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Tensor:
-    """Block by block sorted by expert, each expert on its own segment in chunks, and brought back."""
+def _segmented(slices: Slices, stages: Stages, x: Tensor, expert: Tensor, listing: bool = False) -> Tensor:
+    """Block by block sorted by expert, each expert on its own segment, in chunks or, `listing`, stage by stage, and brought back."""
     rows, outputs, experts = x.shape[0], stages[-1].bias.shape[1], stages[0].weight.shape[0]
     y, block = x.new_empty(rows, outputs), min(rows, block_rows(stages))
     step = min(chunk_rows(stages), block)
-    (own, written), buffers = scratch.take(x, ((block, x.shape[1]), (block, outputs)), hidden(stages, step))
-    if rows == block:
-        return _sorted(slices, in_order(expert, experts), x, y, own, written, buffers, step)
-    for start in range(0, rows, block):
-        part = slice(start, start + block)
-        found = in_order(expert[part], experts)
+    shapes = hidden(stages, step)
+    room = (step, max(outputs, *(width for _, width in shapes), 1)) if listing else (0, 0)
+    (own, written, biases), buffers = scratch.take(x, ((block, x.shape[1]), (block, outputs), room), shapes)
+    for start in range(0, rows, block or 1):
+        part = expert if rows == block else expert[start : start + block]
+        found = in_order(part, experts)
         count = len(found.order)
-        _sorted(slices, found, x[part], y[part], own[:count], written[:count], buffers, step)
+        into = own[:count], written[:count]
+        torch.index_select(x[start : start + count], 0, found.order, out=into[0])
+        if listing:
+            _listed(slices, found, part, *into, (*buffers.whole, biases))
+        else:
+            _segments(slices, found, *into, buffers, step)
+        torch.index_select(into[1], 0, found.places, out=y[start : start + count])
     return y
 
 
-def _sorted(slices: Slices, found: Sorted, x: Tensor, y: Tensor, own: Tensor, written: Tensor, buffers: Buffers, step: int) -> Tensor:
-    """One block into y; `own` and `written` are for rows in order."""
-    torch.index_select(x, 0, found.order, out=own)
+def _segments(slices: Slices, found: Sorted, x: Tensor, out: Tensor, buffers: Buffers, step: int) -> None:
+    """Rows in order, each expert on its own."""
     counts = found.counts
-    for k, count, part, target in zip(found.members, counts, torch.split(own, counts), torch.split(written, counts), strict=True):
+    for k, count, part, target in zip(found.members, counts, torch.split(x, counts), torch.split(out, counts), strict=True):
         _segment(slices.expert(k), part, target, buffers, count, step)
-    return torch.index_select(written, 0, found.places, out=y)
+
+
+def _listed(slices: Slices, found: Sorted, expert: Tensor, x: Tensor, out: Tensor, room: tuple[Tensor, ...]) -> None:
+    """Rows in order, stage by stage."""
+    members = [slices.numbers(k) for k in found.members]
+    listed(slices.stages, members, found.counts, expert.index_select(0, found.order), x, out, room)
 
 
 def _segment(expert: tuple[Slice, ...], x: Tensor, out: Tensor, buffers: Buffers, count: int, step: int) -> None:
@@ -296,8 +325,8 @@ def _padded(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Tensor
         return padded(stages, x, expert)
     found = in_order(expert, experts)
     most, above, cost = capacity(stages, found.counts)
-    if cost > costs(stages, rows)[cheaper := unpadded(stages, rows)]:
-        return gathered(stages, x, expert) if cheaper == "gathered" else _segmented(slices, stages, x, expert)
+    if cost > costs(stages, rows)[cheaper := unpadded(stages, rows, slices.listed)]:
+        return gathered(stages, x, expert) if cheaper == "gathered" else _segmented(slices, stages, x, expert, cheaper == "listed")
     counts = np.array(found.counts)
     rank = np.arange(rows) - (counts.cumsum() - counts).repeat(counts)
     slots = np.array(found.members).repeat(counts) * most + (np.minimum(rank, most - 1) if above else rank)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +35,8 @@ class StackedAffine(Watched):
         weight, bias = np.zeros((len(affines), *size), dtype), np.zeros((len(affines), size[0]), dtype)
         for k, (map_, row, column) in enumerate(zip(affines, rows, columns, strict=True)):
             weight[k][np.ix_(row, column)], bias[k, row] = map_.weight, map_.bias
-        # Memory of PyTorch's own is aligned as its products like it.
-        self.weight = nn.Parameter(torch.tensor(weight))
+        # Memory of PyTorch's own is aligned as its products like it. Rows are multiplied by W transposed: so it lies that way.
+        self.weight = nn.Parameter(torch.tensor(np.ascontiguousarray(weight.swapaxes(1, 2))).mT)
         self.bias = nn.Parameter(torch.tensor(bias))
         self.bend, self.last = bend, False
         self.up: StackedAffine | None = None
@@ -48,6 +49,12 @@ class StackedAffine(Watched):
     def forward(self, x: Tensor, k: int) -> Tensor:
         """Rows x [n, in] of expert k, padding included, [n, out]: called where somebody watches."""
         return affine(x, self.weight[k], self.bias[k], self.order, last=self.last)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """As safetensors takes it, row by row."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if not keep_vars and (weight := destination.get(f"{prefix}weight")) is not None:
+            destination[f"{prefix}weight"] = weight.contiguous()
 
     def extra_repr(self) -> str:
         names = "".join(f", {name}" for name in dict.fromkeys(name for _, name in self.bend))

@@ -69,8 +69,8 @@ class Stage(NamedTuple):
 
     def looked_up(self, experts: Tensor) -> Stage:
         """Copies of those of several experts, [N]."""
-        up = None if self.up is None else (self.up[0].index_select(0, experts), self.up[1].index_select(0, experts))
-        return Stage(self.weight.index_select(0, experts), self.bias.index_select(0, experts), self.bend, up)
+        up = None if self.up is None else (_copies(self.up[0], experts), self.up[1].index_select(0, experts))
+        return Stage(_copies(self.weight, experts), self.bias.index_select(0, experts), self.bend, up)
 
     def __call__(self, x: Tensor, sums: Sums) -> Tensor:
         """[N, in] to [N, out]."""
@@ -86,6 +86,11 @@ class Stage(NamedTuple):
         """act(z)·up, act evaluated in float64 if `wide`."""
         z = bent(z, self.bend, wide) if self.bend else z
         return z if up is None else z * up
+
+
+def _copies(weight: Tensor, experts: Tensor) -> Tensor:
+    """Of the matrices of some experts, which lie transposed in the stacks of a module: copied as they lie."""
+    return weight.index_select(0, experts) if weight.is_contiguous() else weight.mT.index_select(0, experts).mT
 
 
 def through(stages: Sequence[Stage], x: Tensor, sums: Sums) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from atlasmoe.errors import InvalidArgument
-from atlasmoe.export import dispatch, quick, stacks
+from atlasmoe.export import dispatch, listed, quick, stacks
 from atlasmoe.export.from_torch import network_of
 from atlasmoe.export.stages import Stage
 from atlasmoe.moe import Affine, MoELayer, Network, NeuronGroup, ReLUNet
@@ -197,14 +197,15 @@ def test_every_way_of_dispatch_agrees(way: dispatch.Dispatch, count: int) -> Non
     torch.testing.assert_close(way(stages, x, expert), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("way", dispatch.WAYS)
+@pytest.mark.parametrize("way", [*dispatch.WAYS, "listed"])
 @pytest.mark.parametrize("count", [0, 1, 9, 400])
 @pytest.mark.parametrize("kind", ["relu", "silu, relu", "relu, gelu, relu2"])
 def test_without_gradients_every_way_agrees(way: str, count: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place, in blocks of 64 rows and chunks of 16, experts unevenly loaded."""
-    monkeypatch.setattr(quick, "cheapest", lambda stages, rows: way)
+    """In place, in blocks of 64 rows, chunks of 16 and products of one or two by NumPy, experts unevenly loaded."""
+    monkeypatch.setattr(quick, "cheapest", lambda stages, rows, listed: way)
     monkeypatch.setattr(quick, "block_rows", lambda stages: 64)
     monkeypatch.setattr(quick, "chunk_rows", lambda stages: 16)
+    monkeypatch.setattr(listed, "PRODUCT", 300)
     network = random_network(6) if kind == "relu" else mixed_network(kind, lanes=True)
     module = atlasmoe.to_torch(network)
     x = torch.from_numpy(np.random.default_rng(3).normal(size=(count, len(network.inputs))))
@@ -264,6 +265,40 @@ def test_parts_that_are_replaced_are_seen() -> None:
         right(module)
 
 
+def test_weights_lie_as_rows_are_multiplied_and_are_saved_row_by_row() -> None:
+    network = random_network(5)
+    module = atlasmoe.to_torch(network)
+    stack = module.stack[0].experts.maps[0]
+    assert stack.weight[0].mT.is_contiguous()
+    saved = module.state_dict()
+    assert all(tensor.is_contiguous() for tensor in saved.values())
+    assert torch.equal(saved["layers.0.experts.0.weight"], stack.weight)
+    other = atlasmoe.to_torch(network)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    other.load_state_dict(saved)
+    assert other.stack[0].experts.maps[0].weight[0].mT.is_contiguous()
+    x = torch.from_numpy(np.random.default_rng(3).normal(size=(30, 5)))
+    with torch.no_grad():
+        assert torch.equal(module(x), other(x))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cuts_cover_all_rows_and_no_product_is_large(seed: int) -> None:
+    """Every row once, by its own expert, in order; at most `step` rows a piece and `most` a product."""
+    rng = np.random.default_rng(seed)
+    counts, step, most = rng.integers(1, 40, size=rng.integers(1, 9)).tolist(), int(rng.integers(1, 30)), int(rng.integers(1, 30))
+    owners = []
+    for start, members, starts, ends in listed.cuts(counts, step, most):
+        assert (start, starts[0]) == (len(owners), 0)
+        assert ends[-1] <= step
+        assert starts[1:] == ends[:-1]
+        assert all(0 < end - first <= most for first, end in zip(starts, ends, strict=True))
+        owners += np.repeat(members, np.subtract(ends, starts)).tolist()
+    assert owners == np.repeat(np.arange(len(counts)), counts).tolist()
+
+
 def test_full_experts_are_left_out_of_the_batch() -> None:
     """Two of 64 experts have most rows: those are segments, and others a batch with as many rows as the fullest of them."""
     stages = [
@@ -288,11 +323,13 @@ def test_every_way_is_the_cheapest_somewhere() -> None:
     expert = torch.zeros(1, dtype=torch.int64)
     assert dispatch.cheapest(small, 1) == "direct"
     assert dispatch.cheapest(small, 60) == "gathered"
-    assert dispatch.cheapest(small, 1000) == "padded"
+    assert dispatch.cheapest(small, 2000) == "padded"
     assert dispatch.cheapest(small, 100_000) == "segmented"
+    assert dispatch.cheapest(small, 20_000, listed=True) == "listed"
+    assert dispatch.cheapest(small, 1_000_000, listed=True) == "segmented"
     assert dispatch.cheapest(large, 100) == "segmented"
-    assert {dispatch.cheapest(small, rows, Sums.FLOAT64) for rows in (1, 60, 1000, 100_000)} == {"direct", "segmented"}
-    assert dispatch.choose_dispatch(small, 1000, expert) is dispatch.padded
+    assert {dispatch.cheapest(small, rows, Sums.FLOAT64, listed=True) for rows in (1, 60, 1000, 100_000)} == {"direct", "segmented"}
+    assert dispatch.choose_dispatch(small, 2000, expert) is dispatch.padded
     assert dispatch.choose_dispatch(small, 100_000, None) is dispatch.dense
 
 
@@ -302,10 +339,10 @@ def test_one_full_expert_is_not_padded_to() -> None:
         Stage(torch.randn(64, 64, 4), torch.randn(64, 64), ((slice(0, 64), "relu"),)),
         Stage(torch.randn(64, 2, 64), torch.randn(64, 2)),
     ]
-    x, expert = torch.randn(1000, 4), torch.zeros(1000, dtype=torch.int64)
+    x, expert = torch.randn(2000, 4), torch.zeros(2000, dtype=torch.int64)
     expert[:10] = torch.arange(10)
-    assert dispatch.cheapest(stages, 1000) == "padded"
-    assert dispatch.costs(stages, 1000, most=991)["padded"] > 1.5 * dispatch.costs(stages, 1000)["segmented"]
+    assert dispatch.cheapest(stages, 2000) == "padded"
+    assert dispatch.costs(stages, 2000, most=1991)["padded"] > 1.5 * dispatch.costs(stages, 2000)["segmented"]
     torch.testing.assert_close(dispatch.padded(stages, x, expert), dispatch.direct(stages, x, expert))
 
 
