@@ -24,6 +24,7 @@ from .output import print_json, print_wrapped
     help="fast: binary64 in hardware; big: 63-bit integers, slower; pure: Coq's own integers, slowest, no axioms but those of the reals.",
 )
 @click.option("--floats", is_flag=True, help="Also prove evaluation in binary64, sums in any order.")
+@click.option("--routes", is_flag=True, help="Also prove that points get experts whose charts or balls hold them.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", default=1, show_default=True, help="Charts that coqc checks at the same time.")
 @click.option("--read-back", is_flag=True, help="Run no coqc: compare Weights.v in the proof with the model in FOLDER, bit by bit.")
 @click.option("--no-run", is_flag=True, help="Write the files, and run no coqc.")
@@ -34,6 +35,7 @@ def prove(
     epsilon: str | None,
     arithmetic: str,
     floats: bool,
+    routes: bool,
     jobs: int,
     read_back: bool,
     no_run: bool,
@@ -54,7 +56,7 @@ def prove(
         _read_back(folder, output, differences(folder, output), as_json)
         return
     model = load(folder)
-    statement = statement_of(model, None if epsilon is None else _number(epsilon), floats)
+    statement = statement_of(model, None if epsilon is None else _number(epsilon), floats, routes)
     cuts = suggested_cuts(folder, len(statement.charts))
     write(output, files(statement, cuts, arithmetic))
     said = differences(folder, output)
@@ -82,6 +84,8 @@ def prove(
         click.echo(f"{model.task.name}: |f − Ψ| ≤ {statement.epsilon:g} for every point of M, in real arithmetic: accepted by coqc")
         if statement.floats is not None:
             click.echo(f"evaluated in binary64, sums in any order: ε + {statement.floats.adds:.2g}: accepted by coqc")
+        if routes:
+            click.echo("every point of M gets experts whose charts or balls hold it: accepted by coqc")
         axioms = sorted({name.split(".")[0] for name in outcome.assumptions})
         click.echo(f"axioms: {len(outcome.assumptions)}, of {', '.join(axioms)}; README.md there says what has to be believed")
         click.echo(f"proof: {output} ({sum(outcome.seconds.values()):.0f} s of coqc)")

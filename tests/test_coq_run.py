@@ -128,6 +128,13 @@ def test_a_changed_weight_is_refused(circle: tuple[Model, Path], tmp_path: Path)
 def test_the_sphere_with_an_affine_router_is_proved(tmp_path: Path) -> None:
     (tmp_path / "sphere.toml").write_text(SPHERE)
     folder = save(compile(load_task(tmp_path / "sphere.toml"), epsilon=0.015), tmp_path / "m")
-    code, document = prove(str(folder), "-o", str(tmp_path / "p"), "--jobs", "2")
+    code, document = prove(str(folder), "-o", str(tmp_path / "p"), "--jobs", "2", "--routes")
     assert (code, document["accepted"]) == (0, True)
     assert "on_the_sphere" in (tmp_path / "p" / "Equation.v").read_text()
+    domains = tmp_path / "p" / "Domains.v"
+    text = domains.read_text()
+    # Balls of half the radius do not hold all the points that their experts get.
+    domains.write_text(re.sub(r"Ball \(\(Dec (\S+)\) \^ 2 -", r"Ball ((Dec \1) ^ 2 * (1 / 4) -", text))
+    assert domains.read_text() != text
+    subprocess.run(["coqc", *OPTIONS, "Domains.v"], cwd=tmp_path / "p", capture_output=True, check=True)
+    assert refuses(tmp_path / "p", "Route0.v")

@@ -120,7 +120,7 @@ def _node(node: Node, known: Mapping[Node, str], names: Mapping[str, str], where
 
 def _number(value: Fraction | float) -> str:
     if isinstance(value, float):
-        return f"(Dec {number(dyadic(value))})"
+        return f"(Dec {number(dyadic(value))}%Z)"
     whole = f"({value.numerator})" if value.numerator < 0 else str(value.numerator)
     return whole if value.denominator == 1 else f"({whole} / {value.denominator})"
 

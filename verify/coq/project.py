@@ -11,6 +11,7 @@ from ...errors import FolderError
 from .equations import Equation, equation_of
 from .float_theorem import BELIEVED, chart_theorems, main_theorems, words
 from .numbers import comment
+from .routing import route_files, said_of_routes
 from .statement import ARITHMETICS, Statement, task_file
 from .weights import weights
 
@@ -18,6 +19,8 @@ THEORY = ("Semantics", "Forms", "Expressions", "Nets", "Layers", "Routes", "Chec
 """The files of the theory, each after those that it needs."""
 FLOATS = ("Floats", "Orders", "Rounding", "Ieee", "FloatBounds", "FloatChecker")
 """What is needed for evaluation in binary64, before the arithmetic's own file."""
+ROUTES = ("Routing", "RouteChecker")
+"""The same for routes."""
 MANIFOLDS = ("Sphere", "Circle")
 """Lemmas of cover, in a folder of their own; they need no other file."""
 MARK = "_CoqProject"
@@ -33,17 +36,23 @@ def theory_text(name: str) -> str:
     return (folder / "manifolds" / f"{name}.v" if name in MANIFOLDS else folder / f"{name}.v").read_text(encoding="utf-8")
 
 
-def theory_of(arithmetic: str, floats: bool = False) -> tuple[str, ...]:
+def theory_of(arithmetic: str, floats: bool = False, routes: bool = False) -> tuple[str, ...]:
     """The files that a proof in this arithmetic needs."""
     chosen = ARITHMETICS[arithmetic]
     theory = (*(name for name in THEORY if name not in ARITHMETICS.values() or name == chosen), *MANIFOLDS)
-    return (*theory, *FLOATS, f"{chosen}Floats") if floats else theory
+    theory += (*FLOATS, f"{chosen}Floats") if floats else ()
+    return (*theory, *ROUTES, f"{chosen}Routes") if routes else theory
+
+
+def all_theory(arithmetic: str) -> tuple[str, ...]:
+    """The files that any proof in this arithmetic may need."""
+    return theory_of(arithmetic, floats=True, routes=True)
 
 
 def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) -> dict[str, str]:
     """Name ↦ text of every file. Raises `InvalidArgument` for what the proof in Coq does not follow."""
     charts = range(len(statement.charts))
-    theory = theory_of(arithmetic, statement.floats is not None)
+    theory = theory_of(arithmetic, statement.floats is not None, statement.routes)
     found = {f"theory/{name}.v": theory_text(name) for name in theory}
     found["Weights.v"] = weights(statement.model.network, statement.task.name)
     found["Task.v"] = task_file(statement)
@@ -53,8 +62,11 @@ def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) 
     equation = equation_of(statement)
     if equation is not None:
         found["Equation.v"] = equation.text
+    if statement.routes:
+        found |= route_files(statement, cuts, arithmetic, DEPTH, FUEL)
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
-    found["Makefile"] = makefile(theory, len(charts), last="Main" if equation is None else "Equation")
+    ends = ["Main" if equation is None else "Equation", *(["Routed"] if statement.routes else [])]
+    found["Makefile"] = makefile(theory, len(charts), ends)
     found["README.md"] = readme(statement, arithmetic, equation)
     return found
 
@@ -192,13 +204,13 @@ Proof. intros y (c & u & H & B & P & ->). exact (proj2 (on_charts c u H B P)). Q
 """
 
 
-def makefile(theory: Sequence[str], charts: int, last: str) -> str:
+def makefile(theory: Sequence[str], charts: int, ends: Sequence[str]) -> str:
     """`make` compiles everything that is not compiled, `make clean` forgets it."""
     lines = [
         "# make -j 2; needs coqc, and the libraries coq-interval, coq-flocq, coq-coquelicot",
         "COQC = coqc -w -ambiguous-paths,-overriding-logical-loadpath -Q . Proof -Q theory AtlasMoE",
         "",
-        f"all: {last}.vo",
+        "all: " + " ".join(f"{end}.vo" for end in ends),
         "",
     ]
     lines += ["%.vo: %.v", "\t$(COQC) $<", ""]
@@ -207,7 +219,11 @@ def makefile(theory: Sequence[str], charts: int, last: str) -> str:
             lines.append(f"theory/{name}.vo: theory/{before}.vo")
     lines += [f"Weights.vo: theory/{theory[-1]}.vo", "Task.vo: Weights.vo"]
     lines += [f"Chart{k}.vo: Task.vo" for k in range(charts)]
-    lines += ["Main.vo: " + " ".join(f"Chart{k}.vo" for k in range(charts)), "Equation.vo: Main.vo", ""]
+    lines += ["Main.vo: " + " ".join(f"Chart{k}.vo" for k in range(charts)), "Equation.vo: Main.vo"]
+    if "Routed" in ends:
+        lines += ["Domains.vo: Task.vo", *(f"Route{k}.vo: Domains.vo" for k in range(charts))]
+        lines += ["Routed.vo: " + " ".join(f"Route{k}.vo" for k in range(charts))]
+    lines += [""]
     lines += [
         "clean:",
         "\trm -f *.vo *.vok *.vos *.glob .*.aux theory/*.vo theory/*.vok theory/*.vos theory/*.glob theory/.*.aux",
@@ -238,7 +254,7 @@ def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> 
 **What is proved** (`error_bound` in `Main.v`): at every point y of M, the union of the images of its {count} charts, f has a
 value and every component of the network's output is within ε = {statement.epsilon!r} of it. The network is the function of *real*
 numbers that the stored weights define. {f}, in {", ".join(task.atlas.coordinates)}.
-{solutions}{words(statement)}
+{solutions}{words(statement)}{said_of_routes(statement)}
 **What has to be believed**
 
 * Coq's kernel, and its virtual machine, which runs the computation.

@@ -50,16 +50,18 @@ def run(folder: Path, charts: int, arithmetic: str, jobs: int) -> Outcome:
     """Compile the folder, charts side by side."""
     compiled_theory(folder, arithmetic)
     seconds: dict[str, float] = {}
-    names = ["Weights", "Task", *(f"Chart{k}" for k in range(charts)), "Main"]
-    ends = ["Main", "Equation"] if (folder / "Equation.v").exists() else ["Main"]
-    with gauge("coqc", len(names)) as show:
-        for name in names[:2]:
+    routes = (folder / "Routed.v").exists()
+    heads = ["Weights", "Task", *(["Domains"] if routes else [])]
+    names = [*heads, *(f"Chart{k}" for k in range(charts)), *(f"Route{k}" for k in range(charts) if routes)]
+    ends = ["Main", *(name for name in ("Equation", "Routed") if (folder / f"{name}.v").exists())]
+    with gauge("coqc", len(names) + 1) as show:
+        for name in heads:
             show(len(seconds), name)
             if problem := _one(folder, name, seconds):
                 return Outcome(False, name, problem, (), seconds)
         pending: dict[Future[str | None], str] = {}
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            pending = {pool.submit(_one, folder, name, seconds): name for name in names[2:-1]}
+            pending = {pool.submit(_one, folder, name, seconds): name for name in names[len(heads) :]}
             while pending:
                 show(len(seconds), ", ".join(list(pending.values())[:jobs]))
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)

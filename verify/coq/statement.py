@@ -33,6 +33,8 @@ class Statement:
     epsilon: float
     floats: Floats | None = None
     """What is said of evaluation in binary64; None: nothing."""
+    routes: bool = False
+    """Whether it is also said which experts points get."""
 
     @property
     def by_chart(self) -> bool:
@@ -52,7 +54,7 @@ class Statement:
         return target.function
 
 
-def statement_of(model: Model, epsilon: float | None = None, floats: bool = False) -> Statement:
+def statement_of(model: Model, epsilon: float | None = None, floats: bool = False, routes: bool = False) -> Statement:
     """The statement about the model's own ε, or another one. Raises `InvalidArgument` for what cannot be stated, by name."""
     if not isinstance(model.task, ManifoldTask):
         name = model.task.name
@@ -68,7 +70,7 @@ def statement_of(model: Model, epsilon: float | None = None, floats: bool = Fals
         raise InvalidArgument(f"ε = {budget:g} is no error that could be proved; give a positive number: {{epsilon=0.01}}")
     atlas = model.task.atlas
     claim = floats_of(model.network, atlas.parametrising, atlas.embedding, budget) if floats else None
-    return Statement(model.task, model, budget, claim)
+    return Statement(model.task, model, budget, claim, routes)
 
 
 def task_file(statement: Statement) -> str:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from ...errors import FolderError
 from ...progress import track
-from .project import theory_of, theory_text
+from .project import all_theory, theory_of, theory_text
 
 
 def cache_folder(arithmetic: str, version: str) -> Path:
     """Where the compiled theory lies, or will lie."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(version.encode())
-    for name in theory_of(arithmetic, floats=True):
+    for name in all_theory(arithmetic):
         digest.update(theory_text(name).encode())
     return base / "atlasmoe" / "coq" / digest.hexdigest()[:24]
 
@@ -36,7 +36,7 @@ def compiled_theory(folder: Path, arithmetic: str) -> None:
     cached = cache_folder(arithmetic, coq_version())
     if not cached.exists():
         _fill(cached, arithmetic)
-    for name in theory_of(arithmetic, floats=True):
+    for name in all_theory(arithmetic):
         if name in theory_of(arithmetic) or (folder / "theory" / f"{name}.v").exists():
             for suffix in (".v", ".vo"):
                 shutil.copy2(cached / f"{name}{suffix}", folder / "theory" / f"{name}{suffix}")
@@ -46,9 +46,9 @@ def _fill(cached: Path, arithmetic: str) -> None:
     cached.parent.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=".compiling-", dir=cached.parent))
     try:
-        for name in theory_of(arithmetic, floats=True):
+        for name in all_theory(arithmetic):
             (place / f"{name}.v").write_text(theory_text(name), encoding="utf-8")
-        for name in track(theory_of(arithmetic, floats=True), "the theory, once"):
+        for name in track(all_theory(arithmetic), "the theory, once"):
             command = ["coqc", "-w", "-ambiguous-paths", "-Q", ".", "AtlasMoE", f"{name}.v"]
             done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
             if done.returncode:
