@@ -18,7 +18,7 @@ from atlasmoe.moe import Model
 from atlasmoe.verify.coq.equations import equation_of
 from atlasmoe.verify.coq.expressions import FUNCTIONS, expression, names_of
 from atlasmoe.verify.coq.numbers import block, comment, dyadic, shared_rows
-from atlasmoe.verify.coq.project import MANIFOLDS, all_theory, files, theory_text, write
+from atlasmoe.verify.coq.project import all_theory, files, theory_text, write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import ALLOWED, MACHINE, assumed, read_trouble
 from atlasmoe.verify.coq.statement import ARITHMETICS, Statement, statement_of

@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
 from atlasmoe import compile, load_task
 from atlasmoe.atlas import Atlas
@@ -73,7 +72,10 @@ def test_charts_are_asked_by_their_forward_maps_and_know_their_own_output(tmp_pa
     model = compiled(SPEC, tmp_path)
     found = written(model)
     assert "Definition domain_0 : option domain := Some (Forward [(x1)%expr] Task.Chart0.chart)." in found["Domains.v"]
-    assert "chart_of_output : list (option chart) := [Some Task.Chart0.chart; Some Task.Chart1.chart; Some Task.Chart2.chart]." in found["Domains.v"]
+    assert (
+        "chart_of_output : list (option chart) := [Some Task.Chart0.chart; Some Task.Chart1.chart; Some Task.Chart2.chart]."
+        in found["Domains.v"]
+    )
     assert "R.accepted_routes Chart1.chart (Some 1%nat) domains Q network" in found["Route1.v"]
     assert "routes_valid" in found["README.md"]
     assert "Routed.vo: Route0.vo Route1.vo Route2.vo" in found["Makefile"]

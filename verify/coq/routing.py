@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...atlas import BallChart
+from ...atlas import BallChart, Chart
 from ...errors import InvalidArgument
 from .expressions import expression, names_of
 from .numbers import comment, dyadic, number
@@ -58,7 +58,7 @@ def _outputs(statement: Statement) -> tuple[str, ...]:
 def _domains(statement: Statement, outputs: Sequence[str]) -> str:
     atlas = statement.task.atlas
     names = names_of(atlas.coordinates)
-    charts = {chart.name: (k, chart) for k, chart in enumerate(atlas.charts)}
+    charts: dict[str, tuple[int, Chart | BallChart]] = {chart.name: (k, chart) for k, chart in enumerate(atlas.charts)}
     lines = [
         "(* What points the experts were made for, an output of the last gate each. *)",
         "From Coq Require Import ZArith List.",
