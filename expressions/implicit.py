@@ -2,7 +2,7 @@
 
     x(u, w) = c + T·u + N·w,   u ∈ ∏ [−s_j, s_j],   w ∈ ∏ [−h_l, h_l],
 
-with [N T] = H_1·…·H_m a product of reflections H = I − 2·v·vᵀ/(vᵀv) in vectors v of whole numbers: an orthogonal matrix of fractions,
+with [N T] = H_1·…·H_r a product of reflections H = I − 2·v·vᵀ/(vᵀv) in vectors v of whole numbers: an orthogonal matrix of fractions,
 exactly, so that u = Tᵀ(x − c) and w = Nᵀ(x − c) invert x(u, w) with no rounding. w(u) is the one w in its box with g(x(u, w)) = 0. That
 there is exactly one is nothing that a tube knows: enclosures prove it (`intervals.implicit`); Newton's method only finds it, in floats.
 """
@@ -10,25 +10,22 @@ there is exactly one is nothing that a tube knows: enclosures prove it (`interva
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
+from operator import mul
 
 import numpy as np
 import sympy
 from numpy.typing import ArrayLike
 
 from .box import Array
+from .frames import Frames, linear
 from .maps import ExpressionMap
 from .root import root_function
 from .tree import Name, Negative, Node, Number, Product, Root, Roots, Sum
 
-STEPS = 60
-"""Of Newton's method."""
-CONVERGED = 1e-12
-"""A last step of at most this, relative to |x|, counts as none."""
-BEYOND = 1e-9
-"""How far outside its box, in parts of it, rounding may carry w."""
 ROUNDINGS = 64
 """Of the size of x, in units of its last place, each equation may be off by, relative to its gradient."""
 Rows = tuple[tuple[Fraction, ...], ...]
@@ -43,7 +40,7 @@ class Tube:
     center: tuple[float, ...]
     """c, (k,)."""
     reflections: tuple[tuple[int, ...], ...]
-    """v_1, …, v_m, (k,) each."""
+    """v_1, …, v_r, (k,) each, r ≥ m; those after the m-th turn T alone where their first m entries are 0."""
     halves: tuple[float, ...]
     """s, (k − m,)."""
     heights: tuple[float, ...]
@@ -82,17 +79,10 @@ class Tube:
         """m."""
         return len(self.heights)
 
-    @cached_property
+    @property
     def frame(self) -> Rows:
-        """H_1·…·H_m, k rows: its first m columns are N, the others T."""
-        k = len(self.center)
-        rows = [[Fraction(int(i == j)) for j in range(k)] for i in range(k)]
-        for v in self.reflections:
-            square = Fraction(sum(a * a for a in v))
-            rows = [
-                [r[j] - 2 * dot * v[j] / square for j in range(k)] for r in rows for dot in [sum(a * b for a, b in zip(r, v, strict=True))]
-            ]
-        return tuple(map(tuple, rows))
+        """H_1·…·H_r, k rows: its first m columns are N, the others T."""
+        return product_of(self.reflections)
 
     @cached_property
     def normal(self) -> Array:
@@ -104,6 +94,11 @@ class Tube:
         """T in floats, (k, d)."""
         return np.array([[float(a) for a in row[self.codimension :]] for row in self.frame])
 
+    @cached_property
+    def frames(self) -> Frames:
+        """This box as arrays, of one row that broadcasts."""
+        return Frames.of([self])
+
     def point(self, u: Array, w: Array | None = None) -> Array:
         """x(u, w) in floats, [..., d] and [..., m] to [..., k]; w(u) if w is not given."""
         w = self.solve(u) if w is None else w
@@ -114,33 +109,14 @@ class Tube:
         u = np.asarray(u, float)
         last: tuple[Array, Array] | None = getattr(self, "_last", None)
         if last is None or last[0].shape != u.shape or not np.array_equal(last[0], u):
-            last = u.copy(), self._newton(u.reshape(-1, u.shape[-1])).reshape(*u.shape[:-1], self.codimension)
+            last = u.copy(), self.frames.solve(u.reshape(-1, u.shape[-1])).reshape(*u.shape[:-1], self.codimension)
             object.__setattr__(self, "_last", last)
         return last[1].copy()
-
-    def _newton(self, u: Array) -> Array:
-        w, heights = np.zeros((len(u), self.codimension)), np.array(self.heights)
-        left = np.flatnonzero(np.all(np.abs(u) <= np.array(self.halves) * (1 + BEYOND), axis=1))
-        found = np.full_like(w, np.nan)
-        with np.errstate(all="ignore"):
-            for _ in range(STEPS):
-                if not len(left):
-                    break
-                x = self.point(u[left], w[left])
-                step = _solved(self.equations.jacobian_at(x) @ self.normal, self.equations(x)[..., None])[..., 0]
-                step = np.clip(step, -heights, heights)
-                w[left] -= step
-                good = np.isfinite(step).all(1)
-                over = good & (np.abs(step).max(1) <= CONVERGED * (1 + np.abs(x).max(1)))
-                found[left[over]] = w[left[over]]
-                left = left[good & ~over & np.all(np.abs(w[left]) <= 4 * heights, axis=1)]
-        found[~np.all(np.abs(found) <= heights * (1 + BEYOND), axis=1)] = np.nan
-        return found
 
     def slopes(self, u: ArrayLike) -> Array:
         """∂w_l/∂u_j = −((Dg·N)⁻¹·Dg·T)_lj in floats, [..., d] to [..., m, d]."""
         jacobian = self.equations.jacobian_at(self.point(np.asarray(u, float)))
-        return -_solved(jacobian @ self.normal, jacobian @ self.tangent)
+        return -linear(jacobian @ self.normal, jacobian @ self.tangent)
 
     def uncertainty(self, u: Array) -> Array:
         """About how far rounding may carry w(u), [..., d] to [..., m]: `ROUNDINGS` roundings of |x|·|Dg| through (Dg·N)⁻¹."""
@@ -148,7 +124,7 @@ class Tube:
         jacobian = self.equations.jacobian_at(x)
         size = (1 + np.abs(x).max(-1, keepdims=True)) * np.abs(jacobian).sum(-1)
         inverse = np.abs(
-            _solved(jacobian @ self.normal, np.broadcast_to(np.eye(self.codimension), (*jacobian.shape[:-1], self.codimension)))
+            linear(jacobian @ self.normal, np.broadcast_to(np.eye(self.codimension), (*jacobian.shape[:-1], self.codimension)))
         )
         return ROUNDINGS * np.finfo(float).eps * (inverse @ size[..., None])[..., 0]
 
@@ -189,6 +165,18 @@ class Tube:
         return ExpressionMap(x, [sympy.expand(e) for e in made], trees)
 
 
+@lru_cache(maxsize=1 << 13)
+def product_of(reflections: tuple[tuple[int, ...], ...]) -> Rows:
+    """H_1·…·H_r in the vectors v_1, …, v_r, row by row: whole numbers over ∏ vᵀv."""
+    k, below = len(reflections[0]), 1
+    rows = [[int(i == j) for j in range(k)] for i in range(k)]
+    for v in reflections:
+        square = sum(a * a for a in v)
+        below *= square
+        rows = [[square * a - 2 * dot * b for a, b in zip(r, v, strict=True)] for r in rows for dot in [sum(map(mul, r, v))]]
+    return tuple(tuple(Fraction(a, below) for a in row) for row in rows)
+
+
 def _times(factor: Fraction, part: Node) -> Node:
     number = Product((Number(abs(factor)), part)) if abs(factor) != 1 else part
     return Negative(number) if factor < 0 else number
@@ -198,24 +186,24 @@ def _number(value: float) -> Node:
     return Number(value) if value >= 0 else Negative(Number(-value))
 
 
-def _solved(matrix: Array, right: Array) -> Array:
-    """matrix⁻¹·right, [..., m, m] and [..., m, n]; NaN where a matrix is singular."""
-    if matrix.shape[-1] == 1:
-        return right / matrix
-    finite = np.asarray(np.isfinite(matrix).all((-2, -1)) & np.isfinite(right).all((-2, -1)))
-    safe = np.where(finite[..., None, None], matrix, np.eye(matrix.shape[-1]))
-    finite &= np.abs(np.linalg.det(safe)) > 0
-    safe = np.where(finite[..., None, None], safe, np.eye(matrix.shape[-1]))
-    return np.where(finite[..., None, None], np.linalg.solve(safe, np.where(finite[..., None, None], right, 0.0)), np.nan)
-
-
 def reflections(jacobian: Array, digits: int = 64) -> tuple[tuple[int, ...], ...]:
     """Vectors of whole numbers up to about `digits` whose reflections take e_1, …, e_m nearly to the span of the rows of a matrix (m, k).
 
     Householder's, rounded one after the other: N is exactly orthonormal whatever they are, and as near to the span as they are fine.
     """
     jacobian = np.array(jacobian, float)
-    found, left = [], (jacobian / np.abs(jacobian).max(1, keepdims=True)).T
+    return _reflected((jacobian / np.abs(jacobian).max(1, keepdims=True)).T, digits)
+
+
+def turned(vectors: Sequence[Sequence[int]], axes: Array, digits: int = 64) -> tuple[tuple[int, ...], ...]:
+    """More vectors after those of `reflections`, such that the columns of T come to lie along ± T·axes, (d, d), nearly; N stays."""
+    m = len(vectors)
+    added = _reflected(np.array(axes, float)[:, :-1], digits)
+    return (*(tuple(v) for v in vectors), *((0,) * m + v for v in added))
+
+
+def _reflected(left: Array, digits: int) -> tuple[tuple[int, ...], ...]:
+    found = []
     k, m = left.shape
     for l in range(m):
         a = left[l:, l]

@@ -12,13 +12,16 @@ import sympy
 from atlasmoe.atlas import Atlas, ExpressionMap, ExpressionTarget, ManifoldTask, task_from_spec, task_to_spec
 from atlasmoe.atlas.implicit.build import implicit
 from atlasmoe.atlas.implicit.cover import cover
+from atlasmoe.atlas.implicit.zeros import ZeroSet
 from atlasmoe.errors import AtlasMoEError
-from atlasmoe.expressions.implicit import Tube, reflections
+from atlasmoe.expressions import Box
+from atlasmoe.expressions.implicit import Tube, reflections, turned
 from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.intervals import Interval, NaturalEnclosure
 from atlasmoe.intervals.gradients import GradientEnclosure
+from atlasmoe.intervals.implicit import Equations, prove_all
 from atlasmoe.intervals.patch import Patch, PatchMap
-from atlasmoe.intervals.program import equations_of
+from atlasmoe.intervals.program import Program, equations_of
 from atlasmoe.verify.check.expressions import Functions, JetMap
 from atlasmoe.verify.check.implicit import single
 from atlasmoe.verify.check.polynomials import space
@@ -111,6 +114,39 @@ def test_one_zero_over_each_u_is_proved_where_it_is_so(half: float, height: floa
     one = tube(half, height, equation)
     assert equations_of(one).prove(1 << 9) == holds
     assert single(one) == holds
+
+
+SHEETS = [SPHERE, "x*y*z - 0.1", f"({SPHERE})*({SPHERE} - 0.1)", "z**2 - x**2 - y**2", "(z - 0.1*x)*(z - 0.1*x - 1e-3)", "z**3 - 1e-9*z"]
+
+
+@pytest.mark.parametrize("equation", SHEETS)
+def test_what_is_proved_of_many_tubes_at_once_is_true(equation: str) -> None:
+    """Tubes of any size around zeros, near other sheets and near points without a gradient: signs along w change once over every u."""
+    g, rng, tubes = functions(equation), np.random.default_rng(2), []
+    zeros = ZeroSet(g, Box((-1.5,) * 3, (1.5,) * 3)).projected(rng.uniform(-1, 1, (60, 3)))
+    for center in zeros[np.isfinite(zeros).all(1)]:
+        frame = turned(reflections(g.jacobian_at(center)), np.linalg.qr(rng.normal(size=(2, 2)))[0])
+        halves = rng.uniform(0.02, 0.5, 2)
+        tubes.append(Tube(g, tuple(center), frame, tuple(halves), (halves.max() * 10 ** rng.uniform(-1.5, 0.3),)))
+    run = Program(g)
+    proved = prove_all([Equations(one, run) for one in tubes], 512)
+    assert [Equations(one, run).prove(512) for one in tubes[:6]] == proved[:6].tolist()
+    for one in (one for one, good in zip(tubes, proved, strict=True) if good):
+        u = rng.uniform(-1, 1, (60, 2)) * one.halves
+        w = np.linspace(-one.heights[0], one.heights[0], 801)
+        x = one.point(np.repeat(u, len(w), axis=0), np.tile(w, len(u))[:, None])
+        value = np.sign(g(x)[:, 0]).reshape(len(u), len(w))
+        assert ((value[:, 1:] * value[:, :-1] < 0).sum(1) + (value == 0).sum(1) == 1).all()
+
+
+def test_axes_of_charts_may_be_turned() -> None:
+    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    g = functions("x**2 + y**2 + z**2 + t**2 - 1", names="xyzt")
+    plain = Tube(g, (0.5,) * 4, vectors := reflections(g.jacobian_at(np.full(4, 0.5))), (0.1,) * 3, (0.1,))
+    one = Tube(g, (0.5,) * 4, turned(vectors, axes), (0.1,) * 3, (0.1,))
+    assert all(sum(a * b for a, b in zip(p, q, strict=True)) == (p is q) for p in one.frame for q in one.frame)
+    assert (one.normal == plain.normal).all()
+    assert np.abs(np.abs(one.tangent.T @ plain.tangent @ axes) - np.eye(3)).max() < 0.05
 
 
 def test_nothing_is_known_outside_of_a_tube() -> None:

@@ -19,9 +19,10 @@ from .. import arguments
 from ..atlas import Atlas
 from ..cut import cut
 from ..manifolds.overlap import intrinsic_symbols
-from .charts import chart_of, in_tube, tube_at
-from .components import Component, chosen, components
-from .cover import Covered, cover, edge_cell
+from .charts import chart_of, in_tube
+from .choose import NoChart, chosen
+from .components import Component, components, meant
+from .cover import Search, cover, edge_cell
 from .singular import singular_point
 from .zeros import Implicit, ZeroSet, checked
 
@@ -36,8 +37,8 @@ LARGEST = 0.5
 """The largest half-width of a chart, in parts of the narrowest side of the box."""
 LEAST = 1e-3
 """The least, of the same."""
-MORE = 400
-"""Charts that are added where the cover has holes."""
+WANTED = 0.5
+"""Cells are no wider than this part of the shortest half-width where it is asked whether a chart is missing."""
 FEW_CELLS = 1 << 18
 """In which it is tried to prove that there is no zero at all."""
 MOST_CHARTS = 4096
@@ -87,7 +88,7 @@ def implicit(
     found = components(tubes, points, CORE)
     if len(found) > 1:
         remark(_listed(found))
-    keep = chosen(found, component)
+    keep = meant(found, component)
     if keep is None:
         raise InvalidArgument(f'{_listed(found)}; say which one is meant, component = 1 to {len(found)} or a point near it, or "all"')
     kept = set(keep)
@@ -166,55 +167,39 @@ def _require_inside(zeros: ZeroSet) -> None:
 
 
 def _charts(zeros: ZeroSet, points: Array) -> list[Tube]:
-    """Tubes whose middle parts hold all of the points, and that are shown to hold all zeros."""
-    narrowest = float(zeros.box.widths.min())
-    tubes: list[Tube] = []
-    free, distance = np.ones(len(points), bool), np.full(len(points), np.inf)
-    with gauge("tangent charts", len(points)) as progress:
-        while free.any():
-            rows = np.flatnonzero(free)
-            center = points[rows[int(distance[rows].argmax())]] if tubes else points[rows[0]]
-            tube = _chart(zeros, center, narrowest, len(tubes))
-            tubes.append(tube)
-            distance = np.minimum(distance, np.linalg.norm(points - center, axis=1))
-            free &= ~in_tube(tube, points, CORE)
-            free[rows[np.all(points[rows] == center, axis=1)]] = False
-            progress(float((~free).sum()), f"{len(tubes)} charts")
-    tubes = _thinned(tubes, points)
-    if len(zeros.box.lower) > PROVED_UP_TO:
-        return tubes
-    for _ in range(MORE):
-        done = cover(zeros, tubes, part=PROVED)
-        if done.open is None:
+    """Tubes whose middle parts hold all of the points, and that are shown to hold all zeros. Raises `InvalidArgument`."""
+    sizes = LEAST * float(zeros.box.widths.min()), LARGEST * float(zeros.box.widths.min())
+    try:
+        tubes = _thinned(chosen(zeros, points, CORE, sizes, MOST_CHARTS), points)
+        if len(zeros.box.lower) > PROVED_UP_TO:
             return tubes
-        tubes.append(_missing(zeros, done, narrowest, len(tubes)))
-    raise InvalidArgument(f"the charts still leave holes after {MORE} more; choose a smaller box")
+        search = Search(zeros)
+        with gauge("proof that the charts are all", 1):
+            while True:
+                done, missing = search.goes_on(tubes, PROVED, WANTED * min(min(tube.halves) for tube in tubes))
+                if done.open is None:
+                    return tubes
+                if not len(missing):
+                    raise InvalidArgument(_open(done.open))
+                tubes += chosen(zeros, missing, CORE, sizes, MOST_CHARTS - len(tubes))
+    except NoChart as found:
+        raise InvalidArgument(_refusal(zeros, found, sizes[0])) from None
 
 
-def _chart(zeros: ZeroSet, center: Array, narrowest: float, count: int) -> Tube:
-    tube = tube_at(zeros.equations, center, LARGEST * narrowest, LEAST * narrowest) if count < MOST_CHARTS else None
-    if tube is not None:
-        return tube
-    where = f"around the zero {_at(zeros, center)}"
-    if count >= MOST_CHARTS:
-        raise InvalidArgument(f"M needs more than {MOST_CHARTS} charts; it is bent too much for its box")
-    size = f"{LEAST * narrowest:.3g}"
-    problem = f"{where} no chart of half-width {size} is proved: gradients may be dependent or not smooth nearby, or M is bent more"
-    raise InvalidArgument(f"{problem}; change the equations, or choose a smaller box")
+def _refusal(zeros: ZeroSet, found: NoChart, least: float) -> str:
+    where = f"around the zero {_at(zeros, found.center)}"
+    if found.many:
+        return f"M needs more than {MOST_CHARTS} charts; it is bent too much for its box"
+    problem = f"{where} no chart of half-width {least:.3g} is proved: gradients may be dependent or not smooth nearby, or M is bent more"
+    return f"{problem}; change the equations, or choose a smaller box"
 
 
-def _missing(zeros: ZeroSet, done: Covered, narrowest: float, count: int) -> Tube:
-    """A chart where a cell is open. Raises `InvalidArgument`, naming the cell, if there is no zero near it."""
-    assert done.open is not None
-    lower, upper = done.open
-    sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(lower, upper, strict=True))
-    x = zeros.projected(((lower + upper) / 2)[None])[0]
-    if not np.isfinite(x).all() or np.abs(x - (lower + upper) / 2).max() > LEAST * narrowest:
-        raise InvalidArgument(
-            f"it is not shown that the cell {sides} holds no zero, and none was found near it: the gradients may be dependent there; "
-            "change the equations or the box"
-        )
-    return _chart(zeros, x, narrowest, count)
+def _open(cell: tuple[Array, Array]) -> str:
+    sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(*cell, strict=True))
+    return (
+        f"it is not shown that the cell {sides} holds no zero, and none was found near it: the gradients may be dependent there; "
+        "change the equations or the box"
+    )
 
 
 def _thinned(tubes: list[Tube], points: Array) -> list[Tube]:
@@ -227,7 +212,7 @@ def _thinned(tubes: list[Tube], points: Array) -> list[Tube]:
             count -= held[i]
         else:
             kept.append(i)
-    return [tubes[i] for i in sorted(kept, key=lambda i: (-tubes[i].halves[0], i))]
+    return [tubes[i] for i in sorted(kept, key=lambda i: (-float(np.prod(tubes[i].halves)), i))]
 
 
 def _listed(found: Sequence[Component]) -> str:

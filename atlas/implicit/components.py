@@ -68,7 +68,7 @@ def _edges(tube: Tube) -> Array:
     return x[np.isfinite(x).all(1)]
 
 
-def chosen(found: Sequence[Component], asked: Any) -> tuple[int, ...] | None:
+def meant(found: Sequence[Component], asked: Any) -> tuple[int, ...] | None:
     """The charts that are asked for, in order; None if that has to be said and was not."""
     if asked is None and len(found) > 1:
         return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...expressions.box import Array
+from ...expressions.frames import Frames
 from ...expressions.implicit import Tube
 from ...intervals import Flags, Interval, NaturalEnclosure
 from ...intervals.gradients import GradientEnclosure
@@ -94,24 +95,48 @@ class Zeros:
         return found
 
 
+class Search:
+    """Cells of the box, halved until each is settled; it can go on with more tubes where some were missing."""
+
+    def __init__(self, zeros: ZeroSet, most: int = MOST_CELLS) -> None:
+        self._zeros, self._without, self._most = zeros, Zeros(zeros), most
+        self._lower, self._upper = np.array([zeros.box.lower]), np.array([zeros.box.upper])
+        self._looked = 0
+
+    def goes_on(self, tubes: Sequence[Tube], part: float = 1.0, wanted: float = 0.0) -> tuple[Covered, Array]:
+        """What became of all cells; or where a chart is missing: zeros (n, k) in cells no wider than `wanted` that no tube holds."""
+        zeros, held, widths = self._zeros, Held(tubes, part), self._zeros.box.widths
+        frames = Frames.of(tubes) if tubes else None
+        while len(self._lower):
+            count = min(BATCH, len(self._lower))
+            low, high = self._lower[-count:], self._upper[-count:]
+            self._lower, self._upper = self._lower[:-count], self._upper[:-count]
+            self._looked += count
+            left = np.flatnonzero(~held.holds(low, high))
+            left = left[~self._without.excluded(low[left], high[left])]
+            low, high = low[left], high[left]
+            if len(low) and (self._looked > self._most or ((high - low) <= FINEST * widths).all(1).any()):
+                n = int((high - low).max(1).argmin())
+                return Covered(self._looked, (low[n], high[n])), np.zeros((0, zeros.box.dimension))
+            first, second = halved(low, high, widths)
+            self._lower, self._upper = np.concatenate([self._lower, first]), np.concatenate([self._upper, second])
+            small = (high - low).max(1) <= wanted if len(low) else np.zeros(0, bool)
+            if small.any() and frames is not None and len(missing := self._missing(low[small], high[small], frames, part)):
+                return Covered(self._looked, (low[0], high[0])), missing
+        return Covered(self._looked, None), np.zeros((0, zeros.box.dimension))
+
+    def _missing(self, lower: Array, upper: Array, frames: Frames, part: float) -> Array:
+        middle = (lower + upper) / 2
+        x = self._zeros.projected(middle)
+        near = np.isfinite(x).all(1) & (np.abs(x - middle) <= upper - lower).all(1)
+        x = x[near]
+        x = x[self._zeros.box.contains(x)]
+        return x[~frames.holds(x, part).any(0)] if len(x) else x
+
+
 def cover(zeros: ZeroSet, tubes: Sequence[Tube], *, part: float = 1.0, most: int = MOST_CELLS) -> Covered:
     """Whether all zeros in the box are shown to lie in the tubes."""
-    held, without = Held(tubes, part), Zeros(zeros)
-    lower, upper = np.array([zeros.box.lower]), np.array([zeros.box.upper])
-    widths, looked = zeros.box.widths, 0
-    while len(lower):
-        some, rest = slice(len(lower) - min(BATCH, len(lower)), None), slice(0, len(lower) - min(BATCH, len(lower)))
-        low, high = lower[some], upper[some]
-        looked += len(low)
-        left = np.flatnonzero(~held.holds(low, high))
-        left = left[~without.excluded(low[left], high[left])]
-        low, high = low[left], high[left]
-        if len(low) and (looked > most or ((high - low) <= FINEST * widths).all(1).any()):
-            n = int((high - low).max(1).argmin())
-            return Covered(looked, (low[n], high[n]))
-        first, second = halved(low, high, widths)
-        lower, upper = np.concatenate([lower[rest], first]), np.concatenate([upper[rest], second])
-    return Covered(looked, None)
+    return Search(zeros, most).goes_on(tubes, part)[0]
 
 
 def halved(lower: Array, upper: Array, widths: Array) -> tuple[Array, Array]:

@@ -22,7 +22,10 @@ from .fields import Fields, shown
 
 IMPLICIT_KEYS = ("ambient", "implicit", "box", "region", "component", "boundary", "atlas", "charts", "radius", "seed", "embed", "arrays")
 IMPLICIT_ARRAYS = ("tube_centers", "tube_reflections", "tube_halves", "tube_heights", "tube_aside")
-"""(E, k), (E, m, k) whole numbers, (E, d), (E, m), and (E,) which is 1 for charts that are no part of M."""
+"""(E, k), (E, r, k) whole numbers, (E, d), (E, m), and (E,) which is 1 for charts that are no part of M.
+
+m ≤ r < k, and rows of zeros after the m-th are no reflections.
+"""
 KINDS = ("ball", "tangent")
 LARGEST_WHOLE = 1 << 12
 """Of the vectors that charts are reflected in."""
@@ -70,7 +73,14 @@ def _map(fields: Fields, table: Mapping[str, Any], key: str, x: Mapping[str, Any
 def _tubes(fields: Fields, equations: ExpressionMap, arrays: Arrays) -> tuple[list[Tube], list[Tube]] | None:
     """The tubes of M and those beside it; None, with findings, if the arrays do not fit."""
     k, m, E = equations.inputs, equations.outputs, len(arrays["tube_aside"])
-    shapes = {"tube_centers": (E, k), "tube_reflections": (E, m, k), "tube_halves": (E, k - m), "tube_heights": (E, m), "tube_aside": (E,)}
+    r = arrays["tube_reflections"].shape[1] if arrays["tube_reflections"].ndim == 3 else m
+    shapes = {
+        "tube_centers": (E, k),
+        "tube_reflections": (E, min(max(r, m), k - 1), k),
+        "tube_halves": (E, k - m),
+        "tube_heights": (E, m),
+        "tube_aside": (E,),
+    }
     if not all(fits(fields, name, arrays[name], shape) for name, shape in shapes.items()):
         return None
     centers, vectors, halves, heights, aside = (np.asarray(arrays[name]) for name in IMPLICIT_ARRAYS)
@@ -82,11 +92,11 @@ def _tubes(fields: Fields, equations: ExpressionMap, arrays: Arrays) -> tuple[li
         and whole.all()
         and (np.abs(vectors) <= LARGEST_WHOLE).all()
     )
-    if not good or not (vectors != 0).any(2).all() or not (halves > 0).all() or not (heights > 0).all():
+    if not good or not (vectors[:, :m] != 0).any(2).all() or not (halves > 0).all() or not (heights > 0).all():
         fields.error("arrays", "the tangent charts are none", "save the task again")
         return None
     made = [
-        Tube(equations, tuple(c), tuple(tuple(map(int, v)) for v in rows), tuple(s), tuple(h))
+        Tube(equations, tuple(c), tuple(tuple(map(int, v)) for v in rows if any(v)), tuple(s), tuple(h))
         for c, rows, s, h in zip(centers.tolist(), vectors.tolist(), halves.tolist(), heights.tolist(), strict=True)
     ]
     return [t for t, beside in zip(made, aside, strict=True) if not beside], [t for t, beside in zip(made, aside, strict=True) if beside]
@@ -108,9 +118,10 @@ def implicit_tables(atlas: Atlas) -> tuple[dict[str, Any], dict[str, NDArray]]:
         table["boundary"] = True
     table["atlas"] = "ball" if atlas.cover else "tangent"
     every = [*tubes, *atlas.implicit.aside]
+    most, none = max(len(tube.reflections) for tube in every), (0,) * len(atlas.coordinates)
     arrays: dict[str, NDArray] = {
         "tube_centers": np.array([tube.center for tube in every]),
-        "tube_reflections": np.array([tube.reflections for tube in every], float),
+        "tube_reflections": np.array([(*tube.reflections, *[none] * (most - len(tube.reflections))) for tube in every], float),
         "tube_halves": np.array([tube.halves for tube in every]),
         "tube_heights": np.array([tube.heights for tube in every]),
         "tube_aside": np.array([0.0] * len(tubes) + [1.0] * (len(every) - len(tubes))),

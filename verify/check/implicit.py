@@ -25,7 +25,7 @@ from ...intervals import Interval
 from ...intervals.algebra import Solver
 from ...intervals.arithmetic import Flags
 from ...intervals.decoration import SURE
-from ...intervals.implicit import norm
+from ...intervals.systems import norm
 from ...intervals.natural import IntervalAlgebra
 from ...intervals.patch import GROW, TINY, Patch, PatchMap
 from .jets import Jets

@@ -2,7 +2,7 @@
 
 Let p be any functions near w, here polynomials that a few steps p ← p − Y·g(x(u, p)) in the arithmetic of forms make of the tangent, with
 whatever is left over dropped. With e = w − p and B the difference quotients of g between p and w, which G_w encloses over a box that holds
-both, B·e = −g(x(u, p)): linear equations, which `intervals.implicit` solves for all B ∈ G_w at once, with the range of the form of
+both, B·e = −g(x(u, p)): linear equations, which `intervals.systems` solves for all B ∈ G_w at once, with the range of the form of
 g(x(u, p)) on the right. So w lies within the enclosed e of p, however p was found.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from ...intervals import Interval
 from ...intervals.algebra import Solver
 from ...intervals.decoration import SURE
-from ...intervals.implicit import solved
+from ...intervals.systems import solved
 from .taylor import TaylorForms
 
 
