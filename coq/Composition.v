@@ -48,6 +48,19 @@ Definition points (Ms : list (nat * list chart)) (w : list R) : Prop := Forall (
 Definition truth (g : graph) (rs : list (dyadic * dyadic)) (w : list R) : Prop :=
   in_box rs w /\ points (placed_inputs 0 (inputs g)) w /\ Forall (fun n => value_at w (fst n) (snd n)) (placed (total_breadth (inputs g)) (nodes g)).
 
+(** * What is asked of a layer. None of it is trusted. Boxes are about values, sums of values, and coordinates on a chart of an input. *)
+Inductive source := Value (k : nat) | Total (k : nat) (others : list (dyadic * nat)) | OnChart (o : nat) (c : chart).
+Inductive wanted := OfValue (k : nat) | OfTotal (k : nat) (others : list (dyadic * nat)) | OfInput (n : nat).
+Record effort := Effort { about : list wanted; cutting : nat; fuel : nat }.      (* what boxes are about, how many sides are halved, how often *)
+Record news := News { channel : nat; number_ : nat; within_ : dyadic; through : list nat; effort_ : effort }.
+  (* the channel is the value with this number to within so much, computed by the nodes that stand at these places *)
+Record hint := Hint { routed : option nat; winners : list nat; computed : list news }.
+  (* the block whose pieces the gate tells apart; for each piece the gate output that wins there exactly, none if boxes have to tell *)
+(** What is known behind a layer, if that is so; and before the first one. *)
+Definition after (facts : list finding) (L : layer (block dyadic)) (h : hint) : list finding :=
+  fold_left (fun fs n => put (channel n) (Around (number_ n) (within_ n)) fs) (computed h) (outgoing L facts).
+Definition arriving (g : graph) : list finding := map Exactly (seq 0 (total_breadth (inputs g))).
+
 (** * Pieces cover what they have to *)
 Definition satisfies (ss : list (nat * (endpoint * endpoint))) (v : list R) : Prop := owns (Piece ss []) v.
 Definition beneath (a : endpoint) : option endpoint := match a with Free => None | Closed d => Some (Open d) | Open d => Some (Closed d) end.
@@ -119,9 +132,7 @@ Module Composition (A : Arithmetic).
 Module Export K := Checker A.
 Import A.
 
-(** * What boxes are about: values, sums of values, coordinates on a chart of an input *)
-Inductive source := Value (k : nat) | Total (k : nat) (others : list (dyadic * nat)) | OnChart (o : nat) (c : chart).
-Inductive wanted := OfValue (k : nat) | OfTotal (k : nat) (others : list (dyadic * nat)) | OfInput (n : nat).
+(** * What boxes are about *)
 Fixpoint cases (Ms : list (nat * list chart)) (ws : list wanted) : list (list source) :=
   match ws with
   | [] => [[]]
@@ -233,15 +244,16 @@ Proof.
   - destruct (eval_all TL U (inverse c)) as [Y|] eqn:EY; try discriminate. injection E as <-.
     destruct (eval_all_correct TL tl HTL U us HU _ _ EY) as [_ HY]. destruct M as (_ & _ & M). apply puts_correct; auto. rewrite (has_length _ _ HY). unfold values. rewrite map_length. rewrite <- M. auto.
 Qed.
+(** From the last one to the first: a sum comes before its parts. *)
 Fixpoint dress (ss : list source) (U V : list form) : option (list form) :=
-  match ss with [] => Some V | s :: ss => match dress_one s (firstn (width s) U) V with None => None | Some V => dress ss (skipn (width s) U) V end end.
+  match ss with [] => Some V | s :: ss => match dress ss (skipn (width s) U) V with None => None | Some V => dress_one s (firstn (width s) U) V end end.
 Lemma hass_split U a b : hass U (a ++ b) -> hass (firstn (length a) U) a /\ hass (skipn (length a) U) b.
 Proof. revert U. induction a as [|x a IH]; intros U H; simpl in *. split; auto. inversion H; subst. destruct (IH _ H4). simpl. split; auto. Qed.
-Lemma dress_correct w : forall ss U us V V', hass U us -> all_mean w ss us -> hass V w -> dress ss U V = Some V' -> hass V' w.
+Lemma dress_correct w : forall ss U us (V V' : list form), hass U us -> all_mean w ss us -> hass V w -> dress ss U V = Some V' -> hass V' w.
 Proof.
   induction ss as [|s ss IH]; simpl; intros U us V V' HU M HV E. injection E as <-; auto.
   destruct M as (a & b & -> & L & M & N). apply hass_split in HU. rewrite L in HU. destruct HU as [HA HB].
-  destruct (dress_one s _ V) as [W|] eqn:EW; try discriminate. apply IH with (4 := E) (us := b); auto. apply dress_one_correct with (4 := EW) (us := a); auto.
+  destruct (dress ss _ V) as [W|] eqn:EW; try discriminate. apply dress_one_correct with (4 := E) (us := a); auto. apply IH with (4 := EW) (us := b); auto.
 Qed.
 (** Whether a chart's region is left all over the box: then there is nothing to show. *)
 Fixpoint off_region (ss : list source) (U : list form) : bool :=
@@ -308,33 +320,52 @@ Qed.
 End Box.
 
 (** * Inputs and nodes: values exist, and lie in their ranges *)
-Record effort := Effort { about : list wanted; cutting : nat; fuel : nat }.      (* what boxes are about, how many sides are halved, how often *)
 Definition input_leaf (c : chart) (bs : list (dyadic * dyadic)) (b : list I.type) : bool :=
   let T := shifts b in let U := variables 0 b in
-  existsb (fun r => optional false (fun F => negative (fr F)) (eval_expr T U r)) (region c) ||
+  existsb (fun r => optional false (fun F => negative (fr F)) (eval_expr T U r)) (region c) orelse
   match eval_all T U (inverse c) with None => false | Some Y => in_range_forms bs Y end.
 Definition forms_at (b : list I.type) (u : list R) (H : mems b u) :=
   conj (shifts_correct b u H) (variables_correct b u 0 (diffs u (map middle b)) H (fun k Hk => nth_diffs b u H k Hk)).
 Lemma input_leaf_correct c bs b u : mems b u -> input_leaf c bs b = true -> Forall (fun r => 0 <= denote r u) (region c) -> in_box bs (values (inverse c) u).
 Proof.
-  intros Hu H Reg. destruct (forms_at b u Hu) as [HT HV]. unfold input_leaf in H. set (t := diffs u (map middle b)) in *. apply orb_prop in H. destruct H as [H|H].
+  intros Hu H Reg. destruct (forms_at b u Hu) as [HT HV]. unfold input_leaf in H. set (t := diffs u (map middle b)) in *. destruct (existsb _ (region c)) eqn:R; [clear H; rename R into H | clear R].
   - exfalso. apply existsb_exists in H. destruct H as (r & Ir & Hr). rewrite Forall_forall in Reg. specialize (Reg r Ir).
     destruct (eval_expr (shifts b) (variables 0 b) r) as [F|] eqn:EF; try discriminate. simpl in Hr. destruct (proj1 (eval_correct _ t HT _ u HV) _ _ EF) as [_ [M _]].
     apply negative_correct with (2 := M) in Hr. lra.
   - destruct (eval_all _ _ _) as [Y|] eqn:EY; try discriminate. destruct (eval_all_correct _ t HT _ u HV _ _ EY) as [_ HY]. apply in_range_forms_correct with (1 := HY); auto.
 Qed.
 Definition input_fuel : nat := 12.
+(** A box, taken as it is. *)
+Definition identity (c : chart) (bs : list (dyadic * dyadic)) : bool :=
+  Nat.eqb (length (inverse c)) (length (box c)) && forallb (fun p => match fst p with Var k => Nat.eqb k (snd p) | _ => false end) (combine (inverse c) (seq 0 (length (box c)))) &&
+  Nat.eqb (length bs) (length (box c)) && forallb (fun p => at_most_d (fst (snd p)) (fst (fst p)) && at_most_d (snd (fst p)) (snd (snd p))) (combine (box c) bs).
 Definition input_ok (M : list chart) (bs : list (dyadic * dyadic)) : bool :=
-  forallb (fun c => Nat.eqb (length (inverse c)) (breadth M) && settle (input_leaf c bs) input_fuel (length (box c)) 0 (map side (box c))) M.
+  forallb (fun c => Nat.eqb (length (inverse c)) (breadth M) && if identity c bs then true else settle (input_leaf c bs) input_fuel (length (box c)) 0 (map side (box c))) M.
 Fixpoint inputs_ok (Ms : list (list chart)) (rs : list (dyadic * dyadic)) : bool :=
   match Ms with [] => true | M :: Ms => input_ok M (firstn (breadth M) rs) && inputs_ok Ms (skipn (breadth M) rs) end.
+Lemma identity_values u : forall es k, length es = length u -> forallb (fun p => match fst p with Var i => Nat.eqb i (snd p) | _ => false end) (combine es (seq k (length u))) = true ->
+  forall pre, length pre = k -> values es (pre ++ u) = u.
+Proof.
+  induction u as [|x u IH]; intros [|e es] k L H pre P; simpl in *; try discriminate; auto. apply andb_prop in H. destruct H as [H1 H2]. destruct e; try discriminate. apply Nat.eqb_eq in H1. subst.
+  simpl. rewrite app_nth2, Nat.sub_diag by lia. simpl. f_equal. replace (pre ++ x :: u) with ((pre ++ [x]) ++ u) by (rewrite <- app_assoc; auto).
+  apply (IH es (S (length pre))); auto. rewrite app_length. simpl. lia.
+Qed.
+Lemma identity_correct c bs u : identity c bs = true -> in_box (box c) u -> in_box bs (values (inverse c) u).
+Proof.
+  unfold identity. intros H B. apply andb_prop in H. destruct H as [H H4]. apply andb_prop in H. destruct H as [H H3]. apply andb_prop in H. destruct H as [H1 H2].
+  apply Nat.eqb_eq in H1. apply Nat.eqb_eq in H3. assert (LB : length (box c) = length u) by (clear -B; induction B; simpl; auto). rewrite LB in *.
+  rewrite (identity_values u (inverse c) 0 H1 H2 [] eq_refl : values (inverse c) u = u). clear H1 H2. revert bs H3 H4. rewrite <- LB. clear LB.
+  induction B as [|b x box u Hb B IH]; intros [|b' bs] L H; simpl in *; try discriminate; constructor.
+  - apply andb_prop in H. destruct H as [H _]. apply andb_prop in H. destruct H as [Ha Hc]. apply at_most_d_correct in Ha. apply at_most_d_correct in Hc. simpl in *. lra.
+  - apply andb_prop in H. destruct H as [_ H]. apply IH; auto.
+Qed.
 Lemma input_ok_correct M bs y : input_ok M bs = true -> on_charts M y ->
   in_box bs y /\ length y = breadth M /\ forall pre post, point_at (pre ++ y ++ post) (length pre) M.
 Proof.
   intros H (c & u & I & B & Reg & ->). unfold input_ok in H. rewrite forallb_forall in H. specialize (H c I). apply andb_prop in H. destruct H as [L H]. apply Nat.eqb_eq in L.
   assert (LV : length (values (inverse c) u) = breadth M) by (unfold values; rewrite map_length; auto).
   split; [|split; auto].
-  - apply (settle_correct (input_leaf c bs) (fun u => Forall (fun r => 0 <= denote r u) (region c) -> in_box bs (values (inverse c) u))) with (3 := H) (u := u); auto.
+  - destruct (identity c bs) eqn:Id. apply identity_correct; auto. apply (settle_correct (input_leaf c bs) (fun u => Forall (fun r => 0 <= denote r u) (region c) -> in_box bs (values (inverse c) u))) with (3 := H) (u := u); auto.
     + intros b v Hv Hb. apply input_leaf_correct with b; auto. + apply box_correct; auto.
   - intros pre post. exists c, u. repeat split; auto. rewrite <- LV. symmetry. apply slice_middle.
 Qed.
@@ -354,7 +385,7 @@ Section Nodes.
 Variable Ms : list (nat * list chart).      (* the inputs, where they are *)
 Definition node_leaf (rs bs : list (dyadic * dyadic)) (p : piece) (ss : list source) (b : list I.type) : bool :=
   let T := shifts b in let U := variables 0 b in
-  off_region T ss U ||
+  off_region T ss U orelse
   match dress T ss U (flats rs) with None => false | Some V => match eval_all T V (functions p) with None => false | Some F => in_range_forms bs F end end.
 Lemma node_leaf_correct rs bs p ss b u v : mems b u -> node_leaf rs bs p ss b = true -> in_box rs v -> all_mean v ss u ->
   Forall (fun e => defined e v) (functions p) /\ in_box bs (values (functions p) v).
@@ -365,13 +396,13 @@ Proof.
   destruct (eval_all _ V _) as [F|] eqn:EF; try discriminate. destruct (eval_all_correct _ t HT V v HW _ _ EF) as [D HF]. split; auto. apply in_range_forms_correct with (1 := HF); auto.
 Qed.
 Definition piece_ok (e : effort) (rs bs : list (dyadic * dyadic)) (p : piece) : bool :=
-  known_input Ms (about e) && forallb (fun ss => settle (node_leaf rs bs p ss) (fuel e) (cutting e) 0 (box_of rs p ss)) (cases Ms (about e)).
+  known_input Ms (about e) andthen all_of (fun ss => settle (node_leaf rs bs p ss) (fuel e) (cutting e) 0 (box_of rs p ss)) (cases Ms (about e)).
 Lemma piece_ok_correct e rs bs p v : piece_ok e rs bs p = true -> in_box rs v -> points Ms v -> owns p v ->
   Forall (fun e => defined e v) (functions p) /\ in_box bs (values (functions p) v).
 Proof.
-  intros H HR HP HO. apply andb_prop in H. destruct H as [H1 H2]. destruct (cases_correct Ms v _ HP H1) as (ss & us & I & M).
-  rewrite forallb_forall in H2. specialize (H2 ss I).
-  refine (settle_correct (node_leaf rs bs p ss) (fun u => all_mean v ss u -> Forall (fun e => defined e v) (functions p) /\ in_box bs (values (functions p) v)) _ _ _ _ _ us _ H2 M).
+  intros H HR HP HO. apply andthen_true in H. destruct H as [H1 H2]. destruct (cases_correct Ms v _ HP H1) as (ss & us & I & M).
+  pose proof (all_of_true _ _ _ H2 ss I) as H3.
+  refine (settle_correct (node_leaf rs bs p ss) (fun u => all_mean v ss u -> Forall (fun e => defined e v) (functions p) /\ in_box bs (values (functions p) v)) _ _ _ _ _ us _ H3 M).
   - intros b u Hu Hb Hm. apply node_leaf_correct with (1 := Hu) (2 := Hb); auto. - apply box_of_correct with v; auto.
 Qed.
 Fixpoint nodes_ok (es : list effort) (ns : list node) (done rest : list (dyadic * dyadic)) : bool :=
@@ -429,10 +460,6 @@ Proof.
 Qed.
 
 (** * A layer *)
-Record news := News { channel : nat; number_ : nat; within_ : dyadic; through : list nat; effort_ : effort }.
-  (* the channel is the value with this number to within so much, computed by the nodes that stand at these places *)
-Record hint := Hint { routed : option nat; winners : list nat; computed : list news }.
-  (* the block whose pieces the gate tells apart; for each piece the gate output that wins there exactly, none if boxes have to tell *)
 Section Layer.
 Variable g : graph.
 Variable rs : list (dyadic * dyadic).
@@ -461,7 +488,7 @@ Definition expert_ok T (s : step) (E : I.type) (n : news) (V X : list form) (e :
   within T E (nth (number_ n) V (number 0)) (nth (channel n) (expert_out T s X e) (number 0)).
 Definition news_leaf (s : step) (E : I.type) (n : news) (c : choice) (ss : list source) (chain : list (nat * piece)) (b : list I.type) : bool :=
   let T := shifts b in let U := variables 0 b in
-  off_region T ss U ||
+  off_region T ss U orelse
   match dress T ss U (flats rs) with
   | None => false
   | Some V =>
@@ -473,7 +500,7 @@ Definition news_leaf (s : step) (E : I.type) (n : news) (c : choice) (ss : list 
       | Fixed e, _ => expert_ok T s E n V X e
       | Open_, Some gt =>
         let logits := run_net T gt (picks (s_sees s) X) in let m := length logits in
-        forallb (fun e => forallb (never T 1 logits) (outputs_of (s_serves s) m e) || expert_ok T s E n V X e) (nodup Nat.eq_dec (map (fun j => nth j (s_serves s) 0%nat) (seq 0 m)))
+        all_of (fun e => all_of (never T 1 logits) (outputs_of (s_serves s) m e) orelse expert_ok T s E n V X e) (nodup Nat.eq_dec (map (fun j => nth j (s_serves s) 0%nat) (seq 0 m)))
       | Open_, None => false
       end
     end
@@ -482,8 +509,8 @@ Definition news_ok (s : step) (p : option (nat * piece)) (c : choice) (n : news)
   let e := effort_ n in let pc := match p with Some (_, p) => p | None => Piece [] [] end in
   match steps p (through n) with
   | None => false
-  | Some chain => known_input all_inputs (about e) &&
-    forallb (fun ss => settle (news_leaf s (D2I (within_ n)) n c ss chain) (fuel e) (cutting e) 0 (box_of rs pc ss)) (cases all_inputs (about e))
+  | Some chain => known_input all_inputs (about e) andthen
+    all_of (fun ss => settle (news_leaf s (D2I (within_ n)) n c ss chain) (fuel e) (cutting e) 0 (box_of rs pc ss)) (cases all_inputs (about e))
   end.
 Definition gate_width (gt : net (block dyadic)) : nat := let '(W, c) := expand (snd gt) in length (combine W c).
 Definition choice_of (j : nat) : choice := Fixed (nth j (serves L) 0%nat).
@@ -505,7 +532,6 @@ Definition accepted_layer : bool :=
       end
     end
   end.
-Definition after : list finding := fold_left (fun fs n => put (channel n) (Around (number_ n) (within_ n)) fs) (computed h) (outgoing L facts).
 
 Variable w : list R.
 Hypothesis W : truth g rs w.
@@ -552,20 +578,20 @@ Proof.
     assert (HL : Forall2 (has t) logits (logits_of gt)).
     { apply (run_net_correct (shifts b) t HT). unfold tidy_layer in Td. rewrite G in Td. destruct (tidy gt); auto. apply picks_correct; auto. }
     assert (LL : length logits = length (logits_of gt)) by (apply has_length with t; auto).
-    rewrite forallb_forall in H. destruct (in_chosen _ _ _ J) as [Lj _]. specialize (H (nth j (serves L) 0%nat)).
+    destruct (in_chosen _ _ _ J) as [Lj _]. pose proof (all_of_true _ _ _ H (nth j (serves L) 0%nat)) as K. clear H. rename K into H.
     assert (Ie : In (nth j (serves L) 0%nat) (nodup Nat.eq_dec (map (fun j => nth j (serves L) 0%nat) (seq 0 (length logits))))).
     { apply nodup_In. apply in_map_iff. exists j. split; auto. apply in_seq. lia. }
-    specialize (H Ie). apply orb_prop in H. destruct H as [H|H]; auto. exfalso. rewrite forallb_forall in H. specialize (H j).
-    rewrite (never_correct (shifts b) t HT 1 logits (logits_of gt) j HL J) in H. assert (false = true); [|discriminate]. apply H. unfold outputs_of. apply filter_In. split. apply in_seq. lia. apply Nat.eqb_refl.
+    specialize (H Ie). cbv beta in H. destruct (all_of _ (outputs_of _ _ _)) eqn:NV; auto. exfalso.
+    assert (false = true); [|discriminate]. rewrite <- (never_correct (shifts b) t HT 1 logits (logits_of gt) j HL J). apply (all_of_true _ _ _ NV). unfold outputs_of. apply filter_In. split. apply in_seq. lia. apply Nat.eqb_refl.
 Qed.
 Lemma news_ok_correct p c n j : tidy_layer L = true -> allowed c j -> match p with Some (o, q) => is_value (o, q) /\ owns q w | None => True end ->
   news_ok (step_of L) p c n = true -> settled_by n j.
 Proof.
-  intros Td Al HP H. unfold news_ok in H. destruct (steps p (through n)) as [chain|] eqn:S; try discriminate. apply andb_prop in H. destruct H as [H1 H2].
+  intros Td Al HP H. unfold news_ok in H. destruct (steps p (through n)) as [chain|] eqn:S; try discriminate. apply andthen_true in H. destruct H as [H1 H2].
   assert (Ch : Forall is_value chain). { apply steps_correct with (2 := S). destruct p as [[o q]|]; auto. apply HP. }
   set (pc := match p with Some (_, q) => q | None => Piece [] [] end) in *. assert (O : owns pc w). { unfold pc. destruct p as [[o q]|]. apply HP. constructor. }
-  destruct W as (WR & WP & _). destruct (cases_correct all_inputs w _ WP H1) as (ss & us & I & Me). rewrite forallb_forall in H2. specialize (H2 ss I).
-  refine (settle_correct (news_leaf (step_of L) (D2I (within_ n)) n c ss chain) (fun u => all_mean w ss u -> settled_by n j) _ _ _ _ _ us _ H2 Me).
+  destruct W as (WR & WP & _). destruct (cases_correct all_inputs w _ WP H1) as (ss & us & I & Me). pose proof (all_of_true _ _ _ H2 ss I) as H3.
+  refine (settle_correct (news_leaf (step_of L) (D2I (within_ n)) n c ss chain) (fun u => all_mean w ss u -> settled_by n j) _ _ _ _ _ us _ H3 Me).
   - intros b u Hu Hb Hm. apply news_leaf_correct with (6 := Hb) (u := u); auto.
   - apply box_of_correct with w; auto.
 Qed.
@@ -612,7 +638,7 @@ Proof.
     destruct (In_combine_l _ _ p (node_at o) (j1 :: js) HL I) as (j & Ij). rewrite forallb_forall in HR. specialize (HR _ Ij). simpl in HR. apply andb_prop in HR. destruct HR as [HW HR].
     apply (Fin j (Some (o, p)) (choice_of j)); auto. 2: reflexivity. apply (wins_correct w p (gate_scores L facts)); auto. apply gate_scores_correct; auto.
 Qed.
-Theorem layer_sound : accepted_layer = true -> Forall2 (holds_for w) after (eval_layer M x).
+Theorem layer_sound : accepted_layer = true -> Forall2 (holds_for w) (after facts L h) (eval_layer M x).
 Proof.
   intros H. destruct (one_expert H) as (j & J & -> & N). unfold after. pose proof (outgoing_correct w L facts x j J X) as Out.
   revert Out N. generalize (outgoing L facts). generalize (computed h). induction l as [|n ns IH]; intros fs Out N; simpl; auto. inversion N; subst. apply IH; auto.
@@ -628,7 +654,6 @@ Proof. intros H <- w x W X. apply layer_sound with g rs; auto. Qed.
 Inductive chain g rs : list finding -> list (layer (block dyadic)) -> list finding -> Prop :=
 | Done fs : chain g rs fs [] fs
 | Then fs L gs Ls hs : step_holds g rs fs L gs -> chain g rs gs Ls hs -> chain g rs fs (L :: Ls) hs.
-Definition arriving (g : graph) : list finding := map Exactly (seq 0 (total_breadth (inputs g))).
 Definition close_enough (eps : dyadic) (k : nat) (f : finding) : bool :=
   match f with Around k' d => Nat.eqb k k' && at_most_d d eps | _ => false end.
 Fixpoint ends (eps : dyadic) (ks : list nat) (fs : list finding) : bool :=
