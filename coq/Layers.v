@@ -181,6 +181,15 @@ Definition combine_one (q : quadratic) (z zz : form) (y : value_of) : value_of :
   let '(c, s) := if exactly_zero (q1 q) then (c, s) else (iadd (imul (q1 q) (fc z)) c, axpy (q1 q) (fs z) s) in
   let c := iadd (q0 q) c in
   if exactly_zero (q2 q) then (c, s) else (iadd (imul (q2 q) (fc zz)) c, axpy (q2 q) (fs zz) s).
+(** The same about the middle m of what z is at t = 0, if that is known but roughly: q(z) = q(m) + q'(m) (z - m) + q2 (z - m)^2. *)
+Definition roughly X := negb (positive (isub (I.inv prec (I.fromZ prec 1073741824)) (isub (I.singleton (I.upper X)) (I.singleton (I.lower X))))).
+Definition shifted (q : quadratic) (m : I.type) :=
+  Quadratic (q2 q) (iadd (q1 q) (imul (iadd m m) (q2 q))) (iadd (q0 q) (imul m (iadd (q1 q) (imul (q2 q) m)))).
+Definition combine_near (q : quadratic) (z zz : form) (y : value_of) : value_of :=
+  if exactly_zero (q2 q) then combine_one q z zz y else
+  if roughly (fc z) then
+    let m := point (fc z) in let z' := Form (isub (fc z) m) (fs z) (isub (fr z) m) in combine_one (shifted q m) z' (square z') y
+  else combine_one q z zz y.
 Lemma is_plus W w a v c s x : mem W w -> lin (fc a) (fs a) v -> lin c s x -> is (iadd (imul W (fc a)) c, axpy W (fs a) s) (w * v + x).
 Proof.
   intros HW (c1 & s1 & C1 & S1 & E1) (c2 & s2 & C2 & S2 & E2). destruct (axpy_correct _ _ _ _ _ _ t HW S1 S2) as (r & R1 & R2).
@@ -199,10 +208,23 @@ Proof.
   - apply exactly_zero_correct with (2 := A1) in Z. subst a. replace (0 * (v * v) + b * v + c + x) with (c + (b * v + x)) by ring. auto.
   - replace (a * (v * v) + b * v + c + x) with (a * (v * v) + (c + (b * v + x))) by ring. apply (is_plus _ _ _ _ _ _ _ A1 Hzz S2).
 Qed.
+Lemma combine_near_correct q z zz y v x w : has z v -> has zz (v * v) -> is y x -> follows q v w -> is (combine_near q z zz y) (w + x).
+Proof.
+  intros Hz Hzz Hy Hq. unfold combine_near. destruct (exactly_zero (q2 q)). apply combine_one_correct with v; auto.
+  destruct (roughly (fc z)). 2: apply combine_one_correct with v; auto.
+  assert (exists m, mem (point (fc z)) m) as (m & Hm) by (eexists; apply mem_point). set (M := point (fc z)) in *.
+  assert (Hz' : has (Form (isub (fc z) M) (fs z) (isub (fr z) M)) (v - m)).
+  { destruct Hz as [Hr (c & s & C & S & E)]. split. apply mem_sub; auto. exists (c - m), s. repeat split; auto. apply mem_sub; auto. rewrite E. ring. }
+  apply combine_one_correct with (v := v - m); auto. apply mul_ok; auto.
+  destruct Hq as (a & b & c & A1 & B1 & C1 & ->). exists a, (b + (m + m) * a), (c + m * (b + a * m)). repeat split; auto.
+  - apply mem_add; auto. apply mem_mul; auto. apply mem_add; auto.
+  - apply mem_add; auto. apply mem_mul; auto. apply mem_add; auto. apply mem_mul; auto.
+  - ring.
+Qed.
 Fixpoint combine_all (groups : list (list (neuron I.type))) (zs : list (form * form)) (y : value_of) : value_of :=
   match groups, zs with
   | [] :: groups, _ :: zs => combine_all groups zs y
-  | g :: groups, (z, zz) :: zs => combine_all groups zs (combine_one (ridge (fr z) g) z zz y)
+  | g :: groups, (z, zz) :: zs => combine_all groups zs (combine_near (ridge (fr z) g) z zz y)
   | _, _ => y
   end.
 Definition both_forms (y : value_of) : form * form := let z := Form (fst y) (snd y) (rng (fst y) (snd y)) in (z, square z).
@@ -271,7 +293,7 @@ Proof.
   - inversion Ha. simpl. replace (0 + _ + x) with (sum_seq (fun k => total (vs k) (nth (k - S a) pts 0)) (S a) K + x) by ring.
     apply IH; auto. intros; apply HG; right; auto.
   - replace (total (vs a) v + _ + x) with (sum_seq (fun k => total (vs k) (nth (k - S a) pts 0)) (S a) K + (total (vs a) v + x)) by ring.
-    apply IH; auto. intros; apply HG; right; auto. apply combine_one_correct with (v := v); auto. apply ridge_correct; auto. apply Hz.
+    apply IH; auto. intros; apply HG; right; auto. apply combine_near_correct with (v := v); auto. apply ridge_correct; auto. apply Hz.
 Qed.
 Lemma both_forms_correct y v : is y v -> has (fst (both_forms y)) v /\ has (snd (both_forms y)) (v * v).
 Proof. intros H. assert (has (fst (both_forms y)) v). { split; auto. simpl. apply (rng_correct TL tl HTL); auto. } split; auto. simpl. apply mul_ok; auto. Qed.

@@ -1,0 +1,138 @@
+"""The folder of a proof about a task graph: weights, task, hints, a file a block, the theorem about the whole network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .graph_hints import Effort, Hint, Hints, News
+from .graph_statement import GraphStatement, graph_task_file
+from .numbers import comment, dyadic, naturals, number
+from .weights import weights
+
+SUFFIX = "Graphs"
+"""What the file of an arithmetic is called that is about task graphs."""
+
+
+def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
+    """Name ↦ text of every file but the theory's. Raises `InvalidArgument` for what the proof in Coq does not follow."""
+    hints = Hints(statement)
+    found = {
+        "Weights.v": weights(statement.model.network, statement.task.name),
+        "Task.v": graph_task_file(statement),
+        "Hints.v": hints_file(hints),
+        "Values.v": values_file(arithmetic),
+    }
+    parts = parts_of(hints.layers)
+    for k, part in enumerate(parts):
+        found[f"Block{k}.v"] = block_file(statement, k, part, arithmetic)
+    found["Main.v"] = graph_main_file(statement, parts, arithmetic)
+    return found
+
+
+def parts_of(layers: Sequence[Hint]) -> list[range]:
+    """Layers by the files that they are in: those that only pass on or write scores stand before the one that computes."""
+    found, first = [], 0
+    for n, hint in enumerate(layers):
+        if hint.computed or n + 1 == len(layers):
+            found.append(range(first, n + 1))
+            first = n + 1
+    return found
+
+
+def hints_file(hints: Hints) -> str:
+    """`Hints.v`. Nothing rests on it: where it is wrong, a computation says false."""
+    pairs = ";\n  ".join(f"({number(dyadic(low))},{number(dyadic(high))})" for low, high in hints.ranges)
+    lines = [
+        "(* Hints, of which nothing has to be believed: ranges of all values, what is known between layers, what boxes are about. *)",
+        "From Coq Require Import ZArith List.",
+        "From AtlasMoE Require Import Semantics Tasks Scores Composition.",
+        "From Proof Require Import Weights Task.",
+        "Import ListNotations.",
+        "Open Scope Z_scope.",
+        "",
+        f"Definition ranges : list (dyadic * dyadic) := [\n  {pairs}].",
+        f"Definition efforts : list effort := [{'; '.join(map(_effort, hints.efforts))}].",
+        "",
+        "Definition known_0 : list finding := Eval vm_compute in arriving graph.",
+    ]
+    for n, hint in enumerate(hints.layers):
+        routed = "None" if hint.routed is None else f"(Some {hint.routed}%nat)"
+        computed = ";\n  ".join(map(_news, hint.computed))
+        lines += [
+            f"Definition hint_{n} : hint := Hint {routed} {naturals(hint.winners)} [{computed}].",
+            f"Definition known_{n + 1} : list finding := Eval vm_compute in after known_{n} layer_{n} hint_{n}.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _effort(effort: Effort) -> str:
+    about = [f"OfInput {n}" for n in effort.inputs]
+    if effort.total:
+        (first, _), *others = effort.total
+        factors = "; ".join(f"({number(dyadic(factor))},{k}%nat)" for k, factor in others)
+        about.append(f"OfTotal {first} [{factors}]")
+    about += [f"OfValue {k}" for k in effort.values]
+    return f"Effort [{'; '.join(about)}] {effort.cutting} {effort.fuel}"
+
+
+def _news(news: News) -> str:
+    return f"News {news.channel} {news.value} {number(dyadic(news.within))} {naturals(news.through)} ({_effort(news.effort)})"
+
+
+def _head(said: str, arithmetic: str, more: str = "") -> str:
+    return f"""{said}
+From Coq Require Import ZArith List.
+From AtlasMoE Require Import Semantics Tasks Scores Composition {arithmetic.capitalize()}{SUFFIX}.
+From Proof Require Import Weights Task Hints{more}.
+Import ListNotations.
+"""
+
+
+def values_file(arithmetic: str) -> str:
+    """That values exist, and in which ranges."""
+    said = comment("At every input all values exist, and lie in their ranges.")
+    return f"""{_head(said, arithmetic)}
+Lemma computed : G.values_accepted graph efforts ranges = true.
+Proof. vm_cast_no_check (eq_refl true). Qed.
+"""
+
+
+def block_file(statement: GraphStatement, k: int, layers: range, arithmetic: str) -> str:
+    """The layers of one block: what is known behind them follows from what is known before them, for all inputs."""
+    design = statement.model.design
+    names = [site.block for site in design.sites if site.layer in layers] + [join.node for join in design.joins if join.layer in layers]
+    text = _head(comment(f"Layers {layers[0]} to {layers[-1]}: {', '.join(names) or 'what is passed on'}"), arithmetic)
+    for n in layers:
+        text += f"""
+Lemma computed_{n} : G.accepted_layer graph ranges known_{n} layer_{n} hint_{n} = true.
+Proof. vm_cast_no_check (eq_refl true). Qed.
+Lemma known_{n} : after known_{n} layer_{n} hint_{n} = known_{n + 1}.
+Proof. vm_cast_no_check (eq_refl known_{n + 1}). Qed.
+Theorem holds_{n} : G.step_holds graph ranges known_{n} layer_{n} known_{n + 1}.
+Proof. exact (G.layer_holds graph ranges known_{n} layer_{n} hint_{n} known_{n + 1} computed_{n} known_{n}_). Qed.
+""".replace(f"Lemma known_{n} :", f"Lemma known_{n}_ :")
+    return text
+
+
+def graph_main_file(statement: GraphStatement, parts: Sequence[range], arithmetic: str) -> str:
+    """The theorem about the whole network, and what it rests on."""
+    blocks = " ".join(f"Block{k}" for k in range(len(parts)))
+    said = comment("The theorem: the network with the stored weights follows the graph to within eps at every input.")
+    steps = "\n".join(f"  apply G.Then with (gs := known_{n + 1}). exact Block{k}.holds_{n}." for k, part in enumerate(parts) for n in part)
+    last = parts[-1][-1] + 1
+    return f"""{_head(said, arithmetic, f" Values {blocks}").replace("From Coq Require Import ZArith List.", "From Coq Require Import Reals ZArith List.")}
+(** The function of real numbers that the stored weights define. *)
+Definition Psi : list R -> list R := network_of network.
+
+(** At every input all values of the graph exist, and however they follow, those of the network are within eps of the output. *)
+Theorem error_bound : forall x, in_domain (inputs graph) x ->
+  (exists w, evaluates (nodes graph) x w) /\\
+  forall w, evaluates (nodes graph) x w -> Forall2 (fun k psi => (Rabs (nth k w 0 - psi) <= D2R eps)%R) (outputs graph) (Psi x).
+Proof.
+  change (computes graph network eps). apply (G.composed graph ranges efforts network known_{last} eps Values.computed).
+{steps}
+  apply G.Done. vm_cast_no_check (eq_refl true).
+Qed.
+
+Print Assumptions error_bound.
+"""
