@@ -47,18 +47,32 @@ def prove(
     only if coqc accepted the theorem, 1 if it did not, 2 if coqc is not installed (the files are written) or the model has a part that
     the proof does not follow.
     """
+    from ..atlas import TaskGraph
     from ..export.folder import load
+    from ..verify.coq.graph_project import BEFORE, graph_files, graph_parts
+    from ..verify.coq.graph_statement import GraphStatement, graph_statement_of
     from ..verify.coq.project import files, write
     from ..verify.coq.read_back import differences
-    from ..verify.coq.statement import statement_of, suggested_cuts
+    from ..verify.coq.statement import Statement, statement_of, suggested_cuts
 
     if read_back:
         _read_back(folder, output, differences(folder, output), as_json)
         return
     model = load(folder)
-    statement = statement_of(model, None if epsilon is None else _number(epsilon), floats, routes)
-    cuts = suggested_cuts(folder, len(statement.charts))
-    write(output, files(statement, cuts, arithmetic))
+    asked = None if epsilon is None else _number(epsilon)
+    statement: Statement | GraphStatement
+    cuts: list[list[int]] = []
+    before: tuple[str, ...] = ("Weights", "Task")
+    if isinstance(model.task, TaskGraph):
+        statement = graph_statement_of(model, asked, floats, routes)
+        contents = graph_files(statement, arithmetic)
+        before, parts = BEFORE, graph_parts(contents)
+    else:
+        statement = statement_of(model, asked, floats, routes)
+        cuts = suggested_cuts(folder, len(statement.charts))
+        contents = files(statement, cuts, arithmetic)
+        parts = [f"{part}{k}" for part in ("Chart", *(["Route"] if routes else [])) for k in range(len(statement.charts))]
+    write(output, contents)
     said = differences(folder, output)
     if said:
         raise AssertionError(f"Weights.v does not hold the weights that it was written from: {said[0]}")
@@ -72,7 +86,7 @@ def prove(
         raise InvalidArgument(
             f"coqc is not installed, so nothing is proved yet; the files are in {output}: install Coq ({install}) and run `make` there"
         )
-    outcome = run(output, len(statement.charts), arithmetic, jobs)
+    outcome = run(output, parts, arithmetic, jobs, before)
     where = "" if outcome.accepted else _where(output, statement, cuts, outcome.refused)
     if as_json:
         document = {"proof": str(output.absolute()), "accepted": outcome.accepted, "epsilon": statement.epsilon, "arithmetic": arithmetic}
@@ -81,7 +95,8 @@ def prove(
         more = {"refused": outcome.refused, "message": outcome.message, "where": where}
         print_json({**document, **more, "seconds": outcome.seconds, "assumptions": list(outcome.assumptions)})
     elif outcome.accepted:
-        click.echo(f"{model.task.name}: |f − Ψ| ≤ {statement.epsilon:g} for every point of M, in real arithmetic: accepted by coqc")
+        place = "input of the graph" if isinstance(statement, GraphStatement) else "point of M"
+        click.echo(f"{model.task.name}: |f − Ψ| ≤ {statement.epsilon:g} at every {place}, in real arithmetic: accepted by coqc")
         if statement.floats is not None:
             click.echo(f"evaluated in binary64, sums in any order: ε + {statement.floats.adds:.2g}: accepted by coqc")
         if routes:
@@ -135,6 +150,9 @@ def _where(output: Path, statement: object, cuts: list[list[int]], refused: str 
     from ..verify.coq.run import trouble
     from ..verify.coq.statement import Statement
 
+    if refused is not None and refused.startswith("Block"):
+        first = (output / f"{refused}.v").read_text(encoding="utf-8").splitlines()[0]
+        return f": {first.removeprefix('(* ').removesuffix(' *)')}"
     if not isinstance(statement, Statement) or refused is None or not refused.startswith("Chart"):
         return ""
     k = int(refused.removeprefix("Chart"))

@@ -36,7 +36,7 @@ PARALLEL = 1e-9
 
 @dataclass(frozen=True)
 class Effort:
-    """What boxes are about: numbers of values, a sum of values with its factors, numbers of inputs; how many sides are halved, how often."""
+    """What boxes are about: values, a sum of values with its factors, inputs, by number; how many sides are halved, how often."""
 
     values: tuple[int, ...] = ()
     total: tuple[tuple[int, float], ...] = ()

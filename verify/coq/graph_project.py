@@ -7,16 +7,24 @@ from collections.abc import Sequence
 from .graph_hints import Effort, Hint, Hints, News
 from .graph_statement import GraphStatement, graph_task_file
 from .numbers import comment, dyadic, naturals, number
+from .project import AXIOMS, MARK, makefile, theory_of, theory_text
+from .statement import ARITHMETICS
 from .weights import weights
 
-SUFFIX = "Graphs"
-"""What the file of an arithmetic is called that is about task graphs."""
+BEFORE = ("Weights", "Task", "Hints")
+"""What all blocks need."""
+
+
+def graph_parts(contents: dict[str, str]) -> list[str]:
+    """The files that may be checked side by side."""
+    return ["Values", *(name.removesuffix(".v") for name in contents if name.startswith("Block"))]
 
 
 def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
-    """Name ↦ text of every file but the theory's. Raises `InvalidArgument` for what the proof in Coq does not follow."""
+    """Name ↦ text of every file. Raises `InvalidArgument` for what the proof in Coq does not follow."""
     hints = Hints(statement)
-    found = {
+    found = {f"theory/{name}.v": theory_text(name) for name in theory_of(arithmetic, graphs=True)}
+    found |= {
         "Weights.v": weights(statement.model.network, statement.task.name),
         "Task.v": graph_task_file(statement),
         "Hints.v": hints_file(hints),
@@ -26,6 +34,9 @@ def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
     for k, part in enumerate(parts):
         found[f"Block{k}.v"] = block_file(statement, k, part, arithmetic)
     found["Main.v"] = graph_main_file(statement, parts, arithmetic)
+    found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
+    found["Makefile"] = makefile(theory_of(arithmetic, graphs=True), graph_parts(found), ["Main"], BEFORE)
+    found["README.md"] = graph_readme(statement, arithmetic)
     return found
 
 
@@ -79,10 +90,10 @@ def _news(news: News) -> str:
     return f"News {news.channel} {news.value} {number(dyadic(news.within))} {naturals(news.through)} ({_effort(news.effort)})"
 
 
-def _head(said: str, arithmetic: str, more: str = "") -> str:
+def _head(said: str, arithmetic: str, coq: str = "ZArith List", more: str = "") -> str:
     return f"""{said}
-From Coq Require Import ZArith List.
-From AtlasMoE Require Import Semantics Tasks Scores Composition {arithmetic.capitalize()}{SUFFIX}.
+From Coq Require Import {coq}.
+From AtlasMoE Require Import Semantics Tasks Scores Composition {ARITHMETICS[arithmetic]}Graphs.
 From Proof Require Import Weights Task Hints{more}.
 Import ListNotations.
 """
@@ -120,7 +131,7 @@ def graph_main_file(statement: GraphStatement, parts: Sequence[range], arithmeti
     said = comment("The theorem: the network with the stored weights follows the graph to within eps at every input.")
     steps = "\n".join(f"  apply G.Then with (gs := known_{n + 1}). exact Block{k}.holds_{n}." for k, part in enumerate(parts) for n in part)
     last = parts[-1][-1] + 1
-    return f"""{_head(said, arithmetic, f" Values {blocks}").replace("From Coq Require Import ZArith List.", "From Coq Require Import Reals ZArith List.")}
+    return f"""{_head(said, arithmetic, "Reals ZArith List", f" Values {blocks}")}
 (** The function of real numbers that the stored weights define. *)
 Definition Psi : list R -> list R := network_of network.
 
@@ -135,4 +146,33 @@ Proof.
 Qed.
 
 Print Assumptions error_bound.
+"""
+
+
+def graph_readme(statement: GraphStatement, arithmetic: str) -> str:
+    """What is proved, what has to be believed, how to check it, in words."""
+    task = statement.task
+    routes = f"{task.pieces:,} functions, one for each choice of pieces" if task.pieces > 1 else "one function"
+    return f"""# A theorem about the model of {task.name!r}
+
+**What is proved** (`error_bound` in `Main.v`): at every input of the graph, ends of pieces included, all its values exist, and every
+component of the network's output is within ε = {statement.epsilon!r} of the graph's output, {", ".join(task[task.output].components)}.
+That is one theorem about {routes}. The network is the function of *real* numbers that the stored weights define.
+
+**What has to be believed**
+
+* Coq's kernel, and its virtual machine, which runs the computations.
+* `theory/Semantics.v`: what a network and an expression are; `theory/Tasks.v`: how values of a graph follow from each other. There are
+  no intervals in them. The other files of `theory/` need not be read: they are proved against these.
+* `Task.v`: that the inputs, the nodes and ε are those that were meant. Above each expression stands the text of task.toml.
+* `Weights.v`: that the numbers are those of model.safetensors. `atlasmoe prove FOLDER -o . --read-back` compares them bit by bit.
+* The axioms that `Main.v` prints: those of Coq's real numbers (four classical ones), and {AXIOMS[arithmetic]}.
+
+`Hints.v` need not be believed: it says what is known between the layers, and each `Block*.v` proves it of its own layers. Nothing of
+atlasmoe has to be believed: not the compiler, not `certify` or `check`, not the program that wrote this folder.
+
+**Check it yourself**: `make` (Coq 8.16 with coq-interval, coq-flocq, coq-coquelicot; on Debian `apt-get install --no-install-recommends coq
+libcoq-interval libcoq-flocq libcoq-coquelicot`). It ends with the list of axioms. `grep -rn "Admitted\\|Axiom" .` finds nothing.
+
+**What is not said**: nothing about floating-point evaluation of the network.
 """

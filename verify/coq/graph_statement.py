@@ -24,6 +24,7 @@ class GraphStatement:
     task: TaskGraph
     model: Model
     epsilon: float
+    floats: None = None
 
     @cached_property
     def makers(self) -> tuple[Maker, ...]:
@@ -50,10 +51,14 @@ class GraphStatement:
         return () if node.atlas is None else node.atlas.parametrising
 
 
-def graph_statement_of(model: Model, epsilon: float | None = None) -> GraphStatement:
+def graph_statement_of(model: Model, epsilon: float | None = None, floats: bool = False, routes: bool = False) -> GraphStatement:
     """The statement about the model's own ε, or another one. Raises `InvalidArgument` for what cannot be stated, by name."""
     task = model.task
     assert isinstance(task, TaskGraph)
+    if floats or routes:
+        raise InvalidArgument(
+            f"{task.name!r} is a task graph, of which Coq is asked for the error alone; leave `--floats` and `--routes` out"
+        )
     for node in task.inputs:
         if node.values:
             raise InvalidArgument(f"input {node.name!r} takes finitely many values, for which the proof in Coq has no word")
@@ -86,8 +91,8 @@ def graph_task_file(statement: GraphStatement) -> str:
     lines.append("")
     for n, node in enumerate(task.inputs):
         lines += _input(n, node)
-    for node in statement.makers:
-        lines += _node(node, names, statement)
+    for maker in statement.makers:
+        lines += _node(maker, names, statement)
     listed = "; ".join(f"input_{n}" for n in range(len(task.inputs)))
     nodes = "; ".join(node_name(statement, node) for node in statement.makers)
     outputs = "; ".join(str(places[name]) for name in task[task.output].components)
@@ -169,4 +174,3 @@ def _sides(node: Block, tiling: Tiling, p: int, statement: GraphStatement) -> li
         if ends != ["Free", "Free"]:
             found.append(f"({statement.places[read]}%nat, ({ends[0]}, {ends[1]}))")
     return found
-

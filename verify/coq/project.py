@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 from ...errors import FolderError
@@ -21,10 +22,18 @@ FLOATS = ("Floats", "Orders", "Rounding", "Ieee", "FloatBounds", "FloatChecker")
 """What is needed for evaluation in binary64, before the arithmetic's own file."""
 ROUTES = ("Routing", "RouteChecker")
 """The same for routes."""
+GRAPHS = ("Tasks", "Scores", "Composition")
+"""What is needed for task graphs, likewise."""
 MANIFOLDS = ("Sphere", "Circle")
 """Lemmas of cover, in a folder of their own; they need no other file."""
 MARK = "_CoqProject"
 """A folder that holds it is one of ours."""
+AXIOMS = {
+    "fast": "those by which Coq describes the machine's binary64 floats and 63-bit integers (`PrimFloat`, `FloatAxioms`, `Uint63`)",
+    "big": "those by which Coq describes 63-bit integers (`Uint63`)",
+    "pure": "nothing more: not even the arithmetic of the machine",
+}
+"""What an arithmetic adds to the axioms of Coq's real numbers, in words."""
 DEPTH, FUEL = 400, 24
 """How deep a tree of a certificate may be, and how often a leaf of it is halved where Coq needs smaller boxes."""
 
@@ -36,17 +45,18 @@ def theory_text(name: str) -> str:
     return (folder / "manifolds" / f"{name}.v" if name in MANIFOLDS else folder / f"{name}.v").read_text(encoding="utf-8")
 
 
-def theory_of(arithmetic: str, floats: bool = False, routes: bool = False) -> tuple[str, ...]:
+def theory_of(arithmetic: str, floats: bool = False, routes: bool = False, graphs: bool = False) -> tuple[str, ...]:
     """The files that a proof in this arithmetic needs."""
     chosen = ARITHMETICS[arithmetic]
     theory = (*(name for name in THEORY if name not in ARITHMETICS.values() or name == chosen), *MANIFOLDS)
     theory += (*FLOATS, f"{chosen}Floats") if floats else ()
-    return (*theory, *ROUTES, f"{chosen}Routes") if routes else theory
+    theory += (*ROUTES, f"{chosen}Routes") if routes else ()
+    return (*theory, *GRAPHS, f"{chosen}Graphs") if graphs else theory
 
 
 def all_theory(arithmetic: str) -> tuple[str, ...]:
     """The files that any proof in this arithmetic may need."""
-    return theory_of(arithmetic, floats=True, routes=True)
+    return theory_of(arithmetic, floats=True, routes=True, graphs=True)
 
 
 def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) -> dict[str, str]:
@@ -66,7 +76,7 @@ def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) 
         found |= route_files(statement, cuts, arithmetic, DEPTH, FUEL)
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
     ends = ["Main" if equation is None else "Equation", *(["Routed"] if statement.routes else [])]
-    found["Makefile"] = makefile(theory, len(charts), ends)
+    found["Makefile"] = makefile(theory, [f"Chart{k}" for k in charts], ends)
     found["README.md"] = readme(statement, arithmetic, equation)
     return found
 
@@ -204,8 +214,8 @@ Proof. intros y (c & u & H & B & P & ->). exact (proj2 (on_charts c u H B P)). Q
 """
 
 
-def makefile(theory: Sequence[str], charts: int, ends: Sequence[str]) -> str:
-    """`make` compiles everything that is not compiled, `make clean` forgets it."""
+def makefile(theory: Sequence[str], parts: Sequence[str], ends: Sequence[str], before: Sequence[str] = ("Weights", "Task")) -> str:
+    """`make` compiles everything that is not compiled, `make clean` forgets it. What comes before all parts stands in its order."""
     lines = [
         "# make -j 2; needs coqc, and the libraries coq-interval, coq-flocq, coq-coquelicot",
         "COQC = coqc -w -ambiguous-paths,-overriding-logical-loadpath -Q . Proof -Q theory AtlasMoE",
@@ -214,15 +224,13 @@ def makefile(theory: Sequence[str], charts: int, ends: Sequence[str]) -> str:
         "",
     ]
     lines += ["%.vo: %.v", "\t$(COQC) $<", ""]
-    for before, name in zip((None, *theory), theory, strict=False):
-        if before is not None:
-            lines.append(f"theory/{name}.vo: theory/{before}.vo")
-    lines += [f"Weights.vo: theory/{theory[-1]}.vo", "Task.vo: Weights.vo"]
-    lines += [f"Chart{k}.vo: Task.vo" for k in range(charts)]
-    lines += ["Main.vo: " + " ".join(f"Chart{k}.vo" for k in range(charts)), "Equation.vo: Main.vo"]
+    lines += [f"theory/{name}.vo: theory/{needed}.vo" for needed, name in pairwise(theory)]
+    lines += [f"{name}.vo: {needed}.vo" for needed, name in zip((f"theory/{theory[-1]}", *before), before, strict=False)]
+    lines += [f"{part}.vo: {before[-1]}.vo" for part in parts]
+    lines += ["Main.vo: " + " ".join(f"{part}.vo" for part in parts), "Equation.vo: Main.vo"]
     if "Routed" in ends:
-        lines += ["Domains.vo: Task.vo", *(f"Route{k}.vo: Domains.vo" for k in range(charts))]
-        lines += ["Routed.vo: " + " ".join(f"Route{k}.vo" for k in range(charts))]
+        lines += ["Domains.vo: Task.vo", *(f"Route{k}.vo: Domains.vo" for k in range(len(parts)))]
+        lines += ["Routed.vo: " + " ".join(f"Route{k}.vo" for k in range(len(parts)))]
     lines += [""]
     lines += [
         "clean:",
@@ -236,11 +244,6 @@ def makefile(theory: Sequence[str], charts: int, ends: Sequence[str]) -> str:
 def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> str:
     """What is proved, what has to be believed, how to check it, in words."""
     task, count = statement.task, len(statement.charts)
-    axioms = {
-        "fast": "those by which Coq describes the machine's binary64 floats and 63-bit integers (`PrimFloat`, `FloatAxioms`, `Uint63`)",
-        "big": "those by which Coq describes 63-bit integers (`Uint63`)",
-        "pure": "nothing more: not even the arithmetic of the machine",
-    }[arithmetic]
     unsaid = "nothing about floating-point evaluation of the network, and nothing about" if statement.floats is None else "nothing about"
     believed = "" if statement.floats is None else BELIEVED
     f = "f is given chart by chart" if statement.by_chart else "f = (" + ", ".join(statement.function(0).texts) + ")"
@@ -262,7 +265,7 @@ numbers that the stored weights define. {f}, in {", ".join(task.atlas.coordinate
   `theory/` need not be read: they are proved against it.
 {believed}* `Task.v`: that f, the charts and ε are those that were meant. Above each expression stands the text of task.toml.
 * `Weights.v`: that the numbers are those of model.safetensors. `atlasmoe prove FOLDER -o . --read-back` compares them bit by bit.
-* The axioms that `Main.v` prints: those of Coq's real numbers (four classical ones), and {axioms}.
+* The axioms that `Main.v` prints: those of Coq's real numbers (four classical ones), and {AXIOMS[arithmetic]}.
 
 Nothing of atlasmoe has to be believed: not the compiler, not the search, not `certify` or `check`, not the program that wrote this folder.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,12 @@ def coqc_path() -> str | None:
     return shutil.which("coqc")
 
 
-def run(folder: Path, charts: int, arithmetic: str, jobs: int) -> Outcome:
-    """Compile the folder, charts side by side."""
+def run(folder: Path, parts: Sequence[str], arithmetic: str, jobs: int, before: Sequence[str] = ("Weights", "Task")) -> Outcome:
+    """Compile the folder: what comes before all parts, the parts side by side, the theorem."""
     compiled_theory(folder, arithmetic)
     seconds: dict[str, float] = {}
-    routes = (folder / "Routed.v").exists()
-    heads = ["Weights", "Task", *(["Domains"] if routes else [])]
-    names = [*heads, *(f"Chart{k}" for k in range(charts)), *(f"Route{k}" for k in range(charts) if routes)]
+    heads = [*before, *(["Domains"] if (folder / "Routed.v").exists() else [])]
+    names = [*heads, *parts]
     ends = ["Main", *(name for name in ("Equation", "Routed") if (folder / f"{name}.v").exists())]
     with gauge("coqc", len(names) + 1) as show:
         for name in heads:
@@ -61,7 +60,7 @@ def run(folder: Path, charts: int, arithmetic: str, jobs: int) -> Outcome:
                 return Outcome(False, name, problem, (), seconds)
         pending: dict[Future[str | None], str] = {}
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            pending = {pool.submit(_one, folder, name, seconds): name for name in names[len(heads) :]}
+            pending = {pool.submit(_one, folder, name, seconds): name for name in parts}
             while pending:
                 show(len(seconds), ", ".join(list(pending.values())[:jobs]))
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)
