@@ -16,7 +16,7 @@ Definition value_of := (I.type * list I.type)%type.      (* the constant and lin
 
 (** Weights as intervals, arranged: neurons by the direction that they share, what is 0 left out. *)
 Inductive stage :=
-| Ridges (K : nat) (next : list (list (list (neuron I.type))))
+| Ridges (K : nat) (next : list (list ridges))
 | Plain (K : nat) (sel : list (nat * I.type)) (bias : list I.type) (fs : list activation)
         (up : option (list (nat * I.type) * list I.type)) (next : list (list I.type)).
 Record net_ := Net_ { first : list (list I.type); stages : list stage; last_sel : list (nat * I.type); last_bias : list I.type }.
@@ -43,7 +43,7 @@ Definition stage_of (h : hidden (block dyadic)) (next : rows) : stage :=
   match lanes h with
   | None =>
     if forallb piecewise_polynomial (acts h) then
-      Ridges K (map (fun w => map (fun k => map neuronI (gather k (selection (into h)) (biases (into h)) (acts h) w)) (seq 0 K)) next)
+      Ridges K (map (fun w => map (fun k => ridges_of (map neuronI (gather k (selection (into h)) (biases (into h)) (acts h) w))) (seq 0 K)) next)
     else Plain K (selI (selection (into h))) (map D2I (biases (into h))) (acts h) None (map (map D2I) next)
   | Some u => Plain K (selI (selection (into h))) (map D2I (biases (into h))) (acts h) (Some (selI (selection u), map D2I (biases u))) (map (map D2I) next)
   end.
@@ -221,9 +221,9 @@ Proof.
   - apply mem_add; auto. apply mem_mul; auto. apply mem_add; auto. apply mem_mul; auto.
   - ring.
 Qed.
-Fixpoint combine_all (groups : list (list (neuron I.type))) (zs : list (form * form)) (y : value_of) : value_of :=
+Fixpoint combine_all (groups : list ridges) (zs : list (form * form)) (y : value_of) : value_of :=
   match groups, zs with
-  | [] :: groups, _ :: zs => combine_all groups zs y
+  | Flat [] :: groups, _ :: zs => combine_all groups zs y
   | g :: groups, (z, zz) :: zs => combine_all groups zs (combine_near (ridge (fr z) g) z zz y)
   | _, _ => y
   end.
@@ -277,7 +277,9 @@ Lemma same_length B C (P : B -> C -> Prop) l m : Forall2 P l m -> length l = len
 Proof. intros H; induction H; simpl; auto. Qed.
 Lemma likes_D2I l : Forall2 like (map neuronI l) (map neuronR l).
 Proof. induction l; constructor; auto using like_D2I. Qed.
-Lemma combine_all_correct G : forall K a zs ys vs, (forall k, In k (seq a K) -> Forall2 like (G k) (vs k)) ->
+Lemma only_zero x : mem I.zero x -> x = 0.
+Proof. unfold mem. rewrite I.zero_correct. simpl. lra. Qed.
+Lemma combine_all_correct G : forall K a zs ys vs, (forall k, In k (seq a K) -> holds_of (G k) (vs k)) ->
   forall pts, Forall2 (fun z v => has (fst z) v /\ has (snd z) (v * v)) zs pts -> length zs = K ->
   forall x, is ys x -> is (combine_all (map G (seq a K)) zs ys) (sum_seq (fun k => total (vs k) (nth (k - a) pts 0)) a K + x).
 Proof.
@@ -287,13 +289,18 @@ Proof.
   cbn [map seq sum_seq]. replace (a - a)%nat with 0%nat by lia. change (nth 0 (v :: pts) 0) with v.
   assert (TL' : sum_seq (fun k => total (vs k) (nth (k - a) (v :: pts) 0)) (S a) K = sum_seq (fun k => total (vs k) (nth (k - S a) pts 0)) (S a) K).
   { apply sum_seq_ext. intros k Hk. replace (k - a)%nat with (S (k - S a)) by lia. reflexivity. }
-  rewrite TL'. assert (Ha : Forall2 like (G a) (vs a)) by (apply HG; left; auto).
+  rewrite TL'. assert (Ha : holds_of (G a) (vs a)) by (apply HG; left; auto).
   simpl in HL. specialize (IH (S a) zs). simpl combine_all.
-  destruct (G a) as [|g gs] eqn:EG.
-  - inversion Ha. simpl. replace (0 + _ + x) with (sum_seq (fun k => total (vs k) (nth (k - S a) pts 0)) (S a) K + x) by ring.
+  assert (Hz' : mem (fr z) v) by apply Hz. destruct (match G a with Flat [] => true | _ => false end) eqn:EG.
+  - destruct (G a) as [[|N Ns]| |]; try discriminate. destruct (Ha _ _ Hz') as (bs & w & HB & HW & ->). inversion HB; subst. clear HB. simpl in HW.
+    destruct HW as (p & q & r & P & Q & R & ->). apply only_zero in P, Q, R. subst. simpl total.
+    replace (0 * (v * v) + 0 * v + 0 + 0 + _ + x) with (sum_seq (fun k => total (vs k) (nth (k - S a) pts 0)) (S a) K + x) by ring.
     apply IH; auto. intros; apply HG; right; auto.
   - replace (total (vs a) v + _ + x) with (sum_seq (fun k => total (vs k) (nth (k - S a) pts 0)) (S a) K + (total (vs a) v + x)) by ring.
-    apply IH; auto. intros; apply HG; right; auto. apply combine_near_correct with (v := v); auto. apply ridge_correct; auto. apply Hz.
+    assert (J : is (combine_all (map G (seq (S a) K)) zs (combine_near (ridge (fr z) (G a)) z zz ys))
+      (sum_seq (fun k => total (vs k) (nth (k - S a) pts 0)) (S a) K + (total (vs a) v + x))).
+    { apply IH; auto. intros; apply HG; right; auto. apply combine_near_correct with (v := v); auto. apply ridge_correct; auto. }
+    destruct (G a) as [[|N Ns]| |]; try discriminate; exact J.
 Qed.
 Lemma both_forms_correct y v : is y v -> has (fst (both_forms y)) v /\ has (snd (both_forms y)) (v * v).
 Proof. intros H. assert (has (fst (both_forms y)) v). { split; auto. simpl. apply (rng_correct TL tl HTL); auto. } split; auto. simpl. apply mul_ok; auto. Qed.
@@ -321,9 +328,9 @@ Proof.
     { apply pairs_correct; auto. }
     clear PL. induction next as [|w next IH]; constructor; auto.
     rewrite (gather_sum D x (length D)) by exact T1.
-    pose proof (combine_all_correct (fun k => map neuronI (gather k sel bias fs w)) (length D) 0 (map both_forms (firstn (length D) ys)) (I.zero, [])
+    pose proof (combine_all_correct (fun k => ridges_of (map neuronI (gather k sel bias fs w))) (length D) 0 (map both_forms (firstn (length D) ys)) (I.zero, [])
       (fun k => map neuronR (gather k sel bias fs w))) as C.
-    specialize (C ltac:(intros k _; apply likes_D2I) pts HZ).
+    specialize (C ltac:(intros k _; apply ridges_of_holds, likes_D2I) pts HZ).
     assert (HLen : length (map both_forms (firstn (length D) ys)) = length D) by (rewrite (same_length _ _ _ _ _ HZ); unfold pts; apply map_length).
     specialize (C HLen 0 is_zero). rewrite Rplus_0_r in C.
     replace (sum_seq _ 0 (length D)) with (sum_seq (fun k => total (map neuronR (gather k sel bias fs w)) (nth (k - 0) pts 0)) 0 (length D)); auto.

@@ -1,4 +1,5 @@
-(* Networks over boxes. Neurons that share a direction are one function of one variable, which is enclosed by one quadratic. *)
+(* Networks over boxes. Neurons that share a direction are one function of one variable, which is enclosed by one quadratic.
+   They lie in a tree by where they bend, so that those that bend outside of a box cost next to nothing there. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
 From AtlasMoE Require Import Semantics Forms Expressions.
@@ -40,15 +41,17 @@ Proof. exists 0, 0, 0. repeat split; try apply mem_zero. ring. Qed.
 
 (** What a neuron adds where z is in S: on the side of its bend where the middle of S is, and what it is off by on the other side. *)
 Definition rectified y := if nonpositive y then I.zero else if nonnegative y then y else I.meet (I.join I.zero y) nonneg.
+(** The side on which most of y is; it need not be trusted. *)
+Definition leans y := if I.bounded y then nonnegative (point y) else negb (I.upper_bounded y).
 Definition over S (N : neuron I.type) : quadratic :=
   let y := pre N S in
   match na N with
   | Identity => Quadratic I.zero (imul (nw N) (nc N)) (imul (nw N) (nb N))
   | Relu =>
-    if nonnegative (point y) then Quadratic I.zero (imul (nw N) (nc N)) (imul (nw N) (if nonnegative y then nb N else iadd (nb N) (rectified (I.neg y))))
+    if leans y then Quadratic I.zero (imul (nw N) (nc N)) (imul (nw N) (if nonnegative y then nb N else iadd (nb N) (rectified (I.neg y))))
     else Quadratic I.zero I.zero (imul (nw N) (rectified y))
   | Relu2 =>
-    if nonnegative (point y) then Quadratic (imul (nw N) (I.sqr prec (nc N))) (imul (nw N) (imul (iadd (nc N) (nc N)) (nb N))) (imul (nw N) (isub (I.sqr prec (nb N)) (I.sqr prec (rectified (I.neg y)))))
+    if leans y then Quadratic (imul (nw N) (I.sqr prec (nc N))) (imul (nw N) (imul (iadd (nc N) (nc N)) (nb N))) (imul (nw N) (isub (I.sqr prec (nb N)) (I.sqr prec (rectified (I.neg y)))))
     else Quadratic I.zero I.zero (imul (nw N) (I.sqr prec (rectified y)))
   | _ => Quadratic I.zero I.zero I.nai
   end.
@@ -72,14 +75,14 @@ Proof.
   set (y := nc n * z + nb n) in *. pose proof (rectified_correct _ _ Y) as HP. pose proof (rectified_correct _ _ (mem_neg _ _ Y)) as HM.
   destruct (na n); simpl activate.
   - exists 0, (nw n * nc n), (nw n * nb n). repeat split; try apply mem_zero; try apply mem_mul; auto. unfold y. ring.
-  - destruct (nonnegative (point (pre N S))).
+  - destruct (leans (pre N S)).
     + destruct (nonnegative (pre N S)) eqn:U.
       * apply nonnegative_correct with (2 := Y) in U. exists 0, (nw n * nc n), (nw n * nb n). repeat split; try apply mem_zero; try apply mem_mul; auto.
         rewrite relu_pos by auto. unfold y. ring.
       * exists 0, (nw n * nc n), (nw n * (nb n + relu (- y))). repeat split; try apply mem_zero; try apply mem_mul; auto. apply mem_add; auto.
         rewrite relu_other. unfold y. ring.
     + exists 0, 0, (nw n * relu y). repeat split; try apply mem_zero; try apply mem_mul; auto. ring.
-  - destruct (nonnegative (point (pre N S))).
+  - destruct (leans (pre N S)).
     + exists (nw n * (nc n * nc n)), (nw n * ((nc n + nc n) * nb n)), (nw n * (nb n * nb n - relu (- y) * relu (- y))).
       repeat split; try (apply mem_mul; auto). apply mem_sqr; auto. apply mem_mul; auto. apply mem_add; auto. apply mem_sub; apply mem_sqr; auto.
       rewrite relu2_other. unfold y. ring.
@@ -131,24 +134,15 @@ Proof.
   - destruct (nonpositive _); constructor; auto. eexists; apply mem_point.
 Qed.
 
-(** A quadratic through the ends and the middle; it need not be trusted. *)
-Definition guess Z Ns : I.type * I.type :=
+(** A quadratic through the ends and the middle of a function; it need not be trusted. *)
+Definition guess Z (value : I.type -> quadratic) : I.type * I.type :=
   let l := I.singleton (I.lower Z) in let u := I.singleton (I.upper Z) in
-  let f := fun x => let q := overs x Ns in iadd (imul x (iadd (imul (q2 q) x) (q1 q))) (q0 q) in
+  let f := fun x => let q := value x in iadd (imul x (iadd (imul (q2 q) x) (q1 q))) (q0 q) in
   let fl := f l in let fu := f u in let w := isub u l in
-  let a := point (I.div prec (imul two (iadd (isub fl (imul two (f (point Z)))) fu)) (I.sqr prec w)) in
+  let a := point (I.div prec (iadd (isub fl (imul two (f (point Z)))) fu) (imul (I.inv prec two) (I.sqr prec w))) in
   (a, point (isub (I.div prec (isub fu fl) w) (imul a (iadd l u)))).
 Definition open Z (N : neuron I.type) : bool :=
   match na N with Identity => false | _ => let y := pre N Z in negb (nonnegative y || nonpositive y) end.
-Definition ridge Z (Ns : list (neuron I.type)) : quadratic :=
-  let (bent, straight) := partition (open Z) Ns in
-  let s := overs Z straight in
-  match bent with
-  | [] => s
-  | _ =>
-    let (a, b) := guess Z bent in
-    qadd s (Quadratic a b (piecewise (fun S => qrange (qadd (overs S bent) (Quadratic (I.neg a) (I.neg b) I.zero)) S) (breaks bent) Z))
-  end.
 Lemma partition_total P : forall Ns ns, Forall2 like Ns ns ->
   exists bs ss, Forall2 like (fst (partition P Ns)) bs /\ Forall2 like (snd (partition P Ns)) ss /\ forall z, total ns z = total ss z + total bs z.
 Proof.
@@ -157,17 +151,106 @@ Proof.
   - exists (n :: bs), ss. repeat split; auto. intros z. simpl. rewrite E. ring.
   - exists bs, (n :: ss). repeat split; auto. intros z. simpl. rewrite E. ring.
 Qed.
-Lemma guess_point Z Ns : exists a b, mem (fst (guess Z Ns)) a /\ mem (snd (guess Z Ns)) b.
+Lemma guess_point Z f : exists a b, mem (fst (guess Z f)) a /\ mem (snd (guess Z f)) b.
 Proof. unfold guess. simpl. eexists; eexists; split; apply mem_point. Qed.
-Lemma ridge_correct Z Ns ns z : Forall2 like Ns ns -> mem Z z -> follows (ridge Z Ns) z (total ns z).
+
+(** Neurons in a tree by where they bend: where z is beyond all bends of a branch, on either side, its sum is known beforehand. *)
+Inductive ridges :=
+| Flat (Ns : list (neuron I.type))
+| Known (q : quadratic) (T : ridges)
+| Cut (lo hi : I.type) (below above : quadratic) (a b : ridges).
+(** What is known of the sum over Z, and the neurons that bend there. *)
+Fixpoint settled Z (T : ridges) : quadratic * list (neuron I.type) :=
+  match T with
+  | Flat Ns => let (bent, straight) := partition (open Z) Ns in (overs Z straight, bent)
+  | Known q T => let (p, bent) := settled Z T in (qadd q p, bent)
+  | Cut lo hi below above a b =>
+    if nonnegative (isub Z hi) then (above, []) else if nonpositive (isub Z lo) then (below, []) else
+    let (p, bent) := settled Z a in let (q, bent') := settled Z b in (qadd p q, bent ++ bent')
+  end.
+Definition bend_of (N : neuron I.type) := I.div prec (I.neg (nb N)) (nc N).
+Definition hull (Ns : list (neuron I.type)) := match Ns with [] => I.nai | N :: Ns => fold_right (fun N J => I.join (bend_of N) J) (bend_of N) Ns end.
+Fixpoint build (fuel : nat) (Ns : list (neuron I.type)) : ridges :=
+  match fuel with
+  | O => Flat Ns
+  | S fuel =>
+    match nth_error Ns (Nat.div2 (length Ns)) with
+    | None => Flat Ns
+    | Some N =>
+      let (a, b) := partition (fun M => negative (isub (bend_of M) (bend_of N))) Ns in
+      match a with
+      | [] => Flat Ns
+      | _ => let lo := I.singleton (I.lower (hull Ns)) in let hi := I.singleton (I.upper (hull Ns)) in
+        Cut lo hi (overs (I.lower_extent lo) Ns) (overs (I.upper_extent hi) Ns) (build fuel a) (build fuel b)
+      end
+    end
+  end.
+Definition straight (N : neuron I.type) := match na N with Identity => true | _ => false end.
+Definition ridges_of (Ns : list (neuron I.type)) :=
+  match Ns with [] => Flat [] | _ => let (a, b) := partition straight Ns in match a with [] => build 64 b | _ => Known (overs I.nai a) (build 64 b) end end.
+Definition holds_of (T : ridges) (ns : list (neuron R)) := forall Z z, mem Z z ->
+  exists bs v, Forall2 like (snd (settled Z T)) bs /\ follows (fst (settled Z T)) z v /\ total ns z = v + total bs z.
+Lemma total_app ns ms z : total (ns ++ ms) z = total ns z + total ms z.
+Proof. induction ns; simpl. ring. rewrite IHns. ring. Qed.
+Lemma flat_holds Ns ns : Forall2 like Ns ns -> holds_of (Flat Ns) ns.
 Proof.
-  intros H HZ. unfold ridge. destruct (partition_total (open Z) _ _ H) as (bs & ss & HB & HS & E). rewrite E.
-  destruct (partition (open Z) Ns) as [bent straight]. simpl in HB, HS. pose proof (overs_correct _ _ HZ _ _ HS) as Q.
-  destruct bent as [|N bent]. { inversion HB; subst. simpl. rewrite Rplus_0_r. auto. }
-  destruct (guess_point Z (N :: bent)) as (a & b & Ha & Hb). destruct (guess Z (N :: bent)) as [GA GB]. simpl in Ha, Hb.
-  apply qadd_correct; auto. exists a, b, (total bs z - a * (z * z) - b * z). split; [exact Ha|]. split; [exact Hb|]. split; [|ring].
+  intros H Z z HZ. destruct (partition_total (open Z) _ _ H) as (bs & ss & HB & HS & E). exists bs, (total ss z).
+  simpl. destruct (partition (open Z) Ns). split; auto. split; auto. apply overs_correct; auto.
+Qed.
+Lemma build_holds : forall fuel Ns ns, Forall2 like Ns ns -> holds_of (build fuel Ns) ns.
+Proof.
+  induction fuel as [|fuel IH]; intros Ns ns H. { apply flat_holds; auto. } simpl.
+  destruct (nth_error Ns _) as [N|]. 2: apply flat_holds; auto.
+  destruct (partition_total (fun M => negative (isub (bend_of M) (bend_of N))) _ _ H) as (bs & ss & HB & HS & E).
+  destruct (partition _ Ns) as [[|a0 a] b]. apply flat_holds; auto. simpl fst in HB; simpl snd in HS. intros Z z HZ. cbn [settled].
+  destruct (nonnegative _) eqn:P. { apply nonnegative_correct with (2 := mem_sub _ _ _ _ HZ (mem_point _)) in P. exists [], (total ns z). split. constructor. split. 2: simpl; ring.
+    apply overs_correct; auto. apply (I.upper_extent_correct _ z _ (mem_point (I.upper (hull Ns)))). lra. }
+  clear P. destruct (nonpositive _) eqn:P. { apply nonpositive_correct with (2 := mem_sub _ _ _ _ HZ (mem_point _)) in P. exists [], (total ns z). split. constructor. split. 2: simpl; ring.
+    apply overs_correct; auto. apply (I.lower_extent_correct _ z _ (mem_point (I.lower (hull Ns)))). lra. }
+  destruct (IH _ _ HB Z z HZ) as (b1 & v1 & B1 & V1 & E1), (IH _ _ HS Z z HZ) as (b2 & v2 & B2 & V2 & E2).
+  destruct (settled Z (build fuel (a0 :: a))), (settled Z (build fuel b)). exists (b1 ++ b2), (v1 + v2).
+  split. apply Forall2_app; auto. split. apply qadd_correct; auto. rewrite E, E1, E2, total_app. ring.
+Qed.
+Lemma ridges_of_holds Ns ns : Forall2 like Ns ns -> holds_of (ridges_of Ns) ns.
+Proof.
+  intros H Z z HZ. unfold ridges_of. destruct Ns as [|N Ns]. { apply flat_holds; auto. } revert H. generalize (N :: Ns). clear N Ns. intros Ns H.
+  destruct (partition_total straight _ _ H) as (bs & ss & HB & HS & E). destruct (partition straight Ns) as [a b].
+  simpl in HB, HS. pose proof (build_holds 64 _ _ HS) as K. revert K. generalize (build 64 b). intros T K. destruct a as [|N a].
+  { inversion HB; subst. destruct (K Z z HZ) as (b1 & v1 & B1 & V1 & E1). exists b1, v1. split; auto. split; auto. rewrite E, E1. simpl. ring. }
+  destruct (K Z z HZ) as (b1 & v1 & B1 & V1 & E1). cbn [settled]. destruct (settled Z T).
+  exists b1, (total bs z + v1). split; auto. split. apply qadd_correct; auto. apply overs_correct; auto. apply mem_nai. rewrite E, E1. ring.
+Qed.
+(** What the sum is over S, bends and all. *)
+Definition all_over T S := let (q, bent) := settled S T in match bent with [] => q | _ => qadd q (overs S bent) end.
+Lemma all_over_correct T ns S z : holds_of T ns -> mem S z -> follows (all_over T S) z (total ns z).
+Proof.
+  intros H HS. destruct (H S z HS) as (bs & v & HB & HV & ->). unfold all_over. destruct (settled S T) as [q bent]. simpl in HB, HV.
+  destruct bent. inversion HB. simpl. rewrite Rplus_0_r. auto. apply qadd_correct; auto. apply overs_correct; auto.
+Qed.
+(** A function that is a quadratic between its bends, as one quadratic and the range of what is left. *)
+Definition fit Z bent (value : I.type -> quadratic) : quadratic :=
+  let (a, b) := guess Z value in
+  Quadratic a b (piecewise (fun S => qrange (qadd (value S) (Quadratic (I.neg a) (I.neg b) I.zero)) S) (breaks bent) Z).
+Lemma fit_correct Z bent value z v : (forall S, mem S z -> follows (value S) z v) -> mem Z z -> follows (fit Z bent value) z v.
+Proof.
+  intros H HZ. unfold fit. destruct (guess_point Z value) as (a & b & Ha & Hb). destruct (guess Z value) as [GA GB]. simpl in Ha, Hb.
+  exists a, b, (v - a * (z * z) - b * z). split; [exact Ha|]. split; [exact Hb|]. split; [|ring].
   cbn [q0]. apply piecewise_correct with (z := z); auto using breaks_correct. intros S HS'. apply qrange_correct with (z := z); auto.
-  replace (total bs z - a * (z * z) - b * z) with (total bs z + (- a * (z * z) + - b * z + 0)) by ring.
-  apply qadd_correct. apply overs_correct; auto. exists (- a), (- b), 0. repeat split; try apply mem_neg; auto. apply mem_zero.
+  replace (v - a * (z * z) - b * z) with (v + (- a * (z * z) + - b * z + 0)) by ring.
+  apply qadd_correct; auto. exists (- a), (- b), 0. repeat split; try apply mem_neg; auto. apply mem_zero.
+Qed.
+(** Where few neurons bend, what they do between their bends is added up neuron by neuron, else the tree is asked. *)
+Definition ridge Z (T : ridges) : quadratic :=
+  let (s, bent) := settled Z T in
+  match bent with
+  | [] => s
+  | _ => if Nat.leb (length bent) 8 then qadd s (fit Z bent (fun S => overs S bent)) else fit Z bent (all_over T)
+  end.
+Lemma ridge_correct Z T ns z : holds_of T ns -> mem Z z -> follows (ridge Z T) z (total ns z).
+Proof.
+  intros H HZ. assert (K : follows (fit Z (snd (settled Z T)) (all_over T)) z (total ns z)). { apply fit_correct; auto. intros S HS. apply all_over_correct; auto. }
+  unfold ridge. destruct (H Z z HZ) as (bs & v & HB & HS & E). destruct (settled Z T) as [s bent]. simpl in HB, HS, K.
+  destruct bent as [|N bent]. { inversion HB; subst. rewrite E. simpl. rewrite Rplus_0_r. auto. }
+  destruct (Nat.leb _ 8); auto. rewrite E. apply qadd_correct; auto. apply fit_correct; auto. intros S HS'. apply overs_correct; auto.
 Qed.
 End Nets.

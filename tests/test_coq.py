@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from atlasmoe.atlas import ManifoldTask, task_from_spec
+from atlasmoe.atlas import Atlas, ManifoldTask, task_from_spec
+from atlasmoe.atlas.chart import Chart
 from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError, InvalidArgument
 from atlasmoe.export.folder import save
+from atlasmoe.expressions.box import Box
 from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.moe import Model
 from atlasmoe.verify.coq.equations import equation_of
@@ -121,7 +125,8 @@ def proof(circle: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_says_what_is_proved_and_of_what(proof: Path, circle: Model) -> None:
     charts = len(circle.manifold_task.atlas.charts)
-    assert {f"Chart{k}.v" for k in range(charts)} | {"Weights.v", "Task.v", "Main.v"} == {path.name for path in proof.glob("*.v")}
+    expected = {f"Chart{k}.v" for k in range(charts)} | {"Weights.v", "Task.v", "Main.v", "Equation.v"}
+    assert expected == {path.name for path in proof.glob("*.v")}
     assert not (proof / "theory" / "Fast.v").exists()
     task = (proof / "Task.v").read_text()
     for text in circle.manifold_task.target.function.texts:  # type: ignore[union-attr]
@@ -136,31 +141,80 @@ def test_the_folder_says_what_is_proved_and_of_what(proof: Path, circle: Model) 
     assert "Theorem error_bound : forall y, on_M y -> close eps Target.f y (Psi y)." in main_file
 
 
-def stated(table: str) -> str | None:
-    """What is proved of the set of an equation, for a library manifold."""
-    spec = {"task": {"name": "t"}, "manifold": tomllib.loads(table), "target": {"expression": "1"}}
-    task = task_from_spec(spec)
+def stated(table: str, change: Callable[[tuple[Chart, ...]], tuple[Chart, ...]] = lambda charts: charts) -> str | None:
+    """What is proved of the set of an equation, for a library manifold whose charts are changed."""
+    task = task_from_spec({"task": {"name": "t"}, "manifold": tomllib.loads(table), "target": {"expression": "1"}})
     assert isinstance(task, ManifoldTask)
-    equation = equation_of(Statement(task, None, 0.1))  # type: ignore[arg-type]
+    charts = change(tuple(task.atlas.parametrising))
+    equation = equation_of(Statement(replace(task, atlas=Atlas(task.atlas.coordinates, charts)), None, 0.1))  # type: ignore[arg-type]
     return None if equation is None else equation.words
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ('builtin = "sphere"', "x² + y² + z² = 1"),
-        ('builtin = "sphere"\natlas = "ball"\ncharts = 12', "x² + y² + z² = 1"),
-        ('builtin = "circle"\ncharts = 4', "x² + y² = 1"),
-        ('builtin = "circle"\ncharts = 5', None),
-        ('builtin = "circle"\natlas = "graph"', None),
-        ('builtin = "ellipsoid"', None),
+        ('builtin = "sphere"', "x1² + x2² + x3² = 1"),
+        ('builtin = "sphere"\natlas = "ball"\ncharts = 12', "x1² + x2² + x3² = 1"),
+        ('builtin = "sphere"\ndimension = 3', "x1² + x2² + x3² + x4² = 1"),
+        ('builtin = "circle"\natlas = "stereographic"', "x1² + x2² = 1"),
+        ('builtin = "circle"\ncharts = 2', "x1² + x2² = 1"),
+        ('builtin = "circle"\ncharts = 7', "x1² + x2² = 1"),
+        ('builtin = "torus"', "x1² + x2² = 1, x3² + x4² = 1"),
+        ('builtin = "cylinder"', "x1² + x2² = 1, -1 ≤ x3 ≤ 1"),
         ('builtin = "interval"', "a box"),
-        ('builtin = "interval"\ncharts = 3', None),
-        ('builtin = "torus"', None),
+        ('builtin = "box"\ncharts = 3', "a box"),
+        (
+            'builtin = "swiss_roll"',
+            "(2*u1*cos(u1)/9/pi, u2, 2*u1*sin(u1)/9/pi) for 4.7123889803846897 ≤ u1 ≤ 14.137166941154069, -0.5 ≤ u2 ≤ 0.5",
+        ),
+        ('builtin = "ellipsoid"', None),
+        ('builtin = "klein_bottle"', None),
+        ('builtin = "torus"\ncharts = 9', None),  # 81 charts
     ],
 )
 def test_equations_are_stated_where_the_charts_are_known_to_cover(table: str, words: str | None) -> None:
     assert stated(table) == words
+
+
+def boxed(width: float, chart: int = 0) -> Callable[[tuple[Chart, ...]], tuple[Chart, ...]]:
+    """One chart on [−width, width]^d."""
+
+    def change(charts: tuple[Chart, ...]) -> tuple[Chart, ...]:
+        d = charts[chart].dimension
+        return (*charts[:chart], replace(charts[chart], domain=Box((-width,) * d, (width,) * d)), *charts[chart + 1 :])
+
+    return change
+
+
+def apart(charts: tuple[Chart, ...]) -> tuple[Chart, ...]:
+    """Two pieces of an interval with nothing between two neighbouring floats."""
+    return tuple(
+        replace(chart, domain=Box(*sides))
+        for chart, sides in zip(charts, (((0.0,), (0.5,)), ((np.nextafter(0.5, 1),), (1.0,))), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "table", ['builtin = "sphere"', 'builtin = "circle"\ncharts = 4', 'builtin = "torus"', 'builtin = "box"\ncharts = 2']
+)
+def test_no_equation_where_a_chart_is_missing(table: str) -> None:
+    assert stated(table, lambda charts: charts[::-1]) == stated(table) is not None
+    for change in (lambda charts: charts[1:], lambda charts: charts[:-1], lambda charts: (replace(charts[1], name="again"), *charts[1:])):
+        said = stated(table, change)  # of charts with the same map, what they are the image of
+        assert said is None or "for -1.5 ≤ u1 ≤ 1.5" in said
+
+
+@pytest.mark.parametrize(
+    ("table", "least"), [('builtin = "sphere"', 1.0), ('builtin = "circle"\ncharts = 4', 1.0), ('builtin = "torus"\ncharts = 2', 2.0)]
+)
+def test_no_equation_where_a_box_is_an_ulp_too_small(table: str, least: float) -> None:
+    assert stated(table, boxed(least)) is not None
+    assert stated(table, boxed(float(np.nextafter(least, 0)), 1)) is None
+
+
+def test_no_equation_where_pieces_leave_a_gap() -> None:
+    assert stated('builtin = "interval"\ncharts = 2') == "a box"
+    assert stated('builtin = "interval"\ncharts = 2', apart) is None
 
 
 def test_weights_read_back_are_those_of_the_model(folder: Path, proof: Path) -> None:
