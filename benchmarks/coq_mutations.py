@@ -1,7 +1,8 @@
 """False theorems for coqc to refuse: weights changed until sampling shows more than ε, ε below an error that was found, leaves left out.
 
-    python benchmarks/coq_mutations.py out/circle --count 50
+    python benchmarks/coq_mutations.py out/circle --count 50 [--floats]
 
+With --floats the statements are those of `prove --floats`, and claims about evaluation in binary64 are lowered too.
 Exit code 1 if coqc accepts one of them.
 """
 
@@ -12,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,17 @@ def mutations(model: Model, statement: Statement, cuts: list[list[int]], count: 
     worst = int(points.chart[int(error.argmax())])
     for k in range(max(1, count // 10)):
         epsilon = float(error.max()) * (1 - 10.0 ** -(k + 1))
-        lower = Statement(statement.task, model, epsilon)
+        lower = statement_of(model, epsilon, floats=statement.floats is not None)
         text = files(lower, cuts, "fast")["Task.v"]
         found.append(
             Wrong(f"ε = {epsilon:.6g}, below an error that was found", right, text, worst, chart_file(lower, worst, cuts[worst], "fast"))
         )
+    for k in range(max(1, count // 10) if statement.floats is not None else 0):
+        assert statement.floats is not None
+        wide = statement.epsilon + statement.floats.adds * (1 - 2.0 ** -(k + 1))
+        less = replace(statement, floats=replace(statement.floats, epsilon=wide))
+        what = f"rounding adds {wide - statement.epsilon:.3g} at most, which is less than its bound"
+        found.append(Wrong(what, right, files(less, cuts, "fast")["Task.v"], worst, chart_file(less, worst, cuts[worst], "fast")))
     for _ in range(max(1, count // 10)):
         chart = int(rng.integers(len(cuts)))
         whole = chart_file(statement, chart, cuts[chart] if len(cuts[chart]) > 1 else [1, 0, 0], "fast")
@@ -98,9 +105,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--floats", action="store_true")
     arguments = parser.parse_args()
     model = load(arguments.model)
-    statement = statement_of(model)
+    statement = statement_of(model, floats=arguments.floats)
     cuts = suggested_cuts(arguments.model, len(statement.charts))
     bad = 0
     with tempfile.TemporaryDirectory() as folder:

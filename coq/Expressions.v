@@ -183,13 +183,108 @@ Proof.
   exists c, r. repeat split; auto. apply mem_join_r; auto. rewrite R2; auto.
 Qed.
 
+Definition froot a : option form :=
+  if positive (around a) then Some (fsqrt a) else if nonnegative (fr a) then Some (fconst (I.sqrt prec (fr a))) else None.
+Lemma froot_correct a s v : froot a = Some s -> has a v -> 0 <= v /\ has s (sqrt v).
+Proof.
+  unfold froot. intros E Ha. destruct (positive _) eqn:P.
+  - injection E as <-. split. left. apply positive_correct with (1 := P). apply around_correct; auto. apply (fsqrt_correct TL tl HTL); auto.
+  - destruct (nonnegative _) eqn:N; try discriminate. injection E as <-. destruct Ha as [Hv _]. split.
+    apply nonnegative_correct with (1 := N); auto. apply const_ok, mem_sqrt; auto.
+Qed.
+(** asin x = 2 atan (x / (1 + sqrt (1 - x^2))), at 1 and -1 too. *)
+Lemma asin_half x : -1 <= x <= 1 -> asin x = 2 * atan (x * / (1 + sqrt (1 - x * x))).
+Proof.
+  intros H. pose proof (asin_bound x) as B. assert (S : sqrt (1 - x * x) = cos (asin x)) by (rewrite cos_asin by auto; unfold Rsqr; reflexivity).
+  rewrite S. rewrite <- (sin_asin x H) at 2. set (t := asin x / 2). replace (asin x) with (2 * t) in * by (unfold t; field).
+  rewrite sin_2a, cos_2a_cos. assert (C : 0 < cos t) by (apply cos_gt_0; pose proof PI_RGT_0; lra).
+  replace (2 * sin t * cos t * / (1 + (2 * cos t * cos t - 1))) with (tan t) by (unfold tan; field; split; nra).
+  rewrite atan_tan; auto. pose proof PI_RGT_0. lra.
+Qed.
+Definition fasin a : option form :=
+  option_map (fun s => fmul (number 2) (fatan (fmul a (finv (fadd (number 1) s))))) (froot (fsub (number 1) (fmul a a))).
+Lemma fasin_correct a b v : fasin a = Some b -> has a v -> -1 <= v <= 1 /\ has b (asin v).
+Proof.
+  unfold fasin. intros E Ha. destruct (froot _) as [s|] eqn:R; try discriminate. injection E as <-.
+  destruct (froot_correct _ _ (1 - v * v) R) as [P Hs]. { apply fsub_correct. apply number_correct. apply mul_ok; auto. }
+  assert (B : -1 <= v <= 1) by nra. split; auto. rewrite asin_half by auto. apply mul_ok. apply number_correct. apply fatan_correct.
+  apply mul_ok; auto. apply inv_ok, add_ok; auto. apply number_correct.
+Qed.
+Definition positively (a : form) : option form := if positive (around a) then Some (fln a) else None.
+Lemma positively_correct a b v : positively a = Some b -> has a v -> 0 < v /\ has b (ln v).
+Proof.
+  unfold positively. destruct (positive _) eqn:P; intros E Ha; try discriminate. injection E as <-. split.
+  apply positive_correct with (1 := P). apply around_correct; auto. apply fln_correct; auto.
+Qed.
+Definition fasinh a : option form := match froot (fadd (fmul a a) (number 1)) with Some s => positively (fadd a s) | None => None end.
+Definition facosh a : option form :=
+  if nonnegative (isub (fr a) (I.fromZ prec 1)) then match froot (fsub (fmul a a) (number 1)) with Some s => positively (fadd a s) | None => None end else None.
+Definition fatanh a : option form :=
+  let p := fadd (number 1) a in let q := fsub (number 1) a in
+  if positive (around p) && positive (around q) then option_map (fun l => fmul l (finv (number 2))) (positively (fmul p (finv q))) else None.
+Definition fsign a : form := if positive (around a) then number 1 else if negative (around a) then number (-1) else fconst (I.join (I.fromZ prec (-1)) (I.fromZ prec 1)).
+Lemma fasinh_correct a b v : fasinh a = Some b -> has a v -> has b (ln (v + sqrt (v * v + 1))).
+Proof.
+  unfold fasinh. intros E Ha. destruct (froot _) as [s|] eqn:R; try discriminate.
+  destruct (froot_correct _ _ (v * v + 1) R) as [P Hs]. { apply add_ok. apply mul_ok; auto. apply number_correct. }
+  apply (positively_correct _ _ _ E). apply add_ok; auto.
+Qed.
+Lemma facosh_correct a b v : facosh a = Some b -> has a v -> 1 <= v /\ has b (ln (v + sqrt (v * v - 1))).
+Proof.
+  unfold facosh. intros E Ha. destruct (nonnegative _) eqn:N; try discriminate. destruct (froot _) as [s|] eqn:R; try discriminate.
+  destruct (froot_correct _ _ (v * v - 1) R) as [P Hs]. { apply fsub_correct. apply mul_ok; auto. apply number_correct. }
+  split. 2: apply (positively_correct _ _ _ E); apply add_ok; auto.
+  apply nonnegative_correct with (x := v - 1) in N. lra. apply mem_sub. apply Ha. apply mem_Z.
+Qed.
+Lemma fatanh_correct a b v : fatanh a = Some b -> has a v -> -1 < v < 1 /\ has b (ln ((1 + v) / (1 - v)) / 2).
+Proof.
+  unfold fatanh. intros E Ha. destruct (positive _ && positive _) eqn:P; try discriminate. apply andb_prop in P. destruct P as [P1 P2].
+  assert (Hp : has (fadd (number 1) a) (1 + v)) by (apply add_ok; auto; apply number_correct).
+  assert (Hq : has (fsub (number 1) a) (1 - v)) by (apply fsub_correct; auto; apply number_correct).
+  apply positive_correct with (x := 1 + v) in P1. 2: apply around_correct; auto. apply positive_correct with (x := 1 - v) in P2. 2: apply around_correct; auto.
+  split. lra. destruct (positively _) as [l|] eqn:L; try discriminate. injection E as <-. apply mul_ok. 2: apply inv_ok, number_correct.
+  apply (positively_correct _ _ _ L). apply mul_ok; auto.
+Qed.
+Lemma fsign_correct a v : has a v -> has (fsign a) (if Rlt_dec 0 v then 1 else if Rlt_dec v 0 then -1 else 0).
+Proof.
+  intros Ha. unfold fsign. destruct (positive _) eqn:P; [|destruct (negative _) eqn:N].
+  - apply positive_correct with (x := v) in P. 2: apply around_correct; auto. destruct (Rlt_dec 0 v); try lra. apply number_correct.
+  - apply negative_correct with (x := v) in N. 2: apply around_correct; auto. destruct (Rlt_dec 0 v); try lra. destruct (Rlt_dec v 0); try lra. apply number_correct.
+  - apply const_ok. destruct (Rlt_dec 0 v); [apply mem_join_r, mem_Z|]. destruct (Rlt_dec v 0); [apply mem_join_l, mem_Z|].
+    apply (mem_between _ (-1) 1). apply mem_join_l, mem_Z. apply mem_join_r, mem_Z. unfold Rmin, Rmax. destruct (Rle_dec (-1) 1); lra.
+Qed.
+Definition fturned (sign : Z) y x : form := fsub (fmul (number sign) (fmul (fconst (I.pi prec)) (finv (number 2)))) (fatan (fmul x (finv y))).
+Definition fatan2 y x : option form :=
+  if positive (around x) then Some (fatan (fmul y (finv x)))
+  else if positive (around y) then Some (fturned 1 y x) else if negative (around y) then Some (fturned (-1) y x) else None.
+Lemma fatan2_correct y x b v w : fatan2 y x = Some b -> has y v -> has x w -> (v <> 0 \/ w <> 0) /\ has b (atan2 v w).
+Proof.
+  intros E Hy Hx. assert (Q : forall s, has (fmul (number s) (fmul (fconst (I.pi prec)) (finv (number 2)))) (IZR s * (PI * / 2))).
+  { intros s. apply mul_ok. apply number_correct. apply mul_ok. apply const_ok, I.pi_correct. apply inv_ok, number_correct. }
+  unfold fatan2 in E. destruct (positive (around x)) eqn:PX; [|destruct (positive (around y)) eqn:PY; [|destruct (negative (around y)) eqn:NY; try discriminate]]; injection E as <-.
+  - apply positive_correct with (x := w) in PX. 2: apply around_correct; auto. split. right; lra.
+    unfold atan2. destruct (Rlt_dec 0 w); try lra. apply fatan_correct, mul_ok; auto.
+  - apply positive_correct with (x := v) in PY. 2: apply around_correct; auto. split. left; lra. unfold fturned.
+    replace (atan2 v w) with (1 * (PI * / 2) - atan (w * / v)). apply fsub_correct. apply Q. apply fatan_correct, mul_ok; auto.
+    unfold atan2. destruct (Rlt_dec 0 w).
+    + replace (v / w) with (/ (w * / v)) by (field; lra). rewrite atan_inv by (apply Rmult_lt_0_compat; auto; apply Rinv_0_lt_compat; auto). field.
+    + destruct (Rlt_dec 0 v); lra.
+  - apply negative_correct with (x := v) in NY. 2: apply around_correct; auto. split. left; lra. unfold fturned.
+    replace (atan2 v w) with (-1 * (PI * / 2) - atan (w * / v)). apply fsub_correct. apply Q. apply fatan_correct, mul_ok; auto.
+    unfold atan2. destruct (Rlt_dec 0 w).
+    + replace (v / w) with (- / (w * / (- v))) by (field; lra). rewrite atan_opp, atan_inv by (apply Rmult_lt_0_compat; auto; apply Rinv_0_lt_compat; lra).
+      replace (w * / - v) with (- (w * / v)) by (field; lra). rewrite atan_opp. field.
+    + destruct (Rlt_dec 0 v); try lra. destruct (Rlt_dec v 0); lra.
+Qed.
+
 Definition ffun (f : func) (a : form) : option form :=
   match f with
   | Sin => Some (fsin a) | Cos => Some (fcos a) | Exp => Some (fexp a) | Atan => Some (fatan a)
-  | Sinh => Some (fsinh a) | Cosh => Some (fcosh a) | Tanh => Some (ftanh a) | Abs => Some (fabs a)
+  | Sinh => Some (fsinh a) | Cosh => Some (fcosh a) | Tanh => Some (ftanh a) | Abs => Some (fabs a) | Sign => Some (fsign a)
   | Tan => if off_zero (I.cos prec (around a)) then Some (ftan a) else None
-  | Log => if positive (around a) then Some (fln a) else None
-  | Sqrt => if positive (around a) then Some (fsqrt a) else if nonnegative (fr a) then Some (fconst (I.sqrt prec (fr a))) else None
+  | Log => positively a | Sqrt => froot a
+  | Asin => fasin a | Acos => option_map (fun b => fsub (fmul (fconst (I.pi prec)) (finv (number 2))) b) (fasin a)
+  | Asinh => fasinh a | Acosh => facosh a | Atanh => fatanh a
   end.
 Lemma ffun_correct f a b v : ffun f a = Some b -> has a v -> has_value f v /\ has b (value f v).
 Proof.
@@ -198,13 +293,14 @@ Proof.
   - destruct (off_zero _) eqn:P; try discriminate. injection E as <-. split. 2: apply ftan_correct; auto.
     apply off_zero_correct with (1 := P). apply mem_cos, around_correct; auto.
   - apply exp_ok; auto.
-  - destruct (positive _) eqn:P; try discriminate. injection E as <-. split. 2: apply fln_correct; auto.
-    apply positive_correct with (1 := P). apply around_correct; auto.
-  - destruct (positive _) eqn:P.
-    + injection E as <-. split. left. apply positive_correct with (1 := P). apply around_correct; auto. apply (fsqrt_correct TL tl HTL); auto.
-    + destruct (nonnegative _) eqn:N; try discriminate. injection E as <-. destruct Ha as [Hv _]. split.
-      apply nonnegative_correct with (1 := N); auto. apply const_ok, mem_sqrt; auto.
-  - apply fatan_correct; auto. - apply fsinh_correct; auto. - apply fcosh_correct; auto. - apply ftanh_correct; auto. - apply fabs_correct; auto.
+  - apply positively_correct with (1 := E); auto.
+  - apply froot_correct with (1 := E); auto.
+  - apply fasin_correct with (1 := E); auto.
+  - destruct (fasin a) as [c|] eqn:F; try discriminate. injection E as <-. destruct (fasin_correct _ _ _ F Ha) as [B Hc]. split; auto.
+    rewrite acos_asin by auto. apply fsub_correct; auto. apply mul_ok. apply const_ok, I.pi_correct. apply inv_ok, number_correct.
+  - apply fatan_correct; auto. - apply fsinh_correct; auto. - apply fcosh_correct; auto. - apply ftanh_correct; auto.
+  - split; auto. apply fasinh_correct with (1 := E); auto. - apply facosh_correct with (1 := E); auto. - apply fatanh_correct with (1 := E); auto.
+  - apply fabs_correct; auto. - apply fsign_correct; auto.
 Qed.
 
 Variable V : list form.     (* the coordinates *)
@@ -228,6 +324,7 @@ Fixpoint eval_expr (e : expr) : option form :=
   | Power a p => match eval_expr a, eval_expr p with Some a, Some p => if positive (around a) then Some (fexp (fmul p (fln a))) else None | _, _ => None end
   | Fun f a => match eval_expr a with Some a => ffun f a | None => None end
   | Max a b => both fmax (eval_expr a) (eval_expr b) | Min a b => both fmin (eval_expr a) (eval_expr b)
+  | Atan2 a b => match eval_expr a, eval_expr b with Some a, Some b => fatan2 a b | _, _ => None end
   | If c a b => match eval_cond c with
     | None => None
     | Some (Some true) => eval_expr a | Some (Some false) => eval_expr b
@@ -273,6 +370,8 @@ Proof.
   - destruct (eval_expr a); try discriminate. destruct (H _ eq_refl). destruct (ffun_correct _ _ _ _ H0 H2). auto.
   - apply both_some in H1. destruct H1 as (x & y & E1 & E2 & ->). destruct (H _ E1), (H0 _ E2). split; auto. apply fmax_correct; auto.
   - apply both_some in H1. destruct H1 as (x & y & E1 & E2 & ->). destruct (H _ E1), (H0 _ E2). split; auto. apply fmin_correct; auto.
+  - destruct (eval_expr y); try discriminate. destruct (eval_expr x); try discriminate. destruct (H _ eq_refl), (H0 _ eq_refl).
+    destruct (fatan2_correct _ _ _ _ _ H1 H3 H5). auto.
   - destruct (eval_cond c) as [[[]|]|]; try discriminate; destruct (H _ eq_refl) as [S K]; simpl in K; try rewrite K.
     + destruct (H0 _ H2). auto.
     + destruct (H1 _ H2). auto.

@@ -9,7 +9,7 @@ Definition dyadic := (Z * Z)%type.
 Definition D2R (d : dyadic) : R := IZR (fst d) * powerRZ 2 (snd d).
 
 (** * Expressions of task.toml, as they are written there. *)
-Inductive func := Sin | Cos | Tan | Exp | Log | Sqrt | Atan | Sinh | Cosh | Tanh | Abs.
+Inductive func := Sin | Cos | Tan | Exp | Log | Sqrt | Asin | Acos | Atan | Sinh | Cosh | Tanh | Asinh | Acosh | Atanh | Abs | Sign.
 Inductive expr :=
 | Var (k : nat)                      (* coordinate number k *)
 | Int (n : Z)
@@ -20,6 +20,7 @@ Inductive expr :=
 | Power (a p : expr)                 (* any other exponent *)
 | Fun (f : func) (a : expr)
 | Max (a b : expr) | Min (a b : expr)
+| Atan2 (y x : expr)                 (* the angle of (x, y) *)
 | If (c : cond) (a b : expr)         (* a Piecewise, case by case *)
 | Undefined                          (* where no case of a Piecewise holds *)
 with cond := Less (a b : expr) | AtMost (a b : expr) | Both (c d : cond) | Either (c d : cond) | Always.
@@ -29,9 +30,18 @@ Definition value (f : func) (x : R) : R :=
   | Sin => sin x | Cos => cos x | Tan => tan x | Exp => exp x | Log => ln x | Sqrt => sqrt x | Atan => atan x
   | Sinh => (exp x - exp (- x)) / 2 | Cosh => (exp x + exp (- x)) / 2
   | Tanh => (exp x - exp (- x)) / (exp x + exp (- x)) | Abs => Rabs x
+  | Asin => asin x | Acos => acos x
+  | Asinh => ln (x + sqrt (x * x + 1)) | Acosh => ln (x + sqrt (x * x - 1)) | Atanh => ln ((1 + x) / (1 - x)) / 2
+  | Sign => if Rlt_dec 0 x then 1 else if Rlt_dec x 0 then -1 else 0
   end.
 Definition has_value (f : func) (x : R) : Prop :=
-  match f with Tan => cos x <> 0 | Log => 0 < x | Sqrt => 0 <= x | _ => True end.
+  match f with
+  | Tan => cos x <> 0 | Log => 0 < x | Sqrt => 0 <= x | Asin | Acos => -1 <= x <= 1 | Acosh => 1 <= x | Atanh => -1 < x < 1
+  | _ => True
+  end.
+Definition atan2 (y x : R) : R :=
+  if Rlt_dec 0 x then atan (y / x)
+  else if Rlt_dec 0 y then PI / 2 - atan (x / y) else if Rlt_dec y 0 then - (PI / 2) - atan (x / y) else PI.
 
 (** How expressions are written. *)
 Declare Scope expr_scope.
@@ -56,6 +66,7 @@ Fixpoint denote (e : expr) (u : list R) : R :=
   | Pow a n => denote a u ^ n | Power a p => exp (denote p u * ln (denote a u))
   | Fun f a => value f (denote a u)
   | Max a b => Rmax (denote a u) (denote b u) | Min a b => Rmin (denote a u) (denote b u)
+  | Atan2 a b => atan2 (denote a u) (denote b u)
   | If c a b => if holds c u then denote a u else denote b u
   | Undefined => 0
   end
@@ -76,6 +87,7 @@ Fixpoint defined (e : expr) (u : list R) : Prop :=
   | Inv a => defined a u /\ denote a u <> 0
   | Power a p => defined a u /\ defined p u /\ 0 < denote a u
   | Fun f a => defined a u /\ has_value f (denote a u)
+  | Atan2 a b => defined a u /\ defined b u /\ (denote a u <> 0 \/ denote b u <> 0)
   | If c a b => settled c u /\ if holds c u then defined a u else defined b u
   | Undefined => False
   end

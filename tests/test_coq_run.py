@@ -17,8 +17,10 @@ from atlasmoe.cli.main import main
 from atlasmoe.export.folder import save
 from atlasmoe.moe import Affine, Model, Network
 from atlasmoe.verify.coq.numbers import dyadic, number
+from atlasmoe.verify.coq.project import files, write
 from atlasmoe.verify.coq.run import ALLOWED, OPTIONS
 from atlasmoe.verify.coq.statement import statement_of
+from atlasmoe.verify.coq.theory import compiled_theory
 from click.testing import CliRunner
 
 pytestmark = pytest.mark.skipif(
@@ -35,6 +37,18 @@ charts = 12
 
 [target]
 expression = "x1*x2 + x3**2"
+"""
+
+
+FUNCTIONS = """
+[task]
+name = "functions"
+
+[manifold]
+builtin = "interval"
+
+[target]
+expression = "asin(x1/2) + acos(x1/3) + asinh(x1) + acosh(2 + x1) + atanh(x1/2) + atan2(1 + x1**2, x1 - 0.5) + sign(x1 + 5)"
 """
 
 
@@ -138,3 +152,20 @@ def test_the_sphere_with_an_affine_router_is_proved(tmp_path: Path) -> None:
     assert domains.read_text() != text
     subprocess.run(["coqc", *OPTIONS, "Domains.v"], cwd=tmp_path / "p", capture_output=True, check=True)
     assert refuses(tmp_path / "p", "Route0.v")
+
+
+def test_functions_are_followed_and_not_confused(tmp_path: Path) -> None:
+    (tmp_path / "functions.toml").write_text(FUNCTIONS)
+    model = compile(load_task(tmp_path / "functions.toml"), epsilon=0.05)
+    place = tmp_path / "p"
+    write(place, files(statement_of(model), [[0]], "fast"))
+    compiled_theory(place, "fast")
+    for name in ("Weights.v", "Task.v", "Chart0.v"):
+        done = subprocess.run(["coqc", *OPTIONS, name], cwd=place, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    task = (place / "Task.v").read_text()
+    wrong = task.replace("Fun Asinh", "Fun Asin")
+    assert wrong != task
+    (place / "Task.v").write_text(wrong)
+    subprocess.run(["coqc", *OPTIONS, "Task.v"], cwd=place, capture_output=True, check=True)
+    assert refuses(place, "Chart0.v")

@@ -34,23 +34,30 @@ FUNCTIONS = {
     "exp": "Exp",
     "log": "Log",
     "sqrt": "Sqrt",
+    "asin": "Asin",
+    "acos": "Acos",
     "atan": "Atan",
     "sinh": "Sinh",
     "cosh": "Cosh",
     "tanh": "Tanh",
+    "asinh": "Asinh",
+    "acosh": "Acosh",
+    "atanh": "Atanh",
     "Abs": "Abs",
+    "sign": "Sign",
 }
 """Functions of the grammar ↦ what `Semantics.v` calls them."""
 FOLDED = {"Max": "Max", "Min": "Min"}
 LARGEST = 1 << 12
 """Whole exponents beyond which a power is not followed."""
-SUPPORTED = "what is supported: + - * / **, sin, cos, tan, exp, log, sqrt, atan, sinh, cosh, tanh, cot, Abs, Max, Min, Piecewise, pi, E"
+SUPPORTED = "what is supported: + - * / **, the functions of one and two arguments, Max, Min, Piecewise, pi, E"
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 TAKEN = frozenset(
     word
     for line in (
-        "Abs Add Always AtMost Atan Both Chart Cos Cosh D2R Dec E Either Euler Exp Fun I If Int Inv Less Log Max Min Mul N Neg",
-        "None Pi Pow Power Prop R SProp Set Sin Sinh Some Sqrt Tan Tanh Type Undefined Var Z as at box by cofix else end exists",
+        "Abs Acos Acosh Add Always Asin Asinh AtMost Atan Atan2 Atanh Both",
+        "Chart Cos Cosh D2R Dec E Either Euler Exp Fun I If Int Inv Less Log Max Min Mul N Neg",
+        "None Pi Pow Power Prop R SProp Set Sign Sin Sinh Some Sqrt Tan Tanh Type Undefined Var Z as at box by cofix else end exists",
         "exists2 f fix for forall fun if in inverse let list match mod nat region return then using where with",
     )
     for word in line.split()
@@ -139,6 +146,8 @@ def _call(function: str, arguments: Sequence[str], where: str) -> str:
         return f"(Fun {FUNCTIONS[function]} {arguments[0]})"
     if function == "cot":
         return f"(Fun Cos {arguments[0]} / Fun Sin {arguments[0]})"
+    if function == "atan2":
+        return f"(Atan2 {arguments[0]} {arguments[1]})"
     if function in FOLDED:
         text = arguments[0]
         for argument in arguments[1:]:

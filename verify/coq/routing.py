@@ -58,7 +58,8 @@ def _outputs(statement: Statement) -> tuple[str, ...]:
 def _domains(statement: Statement, outputs: Sequence[str]) -> str:
     atlas = statement.task.atlas
     names = names_of(atlas.coordinates)
-    charts: dict[str, tuple[int, Chart | BallChart]] = {chart.name: (k, chart) for k, chart in enumerate(atlas.charts)}
+    every: list[Chart | BallChart] = [*atlas.charts]
+    charts = {chart.name: (k, chart) for k, chart in enumerate(every)}
     lines = [
         "(* What points the experts were made for, an output of the last gate each. *)",
         "From Coq Require Import ZArith List.",
