@@ -24,6 +24,10 @@ IN_UNITS = "in units of each target's own ε"
 """How people are told of errors of several targets at once."""
 
 
+ALONE, TOGETHER = "|f − Ψ|", "max_j |f_j − Ψ_j|/ε_j"
+"""What an error is, of one target and of several."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A target by its name, the components of f that are its, one after the other, and the error that it may have."""
@@ -62,6 +66,18 @@ def columns(wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, slice]]:
     for one in wanted:
         yield one, slice(start, start + one.outputs)
         start += one.outputs
+
+
+def measure(wanted: Sequence[Wanted]) -> str:
+    """What the error of a task is, in symbols."""
+    return TOGETHER if wanted else ALONE
+
+
+def epsilons(wanted: Sequence[Wanted]) -> str:
+    """The ε of all targets, in words."""
+    return ", ".join(
+        f"{one.name} ε = {one.epsilon:.3g}" if isinstance(one.epsilon, float) else f"{one.name} ε = {one.epsilon}" for one in wanted
+    )
 
 
 def units(wanted: Sequence[Wanted]) -> Array:

@@ -35,9 +35,9 @@ def check(folder: Path, trust_code: bool, as_json: bool) -> None:
         for n, remedy in enumerate(report.remedies):
             print_wrapped(f"({chr(ord('a') + n)}) {remedy}" if lettered else f"remedy: {remedy}", "yellow")
         looked = f"{report.confirmed:,} of {report.leaves:,} leaves confirmed on {report.boxes:,} boxes in {report.seconds:.1f} s"
-        click.echo(
-            f"{report.task}: |f − Ψ| ≤ {report.bound} for every point of M" if report.holds else f"{report.task}: nothing is confirmed"
-        )
+        each = "; ".join(f"|{name} − Ψ| ≤ {bound} (ε = {epsilon})" for name, epsilon, bound in report.targets)
+        sure = f"{report.task}: {each or f'|f − Ψ| ≤ {report.bound}'} for every point of M"
+        click.echo(sure if report.holds else f"{report.task}: nothing is confirmed")
         click.echo(report.refutation if report.refutation else looked)
         if report.claims:
             click.echo(f"claims: {', '.join(report.claims)}")

@@ -60,6 +60,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 def print_model(model: Model, path: Path) -> None:
     """The ledger, what the model is, what was tried to get it, and where it is."""
     from ..atlas.graph import as_graph
+    from ..atlas.wanted import measure
     from ..report.graph_tree import summary
     from ..report.tables import ledger_table
 
@@ -74,7 +75,7 @@ def print_model(model: Model, path: Path) -> None:
         where = "experts" if model.design.alone else f"experts of {name}"
         click.echo(f"{where}: {', '.join(f'{count:,} {kind}' for kind, count in sorted(counts.items()))} neurons")
     if "proof" in model.facts:
-        _print_proof(model.facts["proof"])
+        _print_proof(model.facts["proof"], measure(model.task.wanted))
     elif model.beside is not None:
         print_wrapped(beside_said(model.beside, model.stated), "green" if model.beside.proved else "yellow")
     if "plan" in model.facts:
@@ -103,15 +104,16 @@ def beside_said(beside: Earlier, stated: Claim) -> str:
     seen = "" if beside.found is None else f"; largest error found {beside.found:.6g}"
     if beside.proved:
         assuming = f", assuming {', '.join(beside.assumptions)}" if beside.assumptions else ""
-        return f"certificate.json: |f − Ψ| ≤ {beside.bound:.6g} is proved for every point of M{assuming}{seen}"
+        each = "; ".join(f"|{name} − Ψ| ≤ {bound:.6g} (ε = {epsilon:.6g})" for name, epsilon, bound in beside.targets)
+        return f"certificate.json: {each or f'|f − Ψ| ≤ {beside.bound:.6g}'} is proved for every point of M{assuming}{seen}"
     return f"certificate.json proves nothing, it is {beside.status}{seen}; the strongest bound is {stated.bound:.6g}, {stated.known}"
 
 
-def _print_proof(proof: Mapping[str, Any]) -> None:
+def _print_proof(proof: Mapping[str, Any], error: str) -> None:
     """What was proved when the model was compiled, and what was built again until it was."""
     rounds = proof["rounds"]
     print_wrapped(
-        f"|f − Ψ| ≤ {proof['bound']:.6g} is proved for every point of M, on {proof['boxes']:,} boxes; "
+        f"{error} ≤ {proof['bound']:.6g} is proved for every point of M, on {proof['boxes']:,} boxes; "
         f"largest error found {proof['found']:.6g}",
         "green",
     )

@@ -75,15 +75,13 @@ module = atlasmoe.to_torch(model)  # torch.nn.Module
 y = module(torch.tensor([[{point}]]))
 ```
 
-Inputs: {_names(network.inputs)}{_called(graph)}. Outputs: {_names(network.outputs)}.
+Inputs: {_names(graph.read)}{_called(graph)}. Outputs: {_names(network.outputs)}.
 """
 
 
 def _called(graph: TaskGraph) -> str:
-    """What the inputs are called in the task, where they are its coordinates."""
-    if graph.ambient_dimension != len(graph.coordinates):
-        return f", an isometric image of {_names(graph.coordinates)}"
-    return f", the coordinates {_names(graph.coordinates)}"
+    """What the inputs are images of, where they are no coordinates of the task."""
+    return "" if graph.read == graph.coordinates else f", an isometric image of {_names(graph.coordinates)}"
 
 
 def _made(model: Model) -> str:
@@ -98,7 +96,8 @@ def _proved(model: Model) -> str:
         return ""
     assuming = f", assuming {_inline(', '.join(beside.assumptions))}" if beside.assumptions else ""
     seen = "" if beside.found is None else f"; the largest error found is {beside.found:.4g}"
-    return f"\n\n**Proved for every point: |f − Ψ| ≤ {beside.bound:.6g}** (`certificate.json`{assuming}){seen}."
+    each = "; ".join(f"|{_inline(name)} − Ψ| ≤ {bound:.6g} (ε = {epsilon:.6g})" for name, epsilon, bound in beside.targets)
+    return f"\n\n**Proved for every point: {each or f'|f − Ψ| ≤ {beside.bound:.6g}'}** (`certificate.json`{assuming}){seen}."
 
 
 def _assuming(graph: TaskGraph) -> str:

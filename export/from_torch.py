@@ -76,7 +76,7 @@ def network_of(module: AtlasMoE) -> Network:
         if not bool(torch.isfinite(weight).all()):
             raise InvalidArgument(f"{name} holds numbers that are not finite; there is nothing to prove of such a network")
     dtype = np.float64 if any(weight.dtype == torch.float64 for weight in parameters.values()) else np.float32
-    return Network(tuple(_intact(number, layer) for number, layer in enumerate(module.stack, 1)), module.inputs).astype(dtype)
+    return Network(tuple(_intact(number, layer) for number, layer in enumerate(module.stack, 1)), module.stored).astype(dtype)
 
 
 def _intact(number: int, layer: MoE) -> MoELayer:
@@ -116,7 +116,7 @@ def _layer(layer: MoE) -> MoELayer:
         experts=experts_of(layer.experts, list(layer.each)),
         serves=tuple(layer.serves.tolist()),
         names=layer.names,
-        channels=layer.channels,
+        channels=layer.stored,
         shared=None if layer.shared is None else net_of(layer.shared),
         top_k=layer.top_k,
         weighting=layer.weighting,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InvalidArgument
+from ..moe.called import AS_STORED, Names
 from ..moe.layer import Indices, MoELayer, Weighting
 from ..moe.sums import Sums
 from .capture import recording
@@ -87,11 +88,12 @@ class MoE(Watched):
         guides: bool = False,
         trees: bool = False,
         arriving: tuple[str, ...] = (),
+        called: Names = AS_STORED,
         ridge: bool = False,
     ) -> None:
         """`order`: of its sums. `guides`: a later gate reads what the experts write, so they keep at least float32, as gates do.
-        `trees`: an affine gate that picks one of several is evaluated in two levels. `arriving`: names of the channels that arrive.
-        `ridge`: hidden layers of experts are evaluated in ridge form."""
+        `trees`: an affine gate that picks one of several is evaluated in two levels. `arriving`: names of the channels that
+        arrive; `called`: what the user calls them. `ridge`: hidden layers of experts are evaluated in ridge form."""
         super().__init__()
         self.order, self.guides = order, guides
         self.router = None if layer.gate is None else as_module(layer.gate, order)
@@ -108,8 +110,10 @@ class MoE(Watched):
         """Whether one expert is stored, and whether every gate output has one of its own."""
         self.chooses = not self.single or not layer.unit
         """Whether what leaves depends on the gate."""
-        self.names, self.channels, self.arriving = layer.names, layer.channels, arriving
+        self.names, self.channels, self.arriving = layer.names, called(layer.channels), called(arriving)
         """What gate outputs, channels that leave, and channels that arrive are called."""
+        self.stored = layer.channels
+        """What files call the channels that leave."""
         self.wires = {"reads": layer.reads, "writes": layer.writes, "carries": layer.carries, "sees": layer.sees}
         self.places = {"reads": layer.reads, "sees": layer.sees, "sources": layer.sources.tolist(), "targets": layer.targets.tolist()}
         for name, numbers in {"serves": layer.serves, "reads": layer.reads, "sees": layer.sees, **placement(layer)}.items():

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidArgument
 from ..moe import Ledger, Model, Network
+from ..moe.called import AS_STORED, Names, called
 from ..moe.design import Design
 from ..moe.gate_tree import by_tree
 from ..moe.network import ROWS
@@ -28,6 +29,8 @@ from .torch_layer import MoE, Record
 
 BLOCK_ROWS = 1 << 16
 """Rows sent through all layers at a time, so that what passes between the layers stays small."""
+SHOWN = 8
+"""Inputs that are named where a module is printed."""
 BLOCK_LOAD = 1 << 10
 """…but at least this many per expert, so that blocks do not turn long segments into short ones."""
 
@@ -46,7 +49,8 @@ class Routed(NamedTuple):
 
 
 class AtlasMoE(nn.Module):
-    """Stacked MoE layers R^D → R^out, as compiled; `inputs`, `outputs` name their channels.
+    """Stacked MoE layers R^D → R^out, as compiled; `inputs`, `outputs` name their channels, inputs by
+    the coordinates of the task.
 
     Computes what the numpy `Network` computes, up to the rounding of sums taken in another order (so an argmax that is
     tied to rounding may fall the other way). Differentiable in x and in the weights through the chosen experts.
@@ -58,18 +62,29 @@ class AtlasMoE(nn.Module):
     """
 
     def __init__(
-        self, network: Network, sums: Sums = Sums.PLAIN, sample: Sample | None = None, trees: bool = False, ridge: bool = False
+        self,
+        network: Network,
+        sums: Sums = Sums.PLAIN,
+        sample: Sample | None = None,
+        trees: bool = False,
+        ridge: bool = False,
+        called: Names = AS_STORED,
     ) -> None:
         super().__init__()
         last = max((n for n, layer in enumerate(network.layers) if len(layer) > 1), default=0)
         arriving = [network.inputs, *(layer.channels for layer in network.layers)]
         self.layers = nn.ModuleList(
-            [MoE(layer, sums, guides=n < last, trees=trees, arriving=arriving[n], ridge=ridge) for n, layer in enumerate(network.layers)]
+            [
+                MoE(layer, sums, guides=n < last, trees=trees, arriving=arriving[n], ridge=ridge, called=called)
+                for n, layer in enumerate(network.layers)
+            ]
         )
         self.sums, self.sample = sums, sample
         self.origin: tuple[Mapping[str, Any], Design, Ledger] | None = None
         """Facts, design and ledger of the model that it was made of, for `from_torch`."""
-        self.inputs, self.outputs = network.inputs, network.outputs
+        self.inputs, self.outputs = called(network.inputs), network.outputs
+        self.stored = network.inputs
+        """What files call the inputs."""
         most = max(len(layer.experts) for layer in network.layers)
         self.carrying = any(layer.carries is not None for layer in network.layers)
         """Whether channels pass beside experts; then a state is kept channel by channel."""
@@ -81,7 +96,7 @@ class AtlasMoE(nn.Module):
         return [cast(MoE, layer) for layer in self.layers]
 
     def extra_repr(self) -> str:
-        return f"inputs={len(self.inputs)}, outputs={self.outputs}"
+        return f"inputs={self.inputs if len(self.inputs) <= SHOWN else len(self.inputs)}, outputs={self.outputs}"
 
     def forward(self, x: Tensor, return_routes: bool = False) -> Tensor | Routed:
         """[..., D] to [..., out], in the dtype of the weights; or `Routed` with every layer's routes and logits."""
@@ -178,7 +193,7 @@ def to_torch(model: Model | Network, *, sums: Sums | str = Sums.PLAIN, gates: st
     if not isinstance(model, Network):
         model = opened(model, "to_torch")
     if isinstance(model, Model):
-        module = AtlasMoE(model.network, order, Sample.of(model.network, model.task), by_tree(gates or model.gates), ridge)
+        module = AtlasMoE(model.network, order, Sample.of(model.network, model.task), by_tree(gates or model.gates), ridge, called(model))
         module.origin = dict(model.facts), model.design, model.ledger
         return module
     return AtlasMoE(model, order, trees=by_tree(gates or "flat"), ridge=ridge)

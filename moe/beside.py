@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class Earlier:
     """The largest error that the search found."""
     assumptions: tuple[str, ...] = ()
     """Names of what the proof takes from the task."""
+    targets: tuple[tuple[str, float, float], ...] = ()
+    """Of several targets the name, ε and bound of each; `bound` is then the largest of these over its ε."""
 
     @property
     def proved(self) -> bool:
@@ -50,7 +52,7 @@ class Earlier:
 
     def __str__(self) -> str:
         if self.proved:
-            return f"a bound of {self.bound:.6g} is proved of these files"
+            return f"a bound of {self.bound:.6g}{' of every ε' if self.targets else ''} is proved of these files"
         size = "" if self.found is None else f", with an error of {self.found:.6g} found"
         return f"these files are {self.status}" + (size if self.status == "refuted" else "")
 
@@ -90,7 +92,16 @@ def earlier(folder: Path) -> Earlier | None:
         bound=math.inf if bound is None else bound,
         found=_number(search, "found") if isinstance(search, dict) else None,
         assumptions=tuple(name for name in names if isinstance(name, str)),
+        targets=tuple(_targets(document.get("targets"))),
     )
+
+
+def _targets(listed: object) -> Iterator[tuple[str, float, float]]:
+    for one in listed if isinstance(listed, list) else ():
+        epsilon = _number(one, "epsilon") if isinstance(one, dict) else None
+        if epsilon is not None and isinstance(one.get("name"), str):
+            bound = _number(one, "bound")
+            yield one["name"], epsilon, math.inf if bound is None else bound
 
 
 def _number(document: Mapping[str, object], key: str) -> float | None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..atlas import ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
+from ..atlas.wanted import epsilons, measure
 from ..errors import InvalidArgument
 from .beside import Earlier
 from .design import Design, design_of
@@ -53,13 +54,14 @@ class Model:
         if self.certificate is not None:
             sure = self.certificate
             names = tuple(taken.name for taken in sure.assumptions)
-            object.__setattr__(self, "beside", Earlier(str(sure.status), sure.epsilon, sure.bound, sure.found, names))
+            object.__setattr__(self, "beside", Earlier(str(sure.status), sure.epsilon, sure.bound, sure.found, names, sure.targets))
 
     def __repr__(self) -> str:
         network, total = self.network, self.ledger.root
         experts = len(network.layers[-1]) if self.design.alone else self.facts["experts"]
         shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {experts} experts"
-        known = f"|f − Ψ| ≤ {total.bound:.3g} ({total.known}), ε = {total.budget:.3g}"
+        wanted = self.task.wanted
+        known = f"{measure(wanted)} ≤ {total.bound:.3g} ({total.known}), {epsilons(wanted) or f'ε = {total.budget:.3g}'}"
         return f"Model({self.task.name!r}: {shape}, {network.parameters:,} parameters in {network.dtype}; {known})"
 
     @property

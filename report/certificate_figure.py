@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..atlas import Block, Input
 from ..atlas.graph import as_graph
+from ..atlas.wanted import measure
 from ..errors import AtlasMoEError
 from ..moe.ledger import Known
 from ..verify.prove import Certificate
@@ -36,7 +38,9 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
         from matplotlib.figure import Figure as NewFigure
     except ImportError as error:
         raise AtlasMoEError("figures need matplotlib: pip install 'atlasmoe[figures]'") from error
-    trees = list(certificate.trees.items())[:MOST_PANELS]
+    each = {one.name: float(one.epsilon) for one in certificate.problem.wanted}
+    trees = [(name, _in_units(tree, each.get(name.split("/")[0]))) for name, tree in certificate.trees.items()][:MOST_PANELS]
+    label = "proved bound of |f − Ψ|" + ("/ε" if each else "")
     if not trees:
         raise AtlasMoEError("the certificate has no boxes to draw: it was refuted before any was looked at")
     columns = min(len(trees), 4 if len(trees) > 6 else 3)
@@ -59,9 +63,9 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
         called = names(name, d)
         if d <= 2:
             axes.set_xlabel(called[0], fontsize=8)
-            axes.set_ylabel(called[1] if d == 2 else "proved bound of |f − Ψ|", fontsize=8)
+            axes.set_ylabel(called[1] if d == 2 else label, fontsize=8)
     if last is not None:
-        drawn.colorbar(last, ax=panels, shrink=0.8, label="proved bound of |f − Ψ|")
+        drawn.colorbar(last, ax=panels, shrink=0.8, label=label)
     handles = _legend(panels, [tree for _, tree in trees])
     if handles:
         drawn.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False, handlelength=1.4)
@@ -70,6 +74,11 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
     if path is not None:
         write(drawn, path, 160)
     return drawn
+
+
+def _in_units(tree: Tree, epsilon: float | None) -> Tree:
+    """The tree with its bounds in units of the ε of its target, where there are several."""
+    return tree if epsilon is None else replace(tree, bounds=tree.bounds / epsilon)
 
 
 def _coordinates(certificate: Certificate) -> Callable[[str, int], tuple[str, ...]]:
@@ -109,7 +118,7 @@ def _headline(certificate: Certificate, shown: int) -> str:
     more = f", {shown} of {len(certificate.trees)} charts shown" if shown < len(certificate.trees) else ""
     verdict = {Known.PROVED: "proved for every point", Known.REFUTED: "refuted"}.get(certificate.status, "not proved")
     found = f"{certificate.boxes:,} boxes, largest error found {certificate.found:.4g}{more}"
-    return f"{certificate.task}: |f − Ψ| ≤ {certificate.bound:.4g}, {verdict} ({found})"
+    return f"{certificate.task}: {measure(certificate.problem.wanted)} ≤ {certificate.bound:.4g}, {verdict} ({found})"
 
 
 def _steps(axes: Axes, tree: Tree, certificate: Certificate) -> None:
@@ -120,7 +129,7 @@ def _steps(axes: Axes, tree: Tree, certificate: Certificate) -> None:
     axes.stairs(values, np.append(lower[order, 0], upper[order[-1], 0]), color=INK, linewidth=0.9, label="proved on each box")
     for n in order[~proved]:
         axes.axvspan(lower[n, 0], upper[n, 0], color=LIMIT if tree.tags[n] == UNSETTLED else ELSEWHERE_COLOR, linewidth=0)
-    if np.isfinite(certificate.epsilon) and "/" not in "".join(certificate.trees):
+    if np.isfinite(certificate.epsilon) and (certificate.kind == "manifold" or "/" not in "".join(certificate.trees)):
         axes.axhline(certificate.epsilon, color=LIMIT, linewidth=0.9, linestyle="--", label="ε")
     axes.set_xlim(float(tree.lower[0]), float(tree.upper[0]))
     axes.set_ylim(bottom=0)

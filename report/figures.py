@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..atlas.graph import as_graph
+from ..atlas.wanted import epsilons
 from ..errors import AtlasMoEError
 from ..moe.model import Model
 from ..moe.opened import opened
@@ -65,9 +66,10 @@ def headline(model: Model, report: Report | None) -> str:
         what = f"{counted(graph.pieces)} pieces from {graph.subtasks} subtasks in {len(graph.blocks)} block{'s'[: len(graph.blocks) > 1]}, "
         what += f"{len(model.network.layers)} layers, R^{graph.ambient_dimension} → R^{graph.outputs}"
     by = BY.get(theorem, f"Theorem {theorem}")
-    text = f"{graph.name}: {by}, {what}, ε = {model.ledger.root.budget:.3g}"
+    text = f"{graph.name}: {by}, {what}, {epsilons(graph.wanted) or f'ε = {model.ledger.root.budget:.3g}'}"
     if report is None:
         return text
     verdict = "holds" if report.holds else "REFUTED"
     seen = "" if report.pieces is None else f", {report.pieces.seen:,} distinct pieces"
-    return f"{text}\n{verdict}: worst error {report['total'].bound:.3g} on {report.points:,} sampled points{seen} ({report.dtype})"
+    worst = f"worst error {report['total'].bound:.3g}{' of its ε' if graph.wanted else ''}"
+    return f"{text}\n{verdict}: {worst} on {report.points:,} sampled points{seen} ({report.dtype})"

@@ -57,10 +57,11 @@ def layers(model: Model, target: Array, error: Array) -> tuple[Layer, str, Layer
     level = log_error(error)
     top = float(np.nanmax(level))
     title = "target f" if outputs == 1 else f"target f, component 1 of {outputs}"
+    title = f"target {graph[graph.output].components[0]}, component 1 of {outputs}" if graph.wanted else title
     routes = "routes" if model.design.alone else f"routes: {{}} of {counted(graph.pieces)} pieces"
     shown = ScalarMappable(Normalize(float(np.nanmin(f)), float(np.nanmax(f))), TARGET_MAP)
     wrong = ScalarMappable(Normalize(top - DECADES, max(top, float(np.log10(model.ledger.root.budget))) + HEADROOM), ERROR_MAP)
-    return Layer(title, shown), routes, Layer("log₁₀ |f − Ψ|", wrong)
+    return Layer(title, shown), routes, Layer("log₁₀ |f − Ψ|" if not graph.wanted else "log₁₀ of error/ε, largest target", wrong)
 
 
 def continued(chart: Chart, u: Array) -> tuple[NDArray[np.bool_], Array]:

@@ -191,7 +191,8 @@ def test_pre_hooks_gradients_and_copies() -> None:
 def test_names_of_modules_read_like_the_spec(circle: atlasmoe.Model) -> None:
     module, network = atlasmoe.to_torch(circle), circle.network
     assert [expert.name for expert in module.stack[1].each] == list(network.layers[1].names)
-    assert module.stack[1].arriving == network.layers[0].channels
+    assert module.inputs == circle.task.atlas.coordinates  # the user's names of x[0], x[1]
+    assert module.stack[1].arriving == (*circle.task.atlas.coordinates, *network.layers[0].channels[2:])
     assert module.stack[1].channels == network.outputs
     named = dict(module.named_modules())
     for k, name in enumerate(network.layers[1].names):

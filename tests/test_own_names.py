@@ -60,7 +60,7 @@ def test_everybody_says_them(folder):
     assert "y[temperature] = " in said
     assert "temperature = 0, wind = 0.3" in said
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "the coordinates `x`, `y`, `z`. Outputs: `y[temperature]`, `y[wind]`." in card
+    assert "Inputs: `x`, `y`, `z`. Outputs: `y[temperature]`, `y[wind]`." in card
     for text in (said, card):
         assert "x1" not in text
         assert "u1" not in text
@@ -107,3 +107,22 @@ def test_a_graph_names_the_coordinates_of_its_inputs():
     graph = task_from_spec(spec)
     assert [str(v) for v in graph.blocks[0].domain.parametrising[0].inverse.variables] == ["a", "b"]
     assert task_to_spec(task_from_spec(*task_to_spec(graph)[:1]))[0] == task_to_spec(graph)[0]
+
+
+def test_torch_and_exports_say_the_names_of_coordinates(folder, tmp_path):
+    model = atlasmoe.load(folder)
+    module = atlasmoe.to_torch(model)
+    assert module.inputs == ("x", "y", "z")
+    assert module.stack[1].arriving[:3] == ("x", "y", "z")
+    assert "inputs=('x', 'y', 'z')" in repr(module)
+    again = atlasmoe.from_torch(module, model)
+    assert again.network.inputs == model.network.inputs
+    assert [layer.channels for layer in again.network.layers] == [layer.channels for layer in model.network.layers]
+    assert set(model.explain(layer=1, expert=0, neuron=0).reads) <= {"x", "y", "z"}
+    far = {"builtin": "circle", "embed": {"dimension": 4}}
+    embedded = atlasmoe.compile(task_from_spec({"task": {"name": "far"}, "manifold": far, "target": {"expression": "x1"}}), epsilon=0.5)
+    assert atlasmoe.to_torch(embedded).inputs == embedded.network.inputs
+    atlasmoe.export_to(model, "c", tmp_path / "c")
+    assert "x[1] = y\n" in next((tmp_path / "c").rglob("*.h")).read_text()
+    atlasmoe.export_to(model, "numpy", tmp_path / "numpy")
+    assert "x, y, z" in next((tmp_path / "numpy").rglob("northern_cap.py")).read_text()

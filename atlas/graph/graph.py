@@ -186,6 +186,16 @@ class TaskGraph:
         """D, the number of coordinates of a point as the network reads it."""
         return sum(node.ambient_dimension for node in self.inputs)
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """What the D numbers of a point as the network reads it are called: coordinates, or NODE[k] where an input is embedded."""
+        embedded = [(node, node.domain.embedding is not None) for node in self.inputs]
+        return tuple(
+            name
+            for node, far in embedded
+            for name in ([f"{node.name}[{k}]" for k in range(node.ambient_dimension)] if far else node.coordinates)
+        )
+
     @cached_property
     def projection(self) -> Array | None:
         """The matrix that takes a point as the network reads it to its `coordinates`, (k, D); None for the identity."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...expressions.box import Box
+from ...expressions.fields import Component
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ...expressions.tree import free_names
@@ -21,6 +22,7 @@ from .fields import Fields, Symbols, label_of, shown
 from .parts import Draft, Reader, Table, read_atlas, read_box
 
 BLOCK_KEYS = ("name", "reads", "outputs", "expression", "piece", "manifold", "chart", *OPTIONS)
+MIXED = "write it in one kind of coordinates"
 PIECE_KEYS = ("name", "domain", "closed", "expression")
 
 
@@ -86,8 +88,16 @@ def _subtasks(fields: Fields, draft: Draft, domain: Atlas | Tiling, symbols: Sym
         if isinstance(tables, list) and (not own or any(isinstance(t, Mapping) and "expression" in t for t in tables)):
             fields.error(label, "has an expression and charts with one", "give one for all of the block, or one for every chart")
             return None
-        read = fields.components(table["expression"], f"{label}: expression", symbols)
-        return None if read is None else (ExpressionMap.of(symbols.values(), read),) * len(domain)
+        own_names = _of_charts(domain, symbols)
+        read = fields.components(table["expression"], f"{label}: expression", {**symbols, **own_names})
+        if read is None:
+            return None
+        used = free_names(*(component.tree for component in read))
+        if used & set(own_names) and used & set(symbols):
+            fields.error(f"{label}: expression", "mixes intrinsic names and names that the block reads", MIXED)
+            return None
+        variables = own_names if used & set(own_names) else symbols
+        return (ExpressionMap.of(variables.values(), read),) * len(domain)
     if tables is None:
         fields.error(label, "the key 'expression' is missing", "add it, or [[block.chart]] tables with one each")
         return None
@@ -99,6 +109,15 @@ def _subtasks(fields: Fields, draft: Draft, domain: Atlas | Tiling, symbols: Sym
         return None
     read_all = [_chart_subtask(fields, label, placed[name], domain, i, symbols) for i, name in enumerate(domain.names)]
     return None if None in read_all else tuple(f for f in read_all if f is not None)
+
+
+def _of_charts(domain: Atlas | Tiling, symbols: Symbols) -> dict[str, Component]:
+    """The intrinsic names that all charts of one's own share: a function of them is one on each chart, and lint asks that charts agree."""
+    if not isinstance(domain, Atlas) or domain.cover or domain.recipe is not None:
+        return {}
+    names = {tuple(map(str, chart.inverse.variables)) for chart in domain.parametrising}
+    first = domain.parametrising[0].inverse.variables
+    return {} if len(names) > 1 or set(map(str, first)) & set(symbols) else {str(v): v for v in first}
 
 
 def _placed(fields: Fields, label: str, tables: Any, atlas: Atlas) -> dict[str, Table] | None:
@@ -137,7 +156,7 @@ def _chart_subtask(fields: Fields, label: str, table: Table, atlas: Atlas, i: in
         return None
     used = free_names(*(component.tree for component in read))
     if used & set(intrinsic) and used & set(symbols):
-        fields.error(f"{here}: expression", "mixes intrinsic names and names that the block reads", "write it in one kind of coordinates")
+        fields.error(f"{here}: expression", "mixes intrinsic names and names that the block reads", MIXED)
         return None
     variables = intrinsic if used & set(intrinsic) else symbols
     return ExpressionMap.of(variables.values(), read)

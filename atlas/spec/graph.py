@@ -22,10 +22,11 @@ from .arrays import Arrays
 from .blocks import BLOCK_KEYS, look_at_manifold, read_block
 from .fields import Fields, label_of, shown
 from .parts import Draft, Reader, Table, named, names_of, read_atlas, read_box
+from .periodic import periodic_input
 from .values import read_values
 
 GRAPH_TABLES = ("task", "input", "block", "combine")
-INPUT_KEYS = ("name", "coordinates", "domain", "values", "manifold", "chart")
+INPUT_KEYS = ("name", "coordinates", "domain", "values", "manifold", "chart", "box", "periodic", "charts")
 COMBINE_KEYS = ("name", "reads", "outputs", "expression", *COMBINE_OPTIONS)
 
 
@@ -105,6 +106,14 @@ def _input(reader: Reader, number: int, value: Any) -> tuple[Draft, Input | None
     fields, label = reader.fields, label_of("input", number, value)
     table = fields.table(value, label, INPUT_KEYS)
     name = named(fields, table, label)
+    if "box" in table:
+        wrapped = periodic_input(fields, table, label)
+        if wrapped is None:
+            reader.nameless |= {name} if name is not None else set()
+            return Draft("input", label, table, name, (), (name or "",)), None
+        table = wrapped
+    elif loose := [key for key in ("periodic", "charts") if key in table]:
+        fields.error(f"{label}: {loose[0]}", "is for a box only", 'write box = { theta = [0, "2*pi"] } in the place of the domain')
     coordinates = names_of(fields, table["coordinates"], f"{label}: coordinates") if "coordinates" in table else None
     manifold: Box | Atlas | None = None
     values = None if "values" not in table else read_values(fields, table["values"], f"{label}: values", coordinates)

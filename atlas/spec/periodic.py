@@ -1,4 +1,4 @@
-"""`box` and `periodic` in `[manifold]`: a box some of whose axes are circles, as charts that wrap, and f in its coordinates.
+"""`box` and `periodic` in `[manifold]` or `[[input]]`: a box some of whose axes are circles, as charts that wrap, and f in its coordinates.
 
 An axis θ of period P = upper − lower is the circle (cos t, sin t), t = 2π(θ − lower)/P: this is what a network reads, so nothing jumps
 where θ does. Chart j of n has its middle at θ = lower + jP/n and reaches 5P/(6n) to each side, in θ itself, which runs below `lower` and
@@ -38,39 +38,66 @@ def with_periods(fields: Fields, tables: Mapping[str, Any]) -> Mapping[str, Any]
     for one in target if isinstance(target, list) else (target,):
         if not isinstance(one, Mapping) or set(one) - ({"name", "epsilon", "outputs"} if several else set()) != {"expression"}:
             fields.error("target", "of a box is one expression in its coordinates, or a list", 'write expression = "..." and nothing else')
-    axes = _axes(fields, table)
-    count = fields.integer(table.get("charts", LEAST), "manifold: charts", LEAST, MAX_CHARTS)
-    if axes is not None and count is not None and prod(count for *_, around in axes if around) > MAX_CHARTS:
-        fields.error("manifold: charts", f"{count} around every circle are too many", f"a manifold has at most {MAX_CHARTS}")
-    if fields.findings or axes is None or count is None or target is None:
+    found = _wrapped(fields, table, "manifold")
+    if found is None or fields.findings or target is None:
         return tables
-    rest = {key: value for key, value in table.items() if key not in ("box", "periodic", "charts")}
-    ambient = [name for axis in axes for name in _reads(axis)]
-    made = {"ambient": ambient, "intrinsic": [axis[0] for axis in axes], **rest}
-    places = list(itertools.product(*(range(count) if around else (0,) for *_, around in axes)))
-    charts = [_chart(axes, place, count) for place in places]
+    ambient, made, charts = found
+    made = {"ambient": ambient, **made}
     left = {**{key: value for key, value in tables.items() if key != "target"}, "manifold": made, "chart": charts}
     if several:
         return {**left, "target": [{**_without(one), "charts": [one["expression"]] * len(charts)} for one in target]}
     return {**left, "chart": [{**chart, "target": target["expression"]} for chart in charts]}
 
 
+def periodic_input(fields: Fields, table: Mapping[str, Any], label: str) -> Mapping[str, Any] | None:
+    """The table of an `[[input]]` with charts of its own in the place of a box with periods: what is read are its coordinates, and blocks
+    on it may be written in those of the box."""
+    if other := [key for key in ("coordinates", "domain", "values", "manifold", "chart") if key in table]:
+        remedy = "remove it, or box: what is read of a box is called by its axes" if other[0] == "coordinates" else "give one of the two"
+        fields.error(f"{label}: {other[0]}", "is given beside a box", remedy)
+        return None
+    found = _wrapped(fields, table, label)
+    if found is None:
+        return None
+    ambient, made, charts = found
+    name = {key: table[key] for key in ("name",) if key in table}
+    return {**name, "coordinates": ambient, "manifold": {key: made[key] for key in made if key != "name"}, "chart": charts}
+
+
+Wrapped = tuple[list[str], dict[str, Any], list[dict[str, Any]]]
+"""The names of what is read, the table of the manifold without them, and its charts."""
+
+
+def _wrapped(fields: Fields, table: Mapping[str, Any], label: str) -> Wrapped | None:
+    before = len(fields.findings)
+    axes = _axes(fields, table, label)
+    count = fields.integer(table.get("charts", LEAST), f"{label}: charts", LEAST, MAX_CHARTS)
+    if axes is not None and count is not None and prod(count for *_, around in axes if around) > MAX_CHARTS:
+        fields.error(f"{label}: charts", f"{count} around every circle are too many", f"a manifold has at most {MAX_CHARTS}")
+    if len(fields.findings) > before or axes is None or count is None:
+        return None
+    rest = {key: value for key, value in table.items() if key not in ("box", "periodic", "charts")}
+    ambient = [name for axis in axes for name in _reads(axis)]
+    places = itertools.product(*(range(count) if around else (0,) for *_, around in axes))
+    return ambient, {"intrinsic": [axis[0] for axis in axes], **rest}, [_chart(axes, place, count) for place in places]
+
+
 def _without(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key != "expression"}
 
 
-def _axes(fields: Fields, table: Mapping[str, Any]) -> list[Axis] | None:
+def _axes(fields: Fields, table: Mapping[str, Any], label: str) -> list[Axis] | None:
     box, periodic = table["box"], table.get("periodic", [])
     if not isinstance(box, Mapping) or not 1 <= len(box) <= MAX_DIMENSION:
-        fields.error("manifold: box", f"expected a table of intervals, got {shown(box)}", 'write box = { theta = [0, "2*pi"], h = [0, 1] }')
+        fields.error(f"{label}: box", f"expected a table of intervals, got {shown(box)}", 'write box = { theta = [0, "2*pi"], h = [0, 1] }')
         return None
-    around = fields.sequence(periodic, "manifold: periodic", None, "names")
+    around = fields.sequence(periodic, f"{label}: periodic", None, "names")
     for name in around or ():
         if name not in box:
-            fields.error("manifold: periodic", f"{shown(name)} is no axis of the box", f"the axes are {', '.join(map(str, box))}")
+            fields.error(f"{label}: periodic", f"{shown(name)} is no axis of the box", f"the axes are {', '.join(map(str, box))}")
     axes: list[Axis] = []
     for name, pair in box.items():
-        where = f"manifold: box: {shown(name)[1:-1]}"
+        where = f"{label}: box: {shown(name)[1:-1]}"
         ends = fields.sequence(pair, where, 2, "two numbers", "end")
         read = None if ends is None else [fields.number(end, f"{where}[{k}]") for k, end in enumerate(ends)]
         if ends is None or read is None or None in read:

@@ -11,6 +11,7 @@ import numpy as np
 from ...atlas.graph import as_graph
 from ...errors import InvalidArgument
 from ...moe import Model, Network
+from ...moe.called import called
 from ...moe.ledger import Claim
 from ...verify.sample.hardest import hardest
 from ...verify.sample.scores import gap, tie_tolerance
@@ -103,7 +104,7 @@ class C(Format):
             )
         made = model if quantise is None else quantised_model(model, quantise, epsilon=None if epsilon is None else _number(epsilon))
         network, codes, model = made.network, codes_of(made), made
-        (folder / f"{name}.h").write_text(header(name, network, _about(model, network)))
+        (folder / f"{name}.h").write_text(header(name, network, _about(model, network), called(model)(network.inputs)))
         (folder / f"{name}.c").write_text(source(name, network, codes))
         (folder / f"test_{name}.c").write_text(_test(name, model, network))
         command = f"cc {' '.join(FLAGS)} {name}.c test_{name}.c -lm -o test_{name} && ./test_{name}"

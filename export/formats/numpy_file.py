@@ -14,6 +14,7 @@ import numpy as np
 
 from ...moe import Affine, Model, MoELayer, Network
 from ...moe.activations.gelu_tanh import CUBIC, LINEAR
+from ...moe.called import called
 from ...moe.network import Floats, Indices, Net
 from .base import Format, Standing, Written
 from .c_source import identifier
@@ -43,7 +44,7 @@ class NumPy(Format):
             name=name,
             inputs=len(network.inputs),
             outputs=len(network.outputs),
-            channels=", ".join(map(_plain, network.inputs)),
+            channels=", ".join(map(_plain, called(model)(network.inputs))),
             dtype=str(network.dtype),
             linear=repr(LINEAR),
             cubic=repr(CUBIC),

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...errors import InvalidArgument
 from ...moe import Model, MoELayer, Network
+from ...moe.called import called
 from ...moe.layer import Weighting
 from ...moe.network import Floats, Indices
 from ..onnx_graph import Nodes, onnx_package
@@ -56,7 +57,7 @@ class Onnx(Format):
         if operator and (problem := without(model.network)) is not None:
             raise InvalidArgument(f"operator moe: {problem}; leave it out, and the graph has a loop")
         onnx, name = onnx_package("format 'onnx' needs"), identifier(model.task.name)
-        graph = network_graph(onnx, model.network, name, operator is not None)
+        graph = network_graph(onnx, model.network, name, operator is not None, called(model)(model.network.inputs))
         (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
         use = (
             "```python\nimport onnxruntime\n\n"
@@ -88,8 +89,8 @@ def _runner(onnxruntime: Any, path: Path, network: Network) -> Run:
     return run
 
 
-def network_graph(onnx: Any, network: Network, name: str, operator: bool = False) -> Any:
-    """`operator`: with ONNX Runtime's for experts, where a layer fits it.
+def network_graph(onnx: Any, network: Network, name: str, operator: bool = False, inputs: Sequence[str] = ()) -> Any:
+    """`operator`: with ONNX Runtime's for experts, where a layer fits it. `inputs`: what they are called.
 
     Input x [N, D]; outputs y [N, out] and routes_l [N, K] for every layer, best first."""
     nodes = Nodes(onnx, network.dtype)
@@ -105,7 +106,7 @@ def network_graph(onnx: Any, network: Network, name: str, operator: bool = False
     graph = onnx.helper.make_graph(nodes.nodes, name, inputs, outputs, nodes.arrays)
     sets = [onnx.helper.make_opsetid("", OPSET), *([onnx.helper.make_opsetid(DOMAIN, 1)] if operator else [])]
     made = onnx.helper.make_model(graph, opset_imports=sets, ir_version=IR, producer_name="atlasmoe")
-    for key, channels in (("inputs", network.inputs), ("outputs", network.outputs)):
+    for key, channels in (("inputs", inputs or network.inputs), ("outputs", network.outputs)):
         made.metadata_props.add(key=key, value=", ".join(channels))
     return made
 

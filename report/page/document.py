@@ -11,6 +11,7 @@ import numpy as np
 
 from ...atlas import TaskGraph
 from ...atlas.graph import as_graph
+from ...atlas.wanted import measure
 from ...doctor import doctor
 from ...errors import AtlasMoEError, written
 from ...moe import Model
@@ -56,6 +57,7 @@ def _about(folder: Path, model: Model, graph: TaskGraph) -> dict[str, Any]:
         "headline": headline(model, None),
         "summary": "" if model.design.alone else summary(graph),
         "epsilon": root.budget,
+        "measure": measure(graph.wanted),
         "layers": len(network.layers),
         "parameters": network.parameters,
         "active": network.active_parameters,

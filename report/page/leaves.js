@@ -4,7 +4,7 @@ const TAGS = { outside: 0, elsewhere: 1, proved: 2, open: 255 };
 function showCertificate(home, trees) {
   const found = DATA.certificate;
   if (found.absent) return home.append(element("p", { text: found.absent }));
-  const size = shown(number(found.bound), 6), words = { proved: `|f − Ψ| ≤ ${size} is proved for every point`, refuted: "refuted", unknown: "not proved: some boxes are open" };
+  const size = shown(number(found.bound), 6), words = { proved: `${DATA.about.measure} ≤ ${size} is proved for every point`, refuted: "refuted", unknown: "not proved: some boxes are open" };
   const assuming = found.assumptions.length && found.status === "proved" ? `, assuming ${found.assumptions.map(([name]) => name).join(", ")}` : "";
   home.append(element("p", { class: found.status === "proved" ? "good" : "bad", text: `${words[found.status]}${assuming}.` }));
   home.append(element("p", { class: "quiet", text: "As certificate.json says, whose hashes fit the files here; atlasmoe check confirms it. " + found.remark }));

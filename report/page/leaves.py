@@ -101,7 +101,7 @@ def _panels(folder: Path, store: Store) -> tuple[list[dict[str, Any]], str]:
 def _named(documents: Documents) -> Any:
     for site in documents.sites:
         for (piece, _), tree in zip(site.pieces, site.trees, strict=False):
-            yield (piece if documents.manifold else f"{site.name}/{piece}"), tree
+            yield (piece if documents.manifold and not documents.graph.wanted else f"{site.name}/{piece}"), tree
 
 
 def _panel(name: str, tree: Tree, store: Store) -> dict[str, Any]:

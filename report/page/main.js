@@ -4,7 +4,7 @@ function showHead() {
   byId("name").textContent = about.name;
   const where = ["exact", "formula", "proved"].includes(known) ? "at every point" : known === "sampled" ? "on all samples, those of this page too" : "";
   const verdict = byId("verdict");
-  verdict.textContent = `|f − Ψ| ≤ ${shown(size, 4)} ${where}: ${known}${known === "proved" ? ` (${source})` : ""}; ε = ${shown(number(about.epsilon), 4)}`;
+  verdict.textContent = `${about.measure} ≤ ${shown(size, 4)} ${where}: ${known}${known === "proved" ? ` (${source})` : ""}; ε = ${shown(number(about.epsilon), 4)}`;
   verdict.classList.add(met && known !== "refuted" ? "good" : "bad");
   byId("headline").textContent = about.summary || about.headline;
   const facts = [

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class CheckReport:
     epsilon: float | None
     bound: float | None
     """The certificate's bound of |f − Ψ|; of a manifold for real arithmetic, of a graph for float64 too."""
+    targets: tuple[tuple[str, float | None, float | None], ...]
+    """Of several targets the name, ε and the certificate's bound of each; `bound` is then the largest of these over its ε."""
     claims: tuple[str, ...]
     """Names of the claims that are proved: all that the certificate says are, if the verdict is "confirmed"."""
     assumptions: tuple[str, ...]
@@ -76,6 +79,7 @@ class CheckReport:
         failures = [{"rejected": f.rejected, "reason": f.reason, "chart": f.chart, "box": f.box} for f in self.failures]
         return {
             **self.__dict__,
+            "targets": [{"name": name, "epsilon": epsilon, "bound": bound} for name, epsilon, bound in self.targets],
             "claims": list(self.claims),
             "assumptions": list(self.assumptions),
             "engines": [engine._asdict() for engine in self.engines],
@@ -142,6 +146,7 @@ def check(folder: str | os.PathLike[str], *, trust_code: bool = False) -> CheckR
         status=status,
         epsilon=number_or_none(found.certificate, "epsilon"),
         bound=number_or_none(found.certificate, "bound"),
+        targets=tuple(_targets(found)),
         claims=tuple(sorted(proved)) if verdict == "confirmed" else (),
         assumptions=tuple(sorted({*listed, *(taken.name for taken in standing(found.graph))})),
         engines=confirmed(found) if verdict == "confirmed" else (),
@@ -154,6 +159,11 @@ def check(folder: str | os.PathLike[str], *, trust_code: bool = False) -> CheckR
         refutation=looked.words if looked is not None and looked.shown else "",
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def _targets(found: Documents) -> Iterator[tuple[str, float | None, float | None]]:
+    for one in found.certificate.children("targets") if "targets" in found.certificate else ():
+        yield one.text("name"), number_or_none(one, "epsilon"), number_or_none(one, "bound")
 
 
 def _refuted(found: Documents, folder: Path) -> Looked:

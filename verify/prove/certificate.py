@@ -115,6 +115,11 @@ class Certificate:
         return self["total"].bound
 
     @property
+    def targets(self) -> tuple[tuple[str, float, float], ...]:
+        """Of several targets the name, ε and what was proved of the error; () of one."""
+        return tuple((one.name, float(one.epsilon), self[f"target[{one.name}].total"].bound) for one in self.problem.wanted)
+
+    @property
     def eta(self) -> float:
         """The logits are taken to be known to ±η."""
         return max((site.solution.eta for site in self.sites), default=0.0)
@@ -148,7 +153,7 @@ class Certificate:
             "epsilon": number(self.epsilon),
             "status": str(self.status),
             "bound": number(self.bound),
-            **({"targets": self._targets()} if self.problem.wanted else {}),
+            **({"targets": self._described()} if self.problem.wanted else {}),
             "eta": self.eta,
             "claims": [_describe_claim(claim) for claim in self.claims],
             "assumptions": [{"name": taken.name, "statement": taken.statement} for taken in self.assumptions],
@@ -167,10 +172,9 @@ class Certificate:
             },
         }
 
-    def _targets(self) -> list[dict[str, Any]]:
+    def _described(self) -> list[dict[str, Any]]:
         """Every target with its ε and what is proved of it."""
-        bounds = {one.name: self[f"target[{one.name}].total"].bound for one in self.problem.wanted}
-        said = {one.name: {"epsilon": float(one.epsilon), "bound": number(bounds[one.name])} for one in self.problem.wanted}
+        said = {name: {"epsilon": epsilon, "bound": number(bound)} for name, epsilon, bound in self.targets}
         read_outs = {name: None if found is None else describe_read_out(found) for name, found in self.read_outs.items()}
         return [{"name": name, **its, **({"readout": read_outs[name]} if name in read_outs else {})} for name, its in said.items()]
 
