@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ManifoldTask",
             "PartitionOfUnity",
             "Points",
+            "Wanted",
         ],
         "atlas.refine": ["refine"],
         "atlas.graph": ["Block", "BoxPiece", "Combine", "Input", "TaskGraph", "Tiling", "Trace"],
@@ -91,6 +92,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas import ManifoldTask as ManifoldTask
     from .atlas import PartitionOfUnity as PartitionOfUnity
     from .atlas import Points as Points
+    from .atlas import Wanted as Wanted
     from .atlas.graph import Block as Block
     from .atlas.graph import BoxPiece as BoxPiece
     from .atlas.graph import Combine as Combine

@@ -15,6 +15,7 @@ from .points import Points, concatenate
 from .power import power_atlas
 from .spec.task import load_task, task_from_spec, task_to_spec
 from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
+from .wanted import Wanted
 
 __all__ = [
     "LIBRARY",
@@ -41,6 +42,7 @@ __all__ = [
     "TaskGraph",
     "Tiling",
     "Trace",
+    "Wanted",
     "ball_atlas",
     "builtin",
     "caret",

@@ -10,6 +10,7 @@ The shares of ε, the experts' widths, the ledger below `total` and all claims o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,21 +22,29 @@ from ..atlas.graph import as_graph
 from ..atlas.targets import in_units
 from ..atlas.wanted import IN_UNITS, Wanted, columns, units
 from ..errors import EpsilonNotReached
+from ..moe.design import Design
 from ..moe.ledger import Claim, Known, Ledger
 from ..moe.model import Model
-from ..moe.nets import Affine, Net
 from ..moe.network import Network
+from ..moe.outputs import multiplied
 from .compile import check_task
 from .ledger import MEASURED, points_of
 
 Tasks = ManifoldTask | TaskGraph
 CHUNK = 1 << 12
+EPSILON = re.compile(r"(?:a larger error: )?\{epsilon=([^}]*)\}")
+"""How advice speaks of an ε, which here is one in units."""
 
 
 def built(build: Callable[..., Model], task: Tasks, **asked: Any) -> Model:
     """The model that `build` makes of f in units of the ε of its targets, for an ε of 1; in units of its own. All ε are numbers."""
     check_task(task)
-    made = build(in_units(task), **asked)
+    try:
+        made = build(in_units(task), **asked)
+    except EpsilonNotReached as miss:
+        remedy = EPSILON.sub(lambda found: f"a larger ε of the targets in the spec: {found[1]} times each", miss.remedy)
+        what = f"{miss.what}, {IN_UNITS}"
+        raise EpsilonNotReached(what, budget=miss.budget, reached=miss.reached, width=miss.width, remedy=remedy) from miss
     given = made.task  # on the charts that it was built for
     if isinstance(task, TaskGraph):
         assert isinstance(given, TaskGraph)
@@ -44,7 +53,7 @@ def built(build: Callable[..., Model], task: Tasks, **asked: Any) -> Model:
     else:
         assert isinstance(given, ManifoldTask)
         back = replace(given, target=task.target, names=task.names, wanted=task.wanted)
-    network = in_own_units(made.network, units(task.wanted))
+    network = multiplied(made.network, units(task.wanted))
     root = _total(made, network, back)
     if not root.holds:
         raise EpsilonNotReached(
@@ -55,21 +64,16 @@ def built(build: Callable[..., Model], task: Tasks, **asked: Any) -> Model:
             remedy="keep more digits, {dtype=float64}",
         )
     said = [{"name": one.name, "outputs": one.outputs, "epsilon": one.epsilon} for one in task.wanted]
-    return Model(network, Ledger(root), back, {**made.facts, "targets": said}, made.design)
+    return Model(network, Ledger(root), back, {**made.facts, "targets": said}, _unbudgeted(made.design, as_graph(task).output))
 
 
-def in_own_units(network: Network, each: Array) -> Network:
-    """Ψ_j = ε_j·Φ_j: the last layer with its outputs multiplied."""
-    last = network.layers[-1]
-    experts = tuple(_times(net, each) for net in last.experts)
-    shared = None if last.shared is None else _times(last.shared, each)
-    return replace(network, layers=(*network.layers[:-1], replace(last, experts=experts, shared=shared)))
-
-
-def _times(net: Net, each: Array) -> Net:
-    map_ = net.affines[-1]
-    weight = (map_.weight.astype(float) * each[:, None]).astype(net.dtype)
-    return net.with_maps((*net.affines[:-1], Affine(weight, (map_.bias.astype(float) * each).astype(net.dtype))))
+def _unbudgeted(design: Design, output: str) -> Design:
+    """Of a graph the budget of the output node is one of errors in units of ε, which its layer no longer makes: none is said."""
+    if design.alone:
+        return design
+    sites = tuple(replace(site, budget=None) if site.block == output else site for site in design.sites)
+    joins = tuple(replace(join, budget=None) if join.node == output else join for join in design.joins)
+    return replace(design, sites=sites, joins=joins)
 
 
 def _total(made: Model, network: Network, task: Tasks) -> Claim:

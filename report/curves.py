@@ -48,7 +48,8 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
         place = on_chart(worst, domain, chart)
         if worst is not None and place is not None:
             middle.plot(place[0], max(abs(worst.value), FLOOR), "x", color=LIMIT, markersize=7, linestyle="none", label="worst found")
-    for row, label in enumerate(("f and Ψ", "|f − Ψ|", "routes" if strips else "scores τ")):
+    error = "|f − Ψ|/ε" if model.task.wanted else "|f − Ψ|"
+    for row, label in enumerate(("f and Ψ", error, "routes" if strips else "scores τ")):
         grid[row, 0].set_ylabel(label, fontsize=9)
     handles = {h.get_label(): h for axes in grid[:2].flat for h in axes.get_legend_handles_labels()[0]}
     shown = [handles[name] for name in ("f", "Ψ", "ε", "worst found") if name in handles]

@@ -39,7 +39,7 @@ def draw(model: Model, report: Report | None) -> Figure:
     left.axvline(model.ledger.root.budget, color=LIMIT, linestyle="--", linewidth=1, label="ε")
     if report is not None and report["total"].bound > 0:
         left.axvline(report["total"].bound, color=INK, linestyle=":", linewidth=1, label="worst found")
-    tidy(left, f"error at {POINTS:,} random points", xlabel="|f − Ψ|", ylabel="points")
+    tidy(left, f"error at {POINTS:,} random points", xlabel="|f − Ψ|/ε" if model.task.wanted else "|f − Ψ|", ylabel="points")
     if len(sites) > 1:
         _nodes(middle, model, written)
         _shares(right, model, seen)

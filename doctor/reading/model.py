@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...atlas import Array, Points, TaskGraph
 from ...atlas.graph import as_graph
+from ...atlas.targets import in_units
+from ...atlas.wanted import units
 from ...errors import InvalidArgument
 from ...moe.activations import RELU
 from ...moe.channels import Channel, Input, Value
@@ -17,6 +19,7 @@ from ...moe.layer import MoELayer
 from ...moe.model import Model
 from ...moe.nets import Floats, Net
 from ...moe.network import Trace
+from ...moe.outputs import multiplied
 from ...verify.sample.layout import Station
 from ...verify.sample.measure import ASTRAY, ERROR, NONFINITE, OUTSIDE, Gauge, Observation
 from ...verify.sample.replay import Replay
@@ -34,6 +37,8 @@ def patient_of_model(
 
     Raises `InvalidArgument` for data that are no points (N, D) of its input, and for a task with other coordinates.
     """
+    if wanted := model.task.wanted:  # errors are in units of the ε of each target, as its ε of 1 is
+        model = replace(model, network=multiplied(model.network, 1 / units(wanted)), task=in_units(model.task), beside=None)
     graph = as_graph(model.task)
     gauge = Gauge.of(model.network, graph, model.design)
     distance = distance_of(graph)

@@ -58,6 +58,7 @@ def _about(folder: Path, model: Model, graph: TaskGraph) -> dict[str, Any]:
         "summary": "" if model.design.alone else summary(graph),
         "epsilon": root.budget,
         "measure": measure(graph.wanted),
+        "unit": " of the ε of each target" if graph.wanted else "",
         "layers": len(network.layers),
         "parameters": network.parameters,
         "active": network.active_parameters,

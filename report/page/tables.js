@@ -64,8 +64,8 @@ function largestKnown() {
 function bound() {
   const { known, source, found } = DATA.stated, size = shown(largestKnown(), 4);
   const everywhere = ["sampled", "unknown", "refuted"].includes(known)
-    ? `On samples of the domain the error was up to ${size}: ${known}, not proved.`
-    : `Over the whole domain the error is at most ${size} (${known}${known === "proved" ? `: ${source}` : ""})${found === null ? "" : `; ${shown(number(found), 4)} is the largest found`}.`;
+    ? `On samples of the domain the error was up to ${size}${DATA.about.unit}: ${known}, not proved.`
+    : `Over the whole domain the error is at most ${size}${DATA.about.unit} (${known}${known === "proved" ? `: ${source}` : ""})${found === null ? "" : `; ${shown(number(found), 4)} is the largest found`}.`;
   return element("p", { text: everywhere });
 }
 

@@ -58,7 +58,8 @@ def _with_proofs(claim: Claim, proved: Mapping[str, Claim], bounds: Mapping[str,
         bound = bounds[claim.name]
         statement = f"|f − {claim.name}| wherever the gate may choose it"
         children = (*children, Claim(f"{claim.name}.proved", statement, "B8", bound, bound, Known.PROVED))
-    if claim.name.endswith(SAME) and claim.name in proved:
-        found = proved[claim.name]
+    name = f"{claim.name}.total" if claim.name.startswith("target[") and "." not in claim.name else claim.name
+    if name.endswith(SAME) and name in proved:
+        found = proved[name]
         return replace(claim, bound=found.bound, known=Known.PROVED, samples=None, witness=None, note=found.note, children=children)
     return replace(claim, children=children)
