@@ -15,63 +15,60 @@ import numpy as np
 
 from ...expressions import Array
 from ...expressions.fields import Orders
-from .euler import Harmonic
-from .solid import count, degree_of, inverted
+from .euler import Harmonic, powers
+from .solid import count, inverted
+from .sums import Sum
 
 AT_ONCE = 1 << 21
 """Harmonics that are held at a time."""
-BATCHES = 3
-"""Batches of points that are remembered: the middles of boxes in two coordinates take turns."""
+BATCHES = 2
+"""Batches of points that are remembered: points of the boxes that forms are about, and middles of boxes around them, take turns."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Batch:
-    """Points (N, 3), bounds of what their harmonics are off by (degree + 1, N), and values (outputs, N) by derivative."""
+    """Points (N, 3); by derivative values (outputs, N), and what they may be off by, of what decays over the distance; what was asked."""
 
     points: Array
-    first: Orders
-    errors: Array
-    values: dict[Orders, Array] = field(default_factory=dict)
+    found: dict[Orders, tuple[Array, Array]] = field(default_factory=dict)
     asked: set[Orders] = field(default_factory=set)
 
 
 class Memory:
-    """The sums of rows by derivative (outputs, 2·places) with harmonics that are computed in one way."""
+    """Sums by derivative, with harmonics that are computed in one way."""
 
-    def __init__(self, rows: Callable[[Orders], Array], decaying: bool, harmonic: Harmonic) -> None:
-        self.rows, self.decaying, self.harmonic = rows, decaying, harmonic
+    def __init__(self, sums: Callable[[Orders], Sum], decaying: bool, harmonic: Harmonic) -> None:
+        self.sums, self.decaying, self.harmonic = sums, decaying, harmonic
         self.batches: deque[Batch] = deque(maxlen=BATCHES)
         self.habits: dict[Orders, set[Orders]] = {}
 
     def at(self, points: Array, reach: Array, orders: Orders) -> tuple[Array, Array]:
-        """A derivative of all components at points whose lengths, or one over them of what decays, are at most `reach`: values
-        (outputs, N), and bounds of what the harmonics are off by, (degree + 1, N)."""
+        """A derivative of all components at points whose lengths, or one over them of what decays, are at most `reach`."""
         batch = next((one for one in self.batches if np.array_equal(one.points, points)), None)
         if batch is None:
-            batch = Batch(points.copy(), orders, np.zeros((0, len(points))))
+            batch = Batch(points.copy())
             self._fill(batch, reach, self.habits.get(orders, set()) | {orders})
             self.habits[orders] = batch.asked
             self.batches.appendleft(batch)
-        if orders not in batch.values:
+        elif orders not in batch.found:
             self._fill(batch, reach, {orders})
         batch.asked.add(orders)
-        return batch.values[orders], batch.errors[: degree_of(self.rows(orders).shape[1] // 2) + 1]
+        return batch.found[orders]
 
     def _fill(self, batch: Batch, reach: Array, wanted: set[Orders]) -> None:
-        rows = {orders: self.rows(orders) for orders in wanted}
-        degree, N = degree_of(max(row.shape[1] for row in rows.values()) // 2), len(batch.points)
+        sums = {orders: self.sums(orders) for orders in wanted}
+        degree, N = max(int(some.degrees[-1]) for some in sums.values()), len(batch.points)
         step = max(1, AT_ONCE // (2 * count(degree)))
-        errors = np.zeros((degree + 1, N))
-        values = {orders: np.zeros((len(row), N)) for orders, row in rows.items()}
+        shape = len(next(iter(sums.values())).coefficients), N
+        values = {orders: (np.zeros(shape), np.zeros(shape)) for orders in sums}
         for start in range(0, N, step):
-            some = slice(start, start + step)
-            at, scale = inverted(batch.points[some]) if self.decaying else (batch.points[some], np.ones(1))
-            found, errors[:, some] = self.harmonic(degree, at, reach[some])
-            found = found.reshape(2, count(degree), -1)
-            for orders, row in rows.items():
-                needed = found[:, : row.shape[1] // 2].reshape(row.shape[1], -1)
-                values[orders][:, some] = (row @ needed) * scale
-        # Whoever finds a value finds all of it, and its errors, whatever other threads do.
-        if len(errors) > len(batch.errors):
-            batch.errors = errors
-        batch.values.update(values)
+            part = slice(start, start + step)
+            at, scale = inverted(batch.points[part]) if self.decaying else (batch.points[part], np.ones(1))
+            found, off = self.harmonic(degree, at, reach[part])
+            found, R = found.reshape(2, count(degree), -1), powers(degree, reach[part])
+            for orders, some in sums.items():
+                needed, l = found[:, : len(some.degrees)].reshape(some.rows.shape[1], -1), int(some.degrees[-1]) + 1
+                value, slack = values[orders]
+                value[:, part], slack[:, part] = (some.rows @ needed) * scale, some.slack(off[:l], R[:l])
+        # Whoever finds a value finds all of it, whatever other threads do.
+        batch.found.update(values)

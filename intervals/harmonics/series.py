@@ -5,12 +5,6 @@ twice. For a search: by its value at the middle, its first derivatives there, an
 on the whole box, harmonics by Euler's identity (`euler`). To check: by its value at the middle and the first derivatives that the theorem
 allows, harmonics by another recursion (`solid.upwards`), which are held against Euler's identity one by one. Either is cut to what the
 theorem says of the derivative itself; rounding is covered in both, that of the derivatives' coefficients too (`ladder`).
-
-Statement. With e_l what the harmonics of degree l are off by, all 2l + 1 together, a sum over n places is off by
-
-    Σ_l (Σ_m g² + h²)^{1/2}·(‖e_l‖ + γ·(R^l + ‖e_l‖)) + (Σ_m Δg² + Δh²)^{1/2}·(R^l + ‖e_l‖),      γ = 2·(n + 8)·2^-52,
-
-where |p| ≤ R and coefficients are known to ±Δ: Cauchy–Schwarz by degree, and a product of rows and columns in any order.
 """
 
 from __future__ import annotations
@@ -30,51 +24,15 @@ from .euler import by_euler, compared, powers
 from .ladder import derivative
 from .memory import Memory
 from .solid import EPS, GENEROUS, degree_of, inverted, places, upwards
+from .sums import TINY, Sum
 
 MAX_DEGREE = 400
 AT_ONCE = 1 << 21
 """Harmonics that are held at a time: what a cache holds."""
-TINY = 2.0**-1000
 LARGEST = 1e100
 """Of coefficients, and of what boxes may reach."""
 SMALLEST = 1e-200
 """Of coefficients that are not 0: what is lost of them is counted in parts of them, which has to be a number."""
-UNDERFLOW = 2.0**-500
-"""What underflows is less than this part of the sum of all coefficients: 2^-1074 in every operation of a step, which later steps enlarge by
-R^l at most; where that is more than 1, the bound of rounding has room for it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sum:
-    """The same derivative of all components: coefficients (outputs, 2, places), and how far they may be off."""
-
-    coefficients: Array
-    errors: Array
-
-    @property
-    def rows(self) -> Array:
-        return self.coefficients.reshape(len(self.coefficients), -1)
-
-    @cached_property
-    def degrees(self) -> NDArray[np.intp]:
-        return places(degree_of(self.coefficients.shape[-1]))[0]
-
-    @cached_property
-    def sizes(self) -> Array:
-        """(outputs, l): what |f| is at most, over R^l."""
-        return lengths(np.abs(self.coefficients) + self.errors, self.degrees)
-
-    @cached_property
-    def doubts(self) -> Array:
-        """(outputs, l): the same of what the coefficients are off by."""
-        return lengths(self.errors, self.degrees)
-
-    def slack(self, component: int, off: Array, powers: Array) -> Array:
-        """What a sum of harmonics that are off by `off` (l, N) is off by, R^l at most `powers`."""
-        summed = 2 * (self.coefficients.shape[-1] + 8) * EPS
-        whole = powers + off
-        found = self.sizes[component] @ (off + summed * whole) + self.doubts[component] @ whole
-        return np.asarray(found * GENEROUS + UNDERFLOW * np.abs(self.coefficients[component]).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +47,7 @@ class Harmonics(Field):
     _seen: dict[str, Array] = field(default_factory=dict, repr=False)
     _many: dict[Orders, tuple[Array, Array]] = field(default_factory=dict, repr=False)
     _memories: dict[bool, Memory] = field(default_factory=dict, repr=False)
-    _reached: dict[int, tuple[Array, Array]] = field(default_factory=dict, repr=False)
+    _reached: dict[int, tuple[Array, dict[Orders, Array]]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Raises `InvalidArgument` for coefficients that are not finite, of another shape, or of too high a degree."""
@@ -106,7 +64,7 @@ class Harmonics(Field):
         object.__setattr__(self, "coefficients", given)
         self._sums[0, 0, 0] = Sum(given, np.zeros_like(given))
         for again, harmonic in ((False, by_euler), (True, _by_columns)):
-            self._memories[again] = Memory(lambda orders: self.sum(orders).rows, self.decaying, harmonic)
+            self._memories[again] = Memory(self.sum, self.decaying, harmonic)
 
     @property
     def inputs(self) -> int:  # type: ignore[override]
@@ -196,17 +154,16 @@ class Harmonics(Field):
             furthest = np.maximum(np.abs(lower), np.abs(upper))
             return np.hypot(np.hypot(furthest[:, 0], furthest[:, 1]), furthest[:, 2]) * GENEROUS + TINY  # squares may underflow
 
-    def bound(self, by_degree: Array, reach: Array) -> Array:
-        """Σ_l of a row (l,) times R^l, (N,), and once more by R of what decays; nothing that is not 0 is taken to be less than `TINY`."""
-        found = by_degree @ self._powers(len(by_degree) - 1, reach) * GENEROUS
-        return np.asarray((found * reach if self.decaying else found) * GENEROUS + TINY * by_degree.any())
-
-    def _powers(self, degree: int, reach: Array) -> Array:
-        """R^l, of the reach that was asked for last without another computation."""
+    def bound(self, component: int, orders: Orders, reach: Array) -> Array:
+        """What |∂^orders| of a component is at most, (N,), where |p| ≤ R, or 1/|p| of what decays; computed for all of them at once."""
         last = self._reached.get(0)
-        if last is None or len(last[1]) <= degree or not np.array_equal(last[0], reach):
-            last = self._reached[0] = reach.copy(), powers(max(degree, self.degree), reach)
-        return last[1][: degree + 1]
+        if last is None or not np.array_equal(last[0], reach):
+            last = self._reached[0] = reach.copy(), {}
+        if orders not in last[1]:
+            some = self.sum(orders)
+            found = some.bound(powers(degree_of(some.coefficients.shape[-1]), reach))
+            last[1][orders] = (found * reach if self.decaying else found) * GENEROUS + TINY
+        return last[1][orders][component]
 
     def enclose(self, component: int, orders: Orders, lower: Array, upper: Array, *, again: bool = False) -> Bounds:
         orders = tuple(orders)
@@ -217,7 +174,7 @@ class Harmonics(Field):
             reach = self.reach(lower, upper)
             known = (reach < LARGEST) & (np.maximum(np.abs(lower), np.abs(upper)) < LARGEST).all(1)
             safe, at = np.where(known, reach, 1.0), np.where(known[:, None], middle, (0.0, 0.0, 1.0))
-            total = self.bound(self.sum(orders).sizes[component], safe)
+            total = self.bound(component, orders, safe)
             value, slack = self._summed(component, orders, at, again)
             if half.any():
                 around = self._further if again else self._around
@@ -229,10 +186,9 @@ class Harmonics(Field):
 
     def _summed(self, component: int, orders: Orders, at: Array, again: bool) -> tuple[Array, Array]:
         """A value at points, and what it may be off by."""
-        some, reach = self.sum(orders), self.reach(at, at)
-        values, off = self._memories[again].at(at, reach, orders)
-        slack = some.slack(component, off, powers(len(off) - 1, reach))
-        return values[component], slack * reach * GENEROUS if self.decaying else slack
+        reach = self.reach(at, at)
+        values, slack = self._memories[again].at(at, reach, orders)
+        return values[component], slack[component] * reach * GENEROUS if self.decaying else slack[component]
 
     def _around(self, component: int, orders: Orders, at: Array, half: Array, reach: Array) -> Array:
         """How far f goes from its value at the middle: Σ|∂_k f|·h_k + ½·Σ sup|∂_j∂_k f|·h_j·h_k."""
@@ -241,7 +197,7 @@ class Harmonics(Field):
             slope, slack = self._summed(component, _more(orders, k), at, False)
             total = total + (np.abs(slope) + slack) * half[:, k]
             for j in range(k + 1):
-                size = self.bound(self.sum(_more(orders, j, k)).sizes[component], reach)
+                size = self.bound(component, _more(orders, j, k), reach)
                 total = total + (0.5 if j == k else 1.0) * size * half[:, j] * half[:, k]
         return total * GENEROUS
 
@@ -249,7 +205,7 @@ class Harmonics(Field):
         """The same by first derivatives alone: Σ sup|∂_k f|·h_k."""
         total = np.zeros(len(at))
         for k in range(3):
-            total = total + half[:, k] * self.bound(self.sum(_more(orders, k)).sizes[component], reach)
+            total = total + half[:, k] * self.bound(component, _more(orders, k), reach)
         return total * GENEROUS
 
     def order(self, lower: Array, upper: Array) -> NDArray[np.intp]:
@@ -267,15 +223,6 @@ class Harmonics(Field):
 def _by_columns(degree: int, points: Array, reach: Array) -> tuple[Array, Array]:
     """Harmonics by the recursion of `solid`, bounded afterwards."""
     return compared(degree, points, reach, upwards(degree, points))
-
-
-def lengths(sizes: Array, degrees: NDArray[np.intp]) -> Array:
-    """At least (Σ_m g² + h²)^{1/2} by degree, (outputs, 2, places) ≥ 0 to (outputs, l), of numbers whose squares underflow too."""
-    first = np.flatnonzero(np.diff(degrees, prepend=-1))
-    largest = np.maximum.reduceat(sizes.max(1), first, axis=1)
-    scale = np.where(largest > 0, largest, 1.0)
-    squares = np.add.reduceat(((sizes / scale[:, None, degrees]) ** 2).sum(1), first, axis=1)
-    return np.where(largest > 0, np.maximum(largest * np.sqrt(squares) * GENEROUS, TINY), 0.0)
 
 
 def _more(orders: Orders, *axes: int) -> Orders:

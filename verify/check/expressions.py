@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...atlas import Array, ExpressionMap
+from ...expressions.fields import fields_in
 from ...expressions.tree import Lookup
 from ...intervals import Interval
 from ...intervals.algebra import Decision, Solver
@@ -27,12 +28,15 @@ from ...intervals.program import Program
 from .implicit import rooted
 from .jets import Jets
 from .lookups import looked_up
+from .nets import Indices
 from .polynomials import Space
 from .series import SERIES, Series, power, whole_power
 
 NATURAL = IntervalAlgebra()
 MULTIPLIED = 6
 """Powers up to this are products."""
+LOOKED_UP = 512
+"""Boxes at a time on which fields are asked: all their derivatives are remembered from one component to the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +191,9 @@ class Functions(NamedTuple):
         """The first coordinates of boxes, corners (N, k)."""
         return Functions(Jets.coordinates(space, lower, upper), Interval(lower.T, upper.T))
 
+    def on(self, boxes: Indices) -> Functions:
+        return Functions(self.jets.on(boxes), self.value[..., boxes])
+
 
 class JetMap:
     """An `ExpressionMap` of jets."""
@@ -194,9 +201,24 @@ class JetMap:
     def __init__(self, function: ExpressionMap) -> None:
         """Raises `NotEnclosed` if an expression holds a function without an enclosure."""
         self._program = Program(function)
+        self._looks = bool(fields_in(function.written or ()))
 
     def __call__(self, inner: Functions) -> Functions:
         """The components as functions on the boxes, by those that the variables are. Jets say nothing where one may have no value."""
+        N = inner.jets.boxes
+        if not self._looks or N <= LOOKED_UP:
+            return self._on(inner)
+        found = [self._on(inner.on(np.arange(start, min(start + LOOKED_UP, N)))) for start in range(0, N, LOOKED_UP)]
+        jets = Jets(
+            inner.jets.space, *(np.concatenate([getattr(one.jets, part) for one in found], axis=-1) for part in ("coefficients", "rest"))
+        )
+        lower, upper, decoration = (
+            np.concatenate([np.broadcast_to(getattr(one.value, part), one.jets.rest.shape) for one in found], axis=-1)
+            for part in ("lower", "upper", "decoration")
+        )
+        return Functions(jets, Interval(lower, upper, decoration))
+
+    def _on(self, inner: Functions) -> Functions:
         N = inner.jets.boxes
         algebra = JetAlgebra(inner.jets.space)
         with np.errstate(all="ignore"):

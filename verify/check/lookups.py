@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from math import factorial, prod
 
@@ -12,7 +14,40 @@ from ...atlas import Array
 from ...expressions.tree import Lookup
 from ...intervals import Interval
 from ...intervals.lookups import corners, derivative, smoothest
+from ...intervals.patch import GROW, TINY
+from ...intervals.rounding import gamma
 from .jets import Jets
+
+_LAST = threading.local()
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Products of what variables with these jets are away from a point: of all components of a field the same."""
+
+    jets: Sequence[Jets]
+    center: Array
+    powers: dict[tuple[int, ...], Jets] = field(default_factory=dict)
+
+    @staticmethod
+    def by(jets: Sequence[Jets], center: Array) -> Moved:
+        """Those of the last variables, if these are the same ones."""
+        last = getattr(_LAST, "moved", None)
+        if last is None or len(last.jets) != len(jets) or not all(map(_same, last.jets, jets)) or not np.array_equal(last.center, center):
+            last = _LAST.moved = Moved(jets, center)
+        return last
+
+    def power(self, which: tuple[int, ...]) -> Jets:
+        """The product of some, named in ascending order."""
+        if which not in self.powers:
+            k = which[-1]
+            one = self.jets[k].shifted(-self.center[:, k])
+            self.powers[which] = one if len(which) == 1 else self.power(which[:-1]) * self.power(which[-1:])
+        return self.powers[which]
+
+
+def _same(one: Jets, other: Jets) -> bool:
+    return np.array_equal(one.coefficients, other.coefficients) and np.array_equal(one.rest, other.rest)
 
 
 def looked_up(node: Lookup, parts: Sequence[Jets], within: Sequence[Interval]) -> Jets:
@@ -40,15 +75,35 @@ def looked_up(node: Lookup, parts: Sequence[Jets], within: Sequence[Interval]) -
 
 def _expanded(node: Lookup, jets: Sequence[Jets], center: Array, around: Sequence[Interval], t: int) -> Jets:
     """The formula to order t."""
-    space = jets[0].space
     at = [Interval.of(center[:, k]) for k in range(len(jets))]
-    moved = [jet.shifted(-center[:, k]) for k, jet in enumerate(jets)]
-    powers: dict[tuple[int, ...], Jets] = {}
-    total = Jets.constant(space, derivative(node, at, again=True))
+    moved = Moved.by(jets, center)
+    total = _Sum(Jets.constant(jets[0].space, derivative(node, at, again=True)))
     for size in range(1, t + 1):
         for which in combinations_with_replacement(range(len(jets)), size):
-            powers[which] = moved[which[0]] if size == 1 else powers[which[:-1]] * moved[which[-1]]
             share = derivative(node, at if size < t else around, which, again=True)
-            below = Interval.of(float(prod(factorial(which.count(k)) for k in set(which))))
-            total = total + powers[which] * Jets.constant(space, share / below)
-    return total
+            total.add(moved.power(which), share / Interval.of(float(prod(factorial(which.count(k)) for k in set(which)))))
+    return total.jets
+
+
+class _Sum:
+    """Jets times numbers that are known to lie in intervals: (p, r)·(c ± δ) is c·p within |c|·r + δ·(Σ|p| + r), and a sum of n such,
+    computed in floats one after the other, is off by γ_{n+1} of Σ|c|·Σ|p|."""
+
+    def __init__(self, first: Jets) -> None:
+        self.space, self.found, self.rest = first.space, np.array(first.coefficients), np.array(first.rest)
+        self.size, self.terms = np.abs(first.coefficients).sum(0), 1
+
+    def add(self, jets: Jets, number: Interval) -> None:
+        middle, reach = number.middle, number.reach
+        size = np.abs(jets.coefficients).sum(0)
+        self.found += middle * jets.coefficients
+        self.rest += np.abs(middle) * jets.rest + reach * (size + jets.rest)
+        self.size += np.abs(middle) * size
+        self.terms += 1
+
+    @property
+    def jets(self) -> Jets:
+        """Unknown where a number was."""
+        rest = GROW * (self.rest + gamma(self.terms + 2) * self.size) + (self.terms + 1) * TINY
+        rest = np.where(np.isfinite(rest) & np.isfinite(self.found).all(0), rest, np.inf)
+        return Jets(self.space, np.where(np.isfinite(self.found), self.found, 0.0), rest)

@@ -1,0 +1,235 @@
+"""The Earth's magnetic field to degree 133: the high-resolution World Magnetic Model as two mixtures of experts that are added, and as C.
+
+The main field, degrees 1 to 12 and all that changes with the date, is the task graph of `geomagnetic_field.py`. What rocks do, degrees
+13 to 133, is a mixture of depth one on the sphere (`geomagnetic/crust.py`): fifteen functions of the direction, which five functions of the
+radius add up. The coefficients come with pygeomag (pip install pygeomag), or from NOAA. Results: docs/geomagnetic.md.
+
+Every stage leaves its result in the folder of the output; a run that was stopped goes on from the last one.
+
+    python examples/geomagnetic_crust.py                        # compile, measure, prove the main field and some of the rest, write C
+    python examples/geomagnetic_crust.py --patches 20           # prove 20 patches of the rest
+    python examples/geomagnetic_crust.py --balls 1002 --width 160 --figure
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import atlasmoe
+import numpy as np
+
+HERE = Path(__file__).parent / "geomagnetic"
+sys.path.insert(0, str(HERE))
+
+import crust  # noqa: E402
+from atlasmoe.intervals.harmonics import Coefficients, Harmonics, read_coefficients  # noqa: E402
+from geodesy import coordinates, north_east_down  # noqa: E402
+from geomagnetic_field import UNCERTAINTY, places  # noqa: E402
+from patches import PATCHES, prove  # noqa: E402
+from reference import WMMHR2025  # noqa: E402
+from task import field, graph_of, remainder, series_of  # noqa: E402
+
+POINTS = 100_000
+TESTED = """#include <stdio.h>
+#include "wmmhr_at.h"
+
+int main(void) {{
+    static const double known[][7] = {{{rows}}};
+    double worst = 0.0;
+    unsigned n, k;
+    for (n = 0; n < sizeof known / sizeof known[0]; n++) {{
+        double b[3];
+        if (wmmhr_at(known[n][2], known[n][3], known[n][1], known[n][0], b)) return 2;
+        for (k = 0; k < 3; k++) {{
+            double error = b[k] > known[n][4 + k] ? b[k] - known[n][4 + k] : known[n][4 + k] - b[k];
+            if (error > worst) worst = error;
+        }}
+    }}
+    (void)printf("%u published values: off by at most %.3f nT\\n", n, worst);
+    return worst > {allowed!r};
+}}
+"""
+
+
+def coefficients(path: Path | None) -> Coefficients:
+    """Of a file, or of the one that pygeomag brings. Raises `InvalidArgument` where there is none."""
+    if path is None:
+        try:
+            import pygeomag
+        except ImportError:
+            problem = "the coefficients of degree 133 are not here"
+            raise atlasmoe.InvalidArgument(f"{problem}; pip install pygeomag, or name NOAA's file: --coefficients WMMHR.COF") from None
+        path = Path(pygeomag.__file__).parent / "wmm" / "WMMHR_2025.COF"
+    return read_coefficients(path.read_text(), path.name)
+
+
+def kept(folder: Path, make: Callable[[], atlasmoe.Model]) -> atlasmoe.Model:
+    """The model in a folder, or one that is made and saved there."""
+    if (folder / "config.json").exists():
+        print(f"{folder.name}: as compiled before ({folder})")
+        return atlasmoe.load(folder)
+    begun = time.process_time()
+    model = make()
+    atlasmoe.save(model, folder, overwrite=True)
+    facts = model.facts
+    numbers = f"{facts['parameters']:,} numbers, {facts['active_parameters']:,} an input"
+    print(f"{folder.name}: {numbers}; compiled in {time.process_time() - begun:.0f} CPU seconds")
+    return model
+
+
+def evaluated(main: atlasmoe.Model, rocks: atlasmoe.Model, at: np.ndarray) -> np.ndarray:
+    """B (N, 3) at directions, radii and dates (N, 5)."""
+    parts = rocks(at[:, :3]).reshape(-1, crust.KEPT, 3)
+    return np.asarray(main(at) + np.einsum("kn,nkc->nc", crust.weights(at[:, 3]), parts))
+
+
+def measured(main: atlasmoe.Model, rocks: atlasmoe.Model, series: Harmonics, path: Path) -> np.ndarray:
+    """Errors to the north, east and down at places that nothing was fitted to, kept in a file."""
+    latitude, longitude, height, date = places(POINTS)
+    at = coordinates(latitude, longitude, height, date)
+    begun = time.process_time()
+    values = evaluated(main, rocks, at)
+    middle = time.process_time()
+    truth = np.concatenate([field(series, some) for some in np.array_split(at, POINTS // 5000)])
+    ended = time.process_time()
+    error = values - truth
+    turned = north_east_down(error, latitude, longitude)
+    print(f"largest errors at {POINTS:,} places, nT: x, y, z {', '.join(f'{v:.2f}' for v in np.abs(error).max(0))};")
+    print(f"  north, east, down {', '.join(f'{v:.2f}' for v in np.abs(turned).max(0))}")
+    print(f"  root mean square {np.sqrt((turned**2).mean()):.3f}; the World Magnetic Model itself errs by {UNCERTAINTY} (root mean square)")
+    times = [seconds / POINTS * 1e6 for seconds in (middle - begun, ended - middle)]
+    print(f"CPU time of one place in numpy, µs: the two networks {times[0]:.1f}, the series {times[1]:.0f}")
+    np.savez(path, turned=turned, latitude=latitude, longitude=longitude, height=height)
+    return turned
+
+
+def proved(main: atlasmoe.Model, rocks: atlasmoe.Model, options: argparse.Namespace, left: tuple[float, float]) -> None:
+    """Bounds of what both are off by: of the main field everywhere, of the rocks on as many patches of the sphere as were asked for."""
+    known = options.output / "main" / "certificate.json"
+    if not known.exists():
+        certificate = atlasmoe.certify(main, tightness=None, seconds=60 * options.minutes)
+        certificate.write(options.output / "main")
+        print(f"main field: {certificate.status.value}, {certificate.boxes:,} boxes, bound {certificate.bound:.2f}")
+    low = next(one for one in json.loads(known.read_text())["claims"] if one["name"] == "total")
+    print(f"main field: within {low['bound']:.2f} + {left[0]:.2f} nT of its series, {low['known']}")
+    found = prove(rocks, options.output / "patches.jsonl", options.patches, options.epsilon, 60 * options.minutes)
+    bounds, seconds = [one["bound"] for one in found if one["status"] == "proved"], sum(one["seconds"] for one in found)
+    if not found:
+        return
+    print(f"rocks: proved on {len(bounds)} of {len(found)} patches, of {PATCHES} that are the sphere; {seconds:.0f} CPU seconds")
+    if bounds:
+        high = crust.gain() * max(bounds)
+        where = "everywhere" if len(bounds) == PATCHES else "there"
+        print(f"  {where} every component is within {high:.2f} + {left[1]:.2f} nT of their series")
+    if len(found) < PATCHES:
+        print(f"  all patches would take about {seconds / len(found) * PATCHES / 3600:.1f} CPU hours")
+
+
+def written(main: atlasmoe.Model, rocks: atlasmoe.Model, folder: Path, allowed: float) -> list[str]:
+    """C99 in a folder, compiled with all warnings and run against the published values where there is a compiler; what was said."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    for model, prefix in ((main, "wmm"), (rocks, "crust")):
+        atlasmoe.export_to(model, "c", folder / prefix, prefix=prefix)
+        for name in (f"{prefix}.c", f"{prefix}.h"):
+            shutil.move(folder / prefix / name, folder / name)
+        shutil.rmtree(folder / prefix)
+    for name in ("wmmhr_at.h", "wmmhr_at.c"):
+        shutil.copy(HERE / name, folder)
+    rows = ", ".join("{" + ", ".join(repr(float(v)) for v in row) + "}" for row in WMMHR2025)
+    (folder / "test_wmmhr_at.c").write_text(TESTED.format(rows=rows, allowed=allowed))
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if compiler is None:
+        return [f"C: {size / 1e6:.1f} MB; no compiler here: written, not run"]
+    flags = ["-Wall", "-Wextra", "-Werror", "-std=c99", "-O1"]
+    for name in ("wmm", "crust", "wmmhr_at", "test_wmmhr_at"):
+        subprocess.run([compiler, *flags, "-c", f"{name}.c"], cwd=folder, check=True)
+    objects = [f"{name}.o" for name in ("wmm", "crust", "wmmhr_at", "test_wmmhr_at")]
+    subprocess.run([compiler, *objects, "-lm", "-o", "test_wmmhr_at"], cwd=folder, check=True)
+    done = subprocess.run(["./test_wmmhr_at"], cwd=folder, check=True, capture_output=True, text=True)
+    compiled = sum((folder / name).stat().st_size for name in objects)
+    return [
+        f"compiled by {Path(compiler).name} {' '.join(flags)}",
+        done.stdout.strip(),
+        f"C: {size / 1e6:.1f} MB, compiled {compiled / 1e6:.1f}",
+    ]
+
+
+def figure(folder: Path, rocks: atlasmoe.Model) -> None:
+    """What rocks do to the field at the ground, as the network says it, and where both networks err."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    known = np.load(folder / "errors.npz")
+    worst = np.abs(known["turned"]).max(1)
+    longitude, latitude = np.meshgrid(np.linspace(-179.75, 179.75, 720), np.linspace(-89.75, 89.75, 360))
+    at = coordinates(latitude.ravel(), longitude.ravel(), 0.0, 2027.5)
+    parts = rocks(at[:, :3]).reshape(-1, crust.KEPT, 3)
+    down = north_east_down(np.einsum("kn,nkc->nc", crust.weights(at[:, 3]), parts), latitude.ravel(), longitude.ravel())[:, 2]
+    canvas, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+    limit = float(np.quantile(np.abs(down), 0.995))
+    shown = left.imshow(
+        down.reshape(latitude.shape), origin="lower", extent=(-180, 180, -90, 90), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto"
+    )
+    left.set_title("degrees 13 to 133 at the ground, downwards, by the network", fontsize="medium")
+    canvas.colorbar(shown, ax=left, label="nT", extend="both")
+    order = np.argsort(worst)
+    dots = right.scatter(known["longitude"][order], known["latitude"][order], c=worst[order], s=1.5, cmap="magma_r", rasterized=True)
+    right.set_title("largest error of north, east, down (all heights and dates)", fontsize="medium")
+    canvas.colorbar(dots, ax=right, label="nT")
+    for axes in (left, right):
+        axes.set(xlim=(-180, 180), ylim=(-90, 90), xlabel="longitude, degrees", ylabel="latitude, degrees")
+    canvas.savefig(folder / "geomagnetic_crust.png", dpi=110)
+    print(f"figure: {folder / 'geomagnetic_crust.png'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--coefficients", type=Path, help="file of Gauss coefficients (default: the one of pygeomag)")
+    parser.add_argument("--balls", type=int, default=642, help="about so many balls cover the sphere (default 642)")
+    parser.add_argument("--width", type=int, default=216, help="neurons of an expert (default 216)")
+    parser.add_argument(
+        "--epsilon", type=float, default=0.75, help="what is to be proved of each of the fifteen functions, nT (default 0.75)"
+    )
+    parser.add_argument("--patches", type=int, default=1, help=f"how many of {PATCHES} patches of the sphere to prove (default 1)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="give a proof up after so many (default 10); 0: no proof")
+    parser.add_argument("--output", type=Path, default=Path("out/geomagnetic_crust"), help="folder of models, proofs, C and figure")
+    parser.add_argument("--figure", action="store_true", help="draw what rocks do, and the errors")
+    options = parser.parse_args()
+    try:
+        run(options)
+    except atlasmoe.AtlasMoEError as error:
+        raise SystemExit(f"geomagnetic_crust: {error}") from None
+
+
+def run(options: argparse.Namespace) -> None:
+    given = coefficients(options.coefficients)
+    low, high = (series_of(part) for part in crust.split(given))
+    left = remainder(low, 4, 3), crust.left_out(high)
+    print(f"sums in the radius leave out at most {left[0]:.2f} and {left[1]:.2f} nT")
+    main = kept(options.output / "main", lambda: atlasmoe.compile(graph_of(low, 48), epsilon=2.0, form="residual"))
+    rocks = kept(
+        options.output / "crust",
+        lambda: atlasmoe.compile(crust.task_of(high, options.balls), width=options.width, activation="silu", routing="affine"),
+    )
+    measured(main, rocks, series_of(given), options.output / "errors.npz")
+    if options.minutes:
+        proved(main, rocks, options, left)
+    for line in written(main, rocks, options.output / "c", 5.0):
+        print(line)
+    if options.figure:
+        figure(options.output, rocks)
+
+
+if __name__ == "__main__":
+    main()
