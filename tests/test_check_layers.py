@@ -10,13 +10,17 @@ import sympy
 from atlasmoe.atlas import Atlas, Box, Chart, ExpressionMap, ExpressionTarget, ManifoldTask
 from atlasmoe.intervals.patch import Patch
 from atlasmoe.moe import Claim, Known, Ledger, Model, Network
+from atlasmoe.moe.layer import MoELayer
 from atlasmoe.moe.layout import describe, tensors
+from atlasmoe.moe.nets import Affine, Net, NeuronGroup
 from atlasmoe.moe.typed_json import Fields
 from atlasmoe.verify.check import check
+from atlasmoe.verify.check.floats import Floats, Stated
 from atlasmoe.verify.check.layers import read_layers
 from atlasmoe.verify.check.networks import Frame, beside
+from atlasmoe.verify.check.parts import whole_box
 from atlasmoe.verify.check.rounding import Sized, Way, rounding
-from atlasmoe.verify.check.slices import Slicer
+from atlasmoe.verify.check.slices import Slice, Slicer
 from certificates import certified, why
 from general_layers import KINDS, NAMES, general_network, paper_form
 
@@ -109,3 +113,14 @@ def test_certificates_of_general_layers_are_confirmed(kind: str, tmp_path: Path)
     model = Model(general_network(kind), Ledger(root), square(), facts)
     report = check(certified(model, tmp_path / "model", tightness=2.0))
     assert report.verdict == "confirmed", why(report)
+
+
+def test_rounding_on_boxes_of_many_variables_asks_for_no_vertices() -> None:
+    """40 variables have 2^40 of them."""
+    neurons = NeuronGroup("f", 2, "sums")
+    net = Net((Affine(np.ones((2, 40)), np.zeros(2)), Affine(np.ones((1, 2)), np.zeros(1))), ((neurons,),))
+    network = Network((MoELayer(None, (net,), (0,), ("all",), ("f",)),), tuple(f"x{k}" for k in range(40)))
+    subject, trees = whole_box(Slice(layers_of(network), ()), np.eye(40), np.stack([np.zeros(40), np.ones(40)]), 0.0)
+    floats = Floats(subject, {"float64": np.zeros(40)}, 41)
+    assert not list(floats.failures(trees, Stated(0.0, {"float64": 1e-11})))
+    assert list(floats.failures(trees, Stated(0.0, {"float64": 1e-17})))

@@ -72,8 +72,8 @@ def by_euler(degree: int, points: Array, reach: Array) -> tuple[Array, Array]:
     found[0, 0] = 1.0
     for l in range(1, degree + 1):
         found[:, _of(l)] = stepped(l, found[:, _of(l - 1)], points)
-    l = np.arange(degree + 1.0)[:, None]
-    errors = TERMS * STEP * l * (1 + TERMS * STEP) ** np.maximum(l - 1, 0) * powers(degree, reach) + LOST * (l > 0)
+    steps = np.arange(degree + 1.0)[:, None]
+    errors = TERMS * STEP * steps * (1 + TERMS * STEP) ** np.maximum(steps - 1, 0) * powers(degree, reach) + LOST * (steps > 0)
     return found.reshape(-1, len(points)), errors * GENEROUS
 
 

@@ -106,6 +106,11 @@ class Charts(Maps):
         u = Functions.coordinates(space, lower, upper)
         return u, self.map(self.charts[p].inverse, u)
 
+    def within(self, p: int, lower: Array, upper: Array) -> tuple[Flags, Interval]:
+        """Which boxes lie outside, and what the coordinates of points of each lie in."""
+        u, y = self.points(p, lower, upper)
+        return self.outside(p, u, y)[0], y.value
+
     def outside(self, p: int, u: Patch, y: Patch) -> Verdict:
         """region < 0."""
         region = self.charts[p].region
@@ -265,6 +270,10 @@ class Boxes(Maps):
     def jets(self, p: int, space: Space, lower: Array, upper: Array) -> tuple[Functions, Functions]:
         u = Functions.coordinates(space, lower, upper)
         return u, u
+
+    def within(self, p: int, lower: Array, upper: Array) -> tuple[Flags, Interval]:
+        """No box is outside, and its points are what it lies in: patches, which have 2^k vertices, are for few variables."""
+        return np.zeros(len(lower), bool), Interval(lower, upper)
 
     def outside(self, p: int, u: Patch, y: Patch) -> Verdict:
         return np.zeros(len(u), bool), np.ones(len(u), bool)

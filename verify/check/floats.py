@@ -13,6 +13,7 @@ import numpy as np
 
 from ...atlas import Array
 from ...intervals.patch import GROW
+from .charts import Boxes
 from .extent import longest
 from .nets import Flags, Indices
 from .rounding import Way, read, rounding
@@ -121,11 +122,18 @@ class Floats:
                 parts.append(_Runs(first, last, np.array([low for low, _ in corners]), np.array([high for _, high in corners])))
         if single.any():
             ones = cells.some(single)
-            side, rows = longest(self.subject.domain.points(p, ones.lower, ones.upper)[1]), np.arange(int(single.sum()))
+            side, rows = self._longest(p, ones), np.arange(int(single.sum()))
             low, high = ones.lower.copy(), ones.upper.copy()
             high[rows, side] = low[rows, side] = ones.lower[rows, side] + (ones.upper[rows, side] - ones.lower[rows, side]) / 2
             parts += [ones._replace(upper=high), ones._replace(lower=low)]
         return _Runs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _longest(self, p: int, cells: _Runs) -> Indices:
+        """The side along which each cell is longest."""
+        domain = self.subject.domain
+        if isinstance(domain, Boxes):
+            return np.asarray((cells.upper - cells.lower).argmax(1))
+        return longest(domain.points(p, cells.lower, cells.upper)[1])
 
     def _bounds(self, p: int, tree: Tree, leaves: Indices, cells: _Runs, way: Way) -> tuple[Array, Array]:
         """(η, what is added to the outputs) on every cell; 0 off the chart."""
@@ -135,8 +143,8 @@ class Floats:
 
     def _some(self, p: int, tree: Tree, leaves: Indices, cells: _Runs, way: Way) -> tuple[Array, Array]:
         subject, (eta, added) = self.subject, np.zeros((2, len(cells.first)))
-        u, y = subject.domain.points(p, cells.lower, cells.upper)
-        on = np.flatnonzero(~subject.domain.outside(p, u, y)[0])
+        off, value = subject.domain.within(p, cells.lower, cells.upper)
+        on = np.flatnonzero(~off)
         if not len(on):
             return eta, added
         if subject.routes is not None:
@@ -144,7 +152,7 @@ class Floats:
             winners[:, subject.routes[p]] = True
         else:
             winners = np.array([tree.members[leaves[cells.first[n] : cells.last[n]]].any(0) for n in on])
-        low, high = y.value.lower[on] - subject.moves * GROW, y.value.upper[on] + subject.moves * GROW
+        low, high = value.lower[on] - subject.moves * GROW, value.upper[on] + subject.moves * GROW
         x = read(subject.matrix, low, high, self.computed[way.name], way)
         eta[on], behind = rounding(subject.layers, x, way, winners)
         added[on] = behind.error.max(1)

@@ -58,7 +58,7 @@ def _describe_part(proof: PartProof, component: str) -> dict[str, Any]:
         "variables": variables,
         "forms": forms,
         "slope": numbers(proof.slope),
-        "bound": number(proof.solution.bound),
+        "bound": number(proof.bound),
         **found,
     }
 

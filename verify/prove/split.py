@@ -23,6 +23,8 @@ from .spread import spread
 
 SLACK = 2.0**-40
 """Part by which ranges of values are widened, so that other enclosures can confirm them."""
+TIMES = 64
+"""Where the network is exact only rounding is left of a bound, and that of other enclosures may be so many times as much."""
 PROBES = 4096
 """Points from which the constant of a part is chosen."""
 
@@ -39,6 +41,8 @@ class PartProof:
     offset: float
     """…and the constant."""
     solution: Solution
+    bound: float
+    """Of the part: what its boxes have; `TIMES` as much as far as that is good enough whatever was found."""
     lower: float
     """Its function is at least this…"""
     upper: float
@@ -125,11 +129,12 @@ class SplitAttempt:
         """What came of every part."""
         found = []
         for part, (slope, offset), attempt in zip(self.parts, self.affine, self.attempts, strict=True):
-            solution, matrix = attempt.solution(), self.matrix(part)
+            solution, matrix, goal = attempt.solution(), self.matrix(part), attempt.goal
             low, high = float(solution.values.lower[0]), float(solution.values.upper[0])
             slack = SLACK * max(abs(low), abs(high))
             moved = spread(solution.problem.task, np.abs(matrix) @ self.moves * GENEROUS, None)
-            found.append(PartProof(part, matrix, slope, offset, solution, low - slack, high + slack, float(moved[0])))
+            bound = max(solution.bound, min(TIMES * solution.bound, goal.floor))
+            found.append(PartProof(part, matrix, slope, offset, solution, bound, low - slack, high + slack, float(moved[0])))
         return found
 
     def together(self, proofs: Sequence[PartProof]) -> Solution:
@@ -138,7 +143,7 @@ class SplitAttempt:
         totals = np.zeros((4, count))
         for component in range(count):
             mine = [proof for proof in proofs if proof.part.component == component]
-            bound = sum(proof.solution.bound for proof in mine) + self.gap(component)
+            bound = sum(proof.bound for proof in mine) + self.gap(component)
             ends = [added([proof.lower for proof in mine], -np.inf), added([proof.upper for proof in mine], np.inf)]
             totals[:, component] = bound * GENEROUS, *ends, sum(proof.spread for proof in mine) * GENEROUS
         return Solution(
