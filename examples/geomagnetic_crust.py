@@ -8,7 +8,7 @@ Every stage leaves its result in the folder of the output; a run that was stoppe
 
     python examples/geomagnetic_crust.py                        # compile, measure, prove the main field and some of the rest, write C
     python examples/geomagnetic_crust.py --patches 20           # prove 20 patches of the rest
-    python examples/geomagnetic_crust.py --balls 1002 --width 160 --figure
+    python examples/geomagnetic_crust.py --balls 1002 --width 192 --figure
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--coefficients", type=Path, help="file of Gauss coefficients (default: the one of pygeomag)")
     parser.add_argument("--balls", type=int, default=642, help="about so many balls cover the sphere (default 642)")
-    parser.add_argument("--width", type=int, default=216, help="neurons of an expert (default 216)")
+    parser.add_argument("--width", type=int, default=256, help="neurons of an expert (default 256)")
     parser.add_argument(
         "--epsilon", type=float, default=0.75, help="what is to be proved of each of the fifteen functions, nT (default 0.75)"
     )

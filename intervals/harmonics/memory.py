@@ -40,15 +40,17 @@ class Memory:
     def __init__(self, sums: Callable[[Orders], Sum], decaying: bool, harmonic: Harmonic) -> None:
         self.sums, self.decaying, self.harmonic = sums, decaying, harmonic
         self.batches: deque[Batch] = deque(maxlen=BATCHES)
-        self.habits: dict[Orders, set[Orders]] = {}
+        self.habits: dict[tuple[Orders, bool], set[Orders]] = {}
 
-    def at(self, points: Array, reach: Array, orders: Orders) -> tuple[Array, Array]:
-        """A derivative of all components at points whose lengths, or one over them of what decays, are at most `reach`."""
+    def at(self, points: Array, reach: Array, orders: Orders, alone: bool) -> tuple[Array, Array]:
+        """A derivative of all components at points whose lengths, or one over them of what decays, are at most `reach`; `alone`, or as the
+        middles of boxes, of which other derivatives are asked.
+        """
         batch = next((one for one in self.batches if np.array_equal(one.points, points)), None)
         if batch is None:
             batch = Batch(points.copy())
-            self._fill(batch, reach, self.habits.get(orders, set()) | {orders})
-            self.habits[orders] = batch.asked
+            self._fill(batch, reach, self.habits.get((orders, alone), set()) | {orders})
+            self.habits[orders, alone] = batch.asked
             self.batches.appendleft(batch)
         elif orders not in batch.found:
             self._fill(batch, reach, {orders})

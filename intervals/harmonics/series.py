@@ -175,8 +175,9 @@ class Harmonics(Field):
             known = (reach < LARGEST) & (np.maximum(np.abs(lower), np.abs(upper)) < LARGEST).all(1)
             safe, at = np.where(known, reach, 1.0), np.where(known[:, None], middle, (0.0, 0.0, 1.0))
             total = self.bound(component, orders, safe)
-            value, slack = self._summed(component, orders, at, again)
-            if half.any():
+            wide = bool(half.any())
+            value, slack = self._summed(component, orders, at, again, not wide)
+            if wide:
                 around = self._further if again else self._around
                 slack = slack + around(component, orders, at, half, safe)
             slack = slack * GENEROUS + 4 * EPS * np.abs(value) + TINY
@@ -184,17 +185,17 @@ class Harmonics(Field):
             known &= np.isfinite(low) & np.isfinite(high)
         return np.where(known, low, -np.inf), np.where(known, high, np.inf)
 
-    def _summed(self, component: int, orders: Orders, at: Array, again: bool) -> tuple[Array, Array]:
+    def _summed(self, component: int, orders: Orders, at: Array, again: bool, alone: bool) -> tuple[Array, Array]:
         """A value at points, and what it may be off by."""
         reach = self.reach(at, at)
-        values, slack = self._memories[again].at(at, reach, orders)
+        values, slack = self._memories[again].at(at, reach, orders, alone)
         return values[component], slack[component] * reach * GENEROUS if self.decaying else slack[component]
 
     def _around(self, component: int, orders: Orders, at: Array, half: Array, reach: Array) -> Array:
         """How far f goes from its value at the middle: Σ|∂_k f|·h_k + ½·Σ sup|∂_j∂_k f|·h_j·h_k."""
         total = np.zeros(len(at))
         for k in range(3):
-            slope, slack = self._summed(component, _more(orders, k), at, False)
+            slope, slack = self._summed(component, _more(orders, k), at, False, False)
             total = total + (np.abs(slope) + slack) * half[:, k]
             for j in range(k + 1):
                 size = self.bound(component, _more(orders, j, k), reach)
