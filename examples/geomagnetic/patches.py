@@ -15,6 +15,7 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 from atlasmoe import Atlas, Box, Chart, ManifoldTask
+from atlasmoe.atlas.chart import Piece
 from atlasmoe.expressions.maps import ExpressionMap
 from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.moe.network import Affine, Network
@@ -60,9 +61,11 @@ def on_patch(model: atlasmoe.Model, number: int) -> tuple[Network, ManifoldTask]
         gate=Affine(gate.weight[near], gate.bias[near]),
         experts=tuple(layer.experts[layer.serves[i]] for i in near),
         serves=tuple(range(len(near))),
-        names=tuple(layer.names[i] for i in near),
+        names=tuple(f"ball{n}" for n in range(len(near))),
     )
-    here = Atlas(atlas.coordinates, tuple(atlas.charts[i] for i in near), cover=(patch,))
+    pieces = (Piece(0, patch.domain),)
+    balls = tuple(replace(atlas.charts[i], name=f"ball{n}", pieces=pieces) for n, i in enumerate(near))
+    here = Atlas(atlas.coordinates, balls, cover=(patch,))
     return Network((some,), model.network.inputs), ManifoldTask(f"crust{number}", here, model.task.target)
 
 
