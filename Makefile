@@ -9,8 +9,10 @@ export OMP_NUM_THREADS ?= 1
 demo: .venv/installed
 	$(BIN)/atlasmoe demo --output out/sphere
 
+# Each of two workers takes one half, so that a file's models are built once, and the one that is done first takes over some of the rest.
+# Processes that tests start find compiled modules, whatever the shell says.
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Attacks on what proves and what checks; about twenty minutes of one core. Exit code 1 if anything false was believed.
 redteam: .venv/installed

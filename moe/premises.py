@@ -35,6 +35,11 @@ def declared(target: CallableTarget) -> Assumption:
     return Assumption(f"declared[{target.name}]", said.statement)
 
 
+def enclosed(target: CallableTarget) -> Assumption:
+    """Of a Python function that brings an enclosure of its own, which alone knows it on boxes."""
+    return Assumption(f"enclosure[{target.name}]", f"the enclosure that the Python function {target.name!r} declares holds it on every box")
+
+
 def of_block(block: str, taken: Assumption) -> Assumption:
     """The same about the charts of a block of a task graph."""
     return Assumption(f"block[{block}].{taken.name}", f"{block}: {taken.statement}")
@@ -43,12 +48,14 @@ def of_block(block: str, taken: Assumption) -> Assumption:
 def standing(graph: TaskGraph) -> Iterator[Assumption]:
     """What is assumed of a task graph whatever is proved: that what a block on charts reads lies on the manifold of its charts.
 
-    Not of one that reads all of an input that has these very charts. And what is declared of a Python function that brings no enclosure.
+    Not of one that reads all of an input that has these very charts. And what is declared of a Python function: constants, or an enclosure.
     """
     for block in graph.blocks:
         atlas, target = block.atlas, None if block.given is None else block.given.target
-        if isinstance(target, CallableTarget) and target.declares and target.enclosure is None:
+        if isinstance(target, CallableTarget) and target.declares:
             yield declared(target)
+        if isinstance(target, CallableTarget) and target.enclosure is not None:
+            yield enclosed(target)
         own = block.given is not None or any(node.components == block.reads and _same(node.atlas, atlas) for node in graph.inputs)
         if atlas is not None and not own:
             statement = f"what {block.name} reads lies on the manifold of its charts, wherever it is to hold"
@@ -69,6 +76,9 @@ def possible(graph: TaskGraph, alone: bool) -> Iterator[Assumption]:
     """All that a certificate of the task may assume."""
     yield from standing(graph)
     for block in graph.blocks:
+        target = None if block.given is None else block.given.target
+        if isinstance(target, CallableTarget) and target.enclosure is None:
+            yield enclosed(target)  # which was there when it was proved; a folder keeps the name of a function only
         if block.atlas is not None:
             for taken in _of_charts(block.atlas):
                 yield taken if alone else of_block(block.name, taken)

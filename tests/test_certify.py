@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import atlasmoe
 import numpy as np
@@ -14,6 +15,7 @@ from atlasmoe.errors import InvalidArgument
 from atlasmoe.intervals.rounding import gamma
 from atlasmoe.moe import Affine, Known, Model, MoELayer, Network
 from atlasmoe.moe.sums import Sums
+from atlasmoe.verify.enclosure import TaylorForms
 from atlasmoe.verify.prove import Certificate, certify
 from atlasmoe.verify.prove.error import PROVED, ErrorJudge
 from atlasmoe.verify.prove.evaluation import Evaluation
@@ -131,10 +133,61 @@ def test_a_chart_wise_target(circle: Model) -> None:
 
 def test_a_python_function_is_proved_with_an_enclosure_and_refused_without(circle: Model) -> None:
     target = CallableTarget(lambda x: x[:, 0] * x[:, 1], name="product", enclosure=lambda forms: forms[:, 0] * forms[:, 1])
-    require_proved(loose(circle.network, replace(circle.task, target=target), epsilon=EPSILON))
+    found = loose(circle.network, replace(circle.task, target=target), epsilon=EPSILON)
+    require_proved(found)
+    assert found.verdict == "proved, assuming enclosure[product]"
+    assert [taken["name"] for taken in found.to_dict()["assumptions"]] == ["enclosure[product]"]
     bare = replace(circle.task, target=CallableTarget(lambda x: x[:, 0] * x[:, 1], name="product"))
     with pytest.raises(InvalidArgument, match=r"Python function 'product'.*enclosure="):
         certify(circle.network, bare, epsilon=EPSILON)
+
+
+def halved(x: TaylorForms) -> TaylorForms:
+    """Right in the middle of every box alone."""
+    product = x[:, 0] * x[:, 1]
+    keep = np.where(np.arange(product.coefficients.shape[1]) == 0, 1.0, 0.5)[:, None]
+    return TaylorForms(product.coefficients * keep, product.radius, degree=product.degree)
+
+
+def by_the_middle(x: TaylorForms) -> TaylorForms:
+    """x·y or x·y + 1e-6, as the middle of the box says."""
+    product = x[:, 0] * x[:, 1]
+    shifted = product.affine([[1.0]], [1e-6])
+    left = (x.coefficients[:, 0, 0] < 0.3)[:, None]
+    coefficients = np.where(left[..., None], shifted.coefficients, product.coefficients)
+    return TaylorForms(coefficients, np.where(left, shifted.radius, product.radius), degree=product.degree)
+
+
+WRONG = {
+    "another function": lambda x: (x[:, 0] * x[:, 1]).affine([[1.0]], [1e-6]),
+    "too large": lambda x: (x[:, 0] * x[:, 1]).times([1 + 1e-6]),
+    "too flat": halved,
+    "no remainder": lambda x: TaylorForms((x[:, 0] * x[:, 1]).coefficients, np.zeros((len(x), 1))),
+    "of a branch": by_the_middle,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_enclosure_is_found_before_anything_rests_on_it(circle: Model, wrong: str) -> None:
+    target = CallableTarget(lambda x: x[:, 0] * x[:, 1], name="product", enclosure=WRONG[wrong])
+    said = r"target 'product': its enclosure says of the box .* that f is in .*, but it is .* at \(.*mend the enclosure"
+    with pytest.raises(InvalidArgument, match=said):
+        certify(circle.network, replace(circle.task, target=target), epsilon=EPSILON)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (lambda x: 1 / 0, "fails: ZeroDivisionError"),
+        (lambda x: x, "makes forms of 2 functions"),
+        (lambda x: (x[:, 0] * x[:, 1]).subset(slice(1)), "makes forms of 1 functions on 1 boxes of"),
+        (lambda x: x.nothing, "fails: AttributeError"),
+    ],
+)
+def test_an_enclosure_that_is_none_is_refused_in_words(circle: Model, broken: Any, words: str) -> None:
+    target = CallableTarget(lambda x: x[:, 0] * x[:, 1], name="product", enclosure=broken)
+    with pytest.raises(InvalidArgument, match=f"enclosure of the Python function 'product' {words}"):
+        certify(circle.network, replace(circle.task, target=target), epsilon=EPSILON)
 
 
 def test_weights_after_fine_tuning(tuned: Network, circle: Model) -> None:

@@ -9,7 +9,7 @@ from numba import njit
 
 from ...atlas import Array
 from .bend import Places
-from .table import CELLS, DEGREES, LEVEL, REACH, WIDE, P
+from .table import CELLS, DEGREES, REACH, WIDE, P
 from .taylor import EPS, UNDERFLOW
 
 compiled: Any = njit(error_model="numpy", cache=True)
@@ -126,7 +126,7 @@ def _of_degree(n: int) -> Any:
     def tabulated(
         center: Array, slopes: Array, bent: Array, radius: Array, own: Array, reach: Array, rows: Array,
         first: Places, count: Places, start: Array, coefficients: Array, errors: Array, tops: Array, least: Array, most: Array,
-        degrees: Places, parents: Places, last: Places,
+        degrees: Places, parents: Places, last: Places, levels: Places,
         total: Array, gradient: Array, hessian: Array, spread: Array, size: Array, steep: Array, curved: Array,
     ) -> None:  # fmt: skip
         """`smooth_ridge.SmoothProfiles`: Total.add of Tables.local, for all quantities and boxes."""
@@ -150,7 +150,7 @@ def _of_degree(n: int) -> Any:
                     i, j = here + i // CELLS, here + j // CELLS
                 else:
                     i, j = first[k] + i, first[k] + j
-                level = LEVEL[j - i + 1]
+                level = levels[j - i + 1]
                 j += 1 - (1 << level)
                 r, free, eta, row = radius[k, b], own[k, b], bent[k, b], rows[k]
                 for q in range(Q):
@@ -169,7 +169,7 @@ def _of_degree(n: int) -> Any:
     def scattered(
         center: Array, slopes: Array, bent: Array, radius: Array, own: Array, reach: Array, rows: Array,
         coefficients: Array, errors: Array, tops: Array, ends: Array, outputs: Array,
-        degrees: Places, parents: Places, last: Places,
+        degrees: Places, parents: Places, last: Places, levels: Places,
         total: Array, gradient: Array, hessian: Array, spread: Array, size: Array, steep: Array, curved: Array,
     ) -> None:  # fmt: skip
         """`smooth_neurons.SmoothNeurons`: Total.add of Unit.local times outputs (m, q), for all neurons and boxes."""
@@ -189,7 +189,7 @@ def _of_degree(n: int) -> Any:
                 if l >= -REACH and r <= REACH and far <= WIDE:
                     place = _place(middle, -REACH, final)
                     i, j = _place(l, -REACH, final), _place(r, -REACH, final)
-                    level = LEVEL[j - i + 1]
+                    level = levels[j - i + 1]
                     _shifted(coefficients[place], middle - (-REACH + (place + 0.5) / CELLS), n, a)
                     off = _economised(a, far, max(tops[level, i], tops[level, j + 1 - (1 << level)]), errors, n, c)
                 else:
@@ -216,7 +216,7 @@ def _of_degree(n: int) -> Any:
     def spanned(
         center: Array, own: Array, reach: Array, weights: Array,
         first: Places, count: Places, start: Array, coefficients: Array, errors: Array, tops: Array, least: Array, most: Array,
-        degrees: Places, total: Array, spread: Array, size: Array, moved: Array,
+        degrees: Places, levels: Places, total: Array, spread: Array, size: Array, moved: Array,
     ) -> None:  # fmt: skip
         """The same with `few.FewTotal.add`."""
         (K, N), (M, Q) = center.shape, total.shape[:2]
@@ -235,7 +235,7 @@ def _of_degree(n: int) -> Any:
                     i, j = here + i // CELLS, here + j // CELLS
                 else:
                     i, j = first[k] + i, first[k] + j
-                level = LEVEL[j - i + 1]
+                level = levels[j - i + 1]
                 j += 1 - (1 << level)
                 for q in range(Q):
                     _shifted(coefficients[first[k] + place, q], shift, n, a)

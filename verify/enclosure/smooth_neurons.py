@@ -16,7 +16,7 @@ from ...moe.activations import Activation
 from . import jets
 from .fast import smooth_loops
 from .powers import Quantities, Total
-from .table import REACH, WIDE, Tables
+from .table import LEVEL, REACH, WIDE, Tables
 from .taylor import EPS, UNKNOWN, TaylorForms
 
 MOST_COEFFICIENTS = 1 << 22
@@ -85,7 +85,7 @@ class SmoothNeurons:
             t = one.tables
             stored = t.coefficients[:, 0], t.errors[0, :, 0], t.tops(s.degree)[:, :, 0], np.array([*one.middle, *one.width])
             outputs = np.ascontiguousarray(self.outputs.T)
-            compiled.OF_DEGREE[s.degree][1](*s.arrays, *stored, outputs, *total.tables.arrays, *total.arrays)
+            compiled.OF_DEGREE[s.degree][1](*s.arrays, *stored, outputs, *total.tables.arrays, LEVEL, *total.arrays)
         else:
             for j, V in enumerate(self.outputs.T):
                 c, off = one.local(s.center[j], s.reach[j], s.degree)

@@ -14,7 +14,7 @@ from .fast import smooth_loops
 from .few import LEAST_DEGREE, Few, FewTotal, Span
 from .powers import Quantities, Total, monomials
 from .smooth_neurons import SmoothNeurons
-from .table import Tables
+from .table import LEVEL, Tables
 from .taylor import UNKNOWN, TaylorForms
 
 
@@ -72,7 +72,7 @@ class SmoothProfiles:
         if compiled := smooth_loops(s.own.size, len(self.directions)):
             stored = tables.first, tables.count, tables.start, tables.coefficients, tables.errors, tables.tops(s.degree), *tables.slopes
             degrees = monomials(total.variables, s.degree).degrees
-            compiled.OF_DEGREE[s.degree][2](s.center, s.own, s.reach, s.weights, *stored, degrees, *total.arrays)
+            compiled.OF_DEGREE[s.degree][2](s.center, s.own, s.reach, s.weights, *stored, degrees, LEVEL, *total.arrays)
         else:
             for k in range(len(self.directions)):
                 total.add(k, *tables.local(k, s.center[k], s.reach[k], s.degree))
@@ -82,7 +82,7 @@ class SmoothProfiles:
         total, tables = Total(self.tables.outputs, s), self.tables
         if compiled := smooth_loops(s.radius.size, len(self.directions)):
             stored = tables.first, tables.count, tables.start, tables.coefficients, tables.errors, tables.tops(s.degree), *tables.slopes
-            compiled.OF_DEGREE[s.degree][0](*s.arrays, *stored, *total.tables.arrays, *total.arrays)
+            compiled.OF_DEGREE[s.degree][0](*s.arrays, *stored, *total.tables.arrays, LEVEL, *total.arrays)
         else:
             for k in range(len(self.directions)):
                 total.add(k, *tables.local(k, s.center[k], s.reach[k], s.degree))

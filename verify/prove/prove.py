@@ -38,6 +38,7 @@ from .readout import read_out
 from .refutation import Exactly, Refutation, spots_at, spots_of, with_refutation
 from .sites import NotProvableError, ReadOut, SiteProof
 from .targets import BOTH, REAL, Part, named, parts_of, together
+from .tried import astray
 
 SAMPLED = 1 << 14
 """Points at which the whole network is compared with a graph before anything is proved."""
@@ -74,8 +75,10 @@ def certify(
     evaluation, and what is assumed of the engine that runs it (`moe.engines`); of a task on one manifold also where subnormal numbers are
     flushed to 0.
 
+    An enclosure that a Python function brings is assumed, by name, and tried first at random boxes (`tried`).
+
     Raises `InvalidArgument` if network and task do not fit each other, for a target or charts that cannot be enclosed (naming the
-    part), or for arguments out of their domain.
+    part), for an enclosure or constants that a point refutes, or for arguments out of their domain.
     """
     model = model if isinstance(model, Network) else opened(model, "certify")
     network, given, epsilon = _arguments(model, task, epsilon, tightness)
@@ -84,7 +87,7 @@ def certify(
     graph = as_graph(given)
     alone = graph.blocks[0].given
     """The task, if it is one on one manifold."""
-    if alone is not None and (wrong := counterexamples(alone, seed)):
+    if alone is not None and (wrong := counterexamples(alone, seed) or astray(alone, seed)):
         raise InvalidArgument("; ".join(map(str, wrong)))
     if isinstance(model, Model):
         design = model.design
