@@ -38,7 +38,7 @@ from .readout import read_out
 from .refutation import Exactly, Refutation, spots_at, spots_of, with_refutation
 from .sites import NotProvableError, ReadOut, SiteProof
 from .targets import BOTH, REAL, Part, named, parts_of, together
-from .tried import astray
+from .tried import escapes
 
 SAMPLED = 1 << 14
 """Points at which the whole network is compared with a graph before anything is proved."""
@@ -87,7 +87,7 @@ def certify(
     graph = as_graph(given)
     alone = graph.blocks[0].given
     """The task, if it is one on one manifold."""
-    if alone is not None and (wrong := counterexamples(alone, seed) or astray(alone, seed)):
+    if alone is not None and (wrong := counterexamples(alone, seed) or escapes(alone, seed)):
         raise InvalidArgument("; ".join(map(str, wrong)))
     if isinstance(model, Model):
         design = model.design

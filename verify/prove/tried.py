@@ -23,7 +23,7 @@ ROUNDING = 1e-9
 """What f is computed to may be off by this part of 1 + |f|: nothing less refutes an enclosure."""
 
 
-def astray(task: ManifoldTask, seed: int = 0) -> list[Finding]:
+def escapes(task: ManifoldTask, seed: int = 0) -> list[Finding]:
     """The point farthest outside what the target's own enclosure says of a box, if there is one.
 
     Raises `InvalidArgument` for an enclosure that fails, or makes no forms of as many functions as f has, or of other boxes.
