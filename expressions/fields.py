@@ -80,11 +80,6 @@ class Field(ABC):
         """What expressions call the components."""
         return (self.name,) if self.outputs == 1 else tuple(f"{self.name}_{k + 1}" for k in range(self.outputs))
 
-    @property
-    def assumes(self) -> str | None:
-        """What is taken for granted about it, in words; None where everything that it promises is proved."""
-        return None
-
     def __hash__(self) -> int:
         return self.key
 

@@ -12,6 +12,9 @@ import pytest
 from atlasmoe import Block, Box, BoxPiece, Combine, Input, LintError, Severity, SpecError, TaskGraph, Tiling, builtin, lint
 from atlasmoe.atlas import task_from_spec
 from atlasmoe.atlas.graph.tiling_checks import cut, disputed
+from atlasmoe.expressions import ExpressionMap
+from atlasmoe.expressions.fields import SMOOTH, Field, callables, key_of
+from atlasmoe.expressions.parse import read_expression, real_symbols
 from test_graph import experiment_2
 from test_graph_spec import MIXED
 
@@ -53,6 +56,44 @@ def test_kinks_inside_a_piece_are_warnings_on_its_borders_nothing() -> None:
     graph = TaskGraph("kinks", (Input("x", Box((-1,), (1,))), Block.parse("f", ("x",), pieces, ["-x", "abs(x - 1/2) - 1/2"])), "f")
     assert [severity for severity, _ in said(graph)] == ["warning"]
     assert 'piece "piece2": expression: has a kink' in said(graph)[0][1]
+
+
+class Ramp(Field):
+    """Python code of a user: a steep ramp at 0.3 of a width, or a step where that is 0."""
+
+    inputs = outputs = 1
+    lower, upper = np.array([-np.inf]), np.array([np.inf])
+
+    def __init__(self, width: float) -> None:
+        self.name, self.width, self.key = "ramp", width, key_of("ramp", [repr(width).encode()])
+
+    def evaluate(self, component: int, orders: Any, points: np.ndarray) -> np.ndarray:
+        x = points[:, 0] - 0.3
+        if any(orders):
+            return np.zeros(len(x))
+        return (x > 0) * 1.0 if self.width == 0 else np.clip(x / self.width, 0, 1)
+
+    def enclose(self, component: int, orders: Any, lower: np.ndarray, upper: np.ndarray, *, again: bool = False) -> Any:
+        return np.full(len(lower), -np.inf), np.full(len(lower), np.inf)
+
+    def order(self, lower: np.ndarray, upper: np.ndarray) -> Any:
+        return np.full(len(lower), SMOOTH)
+
+    def exactly(self, component: int, orders: Any, at: Any) -> None:
+        return None
+
+
+@pytest.mark.parametrize("width", [0.0, 1e-6])
+@pytest.mark.parametrize("charts", [False, True])
+def test_python_functions_in_blocks_are_sampled_for_jumps(width: float, charts: bool) -> None:
+    """A step is found on a piece as on a chart, a steep ramp is none."""
+    symbols = real_symbols(["x"])
+    f = ExpressionMap.of(symbols.values(), [read_expression("ramp(x) + x", {**symbols, **callables(Ramp(width))})])
+    where = builtin("interval", domain=[0, 1]) if charts else Tiling.intervals([0, 1])
+    graph = TaskGraph("t", (Input("x", where if charts else Box((0.0,), (1.0,))), Block("b", ("x",), where, (f,))), "b")
+    found = [finding for finding in lint(graph, samples=2000) if "jumps by 1" in finding.problem]
+    assert len(found) == (width == 0)
+    assert all(abs(finding.witness[0] - 0.3) < 1e-6 for finding in found)
 
 
 def test_the_atlas_of_an_input_and_of_a_block_is_looked_at_once() -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import Finding, Severity
 from ...expressions.box import Array, Box
+from ...expressions.fields import fields_in
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas
@@ -25,7 +26,7 @@ from ..graph.nodes import Block, Combine, Input
 from ..graph.structure import AGREE, shown_box, wire
 from ..graph.tiling import Tiling
 from ..task import ChartTarget, ExpressionTarget, ManifoldTask
-from . import maps, smoothness
+from . import continuity, maps, smoothness
 from .digits import check_digits
 from .manifold import check_manifold
 from .probe import Probe, error, many, number, warning, worst
@@ -134,7 +135,7 @@ def _block(block: Block, samples: int, share: int, seed: int, seen: dict[Any, li
 
 
 def _piece(box: Box, function: ExpressionMap, samples: int, seed: int) -> list[Finding]:
-    """A subtask on its closed piece: evaluates, is finite, and how smooth it is."""
+    """A subtask on its closed piece: evaluates, is finite, continuous (sampled, where it calls fields), and how smooth it is."""
     variables = function.variables
     identity = ExpressionMap(variables, variables)
     chart = Chart("piece", box, identity, identity, ((True, True),) * box.dimension)
@@ -146,7 +147,11 @@ def _piece(box: Box, function: ExpressionMap, samples: int, seed: int) -> list[F
     lost = check_digits(probe, "expression", function)
     task = ManifoldTask("piece", Atlas(tuple(map(str, variables)), (chart,)), ChartTarget((function,)))
     rough = smoothness.check_target(task, [probe])
-    return lost + [dataclasses.replace(f, where=f.where.replace('chart "piece": target', "expression")) for f in rough]
+    rough = [dataclasses.replace(f, where=f.where.replace('chart "piece": target', "expression")) for f in rough]
+    if not rough and fields_in(function.trees):  # formulas say themselves where they may jump
+        jumps = continuity.check_continuous(task, [probe])
+        rough = [dataclasses.replace(f, where="expression", problem=f.problem.replace(' on chart "piece"', "")) for f in jumps]
+    return lost + rough
 
 
 def _jump(block: Block, tiling: Tiling) -> list[Finding]:
