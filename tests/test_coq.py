@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from atlasmoe.atlas import Atlas, ManifoldTask, task_from_spec
 from atlasmoe.atlas.chart import Chart
+from atlasmoe.atlas.manifolds.overlap import intrinsic_symbols
 from atlasmoe.cli.main import main
 from atlasmoe.errors import FolderError, InvalidArgument
 from atlasmoe.export.folder import save
 from atlasmoe.expressions.box import Box
+from atlasmoe.expressions.maps import ExpressionMap
 from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.expressions.tree import Name, Number, Power
 from atlasmoe.moe import Model
@@ -158,6 +160,9 @@ def stated(table: str, change: Callable[[tuple[Chart, ...]], tuple[Chart, ...]] 
         ('builtin = "sphere"', "x1² + x2² + x3² = 1"),
         ('builtin = "sphere"\natlas = "ball"\ncharts = 12', "x1² + x2² + x3² = 1"),
         ('builtin = "sphere"\ndimension = 3', "x1² + x2² + x3² + x4² = 1"),
+        ('builtin = "sphere"\natlas = "graph"', "x1² + x2² + x3² = 1"),
+        ('builtin = "circle"\natlas = "graph"', "x1² + x2² = 1"),
+        ('builtin = "so3"', "RᵀR = 1, det R = 1"),
         ('builtin = "circle"\natlas = "stereographic"', "x1² + x2² = 1"),
         ('builtin = "circle"\ncharts = 2', "x1² + x2² = 1"),
         ('builtin = "circle"\ncharts = 7', "x1² + x2² = 1"),
@@ -206,12 +211,33 @@ def test_no_equation_where_a_chart_is_missing(table: str) -> None:
         assert said is None or "for -1.5 ≤ u1 ≤ 1.5" in said
 
 
-@pytest.mark.parametrize(
-    ("table", "least"), [('builtin = "sphere"', 1.0), ('builtin = "circle"\ncharts = 4', 1.0), ('builtin = "torus"\ncharts = 2', 2.0)]
-)
+LEAST = {
+    'builtin = "sphere"': 1.0,
+    'builtin = "so3"': 1.0,
+    'builtin = "circle"\ncharts = 4': 1.0,
+    'builtin = "torus"\ncharts = 2': 2.0,
+    'builtin = "circle"\natlas = "graph"': float(np.sqrt(0.5)),
+}
+"""Half-widths of boxes below which nothing is said."""
+
+
+@pytest.mark.parametrize(("table", "least"), LEAST.items())
 def test_no_equation_where_a_box_is_an_ulp_too_small(table: str, least: float) -> None:
     assert stated(table, boxed(least)) is not None
     assert stated(table, boxed(float(np.nextafter(least, 0)), 1)) is None
+
+
+def test_no_equation_where_a_region_or_a_map_is_another_one() -> None:
+    def region(rho: float, power: int) -> Callable[[tuple[Chart, ...]], tuple[Chart, ...]]:
+        (u,) = intrinsic_symbols(1)
+        return lambda charts: (replace(charts[0], region=ExpressionMap((u,), (rho - u**power,))), *charts[1:])
+
+    graph = 'builtin = "circle"\natlas = "graph"'
+    assert stated(graph, region(0.51, 2)) == "x1² + x2² = 1"
+    assert stated(graph, region(0.49, 2)) is None
+    assert stated(graph, region(0.6, 4)) is None
+    arcs = 'builtin = "circle"\ncharts = 4'
+    assert stated(arcs, lambda charts: (replace(charts[0], inverse=charts[1].inverse), *charts[1:])) is None
 
 
 def test_no_equation_where_pieces_leave_a_gap() -> None:

@@ -46,3 +46,9 @@ Proof.
   intros <-. destruct (Rle_dec 0 a). left. symmetry. apply sqrt_square; auto.
   right. replace (a * a) with (- a * - a) by ring. rewrite sqrt_square; lra.
 Qed.
+Lemma same_root a b : a = b -> sqrt a = sqrt b.
+Proof. intros; subst; auto. Qed.
+Lemma within a c w : a * a <= c -> c <= w * w -> 0 <= w -> - w <= a <= w.
+Proof. intros; split; nra. Qed.
+Lemma square_nonneg a : 0 <= a * a.
+Proof. nra. Qed.

@@ -24,7 +24,7 @@ ROUTES = ("Routing", "RouteChecker")
 """The same for routes."""
 GRAPHS = ("Tasks", "Scores", "Composition")
 """What is needed for task graphs, likewise."""
-MANIFOLDS = ("Sphere", "Circle")
+MANIFOLDS = ("Sphere", "Circle", "Rotations")
 """Lemmas of cover, in a folder of their own; they need no other file."""
 MARK = "_CoqProject"
 """A folder that holds it is one of ours."""
