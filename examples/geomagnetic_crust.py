@@ -67,7 +67,10 @@ def coefficients(path: Path | None) -> Coefficients:
             problem = "the coefficients of degree 133 are not here"
             raise atlasmoe.InvalidArgument(f"{problem}; pip install pygeomag, or name NOAA's file: --coefficients WMMHR.COF") from None
         path = Path(pygeomag.__file__).parent / "wmm" / "WMMHR_2025.COF"
-    return read_coefficients(path.read_text(), path.name)
+    try:
+        return read_coefficients(path.read_text(), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise atlasmoe.InvalidArgument(f"{path} cannot be read as text: {error}; name NOAA's file: --coefficients WMMHR.COF") from None
 
 
 def kept(folder: Path, make: Callable[[], atlasmoe.Model]) -> atlasmoe.Model:
@@ -118,8 +121,10 @@ def proved(main: atlasmoe.Model, rocks: atlasmoe.Model, options: argparse.Namesp
         certificate.write(options.output / "main")
         print(f"main field: {certificate.status.value}, {certificate.boxes:,} boxes, bound {certificate.bound:.2f}")
     low = next(one for one in json.loads(known.read_text())["claims"] if one["name"] == "total")
-    print(f"main field: within {low['bound']:.2f} + {left[0]:.2f} nT of its series, {low['known']}")
-    found = prove(rocks, options.output / "patches.jsonl", options.patches, options.epsilon, 60 * options.minutes)
+    within = f"within {low['bound']:.2f} + {left[0]:.2f} nT of its series" if low["known"] == "proved" else "no bound"
+    print(f"main field: {within}, {low['known']}")
+    folder = options.output / "patches" if options.keep else None
+    found = prove(rocks, options.output / "patches.jsonl", options.patches, options.epsilon, 60 * options.minutes, folder)
     bounds, seconds = [one["bound"] for one in found if one["status"] == "proved"], sum(one["seconds"] for one in found)
     if not found:
         return
@@ -202,6 +207,7 @@ def main() -> None:
         "--epsilon", type=float, default=0.75, help="what is to be proved of each of the fifteen functions, nT (default 0.75)"
     )
     parser.add_argument("--patches", type=int, default=1, help=f"how many of {PATCHES} patches of the sphere to prove (default 1)")
+    parser.add_argument("--keep", action="store_true", help="keep the certificates of patches, as folders that atlasmoe check reads")
     parser.add_argument("--minutes", type=float, default=10.0, help="give a proof up after so many (default 10); 0: no proof")
     parser.add_argument("--output", type=Path, default=Path("out/geomagnetic_crust"), help="folder of models, proofs, C and figure")
     parser.add_argument("--figure", action="store_true", help="draw what rocks do, and the errors")

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent / "geomagnetic"
 sys.path.insert(0, str(HERE))
 
 from atlasmoe.intervals.harmonics import Harmonics, read_coefficients  # noqa: E402
+from atlasmoe.intervals.harmonics.solid import degree_of  # noqa: E402
 from geodesy import DATES, HEIGHTS, coordinates, north_east_down  # noqa: E402
 from reference import WMM2025  # noqa: E402
 from task import field, graph_of, remainder, series_of  # noqa: E402
@@ -165,6 +166,10 @@ def main() -> None:
 
 def run(options: argparse.Namespace) -> None:
     given = read_coefficients(options.coefficients.read_text(), options.coefficients.name)
+    last = degree_of(given.main.shape[1])
+    if options.degree is not None and options.degree > last:
+        problem = f"--degree {options.degree}: {options.coefficients.name} ends with degree {last}"
+        raise atlasmoe.InvalidArgument(f"{problem}; python examples/geomagnetic_crust.py is for degree 133")
     series = series_of(given if options.degree is None else given.cut(options.degree))
     left_out = remainder(series, options.kept, options.rates)
     begun = time.process_time()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from atlasmoe.intervals.harmonics import Coefficients, count, places
 from atlasmoe.moe import Known, Model
+from atlasmoe.verify.check import check
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DEGREE = 16
@@ -40,7 +41,7 @@ def models(example: ModuleType) -> tuple[Model, Model]:
     low, high = (example.series_of(part) for part in example.crust.split(given))
     main = atlasmoe.compile(example.graph_of(example.series_of(made_up(1, 1)), 6, 1, 1), width=8, form="residual")
     assert low.degree == example.crust.MAIN + 1
-    return main, atlasmoe.compile(example.crust.task_of(high, 42), width=10, activation="silu", routing="affine")
+    return main, atlasmoe.compile(example.crust.task_of(high, 12), width=8, activation="silu", routing="affine")
 
 
 def points(count: int) -> np.ndarray:
@@ -89,10 +90,11 @@ def test_a_patch_is_proved_and_kept(example: ModuleType, models: tuple[Model, Mo
     assert len(network.layers[0].experts) < len(rocks.network.layers[0].experts)
     sample = task.atlas.sample(3000, 2)
     np.testing.assert_array_equal(network(sample.ambient), rocks(sample.ambient))
-    (one,) = patches.prove(rocks, tmp_path / "log", 1, 1.5 * rocks.facts["epsilon"], 100.0)
+    (one,) = patches.prove(rocks, tmp_path / "log", 1, 1.5 * rocks.facts["epsilon"], 100.0, tmp_path)
     (other,) = patches.prove(rocks, tmp_path / "log", 1, 0.0, 0.0)
     assert one == other, "it was kept"
     assert one["status"] == "proved"
+    assert check(tmp_path / str(one["patch"])).verdict == "confirmed"
     network, task = patches.on_patch(rocks, one["patch"])
     sample = task.atlas.sample(3000, 2)
     error = np.abs(network(sample.ambient) - task.evaluate(sample)).max()
@@ -113,3 +115,5 @@ def test_without_coefficients_it_says_where_they_are(example: ModuleType, monkey
     monkeypatch.setitem(__import__("sys").modules, "pygeomag", None)
     with pytest.raises(atlasmoe.InvalidArgument, match="pip install pygeomag"):
         example.coefficients(None)
+    with pytest.raises(atlasmoe.InvalidArgument, match="name NOAA's file"):
+        example.coefficients(Path("none.COF"))

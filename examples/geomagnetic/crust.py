@@ -22,6 +22,7 @@ from atlasmoe.atlas.ball import pieces_of, spread, tangent_frames
 from atlasmoe.atlas.chart import BallChart
 from atlasmoe.atlas.spec.table_target import field_target
 from atlasmoe.intervals.harmonics import Coefficients, Harmonics, places
+from atlasmoe.intervals.harmonics.solid import degree_of
 from scipy.spatial import SphericalVoronoi
 from task import LEAST, MOST
 
@@ -39,7 +40,7 @@ OVERLAP = 1.2
 
 def split(given: Coefficients) -> tuple[Coefficients, Coefficients]:
     """The main field with all rates, and what rocks do."""
-    n, _ = places(int((8 * given.main.shape[1] + 1) ** 0.5 - 3) // 2)
+    n, _ = places(degree_of(given.main.shape[1]))
     low, rocks = given.main * (n <= MAIN), given.main * (n > MAIN)
     last = int(n[np.flatnonzero((given.main * (n <= MAIN) != 0).any(0) | (given.rates != 0).any(0))].max())
     return Coefficients(low, given.rates, given.epoch).cut(last), Coefficients(rocks, 0 * given.rates, given.epoch)

@@ -16,8 +16,11 @@ import atlasmoe
 import numpy as np
 from atlasmoe import Atlas, Box, Chart, ManifoldTask
 from atlasmoe.atlas.chart import Piece
+from atlasmoe.atlas.graph import as_graph
 from atlasmoe.expressions.maps import ExpressionMap
 from atlasmoe.expressions.parse import read_expression, real_symbols
+from atlasmoe.moe import Claim, Known, Ledger
+from atlasmoe.moe.design import design_of
 from atlasmoe.moe.network import Affine, Network
 
 SIDE = 12
@@ -69,15 +72,29 @@ def on_patch(model: atlasmoe.Model, number: int) -> tuple[Network, ManifoldTask]
     return Network((some,), model.network.inputs), ManifoldTask(f"crust{number}", here, model.task.target)
 
 
-def prove(model: atlasmoe.Model, log: Path, count: int, epsilon: float, seconds: float) -> list[dict]:
-    """What is known of the first patches, one JSON object a line, proving those that the file does not have."""
+def kept(network: Network, task: ManifoldTask, certificate: atlasmoe.Certificate, folder: Path) -> None:
+    """A patch as a model folder with its certificate, for `atlasmoe check`."""
+    (block,) = as_graph(task).blocks
+    statement = f"for every point of the patch: |f(x) − Ψ(x)| ≤ {certificate.epsilon:g}, largest component"
+    total = Claim("total", statement, "certify", certificate.epsilon, certificate.bound, Known.PROVED)
+    facts = {"theorem": "affine", "routing": "affine", "epsilon": certificate.epsilon, "parameters": network.parameters}
+    design = design_of(network, block.name, block.names, block.components)
+    certificate.write(atlasmoe.save(atlasmoe.Model(network, Ledger(total), task, facts, design), folder, overwrite=True))
+
+
+def prove(model: atlasmoe.Model, log: Path, count: int, epsilon: float, seconds: float, folder: Path | None = None) -> list[dict]:
+    """What is known of the first patches, one JSON object a line, proving those that the file does not have; `folder`: where to keep
+    certificates of those that are proved."""
     found = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     known = {one["patch"] for one in found}
     for number in [k * STRIDE % PATCHES for k in range(min(count, PATCHES))]:
         if number in known:
             continue
         begun = time.process_time()
-        certificate = atlasmoe.certify(*on_patch(model, number), epsilon=epsilon, tightness=None, seconds=seconds)
+        network, task = on_patch(model, number)
+        certificate = atlasmoe.certify(network, task, epsilon=epsilon, tightness=None, seconds=seconds)
+        if folder is not None and certificate.status is Known.PROVED:
+            kept(network, task, certificate, folder / str(number))
         one = {
             "patch": number,
             "status": certificate.status.value,
