@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InvalidArgument
-from ..moe.called import called as names_of
 from ..moe.model import Model
 from ..moe.network import MoELayer, Net
 from .explanation import NeuronOrigin
@@ -25,7 +24,7 @@ def explain_neuron(model: Model, layer: int, expert: str | int, neuron: int, hid
     if not 1 <= layer <= len(network.layers):
         raise InvalidArgument(f"the network has layers 1 to {len(network.layers)}, there is no layer {layer}")
     moe = network.layers[layer - 1]
-    arriving = names_of(model)(network.inputs if layer == 1 else network.layers[layer - 2].channels)
+    arriving = network.inputs if layer == 1 else network.layers[layer - 2].channels
     called, net, reads, writes = _net(moe, expert, layer, arriving)
     if not net.widths:
         raise InvalidArgument(f'"{called}" of layer {layer} is an affine map: it has no neurons')

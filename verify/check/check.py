@@ -77,9 +77,11 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         failures = [{"rejected": f.rejected, "reason": f.reason, "chart": f.chart, "box": f.box} for f in self.failures]
+        said = {key: value for key, value in self.__dict__.items() if key != "targets"}
+        targets = [{"name": name, "epsilon": epsilon, "bound": bound} for name, epsilon, bound in self.targets]
         return {
-            **self.__dict__,
-            "targets": [{"name": name, "epsilon": epsilon, "bound": bound} for name, epsilon, bound in self.targets],
+            **said,
+            **({"targets": targets} if targets else {}),
             "claims": list(self.claims),
             "assumptions": list(self.assumptions),
             "engines": [engine._asdict() for engine in self.engines],
