@@ -2,16 +2,20 @@
 
     OMP_NUM_THREADS=1 python benchmarks/inference.py [--only PATTERN] [--quick] [--out FILE] [--stock] [--compile] [--sums]
         [--rows N …] [--experts E …] [--sizes 64-256-64 …] [--dtypes float32 float64] [--activations relu silu] [--ridge]
+    python benchmarks/inference.py --table FILE | --parts
 
-Rows N × experts E × sizes × dtypes × activations, all that are not named, 192 less those that are too large. Of every case: `experts`,
-rows to their experts along given routes, over `dense`; the router apart, flat, over `dense`; the whole layer; and `floor`, the products,
-activations and maxima of router and one expert with nothing around them, what a layer takes at least; microseconds. With `--stock` beside
-the Mixtral block of transformers with the same weights (no biases, products act(gate)·1), in every backend that runs, and GptOss's
-experts with its own activation; with `--compile` one dense expert and the layer by torch.compile. CPU seconds, the least of several turns
-that take one after another. Every case is written to `--out` as a JSON line when it is done; what is there already is not measured again,
-so that a run goes on where it was interrupted. `--only` is a regular expression on the case's name, `f32 relu 64-256-64 E=64 N=100000`.
-`--ridge` times experts with few directions, dense and in ridge form, instead; `--sums` times one expert in the orders of sums of
-`to_torch` instead.
+Rows N × experts E × sizes × dtypes × activations, all that are not named, 192 less those that do not fit 24 GiB, the cheapest first. Of
+every case: `experts`, rows to their experts along given routes, over `dense`; the router apart, flat, over `dense`; the whole layer; and
+`floor`, the products, activations and maxima of router and one expert with nothing around them, what a layer takes at least;
+microseconds. With `--stock` beside the Mixtral block of transformers with the same weights (no biases, products act(gate)·1), in every
+backend that runs, and GptOss's experts with its own activation; with `--compile` one dense expert and the layer by torch.compile. CPU
+seconds, the least of several turns that take one after another. Every case is written to `--out` as a JSON line when it is done; what is
+there already is not measured again, so that a run goes on where it was interrupted, and `--table` prints what is there, as in
+docs/inference.md. `--only` is a regular expression on the case's name, `f32 relu 64-256-64 E=64 N=100000`. `--ridge` times experts with
+few directions, dense and in ridge form, instead; `--sums` times one expert in the orders of sums of `to_torch` instead; `--parts` times
+what 1000 rows cannot do without: sorting, looking up, the products of each expert alone, by NumPy and by PyTorch, reading all
+weights once,
+copying them for every row.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ import atlasmoe
 import numpy as np
 import torch
 from atlasmoe.export import dispatch
+from atlasmoe.export.listed import products
+from atlasmoe.export.quick import in_order
 from atlasmoe.export.stages import Stage
 from atlasmoe.export.torch_layer import MoE, winners
 from atlasmoe.moe import Affine, MoELayer, Net, Network, NeuronGroup
@@ -41,9 +47,11 @@ ROWS, EXPERTS = (1, 1000, 100_000, 1_000_000), (4, 64, 1024, 4096)
 SIZES = ((16, 64, 16), (64, 256, 64), (256, 1024, 256))
 """(inputs, hidden width, outputs) of an expert."""
 NUMBERS = 1 << 28
-"""Cases with more stored numbers, or more numbers in their rows, are left out."""
+"""More numbers than these are not copied for a backend of transformers."""
+MEMORY, COPIES = 24, 3.5
+"""GiB that a case may take, and how many times its weights are there while it is made."""
 TURNS, SECONDS = 9, 2.0
-"""Turns at most, and after how many CPU seconds no other is begun; three at least."""
+"""Turns at most, and after how many CPU seconds no other is begun; three at least, one of calls that take so long themselves."""
 NETS = ((3, 1024, 1), (3, 2048, 1), (4, 320, 1), (9, 384, 1), (16, 64, 16), (64, 256, 64), (100, 256, 1), (2, 256, 1024, 1))
 """Widths of nets whose sums are timed: experts on few inputs, on many, and three-layer ones."""
 
@@ -59,17 +67,34 @@ class Case(NamedTuple):
     def name(self) -> str:
         return f"f{self.dtype[5:]} {self.activation} {'-'.join(map(str, self.size))} E={self.experts} N={self.rows}"
 
+    @property
+    def stored(self) -> int:
+        """Numbers of all experts."""
+        return self.experts * self.size[1] * (self.size[0] + self.size[2])
 
-def cases(quick: bool, axes: tuple[Sequence[object], ...]) -> Iterator[Case]:
-    """All of the axes, or with `quick` the small ones of ReLU in float32; the quickest rows first."""
-    for values in itertools.product(*axes):
-        case = Case(*values)
-        stored = case.experts * case.size[1] * (case.size[0] + case.size[2])
-        small = (
-            case.dtype == "float32" and case.activation == "relu" and case.size[1] < 1024 and case.rows < 1_000_000 and case.experts < 4096
+    @property
+    def memory(self) -> float:
+        """GiB that it takes, about."""
+        rows = self.rows * (4 * self.size[0] + 5 * self.size[2])
+        return (4 if self.dtype == "float32" else 8) * (COPIES * self.stored + rows) / (1 << 30)
+
+    @property
+    def work(self) -> int:
+        """Multiplications of one call, and weights to make."""
+        return self.rows * (self.stored // self.experts + self.experts * self.size[0]) + 100 * self.stored
+
+    @property
+    def small(self) -> bool:
+        """Of those that `--quick` asks for."""
+        return (
+            self.dtype == "float32" and self.activation == "relu" and self.size[1] < 1024 and self.rows < 1_000_000 and self.experts < 4096
         )
-        if max(stored, case.rows * max(case.size[0], case.size[2])) <= NUMBERS and (small or not quick):
-            yield case
+
+
+def cases(quick: bool, axes: tuple[Sequence[object], ...]) -> list[Case]:
+    """All of the axes, or with `quick` the small ones of ReLU in float32; the cheapest first."""
+    every = [Case(*values) for values in itertools.product(*axes)]  # type: ignore[arg-type]
+    return sorted((case for case in every if case.small or not quick), key=lambda case: case.work)
 
 
 def layer(case: Case) -> MoE:
@@ -111,15 +136,16 @@ class Dense(torch.nn.Module):
 
 def least(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
     """The least CPU seconds of a call of each, in turns, so that what else the machine does falls on all."""
-    repeats = {}
+    repeats, found = {}, dict.fromkeys(functions, np.inf)
     for name, function in functions.items():
         function()
         start = time.process_time()
         function()
-        repeats[name] = max(1, int(2e-3 / max(1e-7, time.process_time() - start)))
-    found, begun = dict.fromkeys(functions, np.inf), time.process_time()
+        found[name] = time.process_time() - start
+        repeats[name] = max(1, int(2e-3 / max(1e-7, found[name])))
+    begun, fewest = time.process_time(), 3 if sum(found.values()) < SECONDS else 1
     for turn in range(TURNS):
-        if turn >= 3 and time.process_time() - begun > SECONDS:
+        if turn >= fewest and time.process_time() - begun > SECONDS:
             break
         for name, function in functions.items():
             start = time.process_time()
@@ -146,7 +172,7 @@ def stock(case: Case, moe: MoE, x: Tensor, route: Tensor) -> dict[str, Callable[
     for backend in ("eager", "batched_mm", "grouped_mm"):
         if backend == "batched_mm" and case.rows * width * 3 * inputs > NUMBERS:
             continue
-        if backend == "eager" and case.experts > 1024:
+        if (backend == "eager" and case.experts > 1024) or case.stored > NUMBERS:
             continue
         size = max(inputs, outputs) + 16  # one channel is 1; strides stay multiples of 16 bytes
         config = MixtralConfig(hidden_size=size, intermediate_size=width, num_local_experts=case.experts, hidden_act=case.activation)
@@ -208,9 +234,72 @@ def measured(case: Case, with_stock: bool, compiled: bool) -> dict[str, object]:
 
 def shown(line: dict[str, object]) -> str:
     """Ratios to dense."""
+    if "left out" in line:
+        return f"{line['case']:>38} left out: {line['left out']}"
     dense = float(line["dense"])  # type: ignore[arg-type]
     rest = {name: float(t) / dense for name, t in line.items() if isinstance(t, float) and name != "dense"}
     return f"{line['case']:>38} {line['way']:>9} {dense:>11.1f} µs " + "  ".join(f"{name} {ratio:.2f}" for name, ratio in rest.items())
+
+
+def cell(line: dict[str, object] | None) -> str:
+    """Experts, layer, the fastest of transformers, and the compiled layer over the compiled expert, all over dense."""
+    if line is None:
+        return ""
+    if "left out" in line:
+        return str(line["left out"])
+    stock = [time for name, time in line.items() if name.startswith(("mixtral", "gpt-oss")) and isinstance(time, float)]
+    times = [line["experts"], line["layer"], min(stock) if stock else None, line.get("layer compiled")]
+    return ", ".join("–" if time is None else f"{float(time) / float(line['dense']):.2g}" for time in times)  # type: ignore[arg-type]
+
+
+def table(lines: dict[str, dict[str, object]]) -> Iterator[str]:
+    """Markdown: a row for every size, dtype, activation and N of which something was measured, a column for every E."""
+    yield "| expert | N | dense, µs | " + " | ".join(f"E = {experts}" for experts in EXPERTS) + " |"
+    yield "|" + "---|" * (3 + len(EXPERTS))
+    for size, dtype, activation, rows in itertools.product(SIZES, DTYPES, ("relu", "silu"), ROWS):
+        found = [lines.get(Case(dtype, activation, size, experts, rows).name) for experts in EXPERTS]
+        if not any(found):
+            continue
+        dense = next((f"{line['dense']:.4g}" for line in found if line and "dense" in line), "")
+        name = f"{'-'.join(map(str, size))} {activation} f{dtype[5:]}"
+        yield f"| {name} | {rows:,} | {dense} | {' | '.join(map(cell, found))} |"
+
+
+def time_parts(case: Case) -> dict[str, float]:
+    """Microseconds of what rows of one layer cannot do without, along given routes, beside `dense` and `experts`."""
+    torch.manual_seed(0)
+    moe, x = layer(case), torch.randn(case.rows, case.size[0])
+    dense, route, slices = Dense(moe), moe.route(x)[0].flatten(), moe.experts._kept()
+    stages, found = slices.stages, in_order(route, case.experts)
+    own = x.index_select(0, found.order)
+    places = [own, *(x.new_empty(case.rows, stage.bias.shape[1]) for stage in stages)]
+    ends = list(itertools.accumulate(found.counts))
+    starts = [0, *ends[:-1]]
+    arrays = [place.numpy() for place in places]
+    weights = [[slices.numbers(k)[j].weight for k in found.members] for j in range(len(stages))]
+    pieces = [place.split(found.counts) for place in places]
+    views = [[stage.weight[k].mT for k in found.members] for stage in stages]
+
+    def by_numpy() -> None:
+        for j, weight in enumerate(weights):
+            products(arrays[j], weight, starts, ends, arrays[j + 1])
+
+    def by_torch() -> None:
+        for j, weight in enumerate(views):
+            for part, view, out in zip(pieces[j], weight, pieces[j + 1], strict=True):
+                torch.mm(part, view, out=out)
+
+    functions = {
+        "dense": lambda: dense(x),
+        "experts": lambda: moe.experts(x, route),
+        "sorting": lambda: in_order(route, case.experts),
+        "looking up": lambda: (x.index_select(0, found.order), places[-1].index_select(0, found.places)),
+        "products by NumPy": by_numpy,
+        "products by PyTorch": by_torch,
+        "reading": lambda: [stage.weight.sum() for stage in stages],
+        "copying": lambda: [stage.looked_up(route) for stage in stages],
+    }
+    return {"experts with rows": len(found.members), **{name: 1e6 * t for name, t in least(functions).items()}}
 
 
 def time_ridge(rows: int) -> None:
@@ -263,10 +352,12 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path, metavar="FILE")
     parser.add_argument("--stock", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--sums", action="store_true")
     parser.add_argument("--ridge", action="store_true")
+    parser.add_argument("--parts", action="store_true")
     parser.add_argument("--rows", nargs="+", type=int, default=ROWS)
     parser.add_argument("--experts", nargs="+", type=int, default=EXPERTS)
     parser.add_argument("--sizes", nargs="+", type=sizes, default=SIZES, metavar="IN-WIDTH-OUT")
@@ -276,9 +367,19 @@ def main() -> None:
     if options.ridge:
         with torch.no_grad():
             return time_ridge(4096)
+    if options.parts:
+        with torch.no_grad():
+            for size, experts in itertools.product(SIZES[:2], EXPERTS[:3]):
+                case = Case("float32", "relu", size, experts, 1000)
+                parts = time_parts(case)
+                print(case.name, "  ".join(f"{name} {t:.0f}, {t / parts['dense']:.2f}" for name, t in parts.items()), flush=True)
+        return None
     if options.sums:
         with torch.no_grad():
             return time_sums(1 << 12, torch.float32)
+    if options.table:
+        lines = map(json.loads, options.table.read_text(encoding="utf-8").splitlines())
+        return print("\n".join(table({line["case"]: line for line in lines})))
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s); times of one dense expert, and ratios to it")
     text = options.out.read_text(encoding="utf-8") if options.out and options.out.exists() else ""
     done = {line["case"]: line for line in map(json.loads, text.splitlines())}
@@ -286,7 +387,10 @@ def main() -> None:
         if not re.search(options.only, case.name):
             continue
         if (line := done.get(case.name)) is None:
-            line = measured(case, options.stock, options.compile)
+            if case.memory > MEMORY:
+                line = {"case": case.name, "left out": f"{case.memory:.0f} GiB"}
+            else:
+                line = measured(case, options.stock, options.compile)
             if options.out:
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")

@@ -66,7 +66,8 @@ def fixtures(cases: tuple[str, ...], listing: bool, output: Path | None, force: 
     if as_json:
         print_json(done.to_dict())
         return
-    click.echo(f"{done.path}: {len(done.cases)} cases, {done.exact} of them exact in any order of summation; {done.size:,} bytes")
+    said = f"{len(done.cases)} case" + "s" * (len(done.cases) != 1)
+    click.echo(f"{done.path}: {said}, {done.exact} of them exact in any order of summation; {done.size:,} bytes")
     for name, why in done.left_out.items():
         print_wrapped(f"left out {name}: {why}", "yellow")
     click.echo("test a layer with it: MOE=package.module:function python -m pytest " + str(done.path / "test_moe.py"))

@@ -28,7 +28,7 @@ VARIANTS = {
 SWITCHES = {"true": True, "false": False}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, errors included.")
-force_option = click.option("--force", is_flag=True, help="Replace the folder if it holds a model.")
+force_option = click.option("--force", is_flag=True, help="Replace the folder if such a command wrote it.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
 )

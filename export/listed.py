@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from .stages import Stage
 
@@ -21,17 +22,23 @@ Matrix = NDArray[Any]
 PRODUCT = 1 << 18
 """Multiplications up to which OpenBLAS, which NumPy brings, takes one thread for a product. PyTorch is told how many it may have, NumPy is
 not."""
+FEW = 16
+"""Rows that a product has to have room for: larger weights are PyTorch's."""
 DTYPES = (torch.float32, torch.float64)
 
 
 class Numbers(NamedTuple):
-    """One expert's part of a stage: its weight and that of lanes, transposed, and its bias [1, out], in the memory of the tensors."""
+    """One expert's part of a stage: its weight and that of lanes, transposed, and biases [1, out], in the memory of the tensors."""
 
     weight: Matrix
     up: Matrix | None
     bias: Matrix
+    bias_up: Matrix | None
     zero: Matrix
     """As large as the bias: operations of NumPy on equal shapes take a third of the time."""
+    stage: Stage
+    form: str
+    """The one activation, "" where there are several, or lanes."""
 
 
 def numbers(parts: Sequence[Stage]) -> tuple[Numbers, ...]:
@@ -40,34 +47,37 @@ def numbers(parts: Sequence[Stage]) -> tuple[Numbers, ...]:
 
 
 def _numbers(part: Stage) -> Numbers:
-    bias = part.bias.detach().numpy()[None]
-    return Numbers(_turned(part.weight), None if part.up is None else _turned(part.up[0]), bias, np.zeros_like(bias))
+    bias, form = part.bias.detach().numpy()[None], part.bend[0][1] if len(part.bend) == 1 and part.up is None else ""
+    up = (None, None) if part.up is None else (_turned(part.up[0]), part.up[1].detach().numpy()[None])
+    return Numbers(_turned(part.weight), up[0], bias, up[1], np.zeros_like(bias), part, form)
 
 
 def _turned(weight: Tensor) -> Matrix:
     return weight.detach().numpy().T
 
 
-def fits(stages: Sequence[Stage]) -> bool:
-    """Whether NumPy has such numbers, and takes one thread for a row of them."""
+def fits(stages: Sequence[Stage], rows: int) -> bool:
+    """Whether NumPy has such numbers, and takes one thread for so many rows of them."""
     weights = [stage.weight for stage in stages]
     plain = all(weight.is_cpu and weight.dtype in DTYPES and type(weight.data) is Tensor for weight in weights)
-    return plain and max(weight[0].numel() for weight in weights) <= PRODUCT
-
-
-def rectified(stages: Sequence[Stage]) -> bool:
-    """Whether all hidden layers are ReLU."""
-    return all(len(stage.bend) == 1 and stage.bend[0][1] == "relu" and stage.up is None for stage in stages[:-1])
+    return plain and rows * max(weight[0].numel() for weight in weights) <= PRODUCT
 
 
 def row(expert: Sequence[Numbers], x: Tensor) -> Tensor:
-    """One row [1, in] through one expert whose hidden layers are ReLU, [1, out]."""
+    """One row [1, in] through one expert, [1, out]."""
     *inner, last = expert
     h = (x.detach() if x.requires_grad else x).numpy()
     for part in inner:
-        h = h.dot(part.weight)
-        h += part.bias
-        np.maximum(h, part.zero, out=h)
+        z = h.dot(part.weight)
+        z += part.bias
+        if part.form == "relu":
+            np.maximum(z, part.zero, out=z)
+        elif part.form == "silu":
+            functional.silu(torch.from_numpy(z), inplace=True)
+        else:
+            up = None if part.up is None else torch.from_numpy(h.dot(part.up) + part.bias_up)
+            z = part.stage.shaped(torch.from_numpy(z), up).numpy()
+        h = z
     h = h.dot(last.weight)
     h += last.bias
     return torch.from_numpy(h)
@@ -106,8 +116,8 @@ def listed(
 ) -> None:
     """Rows x [N, in] in the order of their experts into `out` [N, out].
 
-    `experts` that have rows, and how many; `which` expert every row has [N]; `room` for hidden layers and for biases, of as many rows as are
-    run at a time.
+    `experts` that have rows, and how many; `which` expert every row has [N]; `room` for hidden layers and for biases, of as many rows as
+    are run at a time.
     """
     *hidden, biases = room
     step = biases.shape[0]

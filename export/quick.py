@@ -17,7 +17,7 @@ from torch.autograd import forward_ad
 from torch.nn import Linear
 
 from .dispatch import Stages, by_expert, capacity, cheapest, chunk_rows, costs, gathered, inverse, padded, runs, unpadded
-from .listed import Numbers, fits, listed, numbers, rectified, row
+from .listed import FEW, Numbers, fits, listed, numbers, row
 from .ridge import Directions, directions
 from .stages import Stage
 
@@ -66,8 +66,8 @@ class Slices:
         self.ridge = ridge
         self.found: dict[int, tuple[Slice, ...]] = {}
         self.arrays: dict[int, tuple[Numbers, ...]] = {}
-        self.listed = self.rowwise = False
-        """Whether NumPy may multiply: what many rows are multiplied by, and what one is."""
+        self.listed = self.single = False
+        """Whether NumPy may multiply, many rows and one."""
         self.stages: Stages = []
         self.held: list[Held] = []
         self.where: list[tuple[Tensor, int, int]] = []
@@ -100,8 +100,7 @@ class Slices:
         now = [(tensor, tensor.data_ptr(), self._version(tensor)) for tensor in weights]
         if len(now) != len(self.where) or any(a is not b or m != n for (a, *m), (b, *n) in zip(now, self.where, strict=True)):
             self.found, self.arrays, self.where = {}, {}, now
-            self.listed = not self.ridge and fits(self.stages)
-            self.rowwise = self.listed and rectified(self.stages)
+            self.listed, self.single = (not self.ridge and fits(self.stages, rows) for rows in (FEW, 1))
         return self
 
     def expert(self, k: int) -> tuple[Slice, ...]:
@@ -154,7 +153,7 @@ def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> T
 
 def _one(slices: Slices, k: int, x: Tensor) -> Tensor:
     """One row [1, in] through expert k."""
-    return row(slices.numbers(k), x) if slices.rowwise else _row(slices.expert(k), x)
+    return row(slices.numbers(k), x) if slices.single else _row(slices.expert(k), x)
 
 
 def _row(expert: tuple[Slice, ...], x: Tensor) -> Tensor:

@@ -23,8 +23,11 @@ MUTANTS = {
     "never divided": "weights are never divided by their sum",
     "divided across tokens": "with top_k = 1 weights lose their last dimension and are divided by the sum over tokens",
     "softmax of the chosen": "softmax of the chosen logits alone, where weights are not to be divided",
+    "raw logits": "weights that are not to be divided are logits, not their softmax",
     "no scale": "the factor of routed experts is left out",
     "scale twice": "the factor of routed experts is applied twice",
+    "scale where divided": "the factor is left out where weights are not divided",
+    "scale of nothing": "with top_k = 1 the factor is applied to a buffer that was never written",
     "scale on shared": "the factor is applied to the shared expert too",
     "no shared": "the shared expert is left out",
     "weighted shared": "the shared expert is weighted by 1/2",
@@ -116,6 +119,8 @@ def in_torch(tensors: dict[str, Tensor], s: dict[str, Any], mutant: str | None =
         if mutant == "last output lost":
             y[:, -1] = 0
         out.index_add_(0, rows, weights[rows, places, None].to(x.dtype) * y)
+    if mutant == "scale of nothing" and s["top_k"] == 1 and s["scale"] != 1:
+        out = torch.zeros_like(out)
     if mutant == "nan spreads":
         out = out + (torch.zeros(count, s["experts"], dtype=x.dtype).scatter(1, experts, weights.to(x.dtype)).T.sum(1) * 0).sum()
     if mutant == "unsorted":
@@ -170,12 +175,15 @@ def routes(t: dict[str, Tensor], s: dict[str, Any], mutant: str | None, wide: to
     weights = source.gather(1, experts) if s["scoring"] != "none" or mutant == "bias weights" else torch.ones(experts.shape, dtype=wide)
     if mutant == "softmax of the chosen" and s["scoring"] == "softmax":
         weights = torch.softmax(logits.gather(1, experts), -1)
+    if mutant == "raw logits" and s["scoring"] == "softmax" and not s["normalise"]:
+        weights = logits.gather(1, experts)
     divide = {"always divided": s["scoring"] != "none", "never divided": False}.get(str(mutant), s["normalise"])
     if divide and mutant == "divided across tokens" and s["top_k"] == 1:
         weights = weights / weights.sum(0, keepdim=True)
     elif divide:
         weights = weights / weights.sum(-1, keepdim=True)
-    weights = weights * {"no scale": 1, "scale twice": s["scale"] ** 2}.get(str(mutant), s["scale"])
+    left_out = mutant == "no scale" or (mutant == "scale where divided" and not divide)
+    weights = weights * (1 if left_out else s["scale"] ** (2 if mutant == "scale twice" else 1))
     if mutant == "top_k minus one":
         weights = torch.cat([weights[:, :-1], 0 * weights[:, -1:]], 1)
     return experts, weights.flip(1) if mutant == "weights permuted" else weights

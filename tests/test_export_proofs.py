@@ -276,6 +276,35 @@ def test_the_command_proves_what_it_wrote(ring: Model, folder: Path, tmp_path: P
     assert "choose from c, numpy, onnx, pt2, torch" in unproved.output
 
 
+@needs_compiler
+def test_graphs_of_small_integers(tmp_path: Path) -> None:
+    """Two blocks, pieces that jump: routes stay, what is moved is bounded, C is that graph, and is proved and confirmed."""
+    x, y = atlasmoe.Input("x", atlasmoe.Box((0.0,), (3.0,))), atlasmoe.Input("y", atlasmoe.Box((-1.0,), (1.0,)))
+    steps = atlasmoe.Block.parse("a", ("x",), atlasmoe.Tiling.intervals(range(4)), ["x", "5 - x", "x**2/4"])
+    ends = atlasmoe.Block.parse("b", ("y",), atlasmoe.Tiling.intervals((-1, 0, 1)), ["y**2", "2*y"])
+    total = atlasmoe.Combine.parse("total", ("a", "b"), "a + b")
+    model = atlasmoe.compile(atlasmoe.TaskGraph("halves", (x, y, steps, ends, total), "total"), epsilon=0.1)
+    made = quantise(model, "int8", epsilon=0.2)
+    assert made.ledger.holds
+    claim, seen = made.ledger["quantised"], made.ledger["quantised.measured"]
+    assert 0 < seen.bound <= claim.bound < 30 * seen.bound
+    assert {code.bits for code in codes_of(made).values()} == {8}
+    points = np.random.default_rng(0).uniform((0, -1), (3, 1), (4096, 2))
+    before, behind = model.network.trace(points), made.network.trace(points)
+    assert all(np.array_equal(a, b) for a, b in zip(before.chosen, behind.chosen, strict=True))
+    assert 0 < np.abs(before.output - behind.output).max() <= claim.bound
+    atlasmoe.save(model, tmp_path / "model")
+    run, out = CliRunner(), str(tmp_path / "out")
+    options = ["--option", "quantise=int8", "--option", "epsilon=0.2"]
+    done = run.invoke(main, ["export", str(tmp_path / "model"), "--to", "c", "-o", out, *options])
+    assert done.exit_code == 0, done.output
+    assert "int8_t code" in Path(out, "halves.c").read_text()
+    proved = run.invoke(main, ["certify", out, "--tightness", "none"])
+    assert proved.exit_code == 0, proved.output
+    assert "c, by total: |f − Ψ̂| ≤" in proved.output
+    assert run.invoke(main, ["check", out]).exit_code == 0
+
+
 def test_flushing_is_nothing_that_a_graph_may_claim(tmp_path: Path) -> None:
     """Engines of graphs keep subnormal numbers; a certificate that says more of one is rejected."""
     x = atlasmoe.Input("x", atlasmoe.Box((0.0,), (3.0,)))

@@ -186,6 +186,7 @@ def test_integers_in_c_are_the_quantised_network(bits: int, tmp_path: Path) -> N
     assert f"int{bits}_t" in (tmp_path / "made.c").read_text()
 
 
+@pytest.mark.filterwarnings("error:No complete tensor")
 @pytest.mark.parametrize("to", EXACT)
 def test_a_model_is_written_run_and_compared(to: str, circle: Model, tmp_path: Path) -> None:
     done = export_to(circle, to, tmp_path / "out")

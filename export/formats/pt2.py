@@ -35,7 +35,10 @@ class Pt2(Format):
 
     def write(self, model: Model, folder: Path, **_: Any) -> Written:
         network, name = model.network, identifier(model.task.name)
-        program = exported_program(to_torch(network))
+        module = to_torch(network)
+        for part in module.parameters():
+            part.data = part.data.contiguous()  # as the file holds them
+        program = exported_program(module)
         torch.export.save(program, folder / f"{name}.pt2")
         use = (
             "```python\nimport torch\n\n"
