@@ -259,7 +259,7 @@ class Sets:
     def __call__(self, activation: str, weighting: str, top_k: int, only: str | None = None) -> Any:
         key = (activation, weighting, top_k, only)
         if key not in self.known:
-            path = self.folder / "_".join(map(str, key))
+            path = self.folder / "_".join(map(str, (self.dtype, *key)))
             sizes = {"experts": EXPERTS, "dim": DIM, "hidden": HIDDEN, "top_k": top_k}
             write_fixtures(path, cases=only and [only], activation=activation, weighting=weighting, dtype=self.dtype, **sizes)
             spec = importlib.util.spec_from_file_location(path.name, path / "test_moe.py")
@@ -315,12 +315,12 @@ def main() -> None:
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, {asked.dtype}\n")
     print("| block | weights | backend | passes | fails | has another convention | cannot hold |\n|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        sets = Sets(Path(folder), asked.dtype)
+        sets, exact = Sets(Path(folder), asked.dtype), Sets(Path(folder), "float32")
         for block in blocks(asked.folders):
             if isinstance(block, tuple):
                 print(f"| {block[0]} | | | | | | all: {block[1]} |")
                 continue
-            way = ways(block, sets, dtype)
+            way = ways(block, exact, torch.float32)  # in 16 bits sigmoids may pass for a softmax
             if isinstance(way, str):
                 print(f"| {block.name} | | | | | | all: {way} |", flush=True)
                 continue
