@@ -1,0 +1,145 @@
+"""Proofs of task graphs in Coq: what is written, without coqc; and what coqc accepts and refuses, where ATLASMOE_COQ is set."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from atlasmoe import Block, Box, Combine, Input, Model, TaskGraph, Tiling, compile, load_task
+from atlasmoe.cli.main import main
+from atlasmoe.errors import InvalidArgument
+from atlasmoe.export.folder import save
+from atlasmoe.verify.coq.graph_hints import Hints
+from atlasmoe.verify.coq.graph_project import graph_files, graph_parts, parts_of
+from atlasmoe.verify.coq.graph_statement import graph_statement_of, graph_task_file
+from atlasmoe.verify.coq.read_back import differences
+from atlasmoe.verify.coq.run import OPTIONS
+from click.testing import CliRunner
+
+GOLDEN = Path(__file__).parent / "golden"
+needs_coq = pytest.mark.skipif(
+    not os.environ.get("ATLASMOE_COQ") or shutil.which("coqc") is None, reason="needs coqc, and ATLASMOE_COQ to be set"
+)
+
+
+@pytest.fixture(scope="module")
+def jumps() -> Model:
+    return compile(load_task(GOLDEN / "jumps.toml"), epsilon=0.05, form="residual")
+
+
+@pytest.fixture(scope="module")
+def contents(jumps: Model) -> dict[str, str]:
+    return graph_files(graph_statement_of(jumps), "fast")
+
+
+def test_pieces_own_the_ends_that_the_task_says_and_texts_stand_above(contents: dict[str, str]) -> None:
+    task = contents["Task.v"]
+    tenth = "(3602879701896397,-55)"
+    assert f"Piece [(0%nat, (Closed (0,0), Closed {tenth}))] node_0_0" in task
+    assert f"Piece [(0%nat, (Open {tenth}, Open (5404319552844595,-54)))] node_0_1" in task
+    assert "(* sin(x) *)\nDefinition node_0_0 : list expr := [((Fun Sin x))%expr]." in task
+    assert "Definition graph : graph := Graph [input_0; input_1] [node_0; node_1; node_2] [4]%nat." in task
+
+
+def test_every_block_has_a_file_with_its_layers_and_main_says_the_theorem(jumps: Model, contents: dict[str, str]) -> None:
+    hints = Hints(graph_statement_of(jumps))
+    assert [list(part) for part in parts_of(hints.layers)] == [[0, 1], [2, 3]]
+    assert graph_parts(contents) == ["Values", "Block0", "Block1"]
+    assert "forall w, evaluates (nodes graph) x w -> Forall2" in contents["Main.v"]
+    assert [hint.routed for hint in hints.layers] == [None, 2, None, 3]
+    for name, text in contents.items():
+        assert not re.search(r"\b(Admitted|Axiom|Parameter)\b", text) or name == "README.md" or name.startswith("theory/"), name
+
+
+def test_ranges_hold_the_values_and_errors_are_above_those_that_are_found(jumps: Model) -> None:
+    hints = Hints(graph_statement_of(jumps))
+    for name, (low, high) in zip(hints.statement.components, hints.ranges, strict=True):
+        assert low <= hints.points[name].min() and hints.points[name].max() <= high
+    (news,) = hints.layers[1].computed
+    points = jumps.task.sample(2000, seed=5)
+    trace = jumps.task.trace(points)
+    written = jumps.network.trace(points).states[2][:, news.channel]
+    assert np.abs(written - trace.values["a"]).max() <= news.within
+
+
+def test_a_sum_that_alone_matters_is_what_boxes_are_about() -> None:
+    names = ("p", "q", "r")
+    graph = TaskGraph(
+        "sum",
+        (
+            Input("x", Box((0.0,) * 3, (1.0,) * 3), names),
+            *(Block.parse(f"f{k}", (name,), Tiling.intervals((0, 0.5, 1)), [f"{name}**2", f"1 - {name}"]) for k, name in enumerate(names)),
+            Combine.parse("f", ("f0", "f1", "f2"), "sin(2*(f0 + f1 + f2))"),
+        ),
+        "f",
+    )
+    hints = Hints(graph_statement_of(compile(graph, epsilon=0.1, form="residual")))
+    effort = hints.layers[-1].computed[0].effort
+    assert effort.total == ((3, 1.0), (4, 1.0), (5, 1.0)) and effort.cutting == 1
+
+
+@pytest.mark.parametrize(("floats", "routes"), [(True, False), (False, True)])
+def test_what_is_not_followed_is_refused_by_name(floats: bool, routes: bool, jumps: Model) -> None:
+    with pytest.raises(InvalidArgument, match="'jumps' is a task graph, of which Coq is asked for the error alone"):
+        graph_statement_of(jumps, None, floats, routes)
+
+
+def test_finitely_many_values_and_several_blocks_in_a_layer_are_refused(jumps: Model) -> None:
+    few = TaskGraph(
+        "few",
+        (Input.finite("n", (0.0, 1.0, 2.0)), Block.parse("a", ("n",), Tiling.intervals((0, 1.5, 2)), ["n", "1 - n"])),
+        "a",
+    )
+    with pytest.raises(InvalidArgument, match="input 'n' takes finitely many values"):
+        graph_statement_of(compile(few, epsilon=0.05))
+    path = compile(load_task(GOLDEN / "jumps.toml"), epsilon=0.05, depth="path")
+    with pytest.raises(InvalidArgument, match="N15"):
+        graph_files(graph_statement_of(path), "fast")
+    with pytest.raises(InvalidArgument, match="ε = 0 is no error"):
+        graph_statement_of(jumps, 0.0)
+
+
+def test_weights_are_read_back_from_the_folder_of_a_graph(jumps: Model, tmp_path: Path) -> None:
+    folder, proof = save(jumps, tmp_path / "m"), tmp_path / "p"
+    done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(proof), "--no-run"])
+    assert done.exit_code == 0, done.output
+    assert differences(folder, proof) == []
+    text = (proof / "Weights.v").read_text()
+    (proof / "Weights.v").write_text(text.replace("[(None,Some 0)]%nat", "[(Some 0,Some 0)]%nat", 1))
+    assert differences(folder, proof)
+
+
+def refused(place: Path, contents: dict[str, str]) -> str | None:
+    """The file that coqc does not accept."""
+    names = [*("Weights", "Task", "Hints", "Values"), *(name[:-2] for name in contents if name.startswith("Block")), "Main"]
+    changed = False
+    for name in names:
+        path = place / f"{name}.v"
+        changed |= path.read_text(encoding="utf-8") != contents[path.name] or not path.with_suffix(".vo").exists()
+        path.write_text(contents[path.name], encoding="utf-8")
+        if changed and subprocess.run(["coqc", *OPTIONS, path.name], cwd=place, capture_output=True, check=False).returncode:
+            return name
+    return None
+
+
+@needs_coq
+def test_a_graph_with_jumps_is_a_theorem_and_what_is_false_is_none(jumps: Model, contents: dict[str, str], tmp_path: Path) -> None:
+    folder, proof = save(jumps, tmp_path / "m"), tmp_path / "p"
+    done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(proof), "--json"])
+    assert done.exit_code == 0, done.output
+    tenth = "(3602879701896397,-55)"
+    wrong = {
+        "a jump moved": ("Task.v", f"Closed {tenth}", "Closed (1,-3)", "Values"),
+        "an end taken from its piece": ("Task.v", f"Closed {tenth}))] node_0_0", f"Open {tenth}))] node_0_0", "Values"),
+        "an end given to both pieces": ("Task.v", f"(Open {tenth}", f"(Closed {tenth}", "Block0"),
+        "ε lowered": ("Task.v", graph_task_file(graph_statement_of(jumps)).splitlines()[-1], "Definition eps : dyadic := (1,-6).", "Main"),
+        "a channel that is not carried": ("Weights.v", "[(Some 0,None);(Some 1,None)", "[(Some 1,None);(Some 1,None)", "Block0"),
+    }
+    for what, (name, before, after, expected) in wrong.items():
+        assert contents[name].count(before) >= 1, what
+        assert refused(proof, {**contents, name: contents[name].replace(before, after, 1)}) == expected, what
