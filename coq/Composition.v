@@ -205,6 +205,10 @@ Proof.
     exists u, us. split; auto. split. simpl. clear -B. induction B; simpl; auto. split; auto. simpl. rewrite Le. auto.
 Qed.
 
+(** What is known of channels, nets arranged. *)
+Inductive ready := Known (f : finding) | Net (rs : list (option (nat * dyadic))) (n : net_).
+Definition ready_of (f : finding) : ready := match f with Computed rs n => if tidy n then Net rs (net_of n) else Known Unknown | _ => Known f end.
+
 (** * Forms of all values over a box *)
 Section Box.
 Variable TL : list I.type.
@@ -296,12 +300,22 @@ Proof.
   split. simpl. replace y with (v + (y - v)) by ring. apply mem_add; auto.
   exists (c + (y - v)), s. repeat split; auto. simpl. apply mem_add; auto. rewrite E. ring.
 Qed.
-Definition form_of (V : list form) (f : finding) : form :=
-  match f with Exactly k => nth k V (number 0) | Around k d => widened (nth k V (number 0)) d | _ => funknown end.
-Lemma forms_of_correct V w facts x : hass V w -> Forall2 (holds_for w) facts x -> hass (map (form_of V) facts) x.
+Definition read_form (V : list form) (r : option (nat * dyadic)) : form := match r with None => funknown | Some (k, d) => widened (nth k V (number 0)) d end.
+Lemma read_form_correct V w rs x : hass V w -> Forall2 (reads_as w) rs x -> hass (map (read_form V) rs) x.
 Proof.
-  intros HV H. induction H as [|f y fs x Hf H IH]; simpl; constructor; auto. destruct f; simpl in *.
+  intros HV H. induction H as [|r y rs x Hr H IH]; simpl; constructor; auto. destruct r as [[k d]|]; simpl in *.
+  apply widened_correct with (nth k w 0); auto. apply nth_has; auto. apply funknown_correct.
+Qed.
+Definition form_of (V : list form) (f : ready) : form :=
+  match f with
+  | Known (Exactly k) => nth k V (number 0) | Known (Around k d) => widened (nth k V (number 0)) d | Known _ => funknown
+  | Net rs n => nth 0 (run_net TL n (map (read_form V) rs)) (number 0)
+  end.
+Lemma forms_of_correct V w facts x : hass V w -> Forall2 (holds_for w) facts x -> hass (map (form_of V) (map ready_of facts)) x.
+Proof.
+  intros HV H. induction H as [|f y fs x Hf H IH]; simpl; constructor; auto. destruct f as [|k|k d|fs'|rs n]; simpl in *.
   - apply funknown_correct. - rewrite Hf. apply nth_has; auto. - apply widened_correct with (nth k w 0); auto. apply nth_has; auto. - apply funknown_correct.
+  - destruct (tidy n) eqn:T; simpl. 2: apply funknown_correct. destruct Hf as (z & Z & ->). apply nth_has. apply (run_net_correct TL tl HTL); auto. apply read_form_correct with w; auto.
 Qed.
 Definition in_range_form (b : dyadic * dyadic) (F : form) : bool := nonnegative (isub (fr F) (D2I (fst b))) && nonnegative (isub (D2I (snd b)) (fr F)).
 Lemma in_range_form_correct b F v : has F v -> in_range_form b F = true -> D2R (fst b) <= v <= D2R (snd b).
@@ -486,7 +500,7 @@ Fixpoint steps (piece_ : option (nat * piece)) (os : list nat) : option (list (n
 Inductive choice := Fixed (e : nat) | Open_.
 Definition expert_ok T (s : step) (E : I.type) (n : news) (V X : list form) (e : nat) : bool :=
   within T E (nth (number_ n) V (number 0)) (nth (channel n) (expert_out T s X e) (number 0)).
-Definition news_leaf (s : step) (E : I.type) (n : news) (c : choice) (ss : list source) (chain : list (nat * piece)) (b : list I.type) : bool :=
+Definition news_leaf (F : list ready) (s : step) (E : I.type) (n : news) (c : choice) (ss : list source) (chain : list (nat * piece)) (b : list I.type) : bool :=
   let T := shifts b in let U := variables 0 b in
   off_region T ss U orelse
   match dress T ss U (flats rs) with
@@ -495,7 +509,7 @@ Definition news_leaf (s : step) (E : I.type) (n : news) (c : choice) (ss : list 
     match chained T chain V with
     | None => false
     | Some V =>
-      let X := map (form_of V) facts in
+      let X := map (form_of T V) F in
       match c, s_gate s with
       | Fixed e, _ => expert_ok T s E n V X e
       | Open_, Some gt =>
@@ -505,30 +519,30 @@ Definition news_leaf (s : step) (E : I.type) (n : news) (c : choice) (ss : list 
       end
     end
   end.
-Definition news_ok (s : step) (p : option (nat * piece)) (c : choice) (n : news) : bool :=
+Definition news_ok (F : list ready) (s : step) (p : option (nat * piece)) (c : choice) (n : news) : bool :=
   let e := effort_ n in let pc := match p with Some (_, p) => p | None => Piece [] [] end in
   match steps p (through n) with
   | None => false
   | Some chain => known_input all_inputs (about e) andthen
-    all_of (fun ss => settle (news_leaf s (D2I (within_ n)) n c ss chain) (fuel e) (cutting e) 0 (box_of rs pc ss)) (cases all_inputs (about e))
+    all_of (fun ss => settle (news_leaf F s (D2I (within_ n)) n c ss chain) (fuel e) (cutting e) 0 (box_of rs pc ss)) (cases all_inputs (about e))
   end.
 Definition gate_width (gt : net (block dyadic)) : nat := let '(W, c) := expand (snd gt) in length (combine W c).
 Definition choice_of (j : nat) : choice := Fixed (nth j (serves L) 0%nat).
 Definition accepted_layer : bool :=
   tidy_layer L &&
-  let s := step_of L in
+  let s := step_of L in let F := map ready_of facts in
   match gate L with
-  | None => match routed h with None => forallb (news_ok s None (choice_of 0)) (computed h) | Some _ => false end
+  | None => match routed h with None => forallb (news_ok F s None (choice_of 0)) (computed h) | Some _ => false end
   | Some gt =>
     Nat.eqb (top L) 1 && convex (weighs L) && no_lanes gt && Nat.leb 1 (gate_width gt) && Nat.leb (gate_width gt) (length (serves L)) &&
     match routed h with
-    | None => match winners h with [] => forallb (news_ok s None Open_) (computed h) | _ => false end
+    | None => match winners h with [] => forallb (news_ok F s None Open_) (computed h) | _ => false end
     | Some o =>
       let logits := gate_scores L facts in
       match winners h with
-      | [] => negb (Nat.eqb (length (node_at o)) 0) && forallb (fun p => forallb (news_ok s (Some (o, p)) Open_) (computed h)) (node_at o)
+      | [] => negb (Nat.eqb (length (node_at o)) 0) && forallb (fun p => forallb (news_ok F s (Some (o, p)) Open_) (computed h)) (node_at o)
       | js => Nat.eqb (length js) (length (node_at o)) &&
-        forallb (fun pj => wins (fst pj) logits (snd pj) && forallb (news_ok s (Some (o, fst pj)) (choice_of (snd pj))) (computed h)) (combine (node_at o) js)
+        forallb (fun pj => wins (fst pj) logits (snd pj) && forallb (news_ok F s (Some (o, fst pj)) (choice_of (snd pj))) (computed h)) (combine (node_at o) js)
       end
     end
   end.
@@ -562,13 +576,13 @@ Definition allowed (c : choice) (j : nat) : Prop :=
   match c with Fixed e => nth j (serves L) 0%nat = e | Open_ => exists gt, gate L = Some gt /\ In j (chosen 1 (logits_of gt)) end.
 Definition settled_by (n : news) (j : nat) : Prop := Rabs (nth (number_ n) w 0 - nth (channel n) (leaving M x (output M x j)) 0) <= D2R (within_ n).
 Lemma news_leaf_correct n c ss chain b u j : tidy_layer L = true -> allowed c j -> all_mean w ss u -> Forall is_value chain -> mems b u ->
-  news_leaf (step_of L) (D2I (within_ n)) n c ss chain b = true -> settled_by n j.
+  news_leaf (map ready_of facts) (step_of L) (D2I (within_ n)) n c ss chain b = true -> settled_by n j.
 Proof.
   intros Td Al Me Ch Hu H. destruct (forms_at b u Hu) as [HT HV]. unfold news_leaf in H. set (t := diffs u (map middle b)) in *.
   destruct (off_region_correct (shifts b) t HT w ss _ _ HV Me) as [O|[]]. rewrite O in H. simpl in H. destruct W as (WR & _ & _).
   destruct (dress _ ss _ _) as [V|] eqn:E; try discriminate. pose proof (dress_correct (shifts b) t HT w ss _ _ _ _ HV Me (flats_correct t rs w WR) E) as HW.
   destruct (chained _ chain V) as [V'|] eqn:E'; try discriminate. pose proof (chained_correct (shifts b) t HT w chain _ _ HW Ch E') as HW'.
-  pose proof (forms_of_correct t V' w facts x HW' X) as HX. set (XF := map (form_of V') facts) in *.
+  pose proof (forms_of_correct (shifts b) t HT V' w facts x HW' X) as HX. set (XF := map (form_of (shifts b) V') (map ready_of facts)) in *.
   assert (Ok : expert_ok (shifts b) (step_of L) (D2I (within_ n)) n V' XF (nth j (serves L) 0%nat) = true -> settled_by n j).
   { intros K. refine (within_correct (shifts b) t HT (D2I (within_ n)) (D2R (within_ n)) _ _ _ _ (mem_D2I _) _ _ K). apply nth_has; auto. apply nth_has. apply expert_out_correct; auto. }
   destruct c as [e|]; simpl in Al.
@@ -585,18 +599,18 @@ Proof.
     assert (false = true); [|discriminate]. rewrite <- (never_correct (shifts b) t HT 1 logits (logits_of gt) j HL J). apply (all_of_true _ _ _ NV). unfold outputs_of. apply filter_In. split. apply in_seq. lia. apply Nat.eqb_refl.
 Qed.
 Lemma news_ok_correct p c n j : tidy_layer L = true -> allowed c j -> match p with Some (o, q) => is_value (o, q) /\ owns q w | None => True end ->
-  news_ok (step_of L) p c n = true -> settled_by n j.
+  news_ok (map ready_of facts) (step_of L) p c n = true -> settled_by n j.
 Proof.
   intros Td Al HP H. unfold news_ok in H. destruct (steps p (through n)) as [chain|] eqn:S; try discriminate. apply andthen_true in H. destruct H as [H1 H2].
   assert (Ch : Forall is_value chain). { apply steps_correct with (2 := S). destruct p as [[o q]|]; auto. apply HP. }
   set (pc := match p with Some (_, q) => q | None => Piece [] [] end) in *. assert (O : owns pc w). { unfold pc. destruct p as [[o q]|]. apply HP. constructor. }
   destruct W as (WR & WP & _). destruct (cases_correct all_inputs w _ WP H1) as (ss & us & I & Me). pose proof (all_of_true _ _ _ H2 ss I) as H3.
-  refine (settle_correct (news_leaf (step_of L) (D2I (within_ n)) n c ss chain) (fun u => all_mean w ss u -> settled_by n j) _ _ _ _ _ us _ H3 Me).
+  refine (settle_correct (news_leaf (map ready_of facts) (step_of L) (D2I (within_ n)) n c ss chain) (fun u => all_mean w ss u -> settled_by n j) _ _ _ _ _ us _ H3 Me).
   - intros b u Hu Hb Hm. apply news_leaf_correct with (6 := Hb) (u := u); auto.
   - apply box_of_correct with w; auto.
 Qed.
 Lemma all_news p c j : tidy_layer L = true -> allowed c j -> match p with Some (o, q) => is_value (o, q) /\ owns q w | None => True end ->
-  forallb (news_ok (step_of L) p c) (computed h) = true -> Forall (fun n => settled_by n j) (computed h).
+  forallb (news_ok (map ready_of facts) (step_of L) p c) (computed h) = true -> Forall (fun n => settled_by n j) (computed h).
 Proof. intros Td Al HP H. rewrite forallb_forall in H. rewrite Forall_forall. intros n I. apply news_ok_correct with p c; auto. Qed.
 Lemma gate_width_correct gt y : length (eval_net (map_net real gt) y) = gate_width gt.
 Proof.
@@ -619,7 +633,7 @@ Proof.
   change (top M) with (top L). change (weighs M) with (weighs L). change (sees M) with (sees L). fold (logits_of gt). set (l := logits_of gt) in *.
   assert (LL : length l = gate_width gt) by apply gate_width_correct. assert (NL : l <> []) by (intros E; rewrite E in LL; simpl in LL; lia).
   assert (Fin : forall j p c, chosen 1 l = [j] -> allowed c j -> match p with Some (o, q) => is_value (o, q) /\ owns q w | None => True end ->
-    forallb (news_ok (step_of L) p c) (computed h) = true -> exists j, (j < length (serves L))%nat /\
+    forallb (news_ok (map ready_of facts) (step_of L) p c) (computed h) = true -> exists j, (j < length (serves L))%nat /\
       leaving M x (fun i => sum (map (fun j => weight (weighs L) l (chosen (top L) l) j * output M x j i) (chosen (top L) l))) = leaving M x (output M x j) /\
       Forall (fun n => settled_by n j) (computed h)).
   { intros j p c E Al HP K. exists j. split. { assert (J : In j (chosen 1 l)) by (rewrite E; left; auto). destruct (in_chosen _ _ _ J). lia. }
@@ -671,7 +685,7 @@ Proof.
     exact (G x []). }
   pose proof (chain_correct g rs w W _ _ _ C x X) as K. unfold network_of. revert E K. generalize (eval_moe (map (map_layer real) Ls) x) (outputs g). clear.
   intros ys ks. revert hs ys. induction ks as [|k ks IH]; intros [|f hs] ys E K; simpl in E; try discriminate; inversion K; subst; constructor.
-  - apply andb_prop in E. destruct E as [E _]. destruct f as [| |k' d|]; try discriminate. apply andb_prop in E. destruct E as [E1 E2]. apply Nat.eqb_eq in E1. subst.
+  - apply andb_prop in E. destruct E as [E _]. destruct f as [| |k' d| |]; try discriminate. apply andb_prop in E. destruct E as [E1 E2]. apply Nat.eqb_eq in E1. subst.
     apply at_most_d_correct in E2. simpl in *. lra.
   - apply andb_prop in E. destruct E. eauto.
 Qed.

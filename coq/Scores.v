@@ -191,10 +191,16 @@ Proof.
   - apply andb_prop in N. destruct N as [N1 N2]. apply IH; auto. unfold of_hidden, eval_hidden. simpl. destruct (lanes h); try discriminate. simpl. apply of_bend_correct, of_map_correct; auto.
 Qed.
 
-(** * What is known of the channels between layers: nothing; it is value k; it is within d of value k; it is a score of values. *)
-Inductive finding := Unknown | Exactly (k : nat) | Around (k : nat) (d : dyadic) | Scores (fs : list face).
+(** * What is known of the channels between layers: nothing; it is value k; it is within d of value k; it is a score of values;
+    it is the first output of a net that reads what is within so much of values, or anything. *)
+Inductive finding := Unknown | Exactly (k : nat) | Around (k : nat) (d : dyadic) | Scores (fs : list face)
+| Computed (rs : list (option (nat * dyadic))) (n : net (block dyadic)).
+Definition reads_as (w : list R) (r : option (nat * dyadic)) (x : R) : Prop := match r with None => True | Some (k, d) => Rabs (nth k w 0 - x) <= D2R d end.
 Definition holds_for (w : list R) (f : finding) (y : R) : Prop :=
-  match f with Unknown => True | Exactly k => y = nth k w 0 | Around k d => Rabs (nth k w 0 - y) <= D2R d | Scores fs => scores w fs y end.
+  match f with
+  | Unknown => True | Exactly k => y = nth k w 0 | Around k d => Rabs (nth k w 0 - y) <= D2R d | Scores fs => scores w fs y
+  | Computed rs n => exists x, Forall2 (reads_as w) rs x /\ y = nth 0 (eval_net (map_net real n) x) 0
+  end.
 Definition face_eqb (f g : face) : bool := same_value (fst (fst f)) (fst (fst g)) && Nat.eqb (snd (fst f)) (snd (fst g)) && same_value (snd f) (snd g).
 Fixpoint faces_eqb (fs gs : list face) : bool := match fs, gs with [], [] => true | f :: fs, g :: gs => face_eqb f g && faces_eqb fs gs | _, _ => false end.
 Definition fact_eqb (f g : finding) : bool :=
@@ -258,10 +264,23 @@ Qed.
 Definition picked (ks : list nat) (facts : list finding) : list finding := map (fun k => nth k facts Unknown) ks.
 Lemma picked_correct w ks facts x : Forall2 (holds_for w) facts x -> Forall2 (holds_for w) (picked ks facts) (pick ks x).
 Proof. intros H. unfold picked, pick. induction ks; simpl; constructor; auto. apply nth_holds; auto. Qed.
+Definition reading (f : finding) : option (nat * dyadic) := match f with Exactly k => Some (k, zero_d) | Around k d => Some (k, d) | _ => None end.
+Lemma reading_correct w f x : holds_for w f x -> reads_as w (reading f) x.
+Proof. destruct f; simpl; auto. intros ->. rewrite Rminus_diag_eq by reflexivity. rewrite Rabs_R0. unfold D2R. simpl. lra. Qed.
+(** Output i of a net alone. *)
+Definition only (n : net (block dyadic)) (i : nat) : net (block dyadic) :=
+  let '(D, sel, b) := snd n in (fst n, (D, [nth i sel (0%nat, zero_d)], [nth i b zero_d])).
+Lemma only_correct n i x : (i < length (eval_net (map_net real n) x))%nat -> nth 0 (eval_net (map_net real (only n i)) x) 0 = nth i (eval_net (map_net real n) x) 0.
+Proof.
+  destruct n as [hs [[D sel] b]]. unfold only, eval_net. simpl fst. simpl snd. set (z := fold_left _ _ x). unfold run, real, map_affine, expand. simpl fst. simpl snd. clearbody z. clear.
+  revert i b. induction sel as [|s sel IH]; intros i [|c b]; simpl; try (intros; lia). intros H. destruct i; simpl; auto. rewrite <- IH by (simpl; lia). reflexivity.
+Qed.
+Definition refined (facts : list finding) (n : net (block dyadic)) (i : nat) (s : known) : finding :=
+  match fact_of facts s with Unknown => Computed (map reading facts) (only n i) | f => f end.
 Definition of_expert (L : layer (block dyadic)) (facts : list finding) (e : nat) : list finding :=
   let n := nth e (experts L) ([], ([], [], [])) in
   match latent L, no_lanes n with
-  | None, true => map (fact_of (picked (reads L) facts)) (of_net n (lines (length (reads L))))
+  | None, true => let fs := picked (reads L) facts in map (fun p => refined fs n (fst p) (snd p)) (let s := of_net n (lines (length (reads L))) in combine (seq 0 (length s)) s)
   | _, _ => []
   end.
 Lemma of_expert_correct w L facts x j i : Forall2 (holds_for w) facts x ->
@@ -272,8 +291,16 @@ Proof.
   destruct (latent L); simpl; [destruct i; exact Logic.I|]. destruct (no_lanes n) eqn:N; [|destruct i; exact Logic.I].
   pose proof (picked_correct w (reads L) facts x H) as P. set (y := pick (reads L) x) in *.
   assert (len : length (reads L) = length y) by (unfold y, pick; rewrite map_length; auto). rewrite len.
-  pose proof (of_net_correct y n _ _ N (lines_correct y)) as K. revert K. generalize (of_net n (lines (length y))) (eval_net (map_net real n) y). clear - P.
-  intros s z K. revert i. induction K; intros [|i]; simpl; auto; try exact Logic.I. apply fact_of_correct with (x := y); auto.
+  pose proof (of_net_correct y n _ _ N (lines_correct y)) as K. set (s := of_net n (lines (length y))) in *. set (fs := picked (reads L) facts) in *.
+  destruct (Nat.lt_ge_cases i (length s)) as [Li|Li].
+  2:{ rewrite nth_overflow. exact Logic.I. rewrite map_length, combine_length, seq_length. lia. }
+  assert (LK : length s = length (eval_net (map_net real n) y)) by (clear -K; induction K; simpl; auto).
+  rewrite nth_indep with (d' := refined fs n 0 Anything) by (rewrite map_length, combine_length, seq_length; lia).
+  change (refined fs n 0 Anything) with ((fun p => refined fs n (fst p) (snd p)) (0%nat, Anything)). rewrite map_nth, combine_nth by apply seq_length. simpl fst; simpl snd. rewrite seq_nth by auto. simpl Nat.add.
+  assert (HK : is_known y (nth i s Anything) (nth i (eval_net (map_net real n) y) 0)).
+  { clear - K. revert i. induction K; intros [|i]; simpl; auto; exact Logic.I. }
+  pose proof (fact_of_correct w fs y _ _ P HK) as Q. unfold refined. destruct (fact_of fs (nth i s Anything)) eqn:E; auto.
+  exists y. split. clear - P. induction P; simpl; constructor; auto. apply reading_correct; auto. symmetry. apply only_correct. lia.
 Qed.
 Definition common (fs : list finding) : finding := match fs with [] => Unknown | f :: fs => if forallb (fun g => fact_eqb f g) fs then f else Unknown end.
 Lemma common_correct w fs f y : In f fs -> holds_for w f y -> holds_for w (common fs) y.
@@ -364,7 +391,7 @@ Lemma wins_correct w p logits l j : Forall2 (holds_for w) logits l -> owns p w -
 Proof.
   intros H O W. unfold wins in W. apply andb_prop in W. destruct W as [W W3]. apply andb_prop in W. destruct W as [W1 W2].
   pose proof (nth_holds w logits l) as K. assert (LL : length logits = length l) by (clear -H; induction H; simpl; auto).
-  destruct (nth j logits Unknown) as [| | |fs] eqn:E; try discriminate. apply first_wins.
+  destruct (nth j logits Unknown) as [| | |fs|] eqn:E; try discriminate. apply first_wins.
   - rewrite <- LL. destruct (Nat.lt_ge_cases j (length logits)); auto. rewrite nth_overflow in E by auto. discriminate.
   - specialize (K j H). rewrite E in K. apply K. rewrite Forall_forall. rewrite forallb_forall in W2. intros f F. apply below_on_correct with p; auto.
   - intros i. specialize (K i H). destruct (Nat.lt_ge_cases i (length logits)) as [Li|Li].
@@ -374,6 +401,6 @@ Proof.
     assert (In (nth i logits Unknown) (firstn j logits)).
     { assert (i < length (firstn j logits))%nat. { rewrite firstn_length. destruct (Nat.lt_ge_cases j (length logits)). lia. rewrite nth_overflow in E by auto. discriminate. }
       rewrite <- (firstn_skipn j logits) at 1. rewrite app_nth1 by auto. apply nth_In; auto. }
-    specialize (W3 H0). destruct (nth i logits Unknown) as [| | |gs]; try discriminate. apply K. apply Exists_exists. apply existsb_exists in W3. destruct W3 as (f & F & A).
+    specialize (W3 H0). destruct (nth i logits Unknown) as [| | |gs|]; try discriminate. apply K. apply Exists_exists. apply existsb_exists in W3. destruct W3 as (f & F & A).
     exists f. split; auto. apply above_on_correct with p; auto.
 Qed.

@@ -134,7 +134,7 @@ def test_a_graph_with_jumps_is_a_theorem_and_what_is_false_is_none(jumps: Model,
     assert done.exit_code == 0, done.output
     tenth = "(3602879701896397,-55)"
     wrong = {
-        "a jump moved": ("Task.v", f"Closed {tenth}", "Closed (1,-3)", "Values"),
+        "a jump moved": ("Task.v", f"Closed {tenth}", "Closed (1,-3)", "Block0"),
         "an end taken from its piece": ("Task.v", f"Closed {tenth}))] node_0_0", f"Open {tenth}))] node_0_0", "Values"),
         "an end given to both pieces": ("Task.v", f"(Open {tenth}", f"(Closed {tenth}", "Block0"),
         "ε lowered": ("Task.v", graph_task_file(graph_statement_of(jumps)).splitlines()[-1], "Definition eps : dyadic := (1,-6).", "Main"),

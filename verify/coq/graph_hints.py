@@ -21,8 +21,15 @@ from ...moe.ledger import Known
 from .graph_statement import GraphStatement, Maker
 
 Array = NDArray[np.float64]
-ROOM, SAMPLED_ROOM = 1.04, 1.25
-"""By how much errors may be larger than what the ledger says, from formulas, and from samples."""
+ROOMS = (1.5, 1.4, 1.3, 1.2, 1.15, 1.1, 1.07, 1.05, 1.03, 1.02)
+"""By how much errors of every layer may be larger than what the ledger says and slopes of f make of them: the first with which ε is kept."""
+FULL = 0.97
+SAMPLED_ROOM = 1.2
+"""Likewise where the ledger says what was sampled."""
+KINK = 1.7
+"""Likewise where pieces end along what is computed: boxes do not tell which of two pieces is taken there."""
+LEAST = 1e-4
+"""The part of ε that every layer may add, if it adds less: room for rounding in Coq."""
 WIDER = 1e-4
 """How much wider ranges are made than what intervals say, of their size."""
 MOST_CUTS = 14
@@ -144,7 +151,15 @@ class Hints:
 
     @cached_property
     def layers(self) -> tuple[Hint, ...]:
-        """A hint for every layer."""
+        """A hint for every layer, with as much room for errors as ε leaves."""
+        for room in ROOMS:
+            self.errors, self.planned = {}, 0.0
+            found = self._layers(room)
+            if self.planned <= FULL * self.statement.epsilon:
+                break
+        return found
+
+    def _layers(self, room: float) -> tuple[Hint, ...]:
         design = self.statement.model.design
         routed = {site.layer: site for site in design.sites}
         if len(routed) < len(design.sites):
@@ -156,7 +171,7 @@ class Hints:
             known = before | set(self.statement.task.coordinates)
             new = [(k, c.component) for k, c in enumerate(design.states[n + 1]) if isinstance(c, Value) and c.component not in before]
             last = n + 1 == len(self.statement.model.network.layers)
-            computed = tuple(self._news(k, name, known, site, last) for k, name in new)
+            computed = tuple(self._news(k, name, known, site, last, room) for k, name in new)
             self.errors |= {name: news.within for (_, name), news in zip(new, computed, strict=True)}
             found.append(self._hint(site, computed))
         return tuple(found)
@@ -174,7 +189,7 @@ class Hints:
             return Hint(offset, (), computed)
         return Hint(offset, tuple(site.pieces.index(name) for name in block.names), computed)
 
-    def _news(self, channel: int, name: str, known: set[str], site: Site | None, last: bool) -> News:
+    def _news(self, channel: int, name: str, known: set[str], site: Site | None, last: bool, room: float) -> News:
         """How a new value follows from what is known."""
         statement, places = self.statement, self.statement.places
         through: list[Maker] = []
@@ -185,7 +200,11 @@ class Hints:
                 raise InvalidArgument(f"{name} is computed through block {maker.name!r} in a layer that does not route it (N15)")
         slopes = self._slopes(name, through, base)
         incoming = sum(float(np.abs(s).max()) * self.errors.get(b, 0.0) for s, b in zip(slopes, base, strict=True))
-        within = statement.epsilon if last else self._local(name) + ROOM * incoming
+        kinks = site is not None and set(statement.task[site.block].reads) & (known - set(statement.task.coordinates))
+        planned = room * (self._local(name) + (KINK if kinks else 1.0) * incoming)
+        within = statement.epsilon if last else planned
+        if last:
+            self.planned = max(self.planned, planned)
         offsets = tuple(statement.offsets[maker.name] for maker in through)
         return News(channel, places[name], within, offsets, self._effort(base, slopes))
 
@@ -194,8 +213,8 @@ class Hints:
         node = self.statement.task.sources[name]
         entries = [e for e in self.statement.model.ledger.root.children if e.name == f"{node.kind}[{node.name}]"]
         if entries and entries[0].bound is not None and 0 < entries[0].bound < np.inf:
-            room = SAMPLED_ROOM if entries[0].known is Known.SAMPLED else ROOM
-            return room * float(entries[0].bound)
+            room = SAMPLED_ROOM if entries[0].known is Known.SAMPLED else 1.0
+            return max(room * float(entries[0].bound), LEAST * self.statement.epsilon)
         return self.statement.epsilon / max(1, len(self.statement.makers))
 
     def _chain(self, name: str, known: set[str], through: list[Maker], base: list[str]) -> None:
