@@ -1,4 +1,4 @@
-"""False theorems about a task graph for coqc to refuse: weights changed, channels swapped, ε lowered, ends of pieces moved, each until sampling refutes it.
+"""False theorems about a task graph for coqc to refuse: weights changed, channels swapped, ε lowered, ends of pieces moved.
 
     python benchmarks/coq_graph_mutations.py out/graph --count 20
 
@@ -112,7 +112,7 @@ def main() -> None:
     statement = graph_statement_of(load(arguments.model))
     contents, rng = graph_files(statement, "fast"), np.random.default_rng(0)
     points = statement.task.sample(20_000, seed=3)
-    wrongs = [(what, text) for what, text in lowered(statement, contents, points)]
+    wrongs = list(lowered(statement, contents, points))
     quarter = max(1, arguments.count // 4)
     for kind in (rewired(statement, points), moved_ends(contents, rng)):
         wrongs += [(what, {**contents, name: text}) for _, (what, name, text) in zip(range(quarter), kind, strict=False)]
