@@ -74,7 +74,7 @@ def rewired(statement: GraphStatement, points: np.ndarray) -> Iterator[tuple[str
 def moved_ends(contents: dict[str, str], rng: np.random.Generator) -> Iterator[tuple[str, str, str]]:
     """Inner ends of pieces that are moved, or taken from their piece, or given to two: the network is off there, or no piece is left."""
     text = contents["Task.v"]
-    found = [m for m in ENDS.finditer(text)]
+    found = list(ENDS.finditer(text))
     outer = {m.group() for m in ENDS.finditer("\n".join(line for line in text.splitlines() if "input_" in line))}
     inner = [m for m in found if m.group() not in outer and text[: m.start()].count("Definition node_")]
     for _ in range(len(inner)):
