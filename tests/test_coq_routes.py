@@ -79,7 +79,7 @@ def test_charts_are_asked_by_their_forward_maps_and_know_their_own_output(tmp_pa
     assert "R.accepted_routes Chart1.chart (Some 1%nat) domains Q network" in found["Route1.v"]
     assert "routes_valid" in found["README.md"]
     assert "Routed.vo: Route0.vo Route1.vo Route2.vo" in found["Makefile"]
-    assert "all: Main.vo Routed.vo" in found["Makefile"]
+    assert re.search(r"^all: .*\bRouted\.vo$", found["Makefile"], re.MULTILINE)
     plain = files(statement_of(model), [[0]] * 3, "fast")
     assert not any("Rout" in name and name != "theory/Routes.v" for name in plain)
 
