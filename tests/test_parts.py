@@ -206,7 +206,7 @@ def test_no_mutation_of_any_neuron_of_any_part_is_confirmed_falsely(name: str, f
     last = len(model.network.layers) - 1
     names = [key for key in safetensors.load_file(folder / WEIGHTS) if key.startswith(f"layers.{last}.experts")]
     false = confirmed = 0
-    for number in range(12):
+    for number in range(8):
         key, factor = names[rng.integers(len(names))], (0.0, -1.0, 1 + 1e-3, 1.5)[rng.integers(4)]
 
         def change(found: Arrays, key: str = key, factor: float = factor) -> None:
@@ -221,7 +221,7 @@ def test_no_mutation_of_any_neuron_of_any_part_is_confirmed_falsely(name: str, f
             network = read_network(Fields.of(json.loads(json.dumps(describe(model.network))), folder / "config.json"), arrays)
             false += np.abs(network(points) - truth).max() > report.bound
     assert false == 0
-    assert confirmed < 6
+    assert confirmed < 4
 
 
 def test_a_spike_in_one_part_is_seen(folders: Callable[[str], Path]):
