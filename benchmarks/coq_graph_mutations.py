@@ -75,8 +75,9 @@ def moved_ends(contents: dict[str, str], rng: np.random.Generator) -> Iterator[t
     """Inner ends of pieces that are moved, or taken from their piece, or given to two: the network is off there, or no piece is left."""
     text = contents["Task.v"]
     found = list(ENDS.finditer(text))
-    outer = {m.group() for m in ENDS.finditer("\n".join(line for line in text.splitlines() if "input_" in line))}
-    inner = [m for m in found if m.group() not in outer and text[: m.start()].count("Definition node_")]
+    lines = [line for line in text.splitlines() if line.startswith("Definition input_")]
+    outer = set(re.findall(r"\((-?\d+),(-?\d+)\)", "\n".join(lines)))
+    inner = [m for m in found if m.groups()[1:] not in outer and text[: m.start()].count("Definition node_")]
     for _ in range(len(inner)):
         m = inner[int(rng.integers(len(inner)))]
         other = "Open" if m.group(1) == "Closed" else "Closed"

@@ -132,6 +132,7 @@ def test_a_graph_with_jumps_is_a_theorem_and_what_is_false_is_none(jumps: Model,
     folder, proof = save(jumps, tmp_path / "m"), tmp_path / "p"
     done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(proof), "--json"])
     assert done.exit_code == 0, done.output
+    assert subprocess.run(["make", "-q"], cwd=proof, check=False).returncode == 0  # everything is up to date
     tenth = "(3602879701896397,-55)"
     wrong = {
         "a jump moved": ("Task.v", f"Closed {tenth}", "Closed (1,-3)", "Block0"),

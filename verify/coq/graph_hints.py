@@ -22,7 +22,7 @@ from .graph_statement import GraphStatement, Maker
 
 Array = NDArray[np.float64]
 ROOMS = (1.5, 1.4, 1.3, 1.2, 1.15, 1.1, 1.07, 1.05, 1.03, 1.02)
-"""By how much errors of every layer may be larger than what the ledger says and slopes of f make of them: the first with which ε is kept."""
+"""By how much errors of every layer may be larger than the ledger and slopes of f say: the first with which ε is kept."""
 FULL = 0.97
 SAMPLED_ROOM = 1.2
 """Likewise where the ledger says what was sampled."""

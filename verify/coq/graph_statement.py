@@ -59,6 +59,8 @@ def graph_statement_of(model: Model, epsilon: float | None = None, floats: bool 
         raise InvalidArgument(
             f"{task.name!r} is a task graph, of which Coq is asked for the error alone; leave `--floats` and `--routes` out"
         )
+    if names := ", ".join(one.name for one in task.wanted):
+        raise InvalidArgument(f"{task.name!r} has several targets, {names}, each with its own ε, and the proof in Coq is about one ε")
     for node in task.inputs:
         if node.values:
             raise InvalidArgument(f"input {node.name!r} takes finitely many values, for which the proof in Coq has no word")

@@ -58,8 +58,7 @@ def statement_of(model: Model, epsilon: float | None = None, floats: bool = Fals
     """The statement about the model's own ε, or another one. Raises `InvalidArgument` for what cannot be stated, by name."""
     if not isinstance(model.task, ManifoldTask):
         name = model.task.name
-        problem = f"{name!r} is a task graph, and the proof in Coq is about tasks on one manifold"
-        raise InvalidArgument(f"{problem}; `atlasmoe certify` and `atlasmoe check` prove task graphs")
+        raise InvalidArgument(f"{name!r} is a task graph, not a task on one manifold; `atlasmoe prove` states it, by graph_statement_of")
     if names := ", ".join(one.name for one in model.task.wanted):
         problem = f"{model.task.name!r} has several targets, {names}, each with its own ε, and the proof in Coq is about one ε"
         raise InvalidArgument(f"{problem}; `atlasmoe certify` and `atlasmoe check` prove each of them, or compile one of them alone")
