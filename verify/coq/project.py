@@ -9,7 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...errors import FolderError
-from .equations import Equation, equation_of
+from .covers import Equation
+from .equations import equation_of
 from .float_theorem import BELIEVED, chart_theorems, main_theorems, words
 from .numbers import comment
 from .routing import route_files, said_of_routes
