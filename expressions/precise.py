@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,37 +18,20 @@ from mpmath.ctx_iv import MPIntervalContext
 
 from ..errors import InvalidArgument
 from .conditions import is_positive_constant
+from .mp_ends import outward_end
+from .precise_roots import root_at
 from .text import text_of
 from .tree import (
-    EXACT_BITS,
-    And,
-    Call,
-    Comparison,
-    Constant,
-    Lookup,
-    Name,
-    Negative,
-    Node,
-    Number,
-    Or,
-    Piecewise,
-    Power,
-    Product,
-    Reciprocal,
-    Root,
-    Roots,
-    Sum,
-    Truth,
-    free_names,
-    postorder,
-)
+    EXACT_BITS, And, Call, Comparison, Constant, Lookup, Name, Negative, Node, Number, Or,
+    Piecewise, Power, Product, Reciprocal, Root, Roots, Sum, Truth, free_names, postorder,
+)  # fmt: skip
 
 LARGEST = 1 << 40
 """exp of larger numbers is not computed here: it is `Undecided`."""
 FARTHEST = 1 << 1024
 """Nor are sin and cos of numbers beyond all floats."""
-TINY, HUGE = 1 << 14, 1 << 17
-"""Numbers below 2^-TINY are not told apart; a value above 2^HUGE is `Undecided`."""
+HUGE = 1 << 17
+"""A value above 2^HUGE is `Undecided`."""
 GUARD_BITS = 24
 """Bits beyond those asked for."""
 WIDENED = 8
@@ -110,7 +93,7 @@ def enclose_at(tree: Node, point: Mapping[str, float | Fraction], digits: int = 
     return arithmetic.ends(tree, known[tree])
 
 
-def _found(arithmetic: _Arithmetic, node: Node, known: Mapping[Node, Any], point: Mapping[str, Fraction]) -> Any:
+def _found(arithmetic: _Arithmetic, node: Node, known: Mapping[Node, Any], point: Mapping[str, Any]) -> Any:
     """A `Fraction` or an interval, `Decided`, `Undefined` or `Undecided`."""
     if isinstance(node, Piecewise):
         return _piecewise(node, known)
@@ -148,7 +131,7 @@ class _Arithmetic:
         self.bits = int(digits * 3.33) + GUARD_BITS
         self.iv.prec = self.bits
 
-    def value(self, node: Node, parts: list[Any], point: Mapping[str, Fraction]) -> Any:
+    def value(self, node: Node, parts: list[Any], point: Mapping[str, Any]) -> Any:
         match node:
             case Number(value):
                 return Fraction(value)
@@ -179,7 +162,11 @@ class _Arithmetic:
                 return Decided((all if isinstance(node, And) else any)(part.holds for part in parts))
             case Truth(holds):
                 return Decided(holds)
-            case Roots() | Root():
+            case Roots():
+                return self.roots(node, parts)
+            case Root(Roots(), component, None):
+                return parts[0][component]
+            case Root():
                 raise _NoValue(Undecided(node))
         raise InvalidArgument(f"{text_of(node)[:100]} has no value here; write it with the functions of specifications")
 
@@ -199,7 +186,7 @@ class _Arithmetic:
         low, high = found._mpi_
         if any(exponent + bits > HUGE for _, _, exponent, bits in (low, high)):
             return Undecided(tree)
-        return Enclosed(_fraction(low, -1), _fraction(high, 1))
+        return Enclosed(outward_end(low, -1), outward_end(high, 1))
 
     def looked_up(self, node: Lookup, parts: list[Any]) -> Any:
         """Of a field, at fractions that the parts lie between."""
@@ -212,6 +199,25 @@ class _Arithmetic:
         self.demand(node, found is not None, False)
         assert found is not None
         return found[0] if found[0] == found[1] else self.iv.mpf([self.interval(found[0]).a, self.interval(found[1]).b])
+
+    def roots(self, node: Roots, parts: list[Any]) -> list[Any]:
+        """Of coordinates that are fractions."""
+        names = list(map(str, node.tube.equations.variables))
+        known = all(isinstance(part, Fraction) for part in parts)
+        found = root_at(node.tube, parts, self.iv, self.bits, lambda trees, x: self.values(trees, names, x)) if known else None
+        self.demand(node, found is not None, False)
+        return found or []
+
+    def values(self, trees: Sequence[Node], names: Sequence[str], x: Sequence[Any]) -> list[Any] | None:
+        """All of them at intervals x; None where one is not known to have a value, or is no function of specifications."""
+        known: dict[Node, Any] = {}
+        try:
+            for part in postorder(*trees):
+                known[part] = _found(self, part, known, dict(zip(names, x, strict=True)))
+        except (InvalidArgument, ZeroDivisionError, OverflowError):
+            return None
+        unknown = any(isinstance(known[tree], Undefined | Undecided) for tree in trees)
+        return None if unknown else [self.interval(known[tree]) for tree in trees]
 
     def sign(self, a: Any) -> int | None:
         """−1, 0 or 1; None where that is not decided."""
@@ -354,22 +360,7 @@ class _Arithmetic:
         return self.iv.mpf([pick(side.a for side in sides).b, pick(side.b for side in sides).b])
 
 
-def _fraction(end: tuple[int, int, int, int], direction: int) -> Fraction:
-    """An end of an interval, moved outwards to a number of reasonable length if it is tiny."""
-    sign, mantissa, exponent, bits = end
-    if exponent + bits < -TINY:
-        towards = (-1 if sign else 1) if mantissa else 0
-        return Fraction(towards, 2**TINY) if towards == direction else Fraction(0)
-    value = Fraction(int(mantissa)) * (Fraction(2) ** int(exponent))
-    return -value if sign else value
-
-
-RELATIONS: Mapping[str, Callable[[Any, Any], bool | None]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+RELATIONS: Mapping[str, Callable[[Any, Any], bool | None]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sin": _Arithmetic.sin,
     "cos": _Arithmetic.cos,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import atlasmoe
+import mpmath
 import numpy as np
 import pytest
 import sympy
@@ -17,6 +19,7 @@ from atlasmoe.errors import AtlasMoEError
 from atlasmoe.expressions import Box
 from atlasmoe.expressions.implicit import Tube, reflections, turned
 from atlasmoe.expressions.parse import read_expression, real_symbols
+from atlasmoe.expressions.precise import Enclosed, Undecided, enclose_at
 from atlasmoe.intervals import Interval, NaturalEnclosure
 from atlasmoe.intervals.gradients import GradientEnclosure
 from atlasmoe.intervals.implicit import Equations, prove_all
@@ -223,3 +226,31 @@ def test_from_an_equation_to_a_checked_certificate(tmp_path: Path) -> None:
     assert {claim.name for claim in certificate.claims if claim.known == "proved"} >= {"total", "cover", "inverse", "zeros"}
     certificate.write(tmp_path / "model")
     assert atlasmoe.check(tmp_path / "model").verdict == "confirmed"
+    refuted = atlasmoe.certify(tmp_path / "model", epsilon=0.03)
+    assert refuted.status == "refuted"
+    assert refuted.refutation is not None
+    assert refuted.refutation.error > 0.03
+    refuted.write(tmp_path / "model", overwrite=True)
+    assert atlasmoe.check(tmp_path / "model").verdict == "refuted"
+
+
+def test_points_of_charts_are_enclosed_to_any_precision() -> None:
+    rng = np.random.default_rng(3)
+    g = functions("x**2 + y**2 + z**2 + t**2 - 1", "x*y - z*t*exp(x)", names="xyzt")
+    points = ZeroSet(g, Box((-1.5,) * 4, (1.5,) * 4)).projected(rng.uniform(-1, 1, (4, 4)))
+    for center in points:
+        one = Tube(g, tuple(center), reflections(g.jacobian_at(center)), (0.1,) * 2, (0.1,) * 2)
+        u = rng.uniform(-0.1, 0.1, 2)
+        assert equations_of(one).prove(1 << 9)
+        x = [enclose_at(tree, dict(zip(("u1", "u2"), u, strict=True)), 60) for tree in one.inverse(U).trees]
+        assert all(isinstance(part, Enclosed) and part.upper - part.lower < Fraction(1, 10**50) for part in x)
+        assert np.abs([float(part.lower) for part in x] - one.inverse(U)(u)).max() < 1e-14
+        with mpmath.workdps(60):
+            lower, upper = (
+                [mpmath.mpf(end.numerator) / end.denominator for end in row] for row in zip(*((p.lower, p.upper) for p in x), strict=True)
+            )
+            a, b, c, d = ((p + q) / 2 for p, q in zip(lower, upper, strict=True))
+            assert abs(a**2 + b**2 + c**2 + d**2 - 1) < mpmath.mpf(10) ** -48
+            assert abs(a * b - c * d * mpmath.exp(a)) < mpmath.mpf(10) ** -48
+    outside = enclose_at(one.inverse(U).trees[0], {"u1": 0.1 + 2**-50, "u2": 0.0}, 60)
+    assert isinstance(outside, Undecided)

@@ -15,6 +15,7 @@ from ...errors import AtlasMoEError
 from ...expressions.maps import ExpressionMap
 from ...expressions.precise import Enclosed, Found, Undefined, enclose_at
 from ...expressions.tree import Name, Node, substitute
+from ...intervals.program import equations_of
 from ..atlas import Atlas
 from ..chart import BallChart
 from ..task import CallableTarget, ChartTarget, ExpressionTarget
@@ -73,6 +74,8 @@ class Pointwise:
             region = self.at(self.written(chart.region, names)[0])
             if not (isinstance(region, Enclosed) and region.lower > 0):
                 raise NotPointwise(f'the region of chart "{chart.name}" is not surely positive there')
+        if chart.tube is not None and not equations_of(chart.tube).proved:
+            raise NotPointwise(f'chart "{chart.name}" is not proved to hold one zero of the equations over each of its coordinates')
         self.trees |= dict(zip(node.coordinates, self.written(chart.inverse, names), strict=True))
 
     def written(self, function: ExpressionMap, parts: Sequence[Node]) -> tuple[Node, ...]:

@@ -12,19 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...expressions.box import Array
 from ...expressions.frames import Frames
 from ...expressions.implicit import Tube
 from ...intervals import Flags, Interval, NaturalEnclosure
 from ...intervals.gradients import GradientEnclosure
-from ..distances import tree_of
 from .zeros import ZeroSet
 
 BATCH = 1 << 13
 MOST_CELLS = 1 << 22
-NEAREST = 12
-"""Tubes whose centres are nearest to a cell are tried."""
+NEAREST = 4
+"""Tubes that are tried for a cell."""
+ROWS = 1 << 10
+"""Cells for which all tubes are compared at a time."""
 FINEST = 2.0**-26
 """Sides of cells, in parts of the box, that are not halved any more."""
 SMALL_ON_FACES = 2.0**-10
@@ -49,25 +51,40 @@ class Held:
         self.centers = np.array([tube.center for tube in tubes])
         frames = [np.concatenate([tube.tangent, tube.normal], axis=1) for tube in tubes]
         self.frames, self.limits = np.array(frames), np.array([(*(part * s for s in tube.halves), *tube.heights) for tube in tubes])
-        self.tree = tree_of(self.centers) if tubes else None
+        k = self.centers.shape[-1]
+        self._side_by_side = np.moveaxis(self.frames, 0, 1).reshape(k, -1) if tubes else np.zeros((k, 0))
+        self._offsets = np.einsum("ek,ekj->ej", self.centers, self.frames).ravel() if tubes else np.zeros(0)
 
     def holds(self, lower: Array, upper: Array, allowed: Flags | None = None) -> Flags:
-        """Cells (n, k) that lie strictly in one of the nearest tubes, of those that are allowed."""
+        """Cells (n, k) that lie strictly in one of the tubes that hold their middles best, of those that are allowed."""
         middle, radius = lower + (upper - lower) / 2, np.nextafter((upper - lower) / 2, np.inf)
-        if self.tree is None:
-            return np.zeros(len(lower), bool)
-        near = self.tree.query(middle, k=range(1, min(NEAREST, len(self.centers)) + 1))[1]
         found = np.zeros(len(lower), bool)
-        k = lower.shape[1]
-        for which in near.T:
-            rows = np.flatnonzero(~found if allowed is None else ~found & allowed[which])
-            some, offset = which[rows], middle[rows] - self.centers[which[rows]]
-            size = np.abs(self.frames[some])
-            reach = np.abs(np.einsum("nk,nkj->nj", offset, self.frames[some])) + np.einsum("nk,nkj->nj", radius[rows], size)
-            # Entries of frames are off by half a unit in the last place, offsets by as much of what they are differences of.
-            lost = (2 * k + 16) * np.finfo(float).eps * (np.abs(middle[rows]) + np.abs(self.centers[some]) + radius[rows]).sum(1)
-            found[rows] = np.all(reach + lost[:, None] < self.limits[some], axis=1)
+        usable = np.arange(len(self.limits)) if allowed is None else np.flatnonzero(allowed)
+        if not len(usable):
+            return found
+        for start in range(0, len(lower), ROWS):
+            some = slice(start, start + ROWS)
+            for which in self._best(middle[some], usable).T:
+                rows = start + np.flatnonzero(~found[some])
+                found[rows] = self._inside(middle[rows], radius[rows], which[rows - start])
         return found
+
+    def _best(self, middle: Array, usable: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The tubes in which points (n, k) are farthest from the sides, in parts of them, the best first."""
+        away = np.abs(middle @ self._side_by_side - self._offsets).reshape(len(middle), *self.limits.shape) / self.limits
+        depth = away.max(2)[:, usable]
+        count = min(NEAREST, len(usable))
+        first = np.argpartition(depth, count - 1, axis=1)[:, :count] if count < len(usable) else np.tile(np.arange(count), (len(middle), 1))
+        order = np.argsort(np.take_along_axis(depth, first, axis=1), axis=1)
+        return np.asarray(usable[np.take_along_axis(first, order, axis=1)])
+
+    def _inside(self, middle: Array, radius: Array, which: NDArray[np.intp]) -> Flags:
+        """Cells that lie strictly in these tubes, whatever rounding does."""
+        k, frames, offset = middle.shape[1], self.frames[which], middle - self.centers[which]
+        reach = np.abs(np.einsum("nk,nkj->nj", offset, frames)) + np.einsum("nk,nkj->nj", radius, np.abs(frames))
+        # Entries of frames are off by half a unit in the last place, offsets by as much of what they are differences of.
+        lost = (2 * k + 16) * np.finfo(float).eps * (np.abs(middle) + np.abs(self.centers[which]) + radius).sum(1)
+        return np.asarray(np.all(reach + lost[:, None] < self.limits[which], axis=1))
 
 
 class Zeros:

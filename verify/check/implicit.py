@@ -25,9 +25,9 @@ from ...intervals import Interval
 from ...intervals.algebra import Solver
 from ...intervals.arithmetic import Flags
 from ...intervals.decoration import SURE
-from ...intervals.systems import norm
 from ...intervals.natural import IntervalAlgebra
 from ...intervals.patch import GROW, TINY, Patch, PatchMap
+from ...intervals.systems import norm
 from .jets import Jets
 
 MOST, FINEST = 1 << 13, 2.0**-12

@@ -15,6 +15,7 @@ from ...expressions.precise import Enclosed, Undefined
 from ...moe.typed_json import Fields, parse_json
 from .documents import Documents, number_or_none
 from .groups import number_from, written_out
+from .implicit import single
 from .pointwise import Open, embedded, evaluated
 
 REFUTATION = "refutation.json"
@@ -69,6 +70,11 @@ def _about(document: Fields, found: Documents) -> tuple[float | None, slice]:
 
 
 def _evaluated(refutes: str, epsilon: float | None, spots: Mapping[str, Spot], found: Documents, place: slice) -> Looked:
+    for node in found.graph.inputs:
+        chart = spots[node.name].chart
+        tube = None if chart is None or node.box is not None else node.domain.parametrising[chart].tube
+        if tube is not None and not single(tube):
+            raise Open("the point's chart is not shown to hold one zero of the equations over each of its coordinates")
     pointwise = Pointwise(found.graph, spots)
     if found.snapped and refutes != "defined":
         return Looked(False, False, "gates of groups of balls are what an evaluation makes of them, and exact arithmetic decides nothing")

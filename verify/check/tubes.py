@@ -19,8 +19,8 @@ from ...intervals.numbers import enclose_fraction
 from .implicit import single
 from .nets import Flags
 
-NEAREST = 16
-"""Tubes whose centres are nearest to the middle of a box are tried."""
+NEAREST = 5
+"""Tubes in which the middle of a box is farthest from the sides, in parts of them, are tried."""
 
 
 class Tubes:
@@ -52,12 +52,18 @@ class Tubes:
         found, candidates = np.zeros(len(known), bool), np.flatnonzero(allowed)
         if not len(candidates):
             return found
-        away = ((middle[:, None] - self.centers[candidates]) ** 2).sum(2)
-        order = np.argsort(away, axis=1)[:, :NEAREST]
+        order = np.argsort(self._depth(middle, candidates), axis=1)[:, :NEAREST]
         for rank in range(order.shape[1]):
             rows = np.flatnonzero(known & ~found)
             found[rows] = self._in(y[rows], candidates[order[rows, rank]])
         return found
+
+    def _depth(self, middle: Array, which: np.ndarray) -> Array:
+        """The largest coordinate of points (n, k) in tubes, in parts of their sides: (n, tubes), in floats."""
+        depth = np.empty((len(middle), len(which)))
+        for column, j in enumerate(which.tolist()):
+            depth[:, column] = (np.abs((middle - self.centers[j]) @ self.lower[j]) / self.limits[j]).max(1)
+        return depth
 
     def _in(self, y: Interval, which: np.ndarray) -> Flags:
         offset = y - Interval.of(self.centers[which])
