@@ -71,6 +71,8 @@ def _candidates(block: Block, choice: Choice) -> list[Router]:
         return list(TENTATIVE)
     # One layer is the cheaper one; a graph is asked for its depth instead, and blocks in 2l layers have scores.
     first: list[Router] = [NearestCentre(replaces=False)] if block.given is not None else []
+    if block.given is not None and block.given.atlas.implicit is not None and not block.given.atlas.cover:
+        first.append(NearestCentre())  # many tangent charts: scores of all of them are a fit of many outputs, balls that replace them none
     return [*first, *TENTATIVE, NearestCentre()]
 
 

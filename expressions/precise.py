@@ -22,20 +22,33 @@ from .mp_ends import outward_end
 from .precise_roots import root_at
 from .text import text_of
 from .tree import (
-    EXACT_BITS, And, Call, Comparison, Constant, Lookup, Name, Negative, Node, Number, Or,
-    Piecewise, Power, Product, Reciprocal, Root, Roots, Sum, Truth, free_names, postorder,
-)  # fmt: skip
+    EXACT_BITS,
+    And,
+    Call,
+    Comparison,
+    Constant,
+    Lookup,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Or,
+    Piecewise,
+    Power,
+    Product,
+    Reciprocal,
+    Root,
+    Roots,
+    Sum,
+    Truth,
+    free_names,
+    postorder,
+)
 
-LARGEST = 1 << 40
-"""exp of larger numbers is not computed here: it is `Undecided`."""
-FARTHEST = 1 << 1024
-"""Nor are sin and cos of numbers beyond all floats."""
-HUGE = 1 << 17
-"""A value above 2^HUGE is `Undecided`."""
-GUARD_BITS = 24
-"""Bits beyond those asked for."""
-WIDENED = 8
-"""Every function value is made wider by 2^-(bits − WIDENED) of its size."""
+LARGEST, FARTHEST, HUGE = 1 << 40, 1 << 1024, 1 << 17
+"""exp of larger numbers, sin and cos of numbers beyond all floats, and values above 2^HUGE are `Undecided`."""
+GUARD_BITS, WIDENED = 24, 8
+"""Bits beyond those asked for; and every function value is made wider by 2^-(bits − WIDENED) of its size."""
 
 
 @dataclass(frozen=True)

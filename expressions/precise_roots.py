@@ -1,8 +1,8 @@
 """w(u), the zero of the equations of a tube over one point u that is known exactly, in intervals of any precision.
 
-Krawczyk's operator on a tiny box W around w₀: K = w₀ − Y·g(x(u, w₀)) + (1 − Y·G)·(W − w₀), G ∋ Dg·N on x(u, W). If K lies in the interior of
-W, W holds a w with g(x(u, w)) = 0 (`intervals.implicit`). W lies inside the box of the tube, so that it is w(u) if that holds exactly one zero
-over u, which is for others to prove; x(u, w) is a zero of g in any case.
+Krawczyk's operator on a tiny box W around w₀: K = w₀ − Y·g(x(u, w₀)) + (1 − Y·G)·(W − w₀), G ∋ Dg·N on x(u, W). If K lies in the interior
+of W, W holds a w with g(x(u, w)) = 0 (`intervals.implicit`). W lies inside the box of the tube, so that it is w(u) if that holds exactly
+one zero over u, which is for others to prove; x(u, w) is a zero of g in any case.
 
 Derivatives are sympy's of what it made of g. They are those of g, as it was written, where that is defined on all of x(u, W), which is
 asked; where a derivative jumps, its own value is not decided on an interval.
