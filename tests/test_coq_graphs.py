@@ -59,7 +59,8 @@ def test_every_block_has_a_file_with_its_layers_and_main_says_the_theorem(jumps:
 def test_ranges_hold_the_values_and_errors_are_above_those_that_are_found(jumps: Model) -> None:
     hints = Hints(graph_statement_of(jumps))
     for name, (low, high) in zip(hints.statement.components, hints.ranges, strict=True):
-        assert low <= hints.points[name].min() and hints.points[name].max() <= high
+        assert low <= hints.points[name].min()
+        assert hints.points[name].max() <= high
     (news,) = hints.layers[1].computed
     points = jumps.task.sample(2000, seed=5)
     trace = jumps.task.trace(points)
@@ -80,7 +81,8 @@ def test_a_sum_that_alone_matters_is_what_boxes_are_about() -> None:
     )
     hints = Hints(graph_statement_of(compile(graph, epsilon=0.1, form="residual")))
     effort = hints.layers[-1].computed[0].effort
-    assert effort.total == ((3, 1.0), (4, 1.0), (5, 1.0)) and effort.cutting == 1
+    assert effort.total == ((3, 1.0), (4, 1.0), (5, 1.0))
+    assert effort.cutting == 1
 
 
 @pytest.mark.parametrize(("floats", "routes"), [(True, False), (False, True)])
