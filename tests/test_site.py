@@ -16,8 +16,8 @@ PAGES = sorted(DOCS.rglob("*.md"))
 OTHERS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 ROOMS = ("atlas", "cli", "constructions", "doctor", "explain", "export", "expressions", "front", "intervals", "moe", "report", "verify")
 LABEL = re.compile(r"\b[RBN]\d{1,2}\b")
-NO_LABELS = {"B99"}
-"""What only looks like one: a name in an example of a message."""
+NO_LABELS = {"B0", "B99"}
+"""What only looks like one: a name in a proof in Coq, and in an example of a message."""
 
 
 def plain(path: Path) -> str:
