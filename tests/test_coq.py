@@ -29,6 +29,7 @@ from atlasmoe.verify.coq.project import all_theory, files, theory_text, write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import ALLOWED, MACHINE, assumed, read_trouble
 from atlasmoe.verify.coq.statement import ARITHMETICS, Statement, statement_of
+from atlasmoe.verify.coq.theory import _whole
 from click.testing import CliRunner
 
 NAMES = {"x": "x", "y": "y"}
@@ -76,6 +77,12 @@ def test_every_function_has_a_word_in_the_semantics() -> None:
 def test_coordinates_keep_their_names_unless_coq_has_another_use_for_them() -> None:
     assert names_of(["x", "f", "If", "λ", "x_"]) == {"x": "x", "f": "f_", "If": "If_", "λ": "x3_", "x_": "x_"}
     assert len(set(names_of(["f", "f_", "f__"]).values())) == 3
+    assert names_of(["chart", "eps", "node_1", "Chart0"]) == {"chart": "chart_", "eps": "eps_", "node_1": "x2_", "Chart0": "x3_"}
+    defined = re.findall(r"(?:Definition|Inductive|Record|Fixpoint|with) (\w+)", theory_text("Tasks") + theory_text("Routing"))
+    assert all(
+        names_of([word])[word] != word
+        for word in ("expr", "Q", "after", *(d for d in defined if d in {"graph", "piece", "node", "domain"}))
+    )
     assert comment('a "*) b (* \n c') == "(* a '* ) b ( * c *)"
 
 
@@ -262,6 +269,15 @@ CHANGES = {
     "two experts at a time": (r"%nat 1%nat Softmax", lambda m: "%nat 2%nat Softmax"),
     "a layer less": (r"\[layer_0; layer_1\]", lambda m: "[layer_1]"),
     "an axiom": (r"Open Scope Z_scope\.\n", lambda m: m.group(0) + "Axiom wrong : False.\n"),
+    "a function of a number": (r"\[\((-?\d{5,}),(-?\d+)\)", lambda m: f"[((fun p => (Z.opp (fst p), snd p)) ({m.group(1)},{m.group(2)}))"),
+    "a neuron more": (r"repeat Relu (\d+)", lambda m: f"repeat Relu {m.group(1)} ++ [Relu2]"),
+    "a net that is right in a comment": (
+        r"Definition (\w+) : net .*\n",
+        lambda m: f"{m.group(0).replace('Relu', 'Identity')}(*\n{m.group(0)}*)\n",
+    ),
+    "a quote in the first comment": (r"\(\* ", lambda m: '(* "'),
+    "a number beyond all floats": (r",-5(\d)\)", lambda m: ",9999)"),
+    "a row that there is not": (r"\(1%nat,", lambda m: "(77777%nat,"),
     "another map last": (r", layers_1_experts_0_affines_(\d)\)\.", lambda m: f", layers_1_experts_1_affines_{m.group(1)})."),
 }
 
@@ -283,6 +299,27 @@ def test_one_bit_of_the_model_is_seen(circle: Model, proof: Path, tmp_path: Path
     assert len(differences(place, proof)) == 1
     done = CliRunner().invoke(main, ["prove", str(place), "-o", str(proof), "--read-back"])
     assert done.exit_code == 1
+
+
+@pytest.mark.parametrize("config", ["[]", "{}", '{"network": {}}', '{"network": {"inputs": ["x"], "layers": [null]}}'])
+def test_a_configuration_without_a_network_is_an_error_of_the_input(config: str, folder: Path, proof: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(FolderError, match="describes no network"):
+        differences(tmp_path, proof)
+
+
+def test_a_cache_with_other_texts_or_without_a_file_is_not_whole(tmp_path: Path) -> None:
+    for name in all_theory("fast"):
+        (tmp_path / f"{name}.v").write_text(theory_text(name), encoding="utf-8")
+        (tmp_path / f"{name}.vo").write_bytes(b"compiled")
+    assert _whole(tmp_path, "fast")
+    semantics = tmp_path / "Semantics.v"
+    semantics.write_text(semantics.read_text(encoding="utf-8").replace("<= D2R eps", "<= 1 + D2R eps"), encoding="utf-8")
+    assert not _whole(tmp_path, "fast")
+    semantics.write_text(theory_text("Semantics"), encoding="utf-8")
+    (tmp_path / "Fast.vo").unlink()
+    assert not _whole(tmp_path, "fast")
 
 
 def test_a_folder_of_something_else_is_left_alone(circle: Model, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import atlasmoe
@@ -387,3 +389,27 @@ def test_a_network_of_zeros_is_not_proved_where_squares_underflow() -> None:
     model = atlasmoe.compile(task(0 * given), epsilon=0.5, routing="affine")  # all of it is 0, and the other function reaches 1
     certificate = atlasmoe.certify(model.network, task(given), epsilon=0.5, boxes=2000)
     assert certificate.status is not Known.PROVED
+
+
+def test_threads_that_ask_one_field_for_many_points_get_their_own_values() -> None:
+    field = some(False, outputs=1, degree=4)
+    batches = [RNG.standard_normal((3, 3)) for _ in range(12)]
+    expected = [some(False, outputs=1, degree=4).evaluate(0, (0, 0, 0), points) for points in batches]
+
+    def wrong(seed: int) -> int:
+        found = 0
+        for k in np.random.default_rng(seed).integers(len(batches), size=400):
+            low, high = field.enclose(0, (0, 0, 0), batches[k], batches[k])
+            value = field.evaluate(0, (0, 0, 0), batches[k])
+            found += int(
+                not ((low <= expected[k]) & (expected[k] <= high)).all() or not np.allclose(value, expected[k], rtol=1e-12, atol=1e-12)
+            )
+        return found
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            assert sum(pool.map(wrong, range(6))) == 0
+    finally:
+        sys.setswitchinterval(interval)

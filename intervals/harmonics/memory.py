@@ -7,7 +7,6 @@ that was asked of the last batch whose questions began alike.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,7 +38,7 @@ class Memory:
 
     def __init__(self, sums: Callable[[Orders], Sum], decaying: bool, harmonic: Harmonic) -> None:
         self.sums, self.decaying, self.harmonic = sums, decaying, harmonic
-        self.batches: deque[Batch] = deque(maxlen=BATCHES)
+        self.batches: tuple[Batch, ...] = ()  # never changed, only replaced: threads share a field
         self.habits: dict[tuple[Orders, bool], set[Orders]] = {}
 
     def at(self, points: Array, reach: Array, orders: Orders, alone: bool) -> tuple[Array, Array]:
@@ -51,7 +50,7 @@ class Memory:
             batch = Batch(points.copy())
             self._fill(batch, reach, self.habits.get((orders, alone), set()) | {orders})
             self.habits[orders, alone] = batch.asked
-            self.batches.appendleft(batch)
+            self.batches = (batch, *self.batches)[:BATCHES]
         elif orders not in batch.found:
             self._fill(batch, reach, {orders})
         batch.asked.add(orders)

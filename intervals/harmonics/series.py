@@ -44,7 +44,7 @@ class Harmonics(Field):
     """(outputs, 2, places): g and h, of (l, m) at the place l(l+1)/2 + m."""
     decaying: bool
     _sums: dict[Orders, Sum] = field(default_factory=dict, repr=False)
-    _seen: dict[str, Array] = field(default_factory=dict, repr=False)
+    _seen: dict[int, tuple[Array, dict[str, Array]]] = field(default_factory=dict, repr=False)
     _many: dict[Orders, tuple[Array, Array]] = field(default_factory=dict, repr=False)
     _memories: dict[bool, Memory] = field(default_factory=dict, repr=False)
     _reached: dict[int, tuple[Array, dict[Orders, Array]]] = field(default_factory=dict, repr=False)
@@ -121,18 +121,18 @@ class Harmonics(Field):
 
     def _at(self, points: Array, orders: Orders, rows: Array) -> Array:
         """Of few points; what was asked for the same points last is remembered, as derivatives are asked for one by one."""
-        seen, name = self._seen, f"{orders}"
-        if "points" not in seen or not np.array_equal(seen["points"], points):
-            seen.clear()
-            seen["points"] = points.copy()
+        last, name = self._seen.get(0), f"{orders}"
+        if last is None or not np.array_equal(last[0], points):
+            last = self._seen[0] = points.copy(), {}
+        seen = last[1]  # of these points, whatever other threads ask for
         if name not in seen:
-            places_needed = rows.shape[1] // 2
-            if "harmonics" not in seen or len(seen["harmonics"]) < 2 * places_needed:
+            places_needed, whole = rows.shape[1] // 2, seen.get("harmonics")
+            if whole is None or len(whole) < 2 * places_needed:
                 degree = max(degree_of(places_needed), self.degree)
                 at, scale = inverted(points) if self.decaying else (points, None)
                 with np.errstate(all="ignore"):
-                    seen["harmonics"] = upwards(degree, at) if scale is None else upwards(degree, at) * scale
-            whole = seen["harmonics"]
+                    whole = upwards(degree, at) if scale is None else upwards(degree, at) * scale
+                seen["harmonics"] = whole
             some = whole.reshape(2, -1, len(points))[:, :places_needed]
             flat = whole if some.size == whole.size else some.reshape(2 * places_needed, -1)
             with np.errstate(all="ignore"):

@@ -59,10 +59,16 @@ TAKEN = frozenset(
         "Chart Cos Cosh D2R Dec E Either Euler Exp Fun I If Int Inv Less Log Max Min Mul N Neg",
         "None Pi Pow Power Prop R SProp Set Sign Sin Sinh Some Sqrt Tan Tanh Type Undefined Var Z as at box by cofix else end exists",
         "exists2 f fix for forall fun if in inverse let list match mod nat region return then using where with",
+        "Ball Closed Effort Forall2 Forward Free G Graph Hint In News OfValue Open Piece Psi Q Rabs Rle after arriving belongs bool chart",
+        "chart_of_output charts claimed_routes computes cond denote depth domain domains dyadic effort efforts embedded eps evaluates expr",
+        "finding func graph hint in_box in_domain inputs network network_of node nodes nth option outputs piece point_of ranges reach routes_of",
+        "value values wide",
     )
     for word in line.split()
 )
 """Names that mean something to Coq or in our files."""
+NUMBERED = re.compile(r"(?:(?:domain|hint|input|known|layer|layers|node)_|Block|Chart|Input|Route)\d.*")
+"""What our files call their own parts."""
 
 
 def names_of(variables: Sequence[str]) -> dict[str, str]:
@@ -70,6 +76,8 @@ def names_of(variables: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for k, name in enumerate(variables):
         plain = name if IDENTIFIER.fullmatch(name) else f"x{k}_"
+        if NUMBERED.fullmatch(plain):
+            plain = f"x{k}_"
         while plain in TAKEN or plain in found.values():
             plain += "_"
         found[name] = plain

@@ -171,8 +171,9 @@ That is one theorem about {routes}. The network is the function of *real* number
 `Hints.v` need not be believed: it says what is known between the layers, and each `Block*.v` proves it of its own layers. Nothing of
 atlasmoe has to be believed: not the compiler, not `certify` or `check`, not the program that wrote this folder.
 
-**Check it yourself**: `make` (Coq 8.16 with coq-interval, coq-flocq, coq-coquelicot; on Debian `apt-get install --no-install-recommends coq
-libcoq-interval libcoq-flocq libcoq-coquelicot`). It ends with the list of axioms. `grep -rn "Admitted\\|Axiom" .` finds nothing.
+**Check it yourself**: `make clean`, then `make` (Coq 8.16 with coq-interval, coq-flocq, coq-coquelicot; on Debian `apt-get install
+--no-install-recommends coq libcoq-interval libcoq-flocq libcoq-coquelicot`). It ends with the list of axioms.
+`grep -rnwE "Admitted|Axiom" --include=*.v .` finds nothing, but in comments that a name or a text of the task may bring.
 
 **What is not said**: nothing about floating-point evaluation of the network.
 """

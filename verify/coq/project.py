@@ -270,8 +270,9 @@ numbers that the stored weights define. {f}, in {", ".join(task.atlas.coordinate
 
 Nothing of atlasmoe has to be believed: not the compiler, not the search, not `certify` or `check`, not the program that wrote this folder.
 
-**Check it yourself**: `make` (Coq 8.16 with coq-interval, coq-flocq, coq-coquelicot; on Debian `apt-get install --no-install-recommends coq
-libcoq-interval libcoq-flocq libcoq-coquelicot`). It ends with the list of axioms. `grep -rn "Admitted\\|Axiom" .` finds nothing.
+**Check it yourself**: `make clean`, then `make` (Coq 8.16 with coq-interval, coq-flocq, coq-coquelicot; on Debian `apt-get install
+--no-install-recommends coq libcoq-interval libcoq-flocq libcoq-coquelicot`). It ends with the list of axioms.
+`grep -rnwE "Admitted|Axiom" --include=*.v .` finds nothing, but in comments that a name or a text of the task may bring.
 
 **What is not said**: {unsaid} points off M.
 """

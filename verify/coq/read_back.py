@@ -19,19 +19,39 @@ from numpy.typing import NDArray
 
 from ...errors import FolderError
 from ...moe.strict import parse_tensors
+from .weights import HEAD
 
+PAIR = re.compile(r"\((-?\d{1,20}),(-?\d{1,4})\)")
+CHOICE = re.compile(r"\((\d{1,9})%nat,\((-?\d{1,20}),(-?\d{1,4})\)\)")
+RUN = re.compile(r"repeat (\w+) (\d+)")
+
+
+def _separated(one: str, by: str) -> str:
+    """As many of them as one likes, none too."""
+    return f"(?:{one}(?:{by}{one})*)?"
+
+
+def _plain(pattern: re.Pattern[str]) -> str:
+    """Without what it remembers."""
+    return re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern.pattern)
+
+
+PAIRS = _separated(_plain(PAIR), ";")
+ROWS = _separated(r"\[" + PAIRS + r"\]", r";\n  ")
+RUNS = _separated(_plain(RUN), r" \+\+ ")
 BLOCK = re.compile(
-    r"\(\* (\S+) (\d+)x(\d+) \*\)\nDefinition (\w+) : block dyadic := \(\[(.*?)\],\n \[(.*?)\],\n \[(.*?)\]\)\.\n", re.DOTALL
+    rf"\(\* (\S+) (\d+)x(\d+) \*\)\nDefinition (\w+) : block dyadic := \(\[({ROWS})\],\n"
+    rf" \[({_separated(_plain(CHOICE), ';')})\],\n \[({PAIRS})\]\)\.\n"
 )
-NET = re.compile(r"Definition (\w+) : net \(block dyadic\) := \(\[(.*?)\], (\w+)\)\.\n", re.DOTALL)
+HIDDEN = rf"Hidden \w+ (?:\[\]|\({RUNS}\)%list) (?:None|\(Some \w+\))"
+NET = re.compile(rf"Definition (\w+) : net \(block dyadic\) := \(\[({_separated(HIDDEN, '; ')})\], (\w+)\)\.\n")
 LAYER = re.compile(
     r"Definition layer_(\d+) : layer \(block dyadic\) := Layer\n  (None|\(Some \w+\)) \[([\d;]*)\]%nat\n  \[(.*?)\]\n"
     r"  \[([\d;]*)\]%nat \[([\d;]*)\]%nat (None|\(Some \w+\)) (None|\(Some \w+\))\n  \[(.*?)\]%nat (\d+)%nat (\w+)\.\n"
 )
-PAIR = re.compile(r"\((-?\d+),(-?\d+)\)")
-CHOICE = re.compile(r"\((\d+)%nat,\((-?\d+),(-?\d+)\)\)")
-RUN = re.compile(r"repeat (\w+) (\d+)")
-COMMENT = re.compile(r"\(\*.*?\*\)", re.DOTALL)
+ALL = re.compile(r"Definition network : list \(layer \(block dyadic\)\) := \[[\w; ]*\]\.\n")
+FRAME = re.compile(rf'\(\* (?:(?!\(\*|\*\))[^"\n])* \*\)\n{re.escape(HEAD)}\s*')
+"""What stands in the file beside definitions: one comment with the name of the task, and how every such file begins."""
 WORDS = {"Identity": "identity", "Relu": "relu", "Relu2": "relu2", "Silu": "silu", "GeluTanh": "gelu_tanh"}
 
 
@@ -40,15 +60,18 @@ def differences(folder: Path, proof: Path) -> list[str]:
     try:
         text = (proof / "Weights.v").read_text(encoding="utf-8")
         arrays, _ = parse_tensors((folder / "model.safetensors").read_bytes(), folder / "model.safetensors")
-        config = json.loads((folder / "config.json").read_bytes())["network"]
+        stored = (folder / "config.json").read_bytes()
     except OSError as error:
         raise FolderError(
             f"{error.filename}: cannot be read ({error.strerror}); name a model folder and the folder of its proof"
         ) from error
-    except (ValueError, KeyError) as error:
-        raise FolderError(f"{folder / 'config.json'}: describes no network") from error
+    except UnicodeDecodeError as error:
+        raise FolderError(f"{proof / 'Weights.v'}: is no text; write it again: `atlasmoe prove {folder} -o {proof} --no-run`") from error
     said = list(_numbers(text, arrays))
-    said += _structure(text, config)
+    try:
+        said += _structure(text, json.loads(stored)["network"])
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise FolderError(f"{folder / 'config.json'}: describes no network; `atlasmoe show {folder}` says what is wrong") from error
     return said + _rest(text)
 
 
@@ -59,7 +82,8 @@ def _numbers(text: str, arrays: Mapping[str, NDArray]) -> list[str]:
             said.append(f"{name} stands under the name of {place}")
         shape = int(rows), int(columns)
         lines = [[(int(m), int(e)) for m, e in PAIR.findall(line)] for line in shared.split("];\n  [")]
-        matrix = [[_times(pair, (int(m), int(e))) for pair in lines[int(k)]] for k, m, e in CHOICE.findall(chosen)]
+        picked = [(int(k), (int(m), int(e))) for k, m, e in CHOICE.findall(chosen)]
+        matrix = [[_times(pair, factor) for pair in lines[k]] if k < len(lines) else [] for k, factor in picked]
         bias = [_float(int(m), int(e)) for m, e in PAIR.findall(biases)]
         said += _compared(f"{place}.weight", matrix, arrays, shape, left)
         if f"{place}.bias" in arrays:
@@ -76,7 +100,10 @@ def _times(a: tuple[int, int], b: tuple[int, int]) -> float:
 def _float(m: int, e: int) -> float:
     """m·2^e, which has to be a float exactly; NaN if it is none."""
     exact = Fraction(m) * Fraction(2) ** e
-    value = float(exact)
+    try:
+        value = float(exact)
+    except OverflowError:
+        return float("nan")
     return value if Fraction(value) == exact else float("nan")
 
 
@@ -171,15 +198,10 @@ def _same_net(name: str, found: tuple[str, str], stored: Mapping[str, Any]) -> b
 
 
 def _rest(text: str) -> list[str]:
-    """Nothing may stand in the file but these definitions."""
-    for pattern in (BLOCK, NET, LAYER):
+    """Nothing may stand in the file but these definitions, and none of them in a comment."""
+    for pattern in (BLOCK, NET, LAYER, ALL):
         text = pattern.sub("", text)
-    text = re.sub(r"Definition network : list \(layer \(block dyadic\)\) := \[[^\]]*\]\.", "", text)
-    lines = {
-        "From Coq Require Import ZArith List.",
-        "From AtlasMoE Require Import Semantics.",
-        "Import ListNotations.",
-        "Open Scope Z_scope.",
-    }
-    stray = [line for line in COMMENT.sub("", text).splitlines() if line.strip() and line not in lines]
-    return [f"Weights.v has something else in it: {line[:80]}" for line in stray[:3]]
+    if FRAME.fullmatch(text):
+        return []
+    stray = [line for line in text.splitlines()[1:] if line.strip() and line not in HEAD.splitlines()]
+    return [f"Weights.v has something else in it: {line[:80]}" for line in stray[:3] or ["its first lines are not those of such a file"]]

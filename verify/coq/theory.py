@@ -29,17 +29,30 @@ def coq_version() -> str:
 
 
 def compiled_theory(folder: Path, arithmetic: str) -> None:
-    """Put the compiled theory into the folder of a proof, from the cache, which is filled on first use.
+    """Put the compiled theory into the folder of a proof, from the cache, which is filled on first use, and again where it is not whole.
 
-    Raises `FolderError` if Coq does not accept it: then libraries are missing.
+    Texts are those of this package. Of what coqc made of them nothing is known but that it lies beside the same texts. Raises
+    `FolderError` if Coq does not accept it: then libraries are missing.
     """
     cached = cache_folder(arithmetic, coq_version())
-    if not cached.exists():
+    if not _whole(cached, arithmetic):
+        shutil.rmtree(cached, ignore_errors=True)
         _fill(cached, arithmetic)
     for name in all_theory(arithmetic):
         if name in theory_of(arithmetic) or (folder / "theory" / f"{name}.v").exists():
             for suffix in (".v", ".vo"):
                 shutil.copy2(cached / f"{name}{suffix}", folder / "theory" / f"{name}{suffix}")
+
+
+def _whole(cached: Path, arithmetic: str) -> bool:
+    """Whether every file lies there, compiled, under the text that it has in this package."""
+    try:
+        return all(
+            (cached / f"{name}.v").read_text(encoding="utf-8") == theory_text(name) and (cached / f"{name}.vo").stat().st_size
+            for name in all_theory(arithmetic)
+        )
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _fill(cached: Path, arithmetic: str) -> None:
