@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,33 @@ def test_texts_of_a_model_are_never_read_as_html(browser: Any, folder: Path) -> 
     sight.page.evaluate("() => document.body.append(Object.assign(document.createElement('img'), { src: 'https://example.org/x.png' }))")
     assert any("Content Security Policy" in text for text in sight.said)
     sight.context.close()
+
+
+def test_the_target_is_told_as_task_toml_has_it(browser: Any, models: dict[str, Model], folder: Path) -> None:
+    """Its formulas, a long one shortened until it is opened; of a function in Python its name, whatever it is."""
+    circle = atlasmoe.builtin("circle")
+    texts = ["x1*x2", " + ".join(f"sin({k}*x1)/{k}" for k in range(1, 40))]
+    f = atlasmoe.ExpressionTarget(expression_map(circle.coordinates, texts))
+    g = atlasmoe.CallableTarget(lambda y: y[:, 0] * y[:, 1], name=HOSTILE.replace("\u2028", ""))
+    for name, target in (("formulas", f), ("python", g)):
+        atlasmoe.save(atlasmoe.compile(atlasmoe.ManifoldTask(name, circle, target), width=8), folder / name)
+        write_report(folder / name, folder / f"{name}.html")
+    written = tomllib.loads((folder / "formulas" / "task.toml").read_text(encoding="utf-8"))["target"]["expression"]
+    with Sight(browser, folder / "formulas.html") as page:
+        assert page.eval_on_selector_all("#target .code", "all => all.map(one => one.textContent)") == [
+            f"f_{k + 1} = {text}" for k, text in enumerate(written)
+        ]
+        assert not page.query_selector_all("#target .code")[1].is_visible()
+        assert "(155 operations, " in page.text_content("#target summary")  # 39 sines, 39 products, 39 quotients, 38 sums
+        page.click("#target summary")
+        assert page.query_selector_all("#target .code")[1].is_visible()
+    with Sight(browser, folder / "python.html") as page:
+        assert f"f is {g.name}, a function in Python" in page.text_content("#target")
+        assert page.evaluate("window.owned") is None
+        assert page.query_selector("#target img, #target script") is None
+    with Sight(browser, folder / "graph.html") as page:
+        titles = page.eval_on_selector_all("#target h3", "all => all.map(one => one.textContent)")
+        assert titles == ["combination f", *(f"block {name}, piece piece{k}" for name in "ab" for k in (1, 2))]
 
 
 def test_no_character_of_the_data_is_html() -> None:

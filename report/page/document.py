@@ -25,6 +25,7 @@ from .leaves import certificate
 from .network import MOST_NUMBERS, network_of
 from .places import SHARE_POINTS, loads, places
 from .store import Store
+from .target import target
 
 
 def document(folder: Path, model: Model, seed: int) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def document(folder: Path, model: Model, seed: int) -> dict[str, Any]:
     said = model.explain(graph.sample(1, seed)[0])
     steps: dict[str, Any] = {
         "about": lambda: _about(folder, model, graph),
+        "target": lambda: target(model.task, graph),
         "blueprints": lambda: [blueprint("ledger.json", model.ledger.root)],
         "network": lambda: network_of(model, graph, store, said),
         "places": lambda: places(model, graph, store, seed),
@@ -64,21 +66,10 @@ def _about(folder: Path, model: Model, graph: TaskGraph) -> dict[str, Any]:
         "active": network.active_parameters,
         "dtype": str(network.dtype),
         "theorem": str(model.facts.get("theorem", "")),
-        "function": _function(graph),
         "dimension": sum(node.domain.dimension for node in graph.inputs),
         "base": len(graph.coordinates),
         "ambient": graph.ambient_dimension,
     }
-
-
-def _function(graph: TaskGraph) -> list[str]:
-    """Formulas of the combinations, where there are any; else of the first block, if one formula is all of it."""
-    if graph.combines:
-        texts = [f"{name} = {text}" for node in graph.combines for name, text in zip(node.components, node.function.texts, strict=True)]
-    else:
-        block = graph.blocks[0]
-        texts = [f"{name} = {text}" for name, text in zip(block.components, block.subtasks[0].texts, strict=False)] if block.uniform else []
-    return [text if len(text) <= 300 else f"{text[:299]}…" for text in texts[:8]]
 
 
 def _doctor(model: Model, seed: int) -> dict[str, Any]:

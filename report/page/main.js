@@ -12,7 +12,6 @@ function showHead() {
     ["numbers per input", thousands(about.active)], ["dtype", about.dtype], ["reads", `R^${about.ambient}`],
   ];
   for (const [name, text] of facts) byId("facts").append(element("div", {}, element("dt", { text: name }), element("dd", { text: String(text) })));
-  if (about.function.length) byId("facts").after(...about.function.map((text) => element("p", { class: "code", text })));
 }
 
 function askFor(view) {
@@ -33,6 +32,7 @@ function askFor(view) {
 }
 
 showHead();
+showTarget(byId("formulas"));
 const view = new View(byId("view"), (n) => {
   byId("coordinates").value = baseOf(n).map((v) => String(v)).join(", ");
   showPoint(n, baseOf(n));

@@ -22,6 +22,7 @@ SCRIPTS = (
     "network.js",
     "explain.js",
     "elements.js",
+    "target.js",
     "blueprint.js",
     "scene.js",
     "view.js",
