@@ -26,6 +26,8 @@ IN_UNITS = "in units of each target's own ε"
 
 ALONE, TOGETHER = "|f − Ψ|", "max_j |f_j − Ψ_j|/ε_j"
 """What an error is, of one target and of several."""
+LARGEST = 1e300
+"""Of an ε and of one over it: what is built is in units of ε."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def misfit(epsilon: object) -> str | None:
             return f"epsilon {epsilon[:40]!r} is neither a number nor a percentage; {remedy}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         return f"epsilon {epsilon!r} is not positive and finite; {remedy}"
+    if not 1 / LARGEST <= value <= LARGEST:
+        return f"epsilon {epsilon!r} is not between {1 / LARGEST:g} and {LARGEST:g}; give f and epsilon in another unit"
     return None
 
 

@@ -339,7 +339,7 @@ def test_wanted_says_what_is_wrong():
             replace(task, wanted=wanted)
     with pytest.raises(InvalidArgument, match="names of components"):
         ManifoldTask("t", task.atlas, task.target, wanted=task.wanted)
-    for epsilon in (0, -1, float("inf"), "1e400%", None, "a"):
+    for epsilon in (0, -1, float("inf"), "1e400%", None, "a", 1e-310, 5e-324, 1.7e308):
         with pytest.raises(InvalidArgument):
             Wanted("a", epsilon)
 

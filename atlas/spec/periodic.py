@@ -1,9 +1,10 @@
 """`box` and `periodic` in `[manifold]` or `[[input]]`: a box some of whose axes are circles, as charts that wrap, and f in its coordinates.
 
 An axis θ of period P = upper − lower is the circle (cos t, sin t), t = 2π(θ − lower)/P: this is what a network reads, so nothing jumps
-where θ does. Chart j of n has its middle at θ = lower + jP/n and reaches 5P/(6n) to each side, in θ itself, which runs below `lower` and
-above `upper` there: f is a function of all θ near [lower, upper], and on the circle it is one function if f(θ + P) = f(θ). That charts
-agree where they overlap is asked of every task; here it is that question.
+where θ does. Chart j of n has its middle at θ = lower + (j + 1/2)P/n and reaches 5P/(6n) to each side, in θ itself. So all of the box
+is read as it is written, and the first and the last chart overlap within P/(3n) of the seam, where θ of the one runs below `lower` and
+of the other above `upper`: f is a function of all θ that near to the box, and on the circle it is one function if f(θ + P) = f(θ). That
+charts agree where they overlap is asked of every task; here it is that question.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _chart(axes: list[Axis], place: tuple[int, ...], count: int) -> dict[str, An
             boundary.append([True, True])
             continue
         period, (c, s) = f"(({upper}) - ({lower}))", _reads(axis)
-        middle, turn = f"({lower}) + {j}*{period}/{count}", f"2*pi*{j}/{count}"
+        middle, turn = f"({lower}) + {2 * j + 1}*{period}/{2 * count}", f"pi*{2 * j + 1}/{count}"
         domain.append([f"{middle} {sign} 5*{period}/{6 * count}" for sign in "-+"])
         angle = f"2*pi*({name} - ({lower}))/{period}"
         inverse += [f"cos({angle})", f"sin({angle})"]

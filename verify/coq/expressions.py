@@ -61,8 +61,8 @@ TAKEN = frozenset(
         "exists2 f fix for forall fun if in inverse let list match mod nat region return then using where with",
         "Ball Closed Effort Forall2 Forward Free G Graph Hint In News OfValue Open Piece Psi Q Rabs Rle after arriving belongs bool chart",
         "chart_of_output charts claimed_routes computes cond denote depth domain domains dyadic effort efforts embedded eps evaluates expr",
-        "finding func graph hint in_box in_domain inputs network network_of node nodes nth option outputs piece point_of ranges reach routes_of",
-        "value values wide",
+        "finding func graph hint in_box in_domain inputs network network_of node nodes nth option outputs piece point_of ranges reach",
+        "routes_of value values wide",
     )
     for word in line.split()
 )
