@@ -129,7 +129,7 @@ def _print_proof(proof: Mapping[str, Any], error: str) -> None:
         )
 
 
-def print_wrapped(text: str, color: str, indent: str = "  ") -> None:
+def print_wrapped(text: str, color: str | None = None, indent: str = "  ") -> None:
     """A sentence on lines as wide as the terminal, or `FILE_COLUMNS`, those after the first indented."""
     for line in textwrap.wrap(text, columns(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]:
         click.secho(line, fg=color)
