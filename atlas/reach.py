@@ -80,9 +80,13 @@ class Measured:
 
     def __str__(self) -> str:
         return (
-            f"curvature radius at least {self.curvature:.4g}, proved on each chart; "
-            f"reach about {self.estimated:.4g}, estimated from pairs of {self.points:,} points, and no larger"
+            f"curvature radius at least {_said(self.curvature)}, proved on each chart; "
+            f"reach about {_said(self.estimated)}, estimated from pairs of {self.points:,} points, and no larger"
         )
+
+
+def _said(length: float) -> str:
+    return "∞" if length == inf else f"{length:.4g}"
 
 
 def measured(atlas: Atlas, seed: int = 0) -> Measured | None:

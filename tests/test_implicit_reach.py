@@ -92,6 +92,13 @@ def test_two_circles_are_nearer_to_each_other_than_they_are_bent() -> None:
     assert "estimated from pairs" in str(found)
 
 
+def test_a_line_is_not_bent() -> None:
+    found = measured(implicit("x + 2*y", [[-1, 1], [-1, 1]], coordinates=["x", "y"], boundary=True))
+    assert found is not None
+    assert found.curvature == found.estimated == np.inf
+    assert "at least ∞" in str(found)
+
+
 SPEC = """
 [task]
 name = "round"

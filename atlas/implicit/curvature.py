@@ -51,7 +51,7 @@ ZERO = Interval.of(0.0)
 def curvature_radii(tubes: Sequence[Tube], most: int = MOST_BOXES) -> Array:
     """Numbers r_i ≥ 0, (n,), such that |II(v, v)| ≤ |v|²/r_i everywhere in chart i: no geodesic bends more.
 
-    `most`: boxes that are looked at in one chart. 0 where nothing is shown, as of tubes that are not proved.
+    `most`: boxes that are looked at in one chart. 0 where nothing is shown, as of tubes that are not proved; ∞ where all is flat.
     """
     solvers = [equations_of(tube) for tube in tubes]
     bounds = [_Bent(solver) for solver in solvers]
@@ -62,7 +62,7 @@ def curvature_radii(tubes: Sequence[Tube], most: int = MOST_BOXES) -> Array:
     enough = NEAR * float(finite.max(initial=0.0))
     worst = np.array([bent.most(low, high, enough, most) for bent, (low, high) in zip(bounds, cells, strict=True)])
     with np.errstate(divide="ignore"):
-        return np.asarray(np.nextafter(1 / worst, 0.0))
+        return np.where(worst == 0, np.inf, np.nextafter(1 / worst, 0.0))
 
 
 class _Bent:
