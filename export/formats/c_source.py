@@ -54,12 +54,12 @@ def remark(text: str) -> str:
     return " ".join(re.sub(r"[^\x20-\x7e]|\*/|/\*|\\", "?", text).split())
 
 
-def header(prefix: str, network: Network, about: Sequence[str], inputs: Sequence[str]) -> str:
-    """model.h; `inputs`: what they are called."""
+def header(prefix: str, network: Network, about: Sequence[str], inputs: Sequence[str] = ()) -> str:
+    """model.h; `inputs`: what they are called, if otherwise than in the network."""
     upper = prefix.upper()
     routes = sum(layer.top_k for layer in network.layers)
     lines = [f" * {remark(line)}" for line in about]
-    names = [f" *   x[{k}] = {remark(name)}" for k, name in enumerate(inputs)]
+    names = [f" *   x[{k}] = {remark(name)}" for k, name in enumerate(inputs or network.inputs)]
     names += [f" *   y[{k}] = {remark(name)}" for k, name in enumerate(network.outputs)]
     return "\n".join(
         [

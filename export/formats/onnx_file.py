@@ -99,11 +99,11 @@ def network_graph(onnx: Any, network: Network, name: str, operator: bool = False
         state = _Layer(nodes, layer, f"routes_{number}", operator and misfit(layer) is None).behind(state)
     nodes.nodes.append(onnx.helper.make_node("Identity", [state], ["y"]))
     real = onnx.helper.np_dtype_to_tensor_dtype(network.dtype)
-    inputs = [onnx.helper.make_tensor_value_info("x", real, ["N", len(network.inputs)])]
+    points = [onnx.helper.make_tensor_value_info("x", real, ["N", len(network.inputs)])]
     outputs = [onnx.helper.make_tensor_value_info("y", real, ["N", len(network.outputs)])]
     for number, layer in enumerate(network.layers):
         outputs.append(onnx.helper.make_tensor_value_info(f"routes_{number}", onnx.TensorProto.INT64, ["N", layer.top_k]))
-    graph = onnx.helper.make_graph(nodes.nodes, name, inputs, outputs, nodes.arrays)
+    graph = onnx.helper.make_graph(nodes.nodes, name, points, outputs, nodes.arrays)
     sets = [onnx.helper.make_opsetid("", OPSET), *([onnx.helper.make_opsetid(DOMAIN, 1)] if operator else [])]
     made = onnx.helper.make_model(graph, opset_imports=sets, ir_version=IR, producer_name="atlasmoe")
     for key, channels in (("inputs", inputs or network.inputs), ("outputs", network.outputs)):
