@@ -76,7 +76,7 @@ def proof(circle: tuple[Model, Path], tmp_path_factory: pytest.TempPathFactory) 
 def test_the_circle_is_proved_and_its_makefile_says_so_too(proof: Path) -> None:
     done = subprocess.run(["make", "-q"], cwd=proof, check=False)
     assert done.returncode == 0  # everything is up to date
-    assert "forall x y, x * x + y * y = 1 -> close eps Target.f [x; y] (Psi [x; y])" in (proof / "Equation.v").read_text()
+    assert "forall y0 y1, y0 * y0 + y1 * y1 = 1 -> close eps Target.f [y0; y1] (Psi [y0; y1])" in (proof / "Equation.v").read_text()
     (proof / "Equation.vo").unlink()
     done = subprocess.run(["make"], cwd=proof, capture_output=True, text=True, check=True)
     assert "Axioms:" in done.stdout
