@@ -15,7 +15,7 @@ from atlasmoe.moe import Affine, MoELayer, Network
 from atlasmoe.moe.layer import Weighting
 from atlasmoe.moe.sums import BLOCK, Sums, affine, pairwise
 from general_layers import KINDS, general_network
-from test_torch import random_network
+from random_networks import random_network
 
 
 def exact(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> list[list[Fraction]]:

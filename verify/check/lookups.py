@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from math import factorial, prod
 
@@ -14,40 +12,18 @@ from ...atlas import Array
 from ...expressions.tree import Lookup
 from ...intervals import Interval
 from ...intervals.lookups import corners, derivative, smoothest
+from ...intervals.moved import LastPowers
 from ...intervals.patch import GROW, TINY
 from ...intervals.rounding import gamma
 from .jets import Jets
 
-_LAST = threading.local()
-
-
-@dataclass(frozen=True, eq=False)
-class Moved:
-    """Products of what variables with these jets are away from a point: of all components of a field the same."""
-
-    jets: Sequence[Jets]
-    center: Array
-    powers: dict[tuple[int, ...], Jets] = field(default_factory=dict)
-
-    @staticmethod
-    def by(jets: Sequence[Jets], center: Array) -> Moved:
-        """Those of the last variables, if these are the same ones."""
-        last = getattr(_LAST, "moved", None)
-        if last is None or len(last.jets) != len(jets) or not all(map(_same, last.jets, jets)) or not np.array_equal(last.center, center):
-            last = _LAST.moved = Moved(jets, center)
-        return last
-
-    def power(self, which: tuple[int, ...]) -> Jets:
-        """The product of some, named in ascending order."""
-        if which not in self.powers:
-            k = which[-1]
-            one = self.jets[k].shifted(-self.center[:, k])
-            self.powers[which] = one if len(which) == 1 else self.power(which[:-1]) * self.power(which[-1:])
-        return self.powers[which]
-
 
 def _same(one: Jets, other: Jets) -> bool:
-    return np.array_equal(one.coefficients, other.coefficients) and np.array_equal(one.rest, other.rest)
+    alike = (one.space.dimension, one.space.degree) == (other.space.dimension, other.space.degree)
+    return alike and np.array_equal(one.coefficients, other.coefficients) and np.array_equal(one.rest, other.rest)
+
+
+_LAST: LastPowers[Jets] = LastPowers(_same, Jets.shifted)
 
 
 def looked_up(node: Lookup, parts: Sequence[Jets], within: Sequence[Interval]) -> Jets:
@@ -76,12 +52,12 @@ def looked_up(node: Lookup, parts: Sequence[Jets], within: Sequence[Interval]) -
 def _expanded(node: Lookup, jets: Sequence[Jets], center: Array, around: Sequence[Interval], t: int) -> Jets:
     """The formula to order t."""
     at = [Interval.of(center[:, k]) for k in range(len(jets))]
-    moved = Moved.by(jets, center)
+    powers = _LAST.of(jets, center)
     total = _Sum(Jets.constant(jets[0].space, derivative(node, at, again=True)))
     for size in range(1, t + 1):
         for which in combinations_with_replacement(range(len(jets)), size):
             share = derivative(node, at if size < t else around, which, again=True)
-            total.add(moved.power(which), share / Interval.of(float(prod(factorial(which.count(k)) for k in set(which)))))
+            total.add(powers.power(which), share / Interval.of(float(prod(factorial(which.count(k)) for k in set(which)))))
     return total.jets
 
 

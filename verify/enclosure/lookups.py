@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from math import factorial, prod
 
@@ -14,44 +12,16 @@ from ...atlas import Array
 from ...expressions.tree import Lookup
 from ...intervals import Interval
 from ...intervals.lookups import derivative, smoothest
+from ...intervals.moved import LastPowers
 from .taylor import TaylorForms, settled
-
-_LAST = threading.local()
-
-
-@dataclass(frozen=True, eq=False)
-class Moved:
-    """Products of what variables with these forms are away from a point: of all components of a field the same."""
-
-    forms: Sequence[TaylorForms]
-    center: Array
-    powers: dict[tuple[int, ...], TaylorForms] = field(default_factory=dict)
-
-    @staticmethod
-    def by(forms: Sequence[TaylorForms], center: Array) -> Moved:
-        """Those of the last variables, if these are the same ones."""
-        last = getattr(_LAST, "moved", None)
-        if (
-            last is None
-            or len(last.forms) != len(forms)
-            or not all(map(_same, last.forms, forms))
-            or not np.array_equal(last.center, center)
-        ):
-            last = _LAST.moved = Moved(forms, center)
-        return last
-
-    def power(self, which: tuple[int, ...]) -> TaylorForms:
-        """The product of some, named in ascending order."""
-        if which not in self.powers:
-            k = which[-1]
-            one = self.forms[k].plus(Interval.of(-self.center[:, [k]]))
-            self.powers[which] = one if len(which) == 1 else self.power(which[:-1]) * self.power(which[-1:])
-        return self.powers[which]
 
 
 def _same(one: TaylorForms, other: TaylorForms) -> bool:
     same = one.degree == other.degree and np.array_equal(one.coefficients, other.coefficients) and np.array_equal(one.radius, other.radius)
     return same and one.bounds is other.bounds
+
+
+_LAST: LastPowers[TaylorForms] = LastPowers(_same, lambda form, by: form.plus(Interval.of(by[:, None])))
 
 
 def looked_up(node: Lookup, forms: Sequence[TaylorForms], within: Sequence[Interval]) -> TaylorForms:
@@ -78,13 +48,13 @@ def looked_up(node: Lookup, forms: Sequence[TaylorForms], within: Sequence[Inter
 def _expanded(node: Lookup, forms: Sequence[TaylorForms], center: Array, around: Sequence[Interval], t: int) -> TaylorForms:
     """The formula to order t."""
     at = [Interval.of(center[:, [k]]) for k in range(len(forms))]
-    moved = Moved.by(forms, center)
+    powers = _LAST.of(forms, center)
     total = TaylorForms.constants(derivative(node, at), forms[0].dimension, forms[0].degree)
     for size in range(1, t + 1):
         for which in combinations_with_replacement(range(len(forms)), size):
             share = derivative(node, at if size < t else around, which)
             below = Interval.of(float(prod(factorial(which.count(k)) for k in set(which))))
-            total = total + _multiplied(moved.power(which), share / below)
+            total = total + _multiplied(powers.power(which), share / below)
     return total
 
 
