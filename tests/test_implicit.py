@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe.atlas import Atlas, ExpressionMap, ExpressionTarget, ManifoldTask, task_from_spec, task_to_spec
+from atlasmoe.atlas.graph import as_graph
+from atlasmoe.atlas.graph.pointwise import NotPointwise, Pointwise, Spot
 from atlasmoe.atlas.implicit.build import implicit
 from atlasmoe.atlas.implicit.cover import cover
 from atlasmoe.atlas.implicit.zeros import ZeroSet
@@ -232,6 +234,25 @@ def test_from_an_equation_to_a_checked_certificate(tmp_path: Path) -> None:
     assert refuted.refutation.error > 0.03
     refuted.write(tmp_path / "model", overwrite=True)
     assert atlasmoe.check(tmp_path / "model").verdict == "refuted"
+
+
+def test_nothing_is_refuted_outside_of_the_box() -> None:
+    """M is [−1.9, 1.9] of this curve; the region is positive again beyond the box, where a chart reaches."""
+    curve = atlas_of("y - x/10 - x**2/100", box=2.0, names="xy", region=functions("(3.6 - x**2)*(x - 2.05)*(x - 2.4)", names="xy"))
+    task = ManifoldTask("line", curve, ExpressionTarget(functions("x", names="xy")))
+    (node,) = as_graph(task).inputs
+    beyond = 0
+    for n, chart in enumerate(curve.parametrising):
+        u = np.linspace(*chart.domain.lower, *chart.domain.upper, 41)[1:-1, None]
+        for at, x in zip(u[chart.inside(u)], chart.inverse(u[chart.inside(u)]), strict=True):
+            spots = {node.name: Spot(n, (Fraction(float(at[0])),))}
+            if abs(x[0]) < 2:
+                assert float(Pointwise(as_graph(task), spots).coordinates[0].lower) == pytest.approx(x[0])
+                continue
+            beyond += 1
+            with pytest.raises(NotPointwise, match="not surely in the box"):
+                Pointwise(as_graph(task), spots)
+    assert beyond
 
 
 def test_points_of_charts_are_enclosed_to_any_precision() -> None:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from ...errors import AtlasMoEError
+from ...expressions.box import Box
 from ...expressions.maps import ExpressionMap
 from ...expressions.precise import Enclosed, Found, Undefined, enclose_at
 from ...expressions.tree import Name, Node, substitute
@@ -76,7 +77,16 @@ class Pointwise:
                 raise NotPointwise(f'the region of chart "{chart.name}" is not surely positive there')
         if chart.tube is not None and not equations_of(chart.tube).proved:
             raise NotPointwise(f'chart "{chart.name}" is not proved to hold one zero of the equations over each of its coordinates')
-        self.trees |= dict(zip(node.coordinates, self.written(chart.inverse, names), strict=True))
+        place = self.written(chart.inverse, names)
+        if isinstance(node.domain, Atlas) and node.domain.implicit is not None:
+            self._in_box(chart.name, node.domain.implicit.zeros.box, place)
+        self.trees |= dict(zip(node.coordinates, place, strict=True))
+
+    def _in_box(self, name: str, box: Box, place: Sequence[Node]) -> None:
+        """Zeros of equations are points of M in the box only, and a region may be positive again behind it, where charts reach."""
+        for value, low, high in zip(self.enclosed(place), box.lower, box.upper, strict=True):
+            if not (value.lower >= Fraction(low) and value.upper <= Fraction(high)):
+                raise NotPointwise(f'the point of chart "{name}" is not surely in the box of the equations')
 
     def written(self, function: ExpressionMap, parts: Sequence[Node]) -> tuple[Node, ...]:
         """A map of these parts."""
