@@ -96,9 +96,9 @@ def prove(
         print_json({**document, **more, "seconds": outcome.seconds, "assumptions": list(outcome.assumptions)})
     elif outcome.accepted:
         place = "input of the graph" if isinstance(statement, GraphStatement) else "point of M"
-        click.echo(f"{model.task.name}: |f − Ψ| ≤ {statement.epsilon:g} at every {place}, in real arithmetic: accepted by coqc")
+        click.echo(f"{model.task.name}: |f − Ψ| ≤ {statement.epsilon!r} at every {place}, in real arithmetic: accepted by coqc")
         if statement.floats is not None:
-            click.echo(f"evaluated in binary64, sums in any order: ε + {statement.floats.adds:.2g}: accepted by coqc")
+            click.echo(f"evaluated in binary64, sums in any order: |f − Ψ̂| ≤ {statement.floats.epsilon!r}: accepted by coqc")
         if routes:
             click.echo("every point of M gets experts whose charts or balls hold it: accepted by coqc")
         axioms = sorted({name.split(".")[0] for name in outcome.assumptions})
@@ -163,5 +163,5 @@ def _where(output: Path, statement: object, cuts: list[list[int]], refused: str 
     settled, box = found
     sides = ", ".join(f"{v} in [{low:.6g}, {high:.6g}]" for v, (low, high) in zip(chart.inverse.variables, box, strict=False))
     return (
-        f": on chart {chart.name} it settled {settled} boxes, and stopped at {sides}, where |f − Ψ| ≤ {statement.epsilon:g} does not follow"
+        f": on chart {chart.name} it settled {settled} boxes, and stopped at {sides}, where |f − Ψ| ≤ {statement.epsilon!r} does not follow"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,10 +25,10 @@ from atlasmoe.expressions.tree import Name, Number, Power
 from atlasmoe.moe import Model
 from atlasmoe.verify.coq.equations import equation_of
 from atlasmoe.verify.coq.expressions import FUNCTIONS, expression, names_of
-from atlasmoe.verify.coq.numbers import block, comment, dyadic, shared_rows
+from atlasmoe.verify.coq.numbers import block, comment, dyadic, number, shared_rows
 from atlasmoe.verify.coq.project import all_theory, files, theory_text, write
 from atlasmoe.verify.coq.read_back import differences
-from atlasmoe.verify.coq.run import ALLOWED, MACHINE, assumed, read_trouble
+from atlasmoe.verify.coq.run import ALLOWED, MACHINE, Outcome, assumed, read_trouble, run
 from atlasmoe.verify.coq.statement import ARITHMETICS, Statement, statement_of
 from atlasmoe.verify.coq.theory import _whole
 from click.testing import CliRunner
@@ -77,6 +78,7 @@ def test_every_function_has_a_word_in_the_semantics() -> None:
 def test_coordinates_keep_their_names_unless_coq_has_another_use_for_them() -> None:
     assert names_of(["x", "f", "If", "λ", "x_"]) == {"x": "x", "f": "f_", "If": "If_", "λ": "x3_", "x_": "x_"}
     assert len(set(names_of(["f", "f_", "f__"]).values())) == 3
+    assert names_of(["Axiom", "Variable"]) == {"Axiom": "Axiom_", "Variable": "Variable_"}
     assert names_of(["chart", "eps", "node_1", "Chart0"]) == {"chart": "chart_", "eps": "eps_", "node_1": "x2_", "Chart0": "x3_"}
     defined = re.findall(r"(?:Definition|Inductive|Record|Fixpoint|with) (\w+)", theory_text("Tasks") + theory_text("Routing"))
     assert all(
@@ -348,10 +350,35 @@ def test_without_coqc_the_files_are_written_and_nothing_is_proved(folder: Path, 
 def test_what_coqc_prints_is_read() -> None:
     printed = (
         "Axioms:\nUint63.sub_spec : forall x y : int,\n     φ (x - y) = 1\nPrimFloat.float : Set\nsig_not_dec\n  : forall P : Prop, x\n"
+        "é : False\nint is assumed to be guarded.\n"
     )
-    assert assumed(printed) == ("Uint63.sub_spec", "PrimFloat.float", "sig_not_dec")
+    assert assumed(printed) == ("Uint63.sub_spec", "PrimFloat.float", "sig_not_dec", "é", "int is assumed to be guarded.")
     assert assumed("Closed under the global context\n") == ()
     assert ALLOWED.fullmatch("ClassicalDedekindReals.sig_not_dec")
-    assert not any(rule.fullmatch("Proof.Main.wrong") or rule.fullmatch("Weights.wrong") for rule in (ALLOWED, *MACHINE.values()))
+    own = ("Proof.Main.wrong", "Weights.wrong", "é", "classic", "sig_not_dec", "int", "float", "Uint63.f is assumed to be guarded.")
+    assert not any(rule.fullmatch(name) for name in own for rule in (ALLOWED, *MACHINE.values()))
     assert read_trouble("     = (12%N, [(-0.5, 0.25); (1e-05, 2)])\n     : N * list (float * float)") == (12, [(-0.5, 0.25), (1e-05, 2.0)])
     assert read_trouble("Error") is None
+
+
+def test_a_coqc_that_does_not_say_what_the_theorem_rests_on_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "coqc"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys.modules[run.__module__], "compiled_theory", lambda *_: None)
+    outcome = run(tmp_path, ["Chart0"], "pure", 1)
+    assert (outcome.accepted, outcome.refused) == (False, "Main")
+    assert outcome.message == "coqc did not print what the theorem rests on"
+
+
+def test_the_error_that_is_said_to_be_proved_is_that_of_the_theorem(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = Outcome(True, None, "", ("Classical_Prop.classic",), {"Main": 1.0})
+    monkeypatch.setattr(sys.modules[run.__module__], "coqc_path", lambda: "coqc")
+    monkeypatch.setattr(sys.modules[run.__module__], "run", lambda *_: accepted)
+    done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(tmp_path / "p"), "--epsilon", "0.0500000499", "--floats"])
+    assert done.exit_code == 0
+    assert "|f − Ψ| ≤ 0.0500000499 at every point of M" in done.output
+    found = re.search(r"\|f − Ψ̂\| ≤ (\S+): accepted", done.output)
+    assert found is not None
+    assert f"Definition wide : dyadic := {number(dyadic(float(found.group(1))))}." in (tmp_path / "p" / "Task.v").read_text()

@@ -94,6 +94,11 @@ def test_activations_that_ieee_does_not_define_are_refused(name: str) -> None:
         floats_of(made, [CHART], None, 1.0)
 
 
+def test_networks_that_are_evaluated_in_float32_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="the network is evaluated in float32, which rounds otherwise than the binary64"):
+        floats_of(in_float32(network(1)), [CHART], None, 1.0)
+
+
 def test_several_experts_and_numbers_near_overflow_are_refused() -> None:
     made = network(1)
     several = Network((replace(made.layers[0], top_k=2), made.layers[1]), made.inputs)

@@ -56,6 +56,7 @@ TAKEN = frozenset(
     word
     for line in (
         "Abs Acos Acosh Add Always Asin Asinh AtMost Atan Atan2 Atanh Both",
+        "Axiom CoFixpoint Definition Fixpoint Hypothesis Parameter Theorem Variable",
         "Chart Cos Cosh D2R Dec E Either Euler Exp Fun I If Int Inv Less Log Max Min Mul N Neg",
         "None Pi Pow Power Prop R SProp Set Sign Sin Sinh Some Sqrt Tan Tanh Type Undefined Var Z as at box by cofix else end exists",
         "exists2 f fix for forall fun if in inverse let list match mod nat region return then using where with",

@@ -45,6 +45,9 @@ class Floats:
 
 def floats_of(network: Network, charts: Sequence[Chart], embedding: NDArray | None, epsilon: float) -> Floats:
     """What is to be claimed. Raises `InvalidArgument` for networks that the proof does not follow through floats, by name."""
+    if str(network.dtype) != "float64":
+        problem = f"the network is evaluated in {network.dtype}, which rounds otherwise than the binary64 that the proof is about"
+        raise InvalidArgument(f"{problem}; compile it with {{dtype=float64}}, or leave out --floats")
     for number, layer in enumerate(network.layers, 1):
         _followed(f"layer {number} of the network", layer)
     size = max(float(np.abs(_points(chart, embedding)).max()) for chart in charts)
