@@ -62,6 +62,7 @@ def prove(
     asked = None if epsilon is None else _number(epsilon)
     statement: Statement | GraphStatement
     cuts: list[list[int]] = []
+    others: list[list[list[int]]] = []
     before: tuple[str, ...] = ("Weights", "Task")
     if isinstance(model.task, TaskGraph):
         statement = graph_statement_of(model, asked, floats, routes)
@@ -70,7 +71,8 @@ def prove(
     else:
         statement = statement_of(model, asked, floats, routes)
         cuts = suggested_cuts(folder, len(statement.charts))
-        contents = files(statement, cuts, arithmetic)
+        others = [suggested_cuts(folder, len(statement.charts), target) for target in range(1, len(model.task.wanted))]
+        contents = files(statement, cuts, arithmetic, others)
         parts = [f"{part}{k}" for part in ("Chart", *(["Route"] if routes else [])) for k in range(len(statement.charts))]
     write(output, contents)
     said = differences(folder, output)
@@ -87,16 +89,21 @@ def prove(
             f"coqc is not installed, so nothing is proved yet; the files are in {output}: install Coq ({install}) and run `make` there"
         )
     outcome = run(output, parts, arithmetic, jobs, before)
-    where = "" if outcome.accepted else _where(output, statement, cuts, outcome.refused)
+    where = "" if outcome.accepted else _where(output, statement, cuts, others, outcome.refused)
     if as_json:
         document = {"proof": str(output.absolute()), "accepted": outcome.accepted, "epsilon": statement.epsilon, "arithmetic": arithmetic}
+        if model.task.wanted:
+            del document["epsilon"]
+            document["targets"] = {one.name: float(one.epsilon) for one in model.task.wanted}
         if statement.floats is not None:
             document["float64"] = statement.floats.epsilon
         more = {"refused": outcome.refused, "message": outcome.message, "where": where}
         print_json({**document, **more, "seconds": outcome.seconds, "assumptions": list(outcome.assumptions)})
     elif outcome.accepted:
         place = "input of the graph" if isinstance(statement, GraphStatement) else "point of M"
-        click.echo(f"{model.task.name}: |f − Ψ| ≤ {statement.epsilon!r} at every {place}, in real arithmetic: accepted by coqc")
+        each = [(one.name, float(one.epsilon)) for one in model.task.wanted] or [(model.task.name, statement.epsilon)]
+        for name, bound in each:
+            click.echo(f"{name}: |f − Ψ| ≤ {bound!r} at every {place}, in real arithmetic: accepted by coqc")
         if statement.floats is not None:
             click.echo(f"evaluated in binary64, sums in any order: |f − Ψ̂| ≤ {statement.floats.epsilon!r}: accepted by coqc")
         if routes:
@@ -144,9 +151,9 @@ def _read_back(folder: Path, output: Path, said: list[str], as_json: bool) -> No
         click.get_current_context().exit(1)
 
 
-def _where(output: Path, statement: object, cuts: list[list[int]], refused: str | None) -> str:
+def _where(output: Path, statement: object, cuts: list[list[int]], others: list[list[list[int]]], refused: str | None) -> str:
     """On which box of which chart the computation stops, in words."""
-    from ..verify.coq.project import trouble_file
+    from ..verify.coq.project import trees_of, trouble_files
     from ..verify.coq.run import trouble
     from ..verify.coq.statement import Statement
 
@@ -156,12 +163,13 @@ def _where(output: Path, statement: object, cuts: list[list[int]], refused: str 
     if not isinstance(statement, Statement) or refused is None or not refused.startswith("Chart"):
         return ""
     k = int(refused.removeprefix("Chart"))
-    chart = statement.charts[k]
-    found = trouble(output, trouble_file(statement, k, cuts[k]))
-    if found is None or not found[1]:
-        return f": chart {chart.name}"
-    settled, box = found
-    sides = ", ".join(f"{v} in [{low:.6g}, {high:.6g}]" for v, (low, high) in zip(chart.inverse.variables, box, strict=False))
-    return (
-        f": on chart {chart.name} it settled {settled} boxes, and stopped at {sides}, where |f − Ψ| ≤ {statement.epsilon!r} does not follow"
-    )
+    chart, wanted = statement.charts[k], statement.task.wanted
+    for j, text in enumerate(trouble_files(statement, k, trees_of(statement, k, cuts, others))):
+        if (found := trouble(output, text)) is None or not found[1]:
+            continue
+        settled, box = found
+        sides = ", ".join(f"{v} in [{low:.6g}, {high:.6g}]" for v, (low, high) in zip(chart.inverse.variables, box, strict=False))
+        of = f"target {wanted[j].name}: " if wanted else ""
+        bound = f"|f − Ψ| ≤ {wanted[j].epsilon if wanted else statement.epsilon!r}"
+        return f": {of}on chart {chart.name} it settled {settled} boxes, and stopped at {sides}, where {bound} does not follow"
+    return f": chart {chart.name}"

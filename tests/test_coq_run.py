@@ -40,6 +40,26 @@ expression = "x1*x2 + x3**2"
 """
 
 
+SEVERAL = """
+[task]
+name = "weather"
+
+[manifold]
+builtin = "interval"
+
+[[target]]
+name = "heat"
+epsilon = 4.0
+expression = "100*x1**2"
+
+[[target]]
+name = "wind"
+epsilon = 0.05
+outputs = ["east", "north"]
+expression = ["x1**2", "exp(x1)"]
+"""
+
+
 FUNCTIONS = """
 [task]
 name = "functions"
@@ -169,3 +189,27 @@ def test_functions_are_followed_and_not_confused(tmp_path: Path) -> None:
     (place / "Task.v").write_text(wrong)
     subprocess.run(["coqc", *OPTIONS, "Task.v"], cwd=place, capture_output=True, check=True)
     assert refuses(place, "Chart0.v")
+
+
+def test_several_targets_are_proved_each_within_its_own_epsilon(tmp_path: Path) -> None:
+    (tmp_path / "several.toml").write_text(SEVERAL)
+    model = compile(load_task(tmp_path / "several.toml"))
+    folder, place = save(model, tmp_path / "m"), tmp_path / "p"
+    code, document = prove(str(folder), "-o", str(place))
+    assert (code, document["accepted"], document["targets"]) == (0, True, {"heat": 4.0, "wind": 0.05})
+    assert "follows [u0] (Psi [u0])" in (place / "Equation.v").read_text()
+    task = (place / "Task.v").read_text()
+    first, second = re.findall(r"Definition eps : dyadic := \S+", task)
+    (place / "Task.v").write_text(task.replace(first, "SWAPPED").replace(second, first).replace("SWAPPED", second))
+    subprocess.run(["coqc", *OPTIONS, "Task.v"], cwd=place, capture_output=True, check=True)
+    assert refuses(place, "Chart0.v")  # each would have the ε of the other one
+    layer = model.network.layers[-1]
+    moved = []
+    for net in layer.experts:
+        last = net.affines[-1]
+        moved.append(net.with_maps((*net.affines[:-1], Affine(last.weight, last.bias + np.array([0, 0, 0.1]))), net.ups))
+    network = Network((*model.network.layers[:-1], replace(layer, experts=tuple(moved))), model.network.inputs)
+    off = save(replace(model, network=network, certificate=None, beside=None), tmp_path / "off")
+    code, document = prove(str(off), "-o", str(tmp_path / "q"))
+    assert (code, document["accepted"]) == (1, False)
+    assert ": target wind: on chart " in str(document["where"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -310,9 +311,27 @@ def test_everybody_names_them(folder, tmp_path):
     assert "target[heat]" in card
     assert "`east`" in card or "y[east]" in card
     assert "target[wind]" in runner.invoke(main, ["show", str(folder)]).output
-    refused = runner.invoke(main, ["prove", str(folder), "-o", str(tmp_path / "proof")])
-    assert refused.exit_code == 2
-    assert "several targets, heat, wind" in " ".join(refused.output.split())
+
+
+def test_a_theorem_has_a_conclusion_a_target_under_its_own_epsilon(folder, tmp_path):
+    runner = CliRunner()
+    proof = tmp_path / "proof"
+    written = runner.invoke(main, ["prove", str(folder), "-o", str(proof), "--no-run"])
+    assert written.exit_code == 0, written.output
+    task, theorem = (proof / "Task.v").read_text(), (proof / "Main.v").read_text()
+    assert re.findall(r"Module (Target_\w+).*?outputs : list nat := (\S+)%nat.*?dyadic := (\S+)\.", task, re.DOTALL) == [
+        ("Target_heat", "[0]", "(1,2)"),
+        ("Target_wind", "[1;2]", "(5764607523034235,-56)"),
+    ]
+    for name in ("heat", "wind"):
+        assert f"close Target_{name}.eps Target_{name}.f y (pick Target_{name}.outputs psi)" in theorem
+    assert "heat to 4.0, wind to 0.08" in (proof / "README.md").read_text()
+    assert "Theorem error_on_the_circle" in (proof / "Equation.v").read_text()
+    assert "eps Target.f" not in (proof / "Equation.v").read_text()
+    for more in (["--epsilon", "0.1"], ["--floats"]):
+        refused = runner.invoke(main, ["prove", str(folder), "-o", str(tmp_path / "other"), *more])
+        assert refused.exit_code == 2
+        assert f"several targets, heat, wind, {'each' if more[1:] else 'of which'}" in " ".join(refused.output.split())
 
 
 def test_parts_and_units_are_the_same_functions():

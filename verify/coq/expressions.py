@@ -68,7 +68,7 @@ TAKEN = frozenset(
     for word in line.split()
 )
 """Names that mean something to Coq or in our files."""
-NUMBERED = re.compile(r"(?:(?:domain|hint|input|known|layer|layers|node)_|Block|Chart|Input|Route)\d.*")
+NUMBERED = re.compile(r"(?:(?:domain|hint|input|known|layer|layers|node)_|Block|Chart|Input|Route)\d.*|Target_.*")
 """What our files call their own parts."""
 
 

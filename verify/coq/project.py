@@ -14,10 +14,14 @@ from .equations import equation_of
 from .float_theorem import BELIEVED, chart_theorems, main_theorems, words
 from .numbers import comment
 from .routing import route_files, said_of_routes
+from .several import THEORY as SEVERAL
+from .several import chart_theorems as theorems_of_targets
+from .several import conclusions, spoken, trouble_commands
+from .several import words as targets_in_words
 from .statement import ARITHMETICS, Statement, task_file
 from .weights import weights
 
-THEORY = ("Semantics", "Forms", "Expressions", "Nets", "Layers", "Routes", "Checker", "Fast", "Big", "Pure")
+THEORY = ("Semantics", SEVERAL, "Forms", "Expressions", "Nets", "Layers", "Routes", "Checker", "Fast", "Big", "Pure")
 """The files of the theory, each after those that it needs."""
 FLOATS = ("Floats", "Orders", "Rounding", "Ieee", "FloatBounds", "FloatChecker")
 """What is needed for evaluation in binary64, before the arithmetic's own file."""
@@ -60,19 +64,24 @@ def all_theory(arithmetic: str) -> tuple[str, ...]:
     return theory_of(arithmetic, floats=True, routes=True, graphs=True)
 
 
-def files(statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str) -> dict[str, str]:
-    """Name ↦ text of every file. Raises `InvalidArgument` for what the proof in Coq does not follow."""
+def files(
+    statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str, others: Sequence[Sequence[Sequence[int]]] | None = None
+) -> dict[str, str]:
+    """Name ↦ text of every file; `others` are the boxes of the targets after the first, where there are several.
+
+    Raises `InvalidArgument` for what the proof in Coq does not follow.
+    """
     charts = range(len(statement.charts))
     theory = theory_of(arithmetic, statement.floats is not None, statement.routes)
     found = {f"theory/{name}.v": theory_text(name) for name in theory}
     found["Weights.v"] = weights(statement.model.network, statement.task.name)
     found["Task.v"] = task_file(statement)
     for k in charts:
-        found[f"Chart{k}.v"] = chart_file(statement, k, cuts[k], arithmetic)
+        found[f"Chart{k}.v"] = chart_file(statement, k, trees_of(statement, k, cuts, others), arithmetic)
     found["Main.v"] = main_file(statement)
     equation = equation_of(statement)
     if equation is not None:
-        found["Equation.v"] = equation.text
+        found["Equation.v"] = spoken(statement.task, equation.text)
     if statement.routes:
         found |= route_files(statement, cuts, arithmetic, DEPTH, FUEL)
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
@@ -102,11 +111,22 @@ def write(folder: Path, contents: dict[str, str]) -> None:
         os.replace(temporary, folder / name)
 
 
-def chart_file(statement: Statement, k: int, cuts: Sequence[int], arithmetic: str) -> str:
-    """The theorem about one chart. Everything is in its one computation, which the kernel runs."""
-    theorems = _chart_theorems if statement.floats is None else chart_theorems
-    required, text = theorems(statement, k, arithmetic, DEPTH, FUEL)
-    tree = ";".join(map(str, cuts))
+def trees_of(
+    statement: Statement, k: int, cuts: Sequence[Sequence[int]], others: Sequence[Sequence[Sequence[int]]] | None = None
+) -> list[Sequence[int]]:
+    """The boxes of a chart, a tree for each target."""
+    more = max(0, len(statement.task.wanted) - 1)
+    return [cuts[k], *([[0]] * more if others is None else [other[k] for other in others])]
+
+
+def chart_file(statement: Statement, k: int, trees: Sequence[Sequence[int]], arithmetic: str) -> str:
+    """The theorem about one chart. Everything is in its one computation, which the kernel runs; of several targets, one for each."""
+    if statement.task.wanted:
+        required, text = theorems_of_targets(statement.task, k, ARITHMETICS[arithmetic], DEPTH, FUEL, trees)
+    else:
+        theorems = _chart_theorems if statement.floats is None else chart_theorems
+        required, text = theorems(statement, k, arithmetic, DEPTH, FUEL)
+        text = f"Definition cuts : list nat := [{';'.join(map(str, trees[0]))}]%nat.\n\n{text}"
     return f"""{comment(f"Every point of the box of chart {statement.charts[k].name}.")}
 From Coq Require Import ZArith List.
 From AtlasMoE Require Import {required}.
@@ -114,9 +134,7 @@ From Proof Require Import Weights Task.
 Import ListNotations.
 
 (* Boxes that atlasmoe certify found enough, in preorder: n + 1 halves side n. Leaves are halved further where that is needed. *)
-Definition cuts : list nat := [{tree}]%nat.
-
-{text}"""
+{text.lstrip()}"""
 
 
 def _chart_theorems(statement: Statement, k: int, arithmetic: str, depth: int, fuel: int) -> tuple[str, str]:
@@ -134,24 +152,31 @@ Proof. exact (C.accepted_sound {arguments} {depth} {fuel} cuts computed). Qed.
     )
 
 
-def trouble_file(statement: Statement, k: int, cuts: Sequence[int]) -> str:
-    """Where the computation about a chart stops, for people. Always in hardware floats."""
-    f = f"Chart{k}.f" if statement.by_chart else "Target.f"
-    tree = ";".join(map(str, cuts))
-    return f"""From Coq Require Import ZArith List.
-From AtlasMoE Require Import Semantics Fast.
+def trouble_files(statement: Statement, k: int, trees: Sequence[Sequence[int]]) -> list[str]:
+    """Where the computation about a chart stops, for people; a file for each target. Always in hardware floats."""
+    if statement.task.wanted:
+        commands = trouble_commands(statement.task, k, trees, DEPTH, FUEL)
+    else:
+        f = f"Chart{k}.f" if statement.by_chart else "Target.f"
+        tree = ";".join(map(str, trees[0]))
+        commands = [f"C.trouble Chart{k}.chart {str(statement.by_chart).lower()} {f} Q network eps {DEPTH} {FUEL} [{tree}]%nat"]
+    return [
+        f"""From Coq Require Import ZArith List.
+From AtlasMoE Require Import Semantics {SEVERAL} Fast.
 From Proof Require Import Weights Task.
 Import ListNotations.
-Eval vm_compute in C.trouble Chart{k}.chart {str(statement.by_chart).lower()} {f} Q network eps {DEPTH} {FUEL} [{tree}]%nat.
+Eval vm_compute in {command}.
 """
+        for command in commands
+    ]
 
 
 def main_file(statement: Statement) -> str:
     """The theorem about M, and what it rests on."""
-    charts, floats = range(len(statement.charts)), statement.floats is not None
+    charts, floats, several = range(len(statement.charts)), statement.floats is not None, bool(statement.task.wanted)
     head = f"""(* The theorem: the network with the stored weights follows f to within eps at every point of M. *)
 From Coq Require Import Reals ZArith List{" Lia" if floats else ""}.
-From AtlasMoE Require Import Semantics{" Floats Orders Rounding" if floats else ""}.
+From AtlasMoE Require Import Semantics{" Floats Orders Rounding" if floats else ""}{f" {SEVERAL}" if several else ""}.
 From Proof Require Import Weights Task.
 From Proof Require {" ".join(f"Chart{k}" for k in charts)}.
 Import ListNotations.
@@ -160,7 +185,7 @@ Open Scope R_scope.
 (** The function of real numbers that the stored weights define, at a point of M before it is embedded. *)
 Definition Psi (y : list R) : list R := network_of network (embedded Q y).
 """
-    body = _chart_by_chart(charts) if statement.by_chart else _at_points(charts)
+    body = conclusions(statement.task) if several else _chart_by_chart(charts) if statement.by_chart else _at_points(charts)
     if floats:
         return head + body + main_theorems(statement) + "\nPrint Assumptions theorems.\n"
     return head + body + "\nPrint Assumptions error_bound.\n"
@@ -247,6 +272,9 @@ def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> 
     task, count = statement.task, len(statement.charts)
     unsaid = "nothing about floating-point evaluation of the network, and nothing about" if statement.floats is None else "nothing about"
     believed = "" if statement.floats is None else BELIEVED
+    within = f"every component of the network's output is within ε = {statement.epsilon!r} of it"
+    if task.wanted:
+        within = f"the network's outputs are within an ε of their own of each target: {targets_in_words(statement.task)}"
     f = "f is given chart by chart" if statement.by_chart else "f = (" + ", ".join(statement.function(0).texts) + ")"
     solutions = (
         ""
@@ -256,7 +284,7 @@ def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> 
     return f"""# A theorem about the model of {task.name!r}
 
 **What is proved** (`error_bound` in `Main.v`): at every point y of M, the union of the images of its {count} charts, f has a
-value and every component of the network's output is within ε = {statement.epsilon!r} of it. The network is the function of *real*
+value and {within}. The network is the function of *real*
 numbers that the stored weights define. {f}, in {", ".join(task.atlas.coordinates)}.
 {solutions}{words(statement)}{said_of_routes(statement)}
 **What has to be believed**

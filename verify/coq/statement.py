@@ -18,6 +18,7 @@ from ...moe.strict import parse_tensors
 from .expressions import expression, names_of
 from .floats import Floats, floats_of
 from .numbers import block, comment, dyadic, number
+from .several import modules
 
 CERTIFICATE = "certificate.safetensors"
 ARITHMETICS = {"fast": "Fast", "big": "Big", "pure": "Pure"}
@@ -31,6 +32,7 @@ class Statement:
     task: ManifoldTask
     model: Model
     epsilon: float
+    """Of several targets in units of their own."""
     floats: Floats | None = None
     """What is said of evaluation in binary64; None: nothing."""
     routes: bool = False
@@ -59,9 +61,8 @@ def statement_of(model: Model, epsilon: float | None = None, floats: bool = Fals
     if not isinstance(model.task, ManifoldTask):
         name = model.task.name
         raise InvalidArgument(f"{name!r} is a task graph, not a task on one manifold; `atlasmoe prove` states it, by graph_statement_of")
-    if names := ", ".join(one.name for one in model.task.wanted):
-        problem = f"{model.task.name!r} has several targets, {names}, each with its own ε, and the proof in Coq is about one ε"
-        raise InvalidArgument(f"{problem}; `atlasmoe certify` and `atlasmoe check` prove each of them, or compile one of them alone")
+    if model.task.wanted:
+        _several(model.task, epsilon, floats)
     if isinstance(model.task.target, CallableTarget):
         raise InvalidArgument(f"the target is the Python function {model.task.target.name!r}, for which Coq has no word; write f in a spec")
     budget = float(model.ledger.root.budget) if epsilon is None else epsilon
@@ -70,6 +71,17 @@ def statement_of(model: Model, epsilon: float | None = None, floats: bool = Fals
     atlas = model.task.atlas
     claim = floats_of(model.network, atlas.parametrising, atlas.embedding, budget) if floats else None
     return Statement(model.task, model, budget, claim, routes)
+
+
+def _several(task: ManifoldTask, epsilon: float | None, floats: bool) -> None:
+    """Raises `InvalidArgument` for what is not stated of several targets."""
+    problem = f"{task.name!r} has several targets, {', '.join(one.name for one in task.wanted)}"
+    if epsilon is not None:
+        raise InvalidArgument(f"{problem}, each with its own ε; leave out --epsilon, or change their ε in the spec and compile it again")
+    if floats:
+        raise InvalidArgument(f"{problem}, of which evaluation in floats is not followed in Coq; leave out --floats, or compile one alone")
+    if isinstance(task.target, ChartTarget):
+        raise InvalidArgument(f"{problem}, given chart by chart, which is not followed in Coq; compile one of them alone")
 
 
 def task_file(statement: Statement) -> str:
@@ -83,8 +95,10 @@ def task_file(statement: Statement) -> str:
         "Open Scope Z_scope.",
         "",
     ]
-    if not statement.by_chart:
-        names = names_of(atlas.coordinates)
+    names = names_of(atlas.coordinates)
+    if task.wanted:
+        lines += modules(task, statement.function(0), names)
+    elif not statement.by_chart:
         lines += _module("Target", names, {"f": (statement.function(0), "f")}, [])
     for k, chart in enumerate(statement.charts):
         lines.append(comment(f"Chart {chart.name}"))
@@ -104,9 +118,12 @@ def task_file(statement: Statement) -> str:
     lines += [
         "(* The isometry that points of M go through before the network reads them *)",
         f"Definition Q : option (block dyadic) := {embedding}.",
-        f"(* {statement.epsilon!r} as the float64 that it is *)",
-        f"Definition eps : dyadic := {number(dyadic(statement.epsilon))}.",
     ]
+    if not task.wanted:
+        lines += [
+            f"(* {statement.epsilon!r} as the float64 that it is *)",
+            f"Definition eps : dyadic := {number(dyadic(statement.epsilon))}.",
+        ]
     if statement.floats is not None:
         reach, wide = statement.floats.reach, statement.floats.epsilon
         lines += [
@@ -129,8 +146,8 @@ def _module(name: str, names: Mapping[str, str], maps: Mapping[str, tuple[Expres
     return [*lines, *more, f"End {name}.", ""]
 
 
-def suggested_cuts(folder: Path, charts: int) -> list[list[int]]:
-    """The error trees of the certificate in a folder, in preorder, a list a chart; [0], one leaf, where there is none.
+def suggested_cuts(folder: Path, charts: int, target: int = 0) -> list[list[int]]:
+    """The error trees of a target in the certificate in a folder, in preorder, a list a chart; [0], one leaf, where there is none.
 
     They need not be trusted: Coq walks along them and cuts leaves further where it has to. Raises `FolderError` for a file that is none.
     """
@@ -140,7 +157,8 @@ def suggested_cuts(folder: Path, charts: int) -> list[list[int]]:
     arrays, _ = parse_tensors(path.read_bytes(), path)
     found = []
     for n in range(charts):
-        cuts: NDArray | None = next((arrays[name] for name in (f"0.{n}.cuts", f"{n}.cuts") if name in arrays), None)
+        names = (f"{target}.{n}.cuts", *([f"{n}.cuts"] if target == 0 else []))
+        cuts: NDArray | None = next((arrays[name] for name in names if name in arrays), None)
         if cuts is None or cuts.dtype != np.uint8 or cuts.ndim != 1:
             raise FolderError(f"{path}: has no tree for chart {n + 1} of {charts}; certify the model again")
         found.append(cuts.tolist())
