@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ManifoldTask",
             "PartitionOfUnity",
             "Points",
+            "StackedTarget",
             "Wanted",
         ],
         "atlas.refine": ["refine"],
@@ -92,6 +93,7 @@ if TYPE_CHECKING:  # the same map for editors and type checkers
     from .atlas import ManifoldTask as ManifoldTask
     from .atlas import PartitionOfUnity as PartitionOfUnity
     from .atlas import Points as Points
+    from .atlas import StackedTarget as StackedTarget
     from .atlas import Wanted as Wanted
     from .atlas.graph import Block as Block
     from .atlas.graph import BoxPiece as BoxPiece

@@ -14,7 +14,7 @@ from .partition import PartitionOfUnity
 from .points import Points, concatenate
 from .power import power_atlas
 from .spec.task import load_task, task_from_spec, task_to_spec
-from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
+from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, StackedTarget, Target
 from .wanted import Wanted
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "PartitionOfUnity",
     "Piece",
     "Points",
+    "StackedTarget",
     "Target",
     "TaskGraph",
     "Tiling",

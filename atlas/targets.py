@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import sympy
 
-from ..errors import InvalidArgument
+from ..errors import Finding, InvalidArgument
 from ..expressions.box import Array
 from ..expressions.maps import ExpressionMap
 from ..expressions.parse import read_expression, real_symbols
 from .graph import Block, Combine, TaskGraph, as_graph
-from .task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, Target
+from .task import APART, CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, StackedTarget, Target
 from .wanted import columns, units
 
 
@@ -26,10 +26,9 @@ def stacked(targets: Sequence[Target]) -> Target:
         return ExpressionTarget(_beside([target.maps[0] for target in targets]))
     if kinds == {ChartTarget}:
         return ChartTarget(tuple(map(_beside, zip(*(target.maps for target in targets), strict=True))))
-    if any(isinstance(target, CallableTarget) for target in targets):
-        raise InvalidArgument(
-            "one of several targets is a Python function; let one function compute all of them, as one target, or write expressions"
-        )
+    whole = [target for target in targets if isinstance(target, ExpressionTarget | CallableTarget)]
+    if len(whole) == len(targets):
+        return StackedTarget(tuple(whole))
     raise InvalidArgument("some targets are given on all of M and others chart by chart; give all of them in one of the two ways")
 
 
@@ -40,7 +39,11 @@ def some(target: Target, components: slice) -> Target:
             return ExpressionTarget(_some(function, components))
         case ChartTarget(functions=functions):
             return ChartTarget(tuple(_some(function, components) for function in functions))
-    raise InvalidArgument(f"the components of the Python function {target.name!r} cannot be told apart; give each target its own")
+        case StackedTarget(parts=listed):
+            return _of_stacked(listed, components)
+        case CallableTarget() if (components.start, components.stop) == (0, target.outputs):
+            return target
+    raise InvalidArgument(f"the components of the Python function {target.name!r} cannot be told apart; {APART}")
 
 
 def parts_of_graph(graph: TaskGraph) -> tuple[TaskGraph, ...]:
@@ -70,6 +73,16 @@ def parts(task: ManifoldTask) -> tuple[ManifoldTask, ...]:
     return tuple(found) or (task,)
 
 
+def labelled(task: ManifoldTask) -> list[tuple[str, ManifoldTask]]:
+    """Every target by itself, and what findings call it: "" for an only one."""
+    return [(f'target "{one.name}"', part) for one, part in zip(task.wanted, parts(task), strict=True)] if task.wanted else [("", task)]
+
+
+def about(label: str, found: Iterable[Finding]) -> list[Finding]:
+    """The findings about one target, which say whose they are."""
+    return [replace(finding, where=finding.where.replace("target", label, 1)) for finding in found] if label else list(found)
+
+
 def in_units(task: ManifoldTask | TaskGraph) -> ManifoldTask | TaskGraph:
     """The task whose f has components f_j/ε_j, so that one ε of 1 says what all of them say. The task itself if it has but one f."""
     if not task.wanted:
@@ -88,13 +101,26 @@ def in_units(task: ManifoldTask | TaskGraph) -> ManifoldTask | TaskGraph:
     return replace(task, nodes=tuple(made if node is last else node for node in task.nodes), wanted=())
 
 
+def _of_stacked(listed: Sequence[ExpressionTarget | CallableTarget], components: slice) -> Target:
+    """The parts that these components belong to, or parts of them."""
+    start, found = 0, list[Target]()
+    for one in listed:
+        low, high = max(components.start - start, 0), min(components.stop - start, one.outputs)
+        if low < high:
+            found.append(some(one, slice(low, high)))
+        start += one.outputs
+    return found[0] if len(found) == 1 else stacked(found)
+
+
 def _scaled(target: Target, each: Array) -> Target:
     match target:
         case ExpressionTarget(function=function):
             return ExpressionTarget(_over(function, each))
         case ChartTarget(functions=functions):
             return ChartTarget(tuple(_over(function, each) for function in functions))
-    return replace(target, function=None, pointwise=lambda points: target.evaluate(points) / each)
+        case CallableTarget() | StackedTarget():
+            name = ", ".join(function.name for function in target.functions_in_python)
+            return CallableTarget(lambda base: target.values(base) / each, target.outputs, name)
 
 
 def _beside(maps: Sequence[ExpressionMap]) -> ExpressionMap:

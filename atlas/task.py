@@ -40,6 +40,11 @@ class ExpressionTarget:
         """What it is made of."""
         return (self.function,)
 
+    @property
+    def functions_in_python(self) -> tuple[CallableTarget, ...]:
+        """What else it is made of."""
+        return ()
+
     def misfit(self, atlas: Atlas) -> str | None:
         """Why it is no target on this atlas."""
         fits = tuple(map(str, self.function.variables)) == atlas.coordinates
@@ -72,6 +77,10 @@ class ChartTarget:
     @property
     def maps(self) -> tuple[ExpressionMap, ...]:
         return self.functions
+
+    @property
+    def functions_in_python(self) -> tuple[CallableTarget, ...]:
+        return ()
 
     def misfit(self, atlas: Atlas) -> str | None:
         fits = len(self.functions) == len(atlas.parametrising)
@@ -129,6 +138,10 @@ class CallableTarget:
     def maps(self) -> tuple[ExpressionMap, ...]:
         return ()
 
+    @property
+    def functions_in_python(self) -> tuple[CallableTarget, ...]:
+        return (self,)
+
     def declared(self, coordinates: Sequence[str]) -> ExpressionMap:
         """f as a map that is enclosed by what is declared of it. Raises `InvalidArgument` where the function is not there."""
         if not self.declares:
@@ -164,7 +177,50 @@ class CallableTarget:
         return self.values(points.base)
 
 
-Target = ExpressionTarget | ChartTarget | CallableTarget
+@dataclass(frozen=True, eq=False)
+class StackedTarget:
+    """f as several functions on all of M, their components one after the other: expressions and Python functions side by side.
+
+    Nothing is proved of it as a whole; whoever proves looks at its parts one by one (`atlas.targets.parts`).
+    """
+
+    parts: tuple[ExpressionTarget | CallableTarget, ...]
+    by_chart: ClassVar = False
+
+    @property
+    def outputs(self) -> int:
+        return sum(part.outputs for part in self.parts)
+
+    @property
+    def maps(self) -> tuple[ExpressionMap, ...]:
+        return tuple(function for part in self.parts for function in part.maps)
+
+    @property
+    def functions_in_python(self) -> tuple[CallableTarget, ...]:
+        return tuple(function for part in self.parts for function in part.functions_in_python)
+
+    def misfit(self, atlas: Atlas) -> str | None:
+        return next(filter(None, (part.misfit(atlas) for part in self.parts)), None)
+
+    def subtasks(self, atlas: Atlas) -> tuple[ExpressionMap, ...]:
+        return ()
+
+    def local(self, index: int, chart: Chart) -> ExpressionMap:
+        names = ", ".join(repr(function.name) for function in self.functions_in_python)
+        raise InvalidArgument(f"some of the target is in Python, {names}, and no expression; write f in a spec")
+
+    def values(self, base: Array) -> Array:
+        """f at points (N, k), (N, outputs)."""
+        found = [part.values(base) if isinstance(part, CallableTarget) else part.function(base) for part in self.parts]
+        return np.concatenate(found, axis=1)
+
+    def evaluate(self, points: Points) -> Array:
+        return self.values(points.base)
+
+
+Target = ExpressionTarget | ChartTarget | CallableTarget | StackedTarget
+
+APART = "give each target a function of its own: StackedTarget((CallableTarget(…), CallableTarget(…)))"
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +247,9 @@ class ManifoldTask:
         ):
             problem = f"the outputs {', '.join(self.names)} are not {self.outputs} names, each its own and none of a coordinate"
             raise InvalidArgument(f"task {self.name!r}: {problem}")
+        if isinstance(self.target, StackedTarget) and not self.wanted:
+            problem = "f is stacked of functions, which are several targets; give wanted=(Wanted(name, epsilon, outputs), …), one for each"
+            raise InvalidArgument(f"task {self.name!r}: {problem}")
         if self.wanted and (why := self._mismatch()):
             raise InvalidArgument(f"task {self.name!r}: {why}")
         if wrong := findings(f"task {self.name!r}", self.options):
@@ -205,7 +264,22 @@ class ManifoldTask:
             return f"the target {taken[0]!r} is called like a coordinate; choose another name"
         if (count := sum(one.outputs for one in self.wanted)) != self.outputs:
             return f"the targets have {count} components, f has {self.outputs}; say of every target how many of them are its"
+        if (why := self._across()) is not None:
+            return why
         return None if self.names else "several targets need names of components; give `names`, one for each"
+
+    def _across(self) -> str | None:
+        """Why some target is not one of the functions that f is made of, or a part of an expression: code cannot be taken apart."""
+        listed = self.target.parts if isinstance(self.target, StackedTarget) else (self.target,)
+        start, ends = 0, {0, *np.cumsum([one.outputs for one in self.wanted]).tolist()}
+        for part in listed:
+            stop = start + part.outputs
+            if not {start, stop} <= ends:
+                return f"components {start + 1} to {stop} are one function, which belongs to several targets in part; {APART}"
+            if isinstance(part, CallableTarget) and any(start < end < stop for end in ends):
+                return f"the Python function {part.name!r} has components of several targets; {APART}"
+            start = stop
+        return None
 
     @property
     def outputs(self) -> int:

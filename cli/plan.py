@@ -24,7 +24,11 @@ from .output import check_figure_path, print_json, print_rich
 
 @click.command(name="plan", short_help="How many experts, how wide? Predicted, for each E, before anything is built.")
 @click.argument("spec", type=click.Path())
-@click.option("--epsilon", metavar="E", default=DEFAULT_EPSILON, show_default=True, help="Largest error allowed, as in compile.")
+@click.option(
+    "--epsilon",
+    metavar="E",
+    help=f"Largest error allowed, as in compile. Default: {DEFAULT_EPSILON}; several targets have theirs in SPEC.",
+)
 @click.option(
     "--block", metavar="NAME", help="Of a task graph: the block on charts to plan, within its share of the error. Default: the only one."
 )
@@ -40,7 +44,7 @@ from .output import check_figure_path, print_json, print_rich
 @json_option
 def plan(
     spec: str,
-    epsilon: str,
+    epsilon: str | None,
     experts: str | None,
     build: bool,
     activation: tuple[str, ...],
@@ -62,6 +66,8 @@ def plan(
     given = {name: value for name, value in choices.items() if value is not None}
     if activation:
         given["activation"] = by_block("--activation", activation)
+    if epsilon is None and not task.wanted:
+        epsilon = DEFAULT_EPSILON
     frontier = predict(task, epsilon, experts=listed, **given)
     if build:
         frontier = frontier.built()

@@ -14,8 +14,8 @@ LEAST, PER_CHART = 1 << 12, 64
 
 
 def fresh_errors(model: Model, network: Network, salt: int) -> tuple[Array, Array]:
-    """|f − Ψ|∞ (N,), ∞ where Ψ is no number, at points (N, D), for the f of a model's task and any network Ψ on it; `salt` is added to the
-    seed of the model."""
+    """|f_j − Ψ_j| (N, outputs), ∞ where Ψ is no number, at points (N, D), for the f of a model's task and any network Ψ on it; `salt` is
+    added to the seed of the model."""
     seed = int(model.facts.get("seed", 0)) + salt
     if isinstance(model.task, ManifoldTask):
         sampled = model.task.atlas.sample(max(LEAST, PER_CHART * len(model.task.atlas)), seed)
@@ -23,5 +23,5 @@ def fresh_errors(model: Model, network: Network, salt: int) -> tuple[Array, Arra
     else:
         ambient, _ = points_of(model.task, network.dtype, seed)
         truth = np.asarray(model.task.trace(ambient).output)
-    error = np.abs(network(ambient).astype(float) - truth).max(1)
+    error = np.abs(network(ambient).astype(float) - truth)
     return np.where(np.isnan(error), np.inf, error), ambient

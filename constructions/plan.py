@@ -22,7 +22,9 @@ from ..atlas import Block, ManifoldTask, TaskGraph, arguments
 from ..atlas.ball import ball_atlas
 from ..atlas.graph import as_graph
 from ..atlas.refine import refine
-from ..atlas.relative import absolute_epsilon
+from ..atlas.relative import absolute_epsilon, with_numbers
+from ..atlas.targets import in_units
+from ..atlas.wanted import Wanted
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe.model import Model
 from ..progress import track
@@ -35,6 +37,7 @@ from .pilots import Law, law, sized
 from .reach import Reach
 from .relu import NARROWEST
 from .routers import affine as affine_router
+from .several_targets import built
 from .shares import LEAF_SAFETY, ROUNDING_SHARE
 
 MINIMISED = ("active", "total", "latency")
@@ -100,6 +103,8 @@ class Frontier:
     seed: int
     activation: str = "relu"
     gated: bool = False
+    given: ManifoldTask | TaskGraph | None = field(default=None, repr=False)
+    """What has several targets: `task` is of f in units of their ε, and so are `epsilon` and errors."""
 
     def __iter__(self) -> Iterator[Plan]:
         return iter(self.rows)
@@ -109,6 +114,11 @@ class Frontier:
 
     def __getitem__(self, index: int) -> Plan:
         return self.rows[index]
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """Several targets with their ε, in numbers."""
+        return () if self.given is None else self.given.wanted
 
     def ranked(self, minimise: str) -> list[Plan]:
         """The buildable rows, cheapest first by "active" or "total" parameters or "latency"; at equal cost fewer experts first.
@@ -134,8 +144,10 @@ class Frontier:
 
     def model(self, row: Plan) -> Model:
         """The row as a model: E experts for ε. Raises `EpsilonNotReached` where its prediction was too good."""
-        return construct(
-            refine(self.task, experts=row.experts, seed=self.seed),
+        task = self.given if isinstance(self.given, ManifoldTask) else self.task
+        return built(
+            construct,
+            refine(task, experts=row.experts, seed=self.seed),
             epsilon=self.epsilon,
             theorem="affine",
             max_width=self.max_width,
@@ -157,6 +169,7 @@ class Frontier:
         return {
             "task": self.task.name,
             "epsilon": self.epsilon,
+            **({"targets": [{"name": one.name, "epsilon": one.epsilon} for one in self.wanted]} if self.wanted else {}),
             "max_width": self.max_width,
             "batch": self.batch,
             "seed": self.seed,
@@ -169,7 +182,7 @@ class Frontier:
 
 def plan(
     task: ManifoldTask | TaskGraph,
-    epsilon: Any,
+    epsilon: Any = None,
     *,
     block: str | None = None,
     experts: Sequence[int] | None = None,
@@ -181,7 +194,8 @@ def plan(
 ) -> Frontier:
     """What reaches ε on the manifold of `task`, or of one `block` of a graph within its share of ε. Builds no model.
 
-    For every E of a ladder the width m, its cost and the error to expect. `activation` and `gated`: as of `compile`.
+    For every E of a ladder the width m, its cost and the error to expect; several targets have their own ε, and errors are in units of
+    these. `activation` and `gated`: as of `compile`.
 
     Every row is a ball atlas of E charts (`refine`) with an affine router, whatever charts `task` has. `experts` lists the E to
     try; by default the least that makes ball charts injective and its doublings, three at least, until the gate alone
@@ -197,14 +211,14 @@ def plan(
     """
     if not isinstance(task, ManifoldTask | TaskGraph):
         raise InvalidArgument(f"plan takes a ManifoldTask or a TaskGraph, got {type(task).__name__}")
-    epsilon = absolute_epsilon(epsilon, task)
+    given, epsilon = (with_numbers(task), 1.0) if task.wanted and epsilon is None else (None, absolute_epsilon(epsilon, task))
     choices = Choices.of(as_graph(task), activation=activation, gated=gated)
-    task, epsilon, choice = block_task(task, epsilon, block, choices)
+    task, epsilon, choice = block_task(in_units(given or task), epsilon, block, choices)
     max_width = arguments.integer("max_width", max_width, NARROWEST, WIDEST)
     batch = arguments.integer("batch", batch, 1, 2**31 - 1)
     seed = arguments.seed(seed)
     ladder = None if experts is None else _listed(experts)
-    check_task(task)
+    check_task(given if isinstance(given, ManifoldTask) else task)
     rows: list[Plan] = []
     skipped: list[tuple[int, str]] = []
     for count in track(_doublings(task, seed) if ladder is None else ladder, "planning", total=len(ladder or ()) or None):
@@ -216,9 +230,9 @@ def plan(
         rows.append(_row(finer, epsilon, max_width, batch, seed, choice))
         if ladder is None and len(rows) >= LEAST_ROWS and _saturated(rows, task):
             break
-    if not rows:
-        raise InvalidArgument("no number of experts on the list will do:\n" + "\n".join(why for _, why in skipped))
-    return Frontier(task, epsilon, tuple(rows), tuple(skipped), max_width, batch, seed, choice.activation, choice.gated)
+    if rows:
+        return Frontier(task, epsilon, tuple(rows), tuple(skipped), max_width, batch, seed, choice.activation, choice.gated, given)
+    raise InvalidArgument("no number of experts on the list will do:\n" + "\n".join(why for _, why in skipped))
 
 
 def _listed(experts: Iterable[Any]) -> list[int]:
@@ -297,8 +311,7 @@ def block_task(task: ManifoldTask | TaskGraph, epsilon: float, block: str | None
         raise InvalidArgument(f"{graph.name!r} has no block {block!r} on charts; those are {names}")
     if chosen.given is not None:
         return chosen.given, epsilon, choices[chosen]
-    budget = share_out(graph, epsilon, Reach(graph)).budgets[chosen.name]
-    return chosen.task, budget / (1 - ROUNDING_SHARE), choices[chosen]
+    return chosen.task, share_out(graph, epsilon, Reach(graph)).budgets[chosen.name] / (1 - ROUNDING_SHARE), choices[chosen]
 
 
 def compile_planned(

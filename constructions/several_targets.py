@@ -37,7 +37,11 @@ EPSILON = re.compile(r"(?:a larger error: )?\{epsilon=([^}]*)\}")
 
 
 def built(build: Callable[..., Model], task: Tasks, **asked: Any) -> Model:
-    """The model that `build` makes of f in units of the ε of its targets, for an ε of 1; in units of its own. All ε are numbers."""
+    """The model that `build` makes of f in units of the ε of its targets, for an ε of 1; in units of its own. All ε are numbers.
+
+    Of a task with one target it is the model that `build` makes."""
+    if not isinstance(task, ManifoldTask | TaskGraph) or not task.wanted:
+        return build(task, **asked)
     check_task(task)
     try:
         made = build(in_units(task), **asked)
@@ -88,7 +92,7 @@ def _total(made: Model, network: Network, task: Tasks) -> Claim:
         gap[part] = found - truth[part]
         moved[part] = np.abs(found / each - made.network(read[part]).astype(float)).max(1)
     errors = np.where(np.isnan(gap), np.inf, np.abs(gap))
-    targets = [_target(one, errors[:, place], points) for one, place in columns(graph.wanted)]
+    targets = [target_claim(one, errors[:, place], points) for one, place in columns(graph.wanted)]
     said = f"|Ψ_j/ε_j − Φ_j|: Ψ is Φ with output j multiplied by ε_j, its rows rounded to {network.dtype}"
     lost = max(float(moved.max()), float(np.finfo(network.dtype).tiny))
     rounding = Claim("units", said, "R9", lost, lost, Known.SAMPLED, samples=len(points))
@@ -107,7 +111,8 @@ def _measured_at(graph: TaskGraph, network: Network, seed: int) -> tuple[Array, 
     return drawn.ambient, drawn.ambient.astype(network.dtype), block.given.evaluate(drawn)
 
 
-def _target(one: Wanted, errors: Array, points: Array) -> Claim:
+def target_claim(one: Wanted, errors: Array, points: Array) -> Claim:
+    """What one target errs by at points, (N, its outputs), in its own unit."""
     statement = f"|{one.name} − Ψ| ≤ ε of {one.name}" + (", largest component" if one.outputs > 1 else "")
     return _worst(f"target[{one.name}]", statement, "Theorem 4.8", float(one.epsilon), errors.max(1), points)
 

@@ -226,7 +226,8 @@ def _claim(model: Model, made: Network, far: Moved, taken: Activation, steepness
 def _total(model: Model, made: Network, claim: Claim, epsilon: float) -> Claim:
     """|f − Ψ̃| ≤ ε + ε′ on fresh points."""
     before = model.ledger.root
-    error, ambient = fresh_errors(model, made, 15485867)
+    errors, ambient = fresh_errors(model, made, 15485867)
+    error = errors.max(1)
     worst = int(error.argmax())
     return Claim(
         "total",

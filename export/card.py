@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ..atlas import CallableTarget, ExpressionTarget, ManifoldTask, Target, TaskGraph
+from ..atlas import CallableTarget, ExpressionTarget, ManifoldTask, StackedTarget, Target, TaskGraph
 from ..atlas.graph import as_graph
 from ..moe import Claim, Model, Network
 from ..moe.premises import standing
@@ -180,6 +180,8 @@ def _formula(target: Target) -> str:
         case ExpressionTarget():
             text = ", ".join(target.function.texts)
             return f"`{text}`" if len(text) <= LONGEST_FORMULA and "`" not in text else "given in `task.toml`"
+        case StackedTarget(parts=listed):
+            return "; ".join(map(_formula, listed))
     return "given chart by chart in `task.toml`"
 
 

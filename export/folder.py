@@ -23,10 +23,10 @@ import tomli_w
 from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
-from ..atlas import CallableTarget, ManifoldTask, TaskGraph
+from ..atlas import ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..atlas.spec import task_from_spec, task_to_spec
-from ..atlas.spec.python_target import known_by_name
+from ..atlas.spec.python_target import PythonTargets, known_by_name
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
 from ..moe import Claim, Ledger, Model
 from ..moe.beside import earlier
@@ -122,12 +122,12 @@ def save_proof(model: Model, folder: str | os.PathLike[str], *, overwrite: bool 
     return path
 
 
-def load(folder: str | os.PathLike[str], target: CallableTarget | None = None, *, trust_code: bool = False) -> Model:
+def load(folder: str | os.PathLike[str], target: PythonTargets | None = None, *, trust_code: bool = False) -> Model:
     """Read a model that `save` wrote, bit for bit.
 
-    `target` replaces the target of a task whose target was a Python function, which no file can hold; without it the
-    model loads, but whatever evaluates f raises `InvalidArgument`. If `trust_code`, a function with a name like module:function
-    is imported, which runs its code. Raises `FolderError`, naming the file and what to do,
+    `target` replaces the target of a task whose target was a Python function, which no file can hold; of several targets a mapping from
+    their names. Without it the model loads, but whatever evaluates f raises `InvalidArgument`. If `trust_code`, a function with a name
+    like module:function is imported, which runs its code. Raises `FolderError`, naming the file and what to do,
     unless every size, hash, schema version, shape and dtype is right and every weight is finite.
     """
     folder = Path(folder)
@@ -243,13 +243,14 @@ def _read_tensors(folder: Path, name: str, data: bytes) -> dict[str, NDArray]:
     return tensors_of_schema(data, folder / name, (OLD, SCHEMA))
 
 
-def _read_task(folder: Path, contents: Mapping[str, bytes], target: CallableTarget | None, trusted: bool) -> ManifoldTask | TaskGraph:
+def _read_task(folder: Path, contents: Mapping[str, bytes], target: PythonTargets | None, trusted: bool) -> ManifoldTask | TaskGraph:
     path = folder / TASK
     arrays = _read_tensors(folder, ARRAYS, contents[ARRAYS]) if ARRAYS in contents else {}
     spec = parse_toml(contents[TASK], path)
     absent = None if trusted else known_by_name(spec.get("target"))
     try:
-        return task_from_spec(spec, source=str(path), arrays=arrays, target=target or absent, trust_code=trusted)
+        given = {**absent, **target} if isinstance(absent, dict) and isinstance(target, Mapping) else target or absent
+        return task_from_spec(spec, source=str(path), arrays=arrays, target=given, trust_code=trusted)
     except SpecError as error:
         raise FolderError(f"{path}: {'; '.join(map(str, error.findings))}") from error
     except (AtlasMoEError, RecursionError) as error:

@@ -22,12 +22,14 @@ import numpy as np
 
 from ..atlas import Array, Atlas
 from ..atlas.graph import as_graph
+from ..atlas.wanted import IN_UNITS, columns, largest
 from ..constructions.built import prefixed
 from ..constructions.fresh import fresh_errors
 from ..constructions.ledger import points_of
+from ..constructions.several_targets import target_claim
 from ..errors import EpsilonNotReached, InvalidArgument
 from ..moe import Affine, Claim, Known, Ledger, Model, Network
-from ..moe.opened import one_target
+from ..moe.outputs import chosen
 from ..moe.sums import Sums
 from ..verify.prove.cells import Cells
 from ..verify.prove.evaluation import Evaluation
@@ -69,13 +71,15 @@ class Elsewhere(Evaluation):
 def quantise(model: Model, to: str, *, epsilon: float | None = None) -> Model:
     """The model with the weights of its experts behind the last gate as integers of `to`, "int8" or "int16", times powers of two.
 
-    `epsilon`: what it is to keep, the model's own if nothing is said. Its ledger has the claim `quantised`, what that moves the output by
-    at most, and all claims of the model below it; nothing that was proved of the model is proved of the result: certify it. Raises
-    `InvalidArgument` for other integers and an ε that is no positive number, `EpsilonNotReached` where it is missed.
+    `epsilon`: what it is to keep, the model's own if nothing is said; of several targets each keeps its own. Its ledger has the claim
+    `quantised`, what that moves the output by at most, and all claims of the model below it; nothing that was proved of the model is
+    proved of the result: certify it. Raises `InvalidArgument` for other integers and an ε that is no positive number,
+    `EpsilonNotReached` where it is missed.
     """
-    one_target(model, "quantise")
     if to not in BITS:
         raise InvalidArgument(f"quantise {to!r} is not one of {', '.join(BITS)}")
+    if epsilon is not None and (names := ", ".join(one.name for one in model.task.wanted)):
+        raise InvalidArgument(f"the targets {names} have an ε each, which is kept; leave epsilon={epsilon!r} out, or compile to others")
     epsilon = model.ledger.root.budget if epsilon is None else epsilon
     if not (np.isfinite(epsilon) and epsilon > 0):
         raise InvalidArgument(f"epsilon must be a positive number, got {epsilon}")
@@ -86,9 +90,14 @@ def quantise(model: Model, to: str, *, epsilon: float | None = None) -> Model:
     return Model(made, Ledger(total), model.task, {**facts, "quantised": to, "epsilon": epsilon}, model.design)
 
 
-def moved_by(model: Model, made: Network) -> float:
-    """|Ψ̃ − Ψ| at most, for a network that differs from the model's in weights behind its last gate; the module says how."""
-    before, behind = model.network.plainly(), made.plainly()
+def moved_by(model: Model, made: Network) -> Array:
+    """|Ψ̃ − Ψ| at most, (targets,), for a network that differs from the model's in weights behind its last gate; the module says how."""
+    places = [place for _, place in columns(model.task.wanted)] or [slice(None)]
+    return np.array([_moved(model, chosen(model.network, place), chosen(made, place)) for place in places])
+
+
+def _moved(model: Model, network: Network, made: Network) -> float:
+    before, behind = network.plainly(), made.plainly()
     way = Elsewhere("float32", Sums.PLAIN, 1, others=dict(_differences(before, behind)))
     graph = as_graph(model.task)
     alone = graph.blocks[0].given
@@ -123,27 +132,40 @@ def _differences(before: Network, behind: Network) -> Iterator[tuple[int, tuple[
 
 
 def _claim(model: Model, made: Network, to: str) -> Claim:
-    """|Ψ̃ − Ψ|, by the formula and as measured, both networks in float64."""
+    """|Ψ̃ − Ψ|, by the formula and as measured, both networks in float64; of several targets each, the largest over its ε above them."""
     points, read = points_of(as_graph(model.task), made.dtype, int(model.facts.get("seed", 0)) + 11)
-    before, behind, gaps = model.network.astype(float), made.astype(float), []
+    before, behind, found = model.network.astype(float), made.astype(float), []
     for start in range(0, len(read), CHUNK):
         part = read[start : start + CHUNK].astype(float)
         trace = behind.trace(part)
-        gaps.append(np.abs(trace.output - before.trace(part, trace.chosen).output).max(1))
-    gap = np.concatenate(gaps)
-    worst, most = int(gap.argmax()), moved_by(model, made)
+        found.append(np.abs(trace.output - before.trace(part, trace.chosen).output))
+    gaps, most, wanted = np.concatenate(found), moved_by(model, made), model.task.wanted
+    if not wanted:
+        return _moved_claim("", to, float(most[0]), gaps, points)
+    each = tuple(
+        _moved_claim(one.name, to, float(at), gaps[:, place], points) for at, (one, place) in zip(most, columns(wanted), strict=True)
+    )
+    bound = max(claim.bound / float(one.epsilon) for claim, one in zip(each, wanted, strict=True))
+    said = f"max_j |Ψ̃_j − Ψ_j|/ε_j, weights of experts as {to}"
+    return Claim("quantised", said, "R9", bound, bound, Known.FORMULA, children=each)
+
+
+def _moved_claim(target: str, to: str, most: float, gaps: Array, points: Array) -> Claim:
+    """What the outputs of a target, or all of them, are moved by at most, and by as much as was seen."""
+    sizes, of = gaps.max(1), f"target[{target}]." if target else ""
+    worst = int(sizes.argmax())
     measured = Claim(
-        "quantised.measured",
+        f"{of}quantised.measured",
         "|Ψ̃ − Ψ| in float64, which the formula bounds",
         "R9",
         most,
-        float(gap[worst]),
+        float(sizes[worst]),
         Known.SAMPLED,
-        samples=len(gap),
+        samples=len(sizes),
         witness=tuple(map(float, points[worst])),
     )
     return Claim(
-        "quantised",
+        f"{of}quantised",
         f"|Ψ̃ − Ψ|, weights of experts as {to} times a power of two a row, each moved by half of that at most; routes are the same",
         "R9",
         most,
@@ -156,14 +178,18 @@ def _claim(model: Model, made: Network, to: str) -> Claim:
 
 def _total(model: Model, made: Network, claim: Claim, to: str, epsilon: float) -> Claim:
     """|f − Ψ̃| ≤ ε on fresh points."""
-    before = model.ledger.root
-    error, ambient = fresh_errors(model, made, 15485869)
+    before, wanted = model.ledger.root, model.task.wanted
+    errors, ambient = fresh_errors(model, made, 15485869)
+    error = largest(errors, wanted)
     worst = int(error.argmax())
     if not error[worst] <= epsilon:
         more = "" if to == "int16" else ", take more digits, int16,"
         width = max(max((0, *net.widths)) for layer in made.layers for net in layer.nets)
         remedy = f"compile to a smaller ε{more} or allow more: epsilon={1.25 * error[worst]:.2g}"
-        raise EpsilonNotReached(f"experts as {to}", budget=epsilon, reached=float(error[worst]), width=width, remedy=remedy)
+        if wanted:
+            remedy = f"compile to smaller ε of the targets{more.rstrip(',')}"
+        what = f"experts as {to}{f', {IN_UNITS}' if wanted else ''}"
+        raise EpsilonNotReached(what, budget=epsilon, reached=float(error[worst]), width=width, remedy=remedy)
     return Claim(
         "total",
         f"{before.statement.replace('Ψ', 'Ψ̃')}, experts as {to}",
@@ -173,5 +199,5 @@ def _total(model: Model, made: Network, claim: Claim, to: str, epsilon: float) -
         Known.SAMPLED,
         samples=len(error),
         witness=tuple(map(float, ambient[worst])),
-        children=(claim, prefixed(before, "before")),
+        children=(*(target_claim(one, errors[:, place], ambient) for one, place in columns(wanted)), claim, prefixed(before, "before")),
     )

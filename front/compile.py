@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from ..atlas import ManifoldTask, TaskGraph
 from ..atlas.relative import absolute_epsilon, with_numbers
-from ..constructions import several_targets
 from ..constructions.choices import Routing
 from ..constructions.compile import construct
 from ..constructions.plan import compile_planned
+from ..constructions.several_targets import built
 from ..errors import InvalidArgument
 from ..moe.model import Model
 from .proving import proved
@@ -78,8 +77,7 @@ def compile(
     do not fit a block, `EpsilonNotReached` with the best error if some budget cannot be met, `MarginTooSmall` for a block that reads
     computed values too near to an interface at which it jumps, and `NotProved` with the certificate if a proof does not come about.
     """
-    several = isinstance(task, ManifoldTask | TaskGraph) and bool(task.wanted)
-    if several:
+    if isinstance(task, ManifoldTask | TaskGraph) and task.wanted:
         task, epsilon = _each_its_own(task, epsilon, width), 1.0
     elif isinstance(task, ManifoldTask | TaskGraph) and epsilon is not None:
         epsilon = absolute_epsilon(epsilon, task)
@@ -95,13 +93,11 @@ def compile(
         raise InvalidArgument(f"minimise plans mixtures of one linear gate and one expert for each input; leave out {', '.join(said)}")
     else:
         build, asked = compile_planned, {**asked, "minimise": minimise}
-    if several:
-        build = partial(several_targets.built, build)
     if not prove:
-        return build(task, **asked)
+        return built(build, task, **asked)
     if epsilon is None:
         raise InvalidArgument("prove needs an epsilon: of a width nobody knows what it reaches; certify(model) proves what it did reach")
-    return proved(lambda missed: build(task, **asked, missed=missed), task, epsilon)
+    return proved(lambda missed: built(build, task, **asked, missed=missed), task, epsilon)
 
 
 def _each_its_own(task: ManifoldTask | TaskGraph, epsilon: object, width: object) -> ManifoldTask | TaskGraph:

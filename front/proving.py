@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atlas import Array, CallableTarget, ManifoldTask, TaskGraph
+from ..atlas import Array, ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..constructions.asked import Missed
 from ..errors import InvalidArgument, NotProved
@@ -70,9 +70,10 @@ def proved(build: Callable[[Misses], Model], task: ManifoldTask | TaskGraph, eps
 
 
 def _require_enclosure(task: ManifoldTask | TaskGraph) -> None:
-    if isinstance(task, ManifoldTask) and isinstance(task.target, CallableTarget) and not (task.target.enclosure or task.target.declares):
+    functions = task.target.functions_in_python if isinstance(task, ManifoldTask) else ()
+    if bare := [function.name for function in functions if not (function.enclosure or function.declares)]:
         raise InvalidArgument(
-            f"prove: the target is the Python function {task.target.name!r}, of which only samples are known; "
+            f"prove: the target is the Python function {bare[0]!r}, of which only samples are known; "
             "give CallableTarget an enclosure, declare its lipschitz constant or second_derivative, or write f as an expression"
         )
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..atlas import Atlas, CallableTarget, Chart, TaskGraph
+from ..atlas import Atlas, Block, CallableTarget, Chart, TaskGraph
 from ..atlas.declared import Declared
+from ..atlas.targets import parts
 from .ledger import Assumption
 
 
@@ -45,17 +46,23 @@ def of_block(block: str, taken: Assumption) -> Assumption:
     return Assumption(f"block[{block}].{taken.name}", f"{block}: {taken.statement}")
 
 
+def of_target(target: str, taken: Assumption) -> Assumption:
+    """The same about one of several targets."""
+    return Assumption(f"target[{target}].{taken.name}", f"{target}: {taken.statement}")
+
+
 def standing(graph: TaskGraph) -> Iterator[Assumption]:
     """What is assumed of a task graph whatever is proved: that what a block on charts reads lies on the manifold of its charts.
 
     Not of one that reads all of an input that has these very charts. And what is declared of a Python function: constants, or an enclosure.
     """
     for block in graph.blocks:
-        atlas, target = block.atlas, None if block.given is None else block.given.target
-        if isinstance(target, CallableTarget) and target.declares:
-            yield declared(target)
-        if isinstance(target, CallableTarget) and target.enclosure is not None:
-            yield enclosed(target)
+        atlas = block.atlas
+        for name, function in _in_python(block):
+            if function.declares:
+                yield of_target(name, declared(function)) if name else declared(function)
+            if function.enclosure is not None:
+                yield of_target(name, enclosed(function)) if name else enclosed(function)
         own = block.given is not None or any(node.components == block.reads and _same(node.atlas, atlas) for node in graph.inputs)
         if atlas is not None and not own:
             statement = f"what {block.name} reads lies on the manifold of its charts, wherever it is to hold"
@@ -76,12 +83,22 @@ def possible(graph: TaskGraph, alone: bool) -> Iterator[Assumption]:
     """All that a certificate of the task may assume."""
     yield from standing(graph)
     for block in graph.blocks:
-        target = None if block.given is None else block.given.target
-        if isinstance(target, CallableTarget) and target.enclosure is None:
-            yield enclosed(target)  # which was there when it was proved; a folder keeps the name of a function only
+        for name, function in _in_python(block):
+            if function.enclosure is None:  # which was there when it was proved; a folder keeps the name of a function only
+                yield of_target(name, enclosed(function)) if name else enclosed(function)
         if block.atlas is not None:
             for taken in _of_charts(block.atlas):
                 yield taken if alone else of_block(block.name, taken)
+
+
+def _in_python(block: Block) -> Iterator[tuple[str, CallableTarget]]:
+    """The Python functions that it computes, with the name of their target where there are several."""
+    if block.given is None:
+        return
+    names = [one.name for one in block.given.wanted] or [""]
+    for name, part in zip(names, parts(block.given), strict=True):
+        for function in part.target.functions_in_python:
+            yield name, function
 
 
 def _of_charts(atlas: Atlas) -> Iterator[Assumption]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..atlas.wanted import epsilons
 from ..constructions.plan import WITHIN, Frontier
 from ..errors import AtlasMoEError
 from .palette import FAINT, FEW, INK, LIMIT, tidy, write
@@ -46,7 +47,8 @@ def draw(frontier: Frontier, path: str | Path | None = None) -> Figure:
             _alone(axes, experts[0])
         axes.grid(axis="y", color=FAINT, linewidth=0.4, alpha=0.6)
     atlas = frontier.task.atlas
-    headline = f"{frontier.task.name}: what reaches ε = {frontier.epsilon:.3g}, d = {atlas.dimension} in R^{atlas.ambient_dimension}"
+    goal = epsilons(frontier.wanted) or f"ε = {frontier.epsilon:.3g}"
+    headline = f"{frontier.task.name}: what reaches {goal}, d = {atlas.dimension} in R^{atlas.ambient_dimension}"
     drawn.suptitle(headline, x=0.01, ha="left", fontsize=10)
     if path is not None:
         write(drawn, path, DPI)
@@ -123,5 +125,5 @@ def _errors(axes: Axes, frontier: Frontier) -> None:
         axes.plot([row.experts for row in built], reached, "D", color=FEW[5], markersize=5, label="reached")  # type: ignore[arg-type]
     axes.axhline(frontier.epsilon, color=LIMIT, linewidth=1, linestyle="--", label="ε")
     axes.set_yscale("log")
-    tidy(axes, "sup error", xlabel="experts E")
+    tidy(axes, "sup error" + (", in units of ε" if frontier.wanted else ""), xlabel="experts E")
     _below(axes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from ..atlas.wanted import IN_UNITS, epsilons
 from ..moe.ledger import Claim, Known, Ledger
 from ..verify.sample.report import Report, format_point
 from .listing import LEFT, RIGHT, Listing, Row
@@ -148,9 +149,10 @@ def frontier_table(frontier: Frontier) -> Group:
         width = Text(f"{row.width:,}", "" if row.buildable else "bold red")
         sentence = Text(f"m {source}; limited by {row.limited_by}", "dim")
         rows.append(Row(Text(f"{row.experts:,}"), (width, *costs, Text(f"{row.predicted:.3g}"), *reached), sentence))
-    title = f"{frontier.task.name}: experts and widths that reach ε = {frontier.epsilon:.4g}"
+    title = f"{frontier.task.name}: experts and widths that reach {epsilons(frontier.wanted) or f'ε = {frontier.epsilon:.4g}'}"
     parts: list[RenderableType] = [Listing(title, "E", [(name, RIGHT) for name in headings], rows)]
-    parts.append(Text("* least. Latency: multiplications per input, calls of experts included.", "dim"))
+    units = f" Errors: {IN_UNITS}." if frontier.wanted else ""
+    parts.append(Text(f"* least. Latency: multiplications per input, calls of experts included.{units}", "dim"))
     wide = [str(row.experts) for row in frontier if not row.buildable]
     if wide:
         parts.append(Text(f"E = {', '.join(wide)}: wider than max_width = {frontier.max_width}, not buildable", "yellow"))

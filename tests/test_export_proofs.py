@@ -231,7 +231,7 @@ def test_the_bound_of_what_integers_move_counts_every_map(ring: Model) -> None:
     """Weights moved elsewhere, by random parts of what a scale allows, stay within it; the largest difference is near to it."""
     made = quantise(ring, "int8", epsilon=0.2)
     points = ring.task.atlas.sample(4096, 3).ambient
-    bound = moved_by(ring, made.network)
+    (bound,) = moved_by(ring, made.network)
     gap = np.abs(made.network.astype(float)(points) - ring.network.astype(float)(points)).max()
     assert bound / 20 < gap <= bound
     assert moved_by(ring, ring.network) == 0

@@ -264,7 +264,7 @@ def edits(number, **changes):
         (edits(1, outputs=["q"]), "there are 1 names for 2 components"),
         (edits(1, outputs=["heat", "q"]), "each its own"),
         (edits(1, expression="x9"), "target \"wind\": expression: column 1: unknown name 'x9'"),
-        (edits(1, expression=None, callable="a:b"), "let one function compute all of them"),
+        (edits(1, expression=None, callable="a:b"), "target \"wind\": is the Python function 'a:b', whose code a spec cannot hold"),
         (edits(0, expression=None, charts=["u1"] * 4), "some targets are given on all of M and others chart by chart"),
         ({**SPEC, "target": []}, "there are 0 targets"),
         ({**SPEC, "target": [*SPEC["target"], "heat"]}, "expected a table"),

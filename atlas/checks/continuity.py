@@ -14,6 +14,7 @@ from ...errors import Finding
 from ...expressions.box import Array
 from ..declared import ROUNDING
 from ..graph import TaskGraph
+from ..targets import about, labelled
 from ..task import CallableTarget, ManifoldTask
 from .probe import Probe, error, number
 
@@ -67,12 +68,14 @@ def check_continuous(task: ManifoldTask, probes: list[Probe]) -> list[Finding]:
 
 
 def counterexamples(task: ManifoldTask | TaskGraph, seed: int = 0) -> list[Finding]:
-    """Pairs of points that refute what is declared of the target, if it is a Python function of which anything is."""
-    given = task if isinstance(task, ManifoldTask) else None
-    if given is None or not isinstance(given.target, CallableTarget) or not given.target.declares or given.target.function is None:
-        return []
-    probes = [Probe(i, chart, PAIRS, seed + 100 * i) for i, chart in enumerate(given.atlas.parametrising)]
-    return _declared(given, given.target, f"target {given.target.name!r}", probes)
+    """Pairs of points that refute what is declared of the targets, of those that are Python functions of which anything is."""
+    found, probes = [], list[Probe]()
+    for label, part in labelled(task) if isinstance(task, ManifoldTask) else ():
+        target = part.target
+        if isinstance(target, CallableTarget) and target.declares and target.function is not None:
+            probes = probes or [Probe(i, chart, PAIRS, seed + 100 * i) for i, chart in enumerate(part.atlas.parametrising)]
+            found += about(label, _declared(part, target, f"target {target.name!r}", probes))
+    return found
 
 
 def _pairs(probe: Probe) -> tuple[Array, Array]:

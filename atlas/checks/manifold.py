@@ -7,15 +7,13 @@ A task without errors is no proof that the assumptions hold, only that no sample
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ...errors import Finding, Severity
 from ...progress import track
 from ..atlas import Atlas
 from ..chart import BallChart
 from ..named import with_coordinates
 from ..points import Points, concatenate
-from ..targets import parts
+from ..targets import about, labelled
 from ..task import ManifoldTask
 from . import balls, bumps, continuity, cover, injective, maps, smoothness, target
 from .probe import Probe
@@ -64,20 +62,11 @@ def check_manifold(task: ManifoldTask, samples: int, seed: int) -> list[Finding]
             drawn = concatenate([points, atlas.sample(PER_BALL * len(atlas), seed, low_discrepancy=True)])
             found += balls.check_balls([chart for chart in atlas.charts if isinstance(chart, BallChart)], drawn)
         found += injective.check_injective(probes)
-        found += [f for label, one in _each(task) for f in _of(label, target.check_target(one, probes, points, share))]
-    found += [f for label, one in _each(task) for f in _of(label, smoothness.check_target(one, sound))]
+        found += [f for label, one in labelled(task) for f in about(label, target.check_target(one, probes, points, share))]
+    found += [f for label, one in labelled(task) for f in about(label, smoothness.check_target(one, sound))]
     if not any(finding.severity is Severity.ERROR for finding in found):
-        found += [f for label, one in _each(task) for f in _of(label, continuity.check_continuous(one, sound))]
+        found += [f for label, one in labelled(task) for f in about(label, continuity.check_continuous(one, sound))]
     return sorted(with_coordinates(found, atlas), key=lambda finding: finding.severity is not Severity.ERROR)
-
-
-def _each(task: ManifoldTask) -> list[tuple[str, ManifoldTask]]:
-    """Every target by itself, so that what is large or small is measured by its own range, and what findings call it."""
-    return [(f'target "{one.name}"', part) for one, part in zip(task.wanted, parts(task), strict=True)] if task.wanted else [("", task)]
-
-
-def _of(label: str, found: list[Finding]) -> list[Finding]:
-    return [replace(finding, where=finding.where.replace("target", label, 1)) for finding in found] if label else found
 
 
 def _chart_maps(probe: Probe) -> list[Finding]:

@@ -41,6 +41,7 @@ def check_target(task: ManifoldTask, probes: Sequence[Probe], points: Points, sh
                 return found
             lost = [finding for p in probes for finding in check_digits(p, _where(p), target.functions[p.index])]
             return lost + _overlaps(target, probes, share)
+    raise AssertionError("several targets are looked at one by one")
 
 
 def _where(probe: Probe) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array
-from ..task import CallableTarget
+from ..targets import parts
+from ..task import CallableTarget, ManifoldTask
 from .fields import Fields, shown
 
 MAX_OUTPUTS = 4_096
@@ -25,6 +26,41 @@ NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 """module:function."""
 
 PythonTarget = CallableTarget | Callable[[Array], ArrayLike]
+PythonTargets = PythonTarget | Mapping[str, PythonTarget]
+"""What is passed where several targets may be: one for each of their names."""
+
+
+def alone(fields: Fields, given: PythonTargets | None) -> PythonTarget | None:
+    """The function for the only target."""
+    if isinstance(given, Mapping):
+        fields.error(
+            "target", f"functions for {', '.join(map(str, given)) or 'none'} are given, but there is one target", "give its function"
+        )
+        return None
+    return given
+
+
+def given_in_python(task: ManifoldTask) -> PythonTargets | None:
+    """The functions of a task as they were passed."""
+    if not task.wanted:
+        return task.target if isinstance(task.target, CallableTarget) else None
+    named = [(one.name, part.target) for one, part in zip(task.wanted, parts(task), strict=True)]
+    return {name: target for name, target in named if isinstance(target, CallableTarget)} or None
+
+
+def by_name(fields: Fields, given: PythonTargets | None, tables: Sequence[Any]) -> Mapping[str, PythonTarget]:
+    """The functions for some of several targets, by name."""
+    if given is None:
+        return {}
+    names = [str(table["name"]) for table in tables if isinstance(table, Mapping) and "name" in table]
+    if not isinstance(given, Mapping):
+        problem = f"one function is given in Python, and there are several targets, {', '.join(names)}"
+        fields.error("target", problem, "give a mapping: target={NAME: function}")
+        return {}
+    for name in given:
+        if name not in names:
+            fields.error("target", f"a function is given for {shown(name)}, which is no target", f"the targets are {', '.join(names)}")
+    return given
 
 
 def python_target(
@@ -100,11 +136,19 @@ def imported(name: str, folder: Path | None) -> Callable[[Array], ArrayLike]:
     return function
 
 
-def known_by_name(table: Any) -> CallableTarget | None:
-    """What a `[target]` table says of a function whose code is not there: the model runs and exports, only what asks for f raises."""
+def known_by_name(tables: Any) -> PythonTargets | None:
+    """What `[target]`, or `[[target]]`, says of functions whose code is not there: models run and are exported, who asks for f is told."""
+    if not isinstance(tables, list):
+        return _named(tables)
+    found = {str(table.get("name")): _named(table) for table in tables if isinstance(table, dict)}
+    return {name: function for name, function in found.items() if function is not None} or None
+
+
+def _named(table: Any) -> CallableTarget | None:
     if not isinstance(table, dict) or not isinstance(table.get("callable"), str):
         return None
     outputs = table.get("outputs", 1)
+    outputs = len(outputs) if isinstance(outputs, list) else outputs
     first, second = (float(value) if isinstance(value := table.get(key), int | float) and value >= 0 else None for key in DECLARED)
     outputs = outputs if isinstance(outputs, int) else 1
     return CallableTarget(None, outputs, table["callable"], lipschitz=first, second_derivative=second)

@@ -21,7 +21,8 @@ MOST = 64
 """Targets of a task."""
 NAMES = 4_096
 
-ReadOne = Callable[[Mapping[str, Any]], Target | None]
+ReadOne = Callable[[Mapping[str, Any], Any], Target | None]
+"""From the keys of a table, and from the name of its target."""
 Read = tuple[Target, tuple[str, ...], tuple[Wanted, ...]]
 """f, the names of its components, and the targets that it is made of."""
 
@@ -32,12 +33,10 @@ def read_targets(fields: Fields, listed: Sequence[Any], read_one: ReadOne, keys:
     names: list[tuple[str, ...]] = []
     wanted: list[Wanted | None] = []
     for label, table in _tables(fields, listed, keys):
-        if "callable" in table:
-            remedy = 'let one function compute all of them, in [target], or write this one as expression = "..." or table = "file.npz"'
-            fields.error(label, "is a Python function, and there are several targets", remedy)
-            return None
         before, own = len(fields.findings), {key: value for key, value in table.items() if key not in OWN}
-        target = read_one(own)
+        if "callable" in table and isinstance(table.get("outputs"), list):
+            own["outputs"] = len(table["outputs"])  # no text says how many components code has: their names do
+        target = read_one(own, table.get("name"))
         fields.findings[before:] = [
             dataclasses.replace(found, where=found.where.replace("target", label, 1)) for found in fields.findings[before:]
         ]
@@ -84,8 +83,10 @@ def target_tables(tables: Sequence[Mapping[str, Any]], wanted: Sequence[Wanted],
     found = []
     for (one, place), table in zip(columns(wanted), tables, strict=True):
         own = tuple(names[place])
-        named = {} if own == component_names(one.name, one.outputs) else {"outputs": list(own)}
-        found.append({"name": one.name, "epsilon": one.epsilon, **named, **table})
+        counted = one.outputs == 1 or "callable" not in table
+        named = {} if own == component_names(one.name, one.outputs) and counted else {"outputs": list(own)}
+        said = {key: value for key, value in table.items() if key not in OWN}
+        found.append({"name": one.name, "epsilon": one.epsilon, **named, **said})
     return found
 
 

@@ -32,7 +32,7 @@ from .graph import GRAPH_TABLES, read_graph
 from .harmonics import series_target
 from .manifold import read_manifold
 from .periodic import with_periods
-from .python_target import CALLABLE_KEYS, MAX_OUTPUTS, PythonTarget, python_target
+from .python_target import CALLABLE_KEYS, MAX_OUTPUTS, PythonTarget, PythonTargets, alone, by_name, python_target
 from .several import OWN, Read, read_targets, read_wanted
 from .table_target import table_target
 from .tables import GRID_KEYS, called, field_tables, read_tables, split
@@ -53,11 +53,11 @@ KINDS = ("expression", "charts", "table", "harmonics", "callable")
 TARGET_KEYS = (*KINDS[:-1], *CALLABLE_KEYS, "coordinates", *GRID_KEYS)
 
 
-def load_task(path: str | os.PathLike[str], *, target: PythonTarget | None = None, trust_code: bool = False) -> ManifoldTask | TaskGraph:
+def load_task(path: str | os.PathLike[str], *, target: PythonTargets | None = None, trust_code: bool = False) -> ManifoldTask | TaskGraph:
     """The task that a spec file describes.
 
-    `target` is the function to approximate where the spec of a manifold has none, or only the name of one (`callable`). A named one is
-    imported, which runs its code, if `trust_code`.
+    `target` is the function to approximate where the spec of a manifold has none, or only the name of one (`callable`); of several
+    targets a mapping from their names. One that is only named is imported, which runs its code, if `trust_code`.
     Raises `SpecError` with all findings; its `source` is the name of the file.
     """
     path = Path(path)
@@ -68,7 +68,7 @@ def task_from_spec(
     spec: Mapping[str, Any],
     source: str = "spec",
     arrays: Mapping[str, NDArray] | None = None,
-    target: PythonTarget | None = None,
+    target: PythonTargets | None = None,
     folder: Path | None = None,
     trust_code: bool = False,
 ) -> ManifoldTask | TaskGraph:
@@ -113,9 +113,10 @@ def task_from_spec(
         written = Written(None, None)
     wanted: tuple[Wanted, ...] = ()
     if isinstance(tables.get("target"), list):
-        f, outputs, wanted = _several(fields, tables, written, target, folder) or (None, (), ())
+        named = by_name(fields, target, tables["target"])
+        f, outputs, wanted = _several(fields, tables, written, named, folder, trust_code) or (None, (), ())
     else:
-        f = _read_target(fields, tables, written, target, folder, trust_code)
+        f = _read_target(fields, tables, written, alone(fields, target), folder, trust_code)
         outputs = _outputs(fields, tables["task"], written, f) if isinstance(tables.get("task"), Mapping) else ()
     if not fields.findings:
         fields.unused()
@@ -227,17 +228,17 @@ def _outputs(fields: Fields, table: Mapping[str, Any], written: Written, target:
     return names or ()
 
 
-def _several(fields: Fields, tables: Mapping[str, Any], written: Written, given: PythonTarget | None, folder: Path | None) -> Read | None:
+def _several(
+    fields: Fields, tables: Mapping[str, Any], written: Written, given: Mapping[str, PythonTarget], folder: Path | None, trusted: bool
+) -> Read | None:
     """f of several targets, with the names of its components and what is wanted of them."""
-    if given is not None:
-        fields.error("target", "is given in the spec and once more in Python", "remove one of the two")
     if written.targets:
         fields.error("target", "is given both for all of M and chart by chart", "write charts = [...] in [[target]], one for each chart")
     if isinstance(tables.get("task"), Mapping) and "outputs" in tables["task"]:
         fields.error("task: outputs", "are names for the components of one target", "write outputs in the [[target]] tables")
 
-    def one(table: Mapping[str, Any]) -> Target | None:
-        found = _told(fields, table, written, folder)
+    def one(table: Mapping[str, Any], name: object) -> Target | None:
+        found = _one_target(fields, table, written, given.get(str(name)), folder, trusted)
         for function in () if found is None else found.maps:
             fields.functions |= callables(*function.fields)
         return found
@@ -260,7 +261,13 @@ def _read_target(
             return python_target(fields, given, {}, trusted, folder)
         fields.error("spec", "the table [target] is missing", 'add it, with expression = "..."')
         return None
-    table = fields.table(tables["target"], "target", TARGET_KEYS)
+    return _one_target(fields, fields.table(tables["target"], "target", TARGET_KEYS), written, given, folder, trusted)
+
+
+def _one_target(
+    fields: Fields, table: Mapping[str, Any], written: Written, given: PythonTarget | None, folder: Path | None, trusted: bool
+) -> Target | None:
+    """f, or one of several, as its table says."""
     if [key for key in KINDS if key in table] == ["callable"]:
         if grid := [key for key in ("coordinates", *GRID_KEYS) if key in table]:
             fields.error("target", f"{grid[0]} is for a table only", "remove it")

@@ -19,7 +19,7 @@ from ..manifolds import builtin, embed
 from ..partition import PartitionOfUnity
 from ..renaming import renamed
 from ..targets import parts
-from ..task import CallableTarget, ChartTarget, ManifoldTask
+from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from .arrays import BALL_ARRAYS, EMBEDDING, ball_arrays
 from .implicit import implicit_tables
 from .python_target import DECLARED
@@ -65,8 +65,9 @@ def _target_table(task: ManifoldTask, charts: list[dict[str, Any]] | None) -> di
                 names = _names(chart.inverse) if charts is None else _names(atlas.parametrising[0].inverse)
                 listed.append(texts_of(function, names, f'chart "{chart.name}": target'))
             return {"charts": listed}
-        case expression:
+        case ExpressionTarget() as expression:
             return {"expression": texts_of(expression.function, atlas.coordinates, "target: expression")}
+    raise AssertionError("several targets are written one by one")
 
 
 def atlas_tables(atlas: Atlas) -> tuple[dict[str, Any], list[dict[str, Any]] | None, dict[str, NDArray]]:

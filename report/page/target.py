@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...atlas import Block, ManifoldTask, TaskGraph, Tiling
-from ...atlas.task import CallableTarget, ChartTarget
+from ...atlas.targets import parts
+from ...atlas.task import CallableTarget, ChartTarget, StackedTarget
 from ...atlas.wanted import columns
 from ...expressions import ExpressionMap
 from ...expressions.fields import Field
@@ -39,7 +40,7 @@ def target(task: ManifoldTask | TaskGraph, graph: TaskGraph) -> dict[str, Any]:
             groups.append({"title": title, "formulas": formulas})
             shown += len(formulas)
     fields = {field.key: field for _, function, _ in found for field in function.fields}
-    words = [_callable(task.target)] if isinstance(task, ManifoldTask) and isinstance(task.target, CallableTarget) else []
+    words = [*_in_python(task)] if isinstance(task, ManifoldTask) else []
     words += sorted(map(_field, fields.values()))
     return {"groups": groups, "words": words, "left": sum(function.outputs for _, function, _ in found) - shown}
 
@@ -55,6 +56,9 @@ def _groups(task: ManifoldTask | TaskGraph, graph: TaskGraph) -> Iterator[Group]
         case ChartTarget(functions=functions):
             for chart, function in zip(task.atlas.parametrising, functions, strict=True):
                 yield from _of_targets(task, f"chart {chart.name}", function, names)
+        case StackedTarget():
+            for one, part in zip(task.wanted, parts(task), strict=True):
+                yield from ((f"target {one.name}", function, part.names) for function in part.target.maps)
         case expression:
             yield from _of_targets(task, "", expression.function, names)
 
@@ -97,13 +101,19 @@ def _operations(tree: Node) -> int:
     return sum(max(1, len(node.parts) - 1) for node in counted)
 
 
-def _callable(given: CallableTarget) -> str:
+def _in_python(task: ManifoldTask) -> Iterator[str]:
+    """Of which target every function in Python is, and where."""
+    for one, part in zip([f"target {one.name}" for one in task.wanted] or ["f"], parts(task), strict=True):
+        yield from (_callable(function, one) for function in part.target.functions_in_python)
+
+
+def _callable(given: CallableTarget, of: str) -> str:
     """Where a Python function is, and what is declared of it."""
     declared = [f"the Lipschitz constant {given.lipschitz:g}"] if given.lipschitz is not None else []
     declared += [f"second derivatives of at most {given.second_derivative:g}"] if given.second_derivative is not None else []
     outputs = f"{given.outputs} component{'s'[: given.outputs > 1]}"
     source = "a function in Python, whose code no file of the model holds"
-    return f"f is {given.name}, {source}: {outputs}; declared of it: {' and '.join(declared) or 'nothing'}."
+    return f"{of} is {given.name}, {source}: {outputs}; declared of it: {' and '.join(declared) or 'nothing'}."
 
 
 def _field(field: Field) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from ...atlas import CallableTarget, ManifoldTask, TaskGraph
+from ...atlas import ManifoldTask, TaskGraph
 from ...atlas.graph import as_graph
 from ...atlas.spec import task_from_spec
 from ...errors import AtlasMoEError, FolderError, InvalidArgument
@@ -160,9 +160,8 @@ def _task(folder: Path, data: dict[str, bytes], trusted: bool) -> ManifoldTask |
         task = task_from_spec(spec, source=str(path), arrays=arrays, trust_code=trusted)
     except (AtlasMoEError, RecursionError) as error:
         raise FolderError(f"{path}: no task can be read from it ({error})") from error
-    for block in as_graph(task).blocks:
-        target = None if block.given is None else block.given.target
-        if isinstance(target, CallableTarget) and not target.declares:
+    for target in task.target.functions_in_python if isinstance(task, ManifoldTask) else ():
+        if not target.declares:
             problem = f"the target is the Python function {target.name!r}, of which nothing is declared"
             raise FolderError(f"{path}: {problem}; only a target in expressions, or one with a Lipschitz constant, can be checked")
     return task

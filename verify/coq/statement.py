@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import CallableTarget, ChartTarget, ManifoldTask
+from ...atlas import CallableTarget, ChartTarget, ManifoldTask, StackedTarget
 from ...atlas.chart import Chart
 from ...errors import FolderError, InvalidArgument
 from ...expressions.maps import ExpressionMap
@@ -52,7 +52,7 @@ class Statement:
         target = self.task.target
         if isinstance(target, ChartTarget):
             return target.functions[chart]
-        assert not isinstance(target, CallableTarget)
+        assert not isinstance(target, CallableTarget | StackedTarget)
         return target.function
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import CallableTarget, ManifoldTask, TaskGraph, task_to_spec
+from ...atlas import ManifoldTask, TaskGraph, task_to_spec
 from ...atlas.spec import task_from_spec
+from ...atlas.spec.python_target import given_in_python
 from ...errors import AtlasMoEError, FolderError
 from ...moe.beside import ARRAYS, CONFIG, TASK, WEIGHTS
 from ...moe.design import Design
@@ -80,7 +81,7 @@ def _require_task(folder: Path, task: ManifoldTask | TaskGraph) -> None:
     spec = parse_toml(_read(path), path)
     arrays = tensors_of_schema(_read(folder / ARRAYS), folder / ARRAYS, FOLDERS) if (folder / ARRAYS).is_file() else {}
     ours, our_arrays = task_to_spec(task)
-    given = task.target if isinstance(task, ManifoldTask) and isinstance(task.target, CallableTarget) else None
+    given = given_in_python(task) if isinstance(task, ManifoldTask) else None
     try:
         theirs, their_arrays = task_to_spec(task_from_spec(spec, source=str(path), arrays=arrays, target=given))
     except (AtlasMoEError, RecursionError) as error:

@@ -92,7 +92,7 @@ class Checkpoint:
 
 def _fingerprint(network: Network, task: ManifoldTask | TaskGraph, options: Mapping[str, Any]) -> str:
     tables, arrays = task_to_spec(task)
-    if "callable" in tables.get("target", {}):
+    if isinstance(task, ManifoldTask) and task.target.functions_in_python:
         raise InvalidArgument("a Python function is only known by its name")
     digest = hashlib.sha256(canonical(finite_json([describe(network), tables, dict(options)])))
     for name, array in {**tensors(network), **arrays}.items():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array, ChartTarget, ExpressionTarget, ManifoldTask
+from ...atlas import Array, ChartTarget, ExpressionTarget, ManifoldTask, StackedTarget
 from ...errors import InvalidArgument
 from ...intervals import Flags, Interval
 from ..enclosure import ExpressionEnclosure, TaylorForms
@@ -49,6 +49,8 @@ class EnclosedTarget:
             self.whole = ExpressionEnclosure(target.function)
         elif isinstance(target, ChartTarget):
             self.local = tuple(ExpressionEnclosure(function) for function in target.functions)
+        elif isinstance(target, StackedTarget):
+            raise AssertionError("several targets are proved one by one")
         elif target.enclosure is None and target.declares:
             self.whole = ExpressionEnclosure(target.declared(task.atlas.coordinates))
         else:

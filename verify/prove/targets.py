@@ -18,8 +18,8 @@ from ...atlas.targets import parts_of_graph
 from ...atlas.wanted import columns
 from ...moe.design import Design
 from ...moe.ledger import Claim, Known
-from ...moe.nets import Affine, Net
-from ...moe.network import MoELayer, Network
+from ...moe.network import Network
+from ...moe.outputs import chosen
 from .sites import SiteProof
 
 WHOLE = "for every x ∈ M{}: max_j |f_j(x) − Ψ_j(x)|/ε_j ≤ 1, every target within its own ε, "
@@ -59,29 +59,12 @@ def parts_of(network: Network, design: Design, task: ManifoldTask | TaskGraph, e
         return (Part("", network, design, whole, epsilon),)
     found = []
     for graph, (wanted, place) in zip(parts_of_graph(whole), columns(task.wanted), strict=True):
-        last, names = network.layers[-1], {before.name: block.name for before, block in zip(whole.blocks, graph.blocks, strict=True)}
+        names = {before.name: block.name for before, block in zip(whole.blocks, graph.blocks, strict=True)}
         sites = tuple(replace(site, block=names[site.block]) for site in design.sites)
         states = (*design.states[:-1], design.states[-1][place])
-        alone = replace(network, layers=(*network.layers[:-1], _some(last, place)))
+        alone = chosen(network, place)
         found.append(Part(wanted.name, alone, replace(design, states=states, sites=sites), graph, float(wanted.epsilon), place.start))
     return tuple(found)
-
-
-def _some(layer: MoELayer, place: slice) -> MoELayer:
-    """The layer that leaves some of its channels, all of which experts write."""
-    kept = list(range(len(layer.channels)))[place]
-    written = list(layer.writes) if layer.writes is not None else list(range(len(layer.channels)))
-    rows = [written.index(c) for c in kept if c in written]
-
-    def few(net: Net) -> Net:
-        last = net.affines[-1]
-        return net.with_maps((*net.affines[:-1], Affine(last.weight[rows], last.bias[rows])))
-
-    experts = tuple(map(few, layer.experts))
-    shared = None if layer.shared is None else few(layer.shared)
-    writes = None if layer.writes is None else tuple(n for n, c in enumerate(kept) if c in written)
-    carries = None if layer.carries is None else tuple(layer.carries[c] for c in kept)
-    return replace(layer, experts=experts, shared=shared, channels=layer.channels[place], writes=writes, carries=carries)
 
 
 def named(target: str, claims: Sequence[Claim]) -> tuple[Claim, ...]:

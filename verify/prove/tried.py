@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...atlas import Array, CallableTarget, ManifoldTask
+from ...atlas.targets import about, labelled
 from ...errors import AtlasMoEError, Finding, InvalidArgument, Severity
 from ..enclosure import TaylorForms
 from .error import EnclosedTarget
@@ -24,10 +25,14 @@ ROUNDING = 1e-9
 
 
 def escapes(task: ManifoldTask, seed: int = 0) -> list[Finding]:
-    """The point farthest outside what the target's own enclosure says of a box, if there is one.
+    """The point farthest outside what a target's own enclosure says of a box, of every target for which there is one.
 
     Raises `InvalidArgument` for an enclosure that fails, or makes no forms of as many functions as f has, or of other boxes.
     """
+    return [finding for label, part in labelled(task) for finding in about(label, _escapes(part, seed))]
+
+
+def _escapes(task: ManifoldTask, seed: int) -> list[Finding]:
     target = task.target
     if not isinstance(target, CallableTarget) or target.enclosure is None or target.function is None:
         return []
