@@ -16,6 +16,7 @@ from atlasmoe.atlas.targets import in_units, parts, stacked
 from atlasmoe.cli.main import main
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument, SpecError
 from atlasmoe.moe.outputs import chosen
+from atlasmoe.verify.coq.statement import statement_of
 from certificates import retold, tampered
 from click.testing import CliRunner
 
@@ -130,6 +131,8 @@ def test_a_proof_names_what_each_target_assumes(folder: Path, monkeypatch: pytes
     assert "(a Python function)" in (folder / "README.md").read_text()
     with pytest.raises(InvalidArgument, match="trust-code"):
         atlasmoe.certify(atlasmoe.load(folder))
+    with pytest.raises(InvalidArgument, match="Coq has no word"):
+        statement_of(atlasmoe.load(folder))
     by_name = atlasmoe.load(folder, target={"wave": CallableTarget(lambda y: y[:, 0], second_derivative=4.1)})
     assert by_name.task.target.functions_in_python[0].function is not None
 

@@ -63,8 +63,8 @@ def statement_of(model: Model, epsilon: float | None = None, floats: bool = Fals
         raise InvalidArgument(f"{name!r} is a task graph, not a task on one manifold; `atlasmoe prove` states it, by graph_statement_of")
     if model.task.wanted:
         _several(model.task, epsilon, floats)
-    if isinstance(model.task.target, CallableTarget):
-        raise InvalidArgument(f"the target is the Python function {model.task.target.name!r}, for which Coq has no word; write f in a spec")
+    if functions := model.task.target.functions_in_python:
+        raise InvalidArgument(f"the target is the Python function {functions[0].name!r}, for which Coq has no word; write f in a spec")
     budget = float(model.ledger.root.budget) if epsilon is None else epsilon
     if not 0 < budget < np.inf:
         raise InvalidArgument(f"ε = {budget:g} is no error that could be proved; give a positive number: {{epsilon=0.01}}")
