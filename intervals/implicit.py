@@ -12,7 +12,8 @@ Let g be Lipschitz on the image of U × W under x(u, w) = c + T·u + N·w, both 
 * Linear equations: `systems`.
 
 That all of a tube has exactly one zero over each u is proved once (`Equations.proved`; of many tubes at once, `prove_all`), on boxes of
-u with all of ∏[−h_l, h_l] for uniqueness; then inclusion alone is enough on any part of it. All arithmetic is outwards.
+u with all of ∏[−h_l, h_l] for uniqueness; then inclusion alone is enough on any part of it. Of more than one equation it is proved in
+Euclidean norms first (`monotone`), which goes several times as far. All arithmetic is outwards.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ..expressions.implicit import Tube, product_of
 from .algebra import NotEnclosed
 from .arithmetic import Flags, Interval
 from .decoration import SURE, Decoration, Decorations, least
+from .monotone import Monotone
 from .natural import IntervalAlgebra
 from .numbers import enclose_fraction
 from .sides import settled
@@ -47,6 +49,8 @@ FIRST_BOXES = 16
 """About so many to begin with."""
 AT_ONCE = 1 << 13
 """Boxes of all tubes that are looked at together."""
+IN_NORMS = 1 << 10
+"""The same, where they are looked at in norms: second derivatives of all equations are kept for each."""
 INFLATED, INFLATE = 2, 1.1
 """Times that existence is tried around K, in a box that is so much wider than K."""
 REFINED = 3
@@ -336,6 +340,11 @@ def _exactly_one(boxes: Boxes, n: int, most: int) -> NDArray[np.bool_]:
     # Cells of [−1, 1]^d times s: neighbours have their sides in common, as they are the same products, and the outer ones are ±s.
     lower, upper = (np.tile(cells, (n, 1)) * halves[owner] for cells in (unit_lower, unit_upper))
     failed, looked = np.zeros(n, bool), np.zeros(n, int)
+    # In one normal direction norms are sizes, and slopes over boxes say more than second derivatives of all of a tube.
+    steep = Monotone(boxes) if boxes.frames.heights.shape[1] > 1 else None
+    at_once = AT_ONCE if steep is None else IN_NORMS
+    if steep is not None:
+        failed |= ~steep.at_corners(IN_NORMS)
     with np.errstate(all="ignore"):
         while len(lower):
             looked += np.bincount(owner, minlength=n)
@@ -343,8 +352,8 @@ def _exactly_one(boxes: Boxes, n: int, most: int) -> NDArray[np.bool_]:
             failed[owner[((upper - lower) < FINEST * 2 * halves[owner]).all(1)]] = True
             keep = ~failed[owner]
             lower, upper, owner = lower[keep], upper[keep], owner[keep]
-            parts = [slice(start, start + AT_ONCE) for start in range(0, len(lower), AT_ONCE)]
-            shown = [boxes.rows(owner[part]).holds(lower[part], upper[part]) for part in parts]
+            parts = [slice(start, start + at_once) for start in range(0, len(lower), at_once)]
+            shown = [_holds(boxes, steep, owner[part], lower[part], upper[part]) for part in parts]
             rest = np.flatnonzero(~np.concatenate(shown)) if shown else np.zeros(0, int)
             lower, upper, owner = lower[rest], upper[rest], owner[rest]
             side, rows = ((upper - lower) / halves[owner]).argmax(1), np.arange(len(rest))
@@ -353,6 +362,17 @@ def _exactly_one(boxes: Boxes, n: int, most: int) -> NDArray[np.bool_]:
             high[rows, side] = low[rows, side] = middle
             lower, upper, owner = np.concatenate([lower, low]), np.concatenate([high, upper]), np.concatenate([owner, owner])
     return ~failed
+
+
+def _holds(boxes: Boxes, steep: Monotone | None, owner: NDArray[np.intp], lower: Array, upper: Array) -> NDArray[np.bool_]:
+    """Existence and uniqueness over boxes of these tubes: in norms, and by intervals where equations are not quadratic."""
+    if steep is None:
+        return boxes.rows(owner).holds(lower, upper)
+    shown = steep.near(owner, lower, upper).shown
+    rest = np.flatnonzero(~shown & ~steep.constant[owner])
+    if len(rest):
+        shown[rest] = boxes.rows(owner[rest]).holds(lower[rest], upper[rest])
+    return shown
 
 
 def slopes_of(algebra: object, solver: Equations, u: Sequence[Any]) -> Matrix:

@@ -1,5 +1,7 @@
 """Charts that are solutions of equations, w(u) with g(x(u, w(u))) = 0, shown by other means than those of the search.
 
+Of more than one equation, all quadratic: by contractions in norms (`contraction`). Else:
+
 Existence, by Poincaré and Miranda: for a regular matrix Y let F = Y·g(x(u, ·)); if F_l < 0 wherever w_l = −h_l and F_l > 0 wherever
 w_l = h_l on the box ∏ [−h_l, h_l], F has a zero in it. Uniqueness: if ‖1 − Y·B‖_∞ < 1 for all difference quotients B of g(x(u, ·)) on
 the box, two zeros would differ by v = (1 − Y·B)·v. Both are shown on boxes of u, by values at the vertices of boxes of (u, w) and
@@ -28,6 +30,7 @@ from ...intervals.decoration import SURE
 from ...intervals.natural import IntervalAlgebra
 from ...intervals.patch import GROW, TINY, Patch, PatchMap
 from ...intervals.systems import norm
+from .contraction import contracts
 from .jets import Jets
 
 MOST, FINEST = 1 << 13, 2.0**-12
@@ -38,6 +41,8 @@ NATURAL = IntervalAlgebra()
 @lru_cache(maxsize=1 << 13)
 def single(tube: Tube) -> bool:
     """Whether it is shown that over every u of the tube there is exactly one zero in its box."""
+    if tube.codimension > 1 and contracts(tube):
+        return True
     functions = PatchMap(whole(tube))
     halves = np.array(tube.halves)
     lower, upper, looked = -halves[None], halves[None], 0
