@@ -15,7 +15,7 @@ docs/inference.md. `--only` is a regular expression on the case's name, `f32 rel
 few directions, dense and in ridge form, instead; `--sums` times one expert in the orders of sums of `to_torch` instead; `--parts` times
 what 1000 rows cannot do without: sorting, looking up, the products of each expert alone, by NumPy and by PyTorch, reading all
 weights once,
-copying them for every row.
+copying them for every row. The kernel is loaded before anything is timed; ATLASMOE_FAST=0 leaves it out.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from typing import NamedTuple
 import atlasmoe
 import numpy as np
 import torch
-from atlasmoe.export import dispatch
+from atlasmoe.export import dispatch, kernel
 from atlasmoe.export.listed import products
-from atlasmoe.export.quick import in_order
+from atlasmoe.export.quick import in_order, way_of
 from atlasmoe.export.stages import Stage
 from atlasmoe.export.torch_layer import MoE, winners
 from atlasmoe.moe import Affine, MoELayer, Net, Network, NeuronGroup
@@ -228,7 +228,7 @@ def measured(case: Case, with_stock: bool, compiled: bool) -> dict[str, object]:
         if with_stock:
             functions |= stock(case, moe, x, route)
         times = least(functions)
-    way = dispatch.cheapest(moe.experts.stages, case.rows, listed=moe.experts.slices.listed)
+    way = way_of(moe.experts.slices, moe.experts.stages, case.rows)
     return {"case": case.name, "way": way, "threads": torch.get_num_threads(), **{name: round(1e6 * t, 2) for name, t in times.items()}}
 
 
@@ -380,7 +380,8 @@ def main() -> None:
     if options.table:
         lines = map(json.loads, options.table.read_text(encoding="utf-8").splitlines())
         return print("\n".join(table({line["case"]: line for line in lines})))
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s); times of one dense expert, and ratios to it")
+    with_kernel = "" if kernel.load() is None else ", with the kernel"
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s){with_kernel}; times of one dense expert, and ratios to it")
     text = options.out.read_text(encoding="utf-8") if options.out and options.out.exists() else ""
     done = {line["case"]: line for line in map(json.loads, text.splitlines())}
     for case in cases(options.quick, (options.dtypes, options.activations, options.sizes, options.experts, options.rows)):

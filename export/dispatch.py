@@ -28,11 +28,15 @@ PADDED = 4
 """What a multiplication costs in a batch of small products."""
 LISTED = 45_000
 """What a product that NumPy is called for costs, in the same: about 1 µs."""
+KERNEL = 1.2
+"""What a multiplication of the kernel costs, in the same."""
+KERNEL_ROW = 2200
+"""What a row costs that the kernel sends through a map, besides."""
 LOOKED_UP = 14
 """What a bias costs that is looked up and added."""
 READ = 10
 """What a number of a weight costs that has to come from memory, once for all rows of its expert."""
-CALLS = {"segmented": 8, "gathered": 4, "padded": 12, "listed": 10}
+CALLS = {"segmented": 8, "gathered": 4, "padded": 12, "listed": 10, "kernel": 1}
 """Calls that do not depend on how many experts and stages there are."""
 CHUNK_BYTES = 1 << 19
 """Size of a chunk's hidden activations: they are written and read again while still in the second-level cache."""
@@ -48,7 +52,9 @@ def costs(stages: Stages, rows: int, most: float | None = None) -> dict[str, flo
     * gathered: every row with a copy of its expert's weights, N·w·COPIED + CALL·(stages + 4);
     * padded: rows sorted, all experts in one batch, each as many as the fullest has, E·most·w·PADDED + CALL·(stages + 12);
     * listed: rows sorted, all products of a stage one after the other by NumPy, biases and activations of all rows at once, m numbers of
-      a row: N·w + READ·S·w + LISTED·S·stages + LOOKED_UP·N·m + CALL·(4·stages + 10); where NumPy can (`listed.fits`).
+      a row: N·w + READ·S·w + LISTED·S·stages + LOOKED_UP·N·m + CALL·(4·stages + 10); where NumPy can (`listed.fits`);
+    * kernel: one compiled loop over all experts for every map, KERNEL·N·w + READ·S·w + KERNEL_ROW·N·maps + CALL·(stages + 1); where it is
+      loaded (`kernel`).
 
     `most`: rows of the fullest expert; not said, load + 3·√load + 1 for a load of N/E, as where rows fall by chance.
     """
@@ -56,7 +62,8 @@ def costs(stages: Stages, rows: int, most: float | None = None) -> dict[str, flo
     work = work_of(stages)
     load = rows / experts
     busy = experts * -math.expm1(-load)
-    biases = sum(stage.bias.shape[1] * (1 if stage.up is None else 2) for stage in stages)
+    maps = [1 if stage.up is None else 2 for stage in stages]
+    biases = sum(stage.bias.shape[1] * count for stage, count in zip(stages, maps, strict=True))
     most = load + 3 * math.sqrt(load) + 1 if most is None else most
     return {
         "direct": (rows + READ * busy) * work + CALL * rows * depth,
@@ -64,6 +71,7 @@ def costs(stages: Stages, rows: int, most: float | None = None) -> dict[str, flo
         "gathered": rows * COPIED * work + CALL * (depth + CALLS["gathered"]),
         "padded": experts * most * work * PADDED + CALL * (depth + CALLS["padded"]),
         "listed": (rows + READ * busy) * work + LISTED * busy * depth + LOOKED_UP * rows * biases + CALL * (4 * depth + CALLS["listed"]),
+        "kernel": (KERNEL * rows + READ * busy) * work + KERNEL_ROW * rows * sum(maps) + CALL * (depth + CALLS["kernel"]),
     }
 
 
@@ -94,18 +102,18 @@ def capacity(stages: Stages, counts: Sequence[int]) -> tuple[int, list[int], flo
     return int(full[j]), which[:j].tolist(), float(total[j])
 
 
-def unpadded(stages: Stages, rows: int, listed: bool = False) -> str:
+def unpadded(stages: Stages, rows: int, also: Sequence[str] = ()) -> str:
     """The way where it does not."""
     cost = costs(stages, rows)
-    return min(("segmented", "gathered", "listed")[: 3 if listed else 2], key=lambda way: cost[way])
+    return min(("segmented", "gathered", *also), key=lambda way: cost[way])
 
 
-def cheapest(stages: Stages, rows: int, sums: Sums = Sums.PLAIN, listed: bool = False) -> str:
-    """The name of the way, of those that keep the order of sums; `listed`: whether NumPy may multiply."""
+def cheapest(stages: Stages, rows: int, sums: Sums = Sums.PLAIN, also: Sequence[str] = ()) -> str:
+    """The name of the way, of those that keep the order of sums; `also`: ways without PyTorch that are possible here."""
     cost = costs(stages, rows)
     if sums is not Sums.PLAIN:
         return min(("direct", "segmented"), key=lambda way: cost[way])
-    return min((way for way in cost if listed or way != "listed"), key=lambda way: cost[way])
+    return min((*WAYS, *also), key=lambda way: cost[way])
 
 
 def choose_dispatch(stages: Stages, rows: int, expert: Tensor | None, sums: Sums = Sums.PLAIN) -> Dispatch:

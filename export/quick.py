@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Linear
 
+from . import kernel
 from .dispatch import Stages, by_expert, capacity, cheapest, chunk_rows, costs, gathered, inverse, padded, runs, unpadded
 from .listed import FEW, Numbers, fits, listed, numbers, row
 from .ridge import Directions, directions
@@ -66,8 +67,13 @@ class Slices:
         self.ridge = ridge
         self.found: dict[int, tuple[Slice, ...]] = {}
         self.arrays: dict[int, tuple[Numbers, ...]] = {}
-        self.listed = self.single = False
-        """Whether NumPy may multiply, many rows and one."""
+        self.together: kernel.Experts | None = None
+        self.also: tuple[str, ...] = ()
+        """What else than PyTorch may multiply many rows."""
+        self.ways: dict[int, str] = {}
+        """For numbers of rows, what is cheapest."""
+        self.single = self.alone = False
+        """Whether NumPy may multiply one row, and whether the kernel may."""
         self.stages: Stages = []
         self.held: list[Held] = []
         self.where: list[tuple[Tensor, int, int]] = []
@@ -99,8 +105,11 @@ class Slices:
         weights = [tensor for stage in stages for tensor in (stage.weight, stage.bias, *(stage.up or ()))]
         now = [(tensor, tensor.data_ptr(), self._version(tensor)) for tensor in weights]
         if len(now) != len(self.where) or any(a is not b or m != n for (a, *m), (b, *n) in zip(now, self.where, strict=True)):
-            self.found, self.arrays, self.where = {}, {}, now
-            self.listed, self.single = (not self.ridge and fits(self.stages, rows) for rows in (FEW, 1))
+            self.found, self.arrays, self.together, self.ways, self.where = {}, {}, None, {}, now
+            able = {"listed": fits(stages, FEW), "kernel": kernel.fits(stages)}
+            self.also = () if self.ridge else tuple(way for way, can in able.items() if can)
+            self.single = not self.ridge and fits(stages, 1)
+            self.alone = not self.ridge and kernel.fits_alone(stages)
         return self
 
     def expert(self, k: int) -> tuple[Slice, ...]:
@@ -117,6 +126,12 @@ class Slices:
         """The same for NumPy."""
         if (ready := self.arrays.get(k)) is None:
             ready = self.arrays[k] = numbers([stage.of(k) for stage in self.stages])
+        return ready
+
+    def whole(self) -> kernel.Experts:
+        """All experts, for the kernel."""
+        if (ready := self.together) is None:
+            ready = self.together = kernel.experts(self.stages)
         return ready
 
 
@@ -138,7 +153,12 @@ def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> T
         return _one(slices, 0 if expert is None else int(expert), x)
     if expert is None:
         return _dense(slices.expert(0), stages, x)
-    match cheapest(stages, rows, listed=slices.listed) if not slices.ridge else "segmented":
+    return _by(way_of(slices, stages, rows), slices, stages, x, expert)
+
+
+def _by(way: str, slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Tensor:
+    """Rows to their experts in this way."""
+    match way:
         case "direct":
             found = [_row(slices.expert(k), x[n : n + 1]) for n, k in enumerate(expert.tolist())]
             return torch.cat([x.new_zeros(0, stages[-1].bias.shape[1]), *found])
@@ -148,11 +168,32 @@ def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> T
             return _padded(slices, stages, x, expert)
         case "listed":
             return _segmented(slices, stages, x, expert, listing=True)
+        case "kernel":
+            return _at_once(slices, stages, x, expert)
     return _segmented(slices, stages, x, expert)
+
+
+def way_of(slices: Slices, stages: Stages, rows: int) -> str:
+    """The cheapest way of those that there are; the kernel once it is worth loading."""
+    if (known := slices.ways.get(rows)) is not None:
+        return known
+    if slices.ridge:
+        return "segmented"
+    way, settled = cheapest(stages, rows, also=slices.also), True
+    if way == "kernel":
+        cost, others = costs(stages, rows), tuple(other for other in slices.also if other != way)
+        without = cheapest(stages, rows, also=others)
+        if kernel.loops(cost[without] - cost[way]) is None:
+            way, settled = without, kernel.hopeless()
+    if settled and len(slices.ways) < VIEWS:
+        slices.ways[rows] = way
+    return way
 
 
 def _one(slices: Slices, k: int, x: Tensor) -> Tensor:
     """One row [1, in] through expert k."""
+    if slices.alone and (loops := kernel.loops(kernel.ROW)) is not None:
+        return kernel.row(loops, slices.whole(), k, x)
     return row(slices.numbers(k), x) if slices.single else _row(slices.expert(k), x)
 
 
@@ -293,6 +334,17 @@ def _segmented(slices: Slices, stages: Stages, x: Tensor, expert: Tensor, listin
     return y
 
 
+def _at_once(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Tensor:
+    """Block by block by the kernel, which sorts and brings back too."""
+    rows, outputs = x.shape[0], stages[-1].bias.shape[1]
+    y, block = x.new_empty(rows, outputs), min(rows, block_rows(stages))
+    _, buffers = scratch.take(x, (), hidden(stages, min(chunk_rows(stages), block)))
+    for start in range(0, rows, block or 1):
+        part = slice(start, start + block)
+        kernel.rows(kernel.load(), slices.whole(), expert[part], x[part], y[part], buffers.whole)
+    return y
+
+
 def _segments(slices: Slices, found: Sorted, x: Tensor, out: Tensor, buffers: Buffers, step: int) -> None:
     """Rows in order, each expert on its own."""
     counts = found.counts
@@ -324,8 +376,9 @@ def _padded(slices: Slices, stages: Stages, x: Tensor, expert: Tensor) -> Tensor
         return padded(stages, x, expert)
     found = in_order(expert, experts)
     most, above, cost = capacity(stages, found.counts)
-    if cost > costs(stages, rows)[cheaper := unpadded(stages, rows, slices.listed)]:
-        return gathered(stages, x, expert) if cheaper == "gathered" else _segmented(slices, stages, x, expert, cheaper == "listed")
+    also = tuple(way for way in slices.also if way != "kernel" or kernel.loops() is not None)
+    if cost > costs(stages, rows)[cheaper := unpadded(stages, rows, also)]:
+        return _by(cheaper, slices, stages, x, expert)
     counts = np.array(found.counts)
     rank = np.arange(rows) - (counts.cumsum() - counts).repeat(counts)
     slots = np.array(found.members).repeat(counts) * most + (np.minimum(rank, most - 1) if above else rank)

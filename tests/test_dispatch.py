@@ -8,13 +8,19 @@ import atlasmoe
 import numpy as np
 import pytest
 import torch
-from atlasmoe.export import dispatch, listed, quick, stacks
+from atlasmoe.export import dispatch, kernel, listed, quick, stacks
 from atlasmoe.export.from_torch import network_of
 from atlasmoe.export.stages import Stage
 from atlasmoe.moe.sums import Sums
 from general_layers import general_network
 from random_networks import random_network
 from smooth_nets import mixed_network
+
+
+def with_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has evaluated for a while."""
+    pytest.importorskip("numba", reason="the extra `fast` is not installed")
+    monkeypatch.setattr(kernel, "WORTH", -1)
 
 
 @pytest.mark.parametrize("kind", ["top 3, softmax", "everything"])
@@ -43,12 +49,14 @@ def test_every_way_of_dispatch_agrees(way: dispatch.Dispatch, count: int) -> Non
     torch.testing.assert_close(way(stages, x, expert), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("way", [*dispatch.WAYS, "listed"])
+@pytest.mark.parametrize("way", [*dispatch.WAYS, "listed", "kernel"])
 @pytest.mark.parametrize("count", [0, 1, 9, 400])
 @pytest.mark.parametrize("kind", ["relu", "silu, relu", "relu, gelu, relu2"])
 def test_without_gradients_every_way_agrees(way: str, count: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In place, in blocks of 64 rows, chunks of 16 and products of one or two by NumPy, experts unevenly loaded."""
-    monkeypatch.setattr(quick, "cheapest", lambda stages, rows, listed: way)
+    monkeypatch.setattr(quick, "cheapest", lambda stages, rows, also: way)
+    if way == "kernel":
+        with_kernel(monkeypatch)
     monkeypatch.setattr(quick, "block_rows", lambda stages: 64)
     monkeypatch.setattr(quick, "chunk_rows", lambda stages: 16)
     monkeypatch.setattr(listed, "PRODUCT", 300)
@@ -171,10 +179,12 @@ def test_every_way_is_the_cheapest_somewhere() -> None:
     assert dispatch.cheapest(small, 60) == "gathered"
     assert dispatch.cheapest(small, 2000) == "padded"
     assert dispatch.cheapest(small, 100_000) == "segmented"
-    assert dispatch.cheapest(small, 20_000, listed=True) == "listed"
-    assert dispatch.cheapest(small, 1_000_000, listed=True) == "segmented"
+    assert dispatch.cheapest(small, 20_000, also=("listed",)) == "listed"
+    assert dispatch.cheapest(small, 1000, also=("listed", "kernel")) == "kernel"
+    assert dispatch.cheapest(small, 1_000_000, also=("listed",)) == "segmented"
     assert dispatch.cheapest(large, 100) == "segmented"
-    assert {dispatch.cheapest(small, rows, Sums.FLOAT64, listed=True) for rows in (1, 60, 1000, 100_000)} == {"direct", "segmented"}
+    ordered = {dispatch.cheapest(small, rows, Sums.FLOAT64, also=("listed", "kernel")) for rows in (1, 60, 1000, 100_000)}
+    assert ordered == {"direct", "segmented"}
     assert dispatch.choose_dispatch(small, 2000, expert) is dispatch.padded
     assert dispatch.choose_dispatch(small, 100_000, None) is dispatch.dense
 

@@ -25,30 +25,30 @@ _done = [0]
 def loops(values: int, steps: int) -> Any:
     """The compiled loops, for so many values more, in so many steps of numpy; None for numpy."""
     _done[0] += values + STEP * steps
-    return _loaded("loops") if _done[0] > WORTH else None
+    return loaded("loops") if _done[0] > WORTH else None
 
 
 def taylor_loops(values: int, steps: int) -> Any:
     """The same of the arithmetic of forms of any degree."""
     _done[0] += values + STEP * steps
-    return _loaded("taylor_loops") if _done[0] > WORTH else None
+    return loaded("taylor_loops") if _done[0] > WORTH else None
 
 
 def smooth_loops(values: int, steps: int) -> Any:
     """The same of profiles and neurons of smooth activations."""
     _done[0] += values + STEP * steps
-    return _loaded("smooth_loops") if _done[0] > WORTH else None
+    return loaded("smooth_loops") if _done[0] > WORTH else None
 
 
 def few_loops(values: int, steps: int) -> Any:
     """The same of polynomials in few quantities."""
     _done[0] += values + STEP * steps
-    return _loaded("few_loops") if _done[0] > WORTH else None
+    return loaded("few_loops") if _done[0] > WORTH else None
 
 
 def always() -> Any:
     """The compiled loops whose sums run in another order than numpy's, so that nothing but the installation may choose; None for numpy."""
-    return _loaded("loops")
+    return loaded("loops")
 
 
 def engine() -> str:
@@ -67,11 +67,13 @@ def available() -> bool:
 
 
 @cache
-def _loaded(module: str) -> Any:
-    """None without numba, and with one that does not go with this Python or numpy: it says so while it is imported."""
+def loaded(module: str, package: str = __package__) -> Any:
+    """Loops of this module. None without numba, with one that does not go with this Python or numpy, which says so while it is imported,
+    and where it has no folder to keep in what it compiles.
+    """
     if not available():
         return None
     try:
-        return import_module(f".{module}", __package__)
-    except (ImportError, SystemError):
+        return import_module(f".{module}", package)
+    except (ImportError, SystemError, RuntimeError):
         return None
