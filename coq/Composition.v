@@ -675,18 +675,23 @@ Fixpoint ends (eps : dyadic) (ks : list nat) (fs : list finding) : bool :=
 Lemma chain_correct g rs w : truth g rs w -> forall fs Ls hs, chain g rs fs Ls hs -> forall x, Forall2 (holds_for w) fs x ->
   Forall2 (holds_for w) hs (eval_moe (map (map_layer real) Ls) x).
 Proof. intros W fs Ls hs C. induction C; intros x X; simpl; auto. Qed.
-Theorem composed g rs es Ls hs eps : values_accepted g es rs = true -> chain g rs (arriving g) Ls hs -> ends eps (outputs g) hs = true -> computes g Ls eps.
+Lemma arriving_correct g x t : length x = total_breadth (inputs g) -> Forall2 (holds_for (x ++ t)) (arriving g) x.
 Proof.
-  intros HV C E x D. destruct (values_sound g es rs x HV D) as (L & Ex & F). split; auto. intros w We. destruct (F w We) as (W & t & Et).
-  assert (X : Forall2 (holds_for w) (arriving g) x).
-  { unfold arriving. rewrite <- L. subst w. clear. assert (G : forall l pre, Forall2 (holds_for (pre ++ l ++ t)) (map Exactly (seq (length pre) (length l))) l).
-    { induction l as [|v l IH]; intros pre; simpl; constructor. simpl. rewrite app_nth2 by lia. rewrite Nat.sub_diag. reflexivity.
-      specialize (IH (pre ++ [v])). rewrite app_length in IH. simpl in IH. rewrite Nat.add_1_r, <- app_assoc in IH. exact IH. }
-    exact (G x []). }
-  pose proof (chain_correct g rs w W _ _ _ C x X) as K. unfold network_of. revert E K. generalize (eval_moe (map (map_layer real) Ls) x) (outputs g). clear.
-  intros ys ks. revert hs ys. induction ks as [|k ks IH]; intros [|f hs] ys E K; simpl in E; try discriminate; inversion K; subst; constructor.
+  intros L. unfold arriving. rewrite <- L. clear. assert (G : forall l pre, Forall2 (holds_for (pre ++ l ++ t)) (map Exactly (seq (length pre) (length l))) l).
+  { induction l as [|v l IH]; intros pre; simpl; constructor. simpl. rewrite app_nth2 by lia. rewrite Nat.sub_diag. reflexivity.
+    specialize (IH (pre ++ [v])). rewrite app_length in IH. simpl in IH. rewrite Nat.add_1_r, <- app_assoc in IH. exact IH. }
+  exact (G x []).
+Qed.
+Lemma ends_correct eps w : forall ks hs ys, ends eps ks hs = true -> Forall2 (holds_for w) hs ys -> Forall2 (fun k psi => Rabs (nth k w 0 - psi) <= D2R eps) ks ys.
+Proof.
+  induction ks as [|k ks IH]; intros [|f hs] ys E K; simpl in E; try discriminate; inversion K; subst; constructor.
   - apply andb_prop in E. destruct E as [E _]. destruct f as [| |k' d| |]; try discriminate. apply andb_prop in E. destruct E as [E1 E2]. apply Nat.eqb_eq in E1. subst.
     apply at_most_d_correct in E2. simpl in *. lra.
   - apply andb_prop in E. destruct E. eauto.
+Qed.
+Theorem composed g rs es Ls hs eps : values_accepted g es rs = true -> chain g rs (arriving g) Ls hs -> ends eps (outputs g) hs = true -> computes g Ls eps.
+Proof.
+  intros HV C E x D. destruct (values_sound g es rs x HV D) as (L & Ex & F). split; auto. intros w We. destruct (F w We) as (W & t & Et).
+  pose proof (arriving_correct g x t L) as X. rewrite <- Et in X. exact (ends_correct eps w _ _ _ E (chain_correct g rs w W _ _ _ C x X)).
 Qed.
 End Composition.

@@ -1,3 +1,4 @@
 (* Task graphs in hardware floats. *)
-From AtlasMoE Require Import Fast Composition.
-Module G := Composition Fast.Arithmetic.
+From AtlasMoE Require Import Fast Composition Groups.
+Module H := Groups Fast.Arithmetic.
+Module G := H.G.

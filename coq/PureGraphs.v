@@ -1,3 +1,4 @@
 (* Task graphs in Coq's own integers. *)
-From AtlasMoE Require Import Pure Composition.
-Module G := Composition Pure.Arithmetic.
+From AtlasMoE Require Import Pure Composition Groups.
+Module H := Groups Pure.Arithmetic.
+Module G := H.G.

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from atlasmoe.export.folder import save
 from atlasmoe.verify.coq.graph_hints import Hints
 from atlasmoe.verify.coq.graph_project import graph_files, graph_parts, parts_of
 from atlasmoe.verify.coq.graph_statement import graph_statement_of, graph_task_file
+from atlasmoe.verify.coq.group_hints import GroupHint, gaps_of
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import OPTIONS
 from click.testing import CliRunner
@@ -91,7 +93,50 @@ def test_what_is_not_followed_is_refused_by_name(floats: bool, routes: bool, jum
         graph_statement_of(jumps, None, floats, routes)
 
 
-def test_finitely_many_values_and_several_blocks_in_a_layer_are_refused(jumps: Model) -> None:
+@pytest.fixture(scope="module")
+def one_layer() -> Model:
+    """∏ E_l pieces in one layer."""
+    return compile(load_task(GOLDEN / "jumps.toml"), epsilon=0.05, depth="path")
+
+
+@pytest.fixture(scope="module")
+def together(one_layer: Model) -> dict[str, str]:
+    return graph_files(graph_statement_of(one_layer), "fast")
+
+
+def test_a_layer_of_several_blocks_is_stated_off_the_gaps_between_numbers(one_layer: Model, together: dict[str, str]) -> None:
+    statement = graph_statement_of(one_layer)
+    gaps = gaps_of(statement)
+    ends = [float(n * Fraction(2) ** e) for k, n, e in gaps if k == 0]
+    assert ends == [0.1, np.nextafter(0.3, 0), np.nextafter(1 / 3, 0)]  # the first belongs to the piece below it, the others do not
+    for k, n, e in gaps:
+        low, high = (float(end * Fraction(2) ** e) for end in (n, n + 1))
+        assert np.nextafter(low, np.inf) == high
+        assert k in (0, 1)
+    assert len(gaps) == 4  # a face belongs to one of two pieces: one gap
+    (hint,) = Hints(statement).layers
+    assert isinstance(hint, GroupHint)
+    assert [offset for offset, _ in hint.members] == [2, 3]
+    assert sorted(j for _, winners in hint.members for j in winners) == list(range(6))
+    (total,) = hint.computed
+    assert sum(share.constant for share in total.shares) == pytest.approx(-1)
+    assert [share.factors for share in total.shares] == [((1.0, 2),), ((2.0, 3),)]
+    assert sum(share.within for share in total.shares) + total.rest <= 0.05
+    main = together["Main.v"]
+    assert "Theorem error_bound_off_gaps : forall x, in_domain (inputs graph) x -> off_gaps gaps x ->" in main
+    assert "Theorem error_bound : forall x, in_domain (inputs graph) x -> Forall (has_digits 53 (-1074)) x ->" in main
+    assert "all coordinates are float64 numbers" in together["README.md"]
+
+
+def test_gaps_of_float32_and_of_the_number_below_0() -> None:
+    names = ("p", "q")
+    blocks = [Block.parse(f"f{k}", (v,), Tiling.intervals((-1, 0, 1)), [v, f"1 - {v}"]) for k, v in enumerate(names)]
+    graph = TaskGraph("sum", (Input("x", Box((-1.0,) * 2, (1.0,) * 2), names), *blocks, Combine.parse("f", ("f0", "f1"), "f0 + f1")), "f")
+    gaps = gaps_of(graph_statement_of(compile(graph, epsilon=0.1, depth="1", dtype="float32")))
+    assert gaps == ((0, -1, -149), (1, -1, -149))
+
+
+def test_finitely_many_values_and_blocks_of_a_layer_that_read_computed_values_are_refused(jumps: Model) -> None:
     few = TaskGraph(
         "few",
         (Input.finite("n", (0.0, 1.0, 2.0)), Block.parse("a", ("n",), Tiling.intervals((0, 1.5, 2)), ["n", "1 - n"])),
@@ -99,9 +144,13 @@ def test_finitely_many_values_and_several_blocks_in_a_layer_are_refused(jumps: M
     )
     with pytest.raises(InvalidArgument, match="input 'n' takes finitely many values"):
         graph_statement_of(compile(few, epsilon=0.05))
-    path = compile(load_task(GOLDEN / "jumps.toml"), epsilon=0.05, depth="path")
-    with pytest.raises(InvalidArgument, match="N15"):
-        graph_files(graph_statement_of(path), "fast")
+    blocks = [Block.parse(f"{v}2", (v,), Tiling.intervals((0, 0.5, 1)), [f"{v}/2", f"1 - {v}"]) for v in ("p", "q")]
+    blocks += [Block.parse(f"{v}3", (f"{v}2",), Tiling.intervals((0, 0.4, 1)), [f"{v}2", f"0.8 - {v}2"]) for v in ("p", "q")]
+    deep = TaskGraph(
+        "deep", (Input("x", Box((0.0,) * 2, (1.0,) * 2), ("p", "q")), *blocks, Combine.parse("f", ("p3", "q3"), "p3 + q3")), "f"
+    )
+    with pytest.raises(InvalidArgument, match=r"layer 2 of the network routes several blocks at once \(N15\) by y\[p2\]"):
+        graph_files(graph_statement_of(compile(deep, epsilon=0.1, depth="path")), "fast")
     with pytest.raises(InvalidArgument, match="ε = 0 is no error"):
         graph_statement_of(jumps, 0.0)
 
@@ -146,3 +195,24 @@ def test_a_graph_with_jumps_is_a_theorem_and_what_is_false_is_none(jumps: Model,
     for what, (name, before, after, expected) in wrong.items():
         assert contents[name].count(before) >= 1, what
         assert refused(proof, {**contents, name: contents[name].replace(before, after, 1)}) == expected, what
+
+
+@needs_coq
+def test_one_layer_for_two_blocks_is_a_theorem_and_what_is_false_is_none(
+    one_layer: Model, together: dict[str, str], tmp_path: Path
+) -> None:
+    folder, proof = save(one_layer, tmp_path / "m"), tmp_path / "p"
+    done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(proof), "--json"])
+    assert done.exit_code == 0, done.output
+    gaps, tenth = together["Task.v"].splitlines()[-1], "(3602879701896397,-55)))] node_0_0"
+    wrong = {
+        "no gaps": ("Task.v", gaps, "Definition gaps : list gap := [].", "Block0"),
+        "numbers with a digit more": ("Main.v", "has_digits 53", "has_digits 54", "Main"),
+        "numbers with a smaller digit": ("Main.v", "53 (-1074) gaps", "54 (-1075) gaps", "Main"),
+        "three experts": ("Weights.v", "2%nat Softmax", "3%nat Softmax", "Block0"),
+        "weights that are logits": ("Weights.v", "2%nat Softmax", "2%nat Rectified", "Block0"),
+        "an end taken from its piece": ("Task.v", f"Closed {tenth}", f"Open {tenth}", "Values"),
+    }
+    for what, (name, before, after, expected) in wrong.items():
+        assert together[name].count(before) >= 1, what
+        assert refused(proof, {**together, name: together[name].replace(before, after, 1)}) == expected, what

@@ -19,6 +19,7 @@ from ...moe.channels import Value
 from ...moe.design import Site
 from ...moe.ledger import Known
 from .graph_statement import GraphStatement, Maker
+from .group_hints import GroupHint, group_hint, grouped
 
 Array = NDArray[np.float64]
 ROOMS = (1.5, 1.4, 1.3, 1.2, 1.15, 1.1, 1.07, 1.05, 1.03, 1.02)
@@ -98,11 +99,20 @@ class Hints:
             self.ranges += ranges
 
     @cached_property
+    def inputs(self) -> Array:
+        """Random inputs."""
+        return self.statement.task.sample(SAMPLES, seed=3)
+
+    @cached_property
     def points(self) -> dict[str, Array]:
-        """Values of all components at random inputs."""
-        graph = self.statement.task
-        found: Mapping[str, Array] = graph.trace(graph.sample(SAMPLES, seed=3)).values
+        """Values of all components there."""
+        found: Mapping[str, Array] = self.statement.task.trace(self.inputs).values
         return {name: np.asarray(found[name], float) for name in self.statement.components}
+
+    @cached_property
+    def states(self) -> Sequence[Array]:
+        """What arrives at every layer there, and what the last one leaves."""
+        return (self.inputs, *(np.asarray(state, float) for state in self.statement.model.network.trace(self.inputs).states))
 
     def _manifolds(self, reads: Sequence[str]) -> tuple[int, ...]:
         """The inputs on charts that are read."""
@@ -150,7 +160,7 @@ class Hints:
         return any(read in self.statement.task.inputs[n].components for n in inputs)
 
     @cached_property
-    def layers(self) -> tuple[Hint, ...]:
+    def layers(self) -> tuple[Hint | GroupHint, ...]:
         """A hint for every layer, with as much room for errors as ε leaves."""
         for room in ROOMS:
             self.errors, self.planned = {}, 0.0
@@ -159,18 +169,22 @@ class Hints:
                 break
         return found
 
-    def _layers(self, room: float) -> tuple[Hint, ...]:
+    def _layers(self, room: float) -> tuple[Hint | GroupHint, ...]:
         design = self.statement.model.design
-        routed = {site.layer: site for site in design.sites}
-        if len(routed) < len(design.sites):
-            raise InvalidArgument("a layer routes several blocks at once (N15), which the proof in Coq does not follow in a task graph")
-        found = []
+        routed, together = {site.layer: site for site in design.sites}, grouped(self.statement)
+        found: list[Hint | GroupHint] = []
         for n, layer in enumerate(self.statement.model.network.layers):
             site = routed.get(n) if layer.gate is not None else None
             before = {c.component for c in design.states[n] if isinstance(c, Value)}
             known = before | set(self.statement.task.coordinates)
             new = [(k, c.component) for k, c in enumerate(design.states[n + 1]) if isinstance(c, Value) and c.component not in before]
             last = n + 1 == len(self.statement.model.network.layers)
+            if n in together:
+                hint = group_hint(self, n, together[n], new, known, room)
+                self.planned = max(self.planned, *(sum(s.within for s in t.shares) for t in hint.computed)) if last else self.planned
+                self.errors |= {name: total.within for (_, name), total in zip(new, hint.computed, strict=True)}
+                found.append(hint)
+                continue
             computed = tuple(self._news(k, name, known, site, last, room) for k, name in new)
             self.errors |= {name: news.within for (_, name), news in zip(new, computed, strict=True)}
             found.append(self._hint(site, computed))
@@ -194,21 +208,21 @@ class Hints:
         statement, places = self.statement, self.statement.places
         through: list[Maker] = []
         base: list[str] = []
-        self._chain(name, known, through, base)
+        self.chain(name, known, through, base)
         for maker in through:
             if isinstance(maker, Block) and len(maker) > 1 and maker.tiling is not None and (site is None or maker.name != site.block):
                 raise InvalidArgument(f"{name} is computed through block {maker.name!r} in a layer that does not route it (N15)")
-        slopes = self._slopes(name, through, base)
+        slopes = self.slopes(name, through, base)
         incoming = sum(float(np.abs(s).max()) * self.errors.get(b, 0.0) for s, b in zip(slopes, base, strict=True))
         kinks = site is not None and set(statement.task[site.block].reads) & (known - set(statement.task.coordinates))
-        planned = room * (self._local(name) + (KINK if kinks else 1.0) * incoming)
+        planned = room * (self.local(name) + (KINK if kinks else 1.0) * incoming)
         within = statement.epsilon if last else planned
         if last:
             self.planned = max(self.planned, planned)
         offsets = tuple(statement.offsets[maker.name] for maker in through)
-        return News(channel, places[name], within, offsets, self._effort(base, slopes))
+        return News(channel, places[name], within, offsets, self.effort(base, slopes))
 
-    def _local(self, name: str) -> float:
+    def local(self, name: str) -> float:
         """What the layer itself may add: a little more than what the ledger says that it does."""
         node = self.statement.task.sources[name]
         entries = [e for e in self.statement.model.ledger.root.children if e.name == f"{node.kind}[{node.name}]"]
@@ -217,7 +231,7 @@ class Hints:
             return max(room * float(entries[0].bound), LEAST * self.statement.epsilon)
         return self.statement.epsilon / max(1, len(self.statement.makers))
 
-    def _chain(self, name: str, known: set[str], through: list[Maker], base: list[str]) -> None:
+    def chain(self, name: str, known: set[str], through: list[Maker], base: list[str]) -> None:
         """The nodes between what is known and a value, in order, and what they read of it."""
         node = self.statement.task.sources[name]
         assert isinstance(node, Block | Combine)
@@ -225,12 +239,12 @@ class Hints:
             return
         for read in node.reads:
             if read not in known:
-                self._chain(read, known, through, base)
+                self.chain(read, known, through, base)
             elif read not in base:
                 base.append(read)
         through.append(node)
 
-    def _slopes(self, name: str, through: Sequence[Maker], base: Sequence[str]) -> list[Array]:
+    def slopes(self, name: str, through: Sequence[Maker], base: Sequence[str]) -> list[Array]:
         """∂ value/∂ base at random inputs, by differences along the piece that each is in: (N,) for each."""
         values = dict(self.points)
         steps = [1e-6 * max(1e-3, self.ranges[self.statement.places[b]][1] - self.ranges[self.statement.places[b]][0]) for b in base]
@@ -247,7 +261,7 @@ class Hints:
             found.append(np.nan_to_num((moved[0] - moved[1]) / (2 * step)))
         return found
 
-    def _effort(self, base: Sequence[str], slopes: Sequence[Array]) -> Effort:
+    def effort(self, base: Sequence[str], slopes: Sequence[Array]) -> Effort:
         """Which values are halved: those on which the value depends, but not linearly; one sum of them if it depends on that only."""
         places = self.statement.places
         manifolds = self._manifolds(base)

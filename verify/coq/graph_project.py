@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .graph_hints import Effort, Hint, Hints, News
 from .graph_statement import GraphStatement, graph_task_file
+from .group_hints import DIGITS, GroupHint, Share, Total, gaps_of, grouped
 from .numbers import comment, dyadic, naturals, number
 from .project import AXIOMS, MARK, makefile, theory_of, theory_text
 from .statement import ARITHMETICS
@@ -22,25 +23,25 @@ def graph_parts(contents: dict[str, str]) -> list[str]:
 
 def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
     """Name ↦ text of every file. Raises `InvalidArgument` for what the proof in Coq does not follow."""
-    hints = Hints(statement)
+    hints, gaps = Hints(statement), gaps_of(statement)
     found = {f"theory/{name}.v": theory_text(name) for name in theory_of(arithmetic, graphs=True)}
     found |= {
-        "Weights.v": weights(statement.model.network, statement.task.name),
-        "Task.v": graph_task_file(statement),
+        "Weights.v": weights(statement.model.network, statement.task.name, grouped(statement)),
+        "Task.v": graph_task_file(statement, gaps),
         "Hints.v": hints_file(hints),
         "Values.v": values_file(arithmetic),
     }
     parts = parts_of(hints.layers)
     for k, part in enumerate(parts):
-        found[f"Block{k}.v"] = block_file(statement, k, part, arithmetic)
-    found["Main.v"] = graph_main_file(statement, parts, arithmetic)
+        found[f"Block{k}.v"] = block_file(statement, hints.layers, part, arithmetic)
+    found["Main.v"] = graph_main_file(statement, parts, arithmetic, bool(gaps))
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
     found["Makefile"] = makefile(theory_of(arithmetic, graphs=True), graph_parts(found), ["Main"], BEFORE)
     found["README.md"] = graph_readme(statement, arithmetic)
     return found
 
 
-def parts_of(layers: Sequence[Hint]) -> list[range]:
+def parts_of(layers: Sequence[Hint | GroupHint]) -> list[range]:
     """Layers by the files that they are in: those that only pass on or write scores stand before the one that computes."""
     found, first = [], 0
     for n, hint in enumerate(layers):
@@ -56,7 +57,7 @@ def hints_file(hints: Hints) -> str:
     lines = [
         "(* Hints, of which nothing has to be believed: ranges of all values, what is known between layers, what boxes are about. *)",
         "From Coq Require Import ZArith List.",
-        "From AtlasMoE Require Import Semantics Tasks Scores Composition.",
+        f"From AtlasMoE Require Import Semantics Tasks Scores Composition{' Groups' if any(map(_several, hints.layers)) else ''}.",
         "From Proof Require Import Weights Task.",
         "Import ListNotations.",
         "Open Scope Z_scope.",
@@ -67,6 +68,14 @@ def hints_file(hints: Hints) -> str:
         "Definition known_0 : list finding := Eval vm_compute in arriving graph.",
     ]
     for n, hint in enumerate(hints.layers):
+        if isinstance(hint, GroupHint):
+            members = "; ".join(f"({offset}%nat,{naturals(winners)})" for offset, winners in hint.members)
+            totals = ";\n  ".join(map(_total, hint.computed))
+            lines += [
+                f"Definition hint_{n} : group_hint := GroupHint [{members}] [{totals}].",
+                f"Definition known_{n + 1} : list finding := Eval vm_compute in after_groups known_{n} layer_{n} hint_{n}.",
+            ]
+            continue
         routed = "None" if hint.routed is None else f"(Some {hint.routed}%nat)"
         computed = ";\n  ".join(map(_news, hint.computed))
         lines += [
@@ -90,10 +99,28 @@ def _news(news: News) -> str:
     return f"News {news.channel} {news.value} {number(dyadic(news.within))} {naturals(news.through)} ({_effort(news.effort)})"
 
 
-def _head(said: str, arithmetic: str, coq: str = "ZArith List", more: str = "") -> str:
+def _several(hint: Hint | GroupHint) -> bool:
+    """Whether the layer routes several blocks at once."""
+    return isinstance(hint, GroupHint)
+
+
+def _total(total: Total) -> str:
+    shares = ";\n    ".join(map(_share, total.shares))
+    rest = f"{naturals(total.through)} {number(dyadic(total.rest))} ({_effort(total.effort)})"
+    return f"Total_ {total.channel} {total.value} {number(dyadic(total.within))} {rest} [{shares}]"
+
+
+def _share(share: Share) -> str:
+    factors = ";".join(f"({number(dyadic(factor))},{k}%nat)" for factor, k in share.factors)
+    numbers = f"{number(dyadic(share.constant))} {number(dyadic(share.within))}"
+    return f"Share [{factors}] {numbers} {naturals(share.through)} ({_effort(share.effort)})"
+
+
+def _head(said: str, arithmetic: str, coq: str = "ZArith List", more: str = "", gaps: bool = False) -> str:
+    theory = f"Semantics Tasks {'Gaps ' if gaps else ''}Scores Composition {'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
     return f"""{said}
 From Coq Require Import {coq}.
-From AtlasMoE Require Import Semantics Tasks Scores Composition {ARITHMETICS[arithmetic]}Graphs.
+From AtlasMoE Require Import {theory}.
 From Proof Require Import Weights Task Hints{more}.
 Import ListNotations.
 """
@@ -108,12 +135,16 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 """
 
 
-def block_file(statement: GraphStatement, k: int, layers: range, arithmetic: str) -> str:
+def block_file(statement: GraphStatement, hints: Sequence[Hint | GroupHint], layers: range, arithmetic: str) -> str:
     """The layers of one block: what is known behind them follows from what is known before them, for all inputs."""
     design = statement.model.design
     names = [site.block for site in design.sites if site.layer in layers] + [join.node for join in design.joins if join.layer in layers]
-    text = _head(comment(f"Layers {layers[0]} to {layers[-1]}: {', '.join(names) or 'what is passed on'}"), arithmetic)
+    more = any(_several(hints[n]) for n in layers)
+    text = _head(comment(f"Layers {layers[0]} to {layers[-1]}: {', '.join(names) or 'what is passed on'}"), arithmetic, gaps=more)
     for n in layers:
+        if _several(hints[n]):
+            text += _groups_text(n)
+            continue
         text += f"""
 Lemma computed_{n} : G.accepted_layer graph ranges known_{n} layer_{n} hint_{n} = true.
 Proof. vm_cast_no_check (eq_refl true). Qed.
@@ -125,20 +156,45 @@ Proof. exact (G.layer_holds graph ranges known_{n} layer_{n} hint_{n} known_{n +
     return text
 
 
-def graph_main_file(statement: GraphStatement, parts: Sequence[range], arithmetic: str) -> str:
+def _groups_text(n: int) -> str:
+    """Of a layer that takes one expert of each of several blocks."""
+    return f"""
+Lemma computed_{n} : H.accepted_groups graph ranges gaps known_{n} layer_{n} hint_{n} = true.
+Proof. vm_cast_no_check (eq_refl true). Qed.
+Lemma known_{n}_ : after_groups known_{n} layer_{n} hint_{n} = known_{n + 1}.
+Proof. vm_cast_no_check (eq_refl known_{n + 1}). Qed.
+Theorem holds_{n} : H.step_off gaps graph ranges known_{n} layer_{n} known_{n + 1}.
+Proof. exact (H.groups_hold gaps graph ranges known_{n} layer_{n} hint_{n} known_{n + 1} computed_{n} known_{n}_). Qed.
+"""
+
+
+NUMBERS = """
+A layer routes several blocks at once by logits that are 0 for one piece of each, which no continuous logits are at all real inputs. So
+`error_bound_off_gaps` is about all real inputs that do not lie in the `gaps` of `Task.v`, which are between neighbouring {dtype} numbers,
+one at each face of a piece, and `error_bound` about those of which all coordinates are {dtype} numbers: these lie in no gap.
+"""
+SAID = """(exists w, evaluates (nodes graph) x w) /\\
+  forall w, evaluates (nodes graph) x w -> Forall2 (fun k psi => (Rabs (nth k w 0 - psi) <= D2R eps)%R) (outputs graph) (Psi x)."""
+
+
+def graph_main_file(statement: GraphStatement, parts: Sequence[range], arithmetic: str, gaps: bool) -> str:
     """The theorem about the whole network, and what it rests on."""
     blocks = " ".join(f"Block{k}" for k in range(len(parts)))
-    said = comment("The theorem: the network with the stored weights follows the graph to within eps at every input.")
-    steps = "\n".join(f"  apply G.Then with (gs := known_{n + 1}). exact Block{k}.holds_{n}." for k, part in enumerate(parts) for n in part)
+    said = comment(
+        f"The theorem: the network with the stored weights follows the graph to within eps at every input{' off gaps' if gaps else ''}."
+    )
     last = parts[-1][-1] + 1
-    return f"""{_head(said, arithmetic, "Reals ZArith List", f" Values {blocks}")}
+    head = f"""{_head(said, arithmetic, "Reals ZArith List", f" Values {blocks}", gaps)}
 (** The function of real numbers that the stored weights define. *)
 Definition Psi : list R -> list R := network_of network.
-
+"""
+    if gaps:
+        return head + _off_gaps(statement, parts, last)
+    steps = "\n".join(f"  apply G.Then with (gs := known_{n + 1}). exact Block{k}.holds_{n}." for k, part in enumerate(parts) for n in part)
+    return f"""{head}
 (** At every input all values of the graph exist, and however they follow, those of the network are within eps of the output. *)
 Theorem error_bound : forall x, in_domain (inputs graph) x ->
-  (exists w, evaluates (nodes graph) x w) /\\
-  forall w, evaluates (nodes graph) x w -> Forall2 (fun k psi => (Rabs (nth k w 0 - psi) <= D2R eps)%R) (outputs graph) (Psi x).
+  {SAID}
 Proof.
   change (computes graph network eps). apply (G.composed graph ranges efforts network known_{last} eps Values.computed).
 {steps}
@@ -149,20 +205,61 @@ Print Assumptions error_bound.
 """
 
 
+def _off_gaps(statement: GraphStatement, parts: Sequence[range], last: int) -> str:
+    """Likewise where layers tell pieces apart by numbers: of real inputs off the gaps, and of those that are numbers of the dtype."""
+    several = grouped(statement)
+    steps = "\n".join(
+        f"  apply H.Then_off with (gs := known_{n + 1}). {'' if n in several else 'apply H.step_anywhere. '}exact Block{k}.holds_{n}."
+        for k, part in enumerate(parts)
+        for n in part
+    )
+    dtype = statement.model.network.dtype
+    digits, least = DIGITS[dtype]
+    return f"""
+(** At every input of which no coordinate lies in its gaps all values of the graph exist, and however they follow, those of the network are
+    within eps of the output. *)
+Theorem error_bound_off_gaps : forall x, in_domain (inputs graph) x -> off_gaps gaps x ->
+  {SAID}
+Proof.
+  change (computes_off gaps graph network eps).
+  apply (H.composed_off gaps graph ranges efforts network known_{last} eps); [vm_cast_no_check (eq_refl true) | exact Values.computed | |].
+{steps}
+  apply H.Done_off. vm_cast_no_check (eq_refl true).
+Qed.
+
+(** Inputs of which all coordinates are {dtype} numbers lie in no gap. *)
+Theorem error_bound : forall x, in_domain (inputs graph) x -> Forall (has_digits {digits} ({least})) x ->
+  {SAID}
+Proof.
+  apply (H.at_numbers {digits} ({least}) gaps graph ranges efforts network eps);
+    [vm_cast_no_check (eq_refl true) | vm_cast_no_check (eq_refl true) | exact Values.computed | exact error_bound_off_gaps].
+Qed.
+
+Definition theorems := conj error_bound_off_gaps error_bound.
+Print Assumptions theorems.
+"""
+
+
 def graph_readme(statement: GraphStatement, arithmetic: str) -> str:
     """What is proved, what has to be believed, how to check it, in words."""
     task = statement.task
     routes = f"{task.pieces:,} functions, one for each choice of pieces" if task.pieces > 1 else "one function"
+    numbers = NUMBERS.format(dtype=statement.model.network.dtype) if grouped(statement) else ""
+    read = "`theory/Tasks.v`: how values of a graph follow from each other"
+    read = read.replace(":", " and `theory/Gaps.v`:", 1) + ", and what a number of the dtype is" if numbers else read
+    at = (
+        f"at every input of which all coordinates are {statement.model.network.dtype} numbers" if numbers else "at every input of the graph"
+    )
     return f"""# A theorem about the model of {task.name!r}
 
-**What is proved** (`error_bound` in `Main.v`): at every input of the graph, ends of pieces included, all its values exist, and every
+**What is proved** (`error_bound` in `Main.v`): {at}, ends of pieces included, all its values exist, and every
 component of the network's output is within ε = {statement.epsilon!r} of the graph's output, {", ".join(task[task.output].components)}.
 That is one theorem about {routes}. The network is the function of *real* numbers that the stored weights define.
-
+{numbers}
 **What has to be believed**
 
 * Coq's kernel, and its virtual machine, which runs the computations.
-* `theory/Semantics.v`: what a network and an expression are; `theory/Tasks.v`: how values of a graph follow from each other. There are
+* `theory/Semantics.v`: what a network and an expression are; {read}. There are
   no intervals in them. The other files of `theory/` need not be read: they are proved against these.
 * `Task.v`: that the inputs, the nodes and ε are those that were meant. Above each expression stands the text of task.toml.
 * `Weights.v`: that the numbers are those of model.safetensors. `atlasmoe prove FOLDER -o . --read-back` compares them bit by bit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,14 +77,14 @@ def graph_statement_of(model: Model, epsilon: float | None = None, floats: bool 
     return GraphStatement(task, model, budget)
 
 
-def graph_task_file(statement: GraphStatement) -> str:
-    """`Task.v`: the graph, each expression as it is written in task.toml, with its text above."""
+def graph_task_file(statement: GraphStatement, gaps: Sequence[tuple[int, int, int]] = ()) -> str:
+    """`Task.v`: the graph, each expression as it is written in task.toml, with its text above; and gaps, if there are any."""
     task, places = statement.task, statement.places
     names = names_of(statement.components)
     lines = [
         comment(f"The task graph {task.name}: what the network is compared with, and where."),
         "From Coq Require Import ZArith List.",
-        "From AtlasMoE Require Import Semantics Tasks.",
+        f"From AtlasMoE Require Import Semantics Tasks{' Gaps' if gaps else ''}.",
         "Import ListNotations.",
         "Open Scope Z_scope.",
         "",
@@ -104,6 +105,12 @@ def graph_task_file(statement: GraphStatement) -> str:
         f"(* {statement.epsilon!r} as the float64 that it is *)",
         f"Definition eps : dyadic := {number(dyadic(statement.epsilon))}.",
     ]
+    if gaps:
+        listed = "; ".join(f"({k}%nat,({n},{e}))" for k, n, e in gaps)
+        lines += [
+            f"(* Between neighbouring {statement.model.network.dtype} numbers: where coordinates k do not lie *)",
+            f"Definition gaps : list gap := [{listed}].",
+        ]
     return "\n".join(lines) + "\n"
 
 

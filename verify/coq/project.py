@@ -27,7 +27,7 @@ FLOATS = ("Floats", "Orders", "Rounding", "Ieee", "FloatBounds", "FloatChecker")
 """What is needed for evaluation in binary64, before the arithmetic's own file."""
 ROUTES = ("Routing", "RouteChecker")
 """The same for routes."""
-GRAPHS = ("Tasks", "Scores", "Composition")
+GRAPHS = ("Tasks", "Gaps", "Scores", "Composition", "Groups")
 """What is needed for task graphs, likewise."""
 MANIFOLDS = ("Sphere", "Circle", "Rotations")
 """Lemmas of cover, in a folder of their own; they need no other file."""

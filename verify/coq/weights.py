@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from ...errors import InvalidArgument
 from ...moe.layer import MoELayer, Weighting
@@ -21,23 +21,26 @@ Open Scope Z_scope.
 """
 
 
-def weights(network: Network, task: str) -> str:
-    """The file. Raises `InvalidArgument` for parts of a network that `Semantics.v` has no word for or the checker no rule, by name."""
+def weights(network: Network, task: str, grouped: Container[int] = ()) -> str:
+    """The file; of layers in `grouped` several experts are followed anywhere.
+
+    Raises `InvalidArgument` for parts of a network that `Semantics.v` has no word for or the checker no rule, by name.
+    """
     lines = [comment(task), HEAD]
     arriving = len(network.inputs)
     for number, layer in enumerate(network.layers):
-        _followed(number, layer, number + 1 == len(network.layers))
+        _followed(number, layer, number + 1 == len(network.layers) or number in grouped)
         lines += _layer(number, layer, arriving)
         arriving = len(layer.channels)
     lines.append(f"Definition network : list (layer (block dyadic)) := [{'; '.join(f'layer_{n}' for n in range(len(network.layers)))}].")
     return "\n".join(lines) + "\n"
 
 
-def _followed(number: int, layer: MoELayer, last: bool) -> None:
+def _followed(number: int, layer: MoELayer, several: bool) -> None:
     where = f"layer {number + 1} of the network"
     if layer.weighting is Weighting.RECTIFIED:
         raise InvalidArgument(f"{where} has rectified weights (N18), which the proof in Coq does not follow; softmax and uniform it does")
-    if layer.top_k > 1 and not last:
+    if layer.top_k > 1 and not several:
         problem = "takes several experts and is not the last one (N15)"
         raise InvalidArgument(f"{where} {problem}, which the proof in Coq does not follow; several experts it follows in the last layer")
     for net in layer.nets:
