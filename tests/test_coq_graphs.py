@@ -18,7 +18,8 @@ from atlasmoe.export.folder import save
 from atlasmoe.verify.coq.graph_hints import Hints
 from atlasmoe.verify.coq.graph_project import graph_files, graph_parts, parts_of
 from atlasmoe.verify.coq.graph_statement import graph_statement_of, graph_task_file
-from atlasmoe.verify.coq.group_hints import GroupHint, gaps_of
+from atlasmoe.verify.coq.group_hints import gaps_of
+from atlasmoe.verify.coq.hint_records import GroupHint
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import OPTIONS
 from click.testing import CliRunner

@@ -19,7 +19,8 @@ from ...moe.channels import Value
 from ...moe.design import Site
 from ...moe.ledger import Known
 from .graph_statement import GraphStatement, Maker
-from .group_hints import GroupHint, group_hint, grouped
+from .group_hints import group_hint, grouped
+from .hint_records import Effort, GroupHint, Hint, News
 
 Array = NDArray[np.float64]
 ROOMS = (1.5, 1.4, 1.3, 1.2, 1.15, 1.1, 1.07, 1.05, 1.03, 1.02)
@@ -38,40 +39,7 @@ MOST_CUTS = 14
 MOST_SIDES = 6
 """Of boxes that are halved for a range; what reads more values is enclosed as a whole."""
 SAMPLES = 512
-FUEL = 24
 PARALLEL = 1e-9
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What boxes are about: values, a sum of values with its factors, inputs, by number; how many sides are halved, how often."""
-
-    values: tuple[int, ...] = ()
-    total: tuple[tuple[int, float], ...] = ()
-    """The first one has the factor 1."""
-    inputs: tuple[int, ...] = ()
-    cutting: int = 0
-    fuel: int = FUEL
-
-
-@dataclass(frozen=True)
-class News:
-    """A channel is a value to within so much, computed by these nodes."""
-
-    channel: int
-    value: int
-    within: float
-    through: tuple[int, ...]
-    effort: Effort
-
-
-@dataclass(frozen=True)
-class Hint:
-    """Of a layer: whose pieces its gate tells apart, the gate output that wins on each of them if that is exact, what it computes."""
-
-    routed: int | None = None
-    winners: tuple[int, ...] = ()
-    computed: tuple[News, ...] = ()
 
 
 @dataclass

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .graph_hints import Effort, Hint, Hints, News
+from .graph_hints import Hints
 from .graph_statement import GraphStatement, graph_task_file
-from .group_hints import DIGITS, GroupHint, Share, Total, gaps_of, grouped
+from .group_hints import DIGITS, gaps_of, grouped
+from .hint_records import Effort, GroupHint, Hint, News, Share, Total
 from .numbers import comment, dyadic, naturals, number
 from .project import AXIOMS, MARK, makefile, theory_of, theory_text
 from .statement import ARITHMETICS

@@ -12,21 +12,18 @@ None of it is trusted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Block
+from ...atlas import Block, Combine
 from ...errors import InvalidArgument
 from ...moe.channels import Input
 from ...moe.design import Site
-from .graph_statement import GraphStatement
-
-if TYPE_CHECKING:
-    from .graph_hints import Effort, Hints
+from .graph_statement import GraphStatement, Maker
+from .hint_records import Effort, GroupHint, Share, Total
 
 Array = NDArray[np.float64]
 Gap = tuple[int, int, int]
@@ -35,40 +32,27 @@ DIGITS = {np.dtype(np.float64): (53, -1074), np.dtype(np.float32): (24, -149)}
 """Binary digits of a dtype and the exponent of its least number, as `Gaps.v` has them."""
 REST = 1e-6
 """The part of ε that is left for a value being the sum of its shares, in intervals."""
+LEAST = 1e-3
+"""Of that, what the share of a block may be off that writes nothing: 0 is not exactly 0 where every operation is rounded outwards."""
+PLENTY = 1.03
+"""By how much more than what the ledger says, at most: shares are compared with their own experts, in boxes as small as one likes."""
 ROOM = 1.05
 """By how much the error of a share may be larger than what was sampled, at least."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one block adds to a value: Σ factor·value + constant, to within so much, computed by its nodes."""
+class Seen(Protocol):
+    """What `Hints` knows of a graph at random inputs."""
 
-    factors: tuple[tuple[float, int], ...]
-    constant: float
-    within: float
-    through: tuple[int, ...]
-    effort: Effort
+    statement: GraphStatement
 
-
-@dataclass(frozen=True)
-class Total:
-    """A channel is a value to within so much: a sum of shares, one of each block, by these nodes."""
-
-    channel: int
-    value: int
-    within: float
-    through: tuple[int, ...]
-    rest: float
-    effort: Effort
-    shares: tuple[Share, ...]
-
-
-@dataclass(frozen=True)
-class GroupHint:
-    """The blocks of a layer by number, each with the gate outputs of its pieces, and what the layer computes."""
-
-    members: tuple[tuple[int, tuple[int, ...]], ...]
-    computed: tuple[Total, ...]
+    @property
+    def points(self) -> dict[str, Array]: ...
+    @property
+    def states(self) -> Sequence[Array]: ...
+    def local(self, name: str) -> float: ...
+    def chain(self, name: str, known: set[str], through: list[Maker], base: list[str]) -> None: ...
+    def slopes(self, name: str, through: Sequence[Maker], base: Sequence[str]) -> list[Array]: ...
+    def effort(self, base: Sequence[str], slopes: Sequence[Array]) -> Effort: ...
 
 
 def grouped(statement: GraphStatement) -> dict[int, tuple[Site, ...]]:
@@ -114,7 +98,7 @@ def _gap(face: np.floating, up: bool) -> tuple[int, int]:
     return int(low / width), exponent
 
 
-def group_hint(hints: Hints, number: int, sites: Sequence[Site], new: Sequence[tuple[int, str]], known: set[str], room: float) -> GroupHint:
+def group_hint(hints: Seen, number: int, sites: Sequence[Site], new: Sequence[tuple[int, str]], known: set[str], room: float) -> GroupHint:
     """The hint of a layer with these sites, which writes these channels and components."""
     statement = hints.statement
     blocks = [statement.task[site.block] for site in sites]
@@ -132,9 +116,7 @@ def group_hint(hints: Hints, number: int, sites: Sequence[Site], new: Sequence[t
     return GroupHint(tuple(members), totals)
 
 
-def _total(hints: Hints, number: int, sites: Sequence[Site], channel: int, name: str, known: set[str], room: float, last: bool) -> Total:
-    from .graph_hints import Effort
-
+def _total(hints: Seen, number: int, sites: Sequence[Site], channel: int, name: str, known: set[str], room: float, last: bool) -> Total:
     statement, places = hints.statement, hints.statement.places
     own = [component for site in sites for component in statement.task[site.block].components]
     factors, constant, through = _affine(hints, name, own, known)
@@ -146,8 +128,8 @@ def _total(hints: Hints, number: int, sites: Sequence[Site], channel: int, name:
     if promised.any():
         middles += (constant - middles.sum()) * promised / promised.sum()
     sizes = np.array([np.abs(e - m).max() for e, m in zip(left, middles, strict=True)])
-    rest = REST * statement.epsilon if through else 0.0
-    wide = np.maximum(ROOM * sizes, promised if last else room * promised)
+    rest = REST * statement.epsilon
+    wide = np.maximum(np.maximum(ROOM * sizes, promised if last else min(room, PLENTY) * promised), LEAST * rest)
     if last:
         wide *= (statement.epsilon - 2 * rest) / max(float(wide.sum()), 1e-300) * (1 - 1e-12)
     shares = tuple(_share(hints, site, part, float(m), float(w)) for site, part, m, w in zip(sites, parts, middles, wide, strict=True))
@@ -156,11 +138,11 @@ def _total(hints: Hints, number: int, sites: Sequence[Site], channel: int, name:
     return Total(channel, places[name], within, through, rest, Effort(used or (places[name],)), shares)
 
 
-def _affine(hints: Hints, name: str, own: Sequence[str], known: set[str]) -> tuple[dict[str, float], float, tuple[int, ...]]:
+def _affine(hints: Seen, name: str, own: Sequence[str], known: set[str]) -> tuple[dict[str, float], float, tuple[int, ...]]:
     """A value as Σ factor·component + constant of what the layer's blocks compute, and the combinations between."""
     if name in own:
         return {name: 1.0}, 0.0, ()
-    through: list = []
+    through: list[Maker] = []
     base: list[str] = []
     hints.chain(name, known | set(own), through, base)
     if beyond := [b for b in base if b not in own]:
@@ -171,6 +153,7 @@ def _affine(hints: Hints, name: str, own: Sequence[str], known: set[str]) -> tup
     at = np.vstack([np.zeros(len(base)), np.eye(len(base))])
     values = {b: at[:, k] for k, b in enumerate(base)}
     for maker in through:
+        assert isinstance(maker, Combine)
         found = maker.function(np.stack([values[r] for r in maker.reads], axis=1))
         values |= dict(zip(maker.components, found.T, strict=True))
     column = values[name]
@@ -178,7 +161,7 @@ def _affine(hints: Hints, name: str, own: Sequence[str], known: set[str]) -> tup
     return factors, float(column[0]), tuple(hints.statement.offsets[maker.name] for maker in through)
 
 
-def _said(hints: Hints, number: int, site: Site, channel: int) -> Array:
+def _said(hints: Seen, number: int, site: Site, channel: int) -> Array:
     """What the experts of a site say of a channel at random inputs, each of the piece that owns the input there."""
     statement = hints.statement
     layer, block = statement.model.network.layers[number], statement.task[site.block]
@@ -195,9 +178,7 @@ def _said(hints: Hints, number: int, site: Site, channel: int) -> Array:
     return found
 
 
-def _share(hints: Hints, site: Site, part: dict[str, float], constant: float, within: float) -> Share:
-    from .graph_hints import Effort
-
+def _share(hints: Seen, site: Site, part: dict[str, float], constant: float, within: float) -> Share:
     statement, block = hints.statement, hints.statement.task[site.block]
     assert isinstance(block, Block)
     if not part:
