@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..moe import Model
-from .formats import Format, Written
+
+if TYPE_CHECKING:
+    from .formats import Format, Written
 
 CARD = "README.md"
 PROVED = "## What is proved\n"

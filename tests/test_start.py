@@ -9,7 +9,9 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import pytest
+from atlasmoe.atlas.neighbours import by_leaves
 from atlasmoe.expressions.sobol import AXES, sobol
+from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
 SPEC = '[task]\nname = "circle"\nkind = "manifold"\n[manifold]\nbuiltin = "circle"\n[target]\nexpression = "x1*x2"\n'
@@ -18,7 +20,9 @@ NEVER = ("torch", "scipy.stats", "networkx", "matplotlib", "transformers", "onnx
 FEW = {
     "show": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove"),
     "explain": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove"),
-    "lint": ("scipy.optimize", "scipy.interpolate", "joblib", "atlasmoe.constructions", "atlasmoe.verify"),
+    "lint": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify"),
+    "certify": ("scipy", "dask", "atlasmoe.constructions"),
+    "check": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove", "atlasmoe.export.formats"),
     "compile": ("dask", "numba"),
 }
 """And what this command does not need either, if no other one ran before it."""
@@ -28,7 +32,8 @@ FEW = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("start")
     (place / "circle.toml").write_text(SPEC)
-    atlasmoe.save(atlasmoe.compile(atlasmoe.load_task(place / "circle.toml"), epsilon=0.1), place / "model")
+    model = atlasmoe.compile(atlasmoe.load_task(place / "circle.toml"), epsilon=0.1)
+    atlasmoe.certify(model, tightness=None).write(atlasmoe.save(model, place / "model"))
     return place
 
 
@@ -38,6 +43,8 @@ def test_a_command_loads_only_what_it_needs(folder: Path, command: str) -> None:
         "show": ["model"],
         "explain": ["model", "--at", "0.6,0.8"],
         "lint": ["circle.toml"],
+        "certify": ["model", "--tightness", "none"],
+        "check": ["model"],
         "compile": ["circle.toml", "-o", "again", "--epsilon", "0.1"],
     }[command]
     code = (
@@ -56,6 +63,16 @@ def test_points_are_those_of_scipy(dimension: int, seed: int) -> None:
     ours = sobol(dimension, 11, seed)
     assert np.array_equal(ours, qmc.Sobol(dimension, seed=seed).random_base2(11))
     assert ours.shape == (2048, dimension)
+
+
+@pytest.mark.parametrize(("count", "dimension"), [(18, 1), (600, 2), (700, 3)])
+def test_neighbours_are_those_of_scipy(count: int, dimension: int) -> None:
+    points = np.random.default_rng(dimension).normal(size=(count, dimension)) ** 3
+    distance, near = by_leaves(points, 16)
+    found = cKDTree(points).query(points, 17)
+    np.testing.assert_allclose(distance, found[0][:, 1:], rtol=1e-12)
+    assert np.array_equal(near, found[1][:, 1:])
+    assert (by_leaves(np.zeros((200, 2)), 3)[0] == 0).all()
 
 
 def test_more_axes_than_we_know_of() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import Finding
 from ...expressions.box import Array
-from ..distances import tree_of
+from ..neighbours import neighbours
 from .locate import clip
 from .probe import NEAR, Probe, error, jacobians, names, solve_least_squares
 
@@ -45,9 +45,9 @@ def check_injective(probes: Sequence[Probe]) -> list[Finding]:
     if len(points) < 2 * NEIGHBOURS:
         return []
     unit = np.concatenate([probes[i].chart.domain.to_unit(points[chart == i]) for i in range(len(probes))])
-    distance, near = tree_of(base).query(base, NEIGHBOURS + 1)
+    distance, near = neighbours(base, NEIGHBOURS)
     first = np.repeat(np.arange(len(base)), NEIGHBOURS)
-    second, distance = near[:, 1:].ravel(), distance[:, 1:].ravel()
+    second, distance = near.ravel(), distance.ravel()
     same = chart[first] == chart[second]
     far = np.abs(unit[first] - unit[second]).max(-1) > FAR
     cross = np.zeros(len(first), bool)

@@ -8,7 +8,7 @@ nodes. Theorems 5.2 and 5.3 are the graphs in which every block reads an input o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InvalidArgument, LintError
 from ...expressions.box import Array
+from ..blocks import block_diagonal
 from ..domain import first_valid
 from ..points import Points
 from ..wanted import Wanted, largest
@@ -200,7 +201,7 @@ class TaskGraph:
     def projection(self) -> Array | None:
         """The matrix that takes a point as the network reads it to its `coordinates`, (k, D); None for the identity."""
         parts = [np.eye(node.base_dimension) if (Q := node.domain.embedding) is None else Q.T for node in self.inputs]
-        whole = parts[0] if len(parts) == 1 else _block_diagonal(parts)
+        whole = parts[0] if len(parts) == 1 else block_diagonal(parts)
         return None if whole.shape[0] == whole.shape[1] and np.array_equal(whole, np.eye(len(whole))) else whole
 
     def unembed(self, points: ArrayLike) -> Array:
@@ -276,10 +277,3 @@ class TaskGraph:
         """Whether the route through each block is one at points before embedding: (N, k) and (N, L) to (N, L)."""
         trace, rows = self.trace(self.embed(base)), np.arange(len(base))
         return np.stack([trace.valid[block.name][rows, routes[:, l]] for l, block in enumerate(self.blocks)], axis=-1)
-
-
-def _block_diagonal(parts: Sequence[Array]) -> Array:
-    from scipy.linalg import block_diag
-
-    whole: Array = block_diag(*parts)
-    return whole

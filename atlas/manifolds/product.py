@@ -13,6 +13,7 @@ from ...expressions.maps import ExpressionMap
 from ...expressions.parts import cut_off, joined, multiplied
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
+from ..blocks import block_diagonal
 from ..chart import Chart
 from .overlap import ambient_symbols, intrinsic_symbols
 
@@ -37,9 +38,7 @@ def product(a: Atlas, b: Atlas) -> Atlas:
         raise InvalidArgument(f"the product has {len(a)}·{len(b)} charts, more than {MAX_CHARTS}; use fewer charts per factor")
     embedding = None
     if a.embedding is not None or b.embedding is not None:
-        from scipy.linalg import block_diag
-
-        embedding = block_diag(*(np.eye(f.base_dimension) if f.embedding is None else f.embedding for f in (a, b)))
+        embedding = block_diagonal([np.eye(f.base_dimension) if f.embedding is None else f.embedding for f in (a, b)])
     pairs = tuple(_pair(p, q) for p in charts_a for q in charts_b if isinstance(p, Chart) and isinstance(q, Chart))
     x = ambient_symbols(a.base_dimension + b.base_dimension)
     return Atlas(tuple(map(str, x)), pairs, a.partition, embedding=embedding)

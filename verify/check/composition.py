@@ -12,9 +12,9 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import sympy
-from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, CallableTarget, ChartTarget, Combine, ExpressionMap, ExpressionTarget, Input, Tiling
+from ...atlas.blocks import block_diagonal
 from ...atlas.graph.finite import Places
 from ...expressions.formulas import named, written_out
 from ...expressions.maps import Formula
@@ -60,7 +60,7 @@ class Composition:
         self.found, self.graph = found, found.graph
         self.slicer = Slicer(found.inputs, found.plain)
         matrices = [np.eye(n.base_dimension) if n.domain.embedding is None else n.domain.embedding for n in self.graph.inputs]
-        self.embedding: Array = block_diag(*matrices)
+        self.embedding: Array = block_diagonal(matrices)
         self.known: dict[str, Known] = {}
         self.formulas = named(self.graph.coordinates)
         """Every component in terms of coordinates, components with a channel, and components of blocks without one."""

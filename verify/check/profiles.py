@@ -16,10 +16,9 @@ A lane multiplies the neuron by a function of what the layer reads, Σ_b e_jb·�
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from ...atlas import Array
 from ...intervals.patch import GROW, TINY
@@ -28,6 +27,9 @@ from .activations import SMOOTH, U, slack, supremum, taylor
 from .jets import Jets
 from .nets import IDENTITY, RELU, RELU2, Indices, Map, Net
 from .polynomials import lower_terms
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 LINEAR = 2.0**-36
 """Relative size of what is not linear below which a direction counts as linear."""
@@ -112,6 +114,8 @@ def _alike(map_: Map, kind: int, direction: Indices, sign: Array, K: int, reader
     row, neuron = np.nonzero(weights)
     entries, place = weights[row, neuron], row * K + direction[mine][neuron]
     shape = len(weights) * K, len(mine)
+    from scipy.sparse import csr_array
+
     both = [csr_array((entries * s, (place, neuron)), shape=shape) for s in (1.0, sign[mine][neuron])]
     grouped = [
         np.asarray(csr_array((np.abs(entries) * s, (place, neuron)), shape=shape).sum(1)).reshape(len(weights), K)

@@ -24,7 +24,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.linalg import qr
 
 from ...atlas import Array
 from ...intervals import Flags
@@ -58,6 +57,8 @@ class Span:
     @staticmethod
     def of(directions: Array) -> Span | None:
         """None where they span more than MOST dimensions, or not well enough."""
+        from scipy.linalg import qr
+
         triangle, order = qr(directions.T, mode="r", pivoting=True)
         pivots = np.abs(np.diag(triangle))
         rank = int((pivots > DEPENDENT * pivots[:1]).sum())

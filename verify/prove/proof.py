@@ -15,9 +15,9 @@ from typing import cast
 
 import numpy as np
 import sympy
-from scipy.linalg import block_diag
 
 from ...atlas import Array, Atlas, Block, Box, ChartTarget, Combine, ExpressionMap, Input, ManifoldTask, TaskGraph, Tiling
+from ...atlas.blocks import block_diagonal
 from ...atlas.graph import BoxPiece
 from ...atlas.graph.finite import Places
 from ...expressions.formulas import named, written_out
@@ -90,7 +90,7 @@ class Proof:
         self.missing: dict[str, str] = {}
         """Why nothing can be proved of some nodes, in words."""
         matrices = [np.eye(n.base_dimension) if n.domain.embedding is None else n.domain.embedding for n in graph.inputs]
-        self.embedding: Array = block_diag(*matrices)
+        self.embedding: Array = block_diagonal(matrices)
         """(D, coordinates): what the network reads of the coordinates."""
         self.waiting = sum(len(block.domain.parametrising) for block in graph.blocks) + len(graph.combines)
         """Searches that are still to be begun, at most."""

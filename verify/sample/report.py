@@ -25,6 +25,8 @@ def clopper_pearson(violations: int, trials: int, confidence: float = CONFIDENCE
         raise InvalidArgument(f"{violations} violations in {trials} trials")
     if violations == trials:
         return 1.0
+    if violations == 0:
+        return -math.expm1(math.log1p(-confidence) / trials)
     from scipy.special import betaincinv
 
     return float(betaincinv(violations + 1, trials - violations, confidence))
