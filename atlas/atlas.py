@@ -17,6 +17,7 @@ from .chart import BallChart, Chart
 from .distances import squared
 from .domain import first_valid
 from .extents import extents, meeting
+from .implicit.together import Together
 from .implicit.zeros import Implicit
 from .partition import PartitionOfUnity
 from .points import Points, concatenate
@@ -97,6 +98,11 @@ class Atlas:
     def parametrising(self) -> tuple[Chart, ...]:
         """The charts whose boxes together parametrise M."""
         return self.cover or tuple(chart for chart in self.charts if isinstance(chart, Chart))
+
+    @cached_property
+    def together(self) -> Together | None:
+        """The tangent charts that parametrise an implicit manifold as one map; None of others."""
+        return Together.of([chart.tube for chart in self.parametrising])
 
     @cached_property
     def balls(self) -> tuple[Array, Array] | None:
@@ -223,11 +229,27 @@ class Atlas:
         """The points φ⁻¹(u) for parametrising-chart indices (N,) and intrinsic coordinates (N, d)."""
         intrinsic = np.atleast_2d(np.asarray(intrinsic, float))
         which = np.broadcast_to(np.asarray(chart, np.intp), (len(intrinsic),))
+        if self.together is not None:
+            base = self.together.points(which, intrinsic)
+            return Points(which, intrinsic, base, self.embed(base))
         base = np.empty((len(intrinsic), self.base_dimension))
         for i in np.unique(which):
             rows = which == i
             base[rows] = self.parametrising[i].inverse(intrinsic[rows])
         return Points(which, intrinsic, base, self.embed(base))
+
+    def inside(self, chart: NDArray[np.intp], intrinsic: Array) -> NDArray[np.bool_]:
+        """Whether u (N, d) lies in the closed box of its parametrising chart, and in the region."""
+        found = np.zeros(len(chart), bool)
+        if self.together is None or not all(part.region is None or (part.edge and self.region is not None) for part in self.parametrising):
+            for i in np.unique(chart):
+                rows = chart == i
+                found[rows] = self.parametrising[i].inside(intrinsic[rows])
+            return found
+        found[:] = (np.abs(intrinsic) <= self.together.frames.halves[chart]).all(1)
+        if self.region is not None:
+            found[found] = self.region(self.together.points(chart[found], intrinsic[found]))[:, 0] >= 0
+        return found
 
     def sample(self, count: int, seed: int, *, low_discrepancy: bool = False) -> Points:
         """Exactly `count` points of M: chart uniform, then u uniform in its box (region respected).
@@ -240,16 +262,25 @@ class Atlas:
         parts = []
         for i, n in enumerate(share):
             if n:
-                parts.append(self.parametrise(i, self.parametrising[i].draw(int(n), rng, low_discrepancy=low_discrepancy)))
+                parts.append(self.parametrise(i, self._drawn(i, int(n), rng, low_discrepancy=low_discrepancy)))
         order = np.arange(count) if low_discrepancy else rng.permutation(count)
         return concatenate(parts)[order]
+
+    def _drawn(self, chart: int, count: int, rng: np.random.Generator, *, low_discrepancy: bool) -> Array:
+        """Intrinsic points (count, d) of a parametrising chart."""
+        which = np.array([chart])
+
+        def inside(u: Array) -> NDArray[np.bool_]:
+            return self.inside(np.repeat(which, len(u)), u)
+
+        return self.parametrising[chart].draw(count, rng, low_discrepancy=low_discrepancy, inside=inside)
 
     def sample_chart(self, chart: int, count: int, seed: int) -> tuple[Array, Points]:
         """`count` points of U_chart with their local coordinates φ(y): (count, d) and the points."""
         rng = np.random.default_rng([seed, chart])
         target = self.charts[chart]
         if isinstance(target, Chart):
-            points = self.parametrise(chart, target.draw(count, rng, low_discrepancy=True))
+            points = self.parametrise(chart, self._drawn(chart, count, rng, low_discrepancy=True))
             return points.intrinsic, points
         kept: list[Points] = []
         found, tried = 0, 0
@@ -260,7 +291,7 @@ class Atlas:
                 if n:
                     intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))
                     points = self.parametrise(piece.chart, intrinsic)
-                    points = points[self.parametrising[piece.chart].inside(intrinsic) & target.contains(points.base)]
+                    points = points[self.inside(points.chart, intrinsic) & target.contains(points.base)]
                     kept.append(points)
                     found += len(points)
             tried += 4 * count

@@ -11,6 +11,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
@@ -58,7 +59,7 @@ def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any =
     if radius is not None and charts is not None:
         raise InvalidArgument("give the ball atlas a radius or a number of charts, not both")
     seed, fold = arguments.integer("seed", seed, 0, 2**63 - 1), arguments.integer("fold", fold, 1, arguments.MAX_CHARTS)
-    manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
+    manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition, region=atlas.region)
     if radius is not None:
         radius = arguments.number("radius", radius, 0)
         balls = _with_radius(manifold, radius, seed, fold)
@@ -80,7 +81,7 @@ def enclosing_ball(atlas: Atlas, seed: int = 0) -> Atlas:
     Its middle is that of the box around sampled points, its radius ENCLOSING times the distance of the farthest: that it holds M is proved
     with whatever is proved of the network, box by box. Raises `InvalidArgument` if M has no tangent space at any sampled point.
     """
-    manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
+    manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition, region=atlas.region)
     points = manifold.sample(LEAST_SAMPLES, seed, low_discrepancy=True)
     base = points.base[np.isfinite(points.base).all(1)]
     middle = (base.min(0) + base.max(0)) / 2
@@ -206,6 +207,8 @@ def _areas(manifold: Atlas, points: Points) -> Array:
 
 def _jacobians(manifold: Atlas, points: Points) -> Array:
     """The Jacobians (N, k, d) of the charts that made the points."""
+    if manifold.together is not None:
+        return manifold.together.jacobians(points.chart, points.intrinsic)
     jacobian = np.empty((len(points), manifold.base_dimension, manifold.dimension))
     for i in np.unique(points.chart):
         rows = points.chart == i
@@ -239,32 +242,54 @@ def _require_injective(manifold: Atlas, centers: Points, frames: Array, radius: 
         )
 
 
-def pieces_of(manifold: Atlas, centers: Array, reach: float, sample: Points) -> list[tuple[Piece, ...]]:
-    """For each centre, boxes of the parametrising charts that together contain its ball.
+def pieces_of(manifold: Atlas, centers: Array, reach: float | Array, sample: Points) -> list[tuple[Piece, ...]]:
+    """For each centre, boxes of the parametrising charts that together contain its ball, as far as samples within `reach` tell.
 
-    One piece where one chart contains every sample within `reach`, else one for every chart that has such samples.
+    One piece where one chart contains all of them, else one for every chart that has such samples; of tangent charts, of which many
+    overlap, one for each that it takes, chosen greedily.
     """
-    charts = manifold.parametrising
-    intrinsic: list[Array] = []
-    edge = np.full((len(charts), len(sample)), np.inf)  # how far out in the box of each chart: 1 on its faces, ∞ outside
-    for p, chart in enumerate(charts):
-        u, inside = np.where((sample.chart == p)[:, None], sample.intrinsic, np.nan), sample.chart == p
-        if chart.forward is not None:
-            u = np.where(inside[:, None], u, chart.forward(sample.base))
-            inside = inside | chart.contains(sample.base)
-        intrinsic.append(u)
-        edge[p, inside] = np.abs(chart.domain.to_unit(u[inside])).max(1)
+    intrinsic, edge = _placed(manifold, sample)
     result = []
     for members in tree_of(sample.base).query_ball_point(centers, reach):
         near = np.array(members, np.intp)
         outermost = edge[:, near].max(1)
         best = int(outermost.argmin())
+        if outermost[best] < np.inf:
+            which = [best]
+        else:
+            which = np.unique(sample.chart[near]).tolist() if manifold.together is None else _few(edge[:, near] < np.inf)
         pieces = []
-        for p in [best] if outermost[best] < np.inf else np.unique(sample.chart[near]):
+        for p in which:
             u = intrinsic[p][near[edge[p, near] < np.inf]]
-            domain = charts[p].domain
+            domain = manifold.parametrising[p].domain
             pad = 0.05 * (u.max(0) - u.min(0)) + 1e-6 * domain.widths
             lower, upper = np.maximum(u.min(0) - pad, domain.lower), np.minimum(u.max(0) + pad, domain.upper)
             pieces.append(Piece(int(p), Box(tuple(lower), tuple(upper))))
         result.append(tuple(pieces))
     return result
+
+
+def _placed(manifold: Atlas, sample: Points) -> tuple[list[Array], Array]:
+    """φ_p of the samples in every parametrising chart, and how far out in its box, (E, N): 1 on its faces, ∞ outside."""
+    charts, own = manifold.parametrising, np.arange(len(manifold.parametrising))[:, None] == sample.chart
+    edge = np.full((len(charts), len(sample)), np.inf)
+    intrinsic: list[Array] = []
+    every = None if manifold.together is None else manifold.together.coordinates(sample.base)
+    for p, chart in enumerate(charts):
+        u, inside = np.where(own[p][:, None], sample.intrinsic, np.nan), own[p]
+        if chart.forward is not None:
+            u = np.where(inside[:, None], u, chart.forward(sample.base) if every is None else every[0][p])
+            inside = inside | (chart.contains(sample.base) if every is None else every[1][p])
+        intrinsic.append(u)
+        edge[p, inside] = np.abs(chart.domain.to_unit(u[inside])).max(1)
+    return intrinsic, edge
+
+
+def _few(held: NDArray[np.bool_]) -> list[int]:
+    """Rows of (E, n) flags that together hold all columns, each the one that holds most of what is left."""
+    left, chosen = np.ones(held.shape[1], bool), []
+    while left.any():
+        best = int((held & left).sum(1).argmax())
+        chosen.append(best)
+        left &= ~held[best]
+    return sorted(chosen)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ..expressions.box import Array
 from .atlas import Atlas
-from .chart import Chart
 from .distances import tree_of
 from .points import Points, concatenate
 
@@ -164,8 +163,26 @@ def covering_margin(manifold: Atlas, centers: Array, radii: Array, fresh: Points
     return -largest, worst
 
 
+def uncovered(manifold: Atlas, centers: Array, radii: Array, fresh: Points, seed: int) -> Points:
+    """Points of M in none of the balls, as found like a `covering_radius`, the farthest off first; none where none was found."""
+
+    def power(points: Points) -> Array:
+        return nearest_ball(points.base, centers, radii)[0]
+
+    values, found = climbed(manifold, fresh, power, seed)
+    order = np.argsort(-values, kind="stable")
+    return found[order[values[order] > 0]]
+
+
 def climb(manifold: Atlas, fresh: Points, value: Callable[[Points], Array], seed: int) -> tuple[float, Points]:
-    """The largest value found on M, and where (a batch of one): random local search from the best of the `fresh` points."""
+    """The largest value found on M, and where (a batch of one)."""
+    values, found = climbed(manifold, fresh, value, seed)
+    worst = int(values.argmax())
+    return float(values[worst]), found[[worst]]
+
+
+def climbed(manifold: Atlas, fresh: Points, value: Callable[[Points], Array], seed: int) -> tuple[Array, Points]:
+    """Values that are large on M, and where: random local search from the best of the `fresh` points."""
     rng = np.random.default_rng(seed)
     values = value(fresh)
     start = np.argsort(values, kind="stable")[-CANDIDATES:]
@@ -181,18 +198,15 @@ def climb(manifold: Atlas, fresh: Points, value: Callable[[Points], Array], seed
             origin = np.argsort(np.concatenate([keep, better]), kind="stable")
             best = concatenate([best[keep], moved[better]])[origin]
         step *= 0.7
-    worst = int(best_value.argmax())
-    return float(best_value[worst]), best[[worst]]
+    return best_value, best
 
 
 def _perturbed(manifold: Atlas, points: Points, step: float, rng: np.random.Generator) -> Points:
     """Points moved by `step` times a normal vector, in units of their chart's box; unmoved where that leaves the chart."""
-    intrinsic = points.intrinsic.copy()
-    normal = rng.standard_normal(intrinsic.shape)
-    for i in np.unique(points.chart):
-        chart: Chart = manifold.parametrising[i]
-        rows = np.flatnonzero(points.chart == i)
-        moved = np.clip(intrinsic[rows] + step * chart.domain.widths * normal[rows], chart.domain.lower, chart.domain.upper)
-        allowed = chart.inside(moved)
-        intrinsic[rows[allowed]] = moved[allowed]
-    return manifold.parametrise(points.chart, intrinsic)
+    charts = manifold.parametrising
+    lower, upper = (np.array([getattr(chart.domain, end) for chart in charts]) for end in ("lower", "upper"))
+    widths = (upper - lower)[points.chart]
+    moved = points.intrinsic + step * widths * rng.standard_normal(points.intrinsic.shape)
+    moved = np.clip(moved, lower[points.chart], upper[points.chart])
+    allowed = manifold.inside(points.chart, moved)
+    return manifold.parametrise(points.chart, np.where(allowed[:, None], moved, points.intrinsic))

@@ -18,9 +18,9 @@ from . import arguments
 from .atlas import Atlas
 from .ball import LEAST_OVERLAP, LEAST_STRETCH, PIECE_REACH, pieces_of, spread, tangent_frames
 from .chart import BallChart
-from .covering import covering_margin
+from .covering import nearest_ball, uncovered
 from .distances import pairwise, square_of, tree_of
-from .points import Points
+from .points import Points, concatenate
 
 CANDIDATES = 512
 COVERED = 1 << 12
@@ -38,31 +38,29 @@ def power_atlas(atlas: Atlas, *, largest: Any = np.inf, seed: Any = 0) -> Atlas:
     search, not proved. Deterministic for a seed. Raises `InvalidArgument` if that takes more balls than an atlas may have.
     """
     seed = arguments.integer("seed", seed, 0, 2**63 - 1)
-    largest = float(largest)
-    if not largest > 0:
+    if not isinstance(largest, int | float) or isinstance(largest, bool) or not largest > 0:
         raise InvalidArgument(f"largest must be a positive radius, got {largest}")
-    manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition)
+    largest = float(largest)
+    manifold = Atlas(atlas.coordinates, atlas.parametrising, atlas.partition, region=atlas.region)
     first, second = np.random.SeedSequence(seed).generate_state(2)
     N = COVERED * 2 ** min(manifold.dimension - 1, 4)
     points, fresh = spread(manifold, N, int(first)), spread(manifold, N, int(second))
-    candidates = points[:CANDIDATES]
-    radii = admissible_radii(manifold, candidates, points, largest)
-    chosen = _greedy(candidates.base, radii, points.base)
-    centers, radius = candidates[chosen], radii[chosen]
-    while True:
-        # Where the search finds a point outside all shrunken balls, it becomes a centre itself.
-        margin, worst = covering_margin(manifold, centers.base, radius / LEAST_OVERLAP, fresh, seed)
-        if margin >= 0:
-            break
-        if len(centers) >= arguments.MAX_CHARTS:
+    centers, radius = points[:0], np.zeros(0)
+    left = points
+    while len(left):
+        # First samples that no shrunken ball holds, in the end those that the search finds, become candidates for centres themselves.
+        candidates = left[:CANDIDATES]
+        radii = admissible_radii(manifold, candidates, points, largest)
+        chosen = _greedy(candidates.base, radii, left.base)
+        centers, radius = concatenate([centers, candidates[chosen]]), np.concatenate([radius, radii[chosen]])
+        if len(centers) > arguments.MAX_CHARTS:
             raise InvalidArgument(f"a cover takes more than {arguments.MAX_CHARTS} balls; M comes too near to itself")
-        centers = Points(*(np.concatenate([getattr(part, n.name) for part in (centers, worst)]) for n in dataclasses.fields(Points)))
-        radius = np.append(radius, admissible_radii(manifold, worst, points, largest))
+        left = left[nearest_ball(left.base, centers.base, radius / LEAST_OVERLAP)[0] > 0]
+        if not len(left):
+            left = uncovered(manifold, centers.base, radius / LEAST_OVERLAP, fresh, seed)
     frames = tangent_frames(manifold, centers)
-    balls = []
-    for i, r in enumerate(radius):
-        (pieces,) = pieces_of(manifold, centers.base[i : i + 1], PIECE_REACH * r, fresh)
-        balls.append(BallChart(f"ball{i}", centers.base[i], frames[i], float(r), pieces))
+    pieces = pieces_of(manifold, centers.base, PIECE_REACH * radius, fresh)
+    balls = [BallChart(f"ball{i}", centers.base[i], frames[i], float(r), pieces[i]) for i, r in enumerate(radius)]
     return dataclasses.replace(atlas, charts=tuple(balls), cover=atlas.parametrising, recipe=None)
 
 

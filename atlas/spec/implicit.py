@@ -26,7 +26,7 @@ IMPLICIT_ARRAYS = ("tube_centers", "tube_reflections", "tube_halves", "tube_heig
 
 m ≤ r < k, and rows of zeros after the m-th are no reflections.
 """
-KINDS = ("ball", "tangent")
+KINDS = ("ball", "power", "tangent")
 LARGEST_WHOLE = 1 << 12
 """Of the vectors that charts are reflected in."""
 
@@ -38,7 +38,7 @@ def read_implicit(fields: Fields, table: Any, arrays: Arrays) -> Written:
     if "box" not in table:
         fields.error("manifold", "the key 'box' is missing", "give the box in which zeros are looked for, box = [[lower, upper], ...]")
     if table.get("atlas", "ball") not in KINDS:
-        fields.error("manifold: atlas", f"unknown atlas {shown(table['atlas'])}", 'write atlas = "ball", the default, or atlas = "tangent"')
+        fields.error("manifold: atlas", f"unknown atlas {shown(table['atlas'])}", 'write atlas = "ball", the default, "power" or "tangent"')
     for key in ("charts", "radius"):
         if key in table and table.get("atlas") == "tangent":
             fields.error("manifold", f"the key {key!r} is for balls only", 'remove it, or atlas = "tangent"')

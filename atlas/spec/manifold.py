@@ -13,6 +13,7 @@ from ..atlas import Atlas
 from ..ball import ball_atlas
 from ..cut import cut
 from ..manifolds import builtin, embed
+from ..power import power_atlas
 from ..renaming import renamed
 from .arrays import BALL_ARRAYS, EMBEDDING, Arrays, embedding_matrix, with_balls
 from .charts import MANIFOLD_KEYS, MAX_COORDINATES, Written, read_charts, read_names
@@ -21,6 +22,8 @@ from .implicit import IMPLICIT_ARRAYS, read_implicit
 from .unroll import without_names
 
 BALL_KEYS = ("charts", "radius", "seed")
+BALLS = ("ball", "power")
+"""Atlases of balls: of one radius, and of radii that follow the manifold."""
 
 
 def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Written:
@@ -36,9 +39,11 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
         table = fields.table(table, "manifold", MANIFOLD_KEYS)
         written = read_charts(fields, table, charts)
         kind = table.get("atlas")
-        if kind not in (None, "ball"):
+        if kind not in (None, *BALLS):
             fields.error(
-                "manifold: atlas", f"unknown atlas {shown(kind)}", 'write atlas = "ball", or leave it out to use the charts as they are'
+                "manifold: atlas",
+                f"unknown atlas {shown(kind)}",
+                'write atlas = "ball" or "power", or leave it out to use the charts as they are',
             )
         for key in BALL_KEYS:
             if key in table and kind is None:
@@ -52,7 +57,7 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
             return Written(None, None)
         table = plain_of(fields, table)
         balls = table.get("atlas") == "ball" and "centers" in arrays
-        later = balls or ("region" in table and table.get("atlas") == "ball")
+        later = balls or table.get("atlas") == "power" or ("region" in table and table.get("atlas") == "ball")
         left_out = {"builtin", "arrays", "region", "coordinates", "intrinsic", *(("atlas", *BALL_KEYS) if later else ())}
         left_out |= {"embed"} if EMBEDDING in arrays or "region" in table else set()
         try:
@@ -112,12 +117,19 @@ def _cut(fields: Fields, atlas: Atlas, value: Any, *, drop: bool) -> Atlas | Non
 def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Mapping[str, Any] | None, arrays: Arrays) -> Atlas | None:
     """The atlas cut into balls and embedded, by the arrays where there are any, else by computation."""
     done: Atlas | None = atlas
+    kind = table.get("atlas")
+    if kind == "power" and "charts" in table:
+        problem = "the key 'charts' is for balls of one radius; of unequal radii there are as many as it takes"
+        fields.error("manifold", problem, 'remove it, or write atlas = "ball"; radius is the largest that a ball may have')
+        return None
     try:
-        if table.get("atlas") == "ball" and not atlas.cover:
+        if kind in BALLS and not atlas.cover:
             if "centers" in arrays:
                 done = with_balls(fields, atlas, arrays)
-            else:
+            elif kind == "ball":
                 done = ball_atlas(atlas, **{key: table[key] for key in BALL_KEYS if key in table})
+            else:
+                done = power_atlas(atlas, **{name: table[key] for name, key in (("largest", "radius"), ("seed", "seed")) if key in table})
         if done is None:
             return None
         if EMBEDDING in arrays:

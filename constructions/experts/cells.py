@@ -8,11 +8,12 @@ are drawn from boxes of intrinsic coordinates that hold the cell, and kept if th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, BallChart, Box, Piece, Points, concatenate
 from ...errors import InvalidArgument
@@ -62,15 +63,17 @@ class Cell:
         found, tried = 0, 0
         while found < count:
             batch = int(1.5 * (count - found) / max(found / tried if tried else 1, 0.05)) + 64
+            drawn = []
             for piece, n in zip(self.pieces, rng.multinomial(batch, self.shares), strict=True):
                 if n:
                     intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))
-                    intrinsic = onto_faces(piece.box, atlas.parametrising[piece.chart].domain, intrinsic)
-                    inside = atlas.parametrising[piece.chart].inside(intrinsic)
-                    points = atlas.parametrise(piece.chart, intrinsic[inside])
-                    points = points[np.isfinite(points.base).all(1)]
-                    parts.append(points[routing.lead(points.base, self.chart) >= threshold])
-                    found += len(parts[-1])
+                    drawn.append((piece.chart, onto_faces(piece.box, atlas.parametrising[piece.chart].domain, intrinsic)))
+            for which, intrinsic in _joined(drawn) if atlas.together is not None else drawn:
+                inside = atlas.inside(np.broadcast_to(which, len(intrinsic)), intrinsic)
+                points = atlas.parametrise(np.broadcast_to(which, len(intrinsic))[inside], intrinsic[inside])
+                points = points[np.isfinite(points.base).all(1)]
+                parts.append(points[routing.lead(points.base, self.chart) >= threshold])
+                found += len(parts[-1])
             tried += batch
             if found < count and found < 1e-4 * tried:
                 raise InvalidArgument(f'chart "{atlas.names[self.chart]}": only {found} of {tried} drawn points lie in its routed cell')
@@ -95,6 +98,12 @@ class Cell:
             return points[points.chart == self.chart]
         points = points[chart.contains(points.base)]
         return Points(np.full(len(points), self.chart), chart.coordinates(points.base), points.base, points.ambient)
+
+
+def _joined(drawn: Sequence[tuple[int, Array]]) -> list[tuple[NDArray[np.intp], Array]]:
+    """Points of several charts as one batch."""
+    which = np.repeat([chart for chart, _ in drawn], [len(intrinsic) for _, intrinsic in drawn])
+    return [(which, np.concatenate([intrinsic for _, intrinsic in drawn]))]
 
 
 def onto_faces(box: Box, domain: Box, points: Array) -> Array:

@@ -52,11 +52,14 @@ class Reference:
         if ball:
             # Centres are offsets; one radius for all, so that the domain is the same for all, and all cells together show how
             # far they reach. Not much further: beyond the cells the projection onto the tangent plane folds, or M ends.
+            # Of balls of unequal radii each has its own.
             margin = 1 + (count * len(cells)) ** (-1 / atlas.dimension)
-            radius = margin * max(float(np.sqrt((u**2).sum(1).max())) for u in drawn)
-            widest = max(chart.radius for chart in atlas.charts if isinstance(chart, BallChart))
+            radii = np.array([chart.radius for chart in atlas.charts if isinstance(chart, BallChart)])
+            reached = margin * np.array([float(np.sqrt((u**2).sum(1).max())) for u in drawn])
+            unequal = bool((radii != radii[0]).any())
+            halves = np.minimum(reached, radii[[cell.chart for cell in cells]]) if unequal else min(float(reached.max()), float(radii[0]))
             zeros = np.zeros((len(cells), atlas.dimension))
-            return Reference(zeros, np.full_like(zeros, min(radius, widest)), True)
+            return Reference(zeros, np.broadcast_to(np.reshape(halves, (-1, 1)), zeros.shape).copy(), True)
         margin = 1 + count ** (-1 / atlas.dimension)
         low = np.array([u.min(0) for u in drawn])
         high = np.array([u.max(0) for u in drawn])
@@ -110,12 +113,15 @@ def points_at(atlas: Atlas, chart: int, local: Array) -> Points:
 
     A ball chart has no closed inverse, and its points may come from several parametrising charts: Newton's method on
     s ↦ frameᵀ(φ⁻¹(s) − c), in the chart that holds the centre most deeply, then in every other chart that has a piece of the ball, for
-    the points not found so far.
+    the points not found so far. Of zeros of equations, by these equations themselves (`Together.lifted`).
     """
     target = atlas.charts[chart]
     if not isinstance(target, BallChart):
         points = atlas.parametrise(chart, local)
         return _without(points, ~target.inside(local))
+    if atlas.together is not None:
+        which, intrinsic = atlas.together.lifted(target.center, target.frame, target.radius, local)
+        return _without(atlas.parametrise(which, intrinsic), ~atlas.inside(which, intrinsic))
     which = np.zeros(len(local), np.intp)
     intrinsic = np.full_like(local, np.nan)
     for p, guesses in _by_depth(atlas, target):

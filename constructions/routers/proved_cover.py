@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, Chart
 from ...atlas.covering import deepest_balls, nearest_ball
+from ...atlas.implicit.together import proved_charts
 from ...intervals import Interval, NaturalEnclosure, NotEnclosed
 
 BATCH = 1 << 15
 """Patches enclosed at a time."""
 MOST_PATCHES = 1 << 20
 """A proof that needs more is given up: about a minute."""
-FIRST_PATCHES = 1 << 10
-"""About so many patches per chart to begin with."""
+FIRST_PATCHES, FEWEST_FIRST = 1 << 10, 1 << 6
+"""About so many patches per chart to begin with; of more than `MANY` charts as many in all as of so many, but at least these."""
+MANY = 8
 SMALLEST = 2.0**-40
 """Sides, in widths of the chart's box, that are not halved any more."""
 RELATIVE = 1e-12
@@ -93,12 +95,14 @@ def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, fol
     """
     enclosed = 0
     margin = np.inf
+    proved_charts([chart.tube for chart in atlas.parametrising])
+    first = min(FIRST_PATCHES, max(FEWEST_FIRST, FIRST_PATCHES * MANY // len(atlas.parametrising)))
     for chart in atlas.parametrising:
         try:
             maps = _Enclosed(chart)
         except NotEnclosed as missing:
             return CoverProof(None, enclosed, None, f'chart "{chart.name}": {missing}')
-        lower, upper = chart.domain.cells(FIRST_PATCHES)
+        lower, upper = chart.domain.cells(first)
         while len(lower):
             enclosed += min(len(lower), BATCH)
             if enclosed > most:

@@ -10,7 +10,7 @@ from ...atlas import Array, Atlas
 from ...atlas.chart import INVERSE_TOLERANCE
 from ...atlas.implicit.build import PROVED_UP_TO
 from ...atlas.implicit.cover import cover
-from ...intervals.program import equations_of
+from ...atlas.implicit.together import proved_charts
 from ...moe.ledger import Claim, Known
 from .definedness import undefined
 from .inverse import inverted
@@ -95,7 +95,7 @@ def _zeros(name: str, atlas: Atlas) -> Claim:
     if atlas.base_dimension > PROVED_UP_TO:
         note = f"cells of a box of {atlas.base_dimension} coordinates are too many: looked for among {PROVED_UP_TO} at most"
         return Claim(name, ZEROS, LEMMA, 0.0, np.inf, Known.UNKNOWN, note=note)
-    if not all(equations_of(tube).proved for tube in every):
+    if not proved_charts(every).all():
         return Claim(name, ZEROS, LEMMA, 0.0, np.inf, Known.UNKNOWN, note="not every chart is proved to be one")
     done = cover(atlas.implicit.zeros, every)
     if done.open is None:

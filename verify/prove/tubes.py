@@ -6,14 +6,12 @@ it to none, so that every point of M is looked at in some chart.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from ...atlas import Atlas
 from ...atlas.implicit.cover import Held
+from ...atlas.implicit.together import proved_charts
 from ...intervals import Flags, Interval
-from ...intervals.program import equations_of
 
 
 class Tubes:
@@ -21,12 +19,9 @@ class Tubes:
 
     def __init__(self, atlas: Atlas) -> None:
         tubes = [chart.tube for chart in atlas.parametrising if chart.tube is not None]
-        self._held, self._tubes = Held(tubes), tubes
-
-    @cached_property
-    def _proved(self) -> Flags:
-        """Tubes that are proved to hold one zero over each u."""
-        return np.array([equations_of(tube).proved for tube in self._tubes])
+        self._held = Held(tubes)
+        self._proved: Flags = proved_charts(tubes)
+        """Tubes that are proved to hold one zero over each u: found here, of all at once, before they are asked for one by one."""
 
     @staticmethod
     def of(atlas: Atlas) -> Tubes | None:
@@ -39,11 +34,11 @@ class Tubes:
 
     def before(self, p: int, y: Interval) -> Flags:
         """Boxes (N, k) of zeros that a chart before p holds strictly."""
-        return self._hold(y, np.arange(len(self._tubes)) < p)
+        return self._hold(y, np.arange(len(self._proved)) < p)
 
     def others(self, p: int, y: Interval) -> Flags:
         """… that another chart than p does."""
-        return self._hold(y, np.arange(len(self._tubes)) != p)
+        return self._hold(y, np.arange(len(self._proved)) != p)
 
     def _hold(self, y: Interval, allowed: Flags) -> Flags:
         known = np.asarray(np.isfinite(y.lower).all(1) & np.isfinite(y.upper).all(1))
