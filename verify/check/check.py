@@ -61,7 +61,7 @@ class CheckReport:
     confirmed: int
     rejected: int
     undecided: int
-    """Leaves of each fate; those after a rejected batch have none."""
+    """Leaves of each fate; those that are not settled when one is rejected have none."""
     boxes: int
     """Boxes that were looked at: leaves, parts of leaves, and several leaves together."""
     failures: tuple[Failure, ...]

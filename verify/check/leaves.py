@@ -86,9 +86,11 @@ class Judge:
         return fates, boxes
 
     def _leaves(self, p: int, tree: Tree, rows: Indices) -> tuple[list[Failure | None], int]:
-        """Settle some leaves of chart p: cut what is open, until nothing is, or a leaf is refuted or given up."""
+        """Settle some leaves of chart p: cut what is open, until nothing is, or too much was. Once a leaf is refuted nothing more is cut,
+        as the verdict is known: leaves that are open then have no fate.
+        """
         why = np.full(len(rows), "", object)
-        refuted = np.zeros(len(rows), bool)
+        refuted, left = np.zeros((2, len(rows)), bool)
         leaf, depth, close = np.arange(len(rows)), np.zeros(len(rows), int), np.zeros(len(rows), bool)
         boxes = 0
         if self.passes:
@@ -111,12 +113,21 @@ class Judge:
             )
             why[leaf[given_up]] = open_[given_up]
             again = np.flatnonzero((open_ != "") & (why[leaf] == ""))
+            if refuted.any():
+                left[leaf[again]] = True
+                break
             lower, upper, source = halves(lower[again], upper[again], side[again])
             leaf, depth, close = leaf[again][source], depth[again][source] + 1, close[again][source]
         name = f"{self.subject.name}{self.domain.names[p]}"
-        sides = [tuple(zip(tree.lower[row].tolist(), tree.upper[row].tolist(), strict=True)) for row in rows]
-        fates = [Failure(bool(bad), str(text), name, box) if text else None for bad, text, box in zip(refuted, why, sides, strict=True)]
-        return fates, boxes
+
+        def fate(number: int) -> Failure | None:
+            if not why[number]:
+                return None
+            row = rows[number]
+            box = tuple(zip(tree.lower[row].tolist(), tree.upper[row].tolist(), strict=True))
+            return Failure(bool(refuted[number]), str(why[number]), name, box)
+
+        return [fate(number) for number in np.flatnonzero(~left)], boxes
 
     def _together(self, p: int, tree: Tree, rows: Indices, close: Flags) -> tuple[Flags, int]:
         """Leaves that are settled several at once, and the boxes looked at; where f and q are shown to be close is noted."""

@@ -83,8 +83,8 @@ def whole_box(part: Slice, matrix: Array, box: Array, eta: float) -> tuple[Subje
 
 
 def part_by_part(site: Site, trees: Sequence[Node], part: Slice, matrix: Array, box: Array) -> tuple[list[Failure | None], int]:
-    """The fates of all leaves, and the boxes looked at, where the variables of the site lie in a box. Raises `Refused` for numbers that do
-    not follow from those of the parts.
+    """The fates of all leaves, up to the first part with a rejected one, and the boxes looked at, where the variables of the site lie in a
+    box. Raises `Refused` for numbers that do not follow from those of the parts.
     """
     alone = not site.charts and site.routes is None and site.scores is None and not site.folded
     if site.kind != "combine" or not alone or len(site.parts) != len(site.trees):
@@ -98,6 +98,8 @@ def part_by_part(site: Site, trees: Sequence[Node], part: Slice, matrix: Array, 
     for said, share, tree in zip(site.parts, found, site.trees, strict=True):
         more, count = _settled(site, said, share, tree, _reach(said, *box))
         fates, boxes = fates + more, boxes + count
+        if any(fate is not None and fate.rejected for fate in more):
+            return fates, boxes
     _require_sums(site, _gaps(site, network, np.abs(box).max(0)))
     return fates, boxes
 
