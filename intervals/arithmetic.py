@@ -9,7 +9,7 @@ known of the numbers as functions on a box (`decoration`): an interval without `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, NamedTuple
@@ -91,10 +91,9 @@ class Interval:
                 return a._scaled(float(b.lower), b.decoration)
         with np.errstate(invalid="ignore", over="ignore", under="ignore"):
             products = [a * b for a in (self.lower, self.upper) for b in (other.lower, other.upper)]
-        # 0·∞ is 0: an unbounded interval stands for real numbers of any size.
-        products = [np.where(np.isnan(p), 0.0, p) for p in products]
-        low = np.minimum(np.minimum(products[0], products[1]), np.minimum(products[2], products[3]))
-        high = np.maximum(np.maximum(products[0], products[1]), np.maximum(products[2], products[3]))
+            low, high = _ends(products)
+            if np.isnan(low).any():  # 0·∞ is 0: an unbounded interval stands for real numbers of any size.
+                low, high = _ends([np.where(np.isnan(p), 0.0, p) for p in products])
         # What rounds to 0 may have either sign, but that of a product is known from its factors.
         up, down = self.lower >= 0, self.upper <= 0
         same = up & (other.lower >= 0) | down & (other.upper <= 0)
@@ -298,6 +297,12 @@ class Interval:
         with np.errstate(invalid="ignore"):
             pole = self._meets(np.pi / 2, np.pi) | (np.maximum(np.abs(self.lower), np.abs(self.upper)) > REDUCIBLE)
         return self.monotone(np.tan).unknown_where(pole)
+
+
+def _ends(values: Sequence[Array]) -> tuple[Array, Array]:
+    """The least and the largest of four numbers; NaN where one is."""
+    a, b, c, d = values
+    return np.minimum(np.minimum(a, b), np.minimum(c, d)), np.maximum(np.maximum(a, b), np.maximum(c, d))
 
 
 def outward(lower: Array, upper: Array, ulps: int = 1) -> Interval:

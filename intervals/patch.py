@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations, product
 
 import numpy as np
@@ -134,6 +135,11 @@ def signs(d: int) -> Array:
     return np.array(list(product((-1.0, 1.0), repeat=d)))
 
 
+def over(combine: np.ufunc, values: Array) -> Array:
+    """Of (N, v, c) over the v vertices, one after the other: numpy is slow along few of many."""
+    return reduce(combine, values.swapaxes(0, 1))
+
+
 def highest(at: Array, up: Array) -> Array:
     """At least I + Σ_k up_k·(1 − τ_k²) everywhere, (N, c), for an interpolant I with these values at the vertices (N, 2^d, c).
 
@@ -141,10 +147,11 @@ def highest(at: Array, up: Array) -> Array:
     coordinates c_kl·τ_k·τ_l ≤ |c_kl|/2·(τ_k² + τ_l²): a sum of parabolas, each with its own peak. ∞ where anything is not finite.
     """
     d = up.shape[1]
-    known = np.isfinite(at).all(1) & np.isfinite(up).all(1)
+    known = over(np.logical_and, np.isfinite(at)) & np.isfinite(up).all(1)
     tau = signs(d)
     with np.errstate(all="ignore"):
-        coarse = at.max(1) + up.sum(1)
+        total = up.sum(1)
+        coarse = over(np.maximum, at) + total
         middle, slope = at.mean(1), np.einsum("nvc,vk->nkc", at, tau) / len(tau)
         rest = at - middle[:, None] - np.einsum("nkc,vk->nvc", slope, tau)
         twist = np.zeros((len(at), d, d, at.shape[2]))
@@ -159,8 +166,8 @@ def highest(at: Array, up: Array) -> Array:
         bend = up - (np.abs(twist) * free[:, None]).sum(2) / 2
         slant = np.abs(slope + pull)
         peak = np.where(slant >= 2 * bend, slant - bend, slant * (slant / np.where(bend > 0, bend, 1.0)) / 4)
-        fine = height + np.where(free, up + peak, 0.0).sum(1) + rest.max(1)
-        found = np.fmin(coarse, fine) + ULPS * (np.abs(at).max(1) + up.sum(1))
+        fine = height + np.where(free, up + peak, 0.0).sum(1) + over(np.maximum, rest)
+        found = np.fmin(coarse, fine) + ULPS * (over(np.maximum, np.abs(at)) + total)
         return np.where(known, found, np.inf) + TINY
 
 

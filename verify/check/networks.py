@@ -24,7 +24,7 @@ import numpy as np
 
 from ...atlas import Array
 from ...intervals import Interval
-from ...intervals.patch import GROW, Patch, signs
+from ...intervals.patch import GROW, Patch, over, signs
 from ...intervals.rounding import gamma
 from .bends import bent
 from .layers import Layer
@@ -102,7 +102,7 @@ class Frame:
         """Largest numbers that values and deviations are added from, (R, 2, n)."""
         bent = np.abs(self.middle[rows.box]) + self.radius[rows.box]
         linear = np.einsum("nkc,nk->nc", np.abs(rows.core[:, self.vertices : -1]), bent)
-        return np.stack([np.abs(rows.core[:, : self.vertices]).max(1), np.abs(rows.core[:, -1]) + linear], axis=1)
+        return np.stack([over(np.maximum, np.abs(rows.core[:, : self.vertices])), np.abs(rows.core[:, -1]) + linear], axis=1)
 
     def hidden(self, net: Net, rows: Rows) -> Rows:
         """The last hidden layer, and behind it the inputs where the net passes some."""
@@ -127,8 +127,9 @@ class Frame:
     def vertex_range(self, rows: Rows) -> tuple[Array, Array]:
         """Least and largest of the values at the vertices, (R, n) each."""
         at = rows.core[:, : self.vertices]
-        slack = rows.rough[:, 0] * GROW + FEW * np.abs(at).max(1)
-        return at.min(1) - slack, at.max(1) + slack
+        low, high = over(np.minimum, at), over(np.maximum, at)
+        slack = rows.rough[:, 0] * GROW + FEW * np.maximum(-low, high)
+        return low - slack, high + slack
 
     def _activated(self, map_: Map, z: Rows, inner: Rows) -> Rows:
         """act(z)·(U·x + c), x what the layer reads."""
