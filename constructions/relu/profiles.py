@@ -56,12 +56,13 @@ class Grid:
         columns = np.empty((count, directions, 2), np.int32)
         values = np.empty((count, directions, 2))
         for k, (start, x) in enumerate(zip(self.starts, self.nodes, strict=True)):
-            piece = np.clip(np.searchsorted(x, projected[:, k]) - 1, 0, len(x) - 2)
-            values[:, k, 1] = (projected[:, k] - x[piece]) / (x[piece + 1] - x[piece])
+            t = projected[:, k]
+            piece = np.searchsorted(x[1:-1], t)
+            values[:, k, 1] = (t - x[piece]) / np.diff(x)[piece]
             columns[:, k, 0] = start + piece
         values[..., 0] = 1 - values[..., 1]
         columns[..., 1] = columns[..., 0] + 1
-        pointers = np.arange(0, values.size + 1, 2 * directions)
+        pointers = np.arange(0, values.size + 1, 2 * directions, dtype=np.int32)
         return sparse.csr_array((values.ravel(), columns.ravel(), pointers), shape=(count, sum(map(len, self.nodes))))
 
     def tables(self, hats: sparse.csr_array, weights: Array | None = None) -> Iterator[tuple[int, int, Array, Array, Array, Array]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...atlas import Array
 from ...errors import InvalidArgument
@@ -128,12 +129,20 @@ def _outer_first(inputs: Array, values: Array, coordinates: Coordinates, count: 
     z = coordinates(inputs)
     rank = coordinates.rank
     projected = z @ np.concatenate([directions(FAN * (rank - 1), rank), np.eye(rank)]).T
-    each = max(1, count // (4 * projected.shape[1]))
-    order = np.argsort(projected, axis=0, kind="stable")
-    outermost = np.unique(np.concatenate([order[:each], order[-each:]]))
-    inner = np.ones(len(inputs), bool)
-    inner[outermost] = False
-    chosen = np.concatenate([outermost, np.flatnonzero(inner)[: count - len(outermost)]])
+    outer = _extreme(projected, max(1, count // (4 * projected.shape[1])))
+    outermost = np.flatnonzero(outer)
+    chosen = np.concatenate([outermost, np.flatnonzero(~outer)[: count - len(outermost)]])
     # In the drawn order, so that any first part of them is as mixed as all of them.
     chosen = np.sort(chosen)
     return inputs[chosen], values[chosen]
+
+
+def _extreme(values: Array, each: int) -> NDArray[np.bool_]:
+    """Which rows (N,) are among the `each` least or the `each` largest of some column of (N, k), the first of equal ones being least."""
+    N, each = len(values), min(each, len(values))
+    least, most = np.partition(values, (each - 1, N - each), axis=0)[[each - 1, N - each]]
+    below, above = values < least, values > most
+    for column, low, high, inside, outside in zip(values.T, least, most, below.T, above.T, strict=True):
+        inside[np.flatnonzero(column == low)[: each - inside.sum()]] = True
+        outside[np.flatnonzero(column == high)[outside.sum() - each :]] = True
+    return (below | above).any(1)
