@@ -275,8 +275,8 @@ def scattered(
     center, far, open_ = np.empty(m), np.empty(m), np.empty(m, np.intp)
     for start in range(0, N, BLOCK):
         stop = min(start + BLOCK, N)
-        center[:] = bias
-        far[:] = 2 * (n + 2) * EPS * np.abs(bias)
+        for j in range(m):
+            center[j], far[j] = bias[j], 2 * (n + 2) * EPS * abs(bias[j])
         for i in range(n):
             low, high = np.inf, -np.inf
             for b in range(start, stop):
@@ -305,7 +305,9 @@ def scattered(
             if not known:
                 spread[:, b] = UNKNOWN
                 continue
-            maps[:] = base
+            for k in range(q):
+                for i in range(n + 1):
+                    maps[k, i] = base[k, i]
             bent = np.zeros(q)
             pairs_ = 0
             for place in range(count):

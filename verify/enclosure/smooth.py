@@ -72,8 +72,9 @@ def _higher(at: Sequence[Interval], last: Interval, forms: TaylorForms) -> Taylo
     first, terms = starts(d, n), products(d, n)
     values, errors = zip(*(_split(x) for x in at), strict=True)
     if compiled := taylor_loops(r.size, n):
-        rows = (np.stack([np.broadcast_to(x, r.shape).T for x in part]) for part in (values, errors))
-        rest = np.ascontiguousarray(np.broadcast_to(last.magnitude, r.shape).T)
+        # Of one layout each, whatever the forms': a loop is compiled for every other one that it meets.
+        rows = (np.array([np.broadcast_to(x, r.shape).T for x in part], order="C") for part in (values, errors))
+        rest = np.array(np.broadcast_to(last.magnitude, r.shape).T, order="C")
         left, spread = forms.in_memory
         found, total = np.empty_like(left), np.empty_like(spread)
         compiled.composed(left, spread, *rows, rest, terms, first, found, total)

@@ -2,7 +2,8 @@
 
 As in `loops`: the same operations in the same order as their numpy references, so the same numbers, and arrays laid out as forms are in
 memory, coefficients (C, n, N) and radii (n, N). BLOCK boxes are taken at a time, so that what is needed of them stays in the cache, and
-every operation runs along them.
+every operation runs along them. What takes arrays as wholes is left to numpy: its loops, which check shapes, take longer to compile
+than all that is here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,18 @@ from .taylor import EPS, UNDERFLOW
 
 BLOCK = 1024
 FACTORIALS = np.array([float(factorial(k)) for k in range(8)])
+
+
+@compiled
+def _put(out: Array, a: Array) -> None:
+    for x in range(len(out)):
+        out[x] = a[x]
+
+
+@compiled
+def _add(out: Array, a: Array) -> None:
+    for x in range(len(out)):
+        out[x] += a[x]
 
 
 @compiled
@@ -37,7 +50,7 @@ def _block(c: Array, f: int, at: int, end: int) -> Array:
     """(·, boxes) of one function, with boxes as neighbours."""
     out = np.empty((len(c), end - at))
     for k in range(len(c)):
-        out[k] = c[k, f, at:end]
+        _put(out[k], c[k, f, at:end])
     return out
 
 
@@ -75,22 +88,24 @@ def product(a: Array, r: Array, b: Array, s: Array, terms: Indices, first: Indic
             left, right = _block(a, f, at, end), _block(b, f, at, end)
             found, count = np.empty_like(left), end - at
             A, B, left_out = np.empty((degree + 1, count)), np.empty((degree + 1, count)), np.empty(count)
-            found[0] = left[0] * right[0]
+            for x in range(count):
+                found[0, x] = left[0, x] * right[0, x]
             for k in range(1, C):
-                found[k] = left[0] * right[k] + right[0] * left[k]
+                for x in range(count):
+                    found[k, x] = left[0, x] * right[k, x] + right[0, x] * left[k, x]
             for k, i, j in terms:
                 _add_product(found[k], left[i], right[j])
             _sizes(left, first, A)
             _sizes(right, first, B)
             _left_out(A, B, 1, left_out)
             for g in range(1, degree + 1):
-                A[0] += A[g]
-                B[0] += B[g]
+                _add(A[0], A[g])
+                _add(B[0], B[g])
             for x in range(count):
                 r1, s1 = r[f, at + x], s[f, at + x]
                 radius[f, at + x] = A[0, x] * s1 + B[0, x] * r1 + r1 * s1 + left_out[x] + unit * (A[0, x] * B[0, x])
             for k in range(C):
-                out[k, f, at:end] = found[k]
+                _put(out[k, f, at:end], found[k])
 
 
 @compiled
@@ -107,9 +122,9 @@ def composed(
                 _block(c, f, at, end), r[f, at:end], _block(values, f, at, end), _block(errors, f, at, end), last[f, at:end],
                 terms, first, found, total,
             )  # fmt: skip
-            radius[f, at:end] = total
+            _put(radius[f, at:end], total)
             for k in range(C):
-                out[k, f, at:end] = found[k]
+                _put(out[k, f, at:end], found[k])
 
 
 @compiled
@@ -125,15 +140,17 @@ def _composed(
     _sizes(c, first, sizes)
     reach = sizes[1].copy()
     for g in range(2, degree + 1):
-        reach += sizes[g]
+        _add(reach, sizes[g])
     error, size, power = r.copy(), reach.copy(), c.copy()
-    power[0], out[0] = 0.0, values[0]
+    power[0] = 0.0
+    _put(out[0], values[0])
     for x in range(N):
         steep = abs(values[1, x])
         radius[x] = errors[0, x] + errors[1, x] * (size[x] + error[x]) + steep * error[x]
         rounding[x] = abs(values[0, x]) + steep * size[x]
     for k in range(1, C):
-        out[k] = values[1] * c[k]
+        for x in range(N):
+            out[k, x] = values[1, x] * c[k, x]
     for order in range(2, degree + 1):
         _sizes(power, first, grades)
         _left_out(grades, sizes, order - 1, left_out)
