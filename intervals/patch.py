@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,7 @@ def signs(d: int) -> Array:
     return np.array(list(product((-1.0, 1.0), repeat=d)))
 
 
-def over(combine: np.ufunc, values: Array) -> Array:
+def over(combine: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
     """Of (N, v, c) over the v vertices, one after the other: numpy is slow along few of many."""
     return reduce(combine, values.swapaxes(0, 1))
 

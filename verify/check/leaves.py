@@ -127,7 +127,7 @@ class Judge:
             box = tuple(zip(tree.lower[row].tolist(), tree.upper[row].tolist(), strict=True))
             return Failure(bool(refuted[number]), str(why[number]), name, box)
 
-        return [fate(number) for number in np.flatnonzero(~left)], boxes
+        return [fate(number) for number in np.flatnonzero(~left).tolist()], boxes
 
     def _together(self, p: int, tree: Tree, rows: Indices, close: Flags) -> tuple[Flags, int]:
         """Leaves that are settled several at once, and the boxes looked at; where f and q are shown to be close is noted."""
