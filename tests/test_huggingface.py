@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from atlasmoe import InvalidArgument
+from atlasmoe.atlas.graph import as_graph
 from atlasmoe.export.exported import CARD, export_to
 from atlasmoe.export.formats import FORMATS
 from atlasmoe.export.formats.huggingface import Deepseek, GptOss, Mixtral, NemotronH, Olmoe, QwenMoe, run
@@ -26,6 +28,7 @@ from general_layers import experts, general_network, net
 
 pytest.importorskip("transformers")
 CLASSES: tuple[StockClass, ...] = (Mixtral(), QwenMoe(), Olmoe(), Deepseek(), GptOss(), NemotronH())
+EXAMPLES = Path(__file__).parents[1] / "examples"
 HELD = ("top 1, softmax", "shared", "two-layer gate", "dense", "carries", "carries, written too")
 
 
@@ -233,20 +236,38 @@ def test_models_are_exported_run_and_compared(to: str, steps: atlasmoe.Model, tm
     assert block.comparison.holds
 
 
-def test_a_process_without_this_library_reads_a_checkpoint(steps: atlasmoe.Model, tmp_path: Path) -> None:
-    """The reading half of examples/huggingface.py, which imports transformers and not us."""
-    folder = tmp_path / "steps"
-    export_to(steps, "hf-nemotron-h", folder)
-    x = steps.task.sample(200, 0).astype(np.float32)
-    trace = steps.network.trace(x)
-    stages = NemotronH().lowered(steps.network)[0].stages
+def keep(form: StockClass, network: Network, x: np.ndarray, folder: Path) -> Path:
+    """A checkpoint, with points beside it and what the network makes of them, as examples/huggingface.py leaves them."""
+    form.checkpoint(network, x, folder)
+    trace, stages = network.trace(x), form.lowered(network)[0].stages
     layers = [k for k, stage in enumerate(stages) if stage.layer is not None and stage.router is not None]
     routes = np.stack([trace.routes[stages[k].layer] for k in layers], axis=1)
     np.savez(folder / "points.npz", x=x, y=trace.output, layers=layers, routes=routes)
-    example = Path(__file__).parents[1] / "examples" / "huggingface.py"
-    said = subprocess.run([sys.executable, example, "--read", folder], capture_output=True, text=True, check=True).stdout
-    assert f"0 of {200 * len(layers)} routes differ" in said
-    assert "NemotronHForCausalLM" in said
+    return folder
+
+
+def test_a_process_without_this_library_reads_checkpoints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A sphere and a function of 4^16 pieces, as Mixtral and as NemotronH, by the reading half of examples/huggingface.py, which imports
+    numpy, torch and transformers only: every route, and outputs to rounding.
+    """
+    monkeypatch.syspath_prepend(str(EXAMPLES / "experiments"))
+    from compositional import task
+
+    sphere = atlasmoe.compile(atlasmoe.load_task(EXAMPLES / "sphere.toml"), epsilon=0.3, dtype="float32")
+    pieces = atlasmoe.compile(task(4, 16), epsilon=0.2, dtype="float32", form="residual")
+    folders = [
+        keep(form, model.network, as_graph(model.task).sample(300, 0).astype(np.float32), tmp_path / f"{model.task.name}-{form.name}")
+        for model in (sphere, pieces)
+        for form in (Mixtral(), NemotronH())
+    ]
+    command = [sys.executable, EXAMPLES / "huggingface.py", "--read", *folders]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[1] for line in said] == ["MixtralForCausalLM", "NemotronHForCausalLM"] * 2
+    for line in said:
+        found = re.search(r"largest difference (\S+), (\d+) of (\d+) routes differ", line)
+        assert found is not None, line
+        assert int(found[2]) == 0 < int(found[3]), line
+        assert float(found[1]) < 1e-5, line
 
 
 def test_wrong_words_are_answered(steps: atlasmoe.Model, tmp_path: Path) -> None:
