@@ -125,5 +125,8 @@ class Algebra(Protocol[T]):
     def never_zero(self, found: T, a: T, positive: bool) -> T:
         """What was found of a function of a that is continuous but at 0, or for `positive` numbers; a is not 0 at any point."""
 
+    def vanishing(self, found: T, x: T, power: Interval, logs: int) -> T:
+        """What was found of x^power·(log x)^logs, power > 0, which goes to 0 at x = 0, where it has no value."""
+
     def roots(self, solver: Solver, u: Sequence[T]) -> Sequence[T]:
         """w(u), component by component."""

@@ -100,5 +100,21 @@ def partial(tree: Node) -> bool:
 
 
 def never_zero(part: Node, context: tuple[Guard, ...]) -> bool:
-    """Whether one of the guards says that a part is not 0."""
-    return any(guard.strict and guard.part is part and guard.bound.exact == 0 for guard in context)
+    """Whether one of the guards says that a part is not 0: it itself, or what it is a number plus or minus of, or a root."""
+    zeros = list(_zeros(part, Fraction(0)))
+    return any(guard.strict and guard.part is inner and guard.bound.exact == zero for guard in context for inner, zero in zeros)
+
+
+def _zeros(part: Node, value: Fraction) -> Iterator[tuple[Node, Fraction]]:
+    """Parts with the number that each would have to be for `part` to be `value`."""
+    yield part, value
+    match part:
+        case Negative(inner):
+            yield from _zeros(inner, -value)
+        case Call("sqrt" | "Abs", (inner,)) if value == 0:
+            yield from _zeros(inner, value)
+        case Sum(terms):
+            known = [term.exact for term in terms if term.exact is not None]
+            if len(known) == len(terms) - 1:
+                (inner,) = (term for term in terms if term.exact is None)
+                yield from _zeros(inner, value - sum(known, Fraction(0)))

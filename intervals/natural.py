@@ -13,6 +13,7 @@ from .arithmetic import Interval
 from .decoration import SURE, Decoration, least, lowered
 from .derivatives import SMOOTH, Exponent
 from .lookups import range_of
+from .vanishing import bounded
 
 
 class IntervalAlgebra:
@@ -92,6 +93,9 @@ class IntervalAlgebra:
     def never_zero(self, found: Interval, a: Interval, positive: bool) -> Interval:
         touches = (a.lower == 0) if positive else (a.lower == 0) | (a.upper == 0)
         return found.decorated(np.where(touches, lowered(a.decoration, touches, Decoration.CONTINUOUS), found.decoration))
+
+    def vanishing(self, found: Interval, x: Interval, power: Interval, logs: int) -> Interval:
+        return bounded(found, x, power, logs)
 
 
 DIRECT = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import TypeVar
 
 import numpy as np
@@ -45,6 +45,7 @@ from .guards import Guard, guards, never_zero, partial
 from .implicit import Equations, slopes_of
 from .natural import IntervalAlgebra
 from .numbers import CONSTANTS, enclose_fraction, exponent_between, exponent_of
+from .vanishing import vanishing
 
 T = TypeVar("T")
 
@@ -173,18 +174,24 @@ class Program:
         number = enclose_fraction(front)
         powers = [-count if below else count for (_, below), count in counted.items()]
         punctured = [never_zero(part, context) for part, _ in counted]
+        groups = [(g, enclose_fraction(g.power), [n for n, key in enumerate(counted) if key in g.keys]) for g in vanishing(counted)]
+        together = {n for _, _, places in groups for n in places}
 
         def step(at: list[int]) -> Step:
             def product(algebra: Algebra, known: list) -> object:
-                total = algebra.number(number) if abs(front) != 1 or not at else None
-                for power, safe, k in zip(powers, punctured, at, strict=True):
-                    factor = _raised(algebra, known[k], power, safe)
-                    total = factor if total is None else algebra.multiply(total, factor)
+                raised = [_raised(algebra, known[k], power, safe) for power, safe, k in zip(powers, punctured, at, strict=False)]
+                parts = [part for n, part in enumerate(raised) if n not in together]
+                for (group, power, places), x in zip(groups, at[len(powers) :], strict=True):
+                    found = reduce(algebra.multiply, [raised[n] for n in places])
+                    parts.append(algebra.vanishing(found, known[x], power, group.logs))
+                if abs(front) != 1 or not parts:
+                    parts.insert(0, algebra.number(number))
+                total = reduce(algebra.multiply, parts)
                 return algebra.negative(total) if front == -1 and at else total
 
             return product
 
-        return [self._key(part, context) for part, _ in counted], step
+        return [self._key(part, context) for part in (*(part for part, _ in counted), *(g.x for g, _, _ in groups))], step
 
     def _power(self, e: Power, context: Context) -> Plan:
         base, safe = self._key(e.base, context), never_zero(e.base, context)

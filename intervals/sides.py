@@ -50,6 +50,9 @@ class Sides(ABC, Generic[V]):
     def never_zero(self, found: V, a: V, positive: bool) -> V:
         return self.valued(found, NATURAL.never_zero(found.value, a.value, positive))
 
+    def vanishing(self, found: V, x: V, power: Interval, logs: int) -> V:
+        return self.valued(found, NATURAL.vanishing(found.value, x.value, power, logs))
+
     def power(self, a: V, exponent: int) -> V:
         return self.through(a, powers(a.value, exponent, CURVATURE))
 

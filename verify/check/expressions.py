@@ -31,6 +31,7 @@ from .lookups import looked_up
 from .nets import Indices
 from .polynomials import Space
 from .series import SERIES, Series, power, whole_power
+from .vanishing import bounded
 
 NATURAL = IntervalAlgebra()
 MULTIPLIED = 6
@@ -172,6 +173,10 @@ class JetAlgebra:
 
     def never_zero(self, found: Part, a: Part, positive: bool) -> Part:
         return Part(NATURAL.never_zero(found.value, a.value, positive), found.jets)
+
+    def vanishing(self, found: Part, x: Part, power: Interval, logs: int) -> Part:
+        value = bounded(found.value, x.value, power, logs)
+        return Part(value, self._or_anything(found.jets, value))
 
 
 def _where(condition: Flags, a: Jets, b: Jets) -> Jets:

@@ -139,6 +139,13 @@ class _FormAlgebra:
         found, a = self.lifted(found), self.lifted(a)
         return Enclosed(found.forms, self._natural.never_zero(found.bounds, a.bounds, positive))
 
+    def vanishing(self, found: Value, x: Value, power: Interval, logs: int) -> Value:
+        found, x = self.lifted(found), self.lifted(x)
+        bounds = self._natural.vanishing(found.bounds, x.bounds, power, logs)
+        bare = ~(found.forms.radius < np.inf)
+        forms = TaylorForms.constants(bounds, self._dimension, self._degree).where(bare, found.forms) if bare.any() else found.forms
+        return Enclosed.of(forms, bounds)
+
     def total(self, parts: Sequence[Value]) -> Value:
         numbers = [part for part in parts if isinstance(part, Interval)]
         functions = [part for part in parts if isinstance(part, Enclosed)]
