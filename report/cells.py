@@ -29,7 +29,7 @@ class Cells:
     """Convex polygons in R^D, the route that owns each, the edges between cells, and which routes have edges in common."""
 
     polygons: list[Array]
-    """(m, D) each, m = 3 or 4."""
+    """(m, D) each, m = 3 or 4; the first corner is one of its triangle's, in the same cell."""
     source: NDArray[np.intp]
     """The triangle that each is a part of."""
     owners: NDArray[np.intp]
@@ -86,7 +86,7 @@ def cut(points: Array, triangles: NDArray[np.intp], routes: NDArray[np.intp], be
         v, p, q = (triangles[rows, (odd + k) % 3] for k in range(3))
         one, other = place(v, p), place(v, q)
         add(np.stack([points[v], one, other], 1), label[v], rows)
-        add(np.stack([one, points[p], points[q], other], 1), label[p], rows)
+        add(np.stack([points[p], points[q], other, one], 1), label[p], rows)
         meet(one, other, label[v], label[p])
     rows = np.flatnonzero(kinds == 3)
     if len(rows):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..atlas import Block, Input
 from ..atlas.graph import as_graph
 from ..atlas.wanted import measure
 from ..errors import AtlasMoEError
 from ..moe.ledger import Known
 from ..verify.prove import Certificate
 from ..verify.prove.tree import PROVED, UNSETTLED, Tree
+from .evaluation import names_of_panels
 from .palette import ERROR_MAP, FAINT, INK, LIMIT, tidy, write
 
 if TYPE_CHECKING:
@@ -43,14 +42,14 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
     label = "proved bound of |f − Ψ|" + ("/ε" if each else "")
     if not trees:
         raise AtlasMoEError("the certificate has no boxes to draw: it was refuted before any was looked at")
-    columns = min(len(trees), 4 if len(trees) > 6 else 3)
+    columns = 4 if len(trees) > 6 else 2 if len(trees) in (2, 4) else min(len(trees), 3)
     rows = -(-len(trees) // columns)
     drawn = NewFigure(figsize=(1.2 + 3.1 * columns, 0.9 + 2.7 * rows), layout="constrained")
     bounds = np.concatenate([tree.bounds[tree.tags == PROVED] for _, tree in trees])
     low, high = (float(bounds.min()), float(bounds.max())) if len(bounds) else (0.0, 1.0)
     last: Any = None
     panels = [drawn.add_subplot(rows, columns, n + 1) for n in range(len(trees))]
-    names = _coordinates(certificate)
+    names = names_of_panels(as_graph(certificate.problem))
     for axes, (name, tree) in zip(panels, trees, strict=True):
         d = len(tree.lower)
         if d == 1:
@@ -79,25 +78,6 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
 def _in_units(tree: Tree, epsilon: float | None) -> Tree:
     """The tree with its bounds in units of the ε of its target, where there are several."""
     return tree if epsilon is None else replace(tree, bounds=tree.bounds / epsilon)
-
-
-def _coordinates(certificate: Certificate) -> Callable[[str, int], tuple[str, ...]]:
-    """What the coordinates of a panel are called: those of its chart, or of what its block reads."""
-    named: dict[str, tuple[str, ...]] = {}
-    graph = as_graph(certificate.problem)
-    nodes: list[Input | Block] = [*graph.inputs, *graph.blocks]
-    for node in nodes:
-        read = node.reads if isinstance(node, Block) else node.coordinates
-        for chart in node.domain.parametrising:
-            own = tuple(map(str, chart.inverse.variables)) if node.domain.box is None else read
-            for called in (chart.name, f"{node.name}/{chart.name}", node.name):
-                named.setdefault(called, own)
-
-    def names(panel: str, dimension: int) -> tuple[str, ...]:
-        found = named.get(panel) or named.get(panel.split("/")[0]) or named.get(panel.split("/")[-1]) or ()
-        return found if len(found) == dimension else tuple(f"coordinate {k + 1}" for k in range(dimension))
-
-    return names
 
 
 def _legend(panels: list[Axes], trees: list[Tree]) -> list[Artist]:

@@ -9,8 +9,8 @@ import numpy as np
 from ..atlas import Atlas, Tiling
 from ..moe.model import Model
 from ..verify.sample.report import Report
-from .evaluation import Evaluation, evaluate, on_chart
-from .palette import FAINT, FEW, FLOOR, INK, LIMIT, MOST_ROWS, expert_colors, expert_handles, tidy
+from .evaluation import Evaluation, evaluate, on_chart, shown_charts
+from .palette import FAINT, FEW, FLOOR, INK, LIMIT, MOST_ROWS, called, expert_colors, expert_handles, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,10 @@ MOST_CHARTS = 6
 POINTS = 2400
 """Of all charts together, but at least half as many on each."""
 MOST_COMPONENTS = 3
+ROOM = 0.2
+"""Below the curves, and above them, for names, in their height."""
+NAMED = 0.06
+"""Share of a chart that a band takes at least to bear its expert's name."""
 
 
 def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
@@ -28,20 +32,20 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    charts, sites = domain.parametrising[:MOST_CHARTS], model.design.sites
+    charts, sites = shown_charts(domain, report, MOST_CHARTS), model.design.sites
     strips = len(sites) > 1 or not model.design.alone
     heights = (3, 2, 0.35 * min(len(sites), MOST_ROWS) + 0.3 if strips else 3)
     drawn = Figure(figsize=(max(9.5 if strips else 7.0, 2.6 * len(charts)), 0.6 + 0.75 * sum(heights)), layout="constrained")
     grid = drawn.subplots(3, len(charts), sharey="row", sharex="col", squeeze=False, height_ratios=heights)
-    for column, chart in enumerate(charts):
+    for column, (number, chart) in enumerate(charts):
         u = np.linspace(chart.domain.lower[0], chart.domain.upper[0], max(POINTS // len(charts), POINTS // 2))
         u = u[chart.inside(u[:, None])]
-        seen = evaluate(model, column, u[:, None])
+        seen = evaluate(model, number, u[:, None])
         top, middle, bottom = grid[:, column]
         _target(top, u, seen)
         _error(middle, u, seen, model.ledger.root.budget)
         (_strips if strips else _scores)(bottom, u, seen)
-        tidy(top, "" if domain.box is not None else f"chart {chart.name}")
+        tidy(top, "" if domain.box is not None else called(chart.name))
         tidy(middle)
         tidy(bottom, xlabel=domain.coordinates[0] if domain.box is not None else str(chart.inverse.variables[0]))
         worst = None if report is None else report.worst.get("total")
@@ -56,7 +60,9 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
     if not strips:
         names = sites[0].pieces
         shown += expert_handles(names) if len(names) <= len(FEW) else [expert_handles(names)[0]]
-        shown.append(Patch(facecolor="#cccccc", alpha=0.5, label="background: the expert chosen"))
+        shown.append(
+            Patch(facecolor="#cccccc", alpha=0.5, label="background: the expert chosen" + (", by name" if len(names) > len(FEW) else ""))
+        )
     else:
         shown.append(Patch(facecolor="#cccccc", label="strips: a colour for every piece of the block"))
     drawn.legend(handles=shown, loc="outside lower center", ncols=min(len(shown), 13), fontsize=8, frameon=False, handlelength=1.4)
@@ -77,14 +83,23 @@ def _error(axes: Axes, u: np.ndarray, seen: Evaluation, epsilon: float) -> None:
 
 
 def _scores(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:
-    """One curve per expert; the strip below shows the route."""
-    colors, routes = expert_colors(seen.scores.shape[1]), seen.routes[:, 0]
+    """One curve per expert, thick where it is chosen; behind them the route, with names where experts are too many for the legend."""
+    E, routes = seen.scores.shape[1], seen.routes[:, 0]
+    colors, names = expert_colors(E), seen.model.design.sites[0].pieces
+    many = len(names) > len(FEW)
     for i in np.unique(np.concatenate([routes, np.flatnonzero(seen.scores.max(0) > 0.02 * seen.scores.max())])):
-        axes.plot(u, seen.scores[:, i], color=colors[i], linewidth=1.2)
+        axes.plot(u, seen.scores[:, i], color=colors[i], linewidth=0.7 if many else 1.2)
+        if many:
+            axes.plot(u, np.where(routes == i, seen.scores[:, i], np.nan), color=colors[i], linewidth=2.5)
+    if many:
+        axes.margins(y=ROOM)
     changes = np.flatnonzero(np.diff(routes)) + 1
     for part in np.split(np.arange(len(u)), changes):
         end = min(part[-1] + 1, len(u) - 1)
         axes.axvspan(u[part[0]], u[end], color=colors[routes[part[0]]], alpha=0.16, linewidth=0)
+        if many and len(part) > NAMED * len(u):
+            style = {"fontsize": 6, "color": INK, "rotation": 90, "ha": "center", "va": "bottom"}
+            axes.text((u[part[0]] + u[end]) / 2, 0.02, names[routes[part[0]]], transform=axes.get_xaxis_transform(), **style)
 
 
 def _strips(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, Atlas, Box, Chart, TaskGraph, Tiling
+from ..atlas import Array, Atlas, Block, Box, Chart, Input, TaskGraph, Tiling
 from ..atlas.graph import as_graph
 from ..moe.model import Model
 from ..verify.sample.measure import Gauge
-from ..verify.sample.report import WorstPoint
+from ..verify.sample.report import Report, WorstPoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,34 @@ def whole(graph: TaskGraph) -> Atlas | Tiling | None:
         return None
     box = Box(tuple(v for b in boxes for v in b.lower), tuple(v for b in boxes for v in b.upper))
     return Tiling.whole(box, graph.coordinates, graph.name)
+
+
+def shown_charts(domain: Atlas | Tiling, report: Report | None, most: int) -> list[tuple[int, Chart]]:
+    """At most so many charts, with their numbers: the first, and in the last's place the one that holds the worst point."""
+    numbered = list(enumerate(domain.parametrising))
+    shown, rest = numbered[:most], numbered[most:]
+    worst = None if report is None else report.worst.get("total")
+    if rest and all(on_chart(worst, domain, chart) is None for _, chart in shown):
+        shown[-1:] = [one for one in rest if on_chart(worst, domain, one[1]) is not None][:1] or shown[-1:]
+    return shown
+
+
+def names_of_panels(graph: TaskGraph) -> Callable[[str, int], tuple[str, ...]]:
+    """What coordinates are called, by name and dimension of a panel of a certificate: those of its chart, or of what its block reads."""
+    named: dict[str, tuple[str, ...]] = {}
+    nodes: list[Input | Block] = [*graph.inputs, *graph.blocks]
+    for node in nodes:
+        read = node.reads if isinstance(node, Block) else node.coordinates
+        for chart in node.domain.parametrising:
+            own = tuple(map(str, chart.inverse.variables)) if node.domain.box is None else read
+            for called in (chart.name, f"{node.name}/{chart.name}", node.name):
+                named.setdefault(called, own)
+
+    def names(panel: str, dimension: int) -> tuple[str, ...]:
+        found = named.get(panel) or named.get(panel.split("/")[0]) or named.get(panel.split("/")[-1]) or ()
+        return found if len(found) == dimension else tuple(f"coordinate {k + 1}" for k in range(dimension))
+
+    return names
 
 
 def on_chart(worst: WorstPoint | None, domain: Atlas | Tiling, chart: Chart) -> Sequence[float] | None:

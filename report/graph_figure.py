@@ -37,8 +37,10 @@ CELLS = 0.13
 """Height in inches of the strip of cells of a block on intervals or charts."""
 MOSAIC = 0.62
 """Side in inches of the picture of a block on boxes in the plane."""
-LONGEST = 34
+LONGEST = 40
 """Characters of a line in a node."""
+MOST_FORMULAS = 4
+"""Components of a combination that have a line each."""
 KEY = "rounded: inputs · white: blocks, with a cell for every piece or chart · tinted: combinations · thick frame: the output"
 MOST_TOUCHING = 20_000
 """Pairs of cells that are told apart by their colours."""
@@ -147,7 +149,9 @@ def _lines(node: Node) -> tuple[str, ...]:
         case Block():
             return (_cut(title(node)), _cut(parts(node)))
         case Combine():
-            return (_cut(title(node)), formula(node.function, LONGEST))
+            texts = [f"{name} = {text}" for name, text in zip(node.components, node.function.texts, strict=True)]
+            each = 1 < len(texts) <= MOST_FORMULAS
+            return (_cut(title(node)), *(map(_cut, texts) if each else (formula(node.function, LONGEST),)))
 
 
 def _levels(graph: TaskGraph) -> dict[str, int]:

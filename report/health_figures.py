@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DPI = 160
 MOST_BARS, MOST_NAMES = 64, 24
+LINE = 70
+"""Characters of names that stand side by side."""
 FAINTER = "#8a8a8a"
 
 
@@ -59,7 +61,7 @@ def draw(one: Diagnosis) -> Figure:
         drawn.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     verdict = "ill" if one.ill else "healthy"
     sense = {"<=": "≤", ">=": "≥"}.get(one.sense, one.sense)
-    head = f"{verdict}: {one.quantity} {one.value:.4g}, healthy if {sense} {one.threshold:.4g}"
+    head = f"{verdict}: {subscripts(one.quantity)} {one.value:.4g}, healthy if {sense} {one.threshold:.4g}"
     drawn.suptitle(head, x=0.01, ha="left", fontsize=9, color=LIMIT if one.ill else INK)
     return drawn
 
@@ -70,10 +72,10 @@ def _bars(axes: Axes, picture: Bars) -> None:
     marked = set(picture.marked)
     colors = [LIMIT if k in marked else FEW[0] for k in shown]
     axes.bar(np.arange(len(shown)), values[shown], color=colors, width=0.8)
-    for place, k in enumerate(shown):
-        if k in marked and values[k] <= 0:
-            axes.plot(place, 0, "v", color=LIMIT, markersize=6, clip_on=False)
-    if marked & set(shown.tolist()):
+    empty = [place for place, k in enumerate(shown) if k in marked and values[k] <= 0]
+    if empty:
+        axes.plot(empty, np.zeros(len(empty)), "v", color=LIMIT, markersize=6, clip_on=False, linestyle="none", label="what is ill, at 0")
+    if len(marked & set(shown.tolist())) > len(empty):
         axes.bar([0], [0], color=LIMIT, width=0, label="what is ill")
     if picture.limit is not None:
         axes.axhline(picture.limit, color=LIMIT, linestyle="--", linewidth=1, label=picture.label)
@@ -82,9 +84,11 @@ def _bars(axes: Axes, picture: Bars) -> None:
         axes.text(0.5, 0.5, "0 for all of them", transform=axes.transAxes, ha="center", fontsize=9, color=FAINTER)
         axes.set_ylim(0, max(1.0, 1.25 * (picture.limit or 0)))
     few = len(shown) <= MOST_NAMES
-    axes.set_xticks(np.arange(len(shown)) if few else [], [picture.names[k] for k in shown] if few else [], rotation=45, ha="right")
+    names = [picture.names[k].removeprefix("expert ") for k in shown] if few else []
+    turned = {"rotation": 45, "ha": "right"} if sum(map(len, names)) > LINE else {}
+    axes.set_xticks(np.arange(len(names)), names, **turned)
     more = "" if len(shown) == len(values) else f" ({len(shown)} of {len(values)})"
-    tidy(axes, picture.title + more, xlabel="" if few else "expert")
+    tidy(axes, subscripts(picture.title) + more, xlabel="expert", ylabel=subscripts(picture.title.rpartition(": ")[2]))
 
 
 def _spread(axes: Axes, picture: Spread) -> None:
@@ -95,7 +99,7 @@ def _spread(axes: Axes, picture: Spread) -> None:
     axes.hist(values, bins=np.logspace(low, high, 60).tolist(), color=FEW[0])
     axes.axvline(picture.limit, color=LIMIT, linestyle="--", linewidth=1, label=picture.said)
     axes.set_xscale("log")
-    tidy(axes, picture.title, xlabel=picture.label, ylabel="rows")
+    tidy(axes, picture.title, xlabel=subscripts(picture.label), ylabel="rows")
 
 
 def _curve(axes: Axes, picture: Curve) -> None:
@@ -107,3 +111,8 @@ def _curve(axes: Axes, picture: Curve) -> None:
     top = max(float(np.max(picture.lines[0][1])), 1e-9)
     axes.set_ylim(0, 1.3 * top)
     tidy(axes, picture.title, xlabel=picture.labels[0], ylabel=picture.labels[1])
+
+
+def subscripts(text: str) -> str:
+    """p_i and η_j as they are printed."""
+    return re.sub(r"\b([pη])_([ij])\b", lambda found: found[1] + {"i": "ᵢ", "j": "ⱼ"}[found[2]], text)

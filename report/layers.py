@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Array, Chart
-from ..atlas.graph import as_graph
+from ..atlas.graph import as_graph, component_names
 from ..moe.model import Model
 from ..verify.sample.report import counted
 from .cells import Cells, cut
@@ -41,6 +41,8 @@ class Layer:
 
     title: str
     scale: ScalarMappable
+    beyond: str = "neither"
+    """Which end of the scale stands for all that lies beyond it: "min" or "neither"."""
 
 
 EDGE_STEPS = 10
@@ -56,12 +58,14 @@ def layers(model: Model, target: Array, error: Array) -> tuple[Layer, str, Layer
     f = target[:, 0]
     level = log_error(error)
     top = float(np.nanmax(level))
-    title = "target f" if outputs == 1 else f"target f, component 1 of {outputs}"
-    title = f"target {graph[graph.output].components[0]}, component 1 of {outputs}" if graph.wanted else title
+    output = graph[graph.output]
+    named = graph.wanted or output.components != component_names(output.name, outputs)
+    title = f"target {output.components[0] if named else 'f'}" + (f", the first of {outputs}" if outputs > 1 else "")
     routes = "routes" if model.design.alone else f"routes: {{}} of {counted(graph.pieces)} pieces"
     shown = ScalarMappable(Normalize(float(np.nanmin(f)), float(np.nanmax(f))), TARGET_MAP)
     wrong = ScalarMappable(Normalize(top - DECADES, max(top, float(np.log10(model.ledger.root.budget))) + HEADROOM), ERROR_MAP)
-    return Layer(title, shown), routes, Layer("log₁₀ |f − Ψ|" if not graph.wanted else "log₁₀ of error/ε, largest target", wrong)
+    said = "log₁₀ |f − Ψ|" if not graph.wanted else "log₁₀ of error/ε, largest target"
+    return Layer(title, shown), routes, Layer(said, wrong, "min" if float(np.nanmin(level)) < top - DECADES else "neither")
 
 
 def continued(chart: Chart, u: Array) -> tuple[NDArray[np.bool_], Array]:
@@ -119,4 +123,5 @@ def finish_bar(bar: Any, model: Model, error: bool, upright: bool = False) -> No
         (bar.ax.axhline if upright else bar.ax.axvline)(level, color=LIMIT, linewidth=2, label="ε")
         at, coordinates = ((-0.15, level), ("axes fraction", "data")) if upright else ((level, 1), ("data", "axes fraction"))
         side = ("right", "center") if upright else ("center", "bottom")
-        bar.ax.annotate("ε", at, xycoords=coordinates, fontsize=8, color=LIMIT, ha=side[0], va=side[1])
+        # Left out of the layout, so that this bar is as long and stands as high as the other.
+        bar.ax.annotate("ε", at, xycoords=coordinates, fontsize=8, color=LIMIT, ha=side[0], va=side[1]).set_in_layout(False)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import Array, Atlas, Tiling
+from ..atlas import Array, Atlas, Chart, Tiling
 from ..moe.model import Model
 from ..verify.sample.report import Report
 from .cells import Cells, grid_triangles
-from .evaluation import evaluate, on_chart, together
+from .evaluation import Evaluation, evaluate, on_chart, shown_charts, together
 from .layers import CROSS, cells_of, continued, finish_bar, layers, legend_of_routes
-from .palette import INK, log_error, tidy
+from .palette import FEW, INK, called, log_error, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +22,8 @@ PIXELS = 128
 """Of each side of a map; of one alone twice as many."""
 MOST_CHARTS = 6
 MOST_LABELS = 36
+LEAST = 0.004
+"""Share of the map that a part of a cell takes at least to be labelled."""
 
 
 def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
@@ -29,21 +31,21 @@ def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) 
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    charts = domain.parametrising[:MOST_CHARTS]
+    numbers, charts = zip(*shown_charts(domain, report, MOST_CHARTS), strict=True)
     lone = len(charts) == 1
     side = 2 * PIXELS if lone else PIXELS
     grids = []
     for chart in charts:
         lines = [np.linspace(low, high, side + 1) for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
         grids.append(continued(chart, np.stack(np.meshgrid(*lines, indexing="xy"), axis=-1)))
-    seen = [evaluate(model, i, u.reshape(-1, 2)) for i, (_, u) in enumerate(grids)]
+    seen = [evaluate(model, i, u.reshape(-1, 2)) for i, (_, u) in zip(numbers, grids, strict=True)]
     every = together(seen)
     first, title, last = layers(model, every.target, every.error)
     # One coordinate more, the number of the chart, keeps the charts apart.
     n = (side + 1) ** 2
     points = np.concatenate([np.column_stack([_regular(chart, side), np.full(n, i)]) for i, chart in enumerate(charts)])
     triangles = np.concatenate([i * n + grid_triangles(side + 1, side + 1) for i in range(len(charts))])
-    cells = cells_of(model, points, triangles, [(i, u.reshape(-1, 2)) for i, (_, u) in enumerate(grids)])
+    cells = cells_of(model, points, triangles, [(i, u.reshape(-1, 2)) for i, (_, u) in zip(numbers, grids, strict=True)])
     drawn = Figure(figsize=(12.6, 4.4) if lone else (max(5.5, 2.5 * len(charts) + 1), 7.9), layout="constrained")
     grid: Any = drawn.subplots(1, 3, squeeze=False).T if lone else drawn.subplots(3, len(charts), squeeze=False)
     titles = (first.title, title.format(f"{len(np.unique(every.routes, axis=0)):,}"), last.title)
@@ -65,15 +67,18 @@ def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) 
             if place is not None and row == 2:
                 axes.plot(*place, **CROSS, clip_on=False)
                 crossed = True
-            tidy(axes, titles[row] if lone else f"chart {chart.name}" if row == 0 else "")
+            tidy(axes, titles[row] if lone else called(chart.name) if row == 0 else "")
             axes.set_xlabel(names[0] if lone or row == 2 else "", fontsize=8)
             axes.set_ylabel(names[1], fontsize=8)
     _finish(drawn, grid, model, titles, (first, last), lone)
-    if lone and not model.design.alone:
-        _label(grid[1, 0], seen[0].routes.reshape(side + 1, side + 1, -1), charts[0].domain.lower, charts[0].domain.upper)
+    said = "" if not lone or model.design.alone else "numbers: the piece of every block"
+    if model.design.alone and len(model.design.sites[0].pieces) > len(FEW):
+        said = "names: the expert"
+    if said:
+        places = [_label(axes, one, chart, side, model) for axes, one, chart in zip(grid[1], seen, charts, strict=True)]
     handles = legend_of_routes(model, cells)
-    if grid[1, 0].texts:
-        handles.append(Patch(color="none", label="numbers: the piece of every block"))
+    if said and any(places):
+        handles.append(Patch(color="none", label=said))
     if crossed:
         from matplotlib.lines import Line2D
 
@@ -106,7 +111,8 @@ def _finish(drawn: Figure, grid: Any, model: Model, titles: tuple[str, ...], sho
                 annotation_clip=False,
             )
     for row, layer in ((0, shown[0]), (2, shown[1])):
-        finish_bar(drawn.colorbar(layer.scale, ax=grid[row].tolist(), shrink=0.9, aspect=25), model, row == 2, upright=True)
+        bar = drawn.colorbar(layer.scale, ax=grid[row].tolist(), shrink=0.9, aspect=25, extend=layer.beyond)
+        finish_bar(bar, model, row == 2, upright=True)
 
 
 def _image(axes: Any, colors: Array, chart: Any, side: int) -> None:
@@ -141,14 +147,27 @@ def _outside(axes: Any, chart: Any, inside: NDArray[np.bool_]) -> None:
         axes.contourf(x, y, value, levels=[min(float(value.min()), -1.0) - 1, 0.0], colors=["white"], zorder=3)
 
 
-def _label(axes: Any, routes: Any, lower: Any, upper: Any) -> None:
-    """The numbers of the pieces in the middle of their cells, if there is room."""
-    tuples, which = np.unique(routes.reshape(-1, routes.shape[2]), axis=0, return_inverse=True)
-    if len(tuples) > MOST_LABELS or routes.shape[2] > 3:
-        return
+def _label(axes: Any, seen: Evaluation, chart: Chart, side: int, model: Model) -> bool:
+    """In the middle of every cell its expert's name, or the numbers of its pieces; whether there is room for that."""
+    grid = seen.routes.reshape(side + 1, side + 1, -1)
+    tuples, which = np.unique(seen.routes, axis=0, return_inverse=True)
+    if len(tuples) > MOST_LABELS or grid.shape[2] > 3:
+        return False
+    names = model.design.sites[0].pieces
+    lower, widths = np.array(chart.domain.lower), chart.domain.widths
     for k, one in enumerate(tuples):
-        rows, columns = np.nonzero(which.reshape(routes.shape[:2]) == k)
-        near = int((np.abs(rows - rows.mean()) + np.abs(columns - columns.mean())).argmin())
-        at = np.array(lower) + (np.array(upper) - lower) * np.array([columns[near], rows[near]]) / (np.array(routes.shape[1::-1]) - 1)
-        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
-        axes.text(*at, ",".join(str(i + 1) for i in one), ha="center", va="center", fontsize=7, color=INK, bbox=box)
+        for rows, columns in _parts(which.reshape(grid.shape[:2]) == k):
+            near = int((np.abs(rows - rows.mean()) + np.abs(columns - columns.mean())).argmin())
+            at = lower + widths * np.array([columns[near], rows[near]]) / side
+            text = names[one[0]] if model.design.alone else ",".join(str(i + 1) for i in one)
+            box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
+            axes.text(*at, text, ha="center", va="center", fontsize=7, color=INK, bbox=box, clip_on=True)
+    return True
+
+
+def _parts(cell: NDArray[np.bool_]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Rows and columns of the connected parts of a cell, without those that are too small for a label."""
+    from scipy.ndimage import label
+
+    found, count = label(cell)
+    return [(rows, columns) for rows, columns in (np.nonzero(found == k + 1) for k in range(count)) if len(rows) >= LEAST * cell.size]

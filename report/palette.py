@@ -60,6 +60,11 @@ def tidy(axes: Axes, title: str = "", **labels: str) -> None:
     axes.yaxis.label.set_fontsize(8)
 
 
+def called(chart: str) -> str:
+    """The title of a chart's panel."""
+    return chart if chart.startswith("chart") else f"chart {chart}"
+
+
 def expert_handles(names: tuple[str, ...]) -> list[Any]:
     """What the colours of experts mean: by name if there are few enough, else that neighbours differ."""
     from matplotlib.patches import Patch

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..atlas import Array, Atlas
 from ..moe.model import Model
 from ..verify.sample.report import Report
-from .cells import grid_triangles
+from .cells import Cells, grid_triangles
 from .evaluation import evaluate, together
 from .layers import CROSS, cells_of, continued, finish_bar, layers, legend_of_routes
 from .palette import INK, log_error
@@ -28,6 +28,8 @@ FILLED = 0.78
 """Size of a surface as it is seen, in what fills its picture at a zoom of 1 beside the length of its diagonal."""
 AXES, CORNER = 0.08, 0.06
 """Length of the drawn axes and where they start, in the size of the picture."""
+LEVEL = 0.15
+"""Share of its length by which an axis that lies level, or upright, goes up, or sideways."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +62,28 @@ def draw_in_space(model: Model, atlas: Atlas, report: Report | None) -> Figure:
     target = together([evaluate(model, patch.chart, _centers(patch)) for patch in patches]).target
     first, title, last = layers(model, target, error)
     points, triangles = triangles_of(patches)
-    cells = cells_of(model, points, triangles, [(patch.chart, patch.grid.reshape(-1, 2)) for patch in patches])
+    grids = [(patch.chart, patch.grid.reshape(-1, 2)) for patch in patches]
+    # With intrinsic coordinates beside the three in space, so that what is cut can be evaluated.
+    cells = cells_of(model, np.column_stack([points, np.concatenate([u for _, u in grids])]), triangles, grids)
     colors = cells.colors(len(model.design.sites[0].pieces))[cells.owners]
     drawn = Figure(figsize=(10.5, 7.4), layout="constrained")
     grid: Any = drawn.subplots(2, 3, subplot_kw={"projection": "3d"})
     worst = None if report is None else report.worst.get("total")
+    cut, error = _cut_errors(model, patches, cells, quads, error)
     light = shade(quads)[:, None]
     light_of_cells = shade(points[triangles])[cells.source][:, None]
     for row, view in enumerate(VIEWS.values()):
         surface(grid[row, 0], quads, first.scale.to_rgba(target[:, 0])[:, :3] * light, view, atlas.coordinates)
-        surface(grid[row, 1], cells.polygons, colors * light_of_cells, view, atlas.coordinates)
+        surface(grid[row, 1], [polygon[:, :3] for polygon in cells.polygons], colors * light_of_cells, view, atlas.coordinates)
         # Errors are read off their colours, so they are not shaded.
-        surface(grid[row, 2], quads, last.scale.to_rgba(log_error(error)), view, atlas.coordinates)
+        surface(grid[row, 2], cut, last.scale.to_rgba(log_error(error)), view, atlas.coordinates)
         if worst is not None:
             _mark(grid[row, 2], atlas.unembed(np.array(worst.ambient)), quads, view)
         grid[row, 0].text2D(0.0, 0.98, f"from the {list(VIEWS)[row]}", transform=grid[row, 0].transAxes, fontsize=8, color="#777777")
     for column, text in enumerate((first.title, title.format(f"{len(cells.routes):,}"), last.title)):
         grid[0, column].set_title(text, fontsize=10, color=INK)
     for column, layer in ((0, first), (2, last)):
-        bar = drawn.colorbar(layer.scale, ax=grid[1, column], location="bottom", shrink=0.75, pad=0.02, aspect=30)
+        bar = drawn.colorbar(layer.scale, ax=grid[1, column], location="bottom", shrink=0.75, pad=0.02, aspect=30, extend=layer.beyond)
         finish_bar(bar, model, layer is last)
     handles = legend_of_routes(model, cells)
     grid[1, 1].legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, fontsize=8, frameon=False)
@@ -108,6 +113,31 @@ def surface_patches(atlas: Atlas, faces: int) -> list[_Patch]:
         kept &= _corners(inside).any(0) if chart.edge else _corners(inside).all(0)
         found.append(_Patch(i, u, base, kept))
     return found
+
+
+def _cut_errors(model: Model, patches: list[_Patch], cells: Cells, quads: Array, error: Array) -> tuple[list[Array], Array]:
+    """Quadrilaterals with their errors; where routes change within one, its parts, each with the largest error about its middle.
+
+    Errors jump where routes do, so that whole quadrilaterals would make edges of cells ragged.
+    """
+    counts = [int(patch.kept.sum()) for patch in patches]
+    starts = np.cumsum([0, *counts[:-1]])
+    whole = np.concatenate([start + np.tile(np.arange(count), 2) for start, count in zip(starts, counts, strict=True)])[cells.source]
+    one = np.zeros(len(quads), np.intp)
+    one[whole] = cells.owners
+    mixed = np.zeros(len(quads), bool)
+    mixed[whole[cells.owners != one[whole]]] = True
+    parts = np.flatnonzero(mixed[whole])
+    patch_of = np.repeat(np.arange(len(patches)), counts)[whole[parts]]
+    polygons = [cells.polygons[part] for part in parts]
+    within = np.empty(len(parts))
+    for number in np.unique(patch_of):
+        rows = np.flatnonzero(patch_of == number)
+        # Of a part with three corners the last counts twice.
+        corners = np.array([polygons[row][[0, 1, 2, -1], 3:] for row in rows])
+        about = (corners + corners.mean(1, keepdims=True)) / 2
+        within[rows] = evaluate(model, patches[number].chart, about.reshape(-1, 2)).error.reshape(-1, 4).max(1)
+    return [*quads[~mixed], *(polygon[:, :3] for polygon in polygons)], np.concatenate([error[~mixed], within])
 
 
 def _corners(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -181,9 +211,12 @@ def _triad(axes: Any, view: tuple[float, float], names: tuple[str, ...]) -> None
     right, up = _screen(view)
     for k, name in enumerate(names):
         x, y = AXES * right[k], AXES * up[k]
+        # Away from the corner, so that long names do not meet.
+        sideways = "center" if abs(right[k]) < LEVEL else "left" if right[k] > 0 else "right"
+        upwards = "center" if abs(up[k]) < LEVEL else "bottom" if up[k] > 0 else "top"
         axes.add_artist(Line2D([CORNER, CORNER + x], [CORNER, CORNER + y], transform=axes.transAxes, color="#777777", linewidth=0.8))
         axes.text2D(
-            CORNER + 1.35 * x, CORNER + 1.35 * y, name, transform=axes.transAxes, fontsize=7, color="#555555", ha="center", va="center"
+            CORNER + 1.15 * x, CORNER + 1.15 * y, name, transform=axes.transAxes, fontsize=7, color="#555555", ha=sideways, va=upwards
         )
 
 

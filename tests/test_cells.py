@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import atlasmoe
 import numpy as np
@@ -11,10 +12,15 @@ import pytest
 import sympy
 from atlasmoe import Block, Input, Tiling, builtin
 from atlasmoe.atlas import Box, ExpressionMap, ExpressionTarget, ManifoldTask, TaskGraph
+from atlasmoe.atlas.graph import as_graph
+from atlasmoe.doctor.diagnosis import Bars, Diagnosis
+from atlasmoe.moe.ledger import Known
 from atlasmoe.moe.model import Model
 from atlasmoe.report import figure
 from atlasmoe.report.cells import cut, grid_triangles, told_apart
+from atlasmoe.report.evaluation import shown_charts
 from atlasmoe.verify.sample import verify
+from atlasmoe.verify.sample.report import WorstPoint
 
 pytest.importorskip("matplotlib")
 SIDE = 21
@@ -49,6 +55,9 @@ def test_cells_of_a_voronoi_diagram_are_its_cells() -> None:
     )
     areas = np.array([area(polygon) for polygon in cells.polygons])
     assert areas.sum() == pytest.approx(1)
+    first = np.array([polygon[0] for polygon in cells.polygons])
+    assert np.abs(first * (SIDE - 1) - np.rint(first * (SIDE - 1))).max() < 1e-9, "every part begins with a corner of its triangle"
+    assert (routes(first) == cells.routes[cells.owners]).all(), "which is in its cell"
     middles = cells.edges.mean(1)
     distance = np.sort(np.linalg.norm(middles[:, None] - centers, axis=-1), axis=1)
     straight = distance[:, 2] - distance[:, 0] > 0.1  # where no third cell is near
@@ -87,16 +96,75 @@ def test_cells_on_a_surface_are_told_apart_and_axes_named(sphere: Model, monkeyp
 
     seen = []
     monkeypatch.setattr(surfaces, "FACES", 2000)
-    kept = layers.cut
+    kept, parted = layers.cut, surfaces._cut_errors
     monkeypatch.setattr(layers, "cut", lambda *args: seen.append(kept(*args)) or seen[-1])
+    monkeypatch.setattr(surfaces, "_cut_errors", lambda *args: seen.append((args, parted(*args))) or seen[-1][1])
     drawn = figure(sphere, verify(sphere, samples=200))
-    (cells,) = seen
+    cells, ((_, _, _, quads, before), (parts, errors)) = seen
+    assert len(parts) == len(errors) > len(quads)
+    assert max(errors) <= 1.05 * max(before)
     colors = cells.colors(16)
     assert len(cells.pairs) >= 16
     assert all((colors[i] != colors[j]).any() for i, j in cells.pairs)
     for axes in drawn.axes[:6]:
         assert {"x1", "x2", "x3"} <= {text.get_text() for text in axes.texts}
     assert "16 experts" in drawn.axes[4].get_legend().get_texts()[0].get_text()
+
+
+def test_faces_of_a_page_lie_in_one_cell_each(sphere: Model) -> None:
+    from atlasmoe.report.evaluation import gauge_of, routes_at
+    from atlasmoe.report.page import places
+
+    graph = as_graph(sphere.task)
+    shape = places._shape(sphere, gauge_of(sphere), graph, 0, 1200)
+    u, chart = shape.points.intrinsic, shape.points.chart[:, 0]
+    assert (chart[shape.cells] == chart[shape.cells[:, :1]]).all()
+    same = []
+    for number in np.unique(chart):
+        faces = shape.cells[chart[shape.cells[:, 0]] == number]
+        middle = np.array([np.unique(u[face], axis=0).mean(0) for face in faces])
+        same.append(routes_at(sphere, number, middle) == routes_at(sphere, number, u[faces[:, 0]]))
+    assert np.concatenate(same).mean() > 0.95, "of the mesh before, two faces in five lie in several"
+    colors = places._colors(sphere, shape)
+    assert colors is not None
+    assert len(shape.neighbours) >= 16
+    assert all(colors[i] != colors[j] for i, j in shape.neighbours)
+
+
+def test_of_many_charts_the_one_with_the_worst_point_is_shown() -> None:
+    domain = builtin("circle", charts=9)
+    chart = domain.parametrising[7]
+    base = chart.inverse(np.array([[0.1]]))[0]
+    worst = WorstPoint("total", 1.0, tuple(base.tolist()), (0.1,), chart.name, "", "uniform")
+    report = SimpleNamespace(worst={"total": worst})
+    assert [number for number, _ in shown_charts(domain, None, 6)] == [0, 1, 2, 3, 4, 5]
+    assert [number for number, _ in shown_charts(domain, report, 6)] == [0, 1, 2, 3, 4, 7]
+    assert [number for number, _ in shown_charts(domain, report, 9)] == list(range(9))
+
+
+def test_cells_of_maps_bear_the_names_of_experts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from atlasmoe.report import maps
+
+    monkeypatch.setattr(maps, "PIXELS", 24)
+    x = sympy.symbols("x1:5", real=True)
+    torus = ManifoldTask("torus", builtin("torus", atlas="ball", charts=24), ExpressionTarget(ExpressionMap(x, (x[0] * x[2],))))
+    drawn = figure(atlasmoe.compile(torus, width=8))
+    names = {text.get_text() for axes in drawn.axes for text in axes.texts}
+    assert len({name for name in names if name.startswith("ball")}) > 12
+    said = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert said == {"24 experts, neighbours in different colours", "names: the expert"}
+
+
+def test_figures_of_the_doctor_name_their_axes() -> None:
+    from atlasmoe.report.health_figures import draw
+
+    bars = Bars("gate: E·p_i", ("expert 0", "expert 1", "expert 2"), np.array([2.0, 1.0, 0.0]), 1.25, "capacity", (0, 2))
+    drawn = draw(Diagnosis("load", "gate", "", 2.0, "<=", 1.25, "E·max p_i", "", "", Known.SAMPLED, picture=bars))
+    axes = drawn.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="left")) == ("expert", "E·pᵢ", "gate: E·pᵢ")
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0", "1", "2"]
+    assert {text.get_text() for text in drawn.legends[0].get_texts()} == {"what is ill", "what is ill, at 0", "capacity"}
+    assert drawn.get_suptitle() == "ill: E·max pᵢ 2, healthy if ≤ 1.25"
 
 
 def test_maps_and_curves_name_their_axes_and_every_mark(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ const KNOWN = {
   refuted: "refuted: a witness violates it",
   unknown: "unknown",
 };
-const ROW = 34, BOX = 26, LEVEL = 30;
+const ROW = 34, BOX = 26, LEVEL = 30, WIDEST = 440;
 
 function blueprintKey(home) {
   for (const [known, text] of Object.entries(KNOWN)) {
@@ -33,7 +33,7 @@ class Blueprint {
   // As deep columns where there is room, else as an indented list.
   places(width) {
     const depth = (node) => (node.parent === null ? 0 : 1 + depth(this.nodes[node.parent]));
-    const deepest = Math.max(...this.nodes.map(depth)), column = Math.min(330, (width - 2) / (deepest + 1));
+    const deepest = Math.max(...this.nodes.map(depth)), column = Math.min(WIDEST, (width - 2) / (deepest + 1));
     const wide = column >= 190;
     let row = 0;
     const visit = (node) => {

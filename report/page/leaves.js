@@ -21,7 +21,7 @@ function showCertificate(home, trees) {
       context.fillStyle = css(onScale(HEAT, k / 159));
       context.fillRect(k, 0, 1, 12);
     }
-    home.append(element("div", { class: "legend" }, element("span", { text: `proved bound: ${shown(least, 3)}` }), bar, element("span", { text: shown(most, 3) }),
+    home.append(element("div", { class: "legend" }, element("span", { class: "scale" }, `proved bound${DATA.about.unit ? " in ε" : ""}: ${shown(least, 3)}`, bar, shown(most, 3)),
       element("span", { class: "quiet", text: "grey: left to other charts, or off the chart; red: open" })));
   }
 }
@@ -35,7 +35,8 @@ function panel(one, least, most) {
   if (one.histogram) histogram(context, canvas, one.histogram);
   else boxes(context, canvas, one, least, most);
   const said = one.histogram ? `volume of boxes by bound, ${shown(one.histogram.edges[0], 3)} to ${shown(one.histogram.edges[one.histogram.edges.length - 1], 3)}`
-    : one.root[0].map((low, k) => `${shown(low, 3)} … ${shown(one.root[1][k], 3)}`).join(" × ") + (one.gridded ? "; on a grid, the largest bound of each cell" : "");
+    : one.coordinates.map((name, k) => `${name} from ${shown(one.root[0][k], 3)} to ${shown(one.root[1][k], 3)} ${"→↑"[k]}`).join(", ")
+      + (one.dimension === 1 ? `, bounds from 0 to ${shown(most, 3)} ↑` : "") + (one.gridded ? "; on a grid, the largest bound of each cell" : "");
   return element("div", {}, element("b", { text }), canvas, element("p", { class: "quiet", text: said }));
 }
 

@@ -15,6 +15,7 @@ from ...moe.typed_json import parse_json
 from ...verify.check.documents import Documents
 from ...verify.check.files import read
 from ...verify.check.trees import PROVED, UNSETTLED, Tree
+from ..evaluation import names_of_panels
 from .claims import blueprint
 from .store import Store
 
@@ -93,7 +94,13 @@ def _panels(folder: Path, store: Store) -> tuple[list[dict[str, Any]], str]:
         return [], f"Boxes are left out: {BOXES} has {size:,} bytes, and pages show up to {MOST_BYTES:,}."
     documents = read(folder)
     trees = list(_named(documents))
-    panels = [_panel(name, tree, store) for name, tree in trees[:MOST_PANELS]]
+    names = names_of_panels(documents.graph)
+    # Of several targets in units of the ε of each, as everything that compares them.
+    units = {one.name: float(one.epsilon) for one in documents.graph.wanted}
+    panels = []
+    for name, tree in trees[:MOST_PANELS]:
+        said = _panel(name, tree, units.get(name.split("/")[0], 1.0), store)
+        panels.append(said | {"coordinates": list(names(name, said["dimension"]))})
     left = f"{MOST_PANELS} of {len(trees)} trees are shown. " if len(trees) > MOST_PANELS else ""
     return panels, f"{left}{sum(len(tree.tags) for _, tree in trees):,} boxes in all."
 
@@ -104,7 +111,8 @@ def _named(documents: Documents) -> Any:
             yield (piece if documents.manifold and not documents.graph.wanted else f"{site.name}/{piece}"), tree
 
 
-def _panel(name: str, tree: Tree, store: Store) -> dict[str, Any]:
+def _panel(name: str, tree: Tree, unit: float, store: Store) -> dict[str, Any]:
+    tree = tree._replace(bounds=tree.bounds / unit)
     dimension = tree.lower.shape[1]
     said = {"name": name, "leaves": len(tree.tags), "dimension": dimension, "proved": int((tree.tags == PROVED).sum())}
     said["open"] = int((tree.tags == UNSETTLED).sum())

@@ -6,7 +6,7 @@ piece that each block takes, and by what margin. The page turns and colours them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from ...moe import Model
 from ...moe.design import Site
 from ...moe.network import Trace
 from ...verify.sample.measure import Gauge
+from ..cells import told_apart
 from ..evaluation import gauge_of, whole
+from ..layers import cells_of
+from ..palette import FEW
 from .network import components_of
 from .store import Store
 
@@ -40,13 +43,15 @@ class Shape:
     """surface, curve or dots."""
     points: Points
     cells: NDArray[np.int64]
-    """(n, 4) corners of quadrilaterals, (n, 2) ends of lines, or (0, 1)."""
+    """(n, 4) corners of quadrilaterals, (n, 2) ends of lines, or (0, 1). What a face or a line is coloured by is known at the first."""
+    neighbours: frozenset[tuple[int, int]] = frozenset()
+    """Pieces of a network of one block whose cells meet."""
 
 
 def places(model: Model, graph: TaskGraph, store: Store, seed: int) -> dict[str, Any]:
     """The points of a page with all that is known of them, and what experts are loaded with."""
     gauge, components = gauge_of(model), components_of(graph)
-    shape = _shape(gauge, graph, seed, _count(graph, len(components)))
+    shape = _shape(model, gauge, graph, seed, _count(graph, len(components)))
     with np.errstate(all="ignore"):
         trace = gauge.run(shape.points)
         truth = _truth(gauge, shape.points)
@@ -74,6 +79,7 @@ def places(model: Model, graph: TaskGraph, store: Store, seed: int) -> dict[str,
         "error": store.put(error, "f8") if known else None,
         "routes": store.put(np.maximum(routes, 0), "u2"),
         "margins": store.put(margins, "f8"),
+        "colors": _colors(model, shape),
     }
 
 
@@ -136,7 +142,7 @@ def _intrinsic_names(graph: TaskGraph) -> list[str]:
     return list(map(str, graph.inputs[0].domain.parametrising[0].inverse.variables))
 
 
-def _shape(gauge: Gauge, graph: TaskGraph, seed: int, count: int) -> Shape:
+def _shape(model: Model, gauge: Gauge, graph: TaskGraph, seed: int, count: int) -> Shape:
     """A mesh where the domain is a surface, lines where it is a curve, dots where it is neither or has too many charts."""
     domain = whole(graph)
     dimension = 0 if domain is None or graph.cases is not None else domain.dimension
@@ -144,7 +150,7 @@ def _shape(gauge: Gauge, graph: TaskGraph, seed: int, count: int) -> Shape:
     if dimension == 1 and len(charts) * 8 <= count:
         return _curve(gauge, domain, count)  # type: ignore[arg-type]
     if dimension == 2 and len(charts) * SIDES[0] ** 2 <= count:
-        return _surface(gauge, domain, count)  # type: ignore[arg-type]
+        return _cut(model, gauge, _surface(gauge, domain, count))  # type: ignore[arg-type]
     return Shape("dots", gauge.product.sample(count, seed, low_discrepancy=True), np.zeros((0, 1), np.int64))
 
 
@@ -191,6 +197,44 @@ def _surface(gauge: Gauge, domain: Atlas | Tiling, count: int) -> Shape:
         charts.append(np.full(len(used), i))
         start += len(used)
     return Shape("surface", _points(gauge, np.concatenate(charts), np.concatenate(intrinsic)), np.concatenate(cells))
+
+
+def _cut(model: Model, gauge: Gauge, shape: Shape) -> Shape:
+    """The mesh with what is routed differently at its corners cut along the edges of cells; as it was if that took too many points."""
+    chart, u, quads = shape.points.chart[:, 0], shape.points.intrinsic[:, :2], shape.cells
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    grids = [(int(number), u[chart == number]) for number in np.unique(chart)]
+    # The number of the chart, a third coordinate, keeps charts apart.
+    cells = cells_of(model, np.column_stack([u, chart]), triangles, grids)
+    pieces = cells.routes[:, 0].tolist()
+    neighbours = frozenset((pieces[a], pieces[b]) for a, b in cells.pairs)
+    of, owner = cells.source % len(quads), np.zeros(len(quads), np.intp)
+    owner[of] = cells.owners
+    mixed = np.zeros(len(quads), bool)
+    mixed[of[cells.owners != owner[of]]] = True
+    parts = [polygon[[0, 1, 2, 2]] if len(polygon) == 3 else polygon for polygon in (cells.polygons[n] for n in np.flatnonzero(mixed[of]))]
+    if not parts:
+        return replace(shape, neighbours=neighbours)
+    corners = np.concatenate(parts)
+    every, place = np.unique(corners, axis=0, return_inverse=True)
+    old = {tuple(row): n for n, row in enumerate(np.column_stack([u, chart]).tolist())}
+    new = [row for row in every.tolist() if tuple(row) not in old]
+    if len(new) > len(u):
+        return replace(shape, neighbours=neighbours)
+    old |= {tuple(row): len(u) + n for n, row in enumerate(new)}
+    number = np.array([old[tuple(row)] for row in every.tolist()])[place.ravel()]
+    more = np.array(new).reshape(-1, 3)
+    points = _points(gauge, np.concatenate([chart, more[:, 2].astype(int)]), np.concatenate([u, more[:, :2]]))
+    return Shape("surface", points, np.concatenate([quads[~mixed], number.reshape(-1, 4)]), neighbours)
+
+
+def _colors(model: Model, shape: Shape) -> list[list[int]] | None:
+    """Colours of the pieces of one block on a surface, red, green and blue, where they are too many for colours of their own."""
+    sites = model.design.sites
+    if shape.kind != "surface" or len(sites) > 1 or len(sites[0].pieces) <= len(FEW):
+        return None
+    found = told_apart(len(sites[0].pieces), {(min(pair), max(pair)) for pair in shape.neighbours})
+    return [[round(255 * float(part)) for part in color] for color in found]
 
 
 def _deep(domain: Atlas | Tiling, number: int, middle: Array) -> NDArray[np.bool_]:

@@ -20,7 +20,8 @@ function pointHead(n, base) {
   if (n !== null && PLACES.locals.length) {
     const [names, charts] = PLACES.charts, d = PLACES.locals.length, all = array(PLACES.intrinsic);
     const local = PLACES.locals.map((name, k) => `${name} = ${shown(all[n * d + k], 6)}`).join(", ");
-    pairs.push(["made in", `chart ${names[array(charts)[n]]}, ${local}`]);
+    const chart = names[array(charts)[n]];
+    pairs.push(["made in", `${chart.startsWith("chart") ? chart : `chart ${chart}`}, ${local}`]);
   }
   const list = definitions(pairs);
   list.setAttribute("data-base", JSON.stringify(base));

@@ -15,8 +15,10 @@ function paints() {
 const NETWORK_BLOCKS = DATA.loads.blocks;
 
 function routePaint(block, routes) {
-  const E = block.pieces.length, colors = Array.from({ length: E }, (_, k) => pieceColor(k, E));
-  return { colors: Array.from(routes, (k) => colors[k]), shaded: true, swatches: block.pieces.map((name, k) => [name, colors[k]]) };
+  const E = block.pieces.length, apart = NETWORK_BLOCKS.length === 1 ? PLACES.colors : null;
+  const colors = Array.from({ length: E }, (_, k) => (apart === null ? pieceColor(k, E) : apart[k]));
+  const said = apart === null ? {} : { said: `${thousands(E)} pieces, neighbours in different colours; a click says which is which` };
+  return { colors: Array.from(routes, (k) => colors[k]), shaded: true, swatches: block.pieces.map((name, k) => [name, colors[k]]), ...said };
 }
 
 function numberPaint(values, scale, logarithmic) {
@@ -77,6 +79,7 @@ class View {
   legend() {
     const home = byId("legend"), paint = this.paint, most = 24;
     home.replaceChildren();
+    if (paint.said) return home.append(element("span", { text: paint.said }));
     if (paint.swatches) {
       for (const [name, rgb] of paint.swatches.slice(0, most)) {
         const swatch = element("span", { class: "swatch" });
@@ -92,7 +95,8 @@ class View {
       context.fillRect(k, 0, 1, 12);
     }
     const ends = Number.isFinite(paint.low) ? [shown(paint.low, 3), shown(paint.high, 3)] : ["–", "no number: there is nothing to compare"];
-    home.append(element("span", { text: ends[0] }), bar, element("span", { text: ends[1] + (paint.logarithmic ? " (logarithmic; what is less is drawn as the least)" : "") }));
+    home.append(element("span", { class: "scale" }, ends[0], bar, ends[1]));
+    if (paint.logarithmic) home.append(element("span", { text: "logarithmic; what is less is drawn as the least" }));
   }
 
   draw() {
