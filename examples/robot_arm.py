@@ -153,11 +153,11 @@ def draw(planar: atlasmoe.Model, spatial: atlasmoe.Model, path: Path) -> None:
     space = figure.add_subplot(grid[1, 0], projection="3d")
     shafts = spatial.task.sample(4000, 1)
     tips, error = spatial.task(shafts), millimetres(spatial, shafts)
-    dots = space.scatter(*tips.T, c=error, s=4, cmap="magma", linewidths=0, alpha=0.45)
+    dots = space.scatter(*tips.T, c=error, s=3, cmap="magma", linewidths=0, alpha=0.8)
     figure.colorbar(dots, ax=space, shrink=0.7, label="error of the tip [mm]", pad=0.08)
     reaching = np.argsort(-np.linalg.norm(tips, axis=1))[:400:90]
     for joints, tip, color in zip(spatial_joints(joint_angles(shafts[reaching])), spatial(shafts[reaching]), colors, strict=False):
-        space.plot(*joints.T, "-o", color=color, linewidth=3, markersize=4)
+        space.plot(*joints.T, "-o", color=color, linewidth=3, markersize=4, zorder=5)
         space.plot(*tip[:, None], "o", markersize=11, markerfacecolor="none", markeredgecolor=color, markeredgewidth=1.4)
     ticks = [-1, -0.5, 0, 0.5, 1]
     space.set(xlabel="x [m]", ylabel="y [m]", zlabel="z [m]", xticks=ticks, yticks=ticks, zticks=ticks, box_aspect=(1, 1, 1))

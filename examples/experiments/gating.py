@@ -231,7 +231,7 @@ def _called(charts: int | str) -> str:
 
 def draw(rows: Rows, path: Path) -> None:
     """The two cores whose hulls meet; where the best affine gate errs; the balls and their cells; error by numbers."""
-    from atlasmoe.report.palette import FAINT, FEW, INK, LIMIT, expert_colors, tidy
+    from atlasmoe.report.palette import FAINT, FEW, INK, LIMIT, tidy
     from matplotlib.figure import Figure
     from matplotlib.patches import Polygon
 
@@ -260,7 +260,8 @@ def draw(rows: Rows, path: Path) -> None:
         center = balls.balls[0]
         flat = atlas.charts[0].inverse(np.stack([t, 0 * t], axis=1))
         cell = ((flat[:, None] - center) ** 2).sum(2).argmin(1)
-        places[1].scatter(flat[:, 0], flat[:, 2], c=expert_colors(len(balls))[cell], s=5)
+        along = {number: k for k, number in enumerate(dict.fromkeys(cell.tolist()))}
+        places[1].scatter(flat[:, 0], flat[:, 2], c=[FEW[along[number] % len(FEW)] for number in cell.tolist()], s=5)
         places[1].plot(center[:, 0], center[:, 2], "+", color=INK, markersize=4, linewidth=0.5, label="centres, of all h")
         places[1].legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
         places[1].set_aspect("equal")
@@ -268,21 +269,25 @@ def draw(rows: Rows, path: Path) -> None:
     else:
         places[1].axis("off")
     marks = {2: "o", 3: "s", 6: "^", "balls": "*"}
-    colours = dict(zip((*GATES, *LEARNED), (*FEW, INK), strict=True))
-    for r in rows:
-        if "sup" in r:
-            bad = r.get("wrong", 0) > 0
-            colour = colours[r["kind"]]
-            places[2].loglog(
-                r["active"], r["sup"], marks[r["charts"]], color=colour, markersize=7, markerfacecolor="white" if bad else colour
-            )
+    reached = [r for r in rows if "sup" in r]
+    colours = {
+        kind: colour for kind, colour in zip((*GATES, *LEARNED), (*FEW, INK), strict=True) if any(r["kind"] == kind for r in reached)
+    }
+    for k, r in enumerate(reached):
+        bad, colour = r.get("wrong", 0) > 0, colours[r["kind"]]
+        # Open from the second on a place, so that what is behind is seen.
+        hidden = any(
+            r["active"] < 1.1 * s["active"] < 1.21 * r["active"] and r["sup"] < 1.1 * s["sup"] < 1.21 * r["sup"] for s in reached[:k]
+        )
+        style = {"markerfacecolor": "white"} if bad else {"markersize": 11, "fillstyle": "none"} if hidden else {}
+        places[2].loglog(r["active"], r["sup"], marks[r["charts"]], color=colour, **{"markersize": 7, "markeredgewidth": 1.4} | style)
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour, linewidth=3, label=kind) for kind, colour in colours.items()]
     handles += [Line2D([], [], color=INK, linestyle="", marker=mark, label=_called(charts)) for charts, mark in marks.items()]
     places[2].legend(handles=handles, fontsize=6.5, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     places[2].axhline(EPSILON, color=LIMIT, linewidth=0.8, linestyle="--")
-    tidy(places[2], "Sup error (hollow: misroutes; dashed: ε)", xlabel="multiply-adds per input", ylabel="sup |f − Ψ|")
+    tidy(places[2], "Sup error (white: misroutes; dashed: ε; rings: at one place)", xlabel="multiply-adds per input", ylabel="sup |f − Ψ|")
     figure.savefig(path, dpi=150)
 
 

@@ -113,6 +113,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Stored numbers, numbers met by one input, and time, against D; a column for each manifold."""
     from atlasmoe.report.palette import FEW, tidy
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     names = list(dict.fromkeys(row["M"] for row in rows))
     drawn = Figure(figsize=(3.6 * len(names), 7.6), layout="constrained")
@@ -127,9 +128,11 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
                     values = [row[kind][what] for row in some]
                     at.loglog([row["D"] for row in some], values, "osd^"[k] + "-", ms=4, color=FEW[k], label=CALLED[kind])
             head = f"{name}, {some[0]['balls']} balls, ε = {some[0]['epsilon']:g}" if line == 0 else ""
-            tidy(at, head, ylabel=title if column == 0 else "", xlabel="D" if line == len(titles) - 1 else "")
-            at.set_xticks([row["D"] for row in some], [str(row["D"]) for row in some])
+            tidy(at, head, ylabel=title if column == 0 else "", xlabel="ambient dimension D" if line == len(titles) - 1 else "")
             at.minorticks_off()
+            at.set_xticks([row["D"] for row in some], [str(row["D"]) for row in some])
+            at.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            at.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
             at.grid(alpha=0.3)
     known: dict[str, Any] = {}
     for at in axes.flat:

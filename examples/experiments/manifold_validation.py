@@ -292,6 +292,7 @@ def draw(rows: Rows, plan: Plan, path: Path) -> None:
     """Sup error against m on each manifold, against E and against D on the first; and how many experts are used."""
     from atlasmoe.report.palette import FEW, INK, tidy
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     figure = Figure(figsize=(12, 8), layout="constrained")
     places = figure.subplots(2, 3)
@@ -313,7 +314,8 @@ def draw(rows: Rows, plan: Plan, path: Path) -> None:
     for place in places.flat:
         for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
             known.setdefault(label, handle)
-    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    known["slopes of the theory"] = Line2D([], [], color=INK, linewidth=0.9, linestyle="-.")
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=len(known), fontsize=7.5, frameon=False)
     figure.savefig(path, dpi=150)
 
 
@@ -333,7 +335,9 @@ def _panel(place: Any, rows: Rows, plan: Plan, setting: Setting, along: str) -> 
     x = np.array([r[along] for r in some], float)
     for exponent, line in zip({"m": (-0.5, best, -2.0), "E": (best, -2 / d), "D": ()}[along], (":", "-.", "--"), strict=False):
         place.plot(x, 0.5 * some[0]["sup"] * (x / x[0]) ** exponent, line, color=INK, linewidth=0.9)
-        place.annotate(f"{exponent:.2f}".replace("-", "−"), (x[-1], 0.5 * some[0]["sup"] * (x[-1] / x[0]) ** exponent), fontsize=7)
+        at = x[-1], 0.5 * some[0]["sup"] * (x[-1] / x[0]) ** exponent
+        power = f"${along}^{{{exponent:.3g}}}$"
+        place.annotate(power, at, xytext=(4, 0), textcoords="offset points", va="center", fontsize=7)
     _logarithmic(place, {"m": (16, 32, 64, 128), "E": (24, 48, 96, 192), "D": plan.dimensions}[along])
     fixed = {"m": f"E = {setting.E}, D = {setting.D}", "E": f"m = {setting.m}, D = {setting.D}", "D": f"E = {setting.E}, m = {setting.m}"}
     label = {"m": "width m of an expert", "E": "number of experts E", "D": "ambient dimension D"}[along]

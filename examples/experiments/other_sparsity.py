@@ -238,7 +238,7 @@ def draw(rows: Sequence[dict[str, Any]], grown: Sequence[dict[str, Any]], path: 
         left.semilogy(lengths, [one[key] for one in grown], "osd^v"[k] + "-", ms=4, color=FEW[k], label=label)
     left.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     left.set_xticks(lengths)
-    tidy(left, "A window that slides over T places", xlabel="T")
+    tidy(left, "A window that slides over T places", xlabel="places T", ylabel="how many")
     places = np.arange(len(rows))
     right.bar(places - 0.2, [row["found"] for row in rows], 0.38, color=FEW[0], label="compiled, found")
     right.bar(places + 0.2, [row["flat"]["found"] for row in rows], 0.38, color=FEW[1], label="flat mixture of as many numbers, found")

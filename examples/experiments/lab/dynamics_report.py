@@ -137,11 +137,11 @@ def draw(sweeps: Sequence[Row], rows: Sequence[Row], known: dict[str, float], pa
                     x, [r["last"] / known[name] for r in mine], "osd^vP"[k] + ":", ms=4, color=FEW[k], fillstyle="none", linewidth=0.8
                 )
     left.axvline(2, color=INK, linewidth=0.8, linestyle="--")
-    left.text(1.97, 0.9, "lr·λ_max = 2", fontsize=8, color=INK, ha="right", transform=left.get_xaxis_transform())
+    left.text(1.97, 0.9, "lr·$\\lambda_{max}$ = 2", fontsize=8, color=INK, ha="right", transform=left.get_xaxis_transform())
     grid = [0.1 * 1.1**n for n in range(50)]
     right.loglog(grid, [1 + g for g in grid], color=INK, linewidth=0.8, linestyle="--", label="1 + lr·S/ε, predicted")
     above.legend(*right.get_legend_handles_labels(), fontsize=7, frameon=False, loc="outside lower center", ncols=7)
-    tidy(left, "SGD, full batches: the largest error on the way, in parts of ε", xlabel="lr·λ_max", ylabel="|f − Ψ|/ε")
+    tidy(left, "SGD, full batches: the largest error on the way, in parts of ε", xlabel="lr·$\\lambda_{max}$", ylabel="|f − Ψ|/ε")
     tidy(right, "Adam: after the first step (full), after all (open)", xlabel="lr·S/ε,  S = max Σ|∂Ψ|", ylabel="|f − Ψ|/ε")
     left.set_xticks(ticks := sorted({r["factor"] for r in sweeps if r["optimiser"] == "sgd"}), [f"{t:g}" for t in ticks])
     left.minorticks_off()
@@ -157,6 +157,7 @@ def draw(sweeps: Sequence[Row], rows: Sequence[Row], known: dict[str, float], pa
         first = next(r for r in rows if r["case"] == case and r["start"] == "constructed")
         at.axhline(first["sup before"], color=INK, linewidth=0.8, linestyle="--", label="constructed, sup before training")
         at.axhline(first["rms before"], color=INK, linewidth=0.8, linestyle=":", label="its rms")
+        at.set_xlim(-0.6, max(len(names), 2) - 0.4)
         at.set_xticks(range(len(names)), [name.replace(", ", ",\n").replace(" ", "\n", 1) for name in names])
         tidy(at, case, ylabel="after training: sup (full), rms (open)" if at is axes[0] else "")
     below.legend(*axes[0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=len(METHODS) + 2)
