@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def _scores(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:
         end = min(part[-1] + 1, len(u) - 1)
         axes.axvspan(u[part[0]], u[end], color=colors[routes[part[0]]], alpha=0.16, linewidth=0)
         if many and len(part) > NAMED * len(u):
-            style = {"fontsize": 6, "color": INK, "rotation": 90, "ha": "center", "va": "bottom"}
+            style: dict[str, Any] = {"fontsize": 6, "color": INK, "rotation": 90, "ha": "center", "va": "bottom"}
             axes.text((u[part[0]] + u[end]) / 2, 0.02, names[routes[part[0]]], transform=axes.get_xaxis_transform(), **style)
 
 

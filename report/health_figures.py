@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def _bars(axes: Axes, picture: Bars) -> None:
         axes.set_ylim(0, max(1.0, 1.25 * (picture.limit or 0)))
     few = len(shown) <= MOST_NAMES
     names = [picture.names[k].removeprefix("expert ") for k in shown] if few else []
-    turned = {"rotation": 45, "ha": "right"} if sum(map(len, names)) > LINE else {}
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right"} if sum(map(len, names)) > LINE else {}
     axes.set_xticks(np.arange(len(names)), names, **turned)
     more = "" if len(shown) == len(values) else f" ({len(shown)} of {len(values)})"
     tidy(axes, subscripts(picture.title) + more, xlabel="expert", ylabel=subscripts(picture.title.rpartition(": ")[2]))
