@@ -15,7 +15,7 @@ from atlasmoe.atlas import Atlas, ExpressionMap, ExpressionTarget, ManifoldTask,
 from atlasmoe.atlas.graph import as_graph
 from atlasmoe.atlas.graph.pointwise import NotPointwise, Pointwise, Spot
 from atlasmoe.atlas.implicit.build import implicit
-from atlasmoe.atlas.implicit.cover import cover
+from atlasmoe.atlas.implicit.cover import cover, edge_cell
 from atlasmoe.atlas.implicit.zeros import ZeroSet
 from atlasmoe.errors import AtlasMoEError
 from atlasmoe.expressions import Box
@@ -28,9 +28,11 @@ from atlasmoe.intervals.implicit import Equations, prove_all
 from atlasmoe.intervals.patch import Patch, PatchMap
 from atlasmoe.intervals.program import Program, equations_of
 from atlasmoe.verify.check.expressions import Functions, JetMap
+from atlasmoe.verify.check.faces import off_faces
 from atlasmoe.verify.check.implicit import single
 from atlasmoe.verify.check.polynomials import space
 from atlasmoe.verify.enclosure import ExpressionEnclosure
+from certificates import retold
 
 U = sympy.symbols("u1 u2", real=True)
 SPHERE = "x**2 + y**2 + z**2 - 1"
@@ -228,12 +230,33 @@ def test_from_an_equation_to_a_checked_certificate(tmp_path: Path) -> None:
     assert {claim.name for claim in certificate.claims if claim.known == "proved"} >= {"total", "cover", "inverse", "zeros"}
     certificate.write(tmp_path / "model")
     assert atlasmoe.check(tmp_path / "model").verdict == "confirmed"
+    report = atlasmoe.check(retold(tmp_path / "model", tmp_path / "smaller", "1.5", "0.9"))  # charts as they are, M through faces
+    assert report.verdict == "undecided"
+    assert any("M stays off the faces of its box" in str(failure) for failure in report.failures)
+    assert atlasmoe.certify(tmp_path / "smaller", tightness=None)["zeros"].known == "unknown"
     refuted = atlasmoe.certify(tmp_path / "model", epsilon=0.03)
     assert refuted.status == "refuted"
     assert refuted.refutation is not None
     assert refuted.refutation.error > 0.03
     refuted.write(tmp_path / "model", overwrite=True)
     assert atlasmoe.check(tmp_path / "model").verdict == "refuted"
+
+
+@pytest.mark.parametrize(
+    ("equation", "region", "width", "off"),
+    [
+        ("x**2 + y**2 - 1", "x + 2", 1.0 + 1e-3, True),
+        ("x**2 + y**2 - 1", "x + 2", 1.0, False),
+        ("x**2 + y**2 - 1", "0.95 - Max(x, -x, y, -y)", 1.0, True),
+        ("x - y**3", "x + 5", 1.0, False),
+        ("x**2 + y**2 - 1", "x + 2", 0.8, False),
+        ("x**2 + y**2 - 1", "x + 2", 0.5, True),
+    ],
+)
+def test_faces_are_looked_at_by_check(equation: str, region: str, width: float, off: bool) -> None:
+    zeros = ZeroSet(functions(equation, names="xy"), Box((-width, -width), (width, width)), functions(region, names="xy"))
+    assert off_faces(zeros) is off
+    assert (edge_cell(zeros) is None) is off
 
 
 def test_nothing_is_refuted_outside_of_the_box() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...atlas import Atlas
 from ...intervals import Interval
-from ...intervals.patch import Patch, PatchMap
+from ...intervals.patch import PatchMap
 from .documents import Documents
+from .faces import off_faces, without
 from .functions import halves
-from .nets import Flags
 from .refused import Refused
 from .tubes import Tubes
 
@@ -28,6 +28,8 @@ def require_zeros(found: Documents, site: str, atlas: Atlas | None) -> None:
     claimed = any(claim.get("name") == name and claim.get("known") == "proved" for claim in found.certificate.children("claims"))
     if claimed and (atlas is None or atlas.implicit is None or not none_left_out(atlas)):
         raise Refused("it is not shown that every zero of the equations lies in a chart", rejected=False)
+    if claimed and atlas is not None and atlas.implicit is not None and not atlas.implicit.boundary and not off_faces(atlas.implicit.zeros):
+        raise Refused("it is not shown that M stays off the faces of its box, and it is not said that it may end there", rejected=False)
 
 
 def none_left_out(atlas: Atlas) -> bool:
@@ -46,18 +48,9 @@ def none_left_out(atlas: Atlas) -> bool:
         low, high, lower, upper = lower[-count:], upper[-count:], lower[:-count], upper[:-count]
         looked += count
         left = np.flatnonzero(~held.hold(Interval(low, high), allowed))
-        left = left[~_without(equations, region, low[left], high[left])]
+        left = left[~without(equations, region, low[left], high[left])]
         if len(left) and (looked > MOST or ((high[left] - low[left]) <= FINEST * widths).all(1).any()):
             return False
         first, second, _ = halves(low[left], high[left], ((high[left] - low[left]) / widths).argmax(1))
         lower, upper = np.concatenate([lower, first]), np.concatenate([upper, second])
     return True
-
-
-def _without(equations: PatchMap, region: PatchMap | None, lower: np.ndarray, upper: np.ndarray) -> Flags:
-    if not len(lower):
-        return np.zeros(0, bool)
-    cells = Patch.coordinates(lower, upper)
-    value = equations(cells).value
-    found = ((value.lower > 0) | (value.upper < 0)).any(1)
-    return np.asarray(found if region is None else found | (region(cells).value.upper < 0).any(1))

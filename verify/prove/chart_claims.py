@@ -9,7 +9,7 @@ import numpy as np
 from ...atlas import Array, Atlas
 from ...atlas.chart import INVERSE_TOLERANCE
 from ...atlas.implicit.build import PROVED_UP_TO
-from ...atlas.implicit.cover import cover
+from ...atlas.implicit.cover import cover, edge_cell
 from ...atlas.implicit.together import proved_charts
 from ...moe.ledger import Claim, Known
 from .definedness import undefined
@@ -98,6 +98,11 @@ def _zeros(name: str, atlas: Atlas) -> Claim:
     if not proved_charts(every).all():
         return Claim(name, ZEROS, LEMMA, 0.0, np.inf, Known.UNKNOWN, note="not every chart is proved to be one")
     done = cover(atlas.implicit.zeros, every)
+    edge = None if atlas.implicit.boundary or done.open is not None else edge_cell(atlas.implicit.zeros)
+    if edge is not None:
+        middle = ", ".join(f"{v:.6g}" for v in (edge[0] + edge[1]) / 2)
+        note = f"M meets the edge of the box, or may, near ({middle}), and boundary = true is not said"
+        return Claim(name, ZEROS, LEMMA, 0.0, np.inf, Known.UNKNOWN, note=note)
     if done.open is None:
         return Claim(name, ZEROS, LEMMA, 0.0, 0.0, Known.PROVED, note=f"{done.cells:,} cells")
     sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(*done.open, strict=True))
