@@ -14,6 +14,7 @@ import numpy as np
 
 from ..atlas import TaskGraph
 from ..atlas.graph import as_graph
+from ..moe.called import called
 from ..moe.channels import Input, Score, Value
 from ..moe.model import Model
 from ..moe.nets import Affine, Net
@@ -54,7 +55,8 @@ def channel_id(state: int, number: int) -> str:
 def _channel(model: Model, state: int, number: int) -> dict[str, Any]:
     design = model.design
     channel = design.states[state][number]
-    said: dict[str, Any] = {"id": channel_id(state, number), "state": state, "name": design.label(channel)}
+    (name,) = called(model)([design.label(channel)])
+    said: dict[str, Any] = {"id": channel_id(state, number), "state": state, "name": name}
     match channel:
         case Input(index):
             return said | {"kind": "input", "input": index}

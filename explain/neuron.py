@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InvalidArgument
+from ..moe.called import called
 from ..moe.model import Model
 from ..moe.network import MoELayer, Net
 from .explanation import NeuronOrigin
@@ -25,11 +26,12 @@ def explain_neuron(model: Model, layer: int, expert: str | int, neuron: int, hid
         raise InvalidArgument(f"the network has layers 1 to {len(network.layers)}, there is no layer {layer}")
     moe = network.layers[layer - 1]
     arriving = network.inputs if layer == 1 else network.layers[layer - 2].channels
-    called, net, reads, writes = _net(moe, expert, layer, arriving)
+    own = called(model)
+    which, net, reads, writes = _net(moe, expert, layer, own(arriving), own(moe.channels))
     if not net.widths:
-        raise InvalidArgument(f'"{called}" of layer {layer} is an affine map: it has no neurons')
+        raise InvalidArgument(f'"{which}" of layer {layer} is an affine map: it has no neurons')
     if not 1 <= hidden <= len(net.widths):
-        raise InvalidArgument(f'expert "{called}" has hidden layers 1 to {len(net.widths)}, there is no hidden layer {hidden}')
+        raise InvalidArgument(f'expert "{which}" has hidden layers 1 to {len(net.widths)}, there is no hidden layer {hidden}')
     if not 0 <= neuron < net.widths[hidden - 1]:
         raise InvalidArgument(f"hidden layer {hidden} has neurons 0 to {net.widths[hidden - 1] - 1}, there is no neuron {neuron}")
 
@@ -42,7 +44,7 @@ def explain_neuron(model: Model, layer: int, expert: str | int, neuron: int, hid
     lane = up if up is not None and (up.weight[neuron].any() or up.bias[neuron] != 1) else None
     return NeuronOrigin(
         layer=layer,
-        expert=called,
+        expert=which,
         hidden=hidden,
         index=neuron,
         name=name,
@@ -56,12 +58,14 @@ def explain_neuron(model: Model, layer: int, expert: str | int, neuron: int, hid
     )
 
 
-def _net(moe: MoELayer, expert: str | int, number: int, arriving: Sequence[str]) -> tuple[str, Net, Sequence[str], Sequence[str]]:
+def _net(
+    moe: MoELayer, expert: str | int, number: int, arriving: Sequence[str], leaving: Sequence[str]
+) -> tuple[str, Net, Sequence[str], Sequence[str]]:
     """The net that is meant, what it is called, and what its inputs and outputs are."""
     if expert == "gate" and expert not in moe.names and moe.gate is not None:
         return "gate", moe.gate, arriving if moe.sees is None else [arriving[channel] for channel in moe.sees], moe.names
     reads = arriving if moe.reads is None else [arriving[channel] for channel in moe.reads]
-    writes = [moe.channels[channel] for channel in moe.targets]
+    writes = [leaving[channel] for channel in moe.targets]
     inside = reads if moe.latent is None else [f"latent[{k}]" for k in range(len(moe.latent.bias))]
     if expert == "shared" and expert not in moe.names and moe.shared is not None:
         return "shared", moe.shared, reads, writes

@@ -13,6 +13,7 @@ from atlasmoe.atlas.manifolds import builtin
 from atlasmoe.atlas.renaming import renamed
 from atlasmoe.cli.main import main
 from atlasmoe.errors import SpecError
+from atlasmoe.explain import circuit
 from click.testing import CliRunner
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "named.toml"
@@ -58,6 +59,11 @@ def test_everybody_says_them(folder):
     assert "x = 0, y = 0.6, z = 0.8" in said
     assert "east = 0, north = 0.333333" in said
     assert "y[temperature] = " in said
+    neuron = runner.invoke(main, ["explain", str(folder), "--layer", "2", "--expert", "north", "--neuron", "0"]).output
+    assert "x[" not in neuron
+    assert "·z" in neuron
+    named = [channel["name"] for channel in circuit(folder)["channels"]]
+    assert named[:7] == ["x", "y", "z", "x", "y", "z", "tau[north]"]
     assert "temperature = 0, wind = 0.3" in said
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "Inputs: `x`, `y`, `z`. Outputs: `y[temperature]`, `y[wind]`." in card
