@@ -127,8 +127,8 @@ Qed.
 Lemma relu_split z : relu z - relu (- z) = z.
 Proof. destruct (relu_cases z) as [[A B]|[A B]], (relu_cases (- z)) as [[C D]|[C D]]; rewrite B, D; lra. Qed.
 
-(** A row of a matrix, and a bias. *)
-Definition of_row (row : list dyadic) (c : dyadic) (s : list known) : known :=
+(** A sum of several terms, and a bias. *)
+Definition of_terms (row : list dyadic) (c : dyadic) (s : list known) : known :=
   match terms row s with
   | [] => Line (zero_d, 0%nat, c)
   | [(w, Line (a, r, b))] => Line (dmul w a, r, plus (dmul w b) c)
@@ -143,9 +143,9 @@ Definition of_row (row : list dyadic) (c : dyadic) (s : list known) : known :=
     | _ => Anything
     end
   end.
-Lemma of_row_correct x row c s y : Forall2 (is_known x) s y -> is_known x (of_row row c s) (dot (map D2R row) y + D2R c).
+Lemma of_terms_correct x row c s y : Forall2 (is_known x) s y -> is_known x (of_terms row c s) (dot (map D2R row) y + D2R c).
 Proof.
-  intros H. destruct (terms_correct x row s y H) as (ys & K & ->). unfold of_row.
+  intros H. destruct (terms_correct x row s y H) as (ys & K & ->). unfold of_terms.
   assert (F : is_known x (match falling (terms row s) with Some fs => if (sign c =? 0)%Z then Score fs else Anything | None => Anything end) (total_of (terms row s) ys + D2R c)).
   { destruct (falling (terms row s)) as [fs|] eqn:E; simpl; auto. destruct (Z.eqb_spec (sign c) 0) as [C|]; simpl; auto.
     rewrite (sign_zero c C), Rplus_0_r. apply falling_correct; auto. }
@@ -164,6 +164,22 @@ Proof.
       apply sign_pos in W. rewrite (sign_zero c C). unfold total_of. simpl. destruct Hv as (V1 & V2 & V3). split. nra. split.
       intros A. rewrite V2 by auto. ring. intros A. specialize (V3 A). nra.
 Qed.
+(** A row of a matrix, and a bias. A positive multiple of one positive part is one: nets with several layers carry x as relu (relu x) - relu (relu (-x)). *)
+Definition of_row (row : list dyadic) (c : dyadic) (s : list known) : known :=
+  match terms row s with
+  | [(w, Bent (a, r, b))] => if (sign w =? 1)%Z && (sign c =? 0)%Z then Bent (dmul w a, r, dmul w b) else of_terms row c s
+  | _ => of_terms row c s
+  end.
+Lemma of_row_correct x row c s y : Forall2 (is_known x) s y -> is_known x (of_row row c s) (dot (map D2R row) y + D2R c).
+Proof.
+  intros H. pose proof (of_terms_correct x row c s y H) as K. unfold of_row. destruct (terms_correct x row s y H) as (ys & T & E). revert T E.
+  destruct (terms row s) as [|[w a] [|t ts]]; auto; destruct a as [f | [[a r] b] | fs |]; auto. intros T E.
+  destruct (Z.eqb_spec (sign w) 1) as [W|]; simpl; auto. destruct (Z.eqb_spec (sign c) 0) as [C|]; simpl; auto.
+  rewrite E, (sign_zero c C). inversion T as [|? v ? vs Hv Hvs]; subst. inversion Hvs; subst. unfold total_of. simpl in *. rewrite Hv.
+  unfold height. simpl. rewrite !D2R_mul.
+  replace (D2R w * D2R a * nth r x 0 + D2R w * D2R b) with (D2R w * (D2R a * nth r x 0 + D2R b)) by ring.
+  apply sign_pos in W. rewrite relu_scale by auto. ring.
+Qed.
 
 Definition of_map (b : block dyadic) (s : list known) : list known := let '(W, c) := expand b in map (fun p => of_row (fst p) (snd p) s) (combine W c).
 Lemma of_map_correct x b s y : Forall2 (is_known x) s y -> Forall2 (is_known x) (of_map b s) (run (real b) y).
@@ -171,12 +187,12 @@ Proof.
   intros H. unfold of_map, run, real, map_affine. destruct (expand b) as [W c]. simpl. revert c. induction W as [|row W IH]; intros [|c0 c]; simpl; constructor; auto.
   apply of_row_correct; auto.
 Qed.
-Definition of_activation (f : activation) (s : known) : known := match f, s with Identity, _ => s | Relu, Line g => Bent g | _, _ => Anything end.
+Definition of_activation (f : activation) (s : known) : known := match f, s with Identity, _ => s | Relu, Line g | Relu, Bent g => Bent g | _, _ => Anything end.
 Fixpoint of_bend (fs : list activation) (s : list known) : list known := match fs, s with f :: fs, a :: s => of_activation f a :: of_bend fs s | _, _ => [] end.
 Lemma of_bend_correct x : forall fs s y, Forall2 (is_known x) s y -> Forall2 (is_known x) (of_bend fs s) (bend fs y).
 Proof.
   induction fs as [|f fs IH]; intros s y H; destruct H; simpl; constructor; auto.
-  destruct f, x0; simpl in *; auto. rewrite H. reflexivity.
+  destruct f, x0; simpl in *; auto; rewrite H; auto. match goal with |- context [height x ?g] => destruct (relu_cases (height x g)) as [[A B]|[A B]] end; rewrite B; unfold relu; [apply Rmax_left; lra | apply Rmax_left; lra].
 Qed.
 Definition of_hidden (h : hidden (block dyadic)) (s : list known) : list known :=
   let z := of_bend (acts h) (of_map (into h) s) in match lanes h with None => z | Some up => map (fun _ => Anything) z end.

@@ -30,7 +30,7 @@ from atlasmoe.verify.coq.project import all_theory, files, theory_text, write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import ALLOWED, MACHINE, Outcome, assumed, read_trouble, run
 from atlasmoe.verify.coq.statement import ARITHMETICS, Statement, statement_of
-from atlasmoe.verify.coq.theory import _whole
+from atlasmoe.verify.coq.theory import needed, not_whole
 from click.testing import CliRunner
 
 NAMES = {"x": "x", "y": "y"}
@@ -312,16 +312,19 @@ def test_a_configuration_without_a_network_is_an_error_of_the_input(config: str,
 
 
 def test_a_cache_with_other_texts_or_without_a_file_is_not_whole(tmp_path: Path) -> None:
-    for name in all_theory("fast"):
+    names = needed({"Fast", "Circle"}, "fast")
+    assert names == ("Semantics", "Forms", "Expressions", "Nets", "Layers", "Routes", "Checker", "Fast", "Circle")
+    assert set(needed({"FastFloats"}, "fast")) - set(names) == {"Floats", "Orders", "Rounding", "FloatBounds", "FloatChecker", "FastFloats"}
+    for name in names:
         (tmp_path / f"{name}.v").write_text(theory_text(name), encoding="utf-8")
         (tmp_path / f"{name}.vo").write_bytes(b"compiled")
-    assert _whole(tmp_path, "fast")
+    assert not_whole(tmp_path, names) == ()
     semantics = tmp_path / "Semantics.v"
     semantics.write_text(semantics.read_text(encoding="utf-8").replace("<= D2R eps", "<= 1 + D2R eps"), encoding="utf-8")
-    assert not _whole(tmp_path, "fast")
+    assert not_whole(tmp_path, names) == names[:-1]  # all that rests on it
     semantics.write_text(theory_text("Semantics"), encoding="utf-8")
-    (tmp_path / "Fast.vo").unlink()
-    assert not _whole(tmp_path, "fast")
+    (tmp_path / "Checker.vo").unlink()
+    assert not_whole(tmp_path, names) == ("Checker", "Fast")
 
 
 def test_a_folder_of_something_else_is_left_alone(circle: Model, tmp_path: Path) -> None:
@@ -358,6 +361,7 @@ def test_what_coqc_prints_is_read() -> None:
     own = ("Proof.Main.wrong", "Weights.wrong", "é", "classic", "sig_not_dec", "int", "float", "Uint63.f is assumed to be guarded.")
     assert not any(rule.fullmatch(name) for name in own for rule in (ALLOWED, *MACHINE.values()))
     assert read_trouble("     = (12%N, [(-0.5, 0.25); (1e-05, 2)])\n     : N * list (float * float)") == (12, [(-0.5, 0.25), (1e-05, 2.0)])
+    assert read_trouble("     = (3%N, [(-0x1.8p-3%float, 0x1p+1%float)])\n     : N * list") == (3, [(-0.1875, 2.0)])
     assert read_trouble("Error") is None
 
 

@@ -21,6 +21,7 @@ from atlasmoe.verify.coq.floats import floats_of
 from atlasmoe.verify.coq.numbers import dyadic
 from atlasmoe.verify.coq.project import files
 from atlasmoe.verify.coq.statement import statement_of
+from atlasmoe.verify.coq.weights import weights
 from click.testing import CliRunner
 from sympy import symbols
 
@@ -92,6 +93,12 @@ def test_activations_that_ieee_does_not_define_are_refused(name: str) -> None:
     made = Network((MoELayer(None, (net(rng, 2, 1, name),), (0,), ("all",), ("f",)),), ("u", "v"))
     with pytest.raises(InvalidArgument, match=f"layer 1 of the network has neurons with {name}, and exp is no operation"):
         floats_of(made, [CHART], None, 1.0)
+
+
+def test_the_exact_gelu_is_refused_with_the_one_that_needs_no_error_function() -> None:
+    made = Network((MoELayer(None, (net(np.random.default_rng(0), 2, 1, "gelu"),), (0,), ("all",), ("f",)),), ("u", "v"))
+    with pytest.raises(InvalidArgument, match=r"neurons with gelu, the proof in Coq follows .*; compile with activation gelu_tanh"):
+        weights(made, "t")
 
 
 def test_networks_that_are_evaluated_in_float32_are_refused() -> None:

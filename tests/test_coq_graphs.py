@@ -22,6 +22,7 @@ from atlasmoe.verify.coq.group_hints import gaps_of
 from atlasmoe.verify.coq.hint_records import GroupHint
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import OPTIONS
+from atlasmoe.verify.coq.theory import compiled_theory
 from click.testing import CliRunner
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -217,3 +218,25 @@ def test_one_layer_for_two_blocks_is_a_theorem_and_what_is_false_is_none(
     for what, (name, before, after, expected) in wrong.items():
         assert together[name].count(before) >= 1, what
         assert refused(proof, {**together, name: together[name].replace(before, after, 1)}) == expected, what
+
+
+@needs_coq
+def test_what_two_layers_of_neurons_carry_is_seen_from_their_weights(tmp_path: Path) -> None:
+    """x = σ(σ(x)) − σ(σ(−x)), and not σ(σ(x)) − σ(σ(x))."""
+    halves = "([[(1,0)]; [(-1,0)]]%Z, [(0%nat,(1,0)%Z); (1%nat,(1,0)%Z)], [(0,0); (0,0)]%Z)"
+    same = "([[(1,0);(0,0)]; [(0,0);(1,0)]]%Z, [(0%nat,(1,0)%Z); (1%nat,(1,0)%Z)], [(0,0); (0,0)]%Z)"
+    text = f"""From Coq Require Import ZArith List.
+From AtlasMoE Require Import Semantics Scores.
+Import ListNotations.
+Definition hidden_ (b : block dyadic) := Hidden b [Relu; Relu] None.
+Definition layers_ := [hidden_ {halves}; hidden_ {same}].
+Definition carried last : known := nth 0 (of_net (layers_, ([last], [(0%nat,(1,0)%Z)], [(0,0)%Z])) (lines 1)) Anything.
+Example copied : carried [(1,0); (-1,0)]%Z = Line ((1,0)%Z, 0%nat, (0,0)%Z). Proof. reflexivity. Qed.
+Example other : carried [(1,0); (1,0)]%Z = Anything. Proof. reflexivity. Qed.
+"""
+    (tmp_path / "theory").mkdir()
+    (tmp_path / "theory" / "Scores.v").write_text("")
+    compiled_theory(tmp_path, "fast")
+    (tmp_path / "Carried.v").write_text(text)
+    done = subprocess.run(["coqc", *OPTIONS, "Carried.v"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -39,6 +39,10 @@ MOST_CUTS = 14
 MOST_SIDES = 6
 """Of boxes that are halved for a range; what reads more values is enclosed as a whole."""
 SAMPLES = 512
+MANY = 1 << 15
+"""Samples for ranges of what is computed on manifolds."""
+NARROW = 2e-3
+"""How much wider, of their size, those ranges are made at least: networks follow a combination hardly beyond what its values are."""
 PARALLEL = 1e-9
 
 
@@ -59,8 +63,8 @@ class Hints:
                 self.ranges += zip(map(float, node.box.lower), map(float, node.box.upper), strict=True)
             else:
                 assert node.atlas is not None
-                points = node.atlas.sample(8 * SAMPLES, seed=1).ambient
-                self.ranges += [_wider(float(low), float(high), 0.1) for low, high in zip(points.min(0), points.max(0), strict=True)]
+                points, room = node.atlas.sample(MANY, seed=1).ambient, _short(node.atlas.parametrising[0].dimension)
+                self.ranges += [_wider(float(low), float(high), room) for low, high in zip(points.min(0), points.max(0), strict=True)]
         for maker in self.statement.makers:
             effort, ranges = self._node(maker)
             self.efforts.append(effort)
@@ -74,7 +78,15 @@ class Hints:
     @cached_property
     def points(self) -> dict[str, Array]:
         """Values of all components there."""
-        found: Mapping[str, Array] = self.statement.task.trace(self.inputs).values
+        return self._values(self.inputs)
+
+    @cached_property
+    def many(self) -> dict[str, Array]:
+        """The same at more inputs."""
+        return self._values(self.statement.task.sample(MANY, seed=3))
+
+    def _values(self, inputs: Array) -> dict[str, Array]:
+        found: Mapping[str, Array] = self.statement.task.trace(inputs).values
         return {name: np.asarray(found[name], float) for name in self.statement.components}
 
     @cached_property
@@ -92,10 +104,12 @@ class Hints:
         places = self.statement.places
         manifolds = self._manifolds(node.reads)
         if manifolds:
-            values = np.stack([self.points[name] for name in node.components], axis=1)
+            values = np.stack([self.many[name] for name in node.components], axis=1)
             dimension = sum(self.statement.task.inputs[n].domain.parametrising[0].dimension for n in manifolds)
             effort = Effort(tuple(places[r] for r in node.reads if not self._of(r, manifolds)), (), manifolds, dimension)
-            return effort, [_wider(float(low), float(high), 0.1) for low, high in zip(values.min(0), values.max(0), strict=True)]
+            return effort, [
+                _wider(float(low), float(high), _short(dimension)) for low, high in zip(values.min(0), values.max(0), strict=True)
+            ]
         sides = np.array([self.ranges[places[r]] for r in node.reads]).reshape(-1, 2)
         pieces = [(sides[:, 0], sides[:, 1], f) for f in (_functions(node) if not isinstance(node, Block) else ())]
         if isinstance(node, Block):
@@ -242,6 +256,11 @@ class Hints:
             others = (*(places[base[k]] for k in bent[1:]), *(places[base[k]] for k in rest))
             return Effort(others, total, manifolds, dimension + 1)
         return Effort(tuple(places[base[k]] for k in (*bent, *rest)), (), manifolds, dimension + len(bent))
+
+
+def _short(dimension: int) -> float:
+    """By how much of its size a sampled range may be too small: the nearest of n samples is within about (log n/n)^(1/d) of an extreme."""
+    return max(NARROW, 2 * (np.log(MANY) / MANY) ** (2 / dimension))
 
 
 def _wider(low: float, high: float, part: float) -> tuple[float, float]:

@@ -50,10 +50,12 @@ def theory_text(name: str) -> str:
     return (folder / "manifolds" / f"{name}.v" if name in MANIFOLDS else folder / f"{name}.v").read_text(encoding="utf-8")
 
 
-def theory_of(arithmetic: str, floats: bool = False, routes: bool = False, graphs: bool = False) -> tuple[str, ...]:
-    """The files that a proof in this arithmetic needs."""
+def theory_of(
+    arithmetic: str, floats: bool = False, routes: bool = False, graphs: bool = False, covers: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The files that a proof in this arithmetic needs, with some lemmas of cover."""
     chosen = ARITHMETICS[arithmetic]
-    theory = (*(name for name in THEORY if name not in ARITHMETICS.values() or name == chosen), *MANIFOLDS)
+    theory = (*(name for name in THEORY if name not in ARITHMETICS.values() or name == chosen), *covers)
     theory += (*FLOATS, f"{chosen}Floats") if floats else ()
     theory += (*ROUTES, f"{chosen}Routes") if routes else ()
     return (*theory, *GRAPHS, f"{chosen}Graphs") if graphs else theory
@@ -61,7 +63,7 @@ def theory_of(arithmetic: str, floats: bool = False, routes: bool = False, graph
 
 def all_theory(arithmetic: str) -> tuple[str, ...]:
     """The files that any proof in this arithmetic may need."""
-    return theory_of(arithmetic, floats=True, routes=True, graphs=True)
+    return theory_of(arithmetic, floats=True, routes=True, graphs=True, covers=MANIFOLDS)
 
 
 def files(
@@ -72,14 +74,15 @@ def files(
     Raises `InvalidArgument` for what the proof in Coq does not follow.
     """
     charts = range(len(statement.charts))
-    theory = theory_of(arithmetic, statement.floats is not None, statement.routes)
+    equation = equation_of(statement)
+    covers = () if equation is None else equation.lemmas
+    theory = theory_of(arithmetic, statement.floats is not None, statement.routes, covers=covers)
     found = {f"theory/{name}.v": theory_text(name) for name in theory}
     found["Weights.v"] = weights(statement.model.network, statement.task.name)
     found["Task.v"] = task_file(statement)
     for k in charts:
         found[f"Chart{k}.v"] = chart_file(statement, k, trees_of(statement, k, cuts, others), arithmetic)
     found["Main.v"] = main_file(statement)
-    equation = equation_of(statement)
     if equation is not None:
         found["Equation.v"] = spoken(statement.task, equation.text)
     if statement.routes:

@@ -118,10 +118,18 @@ def trouble(folder: Path, text: str) -> tuple[int, list[tuple[float, float]]] | 
     return read_trouble(done.stdout)
 
 
+FLOAT = re.compile(r"-?(?:0x[0-9a-f]+(?:\.[0-9a-f]+)?p[+-]?\d+|\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
+"""As Coq prints floats: in decimals where few digits are exact, else in hexadecimal ones."""
+
+
+def _float(text: str) -> float:
+    return float.fromhex(text) if "0x" in text else float(text)
+
+
 def read_trouble(text: str) -> tuple[int, list[tuple[float, float]]] | None:
     """What `C.trouble` printed: (n, [(l, u); …])."""
     found = re.search(r"=\s*\(\s*(\d+)(?:%\w+)?\s*,(.*?)\)\s*:", " ".join(text.split()))
     if found is None:
         return None
-    numbers = [float(x) for x in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.sub(r"%\w+", "", found.group(2)))]
+    numbers = [_float(x) for x in FLOAT.findall(re.sub(r"%\w+", "", found.group(2)))]
     return int(found.group(1)), list(zip(numbers[::2], numbers[1::2], strict=False))

@@ -1,17 +1,28 @@
-"""The theory compiled once for all models, in the user's cache, under a name made of its sources and Coq's version."""
+"""The theory compiled for all models, in the user's cache, under a name made of its sources and Coq's version.
+
+A file is compiled when it is needed first, and again where one that it rests on was.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ...errors import FolderError
 from ...progress import track
-from .project import all_theory, theory_of, theory_text
+from .project import all_theory, theory_text
+from .several import THEORY as SEVERAL
+from .statement import ARITHMETICS
+
+REQUIRED = re.compile(r"^From AtlasMoE Require (?:Import |Export )?([\w ]+)\.$", re.MULTILINE)
+"""How a file of the theory names those that it needs."""
 
 
 def cache_folder(arithmetic: str, version: str) -> Path:
@@ -28,49 +39,79 @@ def coq_version() -> str:
     return subprocess.run(["coqc", "--print-version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def needed(roots: Collection[str], arithmetic: str) -> tuple[str, ...]:
+    """These files and all that they rest on, each after those that it needs."""
+    found = set(roots)
+    for name in reversed(all_theory(arithmetic)):
+        if name in found:
+            found.update(_required(name))
+    return tuple(name for name in all_theory(arithmetic) if name in found)
+
+
 def compiled_theory(folder: Path, arithmetic: str) -> None:
-    """Put the compiled theory into the folder of a proof, from the cache, which is filled on first use, and again where it is not whole.
+    """Put the compiled theory into the folder of a proof, from the cache; what of it is not there, or not whole, is compiled.
 
     Texts are those of this package. Of what coqc made of them nothing is known but that it lies beside the same texts. Raises
     `FolderError` if Coq does not accept it: then libraries are missing.
     """
+    roots = {name for name in all_theory(arithmetic) if (folder / "theory" / f"{name}.v").exists()}
+    names = needed({*roots, ARITHMETICS[arithmetic], SEVERAL}, arithmetic)
     cached = cache_folder(arithmetic, coq_version())
-    if not _whole(cached, arithmetic):
-        shutil.rmtree(cached, ignore_errors=True)
-        _fill(cached, arithmetic)
-    for name in all_theory(arithmetic):
-        if name in theory_of(arithmetic) or (folder / "theory" / f"{name}.v").exists():
+    cached.mkdir(parents=True, exist_ok=True)
+    with _alone(cached):
+        if missing := not_whole(cached, names):
+            _fill(cached, missing, names, arithmetic)
+        for name in names:
             for suffix in (".v", ".vo"):
                 shutil.copy2(cached / f"{name}{suffix}", folder / "theory" / f"{name}{suffix}")
 
 
-def _whole(cached: Path, arithmetic: str) -> bool:
-    """Whether every file lies there, compiled, under the text that it has in this package."""
-    try:
-        return all(
-            (cached / f"{name}.v").read_text(encoding="utf-8") == theory_text(name) and (cached / f"{name}.vo").stat().st_size
-            for name in all_theory(arithmetic)
-        )
-    except (OSError, UnicodeDecodeError):
-        return False
+def not_whole(cached: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Files that do not lie there, compiled, under the text that they have in this package; and those that rest on them."""
+    found: set[str] = set()
+    for name in names:
+        try:
+            same = (cached / f"{name}.v").read_text(encoding="utf-8") == theory_text(name) and (cached / f"{name}.vo").stat().st_size > 0
+        except (OSError, UnicodeDecodeError):
+            same = False
+        if not same or found & set(_required(name)):
+            found.add(name)
+    return tuple(name for name in names if name in found)
 
 
-def _fill(cached: Path, arithmetic: str) -> None:
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=".compiling-", dir=cached.parent))
+def _required(name: str) -> list[str]:
+    return [other for found in REQUIRED.findall(theory_text(name)) for other in found.split()]
+
+
+@contextlib.contextmanager
+def _alone(cached: Path) -> Iterator[None]:
+    """Nobody else fills the folder meanwhile: files that were compiled in two runs do not fit together."""
+    import fcntl
+
+    with (cached / ".filling").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fill(cached: Path, missing: Sequence[str], names: Sequence[str], arithmetic: str) -> None:
+    """Compile what is missing in a folder beside it, and put it there."""
+    for path in cached.glob("*.vo"):
+        if path.stem not in names and set(missing) & set(needed({path.stem}, arithmetic)):
+            path.unlink()  # rests on what is compiled anew
+    place = Path(tempfile.mkdtemp(prefix=".compiling-", dir=cached))
     try:
-        for name in all_theory(arithmetic):
+        for name in names:
             (place / f"{name}.v").write_text(theory_text(name), encoding="utf-8")
-        for name in track(all_theory(arithmetic), "the theory, once"):
+            if name not in missing:
+                shutil.copy2(cached / f"{name}.vo", place / f"{name}.vo")
+        for name in track(missing, "the theory, once"):
             command = ["coqc", "-w", "-ambiguous-paths", "-Q", ".", "AtlasMoE", f"{name}.v"]
             done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
             if done.returncode:
                 needs = "needs Coq 8.16 with coq-interval, coq-flocq and coq-coquelicot"
                 raise FolderError(f"{name}.v: coqc does not accept the theory, which {needs}: {done.stderr.strip()[-600:]}")
-        try:
-            os.replace(place, cached)
-        except OSError:
-            if not cached.exists():  # else somebody else was faster
-                raise
+        for name in missing:
+            for suffix in (".v", ".vo"):
+                os.replace(place / f"{name}{suffix}", cached / f"{name}{suffix}")
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -48,7 +48,8 @@ def _followed(number: int, layer: MoELayer, several: bool) -> None:
             for group in groups:
                 if group.activation.name not in ACTIVATIONS:
                     known = ", ".join(ACTIVATIONS)
-                    raise InvalidArgument(f"{where} has neurons with {group.activation.name}, the proof in Coq follows {known}")
+                    remedy = "; compile with activation gelu_tanh, which needs no error function" if group.activation.name == "gelu" else ""
+                    raise InvalidArgument(f"{where} has neurons with {group.activation.name}, the proof in Coq follows {known}{remedy}")
 
 
 def _layer(number: int, layer: MoELayer, arriving: int) -> Iterator[str]:
