@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..expressions.box import Array
+from .atlas import Atlas
 from .domain import Domain
 from .points import Points
 
@@ -52,6 +53,9 @@ class Ground:
 
     def allowed(self, chart: Charts, intrinsic: Array) -> NDArray[np.bool_]:
         """Which u lie in the closed box and the region of their parametrising chart and have a finite image, (N,)."""
+        if isinstance(self.domain, Atlas) and self.domain.together is not None:
+            base = self.domain.together.points(chart, intrinsic)
+            return self.domain.inside(chart, intrinsic, base) & np.isfinite(base).all(-1)
         good = np.zeros(len(intrinsic), bool)
         for i in np.unique(chart):
             rows = chart == i

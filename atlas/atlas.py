@@ -238,8 +238,8 @@ class Atlas:
             base[rows] = self.parametrising[i].inverse(intrinsic[rows])
         return Points(which, intrinsic, base, self.embed(base))
 
-    def inside(self, chart: NDArray[np.intp], intrinsic: Array) -> NDArray[np.bool_]:
-        """Whether u (N, d) lies in the closed box of its parametrising chart, and in the region."""
+    def inside(self, chart: NDArray[np.intp], intrinsic: Array, base: Array | None = None) -> NDArray[np.bool_]:
+        """Whether u (N, d) lies in the closed box of its parametrising chart, and in the region. `base`: the points (N, k), if known."""
         found = np.zeros(len(chart), bool)
         if self.together is None or not all(part.region is None or (part.edge and self.region is not None) for part in self.parametrising):
             for i in np.unique(chart):
@@ -248,7 +248,8 @@ class Atlas:
             return found
         found[:] = (np.abs(intrinsic) <= self.together.frames.halves[chart]).all(1)
         if self.region is not None:
-            found[found] = self.region(self.together.points(chart[found], intrinsic[found]))[:, 0] >= 0
+            points = self.together.points(chart[found], intrinsic[found]) if base is None else base[found]
+            found[found] = self.region(points)[:, 0] >= 0
         return found
 
     def sample(self, count: int, seed: int, *, low_discrepancy: bool = False) -> Points:

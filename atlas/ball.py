@@ -11,7 +11,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
@@ -20,6 +19,7 @@ from .atlas import Atlas
 from .chart import BallChart, Piece
 from .covering import covering_radius, farthest_points, relaxed
 from .distances import pairwise, tree_of
+from .implicit.together import few
 from .points import Points, concatenate
 
 OVERLAP = 1.3
@@ -257,7 +257,7 @@ def pieces_of(manifold: Atlas, centers: Array, reach: float | Array, sample: Poi
         if outermost[best] < np.inf:
             which = [best]
         else:
-            which = np.unique(sample.chart[near]).tolist() if manifold.together is None else _few(edge[:, near] < np.inf)
+            which = np.unique(sample.chart[near]).tolist() if manifold.together is None else few(edge[:, near] < np.inf)
         pieces = []
         for p in which:
             u = intrinsic[p][near[edge[p, near] < np.inf]]
@@ -283,13 +283,3 @@ def _placed(manifold: Atlas, sample: Points) -> tuple[list[Array], Array]:
         intrinsic.append(u)
         edge[p, inside] = np.abs(chart.domain.to_unit(u[inside])).max(1)
     return intrinsic, edge
-
-
-def _few(held: NDArray[np.bool_]) -> list[int]:
-    """Rows of (E, n) flags that together hold all columns, each the one that holds most of what is left."""
-    left, chosen = np.ones(held.shape[1], bool), []
-    while left.any():
-        best = int((held & left).sum(1).argmax())
-        chosen.append(best)
-        left &= ~held[best]
-    return sorted(chosen)

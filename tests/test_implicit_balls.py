@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from atlasmoe.atlas import Atlas, BallChart, task_from_spec
+from atlasmoe.atlas.ascent import Ground
 from atlasmoe.atlas.ball import LEAST_OVERLAP
 from atlasmoe.constructions.experts.shared_dictionary import points_at
 from atlasmoe.constructions.routers.proved_cover import prove_cover
@@ -37,6 +38,7 @@ def test_charts_taken_together_are_the_charts(power: Atlas) -> None:
         np.testing.assert_allclose(together.jacobians(which, u), chart.inverse.jacobian_at(u), rtol=0, atol=1e-12)
         np.testing.assert_array_equal(power.inside(which, u), chart.inside(u))
         np.testing.assert_array_equal(power.inside(which, 3 * u), chart.inside(3 * u))
+        np.testing.assert_array_equal(Ground(power).allowed(which, 3 * u), chart.inside(3 * u))
     points = power.sample(500, 0)
     assert (points.base[:, 0] >= -0.5).all()
     u, held = together.coordinates(points.base)

@@ -17,6 +17,18 @@ from ...expressions.implicit import Tube
 from ...intervals.implicit import prove_all
 from ...intervals.program import equations_of
 
+EVERY = slice(None)
+
+
+def few(held: NDArray[np.bool_]) -> list[int]:
+    """Rows of (E, n) flags that together hold all columns that one holds, each the one that holds most of what is left."""
+    left, chosen = held.any(0), []
+    while left.any():
+        best = int((held & left).sum(1).argmax())
+        chosen.append(best)
+        left &= ~held[best]
+    return sorted(chosen)
+
 
 class Together:
     """The tubes of charts of the same equations."""
@@ -43,12 +55,13 @@ class Together:
         with np.errstate(all="ignore"):
             return np.asarray(frames.tangent + frames.normal @ frames.slopes(u, frames.solve(u)))
 
-    def coordinates(self, points: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """u of zeros (n, k) in every chart, (E, n, d), and whether it is the zero's there, (E, n)."""
-        offset = points - self.frames.center[:, None]
-        u = offset @ self.frames.tangent
-        held = (np.abs(u) < self.frames.halves[:, None]).all(2)
-        held &= (np.abs(offset @ self.frames.normal) < self.frames.heights[:, None]).all(2)
+    def coordinates(self, points: Array, charts: slice = EVERY) -> tuple[Array, NDArray[np.bool_]]:
+        """u of zeros (n, k) in these charts, (E, n, d), and whether it is the zero's there, (E, n)."""
+        frames = self.frames
+        offset = points - frames.center[charts, None]
+        u = offset @ frames.tangent[charts]
+        held = (np.abs(u) < frames.halves[charts, None]).all(2)
+        held &= (np.abs(offset @ frames.normal[charts]) < frames.heights[charts, None]).all(2)
         return u, np.asarray(held, bool)
 
     def lifted(self, center: Array, frame: Array, radius: float, local: Array) -> tuple[NDArray[np.intp], Array]:

@@ -8,12 +8,11 @@ are drawn from boxes of intrinsic coordinates that hold the cell, and kept if th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, BallChart, Box, Piece, Points, concatenate
 from ...errors import InvalidArgument
@@ -68,9 +67,7 @@ class Cell:
                 if n:
                     intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))
                     drawn.append((piece.chart, onto_faces(piece.box, atlas.parametrising[piece.chart].domain, intrinsic)))
-            for which, intrinsic in _joined(drawn) if atlas.together is not None else drawn:
-                inside = atlas.inside(np.broadcast_to(which, len(intrinsic)), intrinsic)
-                points = atlas.parametrise(np.broadcast_to(which, len(intrinsic))[inside], intrinsic[inside])
+            for points in _joined(atlas, drawn) if atlas.together is not None else _one_by_one(atlas, drawn):
                 points = points[np.isfinite(points.base).all(1)]
                 parts.append(points[routing.lead(points.base, self.chart) >= threshold])
                 found += len(parts[-1])
@@ -100,10 +97,17 @@ class Cell:
         return Points(np.full(len(points), self.chart), chart.coordinates(points.base), points.base, points.ambient)
 
 
-def _joined(drawn: Sequence[tuple[int, Array]]) -> list[tuple[NDArray[np.intp], Array]]:
-    """Points of several charts as one batch."""
+def _one_by_one(atlas: Atlas, drawn: Sequence[tuple[int, Array]]) -> Iterator[Points]:
+    """The points of M at coordinates in charts, those in the region."""
+    for chart, intrinsic in drawn:
+        yield atlas.parametrise(chart, intrinsic[atlas.parametrising[chart].inside(intrinsic)])
+
+
+def _joined(atlas: Atlas, drawn: Sequence[tuple[int, Array]]) -> list[Points]:
+    """The same as one batch, where charts are evaluated together."""
     which = np.repeat([chart for chart, _ in drawn], [len(intrinsic) for _, intrinsic in drawn])
-    return [(which, np.concatenate([intrinsic for _, intrinsic in drawn]))]
+    points = atlas.parametrise(which, np.concatenate([intrinsic for _, intrinsic in drawn]))
+    return [points[atlas.inside(points.chart, points.intrinsic, points.base)]]
 
 
 def onto_faces(box: Box, domain: Box, points: Array) -> Array:

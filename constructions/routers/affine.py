@@ -28,6 +28,7 @@ from ...atlas import Array, Atlas, BallChart, Box, ManifoldTask, Piece, Points, 
 from ...atlas.arguments import MAX_CHARTS
 from ...atlas.covering import covering_margin, nearest_ball
 from ...atlas.distances import tree_of
+from ...atlas.implicit.together import few
 from ...errors import InvalidArgument
 from ...moe.ledger import Claim
 from ...moe.network import Affine, Network
@@ -141,10 +142,12 @@ def cells(routing: AffineRouting, seed: int) -> list[Cell]:
 
 
 def _boxes(atlas: Atlas, points: Points, cell: NDArray[np.intp]) -> dict[int, tuple[Piece, ...]]:
-    """For cells, given by their points in order of the cell: a box in the one chart that holds all of them, else in all that hold some.
+    """For cells, given by their points in order of the cell: a box in the one chart that holds all of them, else in all that hold some; of
+    tangent charts, of which many overlap, in those that it takes.
 
     Cells with fewer than FEWEST points are missing.
     """
+    together, holds = atlas.together, np.zeros((len(atlas.parametrising), len(points)), bool)
     found, starts, counts = np.unique(cell, return_index=True, return_counts=True)
     least = np.full(len(found), np.inf)
     single: dict[int, Piece] = {}
@@ -152,10 +155,14 @@ def _boxes(atlas: Atlas, points: Points, cell: NDArray[np.intp]) -> dict[int, tu
     for p, chart in enumerate(atlas.parametrising):
         inside = points.chart == p
         u = np.where(inside[:, None], points.intrinsic, np.nan)
-        if chart.forward is not None:
+        if together is not None:
+            (local,), (also,) = together.coordinates(points.base, slice(p, p + 1))
+            u, inside = np.where(also[:, None], local, u), inside | also
+        elif chart.forward is not None:
             also = ~inside & chart.contains(points.base)
             u[also] = chart.coordinates(points.base[also])
             inside |= also
+        holds[p] = inside
         outermost = np.maximum.reduceat(np.where(inside, np.abs(chart.domain.to_unit(u)).max(1), np.inf), starts)
         low, high, held = np.fmin.reduceat(u, starts), np.fmax.reduceat(u, starts), np.add.reduceat(inside.astype(int), starts)
         # n uniform points miss a cell's extent by about its n^{-1/d}-th part.
@@ -167,6 +174,11 @@ def _boxes(atlas: Atlas, points: Points, cell: NDArray[np.intp]) -> dict[int, tu
             if outermost[k] < least[k]:
                 least[k] = outermost[k]
                 single[int(found[k])] = piece
+    if together is not None:
+        for i, start, count in zip(found.tolist(), starts.tolist(), counts.tolist(), strict=True):
+            if i in several and i not in single:
+                taken = few(holds[:, start : start + count])
+                several[i] = [piece for piece in several[i] if piece.chart in taken]
     return {i: (single[i],) if i in single else tuple(pieces) for i, pieces in several.items()}
 
 
