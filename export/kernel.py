@@ -20,8 +20,9 @@ from . import listed
 from .stages import Stage
 
 Matrices = NDArray[Any]
-WORTH = 170_000 << 18
-"""What others may take longer in a process before it is loaded, in multiplications of a large product: about a second."""
+WORTH = 40_000 << 18
+"""What others may take longer in a process before it is loaded, in multiplications of a large product: a quarter of a second by the model
+of costs, which is cautious about the kernel where weights come from a cache, and about a second in truth."""
 CACHE = 1 << 25
 """Bytes of weights that stay in a cache from call to call."""
 ROW = 90_000

@@ -277,7 +277,7 @@ def test_the_file_runs_under_pytest(tmp_path: Path) -> None:
         ({"dtype": "int8"}, "dtype 'int8' is not one of"),
         ({"activation": "swigly"}, "did you mean 'swiglu'"),
         ({"weighting": "softmx"}, "did you mean 'softmax'"),
-        ({"top_k": 16}, "top_k=8 or fewer"),
+        ({"top_k": 16}, "take top_k=15"),
         ({"top_k": 0}, "take top_k=1"),
         ({"dim": 8}, "dim=32"),
         ({"experts": 2.5}, "no whole number"),

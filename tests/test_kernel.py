@@ -99,7 +99,7 @@ def test_modules_compute_the_same_with_the_kernel(network: Network, monkeypatch:
 
 
 def test_it_is_loaded_when_it_has_become_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other ways run until, by the model of costs, a second is lost; then it is there for all; without numba never."""
+    """Other ways run until, by the model of costs, enough is lost; then it is there for all; without numba never."""
     monkeypatch.setattr(kernel, "_loops", [])
     monkeypatch.setattr(kernel, "_missed", [0.0])
     stages = stack((16, 64, 16), "relu", torch.float32, experts=1024)
