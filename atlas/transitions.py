@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import cast
 
 import mpmath
@@ -30,6 +31,8 @@ MOST_FORMULAS = 16
 DIGITS = 40
 LONGEST = 4000
 """Operations of a formula that is of use."""
+REMEMBERED = 256
+"""Formulas of as many points: whoever proves something of another network on the same charts asks for the same ones again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +99,14 @@ class Overlaps:
 
 def transition_at(chart: Chart, other: Chart, point: Array) -> Transition | None:
     """The formula around one point of the overlap; None if exact arithmetic does not settle it. `other` needs a forward map."""
-    if other.forward is None:
-        return None
+    return None if other.forward is None else _transition_at(chart, other, tuple(point.tolist()))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _transition_at(chart: Chart, other: Chart, point: tuple[float, ...]) -> Transition | None:
 
     def attempt(angles: Sequence[sympy.Expr]) -> Transition:
-        functions = Functions(chart.inverse.variables, point, angles)
+        functions = Functions(chart.inverse.variables, np.array(point), angles)
         y = substituted(functions, chart.inverse, list(functions.inputs.values()))
         functions.any_turn = True
         v = substituted(functions, cast(ExpressionMap, other.forward), y)
@@ -115,11 +121,14 @@ def transition_at(chart: Chart, other: Chart, point: Array) -> Transition | None
 
 def identity_at(chart: Chart, point: Array) -> Transition | None:
     """Where φ(φ⁻¹(u)) = u holds by exact arithmetic, around a point; None if that does not settle it."""
-    if chart.forward is None:
-        return None
+    return None if chart.forward is None else _identity_at(chart, tuple(point.tolist()))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _identity_at(chart: Chart, point: tuple[float, ...]) -> Transition | None:
 
     def attempt(angles: Sequence[sympy.Expr]) -> Transition:
-        functions = Functions(chart.inverse.variables, point, angles)
+        functions = Functions(chart.inverse.variables, np.array(point), angles)
         u = list(functions.inputs.values())
         v = substituted(functions, cast(ExpressionMap, chart.forward), substituted(functions, chart.inverse, u))
         if any(functions.minus(a, b).top for a, b in zip(v, u, strict=True)):
