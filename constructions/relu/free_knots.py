@@ -52,7 +52,7 @@ def _equations(grid: Grid, levels: Array, inputs: Array, values: Array) -> tuple
     """The normal equations of a step of all knots, the levels eliminated (Kaufman)."""
     hats = grid.hats(inputs)
     table, joined = _halves(grid, hats), _joins(grid)
-    matrix = np.asarray(joined.T @ (joined.T @ table).T) + len(inputs) * grid.stiffness()
+    matrix = np.asarray(joined.T @ (joined.T @ table).T) + len(inputs) * grid.stiffness
     scaled, scale = normalised(matrix)
     across = solve_triangular(
         cholesky(scaled, lower=True, check_finite=False), (joined.T @ table) / scale[:, None], lower=True, check_finite=False

@@ -23,7 +23,7 @@ def towards_sup(grid: Grid, levels: Array, inputs: Array, values: Array, judge: 
 
     `judge` returns an error on points that are not fitted to, so that the result is never worse there. Deterministic.
     """
-    hats, stiffness = grid.hats(inputs), len(inputs) * grid.stiffness()
+    hats, stiffness = grid.hats(inputs), len(inputs) * grid.stiffness
     weights = np.ones(len(inputs))
     best, least, since = levels, judge(levels), 0
     for _ in range(ROUNDS):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sparse
@@ -100,6 +101,7 @@ class Grid:
             out[there, here] = block.T
         return out
 
+    @cached_property
     def bends(self) -> sparse.csr_array:
         """The changes of slope at the knots, (J, P), of profiles given by their levels."""
         rows: list[Array] = []
@@ -111,11 +113,12 @@ class Grid:
         pointers = np.arange(0, 3 * len(first) + 1, 3)
         return sparse.csr_array((np.concatenate(rows).ravel(), columns.ravel(), pointers), shape=(len(first), sum(map(len, self.nodes))))
 
+    @cached_property
     def stiffness(self) -> Array:
         """STIFFNESS·∫(second derivative)² as a quadratic form (P, P): Σ_j bend_j² / h_j, lengths in units of each direction's range."""
         if not self.knots:
             return np.zeros((sum(map(len, self.nodes)),) * 2)
-        bends = self.bends()
+        bends = self.bends
         scale = np.concatenate([np.full(len(x) - 2, (x[-1] - x[0]) ** 3) / ((x[2:] - x[:-2]) / 2) for x in self.nodes])
         return STIFFNESS * (bends.T @ (bends * scale[:, None])).toarray()
 
@@ -126,7 +129,7 @@ class Grid:
         makes both h²p″/16, three quarters of that.
         """
         moved, first = levels.copy(), 0
-        bends = self.bends() @ levels
+        bends = self.bends @ levels
         for start, x in zip(self.starts, self.nodes, strict=True):
             knots = len(x) - 2
             h = (x[2:] - x[:-2]) / 2
@@ -138,17 +141,15 @@ class Grid:
         """The grid of the nodes that `kept` says, and the levels (P, P′) at all nodes of its hats."""
         nodes = tuple(x[keep] for x, keep in zip(self.nodes, kept, strict=True))
         coarse = Grid(self.lines, nodes)
-        blocks = []
-        for x, z in zip(self.nodes, nodes, strict=True):
-            piece = np.clip(np.searchsorted(z, x, side="right") - 1, 0, len(z) - 2)
+        shares, columns = [], []
+        for x, z, start in zip(self.nodes, nodes, coarse.starts, strict=True):
+            piece = np.searchsorted(z[1:-1], x, side="right")
             right = (x - z[piece]) / (z[piece + 1] - z[piece])
-            rows = np.arange(len(x))
-            block = sparse.coo_array(
-                (np.concatenate([1 - right, right]), (np.concatenate([rows, rows]), np.concatenate([piece, piece + 1]))),
-                shape=(len(x), len(z)),
-            )
-            blocks.append(block)
-        return coarse, sparse.block_diag(blocks, format="csr")
+            shares.append(np.stack([1 - right, right], axis=1))
+            columns.append(start + np.stack([piece, piece + 1], axis=1))
+        rows = sum(map(len, self.nodes))
+        entries = np.concatenate(shares).ravel(), np.concatenate(columns).ravel(), np.arange(0, 2 * rows + 1, 2)
+        return coarse, sparse.csr_array(entries, shape=(rows, sum(map(len, nodes))))
 
     def ridge(self, levels: Array, coordinates: Coordinates) -> Ridge:
         """Profiles with these levels (P, q) as outward-facing ReLUs, one a knot, and one or two for each of r directions.
@@ -159,7 +160,7 @@ class Grid:
         flat = np.array([len(x) == 2 for x in self.nodes])
         spanning = coordinates.from_input(self.lines) * np.where(flat, UNBENT, 1.0)[:, None]
         pivots = qr(spanning.T, mode="r", pivoting=True)[1][: coordinates.rank]
-        bend = (self.bends() @ levels) if self.knots else np.zeros((0, levels.shape[1]))
+        bend = (self.bends @ levels) if self.knots else np.zeros((0, levels.shape[1]))
         at_center = self.lines @ coordinates.center
         slopes, centers, value, first = [], [], np.zeros(levels.shape[1]), 0
         parts: dict[int, tuple[Array, Array, Array]] = {}
@@ -222,7 +223,7 @@ def normalised(matrix: Array) -> tuple[Array, Array]:
 def least_squares(grid: Grid, inputs: Array, values: Array, weights: Array | None = None) -> Array:
     """Levels (P, q) that fit values (N, q) at inputs (N, n) best; weights (N,) have mean 1. One step of iterative refinement."""
     hats = grid.hats(inputs)
-    matrix = grid.gram(hats, weights) + len(inputs) * grid.stiffness()
+    matrix = grid.gram(hats, weights) + len(inputs) * grid.stiffness
     scaled, scale = normalised(matrix)
     factor = cho_factor(scaled, lower=True, overwrite_a=True, check_finite=False)
     weighted = values if weights is None else values * weights[:, None]
@@ -232,4 +233,4 @@ def least_squares(grid: Grid, inputs: Array, values: Array, weights: Array | Non
 
     levels = solve(hats.T @ weighted)
     misfit = values - hats @ levels
-    return levels + solve(hats.T @ (misfit if weights is None else misfit * weights[:, None]) - len(inputs) * (grid.stiffness() @ levels))
+    return levels + solve(hats.T @ (misfit if weights is None else misfit * weights[:, None]) - len(inputs) * (grid.stiffness @ levels))

@@ -38,9 +38,9 @@ def prune(
     right = hats.T @ (values if weights is None else values * weights[:, None])
     accepted: tuple[Grid, Array] | None = None
     while True:
-        inverse = _inverse(matrix + len(inputs) * grid.stiffness())
+        inverse = _inverse(matrix + len(inputs) * grid.stiffness)
         levels = inverse @ right
-        levels += inverse @ (right - matrix @ levels - len(inputs) * (grid.stiffness() @ levels))
+        levels += inverse @ (right - matrix @ levels - len(inputs) * (grid.stiffness @ levels))
         if goes_on is not None:
             if not goes_on(grid, levels):
                 return accepted or (grid, levels)
@@ -55,7 +55,7 @@ def prune(
 
 def _survivors(grid: Grid, levels: Array, inverse: Array, count: int) -> list[np.ndarray]:
     """Which nodes stay when about `count` knots go."""
-    bends = grid.bends()
+    bends = grid.bends
     variance = np.asarray((bends @ inverse)[np.arange(grid.knots)[:, None], bends.indices.reshape(-1, 3)])
     variance = np.einsum("ij,ij->i", variance, bends.data.reshape(-1, 3))
     cost = ((bends @ levels) ** 2).sum(1) / variance
