@@ -205,7 +205,7 @@ def test_no_mutation_of_any_neuron_of_any_part_is_confirmed_falsely(name: str, f
     truth = model.task.evaluate(points)
     last = len(model.network.layers) - 1
     names = [key for key in safetensors.load_file(folder / WEIGHTS) if key.startswith(f"layers.{last}.experts")]
-    false = confirmed = 0
+    false = confirmed = quick = 0
     for number in range(8):
         key, factor = names[rng.integers(len(names))], (0.0, -1.0, 1 + 1e-3, 1.5)[rng.integers(4)]
 
@@ -215,6 +215,8 @@ def test_no_mutation_of_any_neuron_of_any_part_is_confirmed_falsely(name: str, f
             flat[place] = flat[place] * factor + (0.05 if flat[place] == 0 else 0.0)
 
         report = check(reweighted(folder, tmp_path / str(number), change))
+        if report.verdict == "rejected":
+            quick += report.boxes <= report.leaves
         if report.verdict == "confirmed":
             confirmed += 1
             arrays = safetensors.load_file(tmp_path / str(number) / WEIGHTS)
@@ -222,6 +224,7 @@ def test_no_mutation_of_any_neuron_of_any_part_is_confirmed_falsely(name: str, f
             false += np.abs(network(points) - truth).max() > report.bound
     assert false == 0
     assert confirmed < 4
+    assert quick >= 2, "once a leaf is refuted no other one is cut"
 
 
 def test_a_spike_in_one_part_is_seen(folders: Callable[[str], Path]):
