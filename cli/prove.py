@@ -25,7 +25,14 @@ from .output import print_json, print_wrapped
 )
 @click.option("--floats", is_flag=True, help="Also prove evaluation in binary64, sums in any order.")
 @click.option("--routes", is_flag=True, help="Also prove that points get experts whose charts or balls hold them.")
-@click.option("--jobs", type=click.IntRange(1), metavar="N", default=1, show_default=True, help="Charts that coqc checks at the same time.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Files that coqc checks at the same time; charts are put into several where there are fewer of them.",
+)
 @click.option("--read-back", is_flag=True, help="Run no coqc: compare Weights.v in the proof with the model in FOLDER, bit by bit.")
 @click.option("--no-run", is_flag=True, help="Write the files, and run no coqc.")
 @json_option
@@ -51,7 +58,7 @@ def prove(
     from ..export.folder import load
     from ..verify.coq.graph_project import BEFORE, graph_files, graph_parts
     from ..verify.coq.graph_statement import GraphStatement, graph_statement_of
-    from ..verify.coq.project import files, write
+    from ..verify.coq.project import files, parts_of_project, write
     from ..verify.coq.read_back import differences
     from ..verify.coq.statement import Statement, statement_of, suggested_cuts
 
@@ -64,6 +71,7 @@ def prove(
     cuts: list[list[int]] = []
     others: list[list[list[int]]] = []
     before: tuple[str, ...] = ("Weights", "Task")
+    joined: list[str] = []
     if isinstance(model.task, TaskGraph):
         statement = graph_statement_of(model, asked, floats, routes)
         contents = graph_files(statement, arithmetic)
@@ -72,8 +80,9 @@ def prove(
         statement = statement_of(model, asked, floats, routes)
         cuts = suggested_cuts(folder, len(statement.charts))
         others = [suggested_cuts(folder, len(statement.charts), target) for target in range(1, len(model.task.wanted))]
-        contents = files(statement, cuts, arithmetic, others)
-        parts = [f"{part}{k}" for part in ("Chart", *(["Route"] if routes else [])) for k in range(len(statement.charts))]
+        contents = files(statement, cuts, arithmetic, others, jobs)
+        parts, together = parts_of_project(contents)
+        joined = list(together)
     write(output, contents)
     said = differences(folder, output)
     if said:
@@ -88,7 +97,7 @@ def prove(
         raise InvalidArgument(
             f"coqc is not installed, so nothing is proved yet; the files are in {output}: install Coq ({install}) and run `make` there"
         )
-    outcome = run(output, parts, arithmetic, jobs, before)
+    outcome = run(output, parts, arithmetic, jobs, before, joined)
     where = "" if outcome.accepted else _where(output, statement, cuts, others, outcome.refused)
     if as_json:
         document = {"proof": str(output.absolute()), "accepted": outcome.accepted, "epsilon": statement.epsilon, "arithmetic": arithmetic}
@@ -100,7 +109,12 @@ def prove(
         more = {"refused": outcome.refused, "message": outcome.message, "where": where}
         print_json({**document, **more, "seconds": outcome.seconds, "assumptions": list(outcome.assumptions)})
     elif outcome.accepted:
-        place = "input of the graph" if isinstance(statement, GraphStatement) else "point of M"
+        place = "point of M"
+        if isinstance(statement, GraphStatement):
+            numbers = (
+                f" whose compared coordinates are {model.network.dtype} numbers" if "error_bound_off_gaps" in contents["Main.v"] else ""
+            )
+            place = f"input of the graph{numbers}"
         each = [(one.name, float(one.epsilon)) for one in model.task.wanted] or [(model.task.name, statement.epsilon)]
         for name, bound in each:
             click.echo(f"{name}: |f − Ψ| ≤ {bound!r} at every {place}, in real arithmetic: accepted by coqc")
@@ -108,7 +122,7 @@ def prove(
             click.echo(f"evaluated in binary64, sums in any order: |f − Ψ̂| ≤ {statement.floats.epsilon!r}: accepted by coqc")
         if routes:
             click.echo("every point of M gets experts whose charts or balls hold it: accepted by coqc")
-        axioms = sorted({name.split(".")[0] for name in outcome.assumptions})
+        axioms = sorted({name.split(".")[-2] for name in outcome.assumptions})
         click.echo(f"axioms: {len(outcome.assumptions)}, of {', '.join(axioms)}; README.md there says what has to be believed")
         click.echo(f"proof: {output} ({sum(outcome.seconds.values()):.0f} s of coqc)")
         click.secho("proved", fg="green", bold=True)
@@ -157,7 +171,7 @@ def _where(output: Path, statement: object, cuts: list[list[int]], others: list[
     from ..verify.coq.run import trouble
     from ..verify.coq.statement import Statement
 
-    if refused is not None and refused.startswith("Block"):
+    if refused is not None and refused.startswith(("Block", "Part")):
         first = (output / f"{refused}.v").read_text(encoding="utf-8").splitlines()[0]
         return f": {first.removeprefix('(* ').removesuffix(' *)')}"
     if not isinstance(statement, Statement) or refused is None or not refused.startswith("Chart"):

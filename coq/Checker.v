@@ -321,19 +321,47 @@ Proof.
   apply (I.lower_extent_correct _ x (D2R (snd s))); auto. apply mem_D2I.
 Qed.
 
-(** What is asked of a file: that this is true. Its box is walked along [cuts], leaves are halved [fuel] times at most. *)
-Definition accepted (depth fuel : nat) (cuts : list nat) : bool :=
+(** What is asked of a file: that this is true. A box of the chart is walked along [cuts], leaves are halved [fuel] times at most. *)
+Definition accepted_on (b : list (dyadic * dyadic)) (depth fuel : nat) (cuts : list nat) : bool :=
   forallb tidy_layer Ls &&
-  let p := prepare in match walk (leaf p) depth fuel (length (box c)) cuts (map side (box c)) with Some [] => true | _ => false end.
-Theorem accepted_sound depth fuel cuts : accepted depth fuel cuts = true -> forall u, in_box (box c) u -> holds_at u.
+  let p := prepare in match walk (leaf p) depth fuel (length b) cuts (map side b) with Some [] => true | _ => false end.
+Theorem accepted_on_sound b depth fuel cuts : accepted_on b depth fuel cuts = true -> forall u, in_box b u -> holds_at u.
 Proof.
-  unfold accepted. intros H u Hu. apply andb_prop in H. destruct H as [Td H].
+  unfold accepted_on. intros H u Hu. apply andb_prop in H. destruct H as [Td H].
   destruct (walk _ _ _ _ _ _) as [rest|] eqn:W; try discriminate.
   apply (walk_correct (leaf prepare) holds_at (fun b v Hv Hb => leaf_correct b v Td Hv Hb)) with (2 := W). apply box_correct; auto.
 Qed.
+Definition accepted := accepted_on (box c).
+Theorem accepted_sound depth fuel cuts : accepted depth fuel cuts = true -> forall u, in_box (box c) u -> holds_at u.
+Proof. apply accepted_on_sound. Qed.
 (** Where it is not true: leaves that are settled, and the corners of the first box that is not. *)
 Definition trouble (depth fuel : nat) (cuts : list nat) : N * list (I.F.type * I.F.type) :=
   let p := prepare in match progress (leaf p) depth fuel (length (box c)) cuts (map side (box c)) 0%N with
   | (n, inr b) => (n, map (fun X => (I.lower X, I.upper X)) b) | (n, inl _) => (n, []) end.
 End Chart.
+
+(** * That there is something to speak of: a point of the box at which the region is not negative. *)
+Fixpoint inside (b : list (dyadic * dyadic)) (X : list I.type) : bool :=
+  match b, X with
+  | [], [] => true
+  | s :: b, x :: X => nonnegative (isub x (D2I (fst s))) && nonnegative (isub (D2I (snd s)) x) && inside b X
+  | _, _ => false
+  end.
+Definition has_point (c : chart) (u : list dyadic) : bool :=
+  let X := map D2I u in let T := shifts X in let V := variables 0 X in
+  inside (box c) X && all_of (fun r => optional false (fun F => nonnegative (fr F)) (eval_expr T V r)) (region c).
+Theorem has_point_sound c u : has_point c u = true -> exists v y, point_of c v y.
+Proof.
+  unfold has_point. intros H. apply andb_prop in H. destruct H as [B H]. set (v := map D2R u). assert (M : mems (map D2I u) v) by (unfold v; clear; induction u; constructor; auto; apply mem_D2I).
+  exists v, (values (inverse c) v). split; [|split; auto].
+  - revert B. clear H. generalize (box c). clear c. induction M as [|X x Xs xs HX M IH]; intros [|s b] B; simpl in B; try discriminate; constructor.
+    + apply andb_prop in B. destruct B as [B _]. apply andb_prop in B. destruct B as [B1 B2].
+      apply nonnegative_correct with (x := x - D2R (fst s)) in B1. 2: apply mem_sub; auto; apply mem_D2I.
+      apply nonnegative_correct with (x := D2R (snd s) - x) in B2. 2: apply mem_sub; auto; apply mem_D2I. lra.
+    + apply andb_prop in B. apply IH, B.
+  - set (t := diffs v (map middle (map D2I u))). assert (HT : mems (shifts (map D2I u)) t) by (apply shifts_correct; auto).
+    assert (HV : Forall2 (has t) (variables 0 (map D2I u)) v). { apply variables_correct; auto. intros k Hk. apply nth_diffs; auto. }
+    apply Forall_forall. intros r Ir. pose proof (all_of_true _ _ _ H r Ir) as Q. cbv beta in Q. destruct (eval_expr _ _ r) as [F|] eqn:E; simpl in Q; try discriminate.
+    destruct (proj1 (eval_correct _ t HT _ v HV) _ _ E) as [_ [Me _]]. apply nonnegative_correct with (1 := Q) (2 := Me).
+Qed.
 End Checker.

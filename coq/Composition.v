@@ -694,4 +694,17 @@ Proof.
   intros HV C E x D. destruct (values_sound g es rs x HV D) as (L & Ex & F). split; auto. intros w We. destruct (F w We) as (W & t & Et).
   pose proof (arriving_correct g x t L) as X. rewrite <- Et in X. exact (ends_correct eps w _ _ _ E (chain_correct g rs w W _ _ _ C x X)).
 Qed.
+(** There is an input: a point of a chart of each. *)
+Fixpoint some_input (Ms : list (list chart)) (us : list (nat * list dyadic)) : bool :=
+  match Ms, us with
+  | [], [] => true
+  | M :: Ms, (k, u) :: us => match nth_error M k with Some c => has_point c u | None => false end && some_input Ms us
+  | _, _ => false
+  end.
+Theorem some_input_sound : forall Ms us, some_input Ms us = true -> exists x, in_domain Ms x.
+Proof.
+  induction Ms as [|M Ms IH]; intros [|[k u] us] H; simpl in H; try discriminate. exists []. reflexivity.
+  apply andb_prop in H. destruct H as [H1 H2]. destruct (IH us H2) as (z & Z). destruct (nth_error M k) as [c|] eqn:E; try discriminate.
+  destruct (has_point_sound c u H1) as (v & y & P). exists (y ++ z), y, z. split; auto. split; auto. exists c, v. split; auto. apply nth_error_In with k; auto.
+Qed.
 End Composition.

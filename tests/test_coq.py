@@ -26,7 +26,8 @@ from atlasmoe.moe import Model
 from atlasmoe.verify.coq.equations import equation_of
 from atlasmoe.verify.coq.expressions import FUNCTIONS, expression, names_of
 from atlasmoe.verify.coq.numbers import block, comment, dyadic, number, shared_rows
-from atlasmoe.verify.coq.project import all_theory, files, theory_text, write
+from atlasmoe.verify.coq.parts import split, wanted
+from atlasmoe.verify.coq.project import all_theory, files, parts_of_project, theory_text, write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import ALLOWED, MACHINE, Outcome, assumed, read_trouble, run
 from atlasmoe.verify.coq.statement import ARITHMETICS, Statement, statement_of
@@ -138,7 +139,7 @@ def proof(circle: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_says_what_is_proved_and_of_what(proof: Path, circle: Model) -> None:
     charts = len(circle.manifold_task.atlas.charts)
-    expected = {f"Chart{k}.v" for k in range(charts)} | {"Weights.v", "Task.v", "Main.v", "Equation.v"}
+    expected = {f"Chart{k}.v" for k in range(charts)} | {"Weights.v", "Task.v", "Main.v", "Equation.v", "Point.v"}
     assert expected == {path.name for path in proof.glob("*.v")}
     assert not (proof / "theory" / "Fast.v").exists()
     task = (proof / "Task.v").read_text()
@@ -152,6 +153,22 @@ def test_the_folder_says_what_is_proved_and_of_what(proof: Path, circle: Model) 
     main_file = (proof / "Main.v").read_text()
     assert main_file.endswith("Print Assumptions error_bound.\n")
     assert "Theorem error_bound : forall y, on_M y -> close eps Target.f y (Psi y)." in main_file
+
+
+def test_a_chart_is_put_into_files_where_there_are_jobs_for_them(circle: Model) -> None:
+    statement = statement_of(circle)
+    cuts = [[0], [1, 0, 1, 0, 0], [0]]
+    contents = files(statement, cuts, "fast", jobs=5)
+    parts, joined = parts_of_project(contents)
+    assert joined == {f"Chart{k}": [f"Part{k}_{j}" for j in range(4)] for k in range(3)}
+    assert len(parts) == 3 * 4 + 1
+    assert "parts (Cut 0 (Leaf) (Cut 0 (Leaf) (Leaf)))" not in contents["Part1_0.v"]  # 4 files: the first leaf is halved too
+    assert "parts (Cut 0 (Cut 0 (Leaf) (Leaf)) (Cut 0 (Leaf) (Leaf)))" in contents["Part1_0.v"]
+    assert "Chart1.vo: Part1_0.vo Part1_1.vo Part1_2.vo Part1_3.vo" in contents["Makefile"]
+    assert parts_of_project(files(statement, cuts, "fast", jobs=3))[1] == {}
+    cut = split([2, 1, 0, 0, 1, 0, 0], 2, 3)
+    assert (cut.tree, cut.below) == ("Cut 1 (Cut 0 (Leaf) (Leaf)) (Leaf)", ((0,), (0,), (1, 0, 0)))
+    assert wanted([1, 0] * 10_000 + [0], 3, 1) == 3  # about 4000 leaves a file
 
 
 def stated(table: str, change: Callable[[tuple[Chart, ...]], tuple[Chart, ...]] = lambda charts: charts) -> str | None:
@@ -357,8 +374,22 @@ def test_what_coqc_prints_is_read() -> None:
     )
     assert assumed(printed) == ("Uint63.sub_spec", "PrimFloat.float", "sig_not_dec", "é", "int is assumed to be guarded.")
     assert assumed("Closed under the global context\n") == ()
-    assert ALLOWED.fullmatch("ClassicalDedekindReals.sig_not_dec")
-    own = ("Proof.Main.wrong", "Weights.wrong", "é", "classic", "sig_not_dec", "int", "float", "Uint63.f is assumed to be guarded.")
+    assert ALLOWED.fullmatch("Coq.Reals.ClassicalDedekindReals.sig_not_dec")
+    assert MACHINE["fast"].fullmatch("Coq.Floats.PrimFloat.add")
+    own = (
+        "Proof.Main.wrong",
+        "PrimFloat.add",
+        "Proof.PrimFloat.add",
+        "Uint63.add_spec",
+        "Proof.Coq.Floats.PrimFloat.add",
+        "Weights.wrong",
+        "é",
+        "classic",
+        "sig_not_dec",
+        "int",
+        "float",
+        "Uint63.f is assumed to be guarded.",
+    )
     assert not any(rule.fullmatch(name) for name in own for rule in (ALLOWED, *MACHINE.values()))
     assert read_trouble("     = (12%N, [(-0.5, 0.25); (1e-05, 2)])\n     : N * list (float * float)") == (12, [(-0.5, 0.25), (1e-05, 2.0)])
     assert read_trouble("     = (3%N, [(-0x1.8p-3%float, 0x1p+1%float)])\n     : N * list") == (3, [(-0.1875, 2.0)])
@@ -377,7 +408,7 @@ def test_a_coqc_that_does_not_say_what_the_theorem_rests_on_proves_nothing(tmp_p
 
 
 def test_the_error_that_is_said_to_be_proved_is_that_of_the_theorem(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    accepted = Outcome(True, None, "", ("Classical_Prop.classic",), {"Main": 1.0})
+    accepted = Outcome(True, None, "", ("Coq.Logic.Classical_Prop.classic",), {"Main": 1.0})
     monkeypatch.setattr(sys.modules[run.__module__], "coqc_path", lambda: "coqc")
     monkeypatch.setattr(sys.modules[run.__module__], "run", lambda *_: accepted)
     done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(tmp_path / "p"), "--epsilon", "0.0500000499", "--floats"])

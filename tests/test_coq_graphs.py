@@ -53,7 +53,7 @@ def test_pieces_own_the_ends_that_the_task_says_and_texts_stand_above(contents: 
 def test_every_block_has_a_file_with_its_layers_and_main_says_the_theorem(jumps: Model, contents: dict[str, str]) -> None:
     hints = Hints(graph_statement_of(jumps))
     assert [list(part) for part in parts_of(hints.layers)] == [[0, 1], [2, 3]]
-    assert graph_parts(contents) == ["Values", "Block0", "Block1"]
+    assert graph_parts(contents) == ["Values", "Point", "Block0", "Block1"]
     assert "forall w, evaluates (nodes graph) x w -> Forall2" in contents["Main.v"]
     assert [hint.routed for hint in hints.layers] == [None, 2, None, 3]
     for name, text in contents.items():
@@ -126,8 +126,12 @@ def test_a_layer_of_several_blocks_is_stated_off_the_gaps_between_numbers(one_la
     assert sum(share.within for share in total.shares) + total.rest <= 0.05
     main = together["Main.v"]
     assert "Theorem error_bound_off_gaps : forall x, in_domain (inputs graph) x -> off_gaps gaps x ->" in main
-    assert "Theorem error_bound : forall x, in_domain (inputs graph) x -> Forall (has_digits 53 (-1074)) x ->" in main
-    assert "all coordinates are float64 numbers" in together["README.md"]
+    assert (
+        "Theorem error_bound : forall x, in_domain (inputs graph) x -> Forall (fun k => has_digits 53 (-1074) (nth k x 0%R)) compared ->"
+        in main
+    )
+    assert "Definition compared : list nat := [0;1]%nat." in together["Task.v"]
+    assert "the coordinates that gates compare are float64 numbers" in together["README.md"]
 
 
 def test_gaps_of_float32_and_of_the_number_below_0() -> None:
@@ -206,11 +210,12 @@ def test_one_layer_for_two_blocks_is_a_theorem_and_what_is_false_is_none(
     folder, proof = save(one_layer, tmp_path / "m"), tmp_path / "p"
     done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(proof), "--json"])
     assert done.exit_code == 0, done.output
-    gaps, tenth = together["Task.v"].splitlines()[-1], "(3602879701896397,-55)))] node_0_0"
+    gaps, tenth = together["Task.v"].splitlines()[-2], "(3602879701896397,-55)))] node_0_0"
     wrong = {
         "no gaps": ("Task.v", gaps, "Definition gaps : list gap := [].", "Block0"),
         "numbers with a digit more": ("Main.v", "has_digits 53", "has_digits 54", "Main"),
-        "numbers with a smaller digit": ("Main.v", "53 (-1074) gaps", "54 (-1075) gaps", "Main"),
+        "numbers with a smaller digit": ("Main.v", "53 (-1074) compared", "54 (-1075) compared", "Main"),
+        "a coordinate that need not be a number": ("Task.v", "compared : list nat := [0;1]", "compared : list nat := [0]", "Main"),
         "three experts": ("Weights.v", "2%nat Softmax", "3%nat Softmax", "Block0"),
         "weights that are logits": ("Weights.v", "2%nat Softmax", "2%nat Rectified", "Block0"),
         "an end taken from its piece": ("Task.v", f"Closed {tenth}", f"Open {tenth}", "Values"),

@@ -18,7 +18,7 @@ from atlasmoe.export.folder import save
 from atlasmoe.moe import Affine, Model, Network
 from atlasmoe.verify.coq.numbers import dyadic, number
 from atlasmoe.verify.coq.project import files, write
-from atlasmoe.verify.coq.run import ALLOWED, OPTIONS
+from atlasmoe.verify.coq.run import ALLOWED, OPTIONS, run
 from atlasmoe.verify.coq.statement import statement_of
 from atlasmoe.verify.coq.theory import compiled_theory
 from click.testing import CliRunner
@@ -232,3 +232,38 @@ def test_several_targets_are_proved_each_within_its_own_epsilon(tmp_path: Path) 
     code, document = prove(str(off), "-o", str(tmp_path / "q"))
     assert (code, document["accepted"]) == (1, False)
     assert ": target wind: on chart " in str(document["where"])
+
+
+def test_an_axiom_of_a_module_that_is_called_as_one_of_coq_is_none_of_coq(tmp_path: Path) -> None:
+    place = tmp_path / "p"
+    (place / "theory").mkdir(parents=True)
+    for name in ("Weights", "Task"):
+        (place / f"{name}.v").write_text("\n")
+    (place / "PrimFloat.v").write_text("Axiom wrong : 0 = 1.\n")
+    (place / "Main.v").write_text(
+        "From Proof Require PrimFloat.\nTheorem one : 0 = 1.\nProof. exact PrimFloat.wrong. Qed.\nPrint Assumptions one.\n"
+    )
+    outcome = run(place, ["PrimFloat"], "fast", 1)
+    assert (outcome.accepted, outcome.assumptions) == (False, ("Proof.PrimFloat.wrong",))
+
+
+def test_a_chart_in_several_files_is_a_theorem_and_without_one_of_its_points_it_is_none(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_text(FUNCTIONS.replace('"functions"', '"one chart"').replace(FUNCTIONS.split('"')[-2], "sin(3*x1)"))
+    folder = save(compile(load_task(tmp_path / "t.toml"), epsilon=0.02), tmp_path / "m")
+    code, document = prove(str(folder), "-o", str(tmp_path / "p"), "--jobs", "2")
+    assert (code, document["accepted"]) == (0, True)
+    assert "Part0_3" in document["seconds"]  # type: ignore[operator]
+    for name, before, after in (
+        ("Chart0.v", "(Cut 0 (Leaf) (Leaf)) (Cut 0 (Leaf) (Leaf))", "(Leaf) (Cut 0 (Cut 0 (Leaf) (Leaf)) (Leaf))"),
+        ("Part0_3.v", "nth 3 (", "nth 2 ("),
+        ("Point.v", "(1,-1)", "(3,0)"),
+    ):
+        text = (tmp_path / "p" / name).read_text()
+        assert before in text, name
+        (tmp_path / "p" / name).write_text(text.replace(before, after, 1))
+        done = [
+            subprocess.run(["coqc", *OPTIONS, file], cwd=tmp_path / "p", capture_output=True, check=False)
+            for file in dict.fromkeys((name, "Chart0.v"))
+        ]
+        assert any(one.returncode for one in done), name
+        (tmp_path / "p" / name).write_text(text)

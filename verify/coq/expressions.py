@@ -63,7 +63,8 @@ TAKEN = frozenset(
         "Ball Closed Effort Forall2 Forward Free G Graph Hint In News OfValue Open Piece Psi Q Rabs Rle after arriving belongs bool chart",
         "chart_of_output charts claimed_routes computes cond denote depth domain domains dyadic effort efforts embedded eps evaluates expr",
         "finding func graph hint in_box in_domain inputs network network_of node nodes nth option outputs piece point_of ranges reach",
-        "routes_of value values wide Forall GroupHint H Share Total_ after_groups computes_off gap gaps group_hint has_digits off_gaps",
+        "routes_of value values wide Forall GroupHint H Share Total_ after_groups compared computes_off gap gaps group_hint has_digits",
+        "off_gaps",
     )
     for word in line.split()
 )

@@ -9,6 +9,7 @@ from .graph_statement import GraphStatement, graph_task_file
 from .group_hints import DIGITS, gaps_of, grouped
 from .hint_records import Effort, GroupHint, Hint, News, Share, Total
 from .numbers import comment, dyadic, naturals, number
+from .points import point_file
 from .project import AXIOMS, MARK, makefile, theory_of, theory_text
 from .statement import ARITHMETICS
 from .weights import weights
@@ -19,7 +20,11 @@ BEFORE = ("Weights", "Task", "Hints")
 
 def graph_parts(contents: dict[str, str]) -> list[str]:
     """The files that may be checked side by side."""
-    return ["Values", *(name.removesuffix(".v") for name in contents if name.startswith("Block"))]
+    return [
+        "Values",
+        *(["Point"] if "Point.v" in contents else []),
+        *(name.removesuffix(".v") for name in contents if name.startswith("Block")),
+    ]
 
 
 def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
@@ -36,9 +41,12 @@ def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
     for k, part in enumerate(parts):
         found[f"Block{k}.v"] = block_file(statement, hints.layers, part, arithmetic)
     found["Main.v"] = graph_main_file(statement, parts, arithmetic, bool(gaps))
+    point = point_file(statement, arithmetic)
+    if point is not None:
+        found["Point.v"] = point
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
     found["Makefile"] = makefile(theory_of(arithmetic, graphs=True), graph_parts(found), ["Main"], BEFORE)
-    found["README.md"] = graph_readme(statement, arithmetic)
+    found["README.md"] = graph_readme(statement, arithmetic, point is not None)
     return found
 
 
@@ -172,7 +180,8 @@ Proof. exact (H.groups_hold gaps graph ranges known_{n} layer_{n} hint_{n} known
 NUMBERS = """
 A layer routes several blocks at once by logits that are 0 for one piece of each, which no continuous logits are at all real inputs. So
 `error_bound_off_gaps` is about all real inputs that do not lie in the `gaps` of `Task.v`, which are between neighbouring {dtype} numbers,
-one at each face of a piece, and `error_bound` about those of which all coordinates are {dtype} numbers: these lie in no gap.
+one at each face of a piece, and `error_bound` about those at which the coordinates `compared` in `Task.v` are {dtype} numbers, which
+lie in no gap.
 """
 SAID = """(exists w, evaluates (nodes graph) x w) /\\
   forall w, evaluates (nodes graph) x w -> Forall2 (fun k psi => (Rabs (nth k w 0 - psi) <= D2R eps)%R) (outputs graph) (Psi x)."""
@@ -228,12 +237,12 @@ Proof.
   apply H.Done_off. vm_cast_no_check (eq_refl true).
 Qed.
 
-(** Inputs of which all coordinates are {dtype} numbers lie in no gap. *)
-Theorem error_bound : forall x, in_domain (inputs graph) x -> Forall (has_digits {digits} ({least})) x ->
+(** Where the coordinates that gates compare are {dtype} numbers they lie in no gap. *)
+Theorem error_bound : forall x, in_domain (inputs graph) x -> Forall (fun k => has_digits {digits} ({least}) (nth k x 0%R)) compared ->
   {SAID}
 Proof.
-  apply (H.at_numbers {digits} ({least}) gaps graph ranges efforts network eps);
-    [vm_cast_no_check (eq_refl true) | vm_cast_no_check (eq_refl true) | exact Values.computed | exact error_bound_off_gaps].
+  apply (H.at_numbers {digits} ({least}) compared gaps graph network eps);
+    [vm_cast_no_check (eq_refl true) | vm_cast_no_check (eq_refl true) | exact error_bound_off_gaps].
 Qed.
 
 Definition theorems := conj error_bound_off_gaps error_bound.
@@ -241,21 +250,24 @@ Print Assumptions theorems.
 """
 
 
-def graph_readme(statement: GraphStatement, arithmetic: str) -> str:
+def graph_readme(statement: GraphStatement, arithmetic: str, point: bool) -> str:
     """What is proved, what has to be believed, how to check it, in words."""
     task = statement.task
     routes = f"{task.pieces:,} functions, one for each choice of pieces" if task.pieces > 1 else "one function"
     numbers = NUMBERS.format(dtype=statement.model.network.dtype) if grouped(statement) else ""
+    some = " `Point.v` proves that there is an input." if point else ""
     read = "`theory/Tasks.v`: how values of a graph follow from each other"
     read = read.replace(":", " and `theory/Gaps.v`:", 1) + ", and what a number of the dtype is" if numbers else read
     at = (
-        f"at every input of which all coordinates are {statement.model.network.dtype} numbers" if numbers else "at every input of the graph"
+        f"at every input where the coordinates that gates compare are {statement.model.network.dtype} numbers"
+        if numbers
+        else "at every input of the graph"
     )
     return f"""# A theorem about the model of {task.name!r}
 
 **What is proved** (`error_bound` in `Main.v`): {at}, ends of pieces included, all its values exist, and every
 component of the network's output is within ε = {statement.epsilon!r} of the graph's output, {", ".join(task[task.output].components)}.
-That is one theorem about {routes}. The network is the function of *real* numbers that the stored weights define.
+That is one theorem about {routes}.{some} The network is the function of *real* numbers that the stored weights define.
 {numbers}
 **What has to be believed**
 

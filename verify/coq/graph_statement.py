@@ -13,7 +13,7 @@ from ...atlas.chart import Chart
 from ...errors import InvalidArgument
 from ...moe import Model
 from .expressions import expression, names_of
-from .numbers import comment, dyadic, number
+from .numbers import comment, dyadic, naturals, number
 
 Maker = Block | Combine
 
@@ -110,6 +110,7 @@ def graph_task_file(statement: GraphStatement, gaps: Sequence[tuple[int, int, in
         lines += [
             f"(* Between neighbouring {statement.model.network.dtype} numbers: where coordinates k do not lie *)",
             f"Definition gaps : list gap := [{listed}].",
+            f"Definition compared : list nat := {naturals(sorted({k for k, _, _ in gaps}))}.",
         ]
     return "\n".join(lines) + "\n"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 from ...errors import FolderError
 from .covers import Equation
 from .equations import equation_of
 from .float_theorem import BELIEVED, chart_theorems, main_theorems, words
 from .numbers import comment
+from .parts import Split, joined_file, part_file, split
+from .parts import wanted as files_wanted
+from .points import point_file
 from .routing import route_files, said_of_routes
 from .several import THEORY as SEVERAL
 from .several import chart_theorems as theorems_of_targets
@@ -29,6 +33,8 @@ ROUTES = ("Routing", "RouteChecker")
 """The same for routes."""
 GRAPHS = ("Tasks", "Gaps", "Scores", "Composition", "Groups")
 """What is needed for task graphs, likewise."""
+PARTS = ("Tasks", "Scores", "Parts")
+"""What is needed for charts in several files."""
 MANIFOLDS = ("Sphere", "Circle", "Rotations")
 """Lemmas of cover, in a folder of their own; they need no other file."""
 MARK = "_CoqProject"
@@ -51,37 +57,52 @@ def theory_text(name: str) -> str:
 
 
 def theory_of(
-    arithmetic: str, floats: bool = False, routes: bool = False, graphs: bool = False, covers: Sequence[str] = ()
+    arithmetic: str,
+    floats: bool = False,
+    routes: bool = False,
+    graphs: bool = False,
+    covers: Sequence[str] = (),
+    parts: bool = False,
 ) -> tuple[str, ...]:
     """The files that a proof in this arithmetic needs, with some lemmas of cover."""
     chosen = ARITHMETICS[arithmetic]
     theory = (*(name for name in THEORY if name not in ARITHMETICS.values() or name == chosen), *covers)
     theory += (*FLOATS, f"{chosen}Floats") if floats else ()
     theory += (*ROUTES, f"{chosen}Routes") if routes else ()
-    return (*theory, *GRAPHS, f"{chosen}Graphs") if graphs else theory
+    theory += (*GRAPHS, f"{chosen}Graphs") if graphs else ()
+    return (*theory, *(name for name in PARTS if name not in theory)) if parts else theory
 
 
 def all_theory(arithmetic: str) -> tuple[str, ...]:
     """The files that any proof in this arithmetic may need."""
-    return theory_of(arithmetic, floats=True, routes=True, graphs=True, covers=MANIFOLDS)
+    return theory_of(arithmetic, floats=True, routes=True, graphs=True, covers=MANIFOLDS, parts=True)
 
 
 def files(
-    statement: Statement, cuts: Sequence[Sequence[int]], arithmetic: str, others: Sequence[Sequence[Sequence[int]]] | None = None
+    statement: Statement,
+    cuts: Sequence[Sequence[int]],
+    arithmetic: str,
+    others: Sequence[Sequence[Sequence[int]]] | None = None,
+    jobs: int = 1,
 ) -> dict[str, str]:
-    """Name ↦ text of every file; `others` are the boxes of the targets after the first, where there are several.
+    """Name ↦ text of every file; `others` are the boxes of the targets after the first, where there are several. Charts are put into
+    several files where there are more jobs than charts.
 
     Raises `InvalidArgument` for what the proof in Coq does not follow.
     """
     charts = range(len(statement.charts))
     equation = equation_of(statement)
     covers = () if equation is None else equation.lemmas
-    theory = theory_of(arithmetic, statement.floats is not None, statement.routes, covers=covers)
+    splits = [_split(statement, cuts[k], k, jobs) for k in charts]
+    theory = theory_of(arithmetic, statement.floats is not None, statement.routes, covers=covers, parts=any(splits))
     found = {f"theory/{name}.v": theory_text(name) for name in theory}
     found["Weights.v"] = weights(statement.model.network, statement.task.name)
     found["Task.v"] = task_file(statement)
-    for k in charts:
-        found[f"Chart{k}.v"] = chart_file(statement, k, trees_of(statement, k, cuts, others), arithmetic)
+    for k, cut in enumerate(splits):
+        if cut is None:
+            found[f"Chart{k}.v"] = chart_file(statement, k, trees_of(statement, k, cuts, others), arithmetic)
+        else:
+            found |= _in_parts(statement, k, cut, arithmetic)
     found["Main.v"] = main_file(statement)
     if equation is not None:
         found["Equation.v"] = spoken(statement.task, equation.text)
@@ -89,8 +110,12 @@ def files(
         found |= route_files(statement, cuts, arithmetic, DEPTH, FUEL)
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
     ends = ["Main" if equation is None else "Equation", *(["Routed"] if statement.routes else [])]
-    found["Makefile"] = makefile(theory, [f"Chart{k}" for k in charts], ends)
-    found["README.md"] = readme(statement, arithmetic, equation)
+    point = point_file(statement, arithmetic)
+    if point is not None:
+        found["Point.v"] = point
+    several, joined = parts_of_project(found)
+    found["Makefile"] = makefile(theory, several, ends, joined=joined)
+    found["README.md"] = readme(statement, arithmetic, equation, point is not None)
     return found
 
 
@@ -140,10 +165,15 @@ Import ListNotations.
 {text.lstrip()}"""
 
 
+def _arguments(statement: Statement, k: int) -> str:
+    """What the theorem about a chart is about."""
+    f = f"Chart{k}.f" if statement.by_chart else "Target.f"
+    return f"Chart{k}.chart {str(statement.by_chart).lower()} {f} Q network eps"
+
+
 def _chart_theorems(statement: Statement, k: int, arithmetic: str, depth: int, fuel: int) -> tuple[str, str]:
     """What the file requires of the theory, and its theorem, about real numbers."""
-    f = f"Chart{k}.f" if statement.by_chart else "Target.f"
-    arguments = f"Chart{k}.chart {str(statement.by_chart).lower()} {f} Q network eps"
+    arguments = _arguments(statement, k)
     return (
         f"Semantics {ARITHMETICS[arithmetic]}",
         f"""Lemma computed : C.accepted {arguments} {depth} {fuel} cuts = true.
@@ -153,6 +183,43 @@ Theorem holds : forall u, in_box (box Chart{k}.chart) u -> claimed {arguments} u
 Proof. exact (C.accepted_sound {arguments} {depth} {fuel} cuts computed). Qed.
 """,
     )
+
+
+def _split(statement: Statement, cuts: Sequence[int], k: int, jobs: int) -> Split | None:
+    """How the chart is put into several files; None for one file. With floats, and for several targets, it is one."""
+    if statement.floats is not None or statement.task.wanted:
+        return None
+    count = files_wanted(cuts, len(statement.charts), jobs)
+    return split(cuts, statement.charts[k].dimension, count) if count > 1 else None
+
+
+def _in_parts(statement: Statement, k: int, cut: Split, arithmetic: str) -> dict[str, str]:
+    """The files of a chart that is put into several."""
+    found = {}
+    for j in range(len(cut.below)):
+        said = f"Part {j + 1} of {len(cut.below)} of the box of chart {statement.charts[k].name}."
+        found[f"Part{k}_{j}.v"] = part_file(_parts_head(said, arithmetic), k, j, cut, _arguments(statement, k), DEPTH, FUEL)
+    said = f"Every point of the box of chart {statement.charts[k].name}, from its parts."
+    return {**found, f"Chart{k}.v": joined_file(_parts_head(said, arithmetic), k, cut, _arguments(statement, k))}
+
+
+def _parts_head(said: str, arithmetic: str) -> str:
+    return f"""{comment(said)}
+From Coq Require Import ZArith List.
+From AtlasMoE Require Import Semantics Parts {ARITHMETICS[arithmetic]}.
+From Proof Require Import Weights Task.
+Import ListNotations.
+"""
+
+
+def parts_of_project(contents: Mapping[str, str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The files that may be compiled side by side; and those of charts that are put together from parts, with their parts."""
+    joined: dict[str, list[str]] = {}
+    for name in contents:
+        if name.startswith("Part"):
+            joined.setdefault(f"Chart{name[4 : name.index('_')]}", []).append(name.removesuffix(".v"))
+    alone = [name.removesuffix(".v") for name in contents if name.startswith(("Chart", "Part", "Route", "Point")) and name.endswith(".v")]
+    return [name for name in alone if name not in joined and name != "Routed"], joined
 
 
 def trouble_files(statement: Statement, k: int, trees: Sequence[Sequence[int]]) -> list[str]:
@@ -243,7 +310,13 @@ Proof. intros y (c & u & H & B & P & ->). exact (proj2 (on_charts c u H B P)). Q
 """
 
 
-def makefile(theory: Sequence[str], parts: Sequence[str], ends: Sequence[str], before: Sequence[str] = ("Weights", "Task")) -> str:
+def makefile(
+    theory: Sequence[str],
+    parts: Sequence[str],
+    ends: Sequence[str],
+    before: Sequence[str] = ("Weights", "Task"),
+    joined: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> str:
     """`make` compiles everything that is not compiled, `make clean` forgets it. What comes before all parts stands in its order."""
     lines = [
         "# make -j 2; needs coqc, and the libraries coq-interval, coq-flocq, coq-coquelicot",
@@ -256,10 +329,13 @@ def makefile(theory: Sequence[str], parts: Sequence[str], ends: Sequence[str], b
     lines += [f"theory/{name}.vo: theory/{needed}.vo" for needed, name in pairwise(theory)]
     lines += [f"{name}.vo: {needed}.vo" for needed, name in zip((f"theory/{theory[-1]}", *before), before, strict=False)]
     lines += [f"{part}.vo: {before[-1]}.vo" for part in parts]
-    lines += ["Main.vo: " + " ".join(f"{part}.vo" for part in parts), "Equation.vo: Main.vo"]
-    if "Routed" in ends:
-        lines += ["Domains.vo: Task.vo", *(f"Route{k}.vo: Domains.vo" for k in range(len(parts)))]
-        lines += ["Routed.vo: " + " ".join(f"Route{k}.vo" for k in range(len(parts)))]
+    lines += [f"{name}.vo: " + " ".join(f"{part}.vo" for part in some) for name, some in joined.items()]
+    routes = [part for part in parts if part.startswith("Route")]
+    first = [part for part in (*parts, *joined) if part not in routes]
+    lines += ["Main.vo: " + " ".join(f"{part}.vo" for part in first), "Equation.vo: Main.vo"]
+    if routes:
+        lines += ["Domains.vo: Task.vo", *(f"{part}.vo: Domains.vo" for part in routes)]
+        lines += ["Routed.vo: " + " ".join(f"{part}.vo" for part in routes)]
     lines += [""]
     lines += [
         "clean:",
@@ -270,7 +346,7 @@ def makefile(theory: Sequence[str], parts: Sequence[str], ends: Sequence[str], b
     return "\n".join(lines) + "\n"
 
 
-def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> str:
+def readme(statement: Statement, arithmetic: str, equation: Equation | None, point: bool) -> str:
     """What is proved, what has to be believed, how to check it, in words."""
     task, count = statement.task, len(statement.charts)
     unsaid = "nothing about floating-point evaluation of the network, and nothing about" if statement.floats is None else "nothing about"
@@ -284,12 +360,13 @@ def readme(statement: Statement, arithmetic: str, equation: Equation | None) -> 
         if equation is None
         else f"`Equation.v` proves that these are all points of M as an equation, {equation.words}, and says it of them.\n"
     )
+    some = "`Point.v` proves that M has a point.\n" if point else "That M has a point is not proved here: none was found.\n"
     return f"""# A theorem about the model of {task.name!r}
 
 **What is proved** (`error_bound` in `Main.v`): at every point y of M, the union of the images of its {count} charts, f has a
 value and {within}. The network is the function of *real*
 numbers that the stored weights define. {f}, in {", ".join(task.atlas.coordinates)}.
-{solutions}{words(statement)}{said_of_routes(statement)}
+{some}{solutions}{words(statement)}{said_of_routes(statement)}
 **What has to be believed**
 
 * Coq's kernel, and its virtual machine, which runs the computation.

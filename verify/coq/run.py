@@ -15,15 +15,21 @@ from .theory import compiled_theory
 
 OPTIONS = ("-w", "-ambiguous-paths,-overriding-logical-loadpath", "-Q", ".", "Proof", "-Q", "theory", "AtlasMoE")
 ALLOWED = re.compile(
-    r"ClassicalDedekindReals\.sig_(forall_dec|not_dec)|FunctionalExtensionality\.functional_extensionality_dep|Classical_Prop\.classic"
+    r"Coq\.(Reals\.ClassicalDedekindReals\.sig_(forall_dec|not_dec)|Logic\.FunctionalExtensionality\.functional_extensionality_dep"
+    r"|Logic\.Classical_Prop\.classic)"
 )
-"""The classical axioms of Coq's real numbers. Under names without a module stands what a file of the proof itself has assumed."""
+"""The classical axioms of Coq's real numbers, by the whole path: modules of other libraries, and of the proof itself, may have any name."""
+INTEGERS = r"Numbers\.Cyclic\.Int63\.(PrimInt63|Uint63|Int63|Uint63Axioms)\.\S+"
 MACHINE = {
-    "fast": re.compile(r"(PrimFloat|FloatAxioms|FloatOps|SpecFloat|PrimInt63|Uint63|Int63|Uint63Axioms)\.\S+"),
-    "big": re.compile(r"(PrimInt63|Uint63|Int63|Uint63Axioms)\.\S+"),
+    "fast": re.compile(rf"Coq\.(Floats\.(PrimFloat|FloatAxioms|FloatOps|SpecFloat)\.\S+|{INTEGERS})"),
+    "big": re.compile(rf"Coq\.{INTEGERS}"),
     "pure": re.compile(r"(?!)"),
 }
 """What an arithmetic adds: how Coq describes the numbers of the machine."""
+ASKED = re.compile(r"^Print Assumptions .*$", re.MULTILINE)
+BETWEEN = "Check forall next : Prop, next.", re.compile(r"^forall next : Prop, next\s*:\s*Prop\s*$", re.MULTILINE)
+"""What is asked between two names, so that answers are told apart, and what comes back."""
+LOCATED = re.compile(r"^(?:Constant|Inductive|Constructor)\s+(\S+)", re.MULTILINE)
 PRINTED = re.compile(r"^(Axioms:|Closed under the global context)\s*$", re.MULTILINE)
 """How `Print Assumptions` begins."""
 
@@ -37,7 +43,7 @@ class Outcome:
     """The file that it did not accept."""
     message: str
     assumptions: tuple[str, ...]
-    """Names of the axioms that the theorem rests on."""
+    """The axioms that the theorem rests on, by their whole paths."""
     seconds: dict[str, float]
     """CPU time of every file."""
 
@@ -47,14 +53,21 @@ def coqc_path() -> str | None:
     return shutil.which("coqc")
 
 
-def run(folder: Path, parts: Sequence[str], arithmetic: str, jobs: int, before: Sequence[str] = ("Weights", "Task")) -> Outcome:
-    """Compile the folder: what comes before all parts, the parts side by side, the theorem."""
+def run(
+    folder: Path,
+    parts: Sequence[str],
+    arithmetic: str,
+    jobs: int,
+    before: Sequence[str] = ("Weights", "Task"),
+    joined: Sequence[str] = (),
+) -> Outcome:
+    """Compile the folder: what comes before all parts, the parts side by side, what is joined from them, the theorem."""
     compiled_theory(folder, arithmetic)
     seconds: dict[str, float] = {}
     heads = [*before, *(["Domains"] if (folder / "Routed.v").exists() else [])]
     names = [*heads, *parts]
     ends = ["Main", *(name for name in ("Equation", "Routed") if (folder / f"{name}.v").exists())]
-    with gauge("coqc", len(names) + 1) as show:
+    with gauge("coqc", len(names) + len(joined) + 1) as show:
         for name in heads:
             show(len(seconds), name)
             if problem := _one(folder, name, seconds):
@@ -70,14 +83,20 @@ def run(folder: Path, parts: Sequence[str], arithmetic: str, jobs: int, before: 
                     if problem := future.result():
                         pool.shutdown(cancel_futures=True)
                         return Outcome(False, name, problem, (), seconds)
-        said: list[str] = []
+        for name in joined:
+            show(len(seconds), name)
+            if problem := _one(folder, name, seconds):
+                return Outcome(False, name, problem, (), seconds)
+        found: set[str] = set()
         for name in ends:
+            said: list[str] = []
             show(len(seconds), name)
             if problem := _one(folder, name, seconds, said.append):
                 return Outcome(False, name, problem, (), seconds)
             if not PRINTED.search(said[-1]):
                 return Outcome(False, name, "coqc did not print what the theorem rests on", (), seconds)
-    assumptions = tuple(sorted({name for text in said for name in assumed(text)}))
+            found |= set(origins(folder, name, assumed(said[-1])))
+    assumptions = tuple(sorted(found))
     beyond = [name for name in assumptions if not (ALLOWED.fullmatch(name) or MACHINE[arithmetic].fullmatch(name))]
     message = f"the theorem rests on {', '.join(beyond)}, which is no axiom that {arithmetic} arithmetic needs" if beyond else ""
     return Outcome(not beyond, "Main" if beyond else None, message, assumptions, seconds)
@@ -103,6 +122,29 @@ def assumed(text: str) -> tuple[str, ...]:
     _, _, listed = text.partition("Axioms:")
     lines = [line.rstrip() for line in listed.splitlines() if line.strip() and not line[0].isspace()]
     return tuple(re.sub(r"^(\S+)\s*:.*", r"\1", line) for line in lines)
+
+
+def origins(folder: Path, name: str, short: Sequence[str]) -> tuple[str, ...]:
+    """Whole paths of what `Print Assumptions` at the end of a file called by short names, which mean there what they mean to `Locate`.
+
+    A name that may mean several things stands for all of them; one that means nothing stays as it is.
+    """
+    text = (folder / f"{name}.v").read_text(encoding="utf-8")
+    path = folder / "Origins.v"
+    found: list[str] = []
+    try:
+        names = [one for one in short if re.fullmatch(r"[\w.']+", one)]
+        found = [one for one in short if one not in names]
+        asked = "".join(f"\n{BETWEEN[0]}\nLocate {one}." for one in names)
+        path.write_text(ASKED.sub("", text) + asked + "\n", encoding="utf-8")
+        done = subprocess.run(["coqc", *OPTIONS, path.name], cwd=folder, capture_output=True, text=True, check=False)
+        answers = BETWEEN[1].split(done.stdout)[1:]
+        for one, answer in zip(names, answers if len(answers) == len(names) else [""] * len(names), strict=True):
+            found += LOCATED.findall(answer) or [one]
+    finally:
+        for leftover in (*folder.glob("Origins.*"), *folder.glob(".Origins.*")):
+            leftover.unlink()
+    return tuple(found)
 
 
 def trouble(folder: Path, text: str) -> tuple[int, list[tuple[float, float]]] | None:
