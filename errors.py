@@ -8,9 +8,17 @@ out of reach, 2 when the input is at fault.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+
+def did_you_mean(name: object, known: Iterable[str], before: str = "; ", after: str = "") -> str:
+    """`did you mean 'x'?` between `before` and `after`, if a known name is near; else the empty text."""
+    import difflib
+
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"{before}did you mean {near[0]!r}?{after}" if near else ""
 
 
 class Severity(StrEnum):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, did_you_mean
 from ..expressions.parse import parse_number
 
 MAX_CHARTS = 4096
@@ -21,8 +20,7 @@ MAX_DIMENSION = 64
 def unknown(kind: str, given: object, accepted: Iterable[str]) -> InvalidArgument:
     """The error for a name that is not one of `accepted`, with the nearest of them as a suggestion."""
     accepted = list(accepted)
-    near = difflib.get_close_matches(str(given), accepted, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(given, accepted)
     return InvalidArgument(f"unknown {kind} {given!r}{hint} (accepted: {', '.join(accepted) or 'none'})")
 
 

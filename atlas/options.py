@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ..errors import Finding, Severity
-from ..expressions.builder import excerpt, suggestion
+from ..errors import Finding, Severity, did_you_mean
+from ..expressions.builder import excerpt
 
 ACTIVATIONS = ("relu", "relu2", "gelu", "gelu_tanh", "silu", "auto")
 """What the neurons of experts compute; auto: the smallest that meets ε."""
@@ -54,7 +54,7 @@ class Option:
             return f"expected {kind}, got {_shown(value)}", "write it in quotes"
         if self.words and value not in self.words:
             words = ", ".join((*self.words, *(("true", "false") if self.switch else ())))
-            return f"unknown word {_shown(value)}", f"{suggestion(str(value), self.words)}the words are {words}"
+            return f"unknown word {_shown(value)}", f"{did_you_mean(str(value), self.words, '', ' ')}the words are {words}"
         return None
 
 
@@ -92,7 +92,7 @@ def findings(where: str, options: Mapping[str, object], known: Mapping[str, Opti
     found = []
     for name, value in options.items():
         if name not in known:
-            remedy = f"{suggestion(name, known)}the options are {', '.join(known)}"
+            remedy = f"{did_you_mean(name, known, '', ' ')}the options are {', '.join(known)}"
             found.append(Finding(Severity.ERROR, where, f"has an unknown option {name!r}", remedy))
         elif (problem := known[name].problem(value)) is not None:
             found.append(Finding(Severity.ERROR, f"{where}: {name}", *problem))

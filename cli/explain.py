@@ -15,6 +15,9 @@ from .output import print_json, print_rich, whole_file
 if TYPE_CHECKING:
     from ..moe import Model
 
+MOST_NAMES = 8
+"""Coordinates that are named where a number for each is missing."""
+
 
 @click.command(short_help="Explain a value, many, a neuron, or all of them.")
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -168,5 +171,7 @@ def _point(text: str, model: Model) -> Any:
         return graph.embed([numbers])[0]
     if len(numbers) != ambient:
         also = f" (or {ambient} after embedding)" if ambient != base else ""
-        raise InvalidArgument(f"--at gives {len(numbers)} numbers, but {graph.name} has {base} coordinates{also}")
+        names = ", ".join(graph.coordinates[:MOST_NAMES]) + (", …" if base > MOST_NAMES else "")
+        said = f"--at gives {len(numbers)} numbers, but {graph.name} has {base} coordinates{also}"
+        raise InvalidArgument(f"{said}; give a number for each of {names}")
     return numbers

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import AtlasMoEError, LintError, SpecError
-from .output import finding_fields, print_json
+from ..errors import AtlasMoEError, LintError, SpecError, did_you_mean
+from .output import PART, finding_fields, print_json
 
 COMMANDS = (
     *("baseline", "certify", "check", "compile", "demo", "doctor", "explain", "export", "fixtures"),
@@ -43,6 +43,11 @@ class FrontDoor(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(f".{cmd_name}", __package__), cmd_name)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"there is no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["atlasmoe.json"] = "--json" in args  # also where the arguments turn out to be wrong
@@ -95,7 +100,10 @@ def _message(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        place = Path(os.fsdecode(error.filename))
+        if place.name.startswith(".") and place.suffix == PART:  # what gets its name when all of it is written
+            return f"{place.with_name(place.name[1:].removesuffix(PART))}: cannot be written ({error.strerror}); choose another place"
+        return f"{place}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "the task needs more memory than there is; take fewer charts, fewer neurons, or a larger machine"
     if isinstance(error, AtlasMoEError):

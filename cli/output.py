@@ -28,6 +28,8 @@ FILE_COLUMNS = 100
 LEAST_COLUMNS = 60
 FIGURES = (".png", ".pdf", ".svg")
 """Suffixes of figures."""
+PART = ".part"
+"""Suffix of a file, hidden by a dot, until all of it is written."""
 MOST_TRIED = 8
 """Routers that were tried and left, of which a terminal hears."""
 
@@ -48,7 +50,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     """A text file that gets its name when all of it is written, and is not there otherwise. Raises `InvalidArgument` without its folder."""
     if not path.absolute().parent.is_dir():
         raise InvalidArgument(f"{path}: there is no folder {path.absolute().parent}; make it, or choose another place")
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}{PART}")
     try:
         with part.open("w", encoding="utf-8") as file:
             yield file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,7 +9,7 @@ from typing import Any
 
 from ..atlas import Block, Combine, TaskGraph
 from ..atlas.options import COMBINE_OPTIONS, OPTIONS, OptionValue
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, did_you_mean
 from .routers.base import Router
 from .routers.hinge import HalfSpaces, Hinge
 from .routers.named import DUPLICATES, ROUTERS
@@ -141,8 +140,7 @@ def _own(graph: TaskGraph, block: Block, option: str, value: object) -> tuple[ob
 
 def _unknown(block: Block, mine: bool, problem: str, value: object, accepted: Iterable[str]) -> InvalidArgument:
     """The error for a word that does not exist, with the nearest that does, and the block that it was said of."""
-    near = difflib.get_close_matches(str(value), list(accepted), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(value, accepted)
     return InvalidArgument(f"{called(block)}: {problem}{hint}" if mine and block.given is None else problem + hint)
 
 

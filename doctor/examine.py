@@ -138,7 +138,10 @@ def _opened(path: Path) -> Model | Path:
         return load(path)
     if tensors:
         return path
-    raise InvalidArgument(f"{path}: neither a model folder (there is no ledger.json) nor a checkpoint (there are no *.safetensors files)")
+    raise InvalidArgument(
+        f"{path}: neither a model folder (there is no ledger.json) nor a checkpoint (there are no *.safetensors files); name a folder "
+        "that `atlasmoe compile` or `save_pretrained` wrote"
+    )
 
 
 def _groups(blocks: str) -> tuple[tuple[str, ...], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, did_you_mean
 from ..moe import Model
 from ..moe.beside import CERTIFICATE
 from ..moe.engines import ENGINES
@@ -121,8 +120,7 @@ def _listing(done: Mapping[str, Any], stage: Path) -> str:
 
 def _known(to: str) -> Format:
     if to not in FORMATS:
-        near = difflib.get_close_matches(str(to), list(FORMATS), n=1)
-        raise InvalidArgument(f"format {to!r} is not one of {', '.join(FORMATS)}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise InvalidArgument(f"format {to!r} is not one of {', '.join(FORMATS)}{did_you_mean(to, FORMATS)}")
     return FORMATS[to]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -13,6 +12,7 @@ import lark
 import sympy
 from lark.visitors import Transformer_NonRecursive
 
+from ..errors import did_you_mean
 from .fields import Component
 from .grammar import COMPARISONS, CONNECTIVES, CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT
 from .looked import Looked, looked
@@ -101,7 +101,7 @@ class Builder(Transformer_NonRecursive):
             raise Refused(start + 1, f"the function {token!r} has no arguments", f"write {token}(...)")
         declared = [*self.symbols, *self.constants]
         remedy = (
-            f"{suggestion(token, [*declared, *CONSTANTS])}the names here are {_listed(declared)}"
+            f"{did_you_mean(token, [*declared, *CONSTANTS], '', ' ')}the names here are {_listed(declared)}"
             if declared
             else "no names are allowed here"
         )
@@ -200,7 +200,7 @@ class Builder(Transformer_NonRecursive):
             return self._field(self.fields[token], arguments, start, end)
         if token not in FUNCTIONS:
             every = [*self.fields, *FUNCTIONS]
-            remedy = f"{suggestion(token, every)}the functions are {', '.join(every)}"
+            remedy = f"{did_you_mean(token, every, '', ' ')}the functions are {', '.join(every)}"
             self.refused.append(Refused(start + 1, f"unknown function {excerpt(token)!r}", remedy))
             return Node(sympy.Dummy(real=True), start, end)
         function = FUNCTIONS[token]
@@ -343,9 +343,3 @@ def _span(token: lark.Token) -> tuple[int, int]:
 
 def _listed(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
-
-
-def suggestion(name: str, accepted: Iterable[str]) -> str:
-    """`"did you mean 'x'? "` if an accepted name is near, else the empty text."""
-    near = difflib.get_close_matches(name, list(accepted), n=1)
-    return f"did you mean {near[0]!r}? " if near else ""

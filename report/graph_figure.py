@@ -13,10 +13,10 @@ from scipy.optimize import isotonic_regression
 
 from ..atlas import Array, Atlas, Block, Combine, Input, ManifoldTask, TaskGraph
 from ..atlas.graph import Node, as_graph
-from ..errors import AtlasMoEError, InvalidArgument
+from ..errors import AtlasMoEError
 from .cells import told_apart
 from .graph_tree import formula, kind, parts, range_of, summary, title
-from .palette import FAINT, FORMATS, INK
+from .palette import FAINT, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,14 +127,6 @@ def graph_figure(task: ManifoldTask | TaskGraph, path: str | Path | None = None)
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": "atlasmoe"}):
             drawn.savefig(path, dpi=DPI, metadata={"Date": None} if Path(path).suffix.lower() == ".svg" else None)
     return drawn
-
-
-def check_figure(path: Path) -> None:
-    """Refuses a path that could not be written, before the work. Raises `InvalidArgument`."""
-    if path.suffix.lower() not in FORMATS:
-        raise InvalidArgument(f"--figure {path}: cannot be drawn as {path.suffix or 'a file without a suffix'!r}; {', '.join(FORMATS)} can")
-    if not path.absolute().parent.is_dir():
-        raise InvalidArgument(f"--figure {path}: there is no folder {path.absolute().parent}; make it, or choose another place")
 
 
 def _cut(text: str) -> str:

@@ -125,6 +125,12 @@ def test_an_error_of_the_system_names_the_file(folder: Path, monkeypatch: pytest
     monkeypatch.setattr("atlasmoe.export.folder.load", fails)
     assert run("show", folder).stderr == "/mnt/figure.png: No space left on device\n"
 
+    def half(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", "/mnt/.page.html.part")
+
+    monkeypatch.setattr("atlasmoe.export.folder.load", half)
+    assert run("show", folder).stderr == "/mnt/page.html: cannot be written (No space left on device); choose another place\n"
+
 
 def test_files_get_no_trailing_spaces(folder: Path) -> None:
     for arguments in (("show",), ("verify", "--samples", "100"), ("explain", "--at", "0.6,0.8")):
@@ -269,6 +275,11 @@ def test_ctrl_c(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (["certify", "FOLDER", "--epsilon", "much"], "neither a number nor a percentage"),
         (["compile", "FOLDER", "-o", "x"], "it holds a compiled model, which `atlasmoe show"),
         (["compile", ".", "-o", "x"], ".: file: is a folder; give the path of a spec file"),
+        (["lnt", "x"], "there is no command 'lnt'; did you mean 'lint'?"),
+        (["check", "."], "certificate.json: cannot be read (No such file or directory); name a folder that `atlasmoe compile` wrote"),
+        (["check", "FOLDER"], "certificate.json: cannot be read (No such file or directory); `atlasmoe certify` writes it"),
+        (["doctor", "."], "name a folder that `atlasmoe compile` or `save_pretrained` wrote"),
+        (["explain", "FOLDER", "--at", "1"], "circle has 2 coordinates; give a number for each of x1, x2"),
     ],
 )
 def test_what_is_meant_is_said(folder: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import collections
-import difflib
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import Finding, Severity
+from ...errors import Finding, Severity, did_you_mean
 from ...expressions.parse import wrong_name
 
 MAX_GRAPH_NODES = 1_024
@@ -110,7 +109,8 @@ def _unknown(wires: Sequence[Wire]) -> list[Finding]:
                 found.append(error(where, f"{name!r} is a node, not one of its components", f"read {parts}"))
             else:
                 listed = ", ".join(known[:LISTED]) + (", …" if len(known) > LISTED else "")
-                found.append(error(where, f"unknown name {name!r}", f"{_suggest(name, [*known, *named])}the components are {listed}"))
+                near = did_you_mean(name, [*known, *named], "", " ")
+                found.append(error(where, f"unknown name {name!r}", f"{near}the components are {listed}"))
     return found
 
 
@@ -132,7 +132,8 @@ def _output(wires: Sequence[Wire], output: str | None) -> list[Finding]:
     remedy = "name the block or combination whose values are f"
     if output in kinds:
         return [error("output", f"{output!r} is an input", remedy)]
-    return [error("output", f"there is no node {output!r}", _suggest(output, [n for n, k in kinds.items() if k != "input"]) + remedy)]
+    near = did_you_mean(output, [n for n, k in kinds.items() if k != "input"], "", " ")
+    return [error("output", f"there is no node {output!r}", near + remedy)]
 
 
 def in_order(reads: Mapping[str, Iterable[str]], place: Mapping[str, Any]) -> list[str]:
@@ -193,8 +194,3 @@ def _unreachable(wires: Sequence[Wire], reads: Mapping[str, set[str]], output: s
         why = f"it is read only by {', '.join(map(repr, readers))}" if readers else "nothing reads it"
         found.append(error(wire.label, f"does not lead to the output {output!r}: {why}", "read it in a node that does, or remove it"))
     return found
-
-
-def _suggest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}? " if near else ""

@@ -9,8 +9,8 @@ from typing import Any
 
 import sympy
 
-from ...errors import AtlasMoEError, Finding, Severity, SpecError
-from ...expressions.builder import excerpt, suggestion
+from ...errors import AtlasMoEError, Finding, Severity, SpecError, did_you_mean
+from ...expressions.builder import excerpt
 from ...expressions.fields import Component
 from ...expressions.maps import Formula
 from ...expressions.parse import parse_number, read_expression
@@ -76,7 +76,8 @@ class Fields:
         accepted = list(accepted)
         for key in value:
             if key not in accepted:
-                self.error(where, f"unknown key {shown(key)}", f"{suggestion(str(key), accepted)}the keys are {', '.join(accepted)}")
+                near = did_you_mean(str(key), accepted, "", " ")
+                self.error(where, f"unknown key {shown(key)}", f"{near}the keys are {', '.join(accepted)}")
         return value
 
     def sequence(self, value: Any, where: str, length: int | None, what: str, each: str = "coordinate") -> Sequence[Any] | None:

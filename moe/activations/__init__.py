@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ...errors import InvalidArgument
+from ...errors import InvalidArgument, did_you_mean
 from .base import Activation
 from .gelu import GELU
 from .gelu_tanh import GELU_TANH
@@ -25,7 +24,5 @@ def activation(name: str | Activation) -> Activation:
     if isinstance(name, Activation):
         return name
     if name not in ACTIVATIONS:
-        near = difflib.get_close_matches(str(name), list(ACTIVATIONS), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InvalidArgument(f"activation {name!r} is not one of {', '.join(ACTIVATIONS)}{hint}")
+        raise InvalidArgument(f"activation {name!r} is not one of {', '.join(ACTIVATIONS)}{did_you_mean(name, ACTIVATIONS)}")
     return ACTIVATIONS[name]

@@ -148,7 +148,8 @@ def _bytes(path: Path) -> bytes:
             raise FolderError(f"{path}: has more than {limit} bytes, which is more than is read of such a file")
         return path.read_bytes()
     except OSError as error:
-        made = "`atlasmoe certify` writes it" if path.name in (CERTIFICATE, BOXES) else "name a folder that `atlasmoe compile` wrote"
+        proof = path.name in (CERTIFICATE, BOXES) and path.with_name(CONFIG).is_file()
+        made = "`atlasmoe certify` writes it" if proof else "name a folder that `atlasmoe compile` wrote"
         raise FolderError(f"{path}: cannot be read ({error.strerror}); {made}") from error
 
 
