@@ -30,7 +30,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..expressions import Array
+from ..expressions import Array, ExpressionMap
 from ..expressions.frames import Frames
 from ..expressions.implicit import Tube
 from .arithmetic import Interval
@@ -46,6 +46,7 @@ ROOM = 0.2
 """The least μ, where Y·Dg·N is 1 in the middle of a box: with less, tubes end where other proofs of them find nothing."""
 CONSTANT = 2.0**-30
 """Second derivatives that vary by less, in parts of the largest, count as numbers when the next proof is chosen, and for nothing else."""
+MOST_KEPT = 1 << 6
 STEPS, WIDER = 4, 1.1
 """Of the search for a ball that holds w, which is then so much larger."""
 TOGETHER = 6
@@ -95,7 +96,10 @@ class Monotone:
         center = [Interval.of(c) for c in frames.center.T]
         with np.errstate(all="ignore"):
             self.first = _gradients(boxes.run, center).times(turn, "nla,nab->nlb")
-            second = _hessians(boxes.run, x, k, n)
+            everywhere = _everywhere(frames.equations, boxes.run)
+            second = Spread(*(np.broadcast_to(part, (n, *part.shape[1:])) for part in (everywhere.middle, everywhere.error)))
+            if not np.isfinite(everywhere.error).all():
+                second = _hessians(boxes.run, x, k, n)
             self.second = second.times(turn, "nlab,nbc->nlac").times(turn, "nlac,nad->nldc")
             self.constant = np.asarray((second.error <= CONSTANT * np.abs(second.middle).max((1, 2, 3), keepdims=True)).all((1, 2, 3)))
             """Whether second derivatives of a tube are numbers, up to rounding."""
@@ -199,6 +203,20 @@ def _gradients(run: Callable[[Any, Sequence[Any]], list[Any]], point: list[Inter
     one = Interval.of(1.0)
     parts = run(GradientAlgebra(), [Slope(side, {j: one}) for j, side in enumerate(point)])
     return Spread.of([list(settled(part.partials, part.value, Decoration.LIPSCHITZ, len(point)).values()) for part in parts])
+
+
+_KEPT: dict[int, tuple[ExpressionMap, Spread]] = {}
+"""By the identity of equations, which are kept alive by it."""
+
+
+def _everywhere(equations: ExpressionMap, run: Callable[[Any, Sequence[Any]], list[Any]]) -> Spread:
+    """D²g over all of space, (1, m, k, k): finite for quadratic equations, where it says as much as over any tube."""
+    if id(equations) not in _KEPT:
+        if len(_KEPT) >= MOST_KEPT:
+            _KEPT.clear()
+        whole = [Interval(np.array([-np.inf]), np.array([np.inf]))] * equations.inputs
+        _KEPT[id(equations)] = equations, _hessians(run, whole, equations.inputs, 1)
+    return _KEPT[id(equations)][1]
 
 
 def _hessians(run: Callable[[Any, Sequence[Any]], list[Any]], x: list[Interval], k: int, n: int) -> Spread:

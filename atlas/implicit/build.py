@@ -23,6 +23,7 @@ from .charts import chart_of, in_tube
 from .choose import NoChart, chosen
 from .components import Component, components, meant
 from .cover import Search, cover, edge_cell
+from .grow import grown
 from .singular import singular_point
 from .zeros import Implicit, ZeroSet, checked
 
@@ -43,7 +44,7 @@ FEW_CELLS = 1 << 18
 """In which it is tried to prove that there is no zero at all."""
 MOST_CHARTS = 4096
 PROVED_UP_TO = 5
-"""Coordinates of a space in which the cover is proved; the cells of more are too many."""
+"""Coordinates of a space whose cells prove that no zero is left out; of more they are too many, and charts grow over whole components."""
 
 
 def implicit(
@@ -60,7 +61,8 @@ def implicit(
 
     Equations and region as maps, or as texts in the names `coordinates`; the box as such, or as pairs [lower, upper].
     Every chart is x = c + T·u + N·w(u) on a box of u, of which interval arithmetic proves that it is the graph of a C² function w
-    (`intervals.implicit`). Up to `PROVED_UP_TO` coordinates, branch and bound proves that every zero in the box lies in a chart (`cover`).
+    (`intervals.implicit`). Up to `PROVED_UP_TO` coordinates, branch and bound proves that every zero in the box lies in a chart (`cover`);
+    in more, that charts have no edge where M goes on: they are whole components of the zeros (`continuation`).
 
     `component`: "all", or a number from 1 to how many there are, in the order of their least coordinates, or a point near the one that is
     asked for; needed only if more than one is found. `boundary`: whether M may end at the faces of the box. Charts reach beyond them, and
@@ -84,7 +86,7 @@ def implicit(
     points = _sampled(zeros, seed)
     if not boundary and box.dimension <= PROVED_UP_TO:
         _require_inside(zeros)
-    tubes = _charts(zeros, points)
+    tubes = _charts(zeros, _starts(zeros, points, component))
     found = components(tubes, points, CORE)
     if len(found) > 1:
         remark(_listed(found))
@@ -166,13 +168,23 @@ def _require_inside(zeros: ZeroSet) -> None:
     )
 
 
+def _starts(zeros: ZeroSet, points: Array, component: Any) -> Array:
+    """Zeros that charts have to hold: all of these, or, in many coordinates, the one next to a point of the component that is meant."""
+    given = isinstance(component, Sequence | np.ndarray) and not isinstance(component, str) and len(component) == zeros.box.dimension
+    if zeros.box.dimension <= PROVED_UP_TO or not given:
+        return points
+    asked = np.array([arguments.number(f"component[{i}]", v, -np.inf) for i, v in enumerate(component)])
+    near = zeros.projected(asked[None])
+    return near if zeros.holds(near)[0] else points[np.linalg.norm(points - asked, axis=1).argmin()][None]
+
+
 def _charts(zeros: ZeroSet, points: Array) -> list[Tube]:
-    """Tubes whose middle parts hold all of the points, and that are shown to hold all zeros. Raises `InvalidArgument`."""
+    """Tubes whose middle parts hold all of the points, and that are shown to hold all zeros, or components. Raises `InvalidArgument`."""
     sizes = LEAST * float(zeros.box.widths.min()), LARGEST * float(zeros.box.widths.min())
     try:
-        tubes = _thinned(chosen(zeros, points, CORE, sizes, MOST_CHARTS), points)
         if len(zeros.box.lower) > PROVED_UP_TO:
-            return tubes
+            return grown(zeros, points, CORE, PROVED, sizes, MOST_CHARTS)[0]
+        tubes = _thinned(chosen(zeros, points, CORE, sizes, MOST_CHARTS), points)
         search = Search(zeros)
         with gauge("proof that the charts are all", 1):
             while True:

@@ -69,6 +69,21 @@ class Held:
                 found[rows] = self._inside(middle[rows], radius[rows], which[rows - start])
         return found
 
+    def holds_bent(self, middle: Array, span: Array, ball: Array) -> Flags:
+        """Whether all of m + A·[−1, 1]^d and a ball around each of its points lies strictly in a tube; (n, k), (n, k, d) and (n,)."""
+        found, size = np.zeros(len(middle), bool), np.abs(span).sum(2)
+        if not len(self.limits):
+            return found
+        for start in range(0, len(middle), ROWS):
+            some = slice(start, start + ROWS)
+            for which in self._best(middle[some], np.arange(len(self.limits))).T:
+                rows = start + np.flatnonzero(~found[some])
+                frames = self.frames[which[rows - start]]
+                # [N T] is orthogonal: coordinates of a ball are no larger than it is, nor those of A than its columns.
+                more = np.abs(np.swapaxes(span[rows], 1, 2) @ frames).sum(1) + ball[rows, None]
+                found[rows] = self._inside(middle[rows], np.zeros((len(rows), 1)), which[rows - start], more, size[rows])
+        return found
+
     def _best(self, middle: Array, usable: NDArray[np.intp]) -> NDArray[np.intp]:
         """The tubes in which points (n, k) are farthest from the sides, in parts of them, the best first."""
         away = np.abs(middle @ self._side_by_side - self._offsets).reshape(len(middle), *self.limits.shape) / self.limits
@@ -78,12 +93,12 @@ class Held:
         order = np.argsort(np.take_along_axis(depth, first, axis=1), axis=1)
         return np.asarray(usable[np.take_along_axis(first, order, axis=1)])
 
-    def _inside(self, middle: Array, radius: Array, which: NDArray[np.intp]) -> Flags:
-        """Cells that lie strictly in these tubes, whatever rounding does."""
+    def _inside(self, middle: Array, radius: Array, which: NDArray[np.intp], more: Array | float = 0.0, size: Array | float = 0.0) -> Flags:
+        """Cells that lie strictly in these tubes, whatever rounding does; `more` in coordinates of the tube, from vectors of this size."""
         k, frames, offset = middle.shape[1], self.frames[which], middle - self.centers[which]
-        reach = np.abs(np.einsum("nk,nkj->nj", offset, frames)) + np.einsum("nk,nkj->nj", radius, np.abs(frames))
+        reach = np.abs(np.einsum("nk,nkj->nj", offset, frames)) + np.einsum("nk,nkj->nj", radius, np.abs(frames)) + more
         # Entries of frames are off by half a unit in the last place, offsets by as much of what they are differences of.
-        lost = (2 * k + 16) * np.finfo(float).eps * (np.abs(middle) + np.abs(self.centers[which]) + radius).sum(1)
+        lost = (2 * k + 16) * np.finfo(float).eps * (np.abs(middle) + np.abs(self.centers[which]) + radius + size).sum(1)
         return np.asarray(np.all(reach + lost[:, None] < self.limits[which], axis=1))
 
 

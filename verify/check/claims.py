@@ -38,6 +38,12 @@ ZEROS = (
     "every zero of the equations in the box at which the region, if there is one, is ≥ 0 lies in a chart, or in one of a component that is "
     "no part of M (cells of the box that may hold another)"
 )
+COMPONENTS = (
+    "the charts of M are whole connected components of the zeros of the equations in the box at which the region, if there is one, is ≥ 0: "
+    "where one ends, another holds the point (points of edges that none may hold)"
+)
+IN_CELLS = 5
+"""Coordinates of a space whose cells are looked at for zeros; of more, edges of charts are."""
 ABOUT_CHARTS = ("cover", "defined", "inverse")
 ENDINGS = tuple(f"].{name}" for name in ABOUT_CHARTS)
 WHERE = {"block": "everywhere that it may be read", "combine": "on all values that it may read"}
@@ -186,10 +192,7 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
         if found.schema > 2:
             claims[f"{prefix}defined"] = Expected(DEFINED, "B8", None, 0.0)
             claims[f"{prefix}inverse"] = Expected(INVERSE, "Theorem 4.8", None, INVERSE_TOLERANCE)
-            if any(
-                block.name == site.name and block.atlas is not None and block.atlas.implicit is not None for block in found.graph.blocks
-            ):
-                claims[f"{prefix}zeros"] = Expected(ZEROS, "docs/implicit.md", None, 0.0)
+            claims |= _of_equations(site, found, prefix)
     if site.scores is not None:
         steps = ("Theorem 4.8 step 1", "Theorem 4.8 step 3") if site.scores.level is None else ("B12", "B12")
         symbol, floor = "ρ" if site.scores.level is None else "b", site.scores.floor - site.scores.delta
@@ -199,6 +202,16 @@ def _of_site(site: Site, found: Documents) -> dict[str, Expected]:
         said = f"for every x ∈ M: max_i τ_i(x) ≥ {floor:.6g}"
         claims[f"{prefix}routing.max_tau"] = Expected(said, steps[1], site.scores.least, most, site.followed, sense=">=")
     return claims
+
+
+def _of_equations(site: Site, found: Documents, prefix: str) -> dict[str, Expected]:
+    """What is claimed of charts that are given by equations: of all zeros, or, in a space of many coordinates, of components."""
+    for block in found.graph.blocks:
+        if block.name == site.name and block.atlas is not None and block.atlas.implicit is not None:
+            if block.atlas.base_dimension > IN_CELLS:
+                return {f"{prefix}components": Expected(COMPONENTS, "B23", None, 0.0)}
+            return {f"{prefix}zeros": Expected(ZEROS, "docs/implicit.md", None, 0.0)}
+    return {}
 
 
 def inconsistent(found: Documents) -> Iterator[str]:

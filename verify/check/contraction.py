@@ -1,9 +1,10 @@
-"""Tubes of quadratic equations, shown by contractions in Euclidean norms; B22 has what the search shows, by monotone maps.
+"""Tubes of quadratic equations, shown in Euclidean norms: existence by contractions, unlike the search (B22).
 
 In coordinates y = (w, u) of a tube g is a polynomial of degree 2, g(y) = a + b·y + ½·yᵀHy, whose coefficients are enclosed once. Over a
 box of u, let Y be any matrix.
 
-* Uniqueness. If ‖1 − Y·∂_w g‖₂ < 1 at all u of the box and all w, two zeros over one u would differ by v with |v| < |v|.
+* Uniqueness. If the symmetric part of 1 − Y·∂_w g has ‖·‖₂ < 1 at all u of the box and all w, ⟨v, Y·A·v⟩ > 0 for every mean A of ∂_w g
+  along a segment and every v ≠ 0; for the difference v of two zeros over one u some A·v is 0.
 * Existence. Let w̃ = w₀ + K·(u − u₀). If |Y·g(u, w̃)| ≤ η and ‖1 − Y·∂_w g‖₂ ≤ ½ on the ball of radius 2η around w̃, and that ball lies in the
   box of w, then w ↦ w − Y·g(u, w) maps the ball into itself and shrinks distances: it has a zero of g there (Banach).
 
@@ -64,8 +65,9 @@ def contracts(tube: Tube) -> bool:
 class Expanded:
     """The equations of a tube around its centre."""
 
-    def __init__(self, tube: Tube, value: Interval, first: Interval, second: Interval) -> None:
-        self.tube, self.value, self.first, self.second = tube, value, first, second
+    def __init__(self, tube: Tube, turn: Interval, value: Interval, first: Interval, second: Interval) -> None:
+        """`turn`: [N T]."""
+        self.tube, self.turn, self.value, self.first, self.second = tube, turn, value, first, second
 
     @staticmethod
     def of(tube: Tube) -> Expanded | None:
@@ -86,7 +88,7 @@ class Expanded:
             values.append(product_of(center[None, :], (steep + slope).times(0.5))[0, 0] + enclose_fraction(form.constant))
             firsts.append(product_of(_transposed(turn), steep)[:, 0])
             seconds.append(product_of(_transposed(turn), product_of(hessian, turn)))
-        return Expanded(tube, *(_joined(parts) for parts in (values, firsts, seconds)))
+        return Expanded(tube, turn, *(_joined(parts) for parts in (values, firsts, seconds)))
 
     def shown(self, lower: Array, upper: Array) -> tuple[Flags, Array, Array, Array]:
         """Over which boxes (n, d) of u there is exactly one zero; w₀, K, and how far from w̃ it may be: (n, m), (n, m, d), (n)."""
@@ -99,8 +101,8 @@ class Expanded:
         # Uniqueness, with Y the inverse at w = 0.
         flat = self._slope(np.concatenate([np.zeros_like(at), middle], axis=1))[..., :m]
         weights = Interval.of(_inverse(flat.middle))
-        bent = product_of(weights[:, None], self._turned(self.second[:, :, :m])[None])
-        start = _size(product_of(weights, flat) - Interval.of(np.eye(m)))
+        bent = _symmetric(product_of(weights[:, None], self._turned(self.second[:, :, :m])[None]))
+        start = _size(_symmetric(product_of(weights, flat)) - Interval.of(np.eye(m)))
         tall = np.broadcast_to(heights, at.shape)
         most = (start + _most(bent[:, m:], radius) + _most(bent[:, :m], tall)) * GROW
         return np.asarray((most < 1) & (end < heights).all(1)), at, slopes, off
@@ -204,6 +206,10 @@ def _joined(parts: list[Interval]) -> Interval:
 def _spread(part: Interval, n: int) -> Interval:
     shape = (n, *part.lower.shape)
     return Interval(np.broadcast_to(part.lower, shape), np.broadcast_to(part.upper, shape))
+
+
+def _symmetric(a: Interval) -> Interval:
+    return (a + _transposed(a)).times(0.5)
 
 
 def _transposed(a: Interval) -> Interval:

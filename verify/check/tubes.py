@@ -16,6 +16,7 @@ from ...atlas import Array, Atlas
 from ...expressions.implicit import Tube
 from ...intervals import Interval
 from ...intervals.numbers import enclose_fraction
+from .contraction import GROW, product_of
 from .implicit import single
 from .nets import Flags
 
@@ -56,6 +57,20 @@ class Tubes:
         for rank in range(order.shape[1]):
             rows = np.flatnonzero(known & ~found)
             found[rows] = self._in(y[rows], candidates[order[rows, rank]])
+        return found
+
+    def hold_bent(self, x: Interval, span: Interval, ball: Array) -> Flags:
+        """Whether x + A·[−1, 1]^d and a ball around each of its points, (N, k), (N, k, d) and (N,), lie strictly in a tube."""
+        found, every = np.zeros(len(ball), bool), np.arange(len(self.tubes))
+        order = np.argsort(self._depth(x.middle, every), axis=1)[:, :NEAREST]
+        for rank in range(order.shape[1]):
+            rows = np.flatnonzero(~found)
+            which = order[rows, rank]
+            inside = np.array([single(self.tubes[j]) for j in which.tolist()], bool)
+            turn = Interval(np.swapaxes(self.lower[which], 1, 2), np.swapaxes(self.upper[which], 1, 2))
+            at = product_of(turn, (x[rows] - Interval.of(self.centers[which]))[..., None])[..., 0].magnitude
+            more = product_of(turn, span[rows]).magnitude.sum(2) + ball[rows, None]
+            found[rows] = inside & (((at + more) * GROW) < self.limits[which]).all(1)
         return found
 
     def _depth(self, middle: Array, which: np.ndarray) -> Array:

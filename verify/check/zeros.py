@@ -12,6 +12,7 @@ from ...atlas import Atlas
 from ...intervals import Interval
 from ...intervals.patch import PatchMap
 from .documents import Documents
+from .edges import require_whole
 from .faces import off_faces, without
 from .functions import halves
 from .refused import Refused
@@ -23,13 +24,14 @@ FINEST = 2.0**-26
 
 
 def require_zeros(found: Documents, site: str, atlas: Atlas | None) -> None:
-    """Raises `Refused` where it is claimed of a site's charts, and not shown."""
+    """Raises `Refused` where it, or that they are whole components, is claimed of a site's charts, and not shown."""
     name = f"{found.prefix}zeros" if found.manifold else f"{found.prefix}block[{site}].zeros"
     claimed = any(claim.get("name") == name and claim.get("known") == "proved" for claim in found.certificate.children("claims"))
     if claimed and (atlas is None or atlas.implicit is None or not none_left_out(atlas)):
         raise Refused("it is not shown that every zero of the equations lies in a chart", rejected=False)
     if claimed and atlas is not None and atlas.implicit is not None and not atlas.implicit.boundary and not off_faces(atlas.implicit.zeros):
         raise Refused("it is not shown that M stays off the faces of its box, and it is not said that it may end there", rejected=False)
+    require_whole(found, site, atlas)
 
 
 def none_left_out(atlas: Atlas) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from ...atlas import Array, Atlas
 from ...atlas.chart import INVERSE_TOLERANCE
 from ...atlas.implicit.build import PROVED_UP_TO
+from ...atlas.implicit.continuation import continued
 from ...atlas.implicit.cover import cover, edge_cell
 from ...atlas.implicit.together import proved_charts
 from ...moe.ledger import Claim, Known
@@ -26,6 +27,10 @@ ZEROS, LEMMA = (
     "no part of M (cells of the box that may hold another)",
     "docs/implicit.md",
 )
+COMPONENTS = (
+    "the charts of M are whole connected components of the zeros of the equations in the box at which the region, if there is one, is ≥ 0: "
+    "where one ends, another holds the point (points of edges that none may hold)"
+)
 
 
 def charts_claims(prefix: str, site: SiteProof) -> Iterator[Claim]:
@@ -35,7 +40,8 @@ def charts_claims(prefix: str, site: SiteProof) -> Iterator[Claim]:
     yield _defined(f"{prefix}defined", site)
     yield _inverse(f"{prefix}inverse", manifold)
     if manifold.atlas.implicit is not None:
-        yield _zeros(f"{prefix}zeros", manifold.atlas)
+        few = manifold.atlas.base_dimension <= PROVED_UP_TO
+        yield _zeros(f"{prefix}zeros", manifold.atlas) if few else _components(f"{prefix}components", manifold.atlas)
 
 
 def _edges(name: str, trees: Mapping[str, Tree], manifold: EnclosedManifold) -> Claim:
@@ -92,9 +98,6 @@ def _zeros(name: str, atlas: Atlas) -> Claim:
     assert atlas.implicit is not None
     tubes = [chart.tube for chart in atlas.parametrising if chart.tube is not None]
     every = [*tubes, *atlas.implicit.aside]
-    if atlas.base_dimension > PROVED_UP_TO:
-        note = f"cells of a box of {atlas.base_dimension} coordinates are too many: looked for among {PROVED_UP_TO} at most"
-        return Claim(name, ZEROS, LEMMA, 0.0, np.inf, Known.UNKNOWN, note=note)
     if not proved_charts(every).all():
         return Claim(name, ZEROS, LEMMA, 0.0, np.inf, Known.UNKNOWN, note="not every chart is proved to be one")
     done = cover(atlas.implicit.zeros, every)
@@ -107,6 +110,21 @@ def _zeros(name: str, atlas: Atlas) -> Claim:
         return Claim(name, ZEROS, LEMMA, 0.0, 0.0, Known.PROVED, note=f"{done.cells:,} cells")
     sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(*done.open, strict=True))
     return Claim(name, ZEROS, LEMMA, 0.0, 1.0, Known.UNKNOWN, note=f"the cell {sides} may hold one")
+
+
+def _components(name: str, atlas: Atlas) -> Claim:
+    """The charts of an implicit manifold have no edge where its equations have zeros."""
+    assert atlas.implicit is not None
+    tubes = [chart.tube for chart in atlas.parametrising if chart.tube is not None]
+    if not proved_charts(tubes).all():
+        return Claim(name, COMPONENTS, "B23", 0.0, np.inf, Known.UNKNOWN, note="not every chart is proved to be one")
+    done = continued(atlas.implicit.zeros, tubes)
+    if done.open is None:
+        return Claim(name, COMPONENTS, "B23", 0.0, 0.0, Known.PROVED, note=f"{done.cells:,} cells of edges")
+    witness = tuple(map(float, atlas.embed(done.open)))
+    return Claim(
+        name, COMPONENTS, "B23", 0.0, 1.0, Known.UNKNOWN, witness=witness, note="the witness, on the edge of a chart, may be in no other"
+    )
 
 
 def _ambient(manifold: EnclosedManifold, p: int, u: Array) -> tuple[float, ...]:
