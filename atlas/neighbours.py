@@ -3,10 +3,13 @@
 Statement. Let the points be parted into leaves, and r be at least the distance from each point of a leaf to the k-th nearest of some
 others. Whoever is among the k nearest of a point of that leaf is within r of it, so the bounding boxes of the two leaves are within r.
 Distances to the points of all such leaves are therefore enough. A tree of compiled code does the same, but takes longer to be loaded than
-this takes for a few thousand points in three dimensions; beyond that it is used.
+this takes for a few thousand points in three dimensions; beyond that it is used, and wherever it is loaded already, as it is many times
+faster. The distances are the same bits.
 """
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +21,13 @@ LEAF = 64
 """Points of a leaf, at most."""
 MOST, DIMENSIONS = 1 << 13, 3
 """Points, and their coordinates, up to which nothing is loaded."""
+TREES = "scipy.spatial"
+"""What has to be loaded for a tree."""
 
 
 def neighbours(points: Array, count: int) -> tuple[Array, NDArray[np.intp]]:
     """Distances to the `count` nearest of the other points, (N, count), in order, and which they are; N > count."""
-    if len(points) > MOST or points.shape[1] > DIMENSIONS:
+    if TREES in sys.modules or len(points) > MOST or points.shape[1] > DIMENSIONS:
         found = tree_of(points).query(points, count + 1)
         return found[0][:, 1:], found[1][:, 1:]
     return by_leaves(points, count)
