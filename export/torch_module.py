@@ -102,7 +102,8 @@ class AtlasMoE(nn.Module):
         """[..., D] to [..., out], in the dtype of the weights; or `Routed` with every layer's routes and logits."""
         if isinstance(x, (np.ndarray, list, tuple)):
             x = _as_tensor(x)
-        if not torch.jit.is_tracing() and x.shape[-1:] != (len(self.inputs),):  # a trace would warn of the comparison
+        traced = not torch.compiler.is_compiling() and torch._C._is_tracing()  # which would warn of the comparison
+        if not traced and x.shape[-1:] != (len(self.inputs),):
             raise InvalidArgument(f"the network reads [..., {len(self.inputs)}], got {tuple(x.shape)}")
         x = x.to(self.stack[0].reading)
         batch, rows = x.shape[:-1], x.reshape(-1, x.shape[-1])
