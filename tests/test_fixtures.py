@@ -307,7 +307,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "--force" in again.output
     wrong = run.invoke(main, ["fixtures", *sizes[:2], "--top-k", "16", "-o", str(tmp_path / "other")])
     assert wrong.exit_code == 2
-    assert "--top-k 8" in wrong.output
+    assert "take --top-k 15" in wrong.output
     assert not (tmp_path / "other").exists()
 
 
