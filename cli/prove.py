@@ -58,6 +58,7 @@ def prove(
     from ..export.folder import load
     from ..verify.coq.graph_project import BEFORE, graph_files, graph_parts
     from ..verify.coq.graph_statement import GraphStatement, graph_statement_of
+    from ..verify.coq.points import not_shown
     from ..verify.coq.project import files, parts_of_project, write
     from ..verify.coq.read_back import differences
     from ..verify.coq.statement import Statement, statement_of, suggested_cuts
@@ -99,6 +100,7 @@ def prove(
         )
     outcome = run(output, parts, arithmetic, jobs, before, joined)
     where = "" if outcome.accepted else _where(output, statement, cuts, others, outcome.refused)
+    missing = not_shown(statement, contents.get("Point.v"))
     if as_json:
         document = {"proof": str(output.absolute()), "accepted": outcome.accepted, "epsilon": statement.epsilon, "arithmetic": arithmetic}
         if model.task.wanted:
@@ -106,6 +108,8 @@ def prove(
             document["targets"] = {one.name: float(one.epsilon) for one in model.task.wanted}
         if statement.floats is not None:
             document["float64"] = statement.floats.epsilon
+        if missing:
+            document["not_shown"] = missing
         more = {"refused": outcome.refused, "message": outcome.message, "where": where}
         print_json({**document, **more, "seconds": outcome.seconds, "assumptions": list(outcome.assumptions)})
     elif outcome.accepted:
@@ -118,6 +122,8 @@ def prove(
         each = [(one.name, float(one.epsilon)) for one in model.task.wanted] or [(model.task.name, statement.epsilon)]
         for name, bound in each:
             click.echo(f"{name}: |f − Ψ| ≤ {bound!r} at every {place}, in real arithmetic: accepted by coqc")
+        if missing:
+            click.echo(f"but {missing}")
         if statement.floats is not None:
             click.echo(f"evaluated in binary64, sums in any order: |f − Ψ̂| ≤ {statement.floats.epsilon!r}: accepted by coqc")
         if routes:

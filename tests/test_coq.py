@@ -194,6 +194,7 @@ def stated(table: str, change: Callable[[tuple[Chart, ...]], tuple[Chart, ...]] 
         ('builtin = "circle"\ncharts = 7', "x1² + x2² = 1"),
         ('builtin = "torus"', "x1² + x2² = 1, x3² + x4² = 1"),
         ('builtin = "cylinder"', "x1² + x2² = 1, -1 ≤ x3 ≤ 1"),
+        ('builtin = "cylinder"\ncoordinates = ["x2", "x3", "x1"]', "x2² + x3² = 1, -1 ≤ x1 ≤ 1"),
         ('builtin = "interval"', "a box"),
         ('builtin = "box"\ncharts = 3', "a box"),
         (

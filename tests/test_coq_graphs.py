@@ -6,20 +6,24 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from atlasmoe import Block, Box, Combine, Input, Model, TaskGraph, Tiling, compile, load_task
+from atlasmoe.atlas.spec import task_from_spec
 from atlasmoe.cli.main import main
 from atlasmoe.errors import InvalidArgument
 from atlasmoe.export.folder import save
 from atlasmoe.verify.coq.graph_hints import Hints
 from atlasmoe.verify.coq.graph_project import graph_files, graph_parts, parts_of
-from atlasmoe.verify.coq.graph_statement import graph_statement_of, graph_task_file
+from atlasmoe.verify.coq.graph_statement import GraphStatement, graph_statement_of, graph_task_file
 from atlasmoe.verify.coq.group_hints import gaps_of
 from atlasmoe.verify.coq.hint_records import GroupHint
+from atlasmoe.verify.coq.points import at_numbers, not_shown, point_file
+from atlasmoe.verify.coq.project import write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import OPTIONS
 from atlasmoe.verify.coq.theory import compiled_theory
@@ -132,6 +136,64 @@ def test_a_layer_of_several_blocks_is_stated_off_the_gaps_between_numbers(one_la
     )
     assert "Definition compared : list nat := [0;1]%nat." in together["Task.v"]
     assert "the coordinates that gates compare are float64 numbers" in together["README.md"]
+    assert "`Point.v` proves that there is such an input." in together["README.md"]
+    assert "/\\ Forall (fun k => has_digits 53 (-1074) (nth k x 0%R)) compared." in together["Point.v"]
+
+
+@pytest.fixture(scope="module")
+def beside_a_curve() -> GraphStatement:
+    """Two blocks in one layer, of which one reads a coordinate of a curve; in one piece, so nothing is compared there."""
+    curve = """
+        [task]
+        name = "beside"
+        kind = "graph"
+        output = "f"
+        [[input]]
+        name = "p"
+        coordinates = ["map", "p2"]
+        manifold = { intrinsic = ["u"] }
+        chart = [{ name = "c", domain = [[0, 1]], inverse = ["u", "u**2"], forward = ["map"], boundary = [[true, true]] }]
+        [[input]]
+        name = "t"
+        coordinates = ["t1", "t2"]
+        domain = [[0.1, 1], [0, 1]]
+        [[block]]
+        name = "a"
+        reads = ["map"]
+        piece = [{ domain = [-1, 2], expression = "map" }]
+        [[block]]
+        name = "b"
+        reads = ["t1"]
+        piece = [{ domain = [0.1, 0.5], expression = "t1" }, { domain = [0.5, 1], expression = "t1 - 3" }]
+        [[combine]]
+        name = "f"
+        reads = ["a", "b"]
+        expression = "a + b"
+    """
+    return graph_statement_of(compile(task_from_spec(tomllib.loads(curve)), epsilon=0.1, depth="path"))
+
+
+def test_an_input_at_which_compared_coordinates_are_numbers_is_shown_or_it_is_said_that_none_is(beside_a_curve: GraphStatement) -> None:
+    """Of a curve with x = √2 all over it a theorem about inputs that are numbers would be about none."""
+    ((compared, _, _),) = gaps_of(beside_a_curve)
+    shown = point_file(beside_a_curve, "fast")
+    assert compared == 2
+    assert shown is not None
+    assert "compared" in shown
+    assert not not_shown(beside_a_curve, shown)
+    assert at_numbers(beside_a_curve, "fast", [(0, 1, -1), (2, 1, -1)]) is None
+    said = not_shown(beside_a_curve, "Theorem there_is_an_input : exists x, in_domain (inputs graph) x.")
+    assert said.startswith("that the coordinates that gates compare are float64 numbers at some input is not proved")
+    assert not_shown(beside_a_curve, None) == "that the graph has an input is not proved: none was found"
+
+
+@needs_coq
+def test_coq_accepts_that_a_graph_with_a_curve_has_such_an_input(beside_a_curve: GraphStatement, tmp_path: Path) -> None:
+    contents = graph_files(beside_a_curve, "fast")
+    write(tmp_path / "p", contents)
+    compiled_theory(tmp_path / "p", "fast")
+    for name in ("Task", "Point"):
+        subprocess.run(["coqc", *OPTIONS, f"{name}.v"], cwd=tmp_path / "p", check=True, capture_output=True)
 
 
 def test_gaps_of_float32_and_of_the_number_below_0() -> None:

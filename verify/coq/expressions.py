@@ -64,7 +64,7 @@ TAKEN = frozenset(
         "chart_of_output charts claimed_routes computes cond denote depth domain domains dyadic effort efforts embedded eps evaluates expr",
         "finding func graph hint in_box in_domain inputs network network_of node nodes nth option outputs piece point_of ranges reach",
         "routes_of value values wide Forall GroupHint H Share Total_ after_groups compared computes_off gap gaps group_hint has_digits",
-        "off_gaps",
+        "off_gaps on_charts map app at_most_d_correct nth_error_In Forall_cons Forall2_cons Forall2_nil",
     )
     for word in line.split()
 )

@@ -9,7 +9,7 @@ from .graph_statement import GraphStatement, graph_task_file
 from .group_hints import DIGITS, gaps_of, grouped
 from .hint_records import Effort, GroupHint, Hint, News, Share, Total
 from .numbers import comment, dyadic, naturals, number
-from .points import point_file
+from .points import not_shown, point_file
 from .project import AXIOMS, MARK, makefile, theory_of, theory_text
 from .statement import ARITHMETICS
 from .weights import weights
@@ -46,7 +46,7 @@ def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
         found["Point.v"] = point
     found[MARK] = "-Q . Proof\n-Q theory AtlasMoE\n"
     found["Makefile"] = makefile(theory_of(arithmetic, graphs=True), graph_parts(found), ["Main"], BEFORE)
-    found["README.md"] = graph_readme(statement, arithmetic, point is not None)
+    found["README.md"] = graph_readme(statement, arithmetic, point)
     return found
 
 
@@ -250,12 +250,14 @@ Print Assumptions theorems.
 """
 
 
-def graph_readme(statement: GraphStatement, arithmetic: str, point: bool) -> str:
+def graph_readme(statement: GraphStatement, arithmetic: str, point: str | None) -> str:
     """What is proved, what has to be believed, how to check it, in words."""
     task = statement.task
     routes = f"{task.pieces:,} functions, one for each choice of pieces" if task.pieces > 1 else "one function"
     numbers = NUMBERS.format(dtype=statement.model.network.dtype) if grouped(statement) else ""
-    some = " `Point.v` proves that there is an input." if point else ""
+    some = " `Point.v` proves that there is such an input." if point else ""
+    if missing := not_shown(statement, point):
+        some = f"{' `Point.v` proves that the graph has an input;' if point else ' But'} {missing}."
     read = "`theory/Tasks.v`: how values of a graph follow from each other"
     read = read.replace(":", " and `theory/Gaps.v`:", 1) + ", and what a number of the dtype is" if numbers else read
     at = (

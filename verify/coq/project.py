@@ -16,7 +16,7 @@ from .float_theorem import BELIEVED, chart_theorems, main_theorems, words
 from .numbers import comment
 from .parts import Split, joined_file, part_file, split
 from .parts import wanted as files_wanted
-from .points import point_file
+from .points import not_shown, point_file
 from .routing import route_files, said_of_routes
 from .several import THEORY as SEVERAL
 from .several import chart_theorems as theorems_of_targets
@@ -115,7 +115,7 @@ def files(
         found["Point.v"] = point
     several, joined = parts_of_project(found)
     found["Makefile"] = makefile(theory, several, ends, joined=joined)
-    found["README.md"] = readme(statement, arithmetic, equation, point is not None)
+    found["README.md"] = readme(statement, arithmetic, equation, point)
     return found
 
 
@@ -346,7 +346,7 @@ def makefile(
     return "\n".join(lines) + "\n"
 
 
-def readme(statement: Statement, arithmetic: str, equation: Equation | None, point: bool) -> str:
+def readme(statement: Statement, arithmetic: str, equation: Equation | None, point: str | None) -> str:
     """What is proved, what has to be believed, how to check it, in words."""
     task, count = statement.task, len(statement.charts)
     unsaid = "nothing about floating-point evaluation of the network, and nothing about" if statement.floats is None else "nothing about"
@@ -360,7 +360,7 @@ def readme(statement: Statement, arithmetic: str, equation: Equation | None, poi
         if equation is None
         else f"`Equation.v` proves that these are all points of M as an equation, {equation.words}, and says it of them.\n"
     )
-    some = "`Point.v` proves that M has a point.\n" if point else "That M has a point is not proved here: none was found.\n"
+    some = "`Point.v` proves that M has a point.\n" if point else f"But {not_shown(statement, point)}.\n"
     return f"""# A theorem about the model of {task.name!r}
 
 **What is proved** (`error_bound` in `Main.v`): at every point y of M, the union of the images of its {count} charts, f has a
