@@ -58,7 +58,7 @@ def prove(
     from ..export.folder import load
     from ..verify.coq.graph_project import BEFORE, graph_files, graph_parts
     from ..verify.coq.graph_statement import GraphStatement, graph_statement_of
-    from ..verify.coq.points import not_shown
+    from ..verify.coq.points import about, not_shown
     from ..verify.coq.project import files, parts_of_project, write
     from ..verify.coq.read_back import differences
     from ..verify.coq.statement import Statement, statement_of, suggested_cuts
@@ -100,9 +100,10 @@ def prove(
         )
     outcome = run(output, parts, arithmetic, jobs, before, joined)
     where = "" if outcome.accepted else _where(output, statement, cuts, others, outcome.refused)
-    missing = not_shown(statement, contents.get("Point.v"))
+    missing, place = not_shown(statement, contents.get("Point.v")), about(statement)
     if as_json:
-        document = {"proof": str(output.absolute()), "accepted": outcome.accepted, "epsilon": statement.epsilon, "arithmetic": arithmetic}
+        document = {"proof": str(output.absolute()), "accepted": outcome.accepted, "epsilon": statement.epsilon}
+        document |= {"about": place, "arithmetic": arithmetic}
         if model.task.wanted:
             del document["epsilon"]
             document["targets"] = {one.name: float(one.epsilon) for one in model.task.wanted}
@@ -113,15 +114,9 @@ def prove(
         more = {"refused": outcome.refused, "message": outcome.message, "where": where}
         print_json({**document, **more, "seconds": outcome.seconds, "assumptions": list(outcome.assumptions)})
     elif outcome.accepted:
-        place = "point of M"
-        if isinstance(statement, GraphStatement):
-            numbers = (
-                f" whose compared coordinates are {model.network.dtype} numbers" if "error_bound_off_gaps" in contents["Main.v"] else ""
-            )
-            place = f"input of the graph{numbers}"
         each = [(one.name, float(one.epsilon)) for one in model.task.wanted] or [(model.task.name, statement.epsilon)]
         for name, bound in each:
-            click.echo(f"{name}: |f − Ψ| ≤ {bound!r} at every {place}, in real arithmetic: accepted by coqc")
+            click.echo(f"{name}: |f − Ψ| ≤ {bound!r} at {place}, in real arithmetic: accepted by coqc")
         if missing:
             click.echo(f"but {missing}")
         if statement.floats is not None:

@@ -22,7 +22,7 @@ from atlasmoe.verify.coq.graph_project import graph_files, graph_parts, parts_of
 from atlasmoe.verify.coq.graph_statement import GraphStatement, graph_statement_of, graph_task_file
 from atlasmoe.verify.coq.group_hints import gaps_of
 from atlasmoe.verify.coq.hint_records import GroupHint
-from atlasmoe.verify.coq.points import at_numbers, not_shown, point_file
+from atlasmoe.verify.coq.points import about, at_numbers, not_shown, point_file
 from atlasmoe.verify.coq.project import write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import OPTIONS
@@ -181,6 +181,7 @@ def test_an_input_at_which_compared_coordinates_are_numbers_is_shown_or_it_is_sa
     assert shown is not None
     assert "compared" in shown
     assert not not_shown(beside_a_curve, shown)
+    assert about(beside_a_curve) == "every input of the graph whose compared coordinates are float64 numbers"
     assert at_numbers(beside_a_curve, "fast", [(0, 1, -1), (2, 1, -1)]) is None
     said = not_shown(beside_a_curve, "Theorem there_is_an_input : exists x, in_domain (inputs graph) x.")
     assert said.startswith("that the coordinates that gates compare are float64 numbers at some input is not proved")

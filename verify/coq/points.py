@@ -53,6 +53,15 @@ def not_shown(statement: Statement | GraphStatement, text: str | None) -> str:
     return ""
 
 
+def about(statement: Statement | GraphStatement) -> str:
+    """The points that the theorem is about, in words."""
+    if not isinstance(statement, GraphStatement):
+        return "every point of M"
+    if not gaps_of(statement):
+        return "every input of the graph"
+    return f"every input of the graph whose compared coordinates are {statement.model.network.dtype} numbers"
+
+
 def _of_graph(statement: GraphStatement, arithmetic: str) -> str | None:
     points = [_of_input(node) for node in statement.task.inputs]
     if not all(points):
