@@ -234,6 +234,10 @@ def test_from_an_equation_to_a_checked_certificate(tmp_path: Path) -> None:
     assert report.verdict == "undecided"
     assert any("M stays off the faces of its box" in str(failure) for failure in report.failures)
     assert atlasmoe.certify(tmp_path / "smaller", tightness=None)["zeros"].known == "unknown"
+    two = retold(tmp_path / "model", tmp_path / "two", "x**2 + 2*y**2 - 1", "(x**2 + 2*y**2 - 1)*(x**2 + 2*y**2 - 1.1)")
+    report = atlasmoe.check(two)  # a tube with two zeros is no chart, which is said before any box of it is cut
+    assert report.verdict == "undecided"
+    assert any("holds one zero of the equations, and no more" in str(failure) for failure in report.failures)
     refuted = atlasmoe.certify(tmp_path / "model", epsilon=0.03)
     assert refuted.status == "refuted"
     assert refuted.refutation is not None

@@ -26,6 +26,7 @@ from .composition import Composition
 from .documents import Documents, number_or_none
 from .engines import ForEngine, confirmed
 from .files import read
+from .implicit import unshown
 from .readout import check_read_out
 from .refused import Refused
 from .refutation import REFUTATION, Looked, look
@@ -182,6 +183,10 @@ def _composed(sites: Composition, found: Documents, proved: set[str]) -> list[Fa
         prefix = found.prefix + ("" if found.manifold else "block[{}].")
         return {site.name for site in found.sites if {prefix.format(site.name) + ending for ending in endings} & proved}
 
+    for atlas in (block.atlas for block in found.graph.blocks if block.atlas is not None):
+        if (chart := unshown(atlas)) is not None:  # first, as boxes of what is not known would be cut without an end in sight
+            reason = "it is not shown that over each of its coordinates its tube holds one zero of the equations, and no more"
+            return [Failure(False, f'chart "{chart}": {reason}')]
     failures = list(sites.check(claimed("cover"), claimed("inverse"), claimed("routing.tau", "routing.max_tau")))
     if failures or any(fate is not None for fate in sites.fates) or found.schema == 1:
         return failures

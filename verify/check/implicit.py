@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import sympy
 
-from ...atlas import Array, ExpressionMap
+from ...atlas import Array, Atlas, ExpressionMap
 from ...expressions.implicit import Tube
 from ...intervals import Interval
 from ...intervals.algebra import Solver
@@ -58,6 +58,11 @@ def single(tube: Tube) -> bool:
         high[rows, side] = low[rows, side] = middle
         lower, upper = np.concatenate([lower, low]), np.concatenate([high, upper])
     return True
+
+
+def unshown(atlas: Atlas) -> str | None:
+    """The first chart that parametrises an atlas whose tube is not shown to be one: nothing can be confirmed of what it takes points to."""
+    return next((chart.name for chart in atlas.parametrising if chart.tube is not None and not single(chart.tube)), None)
 
 
 def whole(tube: Tube) -> ExpressionMap:
