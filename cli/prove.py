@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import InvalidArgument
+from ..errors import FolderError, InvalidArgument
 from .options import json_option
 from .output import print_json, print_wrapped
 
@@ -91,7 +91,7 @@ def prove(
     if no_run:
         _written(output, as_json)
         return
-    from ..verify.coq.run import coqc_path, run
+    from ..verify.coq.run import changed, coqc_path, run
 
     if coqc_path() is None:
         install = "apt-get install --no-install-recommends coq libcoq-interval libcoq-flocq libcoq-coquelicot"
@@ -99,6 +99,9 @@ def prove(
             f"coqc is not installed, so nothing is proved yet; the files are in {output}: install Coq ({install}) and run `make` there"
         )
     outcome = run(output, parts, arithmetic, jobs, before, joined)
+    if name := changed(output, contents):
+        problem = f"{output / name}: was changed while coqc ran, so what it said is not about this model"
+        raise FolderError(f"{problem}; prove it again, every proof in a folder of its own")
     where = "" if outcome.accepted else _where(output, statement, cuts, others, outcome.refused)
     missing, place = not_shown(statement, contents.get("Point.v")), about(statement)
     if as_json:

@@ -360,6 +360,22 @@ def test_an_error_that_is_none_is_refused(epsilon: str, folder: Path, tmp_path: 
     assert not (tmp_path / "p").exists()
 
 
+def test_nothing_is_proved_by_files_that_are_changed_while_coqc_runs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a second proof that is written into the same folder, with another ε."""
+
+    def beside(place: Path, *_: object) -> Outcome:
+        text = (place / "Task.v").read_text()
+        (place / "Task.v").write_text(text.replace("Definition eps", "(* *) Definition eps"))
+        return Outcome(True, None, "", (), {})
+
+    module = sys.modules[run.__module__]
+    monkeypatch.setattr(module, "coqc_path", lambda: "coqc")
+    monkeypatch.setattr(module, "run", beside)
+    done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(tmp_path / "p")])
+    assert done.exit_code == 2
+    assert "Task.v: was changed while coqc ran" in done.stderr
+
+
 def test_without_coqc_the_files_are_written_and_nothing_is_proved(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     done = CliRunner().invoke(main, ["prove", str(folder), "-o", str(tmp_path / "p")])

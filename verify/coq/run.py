@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,17 @@ def run(
     beyond = [name for name in assumptions if not (ALLOWED.fullmatch(name) or MACHINE[arithmetic].fullmatch(name))]
     message = f"the theorem rests on {', '.join(beyond)}, which is no axiom that {arithmetic} arithmetic needs" if beyond else ""
     return Outcome(not beyond, "Main" if beyond else None, message, assumptions, seconds)
+
+
+def changed(folder: Path, contents: Mapping[str, str]) -> str | None:
+    """The first file that is no more as it was written: what coqc read is not known then. Another proof may be written there meanwhile."""
+    for name, text in contents.items():
+        try:
+            if (folder / name).read_text(encoding="utf-8") != text:
+                return name
+        except (OSError, UnicodeDecodeError):
+            return name
+    return None
 
 
 def _one(folder: Path, name: str, seconds: dict[str, float], said: Callable[[str], None] | None = None) -> str | None:
