@@ -157,10 +157,14 @@ class CallableTarget:
         return InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function)){trusted}")
 
     def values(self, base: Array) -> Array:
-        """f at points (N, k), (N, outputs)."""
+        """f at points (N, k), (N, outputs). Raises `InvalidArgument` where the function returns another shape."""
         if self.function is None:
             raise self._absent()
-        return np.asarray(self.function(base), float).reshape(len(base), self.outputs)
+        found = np.asarray(self.function(base), float)
+        if found.shape[:1] != (len(base),) or found.size != len(base) * self.outputs:
+            problem = f"returns shape {found.shape} for {len(base)} points, not ({len(base)}, {self.outputs})"
+            raise InvalidArgument(f"target {self.name!r}: {problem}; evaluate row by row, and declare the number of outputs")
+        return found.reshape(len(base), self.outputs)
 
     def misfit(self, atlas: Atlas) -> str | None:
         return None

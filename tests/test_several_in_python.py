@@ -224,6 +224,9 @@ def test_an_enclosure_is_an_assumption_about_its_target(model: atlasmoe.Model) -
     own = CallableTarget(wave.function, name="own", enclosure=lambda y: y[:, 0] * y[:, 0])
     with pytest.raises(InvalidArgument, match="target \"wave\" 'own': its enclosure says"):
         atlasmoe.certify(model.network, replace(model.task, target=StackedTarget((heat, own, pair))))
+    for other in (pair.function, lambda y: np.ones((1, len(y)))):
+        with pytest.raises(InvalidArgument, match=r"target 'w': returns shape .* not \(.*, 1\); evaluate row by row"):
+            CallableTarget(other, name="w").values(np.zeros((5, 1)))
     bare = CallableTarget(wave.function, name="bare")
     with pytest.raises(InvalidArgument, match="'bare', of which nothing can be proved"):
         atlasmoe.certify(model.network, replace(model.task, target=StackedTarget((heat, bare, pair))))
