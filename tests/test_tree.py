@@ -2,9 +2,12 @@
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from atlasmoe.verify.enclosure import TaylorForms
+from atlasmoe.verify.prove.error import longest_side
 from atlasmoe.verify.prove.tree import UNSETTLED, Search, Verdicts, children_of, leaves_of
 
 
@@ -114,3 +117,13 @@ def test_cuts_without_a_judgement_between_lose_no_box():
     points = np.random.default_rng(1).uniform(*ROOT, (500, 2))
     inside = ((points[:, None] >= lower) & (points[:, None] < upper)).all(-1).sum(1)
     np.testing.assert_array_equal(inside, 1)
+
+
+def test_boxes_are_cut_where_they_are_long_also_where_no_slopes_are_known():
+    lower, upper = np.zeros((3, 2)), np.array([[1e-5, 1.0], [1e-5, 1.0], [2.0, 1.0]])
+    y = TaylorForms.variables(lower, upper)
+    # The first two boxes are known as a whole, and not at all: slopes of 0, and a finite and an infinite radius.
+    slopes, radius = y.linear.copy(), y.radius.copy()
+    slopes[:2], radius[0], radius[1] = 0, 0.5, np.inf
+    place = SimpleNamespace(lower=lower, upper=upper, dimension=2, y=SimpleNamespace(linear=slopes, radius=radius))
+    np.testing.assert_array_equal(longest_side(place), [1, 1, 0])
