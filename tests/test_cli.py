@@ -185,7 +185,7 @@ def test_explain_a_neuron(folder: Path) -> None:
     result = run("explain", folder, "--layer", 2, "--expert", name, "--neuron", 0)
     assert result.exit_code == 0, result.output
     assert model.explain(layer=2, expert=name, neuron=0).name in result.stdout
-    assert json.loads(run("explain", folder, "--layer", 1, "--expert", 0, "--neuron", 0, "--json").stdout)["reads"] == {"x[0]": 1.0}
+    assert json.loads(run("explain", folder, "--layer", 1, "--expert", 0, "--neuron", 0, "--json").stdout)["reads"] == {"x1": 1.0}
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_explanations_name_one_piece_of_every_block() -> None:
     assert found.error <= 0.2
     origin = explain_neuron(model, 1, "gate", 0)
     assert "N15" in origin.origin
-    assert set(origin.reads) <= {"x[0]", "x[1]"}
+    assert set(origin.reads) <= {"x1", "x2"}
     assert len(origin.reads) == 1
 
 
