@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
+    submodules=["export"],  # which may be called
     submod_attrs={
         # what the user gives
         "atlas": [

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import atlasmoe
 import numpy as np
@@ -201,6 +202,12 @@ def test_a_model_is_written_run_and_compared(to: str, circle: Model, tmp_path: P
     with pytest.raises(FolderError, match="exists already"):
         export_to(circle, to, tmp_path / "out")
     export_to(circle, to, tmp_path / "out", overwrite=True)
+
+
+def test_the_package_may_be_called(circle: Model, tmp_path: Path) -> None:
+    called: Any = atlasmoe.export
+    done = called(circle, "numpy", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / LISTING).read_text())["format"] == done.format == "numpy"
 
 
 @needs_compiler
