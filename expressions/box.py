@@ -111,3 +111,16 @@ def box_cells(lower: Sequence[float] | Array, upper: Sequence[float] | Array, co
     sides = (np.meshgrid(*(edge[part] for edge in edges), indexing="ij") for part in (slice(-1), slice(1, None)))
     low, high = (np.stack(side, axis=-1).reshape(-1, len(edges)) for side in sides)
     return low, high
+
+
+def halved(lower: Array, upper: Array, side: NDArray[np.intp], *, beside: bool = False) -> tuple[Array, Array]:
+    """Boxes (N, d) in two along one side each, (2N, d) lower and upper corners, at lower + (upper − lower)/2, which both halves share.
+
+    All first halves, then all second ones; `beside`: both halves of a box one after the other.
+    """
+    rows = np.arange(len(lower))
+    low, high = np.stack([lower, lower]), np.stack([upper, upper])
+    high[0, rows, side] = low[1, rows, side] = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
+    if beside:
+        low, high = low.swapaxes(0, 1), high.swapaxes(0, 1)
+    return low.reshape(-1, lower.shape[1]), high.reshape(-1, lower.shape[1])

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..expressions import Array, box_cells
+from ..expressions import Array, box_cells, halved
 from ..expressions.frames import Frames
 from ..expressions.implicit import Tube, product_of
 from .algebra import NotEnclosed
@@ -356,11 +356,8 @@ def _exactly_one(boxes: Boxes, n: int, most: int) -> NDArray[np.bool_]:
             shown = [_holds(boxes, steep, owner[part], lower[part], upper[part]) for part in parts]
             rest = np.flatnonzero(~np.concatenate(shown)) if shown else np.zeros(0, int)
             lower, upper, owner = lower[rest], upper[rest], owner[rest]
-            side, rows = ((upper - lower) / halves[owner]).argmax(1), np.arange(len(rest))
-            middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-            low, high = lower.copy(), upper.copy()
-            high[rows, side] = low[rows, side] = middle
-            lower, upper, owner = np.concatenate([lower, low]), np.concatenate([high, upper]), np.concatenate([owner, owner])
+            lower, upper = halved(lower, upper, ((upper - lower) / halves[owner]).argmax(1))
+            owner = np.concatenate([owner, owner])
     return ~failed
 
 

@@ -19,14 +19,14 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ...expressions.box import Array
+from ...expressions.box import Array, halved
 from ...expressions.frames import Frames
 from ...expressions.implicit import Tube
 from ...intervals import Flags, Interval, NaturalEnclosure
 from ...intervals.implicit import Boxes
 from ...intervals.monotone import Monotone, Near
 from ...intervals.program import Program
-from .cover import Held, halved
+from .cover import Held
 from .zeros import ZeroSet
 
 AT_ONCE = 1 << 10
@@ -100,7 +100,8 @@ class Continuation:
             missing.append(x[rows[bare]])
             aside.append(some[rows[bare]])
             again = some[rows[~bare]]
-            low, high = halved(again.lower, again.upper, 2 * frames.halves[again.owner])
+            side = ((again.upper - again.lower) / frames.halves[again.owner]).argmax(1)
+            low, high = halved(again.lower, again.upper, side, beside=True)
             left = _Cells.joined([left, _Cells(np.repeat(again.owner, 2), low, high)])
         self._cells = _Cells.joined(aside)
         points = np.concatenate(missing)

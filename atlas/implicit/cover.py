@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...expressions.box import Array
+from ...expressions.box import Array, halved
 from ...expressions.frames import Frames
 from ...expressions.implicit import Tube
 from ...intervals import Flags, Interval, NaturalEnclosure
@@ -150,7 +150,7 @@ class Search:
             if len(low) and (self._looked > self._most or ((high - low) <= FINEST * widths).all(1).any()):
                 n = int((high - low).max(1).argmin())
                 return Covered(self._looked, (low[n], high[n])), np.zeros((0, zeros.box.dimension))
-            first, second = halved(low, high, widths)
+            first, second = halved(low, high, ((high - low) / widths).argmax(1), beside=True)
             self._lower, self._upper = np.concatenate([self._lower, first]), np.concatenate([self._upper, second])
             small = (high - low).max(1) <= wanted if len(low) else np.zeros(0, bool)
             if small.any() and frames is not None and len(missing := self._missing(low[small], high[small], frames, part)):
@@ -171,16 +171,6 @@ def cover(zeros: ZeroSet, tubes: Sequence[Tube], *, part: float = 1.0, most: int
     return Search(zeros, most).goes_on(tubes, part)[0]
 
 
-def halved(lower: Array, upper: Array, widths: Array) -> tuple[Array, Array]:
-    """Cells in two along their longest side, in parts of `widths`."""
-    rows, side = np.arange(len(lower)), ((upper - lower) / widths).argmax(1)
-    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-    low, high = np.repeat(lower, 2, axis=0), np.repeat(upper, 2, axis=0)
-    high[::2][rows, side] = middle
-    low[1::2][rows, side] = middle
-    return low, high
-
-
 def edge_cell(zeros: ZeroSet, most: int = MOST_CELLS) -> tuple[Array, Array] | None:
     """A cell of a face of the box that may hold a zero; None: there is no zero on any face."""
     without, box, k = Zeros(zeros), zeros.box, zeros.box.dimension
@@ -197,5 +187,5 @@ def edge_cell(zeros: ZeroSet, most: int = MOST_CELLS) -> tuple[Array, Array] | N
                 if len(lower) and (looked > most or thin.all(1).any()):
                     n = int((upper - lower).max(1).argmin())
                     return lower[n], upper[n]
-                lower, upper = halved(lower, upper, box.widths)
+                lower, upper = halved(lower, upper, ((upper - lower) / box.widths).argmax(1), beside=True)
     return None

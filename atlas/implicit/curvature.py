@@ -27,7 +27,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ...expressions import box_cells
+from ...expressions import box_cells, halved
 from ...expressions.box import Array
 from ...expressions.implicit import Tube
 from ...intervals.arithmetic import Interval
@@ -79,7 +79,8 @@ class _Bent:
         done = len(lower)
         while len(rows := np.flatnonzero(found > enough)) and (left := (most - done) // 2) > 0:
             rows = rows[np.argsort(-found[rows], kind="stable")[: min(left, AT_A_TIME)]]
-            low, high = _halved(lower[rows], upper[rows], np.array(self._solver.tube.halves))
+            side = ((upper[rows] - lower[rows]) / np.array(self._solver.tube.halves)).argmax(1)
+            low, high = halved(lower[rows], upper[rows], side)
             keep = np.setdiff1d(np.arange(len(found)), rows)
             finer = np.minimum(self(low, high), np.tile(found[rows], 2))
             lower, upper = np.concatenate([lower[keep], low]), np.concatenate([upper[keep], high])
@@ -133,15 +134,6 @@ class _Bent:
             )
             sizes.append((inner + 2 * tilt * mixed + tilt**2 * outer) * GROW)
         return _root_of_squares(sizes)
-
-
-def _halved(lower: Array, upper: Array, sides: Array) -> tuple[Array, Array]:
-    """Boxes in two along their longest side, in parts of `sides`: all first halves, then all second ones."""
-    rows, side = np.arange(len(lower)), ((upper - lower) / sides).argmax(1)
-    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-    low, high = lower.copy(), upper.copy()
-    high[rows, side] = low[rows, side] = middle
-    return np.concatenate([lower, low]), np.concatenate([high, upper])
 
 
 def _frames(rows: Array) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, BallChart, Chart
+from ...expressions import halved
 from ...intervals import Interval, NaturalEnclosure, NotEnclosed
 
 FIRST_PATCHES = 1 << 5
@@ -122,18 +123,9 @@ def prove_gap(atlas: Atlas, target: float, most: int = MOST_PATCHES) -> GapProof
             settled = ~found.meets | (found.above <= target)
             bound = max(bound, float(found.above[settled & found.meets].max(initial=0.0)))
             rows = np.flatnonzero(~settled)
-            first, second = _halves(lower[part][rows], upper[part][rows], found.side[rows])
+            first, second = halved(lower[part][rows], upper[part][rows], found.side[rows])
             if (second - first < SMALLEST * chart.domain.widths).any():
                 return GapProof(None, patches, f'chart "{chart.name}" cannot be settled')
             lower, upper = np.concatenate([first, lower[BATCH:]]), np.concatenate([second, upper[BATCH:]])
             ball = np.concatenate([ball[part][rows], ball[part][rows], ball[BATCH:]])
     return GapProof(bound, patches)
-
-
-def _halves(lower: Array, upper: Array, side: NDArray[np.intp]) -> tuple[Array, Array]:
-    """The boxes cut in two along one side each, first halves first; halves share their cut exactly."""
-    rows = np.arange(len(lower))
-    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-    left, right = upper.copy(), lower.copy()
-    left[rows, side] = right[rows, side] = middle
-    return np.concatenate([lower, right]), np.concatenate([left, upper])

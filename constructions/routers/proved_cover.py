@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ...atlas import Array, Atlas, Chart
 from ...atlas.covering import deepest_balls, nearest_ball
 from ...atlas.implicit.together import proved_charts
+from ...expressions import halved
 from ...intervals import Interval, NaturalEnclosure, NotEnclosed
 
 BATCH = 1 << 15
@@ -121,7 +122,7 @@ def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, fol
             settled |= ~meets
             margin = min(margin, float(reach[settled & meets].min(initial=np.inf)))
             open_ = np.flatnonzero(~settled)
-            split = _halves(lower[open_], upper[open_], side[open_])
+            split = halved(lower[open_], upper[open_], side[open_])
             if (split[1] - split[0] < SMALLEST * chart.domain.widths).any():
                 at = ", ".join(f"{v:.6g}" for v in split[0][0])
                 return CoverProof(None, enclosed, None, f'chart "{chart.name}" cannot be settled near ({at})')
@@ -143,12 +144,3 @@ def _judge(center: Array, radius: Array, centers: Array, radii: Array, fold: int
     distance = np.linalg.norm(center[:, None] - centers[ball], axis=2)
     reach = (radii[ball] ** 2 - (distance + radius[:, None]) ** 2).min(1)
     return reach - scale, np.where(finite, scale - power.max(1), np.inf)
-
-
-def _halves(lower: Array, upper: Array, side: NDArray[np.intp]) -> tuple[Array, Array]:
-    """The boxes cut in two along one side each: (2n, d) lower and upper corners, halves that share their cut exactly."""
-    rows = np.arange(len(lower))
-    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-    left_upper, right_lower = upper.copy(), lower.copy()
-    left_upper[rows, side] = right_lower[rows, side] = middle
-    return np.concatenate([lower, right_lower]), np.concatenate([left_upper, upper])

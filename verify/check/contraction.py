@@ -22,6 +22,7 @@ from ...atlas import Array
 from ...expressions.implicit import Tube
 from ...intervals import Interval
 from ...intervals.numbers import enclose_fraction
+from .functions import holds_around
 from .nets import Flags
 from .quadratics import quadratic
 
@@ -45,21 +46,7 @@ def contracts(tube: Tube) -> bool:
     with np.errstate(all="ignore"):
         if not found.shown(corners, corners)[0].all():  # nor on any box that holds one
             return False
-    lower, upper, looked = -halves[None], halves[None], 0
-    while len(lower):
-        looked += len(lower)
-        if looked > MOST or ((upper - lower) < FINEST * 2 * halves).all(1).any():
-            return False
-        parts = [slice(start, start + AT_ONCE) for start in range(0, len(lower), AT_ONCE)]
-        with np.errstate(all="ignore"):
-            left = np.flatnonzero(~np.concatenate([found.shown(lower[part], upper[part])[0] for part in parts]))
-        lower, upper = lower[left], upper[left]
-        side, rows = ((upper - lower) / halves).argmax(1), np.arange(len(left))
-        middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-        low, high = lower.copy(), upper.copy()
-        high[rows, side] = low[rows, side] = middle
-        lower, upper = np.concatenate([lower, low]), np.concatenate([high, upper])
-    return True
+        return holds_around(lambda lower, upper: found.shown(lower, upper)[0], halves, most=MOST, at_once=AT_ONCE, finest=FINEST)
 
 
 class Expanded:

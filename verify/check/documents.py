@@ -130,6 +130,11 @@ class Documents(NamedTuple):
     prefix: str = ""
     """Of the names of claims about one of several targets."""
 
+    def claimed(self, site: str, name: str) -> bool:
+        """Whether the certificate says that this is proved of a site's charts."""
+        full = f"{self.prefix}{name}" if self.manifold else f"{self.prefix}block[{site}].{name}"
+        return any(claim.get("name") == full and claim.get("known") == "proved" for claim in self.certificate.children("claims"))
+
 
 def number_or_none(fields: Fields, key: str) -> float | None:
     """A number, or null for one that is not finite."""

@@ -26,9 +26,7 @@ FINEST = 2.0**-10
 
 def require_whole(found: Documents, site: str, atlas: Atlas | None) -> None:
     """Raises `Refused` where it is claimed of a site's charts, and not shown."""
-    name = f"{found.prefix}components" if found.manifold else f"{found.prefix}block[{site}].components"
-    claimed = any(claim.get("name") == name and claim.get("known") == "proved" for claim in found.certificate.children("claims"))
-    if claimed and (atlas is None or atlas.implicit is None or not whole_components(atlas)):
+    if found.claimed(site, "components") and (atlas is None or atlas.implicit is None or not whole_components(atlas)):
         raise Refused("it is not shown that charts have no edge where the zeros of the equations go on", rejected=False)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...atlas import Array, ExpressionMap, Tiling
 from ...atlas.graph.finite import Places
+from ...expressions import halved
 from ...expressions.tree import Negative, Sum
 from ...intervals.patch import GROW, Patch, PatchMap
 from .nets import Flags, Indices
@@ -35,6 +36,21 @@ def holds(test: Test, lower: Array, upper: Array) -> bool:
         if not ((lower < middle) & (middle < upper)).any(1).all():
             return False  # no float lies inside: cutting shows nothing more
         lower, upper, _ = halves(lower, upper, (upper - lower).argmax(1))
+    return True
+
+
+def holds_around(test: Test, radii: Array, *, most: int, at_once: int, finest: float) -> bool:
+    """Whether a statement is shown on all of the box ∏ [−r_k, r_k], cut where it is open along sides that are longest in parts of it; of
+    `most` boxes at most, and of none that is cut to the part `finest` along every side."""
+    lower, upper, looked = -radii[None], radii[None], 0
+    while len(lower):
+        looked += len(lower)
+        if looked > most or ((upper - lower) < finest * 2 * radii).all(1).any():
+            return False
+        parts = [slice(start, start + at_once) for start in range(0, len(lower), at_once)]
+        open_ = ~np.concatenate([test(lower[part], upper[part]) for part in parts])
+        lower, upper = lower[open_], upper[open_]
+        lower, upper = halved(lower, upper, ((upper - lower) / radii).argmax(1))
     return True
 
 
@@ -116,10 +132,4 @@ def _supremum(map_: PatchMap, low: Array, high: Array) -> Array:
 
 def halves(lower: Array, upper: Array, side: Indices) -> tuple[Array, Array, Indices]:
     """Each box in two along its side, one after the other, and which box each came from."""
-    rows = np.arange(len(lower))
-    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-    source = np.repeat(rows, 2)
-    low, high = lower[source], upper[source]
-    high[::2][rows, side] = middle
-    low[1::2][rows, side] = middle
-    return low, high, source
+    return *halved(lower, upper, side, beside=True), np.repeat(np.arange(len(lower)), 2)

@@ -31,6 +31,7 @@ from ...intervals.natural import IntervalAlgebra
 from ...intervals.patch import GROW, TINY, Patch, PatchMap
 from ...intervals.systems import norm
 from .contraction import contracts
+from .functions import holds_around
 from .jets import Jets
 
 MOST, FINEST = 1 << 13, 2.0**-12
@@ -44,20 +45,9 @@ def single(tube: Tube) -> bool:
     if tube.codimension > 1 and contracts(tube):
         return True
     functions = PatchMap(whole(tube))
-    halves = np.array(tube.halves)
-    lower, upper, looked = -halves[None], halves[None], 0
-    while len(lower):
-        looked += len(lower)
-        if looked > MOST or ((upper - lower) < FINEST * 2 * halves).all(1).any():
-            return False
-        left = np.flatnonzero(~_shown(tube, functions, lower, upper))
-        lower, upper = lower[left], upper[left]
-        side, rows = ((upper - lower) / halves).argmax(1), np.arange(len(left))
-        middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-        low, high = lower.copy(), upper.copy()
-        high[rows, side] = low[rows, side] = middle
-        lower, upper = np.concatenate([lower, low]), np.concatenate([high, upper])
-    return True
+    return holds_around(
+        lambda lower, upper: _shown(tube, functions, lower, upper), np.array(tube.halves), most=MOST, at_once=MOST, finest=FINEST
+    )
 
 
 def unshown(atlas: Atlas) -> str | None:

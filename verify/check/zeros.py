@@ -25,8 +25,7 @@ FINEST = 2.0**-26
 
 def require_zeros(found: Documents, site: str, atlas: Atlas | None) -> None:
     """Raises `Refused` where it, or that they are whole components, is claimed of a site's charts, and not shown."""
-    name = f"{found.prefix}zeros" if found.manifold else f"{found.prefix}block[{site}].zeros"
-    claimed = any(claim.get("name") == name and claim.get("known") == "proved" for claim in found.certificate.children("claims"))
+    claimed = found.claimed(site, "zeros")
     if claimed and (atlas is None or atlas.implicit is None or not none_left_out(atlas)):
         raise Refused("it is not shown that every zero of the equations lies in a chart", rejected=False)
     if claimed and atlas is not None and atlas.implicit is not None and not atlas.implicit.boundary and not off_faces(atlas.implicit.zeros):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array
+from ...expressions import halved
 from ...moe.network import Network
 from .evaluation import Evaluation
 from .manifold import EnclosedManifold
@@ -80,7 +81,8 @@ class Cells:
         """The cells of a chart, the large ones halved."""
         if not large.any():
             return lower, upper, bounds
-        low, high = self._halved(p, lower[large], upper[large])
+        low, high = lower[large], upper[large]
+        low, high = halved(low, high, ((high - low) / self.manifold.charts[p].chart.domain.widths).argmax(1))
         kept = np.concatenate([lower[~large], low]), np.concatenate([upper[~large], high])
         return (*kept, np.concatenate([bounds[:, :, ~large], self._bounds(p, low, high)], axis=2))
 
@@ -95,15 +97,6 @@ class Cells:
         charts = [enclosed.chart for enclosed in self.manifold.charts]
         count = int(np.clip(SHARED // len(charts), FEWEST, FIRST))
         return [chart.domain.cells(count) for chart in charts]
-
-    def _halved(self, p: int, lower: Array, upper: Array) -> tuple[Array, Array]:
-        """Cells cut along the side that is longest in units of the chart's box."""
-        side = ((upper - lower) / self.manifold.charts[p].chart.domain.widths).argmax(1)
-        rows = np.arange(len(lower))
-        middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-        low, high = lower.copy(), upper.copy()
-        high[rows, side], low[rows, side] = middle, middle
-        return np.concatenate([lower, low]), np.concatenate([high, upper])
 
     def _bounds(self, p: int, lower: Array, upper: Array) -> Array:
         """(2, V, N): η, and what is added to the outputs; 0 off the chart."""

@@ -15,6 +15,7 @@ import numpy as np
 from ...atlas import Array, Chart, ExpressionMap
 from ...atlas.chart import INVERSE_TOLERANCE
 from ...atlas.transitions import identity_at
+from ...expressions import halved
 from ...expressions.precise import Enclosed, enclose_at
 from ...expressions.tree import Name, Negative, Sum
 from ...intervals import Flags
@@ -57,7 +58,8 @@ def inverted(manifold: EnclosedManifold, p: int) -> Inverted:
         if len(left) > MOST_BOXES or (witness := _false(chart, place.middle[left])) is not None:
             found.witness = witness if len(left) <= MOST_BOXES else None
             break
-        lower, upper = _halved(lower[left], upper[left], chart.domain.widths)
+        lower, upper = lower[left], upper[left]
+        lower, upper = halved(lower, upper, ((upper - lower) / chart.domain.widths).argmax(1), beside=True)
     found.open = len(left)
     return found
 
@@ -106,13 +108,3 @@ def differs(composed: ExpressionMap, point: Array, chart: Chart) -> bool:
         if isinstance(gap, Enclosed) and max(gap.lower, -gap.upper) > Fraction(INVERSE_TOLERANCE) * Fraction(width):
             return True
     return False
-
-
-def _halved(lower: Array, upper: Array, widths: Array) -> tuple[Array, Array]:
-    """Along the longest side of each box, in parts of the chart's."""
-    rows, side = np.arange(len(lower)), ((upper - lower) / widths).argmax(1)
-    middle = lower[rows, side] + (upper[rows, side] - lower[rows, side]) / 2
-    low, high = np.repeat(lower, 2, axis=0), np.repeat(upper, 2, axis=0)
-    high[::2][rows, side] = middle
-    low[1::2][rows, side] = middle
-    return low, high
