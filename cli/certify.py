@@ -93,6 +93,7 @@ def certify(
 
     from ..export.carried import state
     from ..export.export_listing import is_export, model_inside, read_listing
+    from ..export.exported import require_written
     from ..export.folder import load
     from ..verify.prove import certify as prove
 
@@ -105,6 +106,8 @@ def certify(
     if export is not None:
         folder, engines = model_inside(export), engines or (str(read_listing(export)["format"]),)
     model = load(folder, trust_code=trust_code)
+    if export is not None:
+        require_written(export, model)
     place = folder.absolute()
     checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))
     if checkpoint.exists() and not as_json:

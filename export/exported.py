@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidArgument, did_you_mean
+from ..errors import FolderError, InvalidArgument, did_you_mean
 from ..moe import Model
 from ..moe.beside import CERTIFICATE
 from ..moe.engines import ENGINES
@@ -18,7 +18,7 @@ from ..moe.opened import opened
 from ..moe.typed_json import finite_json
 from .carried import Carried, carried
 from .export_card import CARD, card
-from .export_listing import INSIDE, LISTING, MODEL
+from .export_listing import INSIDE, LISTING, MODEL, read_listing
 from .folder import save
 from .formats import FORMATS, Comparison, Format, Standing, Written, compared
 from .staging import admit, staged
@@ -91,6 +91,24 @@ def export_to(
         (stage / CARD).write_text(card(subject, form, written, done.to_dict()), encoding="utf-8")
         (stage / LISTING).write_text(_listing(done.to_dict(), stage), encoding="utf-8")
     return done
+
+
+def require_written(folder: Path, model: Model) -> None:
+    """That the files of an export evaluate the model inside it, byte for byte: hashes say no more than that whoever wrote export.json saw
+    them. Raises `FolderError` where one says something else.
+    """
+    listing = read_listing(folder)
+    named = {Path(file).stem for file in listing["files"] if file.endswith(".h")}
+    texts = {file: text for name in named for file, text in _known(str(listing["format"])).evaluating(model, name).items()}
+    if not texts:
+        raise FolderError(f"{folder}: {LISTING} lists no file that evaluates the model in {INSIDE}/; export the model again")
+    others = set(listing["files"]) - {MODEL, *(f"test_{name}.c" for name in named)}
+    for file in sorted(others | set(texts)):
+        if file not in texts or file not in others or (folder / file).read_bytes() != texts[file].encode():
+            raise FolderError(
+                f"{folder / file}: is not what this version writes of the model in {INSIDE}/, so nothing that is proved of the model is "
+                "said of it; export the model again"
+            )
 
 
 def _done(model: Model, form: Format, written: Written, found: Comparison | None, folder: Path, certificate: Path | None) -> Exported:

@@ -59,7 +59,8 @@ def _turned(weight: Tensor) -> Matrix:
 def fits(stages: Sequence[Stage], rows: int) -> bool:
     """Whether NumPy has such numbers, and takes one thread for so many rows of them."""
     weights = [stage.weight for stage in stages]
-    plain = all(weight.is_cpu and weight.dtype in DTYPES and type(weight.data) is Tensor for weight in weights)
+    numbers = [part for stage in stages for part in (stage.weight, stage.bias, *(stage.up or ()))]
+    plain = all(part.is_cpu and part.dtype in DTYPES and type(part.data) is Tensor and not part.is_neg() for part in numbers)
     return plain and rows * max(weight[0].numel() for weight in weights) <= PRODUCT
 
 

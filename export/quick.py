@@ -148,7 +148,7 @@ def no_gradients(maps: Sequence[Stage | Linear], x: Tensor) -> bool:
 
 def quick(slices: Slices, stages: Stages, x: Tensor, expert: Tensor | None) -> Tensor:
     """The cheapest way for these rows, [N, in] to [N, out], with plain sums; `expert` None: there is only one. `slices` are current."""
-    rows = x.shape[0]
+    x, rows = x.resolve_neg(), x.shape[0]  # NumPy has no views of negated numbers, like the imaginary part of a conjugate
     if rows == 1:
         return _one(slices, 0 if expert is None else int(expert), x)
     if expert is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -266,6 +267,17 @@ def test_the_command_proves_what_it_wrote(ring: Model, folder: Path, tmp_path: P
     changed = run.invoke(main, ["check", out])
     assert changed.exit_code == 2
     assert "was changed after it was exported" in changed.output
+    # The file says something else, and export.json has its hash.
+    source, listing = Path(out, "ring.c"), json.loads(Path(out, "export.json").read_text())
+    text = source.read_text().removesuffix("/* */\n")
+    start = text.index("static const")
+    source.write_text(text[:start] + text[start:].replace("1", "2", 1))
+    listing["files"]["ring.c"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    Path(out, "export.json").write_text(json.dumps(listing))
+    for command in ("check", "certify"):
+        changed = run.invoke(main, [command, out])
+        assert changed.exit_code == 2
+        assert "ring.c: is not what this version writes of the model in model/" in " ".join(changed.output.split())
     plain = str(tmp_path / "plain")
     assert run.invoke(main, ["export", str(folder), "--to", "numpy", "-o", plain]).exit_code == 0
     wrong = run.invoke(main, ["check", plain])

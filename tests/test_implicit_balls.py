@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from atlasmoe.atlas import Atlas, BallChart, task_from_spec
+import sympy
+from atlasmoe.atlas import Atlas, BallChart, ExpressionMap, ExpressionTarget, ManifoldTask, task_from_spec, task_to_spec
 from atlasmoe.atlas.ascent import Ground
 from atlasmoe.atlas.ball import LEAST_OVERLAP
 from atlasmoe.constructions.experts.shared_dictionary import points_at
@@ -62,6 +63,15 @@ def test_radii_follow_the_curvature_and_the_cover_is_proved(power: Atlas) -> Non
     assert found.hole is not None
     assert found.hole[0] > 0.7
     assert prove_cover(power, centers, np.where(tip, 0.1 * radii, radii), least).margin is None
+
+
+@pytest.mark.parametrize("radius", [1e-200, 1e200])
+def test_radii_whose_squares_are_no_floats_are_refused(power: Atlas, radius: float) -> None:
+    x, y = sympy.symbols("x y", real=True)
+    spec, arrays = task_to_spec(ManifoldTask("radii", power, ExpressionTarget(ExpressionMap((x, y), [x * y]))))
+    task_from_spec(spec, arrays=arrays)
+    with pytest.raises(SpecError, match="arrays: radii: expected positive radii whose squares are neither 0 nor infinite"):
+        task_from_spec(spec, arrays={**arrays, "radii": np.where(np.arange(len(arrays["radii"])) == 1, radius, arrays["radii"])})
 
 
 def test_pieces_hold_what_balls_hold(power: Atlas) -> None:

@@ -98,6 +98,22 @@ def test_modules_compute_the_same_with_the_kernel(network: Network, monkeypatch:
         torch.testing.assert_close(module(x)[:5], torch.from_numpy(network_of(module)(x[:5].numpy())))
 
 
+def test_views_of_negated_numbers_are_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An imaginary part of a conjugate, of which NumPy has no view: one row and many, by NumPy and by the kernel; and as weights."""
+    x = torch.from_numpy(np.random.default_rng(4).normal(size=(8, 2)))
+    module = atlasmoe.to_torch(general_network("top 1, softmax"))
+    with torch.no_grad():
+        for loops in (None, kernel.load()):
+            monkeypatch.setattr(kernel, "loops", lambda missed=0, loops=loops: loops)
+            for rows in (x, x[:1]):
+                seen = torch._neg_view(-rows)
+                assert seen.is_neg()
+                torch.testing.assert_close(module(seen), module(rows))
+    stages = stack((3, 5), "relu", torch.float64)
+    assert kernel.fits(stages)
+    assert not kernel.fits([stage._replace(bias=torch._neg_view(stage.bias)) for stage in stages])
+
+
 def test_it_is_loaded_when_it_has_become_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other ways run until, by the model of costs, enough is lost; then it is there for all; without numba never."""
     monkeypatch.setattr(kernel, "_loops", [])

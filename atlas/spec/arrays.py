@@ -49,8 +49,13 @@ def with_balls(fields: Fields, atlas: Atlas, arrays: Arrays) -> Atlas | None:
     if E == 0 or P == 0 or set(np.unique(which)) != set(range(E)) or charts.min() < 0 or charts.max() >= len(atlas.parametrising):
         fields.error("arrays", "the pieces do not belong to the balls and charts", "save the task again")
         return None
-    if not (arrays["radii"] > 0).all() or not (arrays["piece_lower"] < arrays["piece_upper"]).all():
-        fields.error("arrays", "a radius or a piece is empty", "save the task again")
+    with np.errstate(over="ignore"):
+        squares = arrays["radii"] ** 2
+    if not (arrays["radii"] > 0).all() or not ((squares > 0) & np.isfinite(squares)).all():
+        fields.error("arrays: radii", "expected positive radii whose squares are neither 0 nor infinite as floats", "save the task again")
+        return None
+    if not (arrays["piece_lower"] < arrays["piece_upper"]).all():
+        fields.error("arrays", "a piece is empty", "save the task again")
         return None
     pieces: list[list[Piece]] = [[] for _ in range(E)]
     corners = zip(arrays["piece_lower"].tolist(), arrays["piece_upper"].tolist(), strict=True)

@@ -59,6 +59,10 @@ class Format(ABC):
         """Why it cannot hold the network, with a remedy; None if it can."""
         return None
 
+    def evaluating(self, model: Model, name: str) -> dict[str, str]:
+        """The texts of the files that evaluate the model, by what they are called; none of formats that never hold a model of their own."""
+        return {}
+
     @abstractmethod
     def write(self, model: Model, folder: Path, **options: Any) -> Written:
         """Write its files into the folder, which is there and empty."""

@@ -103,10 +103,9 @@ class C(Format):
                 f"prefix {name!r} is no name for functions; take lower case letters, digits and _, like {identifier(name)!r}"
             )
         made = model if quantise is None else quantised_model(model, quantise, epsilon=None if epsilon is None else _number(epsilon))
-        network, codes, model = made.network, codes_of(made), made
-        (folder / f"{name}.h").write_text(header(name, network, _about(model, network), called(model)(network.inputs)))
-        (folder / f"{name}.c").write_text(source(name, network, codes))
-        (folder / f"test_{name}.c").write_text(_test(name, model, network))
+        network = made.network
+        for file, text in {**self.evaluating(made, name), f"test_{name}.c": _test(name, made, network)}.items():
+            (folder / file).write_text(text, encoding="utf-8", newline="\n")
         command = f"cc {' '.join(FLAGS)} {name}.c test_{name}.c -lm -o test_{name} && ./test_{name}"
         use = f'```c\n#include "{name}.h"\n\n{name}_evaluate(x, y, NULL);\n```\n\nIts own test:\n\n```sh\n{command}\n```'
         cc = compiler()
@@ -114,6 +113,11 @@ class C(Format):
         if cc is None:
             return Written(network, None, "not run: there is no C compiler on this machine", use, other)
         return Written(network, runner(cc, folder, name, network), f"{version(cc)}, {' '.join(FLAGS)}", use, other)
+
+    def evaluating(self, model: Model, name: str) -> dict[str, str]:
+        network = model.network
+        top = header(name, network, _about(model, network), called(model)(network.inputs))
+        return {f"{name}.h": top, f"{name}.c": source(name, network, codes_of(model))}
 
 
 def _number(epsilon: float | str) -> float:
