@@ -93,7 +93,6 @@ def certify(
 
     from ..export.carried import state
     from ..export.export_listing import is_export, model_inside, read_listing
-    from ..export.exported import require_written
     from ..export.folder import load
     from ..verify.prove import certify as prove
 
@@ -107,6 +106,8 @@ def certify(
         folder, engines = model_inside(export), engines or (str(read_listing(export)["format"]),)
     model = load(folder, trust_code=trust_code)
     if export is not None:
+        from ..export.exported import require_written
+
         require_written(export, model)
     place = folder.absolute()
     checkpoint = place.with_name(CHECKPOINT.format(name=f".{place.name}"))

@@ -23,13 +23,14 @@ def check(folder: Path, trust_code: bool, as_json: bool) -> None:
     Exit code 0 if everything that it says is proved is confirmed; 1 if something is wrong with it, or could not be confirmed.
     """
     from ..export.export_listing import is_export, model_inside
-    from ..export.exported import require_written
-    from ..export.folder import load
     from ..verify.check.check import check as confirm
 
     inside = model_inside(folder) if is_export(folder) else None
     report = confirm(inside or folder, trust_code=trust_code)
     if inside is not None and report.holds:
+        from ..export.exported import require_written
+        from ..export.folder import load
+
         require_written(folder, load(inside, trust_code=trust_code))
     if as_json:
         print_json(report.to_dict())
