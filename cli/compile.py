@@ -10,6 +10,7 @@ import click
 from .options import (
     DEFAULT_EPSILON,
     VARIANTS,
+    WIDTHS,
     Switched,
     activation_option,
     by_block,
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
     help="Largest error allowed on M: absolute, or like `1%` of the target's range (largest component) as sampled."
     f" Default: {DEFAULT_EPSILON}, unless --width is given.",
 )
-@click.option(
-    "--width", type=click.IntRange(1), metavar="M", help="Hidden width to use; ε is then what it reaches. Default: as ε needs it."
-)
+@click.option("--width", type=WIDTHS, metavar="M", help="Hidden width to use; ε is then what it reaches. Default: as ε needs it.")
 @click.option(
     "--theorem",
     metavar="NAME",

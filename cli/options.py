@@ -27,14 +27,15 @@ VARIANTS = {
 """Option of blocks ↦ its help."""
 SWITCHES = {"true": True, "false": False}
 
+WIDTHS = click.IntRange(8, 16_384)
+"""Of hidden layers, as `compile` and `plan` take them."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, errors included.")
 force_option = click.option("--force", is_flag=True, help="Replace the folder if such a command wrote it.")
 seed_option = click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
 )
-max_width_option = click.option(
-    "--max-width", type=click.IntRange(1), metavar="M", help="No hidden layer gets wider than this. Default: 2048."
-)
+max_width_option = click.option("--max-width", type=WIDTHS, metavar="M", help="No hidden layer gets wider than this. Default: 2048.")
 activation_option = click.option(
     "--activation",
     metavar="NAME",

@@ -26,7 +26,7 @@ from ..graph.nodes import Block, Combine, Input
 from ..graph.structure import AGREE, shown_box, wire
 from ..graph.tiling import Tiling
 from ..task import ChartTarget, ExpressionTarget, ManifoldTask
-from . import continuity, maps, smoothness
+from . import continuity, maps, sizes, smoothness
 from .digits import check_digits
 from .manifold import check_manifold
 from .probe import Probe, error, many, number, warning, worst
@@ -140,6 +140,8 @@ def _piece(box: Box, function: ExpressionMap, samples: int, seed: int) -> list[F
     identity = ExpressionMap(variables, variables)
     chart = Chart("piece", box, identity, identity, ((True, True),) * box.dimension)
     probe = Probe(0, chart, samples, seed)
+    if found := sizes.check_box("domain", box):
+        return found
     if found := maps.check_evaluates("expression", function, probe.closed[:1]):
         return found
     if found := maps.check_finite(probe, "expression", function, remedy=DEFINE):

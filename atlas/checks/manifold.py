@@ -16,7 +16,7 @@ from ..named import with_coordinates
 from ..points import Points, concatenate
 from ..targets import about, labelled
 from ..task import ManifoldTask
-from . import balls, bumps, continuity, cover, injective, maps, smoothness, target
+from . import balls, bumps, continuity, cover, injective, maps, sizes, smoothness, target
 from .probe import Probe
 
 PER_BALL = 128
@@ -77,9 +77,9 @@ def _chart_maps(probe: Probe) -> list[Finding]:
     """What makes a chart's maps unusable; the next question is asked only if the last found nothing."""
     chart = probe.chart
     where = f'chart "{chart.name}"'
-    found = maps.check_region(probe)
+    found = sizes.check_box(f"{where}: domain", chart.domain) or maps.check_region(probe)
     found = found or maps.check_evaluates(f"{where}: inverse", chart.inverse, chart.domain.center)
-    found = found or maps.check_finite(probe, f"{where}: inverse", chart.inverse)
+    found = found or maps.check_finite(probe, f"{where}: inverse", chart.inverse) or sizes.check_image(probe, f"{where}: inverse")
     if not found and chart.forward is not None:
         found = maps.check_evaluates(f"{where}: forward", chart.forward, chart.inverse(chart.domain.center))
     return found or maps.check_inverse(probe)

@@ -131,7 +131,9 @@ def _totals(found: Documents, prefix: str) -> dict[str, Expected]:
             REAL if found.manifold else BOTH.format(_where(found)) + about(found.graph), source, whole, budget, trees, shown
         )
     }
-    ways = ({"float64", found.dtype} | set(rounding)) - (set() if found.manifold else {"float64"})
+    ways = {"float64", found.dtype} | set(rounding)
+    if not found.manifold:  # whose total is about float64 too, and without a read-out about nothing else
+        ways = ways - {"float64"} if read_out is not None else set()
     for way in (way for way in ways if Way(way, 0).dtype in ("float64", found.dtype)):
         dtype, least = Way(way, 0).dtype, whole + rounding.get(way, np.inf)
         said = f"the same for Ψ evaluated in {dtype} at x rounded to {dtype}, {_order(way, found.manifold)}"

@@ -29,6 +29,8 @@ LOOKED = 8
 """Open boxes of a chart that are enclosed again: half the smallest, half the largest."""
 NAMED, LONGEST = 3, 120
 """Experts that a cause names, and characters of a part that it shows."""
+FAR = 1024
+"""Times what rounding may add from which on it is a small part of ε."""
 NEAR = 1.05
 """ε below this times the largest error found is too close to it."""
 
@@ -183,6 +185,9 @@ def _undecided(solution: Solution, place: Place, name: str) -> list[Cause]:
 def _short(solution: Solution, epsilon: float | None) -> Cause:
     """ε is too close to the error, or there were too few boxes."""
     goal = solution.goal
+    if goal.hopeless:
+        what = f"ε = {goal.epsilon:.3g} is no more than what evaluation in float64 may add, {goal.slack:.3g}, so no box was looked at"
+        return Cause(what, f"ask for a larger --epsilon, {FAR * goal.slack:.1g} or more")
     if epsilon is not None and goal.found > 0 and epsilon < NEAR * goal.found:
         what = f"ε = {epsilon:.6g} is within {epsilon / goal.found - 1:.1%} of the largest error found, {goal.found:.6g}"
         return Cause(what, "ask for a larger --epsilon, or compile with a smaller one")

@@ -62,6 +62,11 @@ class Goal:
         return allowed if self.tightness is None else min(allowed, max(self.tightness * self.found, self.floor))
 
     @property
+    def hopeless(self) -> bool:
+        """Whether rounding alone is as large as ε, so that no bound is small enough."""
+        return self.slack >= self.epsilon
+
+    @property
     def refuted(self) -> bool:
         return self.missed or self.misrouted is not None
 

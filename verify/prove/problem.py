@@ -333,7 +333,8 @@ def _corners(moves: Array | None) -> Array:
 
 def run(attempts: Sequence[Attempt] | Sequence[ScoreAttempt], doing: str, most: int, deadline: float, saved: Checkpoint) -> None:
     """All charts of all attempts, side by side where joblib is told so; `most` boxes in every search."""
-    running = [_running(attempt.manifold, attempt.searches, attempt.judges) for attempt in attempts]
+    hopeful = [attempt for attempt in attempts if not (isinstance(attempt, Attempt) and attempt.goal.hopeless)]
+    running = [_running(attempt.manifold, attempt.searches, attempt.judges) for attempt in hopeful]
     try:
         rounds.run(list(itertools.chain(*running)), doing, most, deadline, saved.save)
     except KeyboardInterrupt:

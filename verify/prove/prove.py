@@ -33,6 +33,7 @@ from .diagnosis import Cause, diagnosed
 from .engines import ForEngine
 from .goal import CANDIDATES, Goal
 from .groups import Groups, groups_in
+from .interfaces import at_interfaces, remedy
 from .proof import Asked, Proof
 from .readout import read_out
 from .refutation import Exactly, Refutation, spots_at, spots_of, with_refutation
@@ -219,6 +220,9 @@ def _sampled(network: Network, graph: TaskGraph, asked: Asked, groups: Sequence[
             for (name, some), at in zip(located.items(), rounded.values(), strict=True)
         }
         points = np.concatenate([rounded[node.name] for node in graph.inputs], axis=1)
+    else:
+        located = at_interfaces(graph, located, network.dtype)
+        points = graph.embed(np.concatenate([located[node.name].base for node in graph.inputs], axis=1))
     truth = graph.evaluate(points, located)
     error = np.abs(np.asarray(network.astype(float)(points), float) - truth).max(1)
     error = np.where(np.isnan(error), np.inf, error)
@@ -227,7 +231,8 @@ def _sampled(network: Network, graph: TaskGraph, asked: Asked, groups: Sequence[
         if not error[n] > epsilon and np.isfinite(error[n]):
             break
         if (found := exactly.refutation(spots_at(graph, located, int(n)), epsilon)) is not None:
-            return found.error, found
+            why = "; ".join(filter(None, (found.why, remedy(graph, found.spots, network.dtype))))
+            return found.error, replace(found, why=why)
     return float(min(error.max(), epsilon)), None
 
 
@@ -262,7 +267,13 @@ def _arguments(
             raise InvalidArgument("a model has its own task; give certify(model) or certify(network, task)")
         network: Network = model.network
         given: object = model.task
-        epsilon = float(model.facts["epsilon"]) if epsilon is None and not model.task.wanted else epsilon
+        if epsilon is None and not model.task.wanted:
+            epsilon = float(model.facts["epsilon"])
+            if epsilon == 0:
+                raise InvalidArgument(
+                    "the model was compiled by its width and was found to make no error at all, so its ε is 0, which no proof reaches: "
+                    "rounding has to fit below it; give {epsilon=1e-6}"
+                )
     else:
         network, given = model, task
     if not isinstance(given, ManifoldTask | TaskGraph):
