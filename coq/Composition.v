@@ -2,7 +2,7 @@
    and the theorem about the whole network that follows where every layer is accepted. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
-From AtlasMoE Require Import Semantics Tasks Forms Expressions Nets Layers Routes Scores Checker.
+From AtlasMoE Require Import Semantics Tasks Readings Forms Expressions Nets Layers Routes Scores Few Checker.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -47,6 +47,55 @@ Definition value_at (w : list R) (o : nat) (n : node) : Prop :=
 Definition points (Ms : list (nat * list chart)) (w : list R) : Prop := Forall (fun m => point_at w (fst m) (snd m)) Ms.
 Definition truth (g : graph) (rs : list (dyadic * dyadic)) (w : list R) : Prop :=
   in_box rs w /\ points (placed_inputs 0 (inputs g)) w /\ Forall (fun n => value_at w (fst n) (snd n)) (placed (total_breadth (inputs g)) (nodes g)).
+
+(** * Which of them are finitely many *)
+Definition few_coordinate (M : list chart) (j : nat) : few :=
+  together (map (fun c => few_of (map (fun b => if same_value (fst b) (snd b) then Some [fst b] else None) (box c)) (nth j (inverse c) Undefined)) M).
+Definition few_inputs (Ms : list (list chart)) : list few := flat_map (fun M => map (few_coordinate M) (seq 0 (breadth M))) Ms.
+Definition few_of_node (V : list few) (n : node) : list few := map (fun j => together (map (fun p => few_of (kept V p) (nth j (functions p) Undefined)) n)) (seq 0 (arity n)).
+Fixpoint few_nodes (ns : list node) (V : list few) : list few := match ns with [] => V | n :: ns => few_nodes ns (V ++ few_of_node V n) end.
+Definition few_values (g : graph) : list few := few_nodes (nodes g) (few_inputs (inputs g)).
+Lemma nth_slice (w : list R) o m j : (j < m)%nat -> nth j (slice o m w) 0 = nth (o + j) w 0.
+Proof.
+  unfold slice. intros H. transitivity (nth j (skipn o w) 0).
+  - generalize (skipn o w). revert j H. induction m as [|m IH]; intros j H l. lia. destruct l as [|x l]; simpl. destruct j; auto. destruct j; auto. apply IH. lia.
+  - clear. revert w. induction o as [|o IH]; intros [|x w]; simpl; auto. destruct j; auto.
+Qed.
+Lemma few_more V Fs w es u o : all_few V w -> length V = o -> length Fs = length es -> values es u = slice o (length es) w ->
+  (forall j, (j < length es)%nat -> is_few (nth j Fs None) (denote (nth j es Undefined) u)) -> all_few (V ++ Fs) w.
+Proof.
+  intros H L E Va F k. destruct (Nat.lt_ge_cases k (length V)) as [K|K]. rewrite app_nth1 by auto. apply H.
+  rewrite app_nth2 by auto. destruct (Nat.lt_ge_cases (k - length V) (length es)) as [J|J]. 2: rewrite (nth_overflow Fs) by lia; exact Logic.I.
+  replace (nth k w 0) with (denote (nth (k - length V) es Undefined) u). apply F; auto.
+  rewrite <- (map_nth (fun e => denote e u) es Undefined). fold (values es u). rewrite Va. change (denote Undefined u) with 0. rewrite nth_slice by auto. f_equal. clear - K L. lia.
+Qed.
+Lemma nth_seq_map A (f : nat -> A) d m j : (j < m)%nat -> nth j (map f (seq 0 m)) d = f j.
+Proof. intros H. rewrite nth_indep with (d' := f 0%nat) by (rewrite map_length, seq_length; auto). rewrite map_nth, seq_nth by auto. reflexivity. Qed.
+Lemma few_inputs_correct w : forall Ms V, points (placed_inputs (length V) Ms) w -> all_few V w -> all_few (V ++ few_inputs Ms) w.
+Proof.
+  induction Ms as [|M Ms IH]; intros V P H; simpl. rewrite app_nil_r; auto. inversion P as [|? ? (c & u & Ic & B & Re & L & Va) P']; subst. simpl in L, Va, P'.
+  rewrite app_assoc. apply IH. { rewrite app_length, map_length, seq_length. exact P'. }
+  apply few_more with (es := inverse c) (u := u) (o := length V); auto. rewrite map_length, seq_length; auto. rewrite L. auto.
+  intros j J. rewrite L in J. rewrite nth_seq_map by auto. unfold few_coordinate. eapply together_correct. apply in_map_iff. exists c. split; [reflexivity|auto].
+  apply few_of_correct. clear -B. unfold in_box in B. induction B as [|b x bs u [B1 B2] B IH]; intros k; destruct k; simpl; try exact I; auto.
+  destruct (same_value (fst b) (snd b)) eqn:Q; simpl; auto. apply same_value_correct in Q. exists (fst b). split; auto. lra.
+Qed.
+Lemma few_nodes_correct w : forall ns V, Forall (fun n => value_at w (fst n) (snd n)) (placed (length V) ns) -> all_few V w -> all_few (few_nodes ns V) w.
+Proof.
+  induction ns as [|n ns IH]; intros V P H; simpl; auto. inversion P as [|? ? (p & Ip & O & L & Va) P']; subst. simpl in Ip, L, Va, P'.
+  apply IH. { rewrite app_length. unfold few_of_node. rewrite map_length, seq_length. exact P'. }
+  apply few_more with (es := functions p) (u := firstn (length V) w) (o := length V); auto. unfold few_of_node. rewrite map_length, seq_length; auto. rewrite L. auto.
+  intros j J. rewrite L in J. unfold few_of_node. rewrite nth_seq_map by auto. eapply together_correct. apply in_map_iff. exists p. split; [reflexivity|auto].
+  apply few_of_correct. pose proof (kept_correct V p w H O) as K. intros k. specialize (K k). destruct (Nat.lt_ge_cases k (length V)) as [Lk|Lk].
+  - replace (nth k (firstn (length V) w) 0) with (nth k w 0); auto. symmetry. exact (nth_slice w 0 (length V) k Lk).
+  - rewrite nth_overflow by (rewrite kept_length; auto). exact I.
+Qed.
+Lemma few_values_correct g rs w : truth g rs w -> all_few (few_values g) w.
+Proof.
+  intros (_ & P & V). assert (H : all_few (few_inputs (inputs g)) w). { apply (few_inputs_correct w (inputs g) []); auto. intros [|k]; exact I. }
+  apply few_nodes_correct; auto. replace (length (few_inputs (inputs g))) with (total_breadth (inputs g)); auto.
+  clear. unfold few_inputs. induction (inputs g) as [|M Ms IH]; simpl; auto. rewrite app_length, map_length, seq_length, IH. auto.
+Qed.
 
 (** * What is asked of a layer. None of it is trusted. Boxes are about values, sums of values, and coordinates on a chart of an input. *)
 Inductive source := Value (k : nat) | Total (k : nat) (others : list (dyadic * nat)) | OnChart (o : nat) (c : chart).
@@ -274,6 +323,24 @@ Proof.
   destruct (eval_expr TL (firstn (width (OnChart o c)) U) r) as [F|] eqn:EF; try discriminate. simpl in Hr.
   destruct (proj1 (eval_correct TL tl HTL _ _ HA) _ _ EF) as [_ [Me _]]. apply negative_correct with (2 := Me) in Hr. lra.
 Qed.
+(** Whether a piece owns nothing on the box: there is nothing to show of it then. *)
+Definition beyond (s : nat * (endpoint * endpoint)) (V : list form) : bool :=
+  let X := fr (nth (fst s) V (number 0)) in
+  match fst (snd s) with Free => false | Closed d => negative (isub X (D2I d)) | Open d => nonnegative (isub (D2I d) X) end ||
+  match snd (snd s) with Free => false | Closed d => negative (isub (D2I d) X) | Open d => nonnegative (isub X (D2I d)) end.
+Definition outside (p : piece) (V : list form) : bool := existsb (fun s => beyond s V) (sides p).
+Lemma outside_correct p V w : hass V w -> owns p w -> outside p V = false.
+Proof.
+  intros H O. destruct (outside p V) eqn:E; auto. exfalso. unfold outside in E. apply existsb_exists in E. destruct E as ([k [a b]] & I & B).
+  unfold owns in O. rewrite Forall_forall in O. destruct (O _ I) as [Oa Ob]. destruct (nth_has tl _ _ k H) as [M _]. unfold beyond in B. simpl fst in *. simpl snd in *.
+  set (X := fr (nth k V (number 0))) in *. set (y := nth k w 0) in *. apply orb_prop in B. destruct B as [B|B].
+  - destruct a as [|d|d]; try discriminate; simpl in Oa.
+    + apply negative_correct with (x := y - D2R d) in B. lra. apply mem_sub; auto. apply mem_D2I.
+    + apply nonnegative_correct with (x := D2R d - y) in B. lra. apply mem_sub; auto. apply mem_D2I.
+  - destruct b as [|d|d]; try discriminate; simpl in Ob.
+    + apply negative_correct with (x := D2R d - y) in B. lra. apply mem_sub; auto. apply mem_D2I.
+    + apply nonnegative_correct with (x := y - D2R d) in B. lra. apply mem_sub; auto. apply mem_D2I.
+Qed.
 (** Values of nodes from the values before them. *)
 Fixpoint chained (steps : list (nat * piece)) (V : list form) : option (list form) :=
   match steps with
@@ -400,13 +467,14 @@ Variable Ms : list (nat * list chart).      (* the inputs, where they are *)
 Definition node_leaf (rs bs : list (dyadic * dyadic)) (p : piece) (ss : list source) (b : list I.type) : bool :=
   let T := shifts b in let U := variables 0 b in
   off_region T ss U orelse
-  match dress T ss U (flats rs) with None => false | Some V => match eval_all T V (functions p) with None => false | Some F => in_range_forms bs F end end.
-Lemma node_leaf_correct rs bs p ss b u v : mems b u -> node_leaf rs bs p ss b = true -> in_box rs v -> all_mean v ss u ->
+  match dress T ss U (flats rs) with None => false | Some V => outside p V orelse match eval_all T V (functions p) with None => false | Some F => in_range_forms bs F end end.
+Lemma node_leaf_correct rs bs p ss b u v : mems b u -> node_leaf rs bs p ss b = true -> in_box rs v -> owns p v -> all_mean v ss u ->
   Forall (fun e => defined e v) (functions p) /\ in_box bs (values (functions p) v).
 Proof.
-  intros Hu H HR M. destruct (forms_at b u Hu) as [HT HV]. unfold node_leaf in H. set (t := diffs u (map middle b)) in *.
+  intros Hu H HR HO M. destruct (forms_at b u Hu) as [HT HV]. unfold node_leaf in H. set (t := diffs u (map middle b)) in *.
   destruct (off_region_correct (shifts b) t HT v ss _ _ HV M) as [O|[]]. rewrite O in H. simpl in H.
   destruct (dress _ ss _ _) as [V|] eqn:E; try discriminate. pose proof (dress_correct (shifts b) t HT v ss _ _ _ _ HV M (flats_correct t rs v HR) E) as HW.
+  rewrite (outside_correct t p V v HW HO) in H.
   destruct (eval_all _ V _) as [F|] eqn:EF; try discriminate. destruct (eval_all_correct _ t HT V v HW _ _ EF) as [D HF]. split; auto. apply in_range_forms_correct with (1 := HF); auto.
 Qed.
 Definition piece_ok (e : effort) (rs bs : list (dyadic * dyadic)) (p : piece) : bool :=
@@ -500,12 +568,13 @@ Fixpoint steps (piece_ : option (nat * piece)) (os : list nat) : option (list (n
 Inductive choice := Fixed (e : nat) | Open_.
 Definition expert_ok T (s : step) (E : I.type) (n : news) (V X : list form) (e : nat) : bool :=
   within T E (nth (number_ n) V (number 0)) (nth (channel n) (expert_out T s X e) (number 0)).
-Definition news_leaf (F : list ready) (s : step) (E : I.type) (n : news) (c : choice) (ss : list source) (chain : list (nat * piece)) (b : list I.type) : bool :=
+Definition news_leaf (F : list ready) (s : step) (E : I.type) (n : news) (pc : piece) (c : choice) (ss : list source) (chain : list (nat * piece)) (b : list I.type) : bool :=
   let T := shifts b in let U := variables 0 b in
   off_region T ss U orelse
   match dress T ss U (flats rs) with
   | None => false
   | Some V =>
+    outside pc V orelse
     match chained T chain V with
     | None => false
     | Some V =>
@@ -519,30 +588,30 @@ Definition news_leaf (F : list ready) (s : step) (E : I.type) (n : news) (c : ch
       end
     end
   end.
-Definition news_ok (F : list ready) (s : step) (p : option (nat * piece)) (c : choice) (n : news) : bool :=
-  let e := effort_ n in let pc := match p with Some (_, p) => p | None => Piece [] [] end in
+Definition news_ok (V : list few) (F : list ready) (s : step) (p : option (nat * piece)) (c : choice) (n : news) : bool :=
+  let e := effort_ n in let pc := match p with Some (_, p) => tightened V p | None => Piece [] [] end in
   match steps p (through n) with
   | None => false
   | Some chain => known_input all_inputs (about e) andthen
-    all_of (fun ss => settle (news_leaf F s (D2I (within_ n)) n c ss chain) (fuel e) (cutting e) 0 (box_of rs pc ss)) (cases all_inputs (about e))
+    all_of (fun ss => settle (news_leaf F s (D2I (within_ n)) n pc c ss chain) (fuel e) (cutting e) 0 (box_of rs pc ss)) (cases all_inputs (about e))
   end.
 Definition gate_width (gt : net (block dyadic)) : nat := let '(W, c) := expand (snd gt) in length (combine W c).
 Definition choice_of (j : nat) : choice := Fixed (nth j (serves L) 0%nat).
 Definition accepted_layer : bool :=
   tidy_layer L &&
-  let s := step_of L in let F := map ready_of facts in
+  let s := step_of L in let F := map ready_of facts in let V := few_values g in
   match gate L with
-  | None => match routed h with None => forallb (news_ok F s None (choice_of 0)) (computed h) | Some _ => false end
+  | None => match routed h with None => forallb (news_ok V F s None (choice_of 0)) (computed h) | Some _ => false end
   | Some gt =>
     Nat.eqb (top L) 1 && convex (weighs L) && no_lanes gt && Nat.leb 1 (gate_width gt) && Nat.leb (gate_width gt) (length (serves L)) &&
     match routed h with
-    | None => match winners h with [] => forallb (news_ok F s None Open_) (computed h) | _ => false end
+    | None => match winners h with [] => forallb (news_ok V F s None Open_) (computed h) | _ => false end
     | Some o =>
       let logits := gate_scores L facts in
       match winners h with
-      | [] => negb (Nat.eqb (length (node_at o)) 0) && forallb (fun p => forallb (news_ok F s (Some (o, p)) Open_) (computed h)) (node_at o)
+      | [] => negb (Nat.eqb (length (node_at o)) 0) && forallb (fun p => forallb (news_ok V F s (Some (o, p)) Open_) (computed h)) (node_at o)
       | js => Nat.eqb (length js) (length (node_at o)) &&
-        forallb (fun pj => wins (fst pj) logits (snd pj) && forallb (news_ok F s (Some (o, fst pj)) (choice_of (snd pj))) (computed h)) (combine (node_at o) js)
+        forallb (fun pj => wins (tightened V (fst pj)) logits (snd pj) && forallb (news_ok V F s (Some (o, fst pj)) (choice_of (snd pj))) (computed h)) (combine (node_at o) js)
       end
     end
   end.
@@ -575,12 +644,13 @@ Definition logits_of (gt : net (block dyadic)) : list R := eval_net (map_net rea
 Definition allowed (c : choice) (j : nat) : Prop :=
   match c with Fixed e => nth j (serves L) 0%nat = e | Open_ => exists gt, gate L = Some gt /\ In j (chosen 1 (logits_of gt)) end.
 Definition settled_by (n : news) (j : nat) : Prop := Rabs (nth (number_ n) w 0 - nth (channel n) (leaving M x (output M x j)) 0) <= D2R (within_ n).
-Lemma news_leaf_correct n c ss chain b u j : tidy_layer L = true -> allowed c j -> all_mean w ss u -> Forall is_value chain -> mems b u ->
-  news_leaf (map ready_of facts) (step_of L) (D2I (within_ n)) n c ss chain b = true -> settled_by n j.
+Lemma news_leaf_correct n pc c ss chain b u j : owns pc w -> tidy_layer L = true -> allowed c j -> all_mean w ss u -> Forall is_value chain -> mems b u ->
+  news_leaf (map ready_of facts) (step_of L) (D2I (within_ n)) n pc c ss chain b = true -> settled_by n j.
 Proof.
-  intros Td Al Me Ch Hu H. destruct (forms_at b u Hu) as [HT HV]. unfold news_leaf in H. set (t := diffs u (map middle b)) in *.
+  intros Ow Td Al Me Ch Hu H. destruct (forms_at b u Hu) as [HT HV]. unfold news_leaf in H. set (t := diffs u (map middle b)) in *.
   destruct (off_region_correct (shifts b) t HT w ss _ _ HV Me) as [O|[]]. rewrite O in H. simpl in H. destruct W as (WR & _ & _).
   destruct (dress _ ss _ _) as [V|] eqn:E; try discriminate. pose proof (dress_correct (shifts b) t HT w ss _ _ _ _ HV Me (flats_correct t rs w WR) E) as HW.
+  rewrite (outside_correct t pc V w HW Ow) in H.
   destruct (chained _ chain V) as [V'|] eqn:E'; try discriminate. pose proof (chained_correct (shifts b) t HT w chain _ _ HW Ch E') as HW'.
   pose proof (forms_of_correct (shifts b) t HT V' w facts x HW' X) as HX. set (XF := map (form_of (shifts b) V') (map ready_of facts)) in *.
   assert (Ok : expert_ok (shifts b) (step_of L) (D2I (within_ n)) n V' XF (nth j (serves L) 0%nat) = true -> settled_by n j).
@@ -599,18 +669,19 @@ Proof.
     assert (false = true); [|discriminate]. rewrite <- (never_correct (shifts b) t HT 1 logits (logits_of gt) j HL J). apply (all_of_true _ _ _ NV). unfold outputs_of. apply filter_In. split. apply in_seq. lia. apply Nat.eqb_refl.
 Qed.
 Lemma news_ok_correct p c n j : tidy_layer L = true -> allowed c j -> match p with Some (o, q) => is_value (o, q) /\ owns q w | None => True end ->
-  news_ok (map ready_of facts) (step_of L) p c n = true -> settled_by n j.
+  news_ok (few_values g) (map ready_of facts) (step_of L) p c n = true -> settled_by n j.
 Proof.
   intros Td Al HP H. unfold news_ok in H. destruct (steps p (through n)) as [chain|] eqn:S; try discriminate. apply andthen_true in H. destruct H as [H1 H2].
   assert (Ch : Forall is_value chain). { apply steps_correct with (2 := S). destruct p as [[o q]|]; auto. apply HP. }
-  set (pc := match p with Some (_, q) => q | None => Piece [] [] end) in *. assert (O : owns pc w). { unfold pc. destruct p as [[o q]|]. apply HP. constructor. }
+  set (pc := match p with Some (_, q) => tightened (few_values g) q | None => Piece [] [] end) in *.
+  assert (O : owns pc w). { unfold pc. destruct p as [[o q]|]. apply tightened_owns. apply few_values_correct with rs; auto. apply HP. constructor. }
   destruct W as (WR & WP & _). destruct (cases_correct all_inputs w _ WP H1) as (ss & us & I & Me). pose proof (all_of_true _ _ _ H2 ss I) as H3.
-  refine (settle_correct (news_leaf (map ready_of facts) (step_of L) (D2I (within_ n)) n c ss chain) (fun u => all_mean w ss u -> settled_by n j) _ _ _ _ _ us _ H3 Me).
-  - intros b u Hu Hb Hm. apply news_leaf_correct with (6 := Hb) (u := u); auto.
+  refine (settle_correct (news_leaf (map ready_of facts) (step_of L) (D2I (within_ n)) n pc c ss chain) (fun u => all_mean w ss u -> settled_by n j) _ _ _ _ _ us _ H3 Me).
+  - intros b u Hu Hb Hm. apply news_leaf_correct with (7 := Hb) (u := u); auto.
   - apply box_of_correct with w; auto.
 Qed.
 Lemma all_news p c j : tidy_layer L = true -> allowed c j -> match p with Some (o, q) => is_value (o, q) /\ owns q w | None => True end ->
-  forallb (news_ok (map ready_of facts) (step_of L) p c) (computed h) = true -> Forall (fun n => settled_by n j) (computed h).
+  forallb (news_ok (few_values g) (map ready_of facts) (step_of L) p c) (computed h) = true -> Forall (fun n => settled_by n j) (computed h).
 Proof. intros Td Al HP H. rewrite forallb_forall in H. rewrite Forall_forall. intros n I. apply news_ok_correct with p c; auto. Qed.
 Lemma gate_width_correct gt y : length (eval_net (map_net real gt) y) = gate_width gt.
 Proof.
@@ -633,7 +704,7 @@ Proof.
   change (top M) with (top L). change (weighs M) with (weighs L). change (sees M) with (sees L). fold (logits_of gt). set (l := logits_of gt) in *.
   assert (LL : length l = gate_width gt) by apply gate_width_correct. assert (NL : l <> []) by (intros E; rewrite E in LL; simpl in LL; lia).
   assert (Fin : forall j p c, chosen 1 l = [j] -> allowed c j -> match p with Some (o, q) => is_value (o, q) /\ owns q w | None => True end ->
-    forallb (news_ok (map ready_of facts) (step_of L) p c) (computed h) = true -> exists j, (j < length (serves L))%nat /\
+    forallb (news_ok (few_values g) (map ready_of facts) (step_of L) p c) (computed h) = true -> exists j, (j < length (serves L))%nat /\
       leaving M x (fun i => sum (map (fun j => weight (weighs L) l (chosen (top L) l) j * output M x j i) (chosen (top L) l))) = leaving M x (output M x j) /\
       Forall (fun n => settled_by n j) (computed h)).
   { intros j p c E Al HP K. exists j. split. { assert (J : In j (chosen 1 l)) by (rewrite E; left; auto). destruct (in_chosen _ _ _ J). lia. }
@@ -650,7 +721,7 @@ Proof.
     rewrite forallb_forall in HR. apply (Fin j0 (Some (o, p)) Open_); auto.
   - apply andb_prop in HR. destruct HR as [HL HR]. apply Nat.eqb_eq in HL. destruct (Own ltac:(intros E; rewrite E in HL; discriminate)) as (p & I & V & O).
     destruct (In_combine_l _ _ p (node_at o) (j1 :: js) HL I) as (j & Ij). rewrite forallb_forall in HR. specialize (HR _ Ij). simpl in HR. apply andb_prop in HR. destruct HR as [HW HR].
-    apply (Fin j (Some (o, p)) (choice_of j)); auto. 2: reflexivity. apply (wins_correct w p (gate_scores L facts)); auto. apply gate_scores_correct; auto.
+    apply (Fin j (Some (o, p)) (choice_of j)); auto. 2: reflexivity. apply (wins_correct w (tightened (few_values g) p) (gate_scores L facts)); auto. apply gate_scores_correct; auto. apply tightened_owns; auto. apply few_values_correct with rs; auto.
 Qed.
 Theorem layer_sound : accepted_layer = true -> Forall2 (holds_for w) (after facts L h) (eval_layer M x).
 Proof.
@@ -694,17 +765,39 @@ Proof.
   intros HV C E x D. destruct (values_sound g es rs x HV D) as (L & Ex & F). split; auto. intros w We. destruct (F w We) as (W & t & Et).
   pose proof (arriving_correct g x t L) as X. rewrite <- Et in X. exact (ends_correct eps w _ _ _ E (chain_correct g rs w W _ _ _ C x X)).
 Qed.
+Lemma reading_them w : forall reads, Forall2 (holds_for w) (map Exactly reads) (pick reads w).
+Proof. induction reads; simpl; constructor; simpl; auto. Qed.
+(** Likewise for a network that reads these values. *)
+Theorem composed_reading reads g rs es Ls hs eps : values_accepted g es rs = true -> chain g rs (map Exactly reads) Ls hs -> ends eps (outputs g) hs = true ->
+  computes_reading reads g Ls eps.
+Proof.
+  intros HV C E x D. destruct (values_sound g es rs x HV D) as (L & Ex & F). split; auto. intros w We. destruct (F w We) as (W & t & Et).
+  exact (ends_correct eps w _ _ _ E (chain_correct g rs w W _ _ _ C _ (reading_them w reads))).
+Qed.
 (** There is an input: a point of a chart of each. *)
+Fixpoint in_box_d (bs : list (dyadic * dyadic)) (u : list dyadic) : bool :=
+  match bs, u with [], [] => true | b :: bs, d :: u => at_most_d (fst b) d && at_most_d d (snd b) && in_box_d bs u | _, _ => false end.
+Lemma in_box_d_correct : forall bs u, in_box_d bs u = true -> in_box bs (map D2R u).
+Proof.
+  induction bs as [|b bs IH]; intros [|d u] H; simpl in H; try discriminate; constructor; apply andb_prop in H; destruct H as [H H2]; [|apply IH; auto].
+  apply andb_prop in H. destruct H as [A B]. apply at_most_d_correct in A. apply at_most_d_correct in B. simpl. auto.
+Qed.
+Definition some_point (c : chart) (u : list dyadic) : bool := match region c with [] => in_box_d (box c) u | _ => has_point c u end.
+Lemma some_point_sound c u : some_point c u = true -> exists v y, point_of c v y.
+Proof.
+  unfold some_point. destruct (region c) eqn:R; intros H. 2: apply has_point_sound with u; auto.
+  exists (map D2R u), (values (inverse c) (map D2R u)). split. apply in_box_d_correct; auto. split; auto. rewrite R. constructor.
+Qed.
 Fixpoint some_input (Ms : list (list chart)) (us : list (nat * list dyadic)) : bool :=
   match Ms, us with
   | [], [] => true
-  | M :: Ms, (k, u) :: us => match nth_error M k with Some c => has_point c u | None => false end && some_input Ms us
+  | M :: Ms, (k, u) :: us => match nth_error M k with Some c => some_point c u | None => false end && some_input Ms us
   | _, _ => false
   end.
 Theorem some_input_sound : forall Ms us, some_input Ms us = true -> exists x, in_domain Ms x.
 Proof.
   induction Ms as [|M Ms IH]; intros [|[k u] us] H; simpl in H; try discriminate. exists []. reflexivity.
   apply andb_prop in H. destruct H as [H1 H2]. destruct (IH us H2) as (z & Z). destruct (nth_error M k) as [c|] eqn:E; try discriminate.
-  destruct (has_point_sound c u H1) as (v & y & P). exists (y ++ z), y, z. split; auto. split; auto. exists c, v. split; auto. apply nth_error_In with k; auto.
+  destruct (some_point_sound c u H1) as (v & y & P). exists (y ++ z), y, z. split; auto. split; auto. exists c, v. split; auto. apply nth_error_In with k; auto.
 Qed.
 End Composition.

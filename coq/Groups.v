@@ -2,7 +2,7 @@
    their sum is, block by block. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia Permutation.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
-From AtlasMoE Require Import Semantics Tasks Gaps Forms Expressions Nets Layers Routes Scores Checker Composition.
+From AtlasMoE Require Import Semantics Tasks Gaps Readings Forms Expressions Nets Layers Routes Scores Checker Composition.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -105,15 +105,22 @@ Qed.
 Definition turned (f : face) : face := let '(a, k, b) := f in (opp a, k, opp b).
 Lemma turned_height w f : height w (turned f) = - height w f.
 Proof. destruct f as [[a k] b]. unfold height, turned. simpl. rewrite !D2R_opp. ring. Qed.
-(** Softmax needs logits that are 0; uniform weights only some that are not negative. *)
+(** Softmax needs logits that are 0, of a block in one piece the number 0; uniform weights only some that are not negative. *)
+Definition is_zero (f : face) : bool := let '(a, _, b) := f in (sign a =? 0)%Z && (sign b =? 0)%Z.
+Lemma is_zero_correct w f : is_zero f = true -> height w f = 0.
+Proof.
+  destruct f as [[a k] b]. unfold is_zero, height. simpl. intros H. apply andb_prop in H. destruct H as [A B]. apply Z.eqb_eq in A. apply Z.eqb_eq in B.
+  rewrite (sign_zero a A), (sign_zero b B). ring.
+Qed.
 Definition zero_on (w : weighting) (p : piece) (s : known) : bool :=
-  match s, w with Score fs, _ => forallb (below_on p) fs | Line f, Uniform => below_on p (turned f) | _, _ => false end.
+  match s with Score fs => forallb (below_on p) fs | Line f => is_zero f || match w with Uniform => below_on p (turned f) | _ => false end | _ => false end.
 Definition negative_on (p : piece) (s : known) : bool :=
   match s with Score fs => existsb (above_on p) fs | Line f => above_on p (turned f) | _ => false end.
 Lemma zero_on_correct u p w s y : owns p w -> is_known w s y -> zero_on u p s = true -> 0 <= y /\ (u = Softmax -> y = 0).
 Proof.
   intros O K H. destruct s as [f|f|fs|]; simpl in H; try discriminate.
-  - destruct u; try discriminate. apply (below_on_correct p w _ O) in H. rewrite turned_height in H. simpl in K. split. lra. discriminate.
+  - apply orb_prop in H. destruct H as [H|H]. { apply (is_zero_correct w) in H. rewrite <- K in H. split. lra. auto. }
+    destruct u; try discriminate. apply (below_on_correct p w _ O) in H. rewrite turned_height in H. simpl in K. split. lra. discriminate.
   - destruct K as (_ & K & _). assert (y = 0). { apply K. rewrite Forall_forall. rewrite forallb_forall in H. intros f F. apply below_on_correct with p; auto. } split. lra. auto.
 Qed.
 Lemma negative_on_correct p w s y : owns p w -> is_known w s y -> negative_on p s = true -> y < 0.
@@ -201,12 +208,13 @@ Variable L : layer (block dyadic).
 Variable h : group_hint.
 Definition so_many : dyadic := (Z.of_nat (length (members h)), 0)%Z.
 (** What is said of a share where a piece owns the values: so many times it is what the expert of that piece says. *)
-Definition share_leaf (F : list ready) (s : step) (k : nat) (sh : share) (E : I.type) (e : nat) (ss : list source) (chain : list (nat * piece)) (b : list I.type) : bool :=
+Definition share_leaf (F : list ready) (s : step) (k : nat) (sh : share) (E : I.type) (e : nat) (pc : piece) (ss : list source) (chain : list (nat * piece)) (b : list I.type) : bool :=
   let T := shifts b in let U := variables 0 b in
   off_region T ss U orelse
   match dress T ss U (flats rs) with
   | None => false
   | Some V =>
+    outside pc V orelse
     match chained T chain V with
     | None => false
     | Some V => within T E (multiple T so_many (share_form T V sh)) (nth k (expert_out T s (map (form_of T V) F) e) (number 0))
@@ -217,7 +225,7 @@ Definition share_ok (F : list ready) (s : step) (k : nat) (sh : share) (o : nat)
   match steps g (Some (o, p)) (by_nodes sh) with
   | None => false
   | Some chain => known_input (all_inputs g) (about e) andthen
-    all_of (fun ss => settle (share_leaf F s k sh (D2I (dmul so_many (off_by sh))) (nth j (serves L) 0%nat) ss chain) (fuel e) (cutting e) 0 (box_of rs (sharpened gaps p) ss))
+    all_of (fun ss => settle (share_leaf F s k sh (D2I (dmul so_many (off_by sh))) (nth j (serves L) 0%nat) (sharpened gaps p) ss chain) (fuel e) (cutting e) 0 (box_of rs (sharpened gaps p) ss))
       (cases (all_inputs g) (about e))
   end.
 Definition rest_leaf (t : total_) (ss : list source) (chain : list (nat * piece)) (b : list I.type) : bool :=
@@ -314,10 +322,12 @@ Proof.
   assert (Ch : Forall (is_value w) ch) by (apply (steps_correct g rs w W (Some (o, p)) V) with (1 := S)).
   pose proof (sharpened_owns gaps p w O Ow) as Os. pose proof W as (WR & WP & _). destruct (cases_correct (all_inputs g) w _ WP H1) as (ss & us & I & Me). pose proof (all_of_true _ _ _ H2 ss I) as H3.
   assert (SM : D2R so_many = INR (length (members h))). { unfold so_many, D2R. simpl. rewrite <- INR_IZR_INZ. ring. } rewrite <- SM, <- D2R_mul.
-  refine (settle_correct (share_leaf (map ready_of facts) (step_of L) k sh (D2I (dmul so_many (off_by sh))) (nth j (serves L) 0%nat) ss ch)
+  refine (settle_correct (share_leaf (map ready_of facts) (step_of L) k sh (D2I (dmul so_many (off_by sh))) (nth j (serves L) 0%nat) (sharpened gaps p) ss ch)
     (fun u => all_mean w ss u -> Rabs (D2R so_many * share_of w sh - nth k (leaving M x (output M x j)) 0) <= D2R (dmul so_many (off_by sh))) _ _ _ _ _ us _ H3 Me).
   - intros b u Hu Hb Hm. destruct (forms_at b u Hu) as [HT HV]. unfold share_leaf in Hb. destruct (off_region_correct (shifts b) _ HT w ss _ _ HV Hm) as [OR|[]]. rewrite OR in Hb. simpl in Hb.
-    destruct (dress _ ss _ _) as [V0|] eqn:E; try discriminate. destruct (chained _ ch V0) as [V'|] eqn:E'; try discriminate.
+    destruct (dress _ ss _ _) as [V0|] eqn:E; try discriminate.
+    rewrite (outside_correct _ (sharpened gaps p) V0 w (dress_correct (shifts b) _ HT w ss _ _ _ _ HV Hm (flats_correct _ rs w WR) E) Os) in Hb.
+    destruct (chained _ ch V0) as [V'|] eqn:E'; try discriminate.
     pose proof (chained_forms b u ss ch V0 V' Hu Hm Ch E E') as HW. pose proof (forms_of_correct (shifts b) _ HT V' w facts x HW X) as HX.
     refine (within_correct (shifts b) _ HT (D2I (dmul so_many (off_by sh))) _ _ _ _ _ (mem_D2I _) _ _ Hb).
     apply (multiple_correct (shifts b) _ HT). apply (share_form_correct (shifts b) _ HT); auto. apply nth_has. apply expert_out_correct; auto.
@@ -410,20 +420,37 @@ Lemma chain_off_correct gaps g rs w : truth g rs w -> off_gaps gaps w -> forall 
   Forall2 (holds_for w) hs (eval_moe (map (map_layer real) Ls) x).
 Proof. intros W O fs Ls hs C. induction C; intros x X; simpl; auto. Qed.
 Definition about_inputs (g : graph) (gaps : list gap) : bool := forallb (fun p => Nat.ltb (fst p) (total_breadth (inputs g))) gaps.
+Lemma off_gaps_more g gaps x w t : about_inputs g gaps = true -> length x = total_breadth (inputs g) -> w = x ++ t -> off_gaps gaps x -> off_gaps gaps w.
+Proof.
+  intros HI L -> O. unfold off_gaps in *. rewrite Forall_forall in *. unfold about_inputs in HI. rewrite forallb_forall in HI. intros p P. specialize (O p P).
+  specialize (HI p P). apply Nat.ltb_lt in HI. destruct p as [k [n e]]. simpl in HI. rewrite app_nth1 by lia. exact O.
+Qed.
 Theorem composed_off gaps g rs es Ls hs eps : about_inputs g gaps = true -> values_accepted g es rs = true -> chain_off gaps g rs (arriving g) Ls hs -> ends eps (outputs g) hs = true ->
   computes_off gaps g Ls eps.
 Proof.
   intros HI HV C E x D O. destruct (values_sound g es rs x HV D) as (L & Ex & F). split; auto. intros w We. destruct (F w We) as (W & t & Et).
-  assert (Ow : off_gaps gaps w).
-  { subst w. unfold off_gaps in *. rewrite Forall_forall in *. unfold about_inputs in HI. rewrite forallb_forall in HI. intros p P. specialize (O p P). specialize (HI p P). apply Nat.ltb_lt in HI.
-    destruct p as [k [n e]]. simpl in HI. rewrite app_nth1 by lia. exact O. }
+  pose proof (off_gaps_more g gaps x w t HI L Et O) as Ow.
   pose proof (arriving_correct g x t L) as X. rewrite <- Et in X. pose proof (chain_off_correct gaps g rs w W Ow _ _ _ C x X) as K. unfold network_of. apply (ends_correct eps w _ _ _ E K).
+Qed.
+Theorem composed_off_reading reads gaps g rs es Ls hs eps : about_inputs g gaps = true -> values_accepted g es rs = true -> chain_off gaps g rs (map Exactly reads) Ls hs ->
+  ends eps (outputs g) hs = true -> computes_off_reading reads gaps g Ls eps.
+Proof.
+  intros HI HV C E x D O. destruct (values_sound g es rs x HV D) as (L & Ex & F). split; auto. intros w We. destruct (F w We) as (W & t & Et).
+  exact (ends_correct eps w _ _ _ E (chain_off_correct gaps g rs w W (off_gaps_more g gaps x w t HI L Et O) _ _ _ C _ (reading_them w reads))).
 Qed.
 (** Numbers of the format lie in no gap: only coordinates that have gaps need to be such. *)
 Theorem at_numbers digits least ks gaps g Ls eps : forallb (empty_gap digits least) gaps = true -> forallb (fun p => existsb (Nat.eqb (fst p)) ks) gaps = true ->
   computes_off gaps g Ls eps -> forall x, in_domain (inputs g) x -> Forall (fun k => has_digits digits least (nth k x 0)) ks ->
   (exists w, evaluates (nodes g) x w) /\
   forall w, evaluates (nodes g) x w -> Forall2 (fun k psi => Rabs (nth k w 0 - psi) <= D2R eps) (outputs g) (network_of Ls x).
+Proof.
+  intros HE HK C x D N. apply C; auto. apply empty_gaps_correct with (1 := HE). rewrite Forall_forall in *. rewrite forallb_forall in HK. intros p P.
+  specialize (HK p P). apply existsb_exists in HK. destruct HK as (k & I & E). apply Nat.eqb_eq in E. rewrite E. apply N; auto.
+Qed.
+Theorem at_numbers_reading digits least ks reads gaps g Ls eps : forallb (empty_gap digits least) gaps = true -> forallb (fun p => existsb (Nat.eqb (fst p)) ks) gaps = true ->
+  computes_off_reading reads gaps g Ls eps -> forall x, in_domain (inputs g) x -> Forall (fun k => has_digits digits least (nth k x 0)) ks ->
+  (exists w, evaluates (nodes g) x w) /\
+  forall w, evaluates (nodes g) x w -> Forall2 (fun k psi => Rabs (nth k w 0 - psi) <= D2R eps) (outputs g) (network_of Ls (pick reads w)).
 Proof.
   intros HE HK C x D N. apply C; auto. apply empty_gaps_correct with (1 := HE). rewrite Forall_forall in *. rewrite forallb_forall in HK. intros p P.
   specialize (HK p P). apply existsb_exists in HK. destruct HK as (k & I & E). apply Nat.eqb_eq in E. rewrite E. apply N; auto.

@@ -65,6 +65,7 @@ TAKEN = frozenset(
         "finding func graph hint in_box in_domain inputs network network_of node nodes nth option outputs piece point_of ranges reach",
         "routes_of value values wide Forall GroupHint H Share Total_ after_groups compared computes_off gap gaps group_hint has_digits",
         "off_gaps on_charts map app at_most_d_correct nth_error_In Forall_cons Forall2_cons Forall2_nil",
+        "pick network_reads computes_reading computes_off_reading Exactly",
     )
     for word in line.split()
 )

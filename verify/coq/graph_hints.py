@@ -18,6 +18,7 @@ from ...intervals import Interval, NaturalEnclosure
 from ...moe.channels import Value
 from ...moe.design import Site
 from ...moe.ledger import Known
+from .graph_inputs import by_chart
 from .graph_statement import GraphStatement, Maker
 from .group_hints import group_hint, grouped
 from .hint_records import Effort, GroupHint, Hint, News
@@ -55,16 +56,16 @@ class Hints:
     efforts: list[Effort] = field(init=False)
 
     def __post_init__(self) -> None:
-        graph = self.statement.task
         self.errors: dict[str, float] = {}
         self.ranges, self.efforts = [], []
-        for node in graph.inputs:
-            if node.box is not None:
-                self.ranges += zip(map(float, node.box.lower), map(float, node.box.upper), strict=True)
-            else:
-                assert node.atlas is not None
-                points, room = node.atlas.sample(MANY, seed=1).ambient, _short(node.atlas.parametrising[0].dimension)
-                self.ranges += [_wider(float(low), float(high), room) for low, high in zip(points.min(0), points.max(0), strict=True)]
+        for given in self.statement.givens:
+            ranges = given.ranges
+            if ranges is None:
+                atlas = given.node.atlas
+                assert atlas is not None
+                points, room = atlas.sample(MANY, seed=1).base, _short(atlas.parametrising[0].dimension)
+                ranges = [_wider(float(low), float(high), room) for low, high in zip(points.min(0), points.max(0), strict=True)]
+            self.ranges += [*ranges, *given.ranges_beside]
         for maker in self.statement.makers:
             effort, ranges = self._node(maker)
             self.efforts.append(effort)
@@ -87,7 +88,10 @@ class Hints:
 
     def _values(self, inputs: Array) -> dict[str, Array]:
         found: Mapping[str, Array] = self.statement.task.trace(inputs).values
-        return {name: np.asarray(found[name], float) for name in self.statement.components}
+        values = {name: np.asarray(found[name], float) for name in self.statement.components if name in found}
+        for node in self.statement.embeddings.values():
+            values |= dict(zip(node.components, node.function(np.stack([values[r] for r in node.reads], axis=1)).T, strict=True))
+        return values
 
     @cached_property
     def states(self) -> Sequence[Array]:
@@ -96,8 +100,7 @@ class Hints:
 
     def _manifolds(self, reads: Sequence[str]) -> tuple[int, ...]:
         """The inputs on charts that are read."""
-        inputs = self.statement.task.inputs
-        return tuple(n for n, node in enumerate(inputs) if node.atlas is not None and set(node.components) & set(reads))
+        return tuple(n for n, given in enumerate(self.statement.givens) if given.charts and set(given.coordinates) & set(reads))
 
     def _node(self, node: Maker) -> tuple[Effort, list[tuple[float, float]]]:
         """Ranges of a node's values, and how they are found."""
@@ -105,7 +108,7 @@ class Hints:
         manifolds = self._manifolds(node.reads)
         if manifolds:
             values = np.stack([self.many[name] for name in node.components], axis=1)
-            dimension = sum(self.statement.task.inputs[n].domain.parametrising[0].dimension for n in manifolds)
+            dimension = self._dimension(manifolds)
             effort = Effort(tuple(places[r] for r in node.reads if not self._of(r, manifolds)), (), manifolds, dimension)
             return effort, [
                 _wider(float(low), float(high), _short(dimension)) for low, high in zip(values.min(0), values.max(0), strict=True)
@@ -139,7 +142,10 @@ class Hints:
         raise InvalidArgument(f"{node.kind} {node.name!r}: its values are not enclosed by {1 << MOST_CUTS} boxes, so Coq is not asked")
 
     def _of(self, read: str, inputs: Sequence[int]) -> bool:
-        return any(read in self.statement.task.inputs[n].components for n in inputs)
+        return any(read in self.statement.givens[n].coordinates for n in inputs)
+
+    def _dimension(self, inputs: Sequence[int]) -> int:
+        return sum(self.statement.givens[n].charts[0].dimension for n in inputs)
 
     @cached_property
     def layers(self) -> tuple[Hint | GroupHint, ...]:
@@ -192,7 +198,12 @@ class Hints:
         base: list[str] = []
         self.chain(name, known, through, base)
         for maker in through:
-            if isinstance(maker, Block) and len(maker) > 1 and maker.tiling is not None and (site is None or maker.name != site.block):
+            if (
+                isinstance(maker, Block)
+                and len(maker) > 1
+                and (maker.tiling is not None or by_chart(maker))
+                and (site is None or maker.name != site.block)
+            ):
                 raise InvalidArgument(f"{name} is computed through block {maker.name!r} in a layer that does not route it (N15)")
         slopes = self.slopes(name, through, base)
         incoming = sum(float(np.abs(s).max()) * self.errors.get(b, 0.0) for s, b in zip(slopes, base, strict=True))
@@ -201,12 +212,12 @@ class Hints:
         within = statement.epsilon if last else planned
         if last:
             self.planned = max(self.planned, planned)
-        offsets = tuple(statement.offsets[maker.name] for maker in through)
+        offsets = (*statement.through(base), *(statement.offsets[maker.name] for maker in through))
         return News(channel, places[name], within, offsets, self.effort(base, slopes))
 
     def local(self, name: str) -> float:
         """What the layer itself may add: a little more than what the ledger says that it does."""
-        node = self.statement.task.sources[name]
+        node = self.statement.sources[name]
         entries = [e for e in self.statement.model.ledger.root.children if e.name == f"{node.kind}[{node.name}]"]
         if entries and entries[0].bound is not None and 0 < entries[0].bound < np.inf:
             room = SAMPLED_ROOM if entries[0].known is Known.SAMPLED else 1.0
@@ -215,8 +226,7 @@ class Hints:
 
     def chain(self, name: str, known: set[str], through: list[Maker], base: list[str]) -> None:
         """The nodes between what is known and a value, in order, and what they read of it."""
-        node = self.statement.task.sources[name]
-        assert isinstance(node, Block | Combine)
+        node = self.statement.sources[name]
         if node in through:
             return
         for read in node.reads:
@@ -236,6 +246,8 @@ class Hints:
             for sign in (1, -1):
                 shifted = {**values, b: values[b] + sign * step}
                 for maker in through:
+                    if isinstance(maker, Block) and by_chart(maker):
+                        continue  # reads coordinates alone, which are exact
                     read = np.stack([shifted[r] for r in maker.reads], axis=1)
                     at = np.stack([values[r] for r in maker.reads], axis=1)
                     shifted |= dict(zip(maker.components, _at(maker, read, at).T, strict=True))
@@ -250,7 +262,7 @@ class Hints:
         bent = [k for k, s in enumerate(slopes) if np.ptp(s) > 1e-6 * max(1.0, float(np.abs(s).max()))]
         bent = [k for k in bent if not self._of(base[k], manifolds)]
         rest = [k for k in range(len(base)) if k not in bent and not self._of(base[k], manifolds)]
-        dimension = sum(self.statement.task.inputs[n].domain.parametrising[0].dimension for n in manifolds)
+        dimension = self._dimension(manifolds)
         if len(bent) > 1 and (factors := _one_direction([slopes[k] for k in bent])) is not None:
             total = tuple((places[base[k]], f) for k, f in zip(bent, factors, strict=True))
             others = (*(places[base[k]] for k in bent[1:]), *(places[base[k]] for k in rest))

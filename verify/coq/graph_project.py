@@ -62,6 +62,7 @@ def parts_of(layers: Sequence[Hint | GroupHint]) -> list[range]:
 
 def hints_file(hints: Hints) -> str:
     """`Hints.v`. Nothing rests on it: where it is wrong, a computation says false."""
+    known = "arriving graph" if hints.statement.reads is None else "map Exactly network_reads"
     pairs = ";\n  ".join(f"({number(dyadic(low))},{number(dyadic(high))})" for low, high in hints.ranges)
     lines = [
         "(* Hints, of which nothing has to be believed: ranges of all values, what is known between layers, what boxes are about. *)",
@@ -74,7 +75,7 @@ def hints_file(hints: Hints) -> str:
         f"Definition ranges : list (dyadic * dyadic) := [\n  {pairs}].",
         f"Definition efforts : list effort := [{'; '.join(map(_effort, hints.efforts))}].",
         "",
-        "Definition known_0 : list finding := Eval vm_compute in arriving graph.",
+        f"Definition known_0 : list finding := Eval vm_compute in {known}.",
     ]
     for n, hint in enumerate(hints.layers):
         if isinstance(hint, GroupHint):
@@ -125,8 +126,9 @@ def _share(share: Share) -> str:
     return f"Share [{factors}] {numbers} {naturals(share.through)} ({_effort(share.effort)})"
 
 
-def _head(said: str, arithmetic: str, coq: str = "ZArith List", more: str = "", gaps: bool = False) -> str:
-    theory = f"Semantics Tasks {'Gaps ' if gaps else ''}Scores Composition {'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
+def _head(said: str, arithmetic: str, coq: str = "ZArith List", more: str = "", gaps: bool = False, reading: bool = False) -> str:
+    meaning = f"Semantics Tasks {'Gaps ' if gaps else ''}{'Readings ' if reading else ''}"
+    theory = f"{meaning}Scores Composition {'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
     return f"""{said}
 From Coq Require Import {coq}.
 From AtlasMoE Require Import {theory}.
@@ -183,8 +185,12 @@ A layer routes several blocks at once by logits that are 0 for one piece of each
 one at each face of a piece, and `error_bound` about those at which the coordinates `compared` in `Task.v` are {dtype} numbers, which
 lie in no gap.
 """
+READING = """
+The network reads the values with the numbers `network_reads` in `Task.v`: of an embedded input its image under the stored Q, which is a
+node there, and of a point that stands with its coordinates on a chart the point alone.
+"""
 SAID = """(exists w, evaluates (nodes graph) x w) /\\
-  forall w, evaluates (nodes graph) x w -> Forall2 (fun k psi => (Rabs (nth k w 0 - psi) <= D2R eps)%R) (outputs graph) (Psi x)."""
+  forall w, evaluates (nodes graph) x w -> Forall2 (fun k psi => (Rabs (nth k w 0 - psi) <= D2R eps)%R) (outputs graph) (Psi {read})."""
 
 
 def graph_main_file(statement: GraphStatement, parts: Sequence[range], arithmetic: str, gaps: bool) -> str:
@@ -194,8 +200,10 @@ def graph_main_file(statement: GraphStatement, parts: Sequence[range], arithmeti
         f"The theorem: the network with the stored weights follows the graph to within eps at every input{' off gaps' if gaps else ''}."
     )
     last = parts[-1][-1] + 1
-    head = f"""{_head(said, arithmetic, "Reals ZArith List", f" Values {blocks}", gaps)}
-(** The function of real numbers that the stored weights define. *)
+    reading, of = statement.reads is not None, _of(statement)
+    seen = ", of the values with the numbers [network_reads]" if reading else ""
+    head = f"""{_head(said, arithmetic, "Reals ZArith List", f" Values {blocks}", gaps, reading)}
+(** The function of real numbers that the stored weights define{seen}. *)
 Definition Psi : list R -> list R := network_of network.
 """
     if gaps:
@@ -204,15 +212,24 @@ Definition Psi : list R -> list R := network_of network.
     return f"""{head}
 (** At every input all values of the graph exist, and however they follow, those of the network are within eps of the output. *)
 Theorem error_bound : forall x, in_domain (inputs graph) x ->
-  {SAID}
+  {_said(statement)}
 Proof.
-  change (computes graph network eps). apply (G.composed graph ranges efforts network known_{last} eps Values.computed).
+  change (computes{of} graph network eps). apply (G.composed{of} graph ranges efforts network known_{last} eps Values.computed).
 {steps}
   apply G.Done. vm_cast_no_check (eq_refl true).
 Qed.
 
 Print Assumptions error_bound.
 """
+
+
+def _of(statement: GraphStatement) -> str:
+    """The end of names of the theory where the network does not read the coordinates one after the other."""
+    return "" if statement.reads is None else "_reading network_reads"
+
+
+def _said(statement: GraphStatement) -> str:
+    return SAID.format(read="x" if statement.reads is None else "(pick network_reads w)")
 
 
 def _off_gaps(statement: GraphStatement, parts: Sequence[range], last: int) -> str:
@@ -225,23 +242,26 @@ def _off_gaps(statement: GraphStatement, parts: Sequence[range], last: int) -> s
     )
     dtype = statement.model.network.dtype
     digits, least = DIGITS[dtype]
+    of, plain = _of(statement), f"{digits} ({least}) compared"
+    at = f"at_numbers {plain}" if statement.reads is None else f"at_numbers_reading {plain} network_reads"
     return f"""
 (** At every input of which no coordinate lies in its gaps all values of the graph exist, and however they follow, those of the network are
     within eps of the output. *)
 Theorem error_bound_off_gaps : forall x, in_domain (inputs graph) x -> off_gaps gaps x ->
-  {SAID}
+  {_said(statement)}
 Proof.
-  change (computes_off gaps graph network eps).
-  apply (H.composed_off gaps graph ranges efforts network known_{last} eps); [vm_cast_no_check (eq_refl true) | exact Values.computed | |].
+  change (computes_off{of} gaps graph network eps).
+  apply (H.composed_off{of} gaps graph ranges efforts network known_{last} eps);
+    [vm_cast_no_check (eq_refl true) | exact Values.computed | |].
 {steps}
   apply H.Done_off. vm_cast_no_check (eq_refl true).
 Qed.
 
 (** Where the coordinates that gates compare are {dtype} numbers they lie in no gap. *)
 Theorem error_bound : forall x, in_domain (inputs graph) x -> Forall (fun k => has_digits {digits} ({least}) (nth k x 0%R)) compared ->
-  {SAID}
+  {_said(statement)}
 Proof.
-  apply (H.at_numbers {digits} ({least}) compared gaps graph network eps);
+  apply (H.{at} gaps graph network eps);
     [vm_cast_no_check (eq_refl true) | vm_cast_no_check (eq_refl true) | exact error_bound_off_gaps].
 Qed.
 
@@ -258,8 +278,13 @@ def graph_readme(statement: GraphStatement, arithmetic: str, point: str | None) 
     some = " `Point.v` proves that there is such an input." if point else ""
     if missing := not_shown(statement, point):
         some = f"{' `Point.v` proves that the graph has an input;' if point else ' But'} {missing}."
-    read = "`theory/Tasks.v`: how values of a graph follow from each other"
-    read = read.replace(":", " and `theory/Gaps.v`:", 1) + ", and what a number of the dtype is" if numbers else read
+    files, more = ["`theory/Tasks.v`"], ""
+    if numbers:
+        files, more = [*files, "`theory/Gaps.v`"], ", and what a number of the dtype is"
+    if statement.reads is not None:
+        files, more = [*files, "`theory/Readings.v`"], f"{more}, and which of them the network reads"
+    read = f"{' and '.join(files)}: how values of a graph follow from each other{more}"
+    reading = READING if statement.reads is not None else ""
     at = (
         f"at every input where the coordinates that gates compare are {statement.model.network.dtype} numbers"
         if numbers
@@ -270,7 +295,7 @@ def graph_readme(statement: GraphStatement, arithmetic: str, point: str | None) 
 **What is proved** (`error_bound` in `Main.v`): {at}, ends of pieces included, all its values exist, and every
 component of the network's output is within ε = {statement.epsilon!r} of the graph's output, {", ".join(task[task.output].components)}.
 That is one theorem about {routes}.{some} The network is the function of *real* numbers that the stored weights define.
-{numbers}
+{numbers}{reading}
 **What has to be believed**
 
 * Coq's kernel, and its virtual machine, which runs the computations.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Block, Combine
 from ...errors import InvalidArgument
-from ...moe.channels import Input
+from ...moe.channels import Channel, Input
 from ...moe.design import Site
 from .graph_statement import GraphStatement, Maker
 from .hint_records import Effort, GroupHint, Share, Total
@@ -77,7 +77,8 @@ def gaps_of(statement: GraphStatement) -> tuple[Gap, ...]:
         for row, bias in zip(first.weight, first.bias, strict=True):
             for column in np.flatnonzero(row):
                 channel = channels[column]
-                if not isinstance(channel, Input) or any(node.domain.embedding is not None for node in statement.task.inputs):
+                place = _coordinate(statement, channel)
+                if place is None:
                     where = f"layer {number + 1} of the network routes several blocks at once (N15) by {design.label(channel)}"
                     raise InvalidArgument(
                         f"{where}, which is no coordinate as it is given; the proof in Coq follows such layers where all their blocks read "
@@ -85,8 +86,16 @@ def gaps_of(statement: GraphStatement) -> tuple[Gap, ...]:
                     )
                 face = network.dtype.type(-bias / row[column])
                 up = (row[column] > 0) == bool(layer.gate.groups)
-                gaps.add((channel.index, *_gap(face, up)))
+                gaps.add((place, *_gap(face, up)))
     return tuple(sorted(gaps, key=lambda gap: (gap[0], gap[1] * Fraction(2) ** gap[2])))
+
+
+def _coordinate(statement: GraphStatement, channel: Channel) -> int | None:
+    """The number of a coordinate that the network reads as it is given; None for what is computed, an image under Q too."""
+    if not isinstance(channel, Input):
+        return None
+    place = channel.index if statement.reads is None else statement.reads[channel.index]
+    return place if place < sum(len(given.coordinates) for given in statement.givens) else None
 
 
 def _gap(face: np.floating, up: bool) -> tuple[int, int]:
@@ -187,4 +196,5 @@ def _share(hints: Seen, site: Site, part: dict[str, float], constant: float, wit
     for component, factor in part.items():
         slopes = [s + factor * t for s, t in zip(slopes, hints.slopes(component, [block], block.reads), strict=True)]
     factors = tuple((factor, statement.places[component]) for component, factor in part.items())
-    return Share(factors, constant, within, (statement.offsets[block.name],), hints.effort(block.reads, slopes))
+    through = (*statement.through(block.reads), statement.offsets[block.name])
+    return Share(factors, constant, within, through, hints.effort(block.reads, slopes))

@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from ...atlas import Input
 from ...atlas.chart import Chart
+from .graph_inputs import Given
 from .graph_statement import GraphStatement
 from .group_hints import DIGITS, Gap, gaps_of
 from .numbers import Dyadic, dyadic, numbers
@@ -63,7 +63,7 @@ def about(statement: Statement | GraphStatement) -> str:
 
 
 def _of_graph(statement: GraphStatement, arithmetic: str) -> str | None:
-    points = [_of_input(node) for node in statement.task.inputs]
+    points = [_of_input(given) for given in statement.givens]
     if not all(points):
         return None
     if (gaps := gaps_of(statement)) and (text := at_numbers(statement, arithmetic, gaps)):
@@ -80,40 +80,47 @@ Proof. apply (G.some_input_sound (inputs graph) [{listed}]). vm_cast_no_check (e
 """
 
 
-def _of_input(node: Input) -> tuple[int, list[float]] | None:
-    if node.box is not None:
-        return 0, ((np.array(node.box.lower) + np.array(node.box.upper)) / 2).tolist()
-    assert node.atlas is not None
-    return _first(node.atlas.parametrising)
+def _of_input(given: Given) -> tuple[int, list[float]] | None:
+    if given.values:
+        return 0, [given.values[0]]
+    if (box := given.node.box) is not None:
+        return 0, ((np.array(box.lower) + np.array(box.upper)) / 2).tolist()
+    return _first(given.charts)
 
 
 def at_numbers(statement: GraphStatement, arithmetic: str, gaps: Sequence[Gap]) -> str | None:
     """The file that shows an input at which the compared coordinates are numbers of the dtype; None if some are not those of a box."""
     compared, dtype = {k for k, _, _ in gaps}, statement.model.network.dtype
     digits, least = DIGITS[dtype]
-    shown, parts, given = [], [], dict[int, Dyadic]()
+    shown, parts, known = [], [], dict[int, Dyadic]()
     start = 0
-    for n, node in enumerate(statement.task.inputs):
-        stop = start + node.base_dimension
+    for n, given in enumerate(statement.givens):
+        stop = start + len(given.coordinates)
         here = compared & set(range(start, stop))
-        if node.box is None:
-            point = _of_input(node)
+        if given.values:
+            if here and float(dtype.type(given.values[0])) != given.values[0]:
+                return None
+            parts.append(f"(map D2R {numbers([dyadic(given.values[0])])}%Z)")
+            shown.append(BOX.format(n=n, u=numbers([dyadic(given.values[0])])))
+            known |= {k: dyadic(given.values[0]) for k in here}
+        elif (box := given.node.box) is None:
+            point = _of_input(given)
             if here or point is None:
                 return None
             chart = f"Input{n}Chart{point[0]}.chart"
             parts.append(f"(values (inverse {chart}) v{n})")
             shown.append(CHART.format(n=n, k=point[0], chart=chart, u=numbers(map(dyadic, point[1]))))
         else:
-            values = _numbers(node.box.lower, node.box.upper, {k - start for k in here}, dtype)
+            values = _numbers(box.lower, box.upper, {k - start for k in here}, dtype)
             if values is None:
                 return None
-            given |= {k: dyadic(values[k - start]) for k in here}
+            known |= {k: dyadic(values[k - start]) for k in here}
             parts.append(f"(map D2R {numbers(map(dyadic, values))}%Z)")
             shown.append(BOX.format(n=n, u=numbers(map(dyadic, values))))
         start = stop
     ends = [" ++ ".join([*parts[n + 1 :], "[]"]) for n in range(len(parts))]
     steps = "".join(STEP.format(part=part, rest=rest, n=n) for n, (part, rest) in enumerate(zip(parts, ends, strict=True)))
-    each = "".join(NUMBER.format(m=m, e=e) for _, (m, e) in sorted(given.items()))
+    each = "".join(NUMBER.format(m=m, e=e) for _, (m, e) in sorted(known.items()))
     return f"""(* The graph has an input at which the coordinates that gates compare are {dtype} numbers. *)
 From Coq Require Import Reals ZArith List.
 From AtlasMoE Require Import Semantics Tasks Gaps Scores {ARITHMETICS[arithmetic]}Graphs.
