@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ from .lost import unseen
 from .root import RootBase
 from .text import text_of
 from .tree import Name, Node, free_names, substitute
+
+REMEMBERED = 1 << 12
+"""Functions made of expressions that are kept for whoever has the same expressions."""
 
 
 class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
@@ -66,6 +69,19 @@ class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
 
     def _print_Min(self, expression: sympy.Min) -> str:
         return self._fold("minimum", expression.args)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _function(variables: tuple[sympy.Symbol, ...], expressions: tuple[sympy.Expr, ...]) -> Any:
+    """The expressions as one function of numpy, of the coordinates one by one: the same whoever reads, saves or checks them again."""
+    printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
+    # Given by its name, numpy would be imported with all of its parts, which takes longer than everything else here.
+    roots = set().union(*(e.atoms(RootBase) for e in expressions))
+    known = [{"look_up": look_up, **{type(root).__name__: type(root).evaluate for root in roots}}, vars(np)]
+    function = sympy.lambdify(variables, list(expressions), modules=known, printer=printer, cse=True)
+    # On its way to another process it is asked for its module; without an answer, every module there is would be searched.
+    function.__module__ = __name__
+    return function
 
 
 @dataclass(frozen=True)
@@ -151,14 +167,7 @@ class ExpressionMap:
 
     @cached_property
     def _compiled(self) -> Any:
-        printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
-        # Given by its name, numpy would be imported with all of its parts, which takes longer than everything else here.
-        roots = set().union(*(e.atoms(RootBase) for e in self.expressions))
-        known = [{"look_up": look_up, **{type(root).__name__: type(root).evaluate for root in roots}}, vars(np)]
-        function = sympy.lambdify(self.variables, list(self.expressions), modules=known, printer=printer, cse=True)
-        # On its way to another process it is asked for its module; without an answer, every module there is would be searched.
-        function.__module__ = __name__
-        return function
+        return _function(self.variables, self.expressions)
 
     def __call__(self, points: ArrayLike) -> Array:
         """Evaluate at points [..., a]; returns [..., b] float64."""

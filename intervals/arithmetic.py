@@ -41,6 +41,7 @@ class Domain(NamedTuple):
     closed: bool
 
 
+NOWHERE: Flags = np.zeros((), bool)
 NONNEGATIVE, POSITIVE = Domain(0.0, np.inf, closed=True), Domain(0.0, np.inf, closed=False)
 
 
@@ -62,7 +63,7 @@ class Interval:
             at = int(np.argmax(reversed_))
             low, high = np.broadcast_arrays(low, high)
             raise InvalidArgument(f"the interval [{low.flat[at]:g}, {high.flat[at]:g}] at {at} is empty; swap its ends")
-        return Interval(low, high).unknown_where(np.zeros((), bool))
+        return Interval(low, high).unknown_where(NOWHERE)
 
     def __getitem__(self, index: Any) -> Interval:
         decoration = self.decoration
@@ -74,8 +75,14 @@ class Interval:
         with np.errstate(invalid="ignore", over="ignore"):
             low, high = self.lower + other.lower, self.upper + other.upper
         # A sum that rounds to 0 is 0: numbers that are known not to be negative stay so.
-        low, high = np.where(low == 0, 0.0, np.nextafter(low, -np.inf)), np.where(high == 0, 0.0, np.nextafter(high, np.inf))
-        if (lost := np.isnan(low) | np.isnan(high)).any():  # ∞ − ∞: of any size, and defined all the same
+        least_zero, most_zero = low == 0, high == 0
+        low, high = np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
+        if some(least_zero):
+            low = np.where(least_zero, 0.0, low)
+        if some(most_zero):
+            high = np.where(most_zero, 0.0, high)
+        if not every(low <= high):
+            lost = np.isnan(low) | np.isnan(high)  # ∞ − ∞: of any size, and defined all the same
             low, high = np.where(lost, -np.inf, low), np.where(lost, np.inf, high)
         return Interval(low, high, least(self.decoration, other.decoration))
 
@@ -92,40 +99,47 @@ class Interval:
         with np.errstate(invalid="ignore", over="ignore", under="ignore"):
             products = [a * b for a in (self.lower, self.upper) for b in (other.lower, other.upper)]
             low, high = _ends(products)
-            if np.isnan(low).any():  # 0·∞ is 0: an unbounded interval stands for real numbers of any size.
+            if not every(low <= high):  # 0·∞ is 0: an unbounded interval stands for real numbers of any size.
                 low, high = _ends([np.where(np.isnan(p), 0.0, p) for p in products])
-        # What rounds to 0 may have either sign, but that of a product is known from its factors.
-        up, down = self.lower >= 0, self.upper <= 0
-        same = up & (other.lower >= 0) | down & (other.upper <= 0)
-        opposite = up & (other.upper <= 0) | down & (other.lower >= 0)
-        found = outward(low, high)
-        low, high = np.where(same, np.maximum(found.lower, 0), found.lower), np.where(opposite, np.minimum(found.upper, 0), found.upper)
-        return Interval(low, high, least(self.decoration, other.decoration))
+        decoration = least(self.decoration, other.decoration)
+        zero = some(low == 0) or some(high == 0)
+        low, high = np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
+        if zero:  # What rounds to 0 may have either sign, but that of a product is known from its factors.
+            up, down = self.lower >= 0, self.upper <= 0
+            same = up & (other.lower >= 0) | down & (other.upper <= 0)
+            opposite = up & (other.upper <= 0) | down & (other.lower >= 0)
+            low, high = np.where(same, np.maximum(low, 0), low), np.where(opposite, np.minimum(high, 0), high)
+        return Interval(low, high, decoration)
 
     def __truediv__(self, other: Interval) -> Interval:
         return self * other.inverse()
 
     def _scaled(self, factor: float, decoration: Decorations) -> Interval:
-        """The product with ± a power of two, which is exact but where it underflows or overflows."""
+        """The product with ± a power of two, which is exact where dividing by it gives the number back: what overflowed stays infinite,
+        and what underflowed is multiplied without rounding.
+        """
         ends = (self.lower, self.upper) if factor > 0 else (self.upper, self.lower)
-        with np.errstate(over="ignore", under="ignore"):
-            found = [end * factor for end in ends]
-        exact = [(np.abs(f) > SHORT) & (np.isfinite(f) | np.isinf(end)) | (end == 0) for f, end in zip(found, ends, strict=True)]
-        low, high = (np.where(e, f, np.nextafter(f, to)) for e, f, to in zip(exact, found, (-np.inf, np.inf), strict=True))
-        return Interval(low, high, least(self.decoration, decoration))
+        found = []
+        for end, to in zip(ends, (-np.inf, np.inf), strict=True):
+            with np.errstate(over="ignore", under="ignore"):
+                product = end * factor
+                exact = product / factor == end
+            found.append(product if every(exact) else np.where(exact, product, np.nextafter(product, to)))
+        return Interval(found[0], found[1], least(self.decoration, decoration))
 
     def times(self, factor: float) -> Interval:
         return self * Interval.of(factor)
 
     def inverse(self) -> Interval:
         """1/x; not defined at 0: unbounded on one side where an end is 0, on both where 0 lies inside."""
+        pole = self.contains_zero()
+        if not some(pole):
+            with np.errstate(over="ignore"):
+                return outward(1 / self.upper, 1 / self.lower).decorated(self.decoration)
         with np.errstate(divide="ignore", over="ignore"):
             low = np.where(self.upper == 0, -np.inf, 1 / np.where(self.upper == 0, 1.0, self.upper))
             high = np.where(self.lower == 0, np.inf, 1 / np.where(self.lower == 0, 1.0, self.lower))
         found = outward(low, high).decorated(self.decoration)
-        pole = self.contains_zero()
-        if not pole.any():
-            return found
         nothing = (self.lower < 0) & (self.upper > 0) | (self.lower == 0) & (self.upper == 0)
         return found.at_most(Decoration.NOTHING, pole).unknown_where(nothing)
 
@@ -156,8 +170,10 @@ class Interval:
 
     def unknown_where(self, where: Flags) -> Interval:
         """[−∞, ∞], and perhaps not defined, where the condition holds or a bound is NaN."""
+        if every(self.lower <= self.upper) and not some(where):
+            return self
         where = where | np.isnan(self.lower) | np.isnan(self.upper)
-        if not where.any():
+        if not some(where):
             return self
         low, high = np.where(where, -np.inf, self.lower), np.where(where, np.inf, self.upper)
         return Interval(low, high, lowered(self.decoration, where, Decoration.NOTHING))
@@ -206,7 +222,7 @@ class Interval:
     def ascending(self, function: Callable[[Array], Array], domain: Domain, ulps: int = LIBRARY_ULPS) -> Interval:
         """The image of what lies in the domain under an ascending function, smooth inside and continuous at closed ends."""
         low, high = self.lower < domain.least, self.upper > domain.most
-        inside = self.within(domain.least, domain.most) if (low | high).any() else self
+        inside = self.within(domain.least, domain.most) if some(low | high) else self
         nowhere = inside.lower > inside.upper
         with np.errstate(all="ignore"):
             found = outward(function(inside.lower), function(inside.upper), ulps)
@@ -279,24 +295,36 @@ class Interval:
 
     def _wave(self, function: Callable[[Array], Array], top: float) -> Interval:
         """The range of a sine with maxima at top + 2πk and minima halfway between."""
+        size = self.magnitude
         with np.errstate(invalid="ignore"):
             left, right = function(self.lower), function(self.upper)
             ends = outward(np.minimum(left, right), np.maximum(left, right), LIBRARY_ULPS)
-            low = np.where(self._meets(top + np.pi, 2 * np.pi), -1.0, np.maximum(ends.lower, -1.0))
-            high = np.where(self._meets(top, 2 * np.pi), 1.0, np.minimum(ends.upper, 1.0))
-            wide = np.maximum(np.abs(self.lower), np.abs(self.upper)) > REDUCIBLE
-        wide = wide | np.isnan(low) | np.isnan(high)
+            low = np.where(self._meets(top + np.pi, 2 * np.pi, size), -1.0, np.maximum(ends.lower, -1.0))
+            high = np.where(self._meets(top, 2 * np.pi, size), 1.0, np.minimum(ends.upper, 1.0))
+        if every(size <= REDUCIBLE) and every(low <= high):
+            return Interval(low, high, self.decoration)
+        wide = ~(size <= REDUCIBLE) | np.isnan(low) | np.isnan(high)
         return Interval(np.where(wide, -1.0, low), np.where(wide, 1.0, high), self.decoration)
 
-    def _meets(self, first: float, period: float) -> Flags:
-        """Whether some first + k·period may lie within; true in doubt."""
-        slack = PHASE * (1 + np.maximum(np.abs(self.lower), np.abs(self.upper)))
+    def _meets(self, first: float, period: float, size: Array) -> Flags:
+        """Whether some first + k·period may lie within, where numbers are of this size; true in doubt."""
+        slack = PHASE * (1 + size)
         return np.floor((self.upper + slack - first) / period) >= np.ceil((self.lower - slack - first) / period)
 
     def tan(self) -> Interval:
         with np.errstate(invalid="ignore"):
-            pole = self._meets(np.pi / 2, np.pi) | (np.maximum(np.abs(self.lower), np.abs(self.upper)) > REDUCIBLE)
+            pole = self._meets(np.pi / 2, np.pi, self.magnitude) | (self.magnitude > REDUCIBLE)
         return self.monotone(np.tan).unknown_where(pole)
+
+
+def some(flags: Flags) -> bool:
+    """Whether any is true: of few flags in a sixth of the time of their own method."""
+    return bool(np.count_nonzero(flags))
+
+
+def every(flags: Flags) -> bool:
+    """Whether all are true; with `low <= high` that nothing is NaN."""
+    return bool(np.count_nonzero(flags) == flags.size)
 
 
 def _ends(values: Sequence[Array]) -> tuple[Array, Array]:
@@ -308,15 +336,15 @@ def _ends(values: Sequence[Array]) -> tuple[Array, Array]:
 def outward(lower: Array, upper: Array, ulps: int = 1) -> Interval:
     """[lower, upper] widened by `ulps` floats on both sides; unknown where a bound is NaN."""
     if ulps == 1:
-        low, high = np.nextafter(lower, -np.inf), np.nextafter(upper, np.inf)
-    else:
-        with np.errstate(invalid="ignore"):
-            low, high = lower - ulps * np.spacing(np.abs(lower)), upper + ulps * np.spacing(np.abs(upper))
+        return Interval(np.nextafter(lower, -np.inf), np.nextafter(upper, np.inf)).unknown_where(NOWHERE)
+    with np.errstate(invalid="ignore"):
+        low, high = lower - ulps * np.spacing(np.abs(lower)), upper + ulps * np.spacing(np.abs(upper))
+    if not every(np.isfinite(lower) & np.isfinite(upper)):
         low, high = np.where(np.isinf(lower), lower, low), np.where(np.isinf(upper), upper, high)
         # An infinite value of a library function on the wrong side is an overflow: the largest float is still below it.
         low = np.where(lower == np.inf, np.finfo(float).max, low)
         high = np.where(upper == -np.inf, -np.finfo(float).max, high)
-    return Interval(low, high).unknown_where(np.zeros((), bool))
+    return Interval(low, high).unknown_where(NOWHERE)
 
 
 def _power(size: Array, n: int, towards: float) -> Array:
@@ -331,9 +359,10 @@ def _power(size: Array, n: int, towards: float) -> Array:
             n //= 2
             if n:
                 square = base * base
+                short = base == base.astype(np.float32)
+                rounded = np.maximum(np.nextafter(square, towards), 0)
                 # Squares of 24 bits are exact: 1 − x² is not negative on [−1, 1].
-                exact = (base == base.astype(np.float32)) & (square > SHORT) | (base == 0)
-                base = np.where(exact, square, np.maximum(np.nextafter(square, towards), 0))
+                base = np.where(short & ((square > SHORT) | (base == 0)), square, rounded) if some(short) else rounded
     assert result is not None
     return result
 
@@ -341,7 +370,7 @@ def _power(size: Array, n: int, towards: float) -> Array:
 def _signed_power(x: Array, n: int, towards: float) -> Array:
     """xⁿ for odd n, rounded `towards`."""
     up = x >= 0
-    if up.all():
+    if every(up):
         return _power(np.abs(x), n, towards)
     return np.where(up, _power(np.abs(x), n, towards), -_power(np.abs(x), n, -towards))
 

@@ -47,6 +47,6 @@ def least(a: Decorations, b: Decorations) -> Decorations:
 
 def lowered(decoration: Decorations, where: NDArray[np.bool_], level: Decoration) -> Decorations:
     """At most `level` where the condition holds."""
-    if not where.any():
+    if not np.count_nonzero(where):
         return decoration
     return np.where(where, np.minimum(decoration, np.uint8(level)), decoration)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from itertools import combinations, product
 from typing import Any
 
@@ -89,8 +89,8 @@ class Patch:
 
     def range(self) -> Interval:
         """What values at the vertices and derivatives say about `value`, (N, c)."""
-        down, up = self.deviation
-        return self.value.meet(Interval(-highest(-self.at.lower, down), highest(self.at.upper, up)))
+        ends = highest(np.concatenate([-self.at.lower, self.at.upper]), np.concatenate(self.deviation))
+        return self.value.meet(Interval(-ends[: len(self)], ends[len(self) :]))
 
 
 class PatchMap:
@@ -103,10 +103,7 @@ class PatchMap:
     def __call__(self, inner: Patch) -> Patch:
         """The components as functions on the boxes of `inner`, which gives the variables."""
         (N, vertices, count), d = inner.at.lower.shape, inner.first.lower.shape[1]
-        jets = [
-            Jet(inner.value[:, c], {k: inner.first[:, k, c] for k in range(d)}, {k: inner.second[:, k, c] for k in range(d)})
-            for c in range(count)
-        ]
+        jets = [Jet(inner.value[:, c], _present(inner.first[..., c]), _present(inner.second[..., c])) for c in range(count)]
         found = self._curvature(jets, d)
         at = self._values([inner.at[..., c] for c in range(count)])
         first, second = ([_stack([part[k] for k in range(d)], N) for part in parts] for parts in _partials(found))
@@ -131,9 +128,12 @@ def _covered(factor: Array, width: Array, share: float) -> Array:
     return np.where(factor > 0, factor * width * (GROW * share) + TINY, 0.0)
 
 
+@cache
 def signs(d: int) -> Array:
     """τ at the vertices of [−1, 1]^d, (2^d, d)."""
-    return np.array(list(product((-1.0, 1.0), repeat=d)))
+    found = np.array(list(product((-1.0, 1.0), repeat=d)))
+    found.flags.writeable = False
+    return found
 
 
 def over(combine: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
@@ -155,21 +155,30 @@ def highest(at: Array, up: Array) -> Array:
         coarse = over(np.maximum, at) + total
         middle, slope = at.mean(1), np.einsum("nvc,vk->nkc", at, tau) / len(tau)
         rest = at - middle[:, None] - np.einsum("nkc,vk->nvc", slope, tau)
-        twist = np.zeros((len(at), d, d, at.shape[2]))
-        for k, j in combinations(range(d), 2):
-            both = tau[:, k] * tau[:, j]
-            twist[:, k, j] = twist[:, j, k] = np.einsum("nvc,v->nc", at, both) / len(tau)
-            rest = rest - twist[:, k, j][:, None] * both[:, None]
-        end = np.where(np.abs(slope) >= np.abs(twist).sum(2) + 2 * up, np.sign(slope), 0.0)
-        pull = np.einsum("nkjc,njc->nkc", twist, end)
-        free = end == 0
-        height = middle + (end * slope).sum(1) + (end * pull).sum(1) / 2
-        bend = up - (np.abs(twist) * free[:, None]).sum(2) / 2
-        slant = np.abs(slope + pull)
+        if d == 1:
+            end = np.where(np.abs(slope) >= 2 * up, np.sign(slope), 0.0)
+            height, bend, slant = middle + (end * slope)[:, 0], up, np.abs(slope)
+        else:
+            twist = np.zeros((len(at), d, d, at.shape[2]))
+            for k, j in combinations(range(d), 2):
+                both = tau[:, k] * tau[:, j]
+                twist[:, k, j] = twist[:, j, k] = np.einsum("nvc,v->nc", at, both) / len(tau)
+                rest = rest - twist[:, k, j][:, None] * both[:, None]
+            end = np.where(np.abs(slope) >= np.abs(twist).sum(2) + 2 * up, np.sign(slope), 0.0)
+            pull = np.einsum("nkjc,njc->nkc", twist, end)
+            height = middle + (end * slope).sum(1) + (end * pull).sum(1) / 2
+            bend = up - (np.abs(twist) * (end == 0)[:, None]).sum(2) / 2
+            slant = np.abs(slope + pull)
         peak = np.where(slant >= 2 * bend, slant - bend, slant * (slant / np.where(bend > 0, bend, 1.0)) / 4)
-        fine = height + np.where(free, up + peak, 0.0).sum(1) + over(np.maximum, rest)
+        fine = height + np.where(end == 0, up + peak, 0.0).sum(1) + over(np.maximum, rest)
         found = np.fmin(coarse, fine) + ULPS * (over(np.maximum, np.abs(at)) + total)
         return np.where(known, found, np.inf) + TINY
+
+
+def _present(partials: Interval) -> dict[int, Interval]:
+    """By coordinate those of derivatives (N, d) that are not 0 on every box: of a coordinate only one is."""
+    columns = [partials[:, k] for k in range(partials.lower.shape[1])]
+    return {k: column for k, column in enumerate(columns) if column.lower.any() or column.upper.any()}
 
 
 def _partials(jets: Sequence[Jet]) -> tuple[list[dict[int, Interval]], list[dict[int, Interval]]]:

@@ -381,3 +381,12 @@ def test_errors_come_first_and_findings_are_deterministic() -> None:
 def test_samples_must_suffice() -> None:
     with pytest.raises(InvalidArgument, match="samples must be an integer from 64 up"):
         lint(circle(*ARCS), samples=10)
+
+
+def test_an_atlas_that_was_looked_at_is_not_looked_at_again_and_every_target_is() -> None:
+    first = circle(*ARCS[:2])
+    assert summary(first)
+    smooth, rough = (circle(*ARCS[:2], target=target) for target in (x, Abs(x)))
+    for one in (smooth, rough):
+        assert summary(ManifoldTask("other", first.atlas, one.target)) == summary(one)
+    assert builtin("circle", charts=5) is builtin("circle", charts=5)

@@ -7,6 +7,8 @@ A task without errors is no proof that the assumptions hold, only that no sample
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 from ...errors import Finding, Severity
 from ...progress import track
 from ..atlas import Atlas
@@ -27,12 +29,31 @@ EVALUATIONS = 2**17
 """About this many bump values are computed: each chart is compared with every other at EVALUATIONS / E² points of it."""
 
 
+_KNOWN: WeakKeyDictionary[Atlas, dict[tuple[int, int], tuple[tuple[Finding, ...], tuple[int, ...]]]] = WeakKeyDictionary()
+"""By samples and seed what was found of an atlas, and which of its charts are sound: whoever compiles to several ε asks every time."""
+
+
 def check_manifold(task: ManifoldTask, samples: int, seed: int) -> list[Finding]:
     """All findings, errors first, at most one per chart and kind, each with its worst witness."""
     atlas = task.atlas
     each = samples if len(atlas.parametrising) <= MANY else max(FEWEST, samples * MANY // len(atlas.parametrising))
     probes = [Probe(i, chart, min(samples, each), seed + 100 * i) for i, chart in enumerate(atlas.parametrising)]
     share = max(64, min(samples, EVALUATIONS // (len(atlas) * len(probes))))
+    known = _KNOWN.setdefault(atlas, {})
+    if (samples, seed) not in known:
+        known[samples, seed] = _check_atlas(atlas, probes, share, seed)
+    found, sound = list(known[samples, seed][0]), [probes[index] for index in known[samples, seed][1]]
+    if len(sound) == len(probes):
+        points = _sample(probes, atlas)
+        found += [f for label, one in labelled(task) for f in about(label, target.check_target(one, probes, points, share))]
+    found += [f for label, one in labelled(task) for f in about(label, smoothness.check_target(one, sound))]
+    if not any(finding.severity is Severity.ERROR for finding in found):
+        found += [f for label, one in labelled(task) for f in about(label, continuity.check_continuous(one, sound))]
+    return sorted(with_coordinates(found, atlas), key=lambda finding: finding.severity is not Severity.ERROR)
+
+
+def _check_atlas(atlas: Atlas, probes: list[Probe], share: int, seed: int) -> tuple[tuple[Finding, ...], tuple[int, ...]]:
+    """All findings but those about the target, and the charts whose maps are sound."""
     found = balls.check_orthonormal(atlas)
     sound = []
     proved = proved_charts([chart.tube for chart in atlas.parametrising])
@@ -56,21 +77,16 @@ def check_manifold(task: ManifoldTask, samples: int, seed: int) -> list[Finding]
         found += smoothness.check_charts(probe, atlas.partition.power)
     found += bumps.check_derivatives(atlas)
     if whole:
-        points = _sample(probes, atlas, 64 * len(atlas))
         if evaluates:
             found += cover.check_cover(atlas, probes, share)
             if not atlas.cover:
                 found += bumps.check_partition(atlas, probes, share)
         if atlas.cover:  # enough points for every ball to see some of them, however many balls there are
-            drawn = concatenate([points, atlas.sample(PER_BALL * len(atlas), seed, low_discrepancy=True)])
+            drawn = concatenate([_sample(probes, atlas), atlas.sample(PER_BALL * len(atlas), seed, low_discrepancy=True)])
             found += balls.check_balls([chart for chart in atlas.charts if isinstance(chart, BallChart)], drawn)
         # All that tangent charts of the same equations hold is the zero set: one sheet near each of its points.
         found += [] if proved.all() and atlas.together is not None else injective.check_injective(probes)
-        found += [f for label, one in labelled(task) for f in about(label, target.check_target(one, probes, points, share))]
-    found += [f for label, one in labelled(task) for f in about(label, smoothness.check_target(one, sound))]
-    if not any(finding.severity is Severity.ERROR for finding in found):
-        found += [f for label, one in labelled(task) for f in about(label, continuity.check_continuous(one, sound))]
-    return sorted(with_coordinates(found, atlas), key=lambda finding: finding.severity is not Severity.ERROR)
+    return tuple(found), tuple(probe.index for probe in sound)
 
 
 def _chart_maps(probe: Probe) -> list[Finding]:
@@ -85,7 +101,7 @@ def _chart_maps(probe: Probe) -> list[Finding]:
     return found or maps.check_inverse(probe)
 
 
-def _sample(probes: list[Probe], atlas: Atlas, count: int) -> Points:
-    """At least `count` points of M, and 1024, spread over the charts."""
-    each = max(count, 1024) // len(probes) + 1
+def _sample(probes: list[Probe], atlas: Atlas) -> Points:
+    """At least 64 points of M for every chart, and 1024, spread over the parametrising charts."""
+    each = max(64 * len(atlas), 1024) // len(probes) + 1
     return concatenate([atlas.parametrise(probe.index, probe.thin(probe.closed, each)) for probe in probes])

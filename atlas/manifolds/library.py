@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -182,6 +183,12 @@ LIBRARY: Mapping[str, Entry] = MappingProxyType(
 )
 
 
+KEPT = 16
+"""Atlases that are kept: who reads the same task again, or checks what was just compiled, has its charts as they were prepared."""
+_KEPT: dict[str, Atlas] = {}
+"""By what was asked for, the last asked for last."""
+
+
 def builtin(name: str, **given: Any) -> Atlas:
     """The library manifold `name` with the options of a `[manifold]` table; its `recipe` is that table.
 
@@ -189,9 +196,20 @@ def builtin(name: str, **given: Any) -> Atlas:
     """
     if not isinstance(name, str) or name not in LIBRARY:
         raise arguments.unknown("manifold", name, LIBRARY)
-    entry = LIBRARY[name]
     try:
-        atlas = _build(entry, given)
+        key = json.dumps([name, given])
+    except (TypeError, ValueError):  # not from a table: there is nothing to know it by
+        return _made(name, given)
+    atlas = _KEPT.pop(key, None) or _made(name, given)
+    _KEPT[key] = atlas
+    if len(_KEPT) > KEPT:
+        del _KEPT[next(iter(_KEPT))]
+    return atlas
+
+
+def _made(name: str, given: Mapping[str, Any]) -> Atlas:
+    try:
+        atlas = _build(LIBRARY[name], given)
     except InvalidArgument as error:
         raise InvalidArgument(f'manifold "{name}": {error}') from None
     return dataclasses.replace(atlas, recipe=_plain({"builtin": name, **given}))
