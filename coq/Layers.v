@@ -235,8 +235,37 @@ Definition run_stage (st : stage) (ys : list value_of) : list value_of :=
     let h := fbend fs (select (firstn K ys) sel b) in
     lin_rows next (match up with None => h | Some (sel', b') => ftimes h (select (skipn K ys) sel' b') end)
   end.
-Definition run_net (n : net_) (x : list form) : list form :=
-  select (fold_left (fun ys st => run_stage st ys) (stages n) (lin_rows (first n) x)) (last_sel n) (last_bias n).
+(** Numbers that are not asked for need not be worked out: of a list of flags, true where it ends, those that are. *)
+Definition unknown : value_of := (I.nai, []).
+Fixpoint map_on {B} (asked : list bool) (f : B -> value_of) (l : list B) : list value_of :=
+  match l with [] => [] | a :: l => (if hd true asked then f a else unknown) :: map_on (List.tl asked) f l end.
+Fixpoint select_on (asked : list bool) (ys : list value_of) (sel : list (nat * I.type)) (b : list I.type) : list form :=
+  match sel, b with
+  | (k, c) :: sel, b0 :: b => (if hd true asked then scaled c (nth k ys (I.zero, [])) b0 else Form I.nai [] I.nai) :: select_on (List.tl asked) ys sel b
+  | _, _ => []
+  end.
+Fixpoint raise (k : nat) (flags : list bool) : list bool :=
+  match flags with [] => [] | f :: flags => match k with O => true :: flags | S k => f :: raise k flags end end.
+(** The rows of which outputs are made that are asked for. *)
+Fixpoint rows_asked (asked : list bool) (sel : list (nat * I.type)) (flags : list bool) : list bool :=
+  match sel with [] => flags | (k, _) :: sel => rows_asked (List.tl asked) sel (if hd true asked then raise k flags else flags) end.
+Definition run_stage_on (asked : list bool) (st : stage) (ys : list value_of) : list value_of :=
+  match st with
+  | Ridges K next => let zs := map both_forms (firstn K ys) in map_on asked (fun groups => combine_all groups zs (I.zero, [])) next
+  | Plain _ _ _ _ _ _ => run_stage st ys
+  end.
+Fixpoint run_stages (asked : list bool) (sts : list stage) (ys : list value_of) : list value_of :=
+  match sts with [] => ys | [st] => run_stage_on asked st ys | st :: sts => run_stages asked sts (run_stage st ys) end.
+Definition rows_after (st : stage) := match st with Ridges _ next => length next | Plain _ _ _ _ _ next => length next end.
+Definition run_net_on (asked : list bool) (n : net_) (x : list form) : list form :=
+  let rows := match asked, stages n with
+    | [], _ => []
+    | _, [] => rows_asked asked (last_sel n) (repeat false (length (first n)))
+    | _, st :: sts => rows_asked asked (last_sel n) (repeat false (rows_after (last sts st)))
+    end in
+  let ys := match stages n with [] => map_on rows (fun row => row_dot row x I.zero []) (first n) | _ => lin_rows (first n) x end in
+  select_on asked (run_stages rows (stages n) ys) (last_sel n) (last_bias n).
+Definition run_net (n : net_) (x : list form) : list form := run_net_on [] n x.
 
 (** The sum over neurons is the sum over directions of sums over neurons. *)
 Fixpoint sum_seq (f : nat -> R) (a n : nat) : R := match n with O => 0 | S n => f a + sum_seq f (S a) n end.
@@ -337,16 +366,32 @@ Proof.
     apply sum_seq_ext. intros k Hk. f_equal. rewrite Nat.sub_0_r. unfold pts.
     rewrite nth_indep with (d' := dot (map D2R []) x) by (rewrite map_length; lia). apply (map_nth (fun d => dot (map D2R d) x)).
 Qed.
-Lemma run_net_correct n X x : tidy n = true -> hass X x -> hass (run_net (net_of n) X) (eval_net (map_net real n) x).
+Lemma map_on_at B (f : B -> value_of) l : forall asked D x, rows_at (map f l) D x -> rows_at (map_on asked f l) D x.
 Proof.
-  destruct n as [hs b]. unfold tidy, eval_net, run_net, net_of. simpl. intros HT HX.
+  induction l as [|a l IH]; intros asked D x H; inversion H as [|? d ? D' H1 H2]; subst; simpl; constructor; [|apply IH; auto].
+  destruct (hd true asked); auto. exists (dot (map D2R d) x), []. repeat split. apply mem_nai. constructor. simpl. ring.
+Qed.
+Lemma select_on_correct asked ys sel b : forall x, hass (select ys sel b) x -> hass (select_on asked ys sel b) x.
+Proof.
+  revert asked b. induction sel as [|[k c] sel IH]; intros asked [|b0 b] x H; simpl in *; auto. inversion H; subst. constructor; [|apply IH; auto].
+  destruct (hd true asked); auto. apply (const_ok I.nai), mem_nai.
+Qed.
+Lemma run_stage_on_at asked st ys D x : rows_at (run_stage st ys) D x -> rows_at (run_stage_on asked st ys) D x.
+Proof. destruct st; simpl; auto. apply map_on_at. Qed.
+Lemma run_net_on_correct asked n X x : tidy n = true -> hass X x -> hass (run_net_on asked (net_of n) X) (eval_net (map_net real n) x).
+Proof.
+  destruct n as [hs b]. unfold tidy, eval_net, run_net_on, net_of. cbn [fst snd first stages last_sel last_bias]. intros HT HX.
+  set (rows := match asked with [] => [] | _ => _ end). clearbody rows. apply select_on_correct.
   assert (G : forall ys, forallb tidy_hidden hs = true -> forall x, rows_at ys (needs hs b) x ->
-    hass (select (fold_left (fun ys st => run_stage st ys) (stages_of hs b) ys) (selI (selection b)) (map D2I (biases b)))
+    hass (select (run_stages rows (stages_of hs b) ys) (selI (selection b)) (map D2I (biases b)))
       (run (real b) (fold_left (fun x h => eval_hidden h x) (map (map_hidden real) hs) x))).
   { clear HT HX. induction hs as [|h hs IH]; intros ys HT x0 H; simpl in *.
     - destruct b as [[D sel] bias]. apply select_correct; auto.
-    - apply andb_prop in HT. destruct HT as [T1 T2]. apply IH; auto. apply run_stage_correct; auto. }
-  apply G; auto. apply lin_rows_correct; auto.
+    - apply andb_prop in HT. destruct HT as [T1 T2]. pose proof (run_stage_correct h (needs hs b) ys x0 T1 H) as K.
+      destruct hs as [|h' hs]; [|apply IH; auto]. simpl. apply (run_stage_on_at rows) in K. destruct b as [[D sel] bias]. apply select_correct; auto. }
+  pose proof (lin_rows_correct (needs hs b) X x HX) as K. destruct hs as [|h hs]; apply G; auto. apply map_on_at, K.
 Qed.
+Lemma run_net_correct n X x : tidy n = true -> hass X x -> hass (run_net (net_of n) X) (eval_net (map_net real n) x).
+Proof. apply run_net_on_correct. Qed.
 End Box.
 End Layers.
