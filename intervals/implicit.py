@@ -42,7 +42,8 @@ from .systems import Matrix, broadcast, inverted, less_one, norm, shaped, solved
 GUESSED = 1.25
 """How much wider than slopes at the middle of a box say w is first looked for."""
 BENT = 4.0
-"""And how much more for bending, in parts of the bending of a parabola that leaves the tube at its sides."""
+"""And how much more for bending, in parts of the bending of a parabola that leaves the tube at its sides where it is tallest: a box that is
+bent in one direction lets enclosures grow in all."""
 MOST_BOXES, FINEST = 1 << 15, 2.0**-12
 """Boxes of one tube that are looked at in a proof, and their least sides in parts of the tube's."""
 FIRST_BOXES = 16
@@ -188,7 +189,7 @@ class Boxes:
         at[lost] = 0.0
         slopes = np.abs(np.nan_to_num(self.frames.slopes(middle, np.where(lost[:, None], np.nan, at)), nan=0.0))
         size = 1 + np.abs(self.frames.center).max(1)
-        bend = BENT * heights * ((radius / halves) ** 2).sum(1, keepdims=True)
+        bend = BENT * heights.max(1, keepdims=True) * ((radius / halves) ** 2).sum(1, keepdims=True)
         room = GUESSED * np.einsum("nlj,nj->nl", slopes, radius) + bend + 2.0**-46 * size[:, None]
         low, high = np.maximum(at - room, -heights), np.minimum(at + room, heights)
         box = [Interval(np.minimum(low[:, l], at[:, l]), np.maximum(high[:, l], at[:, l])) for l in range(at.shape[1])]
@@ -219,13 +220,13 @@ class Boxes:
             IntervalAlgebra(),
             self.point([Interval.of(middle[:, j]) for j in range(d)], [Interval.of(at[:, l]) for l in range(m)], IntervalAlgebra()),
         )
-        moved = [
-            total([*(g * (side - Interval.of(middle[:, j])) for j, (g, side) in enumerate(zip(row, u, strict=True))), value])
-            for row, value in zip(along, start, strict=True)
-        ]
+        offsets = [side - Interval.of(middle[:, j]) for j, side in enumerate(u)]
         image = []
         for l, row in enumerate(less_one(across, inverse)):
-            parts = [Interval.of(at[:, l]), *(-(Interval.of(inverse[:, l, i]) * part) for i, part in enumerate(moved))]
+            weights = [Interval.of(inverse[:, l, i]) for i in range(m)]
+            # Y·G_u first, where equations cancel: w moves as its slopes say, not as far as each equation alone would let it.
+            moved = [total([y * part[j] for y, part in zip(weights, along, strict=True)]) * offset for j, offset in enumerate(offsets)]
+            parts = [Interval.of(at[:, l]), *(-(y * value) for y, value in zip(weights, start, strict=True)), *(-part for part in moved)]
             parts += [-(b * (side - Interval.of(at[:, i]))) for i, (b, side) in enumerate(zip(row, box, strict=True))]
             image.append(broadcast(total(parts), (n,)))
         return _Step(image, along, across, inverse, np.broadcast_to(known, (n,)))
