@@ -12,6 +12,7 @@ from ..expressions.tree import Lookup
 from .arithmetic import Flags, Interval
 from .decoration import SURE, Decorations, least
 from .derivatives import Exponent
+from .spreads import Spread
 
 T = TypeVar("T")
 
@@ -42,8 +43,8 @@ class Solver(Protocol):
 
     def solve(self, u: Sequence[Interval]) -> Solved: ...
 
-    def across(self, u: Sequence[Interval], box: Sequence[Interval]) -> list[list[Interval]]:
-        """Dg·N on boxes of (u, w), (m, m)."""
+    def across(self, u: Sequence[Interval], box: Sequence[Interval]) -> Spread:
+        """Dg·N on boxes of (u, w), (…, m, m)."""
 
     def run(self, algebra: Any, x: Sequence[Any]) -> list[Any]:
         """g over any algebra."""

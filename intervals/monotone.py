@@ -54,7 +54,7 @@ TOGETHER = 6
 
 
 class Boxed(Protocol):
-    """Tubes of the same equations, a row each: `implicit.Boxes`."""
+    """Tubes of the same equations, a row each: `krawczyk.Boxes`."""
 
     @property
     def run(self) -> Callable[[Any, Sequence[Any]], list[Any]]: ...

@@ -37,19 +37,34 @@ class Spread:
     @staticmethod
     def of(parts: Any) -> Spread:
         """Nested lists of intervals of one shape (n,), the rows: (n, …)."""
-        lower, upper = (np.moveaxis(np.array(_ends(parts, end)), -1, 0) for end in ("lower", "upper"))
+        return Spread._between(*(np.moveaxis(np.array(_ends(parts, end)), -1, 0) for end in ("lower", "upper")))
+
+    @staticmethod
+    def stacked(parts: Sequence[Interval], shape: tuple[int, ...]) -> Spread:
+        """Intervals of any shapes that broadcast to this one, along a new last axis: (…, m)."""
+        lower, upper = (np.stack([np.broadcast_to(getattr(part, end), shape) for part in parts], axis=-1) for end in ("lower", "upper"))
+        return Spread._between(lower, upper)
+
+    @staticmethod
+    def _between(lower: Array, upper: Array) -> Spread:
         known = np.isfinite(lower) & np.isfinite(upper)
-        middle = np.where(known, lower / 2 + upper / 2, 0.0)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
+            middle = np.where(known, lower / 2 + upper / 2, 0.0)
             error = np.nextafter(np.maximum(upper - middle, middle - lower), np.inf)
-        return Spread(middle, np.where(known, error, np.inf))
+        return Spread(middle, np.where(known & (error >= 0), error, np.inf))
 
     def __getitem__(self, index: Any) -> Spread:
         return Spread(self.middle[index], self.error[index])
 
+    def __neg__(self) -> Spread:
+        return Spread(-self.middle, self.error)
+
     def __add__(self, other: Spread) -> Spread:
         middle = self.middle + other.middle
         return Spread(middle, (self.error + other.error + ROUNDED * np.abs(middle)) * GROW)
+
+    def __sub__(self, other: Spread) -> Spread:
+        return self + (-other)
 
     def times(self, other: Spread, sum_over: str) -> Spread:
         """np.einsum(sum_over, self, other), no sum being of more than `LONGEST` terms."""
@@ -60,6 +75,14 @@ class Spread:
             + ROUNDED * _einsum(sum_over, size, most)
         )
         return Spread(_einsum(sum_over, self.middle, other.middle), error * GROW + TINY)
+
+    @property
+    def interval(self) -> Interval:
+        """The same numbers between bounds; unknown where errors are."""
+        with np.errstate(all="ignore"):
+            lower, upper = np.nextafter(self.middle - self.error, -np.inf), np.nextafter(self.middle + self.error, np.inf)
+        known = np.isfinite(lower) & np.isfinite(upper)
+        return Interval(np.where(known, lower, -np.inf), np.where(known, upper, np.inf))
 
     @property
     def magnitude(self) -> Array:

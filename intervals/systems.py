@@ -1,7 +1,7 @@
-"""Linear equations B·v = b with interval matrices, elementwise over boxes.
+"""Linear equations B·v = b with interval matrices, as arrays of boxes.
 
 Let Y be any matrix with ‖1 − Y·B‖_∞ ≤ r < 1 for every B of an interval matrix. Then every B is regular, v = Y·b + (1 − Y·B)·v, and
-|v|_∞ ≤ |Y·b|_∞/(1 − r). All arithmetic is outwards.
+|v|_∞ ≤ |Y·b|_∞/(1 − r). All arithmetic is outwards (`spreads`): Y is exact, so that Y·B is as tight as products of intervals are.
 """
 
 from __future__ import annotations
@@ -14,44 +14,33 @@ import numpy as np
 from ..expressions import Array
 from .arithmetic import Interval
 from .derivatives import ZERO
+from .spreads import GROW, Spread
 
-GROW = 1 + 2.0**-40
-"""Covers the few roundings with which a norm is computed."""
+LEAST = 2.0**-1000
 Matrix = list[list[Interval]]
 
 
-def solved(across: Matrix, inverse: Array, right: Sequence[Interval]) -> list[Interval]:
-    """All v with B·v = right for some B; unknown where ‖1 − Y·B‖_∞ may be 1."""
-    m = len(across)
-    known = norm(across, inverse)
-    start = [total([Interval.of(inverse[..., l, i]) * part for i, part in enumerate(right)]) for l in range(m)]
-    size = reduce(np.maximum, (part.magnitude for part in start))
-    most = np.where(known < 1, size / (1 - known) * GROW + 2.0**-1000, np.inf)
-    found = [Interval(-most, most)] * m
-    for _ in range(2):
-        found = [
-            total([s, *(-(b * v) for b, v in zip(row, found, strict=True))])
-            for s, row in zip(start, less_one(across, inverse), strict=True)
-        ]
-    return [part.unknown_where(~(known < 1)) for part in found]
+def solved(across: Spread, inverse: Array, right: Spread) -> Spread:
+    """All v with B·v = b for some B and b, (…, m, m) and (…, m, r) to (…, m, r); unknown where ‖1 − Y·B‖_∞ may be 1."""
+    with np.errstate(all="ignore"):
+        less, start = less_one(across, inverse), Spread.exact(inverse).times(right, "...ij,...jr->...ir")
+        known = norm(across, inverse)[..., None, None]
+        most = start.magnitude.max(-2, keepdims=True) / (1 - known) * GROW + LEAST
+        found = Spread(np.zeros(start.middle.shape), np.broadcast_to(most, start.middle.shape))
+        for _ in range(2):
+            found = start - less.times(found, "...ij,...jr->...ir")
+        return Spread(found.middle, np.where(known < 1, found.error, np.inf))
 
 
-def norm(across: Matrix, inverse: Array) -> Array:
+def norm(across: Spread, inverse: Array) -> Array:
     """At least ‖1 − Y·B‖_∞ for every B; ∞ where it is not known."""
-    rows = [reduce(np.add, (part.magnitude for part in row)) * GROW for row in less_one(across, inverse)]
-    return np.nan_to_num(reduce(np.maximum, rows), nan=np.inf)
+    with np.errstate(all="ignore"):
+        return np.asarray((less_one(across, inverse).magnitude.sum(-1) * GROW).max(-1))
 
 
-def less_one(across: Matrix, inverse: Array) -> Matrix:
+def less_one(across: Spread, inverse: Array) -> Spread:
     """Y·B − 1."""
-    m = len(across)
-    return [
-        [
-            total([*(Interval.of(inverse[..., l, i]) * across[i][j] for i in range(m)), *([Interval.of(-1.0)] if l == j else [])])
-            for j in range(m)
-        ]
-        for l in range(m)
-    ]
+    return Spread.exact(inverse).times(across, "...ij,...jk->...ik") - Spread.exact(np.eye(inverse.shape[-1]))
 
 
 def inverted(matrix: Array) -> Array:
@@ -67,13 +56,3 @@ def inverted(matrix: Array) -> Array:
 
 def total(parts: Sequence[Interval]) -> Interval:
     return reduce(Interval.__add__, parts, ZERO) if len(parts) != 1 else parts[0]
-
-
-def broadcast(a: Interval, shape: tuple[int, ...]) -> Interval:
-    """A writable copy of this shape."""
-    return Interval(np.array(np.broadcast_to(a.lower, shape)), np.array(np.broadcast_to(a.upper, shape)))
-
-
-def shaped(a: Interval, shape: tuple[int, ...]) -> Interval:
-    full = broadcast(a, (int(np.prod(shape)),))
-    return Interval(full.lower.reshape(shape), full.upper.reshape(shape))

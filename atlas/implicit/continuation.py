@@ -23,7 +23,7 @@ from ...expressions.box import Array, halved
 from ...expressions.frames import Frames
 from ...expressions.implicit import Tube
 from ...intervals import Flags, Interval, NaturalEnclosure
-from ...intervals.implicit import Boxes
+from ...intervals.krawczyk import Boxes
 from ...intervals.monotone import Monotone, Near
 from ...intervals.program import Program
 from .cover import Held

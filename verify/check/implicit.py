@@ -29,6 +29,7 @@ from ...intervals.arithmetic import Flags
 from ...intervals.decoration import SURE
 from ...intervals.natural import IntervalAlgebra
 from ...intervals.patch import GROW, TINY, Patch, PatchMap
+from ...intervals.spreads import Spread
 from ...intervals.systems import norm
 from .contraction import contracts
 from .functions import holds_around
@@ -73,9 +74,8 @@ def _shown(tube: Tube, functions: PatchMap, lower: Array, upper: Array) -> Flags
     heights = np.broadcast_to(np.array(tube.heights), (n, m))
     low, high = np.concatenate([lower, -heights], axis=1), np.concatenate([upper, heights], axis=1)
     found = functions(Patch.coordinates(low, high))
-    across = [[found.first[:, d + l, i] for l in range(m)] for i in range(m)]
-    middle = np.stack([np.stack([part.middle for part in row], axis=1) for row in across], axis=1)
-    inverse = _inverses(middle)
+    across = Spread.of([[found.first[:, d + l, i] for l in range(m)] for i in range(m)])
+    inverse = _inverses(across.middle)
     good = norm(across, inverse) < 1
     for l in range(m):
         for sign in (-1.0, 1.0):

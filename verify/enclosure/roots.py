@@ -16,6 +16,7 @@ import numpy as np
 from ...intervals import Interval
 from ...intervals.algebra import Solver
 from ...intervals.decoration import SURE
+from ...intervals.spreads import Spread
 from ...intervals.systems import solved
 from .taylor import TaylorForms
 
@@ -32,8 +33,9 @@ def rooted(
         near = [_corrected(p, found.inverse[:, 0, l], left) for l, p in enumerate(near)]
     left = _value(solver, u, bounds, near, found.values, algebra, of)
     across = solver.across(bounds, [p.range().hull(w.decorated(SURE)) for p, w in zip(near, found.values, strict=True)])
-    errors = solved(across, found.inverse, [-value.forms.range().meet(value.bounds.decorated(SURE)) for value in left])
-    return [(p.plus(e), w) for p, e, w in zip(near, errors, found.values, strict=True)]
+    right = [-value.forms.range().meet(value.bounds.decorated(SURE)) for value in left]
+    errors = solved(across, found.inverse, Spread.stacked(right, found.inverse.shape[:-2])[..., None]).interval
+    return [(p.plus(errors[..., l, 0]), w) for l, (p, w) in enumerate(zip(near, found.values, strict=True))]
 
 
 def _tangent(solver: Solver, u: Sequence[TaylorForms]) -> tuple[np.ndarray, np.ndarray]:
