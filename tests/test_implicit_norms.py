@@ -7,10 +7,12 @@ from itertools import product
 
 import numpy as np
 import pytest
+from atlasmoe.atlas.implicit.spans import Spans
 from atlasmoe.atlas.implicit.zeros import ZeroSet
 from atlasmoe.expressions import Box, ExpressionMap
 from atlasmoe.expressions.implicit import Tube, reflections, turned
 from atlasmoe.expressions.parse import read_expression, real_symbols
+from atlasmoe.intervals import Interval
 from atlasmoe.intervals.implicit import Equations, prove_all
 from atlasmoe.intervals.program import Program, equations_of
 from atlasmoe.intervals.spreads import Spread, spectrum
@@ -102,3 +104,41 @@ def test_eigenvalues_of_spreads_lie_between_their_bounds() -> None:
     tight = spectrum(Spread.exact(middle))
     assert np.allclose(tight[0], np.linalg.eigvalsh(middle).min(1), rtol=1e-9)
     assert spectrum(Spread(middle[:1], np.full((1, 5, 5), np.inf)))[1] == np.inf
+
+
+SCALED = [functions([f"2**{a}*({PAIRS[0][0]})", PAIRS[0][1]], "xyzt") for a in (20, -20)]
+
+
+@pytest.mark.parametrize("g", [functions(PAIRS[0], "xyzt"), functions(PAIRS[3], "xyzt"), *SCALED, frames(2, 2)])
+def test_points_and_slopes_lie_where_they_are_enclosed(g: ExpressionMap) -> None:
+    """Over boxes of all sizes, of many tubes; tiny boxes have tiny enclosures, whatever the equations are multiplied by."""
+    rng, k, m = np.random.default_rng(1), g.inputs, g.outputs
+    zeros = ZeroSet(g, Box((-1.5,) * k, (1.5,) * k)).projected(rng.uniform(-1, 1, (40, k)))
+    zeros = zeros[np.isfinite(zeros).all(1)]
+    tubes = [Tube(g, tuple(x), reflections(g.jacobian_at(x)), (0.1,) * (k - m), (0.1,) * m) for x in zeros]
+    tubes = [one for one, good in zip(tubes, prove_all([equations_of(one) for one in tubes], 64), strict=True) if good]
+    owner = rng.integers(len(tubes), size=60)
+    middle, size = rng.uniform(-0.09, 0.09, (60, k - m)), 10.0 ** rng.uniform(-6, -1, (60, 1))
+    lower, upper = np.maximum(middle - size, -0.1), np.minimum(middle + size, 0.1)
+    x, span, ball = Spans(tubes, Program(g))(owner, lower, upper)
+    small = size[:, 0] < 1e-3
+    assert np.isfinite(ball[small]).all()
+    assert (ball[small] <= 20 * size[small, 0] ** 2 + 1e-12).all()
+    for i, one in enumerate(tubes[n] for n in owner):
+        u = lower[i] + rng.uniform(0, 1, (8, k - m)) * (upper[i] - lower[i])
+        off = one.point(u) - x[i] - ((u - (lower[i] + upper[i]) / 2) / ((upper[i] - lower[i]) / 2)) @ span[i].T
+        assert (np.linalg.norm(off, axis=1) <= ball[i] + 1e-13).all()
+        found = equations_of(one).solve([Interval(low[None], high[None]) for low, high in zip(lower[i], upper[i], strict=True)])
+        w, slopes = one.solve(u), one.slopes(u)
+        for l in range(m):
+            assert ((found.values[l].lower - 1e-14 <= w[:, l]) & (w[:, l] <= found.values[l].upper + 1e-14)).all()
+            for j in range(k - m):
+                assert ((found.slopes[l][j].lower <= slopes[:, l, j] + 1e-13) & (slopes[:, l, j] <= found.slopes[l][j].upper + 1e-13)).all()
+
+
+def test_equations_that_say_the_same_prove_nothing() -> None:
+    x = np.array([0.6, 0.8, 0.0, 0.0])
+    g = functions(["x**2 + y**2 - 1", "2*x**2 + 2*y**2 - 2"], "xyzt")
+    one = Tube(g, tuple(x), reflections(np.eye(4)[:2]), (0.01, 0.01), (0.01, 0.01))
+    assert not equations_of(one).prove(1 << 8)
+    assert not np.isfinite(Spans([one], Program(g))(np.zeros(2, int), np.zeros((2, 2)), np.full((2, 2), 1e-6))[2]).any()

@@ -7,7 +7,7 @@ open in M: zeros near a point of a chart with u in the open box have coordinates
 that chart; on a face the point has coordinates in the open boxes of another tube, is a point of that chart, and the same holds there.
 
 Nothing is said of zeros that no chart meets: components elsewhere. Only cells of faces are looked at, of dimension d − 1, so that the
-dimension of the space does not matter: over each, x lies in m + A·[−1, 1]^d + a ball (`intervals.monotone`).
+dimension of the space does not matter: over each, x lies in m + A·[−1, 1]^d + a ball (`spans`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from ...expressions.box import Array, halved
 from ...expressions.frames import Frames
 from ...expressions.implicit import Tube
 from ...intervals import Flags, Interval, NaturalEnclosure
-from ...intervals.krawczyk import Boxes
-from ...intervals.monotone import Monotone, Near
 from ...intervals.program import Program
 from .cover import Held
+from .spans import Spans
 from .zeros import ZeroSet
 
 AT_ONCE = 1 << 10
@@ -72,7 +71,7 @@ class Continuation:
     def __init__(self, zeros: ZeroSet, most: int = MOST_CELLS) -> None:
         self._zeros, self._run, self._most = zeros, Program(zeros.equations), most
         self._within = None if zeros.within is None else NaturalEnclosure(zeros.within)
-        self._groups: list[tuple[int, Monotone]] = []
+        self._groups: list[tuple[int, Spans]] = []
         self._cells: _Cells | None = None
         self._known = self._looked = 0
 
@@ -89,10 +88,8 @@ class Continuation:
         while len(left):
             some, left = left[-AT_ONCE:], left[:-AT_ONCE]
             self._looked += len(some)
-            near = self._near(some)
-            x, span = self._spans(frames, some, near)
-            done = near.shown & held.holds_bent(x, span, near.radius)
-            done |= near.shown & self._outside(x, span, near.radius)
+            x, span, ball = self._spans(some)
+            done = held.holds_bent(x, span, ball) | self._outside(x, span, ball)
             rows = np.flatnonzero(~done)
             bare = ~frames.holds(x[rows], well).any(0) & self._zeros.holds(x[rows]) if len(rows) else np.zeros(0, bool)
             if len(rows) and not bare.all() and (self._looked > self._most or self._small(frames, some[rows[~bare]])):
@@ -111,32 +108,22 @@ class Continuation:
         new = tubes[self._known :]
         if not new:
             return
-        self._groups.append((self._known, Monotone(Boxes.of(new, self._run))))
+        self._groups.append((self._known, Spans(new, self._run)))
         faces = [_faces(self._known + i, np.array(tube.halves)) for i, tube in enumerate(new)]
         self._cells = _Cells.joined([*([self._cells] if self._cells is not None else []), *faces])
         self._known = len(tubes)
 
-    def _near(self, cells: _Cells) -> Near:
-        """Where w is, over cells of charts of any group."""
-        n, m = len(cells), self._zeros.equations.outputs
-        d = cells.lower.shape[1]
-        found = Near(np.zeros(n, bool), np.zeros((n, d)), np.zeros((n, m)), np.zeros((n, m, d)), np.full(n, np.inf))
+    def _spans(self, cells: _Cells) -> tuple[Array, Array, Array]:
+        """Where x is, over cells of charts of any group."""
         starts = np.array([start for start, _ in self._groups])
         group = np.searchsorted(starts, cells.owner, side="right") - 1
+        parts, order = [], []
         for g in np.unique(group).tolist():
             rows = np.flatnonzero(group == g)
-            part = self._groups[g][1].near(cells.owner[rows] - starts[g], cells.lower[rows], cells.upper[rows])
-            for name in ("shown", "middle", "at", "slopes", "radius"):
-                getattr(found, name)[rows] = getattr(part, name)
-        return found
-
-    @staticmethod
-    def _spans(frames: Frames, cells: _Cells, near: Near) -> tuple[Array, Array]:
-        """m (n, k) and A (n, k, d): x is in m + A·[−1, 1]^d, and the ball."""
-        tangent, normal = frames.tangent[cells.owner], frames.normal[cells.owner]
-        x = frames.center[cells.owner] + np.einsum("nkd,nd->nk", tangent, near.middle) + np.einsum("nkm,nm->nk", normal, near.at)
-        radius = np.nextafter(np.maximum(cells.upper - near.middle, near.middle - cells.lower), np.inf)
-        return x, (tangent + normal @ near.slopes) * radius[:, None]
+            parts.append(self._groups[g][1](cells.owner[rows] - starts[g], cells.lower[rows], cells.upper[rows]))
+            order.append(rows)
+        back = np.argsort(np.concatenate(order))
+        return tuple(np.concatenate(part)[back] for part in zip(*parts, strict=True))  # type: ignore[return-value]
 
     def _outside(self, x: Array, span: Array, ball: Array) -> Flags:
         """Cells that are off M: beyond the box, or where h < 0."""

@@ -37,7 +37,8 @@ from ...intervals.implicit import Equations
 from ...intervals.jets import Jet
 from ...intervals.natural import IntervalAlgebra
 from ...intervals.program import equations_of
-from ...intervals.systems import GROW, Matrix, total
+from ...intervals.spreads import GROW
+from ...intervals.systems import Matrix, total
 
 FIRST_BOXES, MOST_BOXES = 36, 1000
 """Boxes of a chart to begin with, and at most."""

@@ -13,16 +13,21 @@ membership is needed, because U_b = M ∩ B(c_b, r_b).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Array, Atlas, Chart
 from ...atlas.covering import deepest_balls, nearest_ball
+from ...atlas.implicit.spans import Spans
 from ...atlas.implicit.together import proved_charts
 from ...expressions import halved
+from ...expressions.implicit import Tube
 from ...intervals import Interval, NaturalEnclosure, NotEnclosed
+from ...intervals.program import Program
 
 BATCH = 1 << 15
 """Patches enclosed at a time."""
@@ -33,8 +38,13 @@ FIRST_PATCHES, FEWEST_FIRST = 1 << 10, 1 << 6
 MANY = 8
 SMALLEST = 2.0**-40
 """Sides, in widths of the chart's box, that are not halved any more."""
+MOST_VERTICES = 6
+"""Coordinates of which all vertices are looked at."""
 RELATIVE = 1e-12
 """Float64 rounding in |c_a − c_b|, e_a and their combination, as a part of the numbers that enter: generous."""
+
+
+Patches = tuple[NDArray[np.bool_], NDArray[np.bool_], Array, Array, NDArray[np.intp]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +64,19 @@ class _Enclosed:
     """Enclosures of one chart: of φ⁻¹, of its Jacobian, and of its region."""
 
     def __init__(self, chart: Chart) -> None:
-        self.chart = chart
-        self.inverse = NaturalEnclosure(chart.inverse)
-        self.jacobian = NaturalEnclosure(chart.inverse.jacobian)
-        self.region = None if chart.region is None else NaturalEnclosure(chart.region)
+        """Raises `NotEnclosed`."""
+        self.charts = (chart,)
+        try:
+            self.inverse = NaturalEnclosure(chart.inverse)
+            self.jacobian = NaturalEnclosure(chart.inverse.jacobian)
+            self.region = None if chart.region is None else NaturalEnclosure(chart.region)
+        except NotEnclosed as missing:
+            raise NotEnclosed(f'chart "{chart.name}": {missing}') from None
 
-    def patches(self, lower: Array, upper: Array) -> tuple[NDArray[np.bool_], Array, Array, NDArray[np.intp]]:
-        """For boxes (n, d): whether they may meet the chart (n,), c (n, k), e (n,), and the side to halve (n,)."""
+    def patches(self, owner: NDArray[np.intp], lower: Array, upper: Array) -> Patches:
+        """For boxes (n, d) of charts of these numbers: whether they may meet the chart and whether their middles are on it, (n,) each,
+        c (n, k), e (n,), and the side to halve (n,).
+        """
         d = lower.shape[1]
         middle = lower + (upper - lower) / 2
         sides = [Interval(lower[:, j], upper[:, j]) for j in range(d)]
@@ -82,10 +98,41 @@ class _Enclosed:
             radius = np.fmin(reach, np.linalg.norm(direct, axis=1))
         radius = np.where(np.isnan(radius), np.inf, radius) * (1 + RELATIVE)
         weight = np.linalg.norm(np.nan_to_num(parts, nan=np.inf, posinf=np.inf), axis=1)
-        relative = (upper - lower) / self.chart.domain.widths
+        relative = (upper - lower) / self.charts[0].domain.widths
         # Where slopes are unbounded the longest side is halved, elsewhere the one that costs most.
         longest = np.where(np.isfinite(weight).all(1, keepdims=True), weight, relative)
-        return meets, center, radius, longest.argmax(1)
+        return np.asarray(meets), np.asarray(self.charts[0].inside(middle)), center, radius, longest.argmax(1)
+
+
+class _Spanned:
+    """The same of all tangent charts of an atlas that nothing is cut off from, side by side.
+
+    x lies in m + A·[−1, 1]^d and a ball of radius ρ around each point (`atlas.implicit.spans`): e = ρ + max |A·s|, at a vertex s.
+    """
+
+    def __init__(self, charts: Sequence[Chart], tubes: Sequence[Tube]) -> None:
+        self.charts = charts
+        self._spans = Spans(tubes, Program(tubes[0].equations))
+
+    def patches(self, owner: NDArray[np.intp], lower: Array, upper: Array) -> Patches:
+        center, span, ball = self._spans(owner, lower, upper)
+        sizes = np.linalg.norm(span, axis=1)
+        if span.shape[2] > MOST_VERTICES:
+            radius = sizes.sum(1)
+        else:
+            signs = np.array([(1.0, *rest) for rest in product((-1.0, 1.0), repeat=span.shape[2] - 1)])
+            radius = np.linalg.norm(np.einsum("nkd,vd->nvk", span, signs), axis=2).max(1)
+        every = np.ones(len(owner), bool)
+        return every, every, center, np.asarray((radius + ball) * (1 + RELATIVE)), sizes.argmax(1)
+
+
+def _grouped(atlas: Atlas) -> list[_Enclosed | _Spanned]:
+    """Raises `NotEnclosed`."""
+    tubes = [chart.tube for chart in atlas.parametrising if chart.region is None]
+    proved = proved_charts([chart.tube for chart in atlas.parametrising])
+    if atlas.together is not None and len(tubes) == len(proved) and proved.all():
+        return [_Spanned(atlas.parametrising, [tube for tube in tubes if tube is not None])]
+    return [_Enclosed(chart) for chart in atlas.parametrising]
 
 
 def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, fold: int = 1, most: int = MOST_PATCHES) -> CoverProof:
@@ -96,21 +143,23 @@ def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, fol
     """
     enclosed = 0
     margin = np.inf
-    proved_charts([chart.tube for chart in atlas.parametrising])
     first = min(FIRST_PATCHES, max(FEWEST_FIRST, FIRST_PATCHES * MANY // len(atlas.parametrising)))
-    for chart in atlas.parametrising:
-        try:
-            maps = _Enclosed(chart)
-        except NotEnclosed as missing:
-            return CoverProof(None, enclosed, None, f'chart "{chart.name}": {missing}')
-        lower, upper = chart.domain.cells(first)
+    try:
+        groups = _grouped(atlas)
+    except NotEnclosed as missing:
+        return CoverProof(None, enclosed, None, str(missing))
+    for group in groups:
+        cells = [chart.domain.cells(first) for chart in group.charts]
+        lower, upper = (np.concatenate(ends) for ends in zip(*cells, strict=True))
+        owner = np.repeat(np.arange(len(cells)), [len(low) for low, _ in cells])
+        least = SMALLEST * np.array([chart.domain.widths for chart in group.charts])
         while len(lower):
             enclosed += min(len(lower), BATCH)
             if enclosed > most:
                 return CoverProof(None, enclosed, None, f"more than {most} patches are needed")
-            meets, center, radius, side = maps.patches(lower[:BATCH], upper[:BATCH])
+            low, high, of = lower[:BATCH], upper[:BATCH], owner[:BATCH]
+            meets, on, center, radius, side = group.patches(of, low, high)
             reach, depth = _judge(center, radius, centers, radii, fold)
-            on = chart.inside(lower[:BATCH] + (upper[:BATCH] - lower[:BATCH]) / 2)
             holes = np.flatnonzero(on & (depth < 0))
             if len(holes):
                 return CoverProof(None, enclosed, center[holes[0]], "")
@@ -122,11 +171,13 @@ def prove_cover(atlas: Atlas, centers: Array, radii: Array, kappa: float, *, fol
             settled |= ~meets
             margin = min(margin, float(reach[settled & meets].min(initial=np.inf)))
             open_ = np.flatnonzero(~settled)
-            split = halved(lower[open_], upper[open_], side[open_])
-            if (split[1] - split[0] < SMALLEST * chart.domain.widths).any():
-                at = ", ".join(f"{v:.6g}" for v in split[0][0])
-                return CoverProof(None, enclosed, None, f'chart "{chart.name}" cannot be settled near ({at})')
+            again = np.tile(of[open_], 2)
+            split = halved(low[open_], high[open_], side[open_])
+            if len(small := np.flatnonzero((split[1] - split[0] < least[again]).any(1))):
+                at = ", ".join(f"{v:.6g}" for v in split[0][small[0]])
+                return CoverProof(None, enclosed, None, f'chart "{group.charts[again[small[0]]].name}" cannot be settled near ({at})')
             lower, upper = np.concatenate([split[0], lower[BATCH:]]), np.concatenate([split[1], upper[BATCH:]])
+            owner = np.concatenate([again, owner[BATCH:]])
     return CoverProof(margin, enclosed, None, "")
 
 
