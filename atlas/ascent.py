@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..expressions.box import Array
+from . import distinct
 from .atlas import Atlas
 from .domain import Domain
 from .points import Points
@@ -57,7 +58,7 @@ class Ground:
             base = self.domain.together.points(chart, intrinsic)
             return self.domain.inside(chart, intrinsic, base) & np.isfinite(base).all(-1)
         good = np.zeros(len(intrinsic), bool)
-        for i in np.unique(chart):
+        for i in distinct.numbers(chart):
             rows = chart == i
             one = self.domain.parametrising[i]
             good[rows] = one.inside(intrinsic[rows]) & np.isfinite(one.inverse(intrinsic[rows])).all(-1)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
 from ..expressions.maps import ExpressionMap
+from . import distinct
 from .chart import BallChart, Chart
 from .distances import squared
 from .domain import first_valid
@@ -233,7 +234,7 @@ class Atlas:
             base = self.together.points(which, intrinsic)
             return Points(which, intrinsic, base, self.embed(base))
         base = np.empty((len(intrinsic), self.base_dimension))
-        for i in np.unique(which):
+        for i in distinct.numbers(which):
             rows = which == i
             base[rows] = self.parametrising[i].inverse(intrinsic[rows])
         return Points(which, intrinsic, base, self.embed(base))
@@ -242,7 +243,7 @@ class Atlas:
         """Whether u (N, d) lies in the closed box of its parametrising chart, and in the region. `base`: the points (N, k), if known."""
         found = np.zeros(len(chart), bool)
         if self.together is None or not all(part.region is None or (part.edge and self.region is not None) for part in self.parametrising):
-            for i in np.unique(chart):
+            for i in distinct.numbers(chart):
                 rows = chart == i
                 found[rows] = self.parametrising[i].inside(intrinsic[rows])
             return found

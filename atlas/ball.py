@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
-from . import arguments
+from . import arguments, distinct
 from .atlas import Atlas
 from .chart import BallChart, Piece
 from .covering import covering_radius, farthest_points, relaxed
@@ -210,7 +210,7 @@ def _jacobians(manifold: Atlas, points: Points) -> Array:
     if manifold.together is not None:
         return manifold.together.jacobians(points.chart, points.intrinsic)
     jacobian = np.empty((len(points), manifold.base_dimension, manifold.dimension))
-    for i in np.unique(points.chart):
+    for i in distinct.numbers(points.chart):
         rows = points.chart == i
         jacobian[rows] = manifold.parametrising[i].inverse.jacobian_at(points.intrinsic[rows])
     return jacobian
@@ -257,7 +257,7 @@ def pieces_of(manifold: Atlas, centers: Array, reach: float | Array, sample: Poi
         if outermost[best] < np.inf:
             which = [best]
         else:
-            which = np.unique(sample.chart[near]).tolist() if manifold.together is None else few(edge[:, near] < np.inf)
+            which = distinct.numbers(sample.chart[near]).tolist() if manifold.together is None else few(edge[:, near] < np.inf)
         pieces = []
         for p in which:
             u = intrinsic[p][near[edge[p, near] < np.inf]]

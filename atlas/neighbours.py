@@ -43,9 +43,10 @@ def by_leaves(points: Array, count: int) -> tuple[Array, NDArray[np.intp]]:
         order = np.argsort(gap, kind="stable")
         sizes = np.cumsum([len(leaves[k]) for k in order])
         first = int(np.searchsorted(sizes, count + 1)) + 1
-        reach = _nearest(points, leaf, np.concatenate([leaves[k] for k in order[:first]]), count)[0][:, -1].max()
+        some = _squares(points, leaf, np.concatenate([leaves[k] for k in order[:first]]))
+        reach = np.partition(some, count - 1, axis=1)[:, count - 1].max()
         # The gap between boxes is rounded, and so are distances.
-        within = gap <= reach**2 * (1 + 1e-9)
+        within = gap <= reach * (1 + 1e-9)
         distance[leaf], near[leaf] = _nearest(points, leaf, np.concatenate([leaves[k] for k in np.flatnonzero(within)]), count)
     return distance, near
 
@@ -67,9 +68,17 @@ def _leaves(points: Array) -> list[NDArray[np.intp]]:
 
 def _nearest(points: Array, leaf: NDArray[np.intp], others: NDArray[np.intp], count: int) -> tuple[Array, NDArray[np.intp]]:
     """Of the points of a leaf, among `others`, which it is part of."""
-    squares = ((points[leaf][:, None] - points[others]) ** 2).sum(-1)
-    squares[leaf[:, None] == others] = np.inf
+    squares = _squares(points, leaf, others)
     chosen = np.argpartition(squares, count - 1, axis=1)[:, :count]
     found = np.take_along_axis(squares, chosen, 1)
     order = np.argsort(found, axis=1, kind="stable")
     return np.sqrt(np.take_along_axis(found, order, 1)), others[np.take_along_axis(chosen, order, 1)]
+
+
+def _squares(points: Array, leaf: NDArray[np.intp], others: NDArray[np.intp]) -> Array:
+    """Of the distances, with ∞ from a point to itself. Column by column: sums over a last axis of three are five times slower."""
+    squares = np.zeros((len(leaf), len(others)))
+    for column in points.T:
+        squares += (column[leaf][:, None] - column[others]) ** 2
+    squares[leaf[:, None] == others] = np.inf
+    return squares

@@ -14,6 +14,7 @@ from ..errors import InvalidArgument
 from ..expressions.box import Array
 from ..expressions.maps import ExpressionMap
 from ..expressions.parse import real_symbols
+from . import distinct
 from .atlas import Atlas
 from .chart import Chart
 from .declared import Declared
@@ -94,7 +95,7 @@ class ChartTarget:
 
     def evaluate(self, points: Points) -> Array:
         values = np.empty((len(points), self.outputs))
-        for i in np.unique(points.chart):
+        for i in distinct.numbers(points.chart):
             rows = points.chart == i
             values[rows] = self.functions[i](points.intrinsic[rows])
         return values

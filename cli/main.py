@@ -7,6 +7,7 @@ included. Commands are imported when they are asked for, and import what they ne
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import os
@@ -30,6 +31,8 @@ INTERRUPTION = "atlasmoe.interrupted"
 """Key in a context's meta under which a command leaves a function: what is said where that is not that nothing was written."""
 TRACEBACK = "ATLASMOE_TRACEBACK"
 """Environment variable: if it is set, defects come with their traceback."""
+GARBAGE = 10_000
+"""New objects after which Python looks for garbage. Its own 700 would be looked through again and again while modules are loaded."""
 
 
 class FrontDoor(click.Group):
@@ -54,6 +57,7 @@ class FrontDoor(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        gc.set_threshold(GARBAGE)
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal without ≤ or τ is no reason to fail

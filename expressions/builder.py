@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-import lark
 import sympy
-from lark.visitors import Transformer_NonRecursive
 
 from ..errors import did_you_mean
 from .fields import Component
 from .grammar import COMPARISONS, CONNECTIVES, CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT
 from .looked import Looked, looked
+from .parsed import Fold, Token
 from .survey import STRUCTURE, bits
 
 CANCELLATION = 1e-13
@@ -54,31 +53,22 @@ def excerpt(text: str, *, tail: bool = False, length: int = 30) -> str:
     return "…" + text[-length:] if tail else text[:length] + "…"
 
 
-class Builder(Transformer_NonRecursive):
+class Builder(Fold):
     """Builds sympy from the tree of one text, bottom up. Names that are not declared collect in `refused`.
 
     `constants` are the names of constants that stand in the tree already; messages name them beside the coordinates.
     """
 
     def __init__(self, text: str, names: Mapping[str, sympy.Symbol | Component], constants: Collection[str] = ()) -> None:
-        super().__init__(visit_tokens=False)
         self.text, self.constants = text, constants
         self.symbols = {name: symbol for name, symbol in names.items() if not isinstance(symbol, Component)}
         self.fields = {name: field for name, field in names.items() if isinstance(field, Component)}
         self.refused: list[Refused] = []
 
-    def transform(self, tree: lark.Tree) -> Node:
-        """The node of the whole text; raises `Refused`."""
-        try:
-            node: Node = super().transform(tree)
-        except lark.exceptions.VisitError as error:
-            raise error.orig_exc from None
-        return node
-
     def start(self, children: list[Node]) -> Node:
         return children[0]
 
-    def number(self, children: list[lark.Token]) -> Node:
+    def number(self, children: list[Token]) -> Node:
         (start, end), token = _span(children[0]), str(children[0])
         if token.isdigit():
             if len(token) * math.log2(10) > MAX_BITS + 3:
@@ -91,7 +81,7 @@ class Builder(Transformer_NonRecursive):
             raise Refused(start + 1, f"the number {excerpt(token)!r} is too {size} for float64", "rescale the expression")
         return self._settled(sympy.Float(value), start, end)
 
-    def name(self, children: list[lark.Token]) -> Node:
+    def name(self, children: list[Token]) -> Node:
         (start, end), token = _span(children[0]), str(children[0])
         if token in self.symbols:
             return Node(self.symbols[token], start, end)
@@ -115,7 +105,7 @@ class Builder(Transformer_NonRecursive):
         value = None if node.value is None else -node.value
         # All factors at once: sympy would multiply -1 into a lone first factor that is a sum.
         expression = sympy.Mul(-1, *sympy.Mul.make_args(node.expression))
-        return self._settled(expression, sign.start_pos, node.end, value, node.degree, node.depth)
+        return self._settled(expression, sign.start, node.end, value, node.degree, node.depth)
 
     def sum(self, children: list[Any]) -> Node:
         terms: list[Node] = [children[0]]
@@ -189,7 +179,7 @@ class Builder(Transformer_NonRecursive):
 
     def group(self, children: list[Any]) -> Node:
         opened, node, closed = children
-        return replace(node, start=opened.start_pos, end=closed.end_pos)
+        return replace(node, start=opened.start, end=closed.end)
 
     def call(self, children: list[Any]) -> Node:
         token, arguments = str(children[0]), children[2:-1]
@@ -265,7 +255,7 @@ class Builder(Transformer_NonRecursive):
             raise Refused(left.start + 1, problem, "leave out the cases that never apply")
         return Node(expression, left.start, right.end, depth=1 + max(left.depth, right.depth))
 
-    def true(self, children: list[lark.Token]) -> Node:
+    def true(self, children: list[Token]) -> Node:
         return Node(sympy.true, *_span(children[0]))
 
     def conjunction(self, children: list[Node]) -> Node:
@@ -336,9 +326,9 @@ def _known(values: Sequence[Constant | None]) -> bool:
     return all(value is not None for value in values)
 
 
-def _span(token: lark.Token) -> tuple[int, int]:
+def _span(token: Token) -> tuple[int, int]:
     """Where a token stands in the text."""
-    return token.start_pos or 0, token.end_pos or 0
+    return token.start, token.end
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

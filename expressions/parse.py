@@ -16,15 +16,16 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import NoReturn
 
-import lark
 import sympy
 
 from ..errors import Finding, Severity, SpecError
 from .builder import Builder, Refused, excerpt
 from .builder import Node as Part
 from .fields import Component
-from .grammar import FUNCTIONS, GRAMMAR, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
+from .grammar import FUNCTIONS, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
 from .maps import Formula
+from .parsed import Tree
+from .reader import END, Unexpected, Unknown, parse
 from .scope import MAX_CONSTANT, Given, Scope, scope_of, with_constants
 from .survey import survey
 from .syntax import Syntax
@@ -82,7 +83,7 @@ def read_expression(text: str, names: Sequence[str] | Names, where: str = "expre
     symbols = dict(names) if isinstance(names, Mapping) else real_symbols(names)
     scope, text = scope_of(text), _one_line(text, where)
     try:
-        expression = _stable(_read(text, symbols, where, scope), symbols, where)
+        expression = _stable(*_read(text, symbols, where, scope), symbols, where)
         return Formula(expression, _tree(text, symbols, scope))
     except Refused as refused:
         _fail(where, text, refused)
@@ -100,12 +101,11 @@ def _tree(text: str, symbols: Names, scope: Scope) -> Node:
     return tree
 
 
-def _stable(expression: sympy.Expr, symbols: Names, where: str) -> sympy.Expr:
+def _stable(expression: sympy.Expr, text: str, symbols: Names, where: str) -> sympy.Expr:
     """The expression as it comes back from its own text: what a saved task will hold."""
     for _ in range(MAX_REWRITES):
-        text = format_expression(expression)
         try:
-            again = _read(text, symbols, where)
+            again, text = _read(text, symbols, where, known=(expression, text))
         except Refused as refused:
             raise Refused(1, f"simplifies to a text in which {refused.problem}", refused.remedy) from None
         if again == expression:
@@ -114,13 +114,16 @@ def _stable(expression: sympy.Expr, symbols: Names, where: str) -> sympy.Expr:
     raise Refused(1, "has no stable form", "write it differently")
 
 
-def _read(text: str, symbols: Names, where: str, scope: Scope = MappingProxyType({})) -> sympy.Expr:
-    """One pass from text to sympy, within all limits."""
+def _read(
+    text: str, symbols: Names, where: str, scope: Scope = MappingProxyType({}), known: tuple[sympy.Expr, str] | None = None
+) -> tuple[sympy.Expr, str]:
+    """One pass from text to sympy, within all limits, and the text of what was read; `known` is within them."""
     builder, parsed = Builder(text, symbols, scope), with_constants(_parse(text), scope, symbols)
     try:
         node = builder.transform(parsed)
-        if not builder.refused:
-            _check_result(node.expression)
+        if known is not None and node.expression == known[0] and not builder.refused:
+            return known
+        written = "" if builder.refused else _check_result(node.expression)
     except (Refused, RecursionError):
         raise
     except Exception as failure:  # sympy's rewriting may stumble over parts that are real nowhere, such as atanh(pi)
@@ -128,7 +131,7 @@ def _read(text: str, symbols: Names, where: str, scope: Scope = MappingProxyType
         raise Refused(1, problem, "look for a part that is no real number, and write it differently") from failure
     if builder.refused:
         raise SpecError([_finding(where, text, refused) for refused in builder.refused])
-    return node.expression
+    return node.expression, written
 
 
 def parse_number(value: object, where: str = "number") -> float:
@@ -156,7 +159,7 @@ def read_constant(name: str, value: str, where: str, kind: str, used: set[str]) 
     return Given(name, str(value), text, parsed, kind, used)
 
 
-def _value_of(value: str, where: str) -> tuple[str, lark.Tree]:
+def _value_of(value: str, where: str) -> tuple[str, Tree]:
     """A constant as a text without names and what the parser sees in it."""
     node = _constant(value, where)
     if isinstance(node.value, Fraction):
@@ -198,11 +201,6 @@ def caret(text: str, column: int, width: int = 100) -> str:
     return f"{left}{shown}{right}\n{' ' * (len(left) + column - 1 - start)}^"
 
 
-@functools.cache
-def _grammar() -> lark.Lark:
-    return lark.Lark(GRAMMAR, parser="lalr", maybe_placeholders=False)
-
-
 def _one_line(text: object, where: str) -> str:
     """The text with every white space a plain space, so that columns count characters; checked for length and nesting."""
     if not isinstance(text, str):
@@ -218,20 +216,20 @@ def _one_line(text: object, where: str) -> str:
     return text
 
 
-def _parse(text: str) -> lark.Tree:
+def _parse(text: str) -> Tree:
     """The syntax tree of the text; raises `Refused` at the first character or word that the grammar does not expect."""
     try:
-        return _grammar().parse(text)
-    except lark.exceptions.UnexpectedCharacters as error:
-        column = (error.pos_in_stream or 0) + 1
+        return parse(text)
+    except Unknown as error:
+        column = error.place + 1
         raise Refused(column, f"unexpected character {excerpt(repr(text[column - 1]))}", _hint(text, column, text[column - 1])) from None
-    except lark.exceptions.UnexpectedToken as error:
-        if error.token.type == "$END":
+    except Unexpected as error:
+        if error.token.kind == END:
             end = len(text.rstrip())
             if not end:
                 raise Refused(1, "is empty", "write an expression") from None
             raise Refused(end + 1, f"ends after {excerpt(text[:end], tail=True)!r}", _ending(text, error)) from None
-        column = (error.token.start_pos or 0) + 1
+        column = error.token.start + 1
         raise Refused(column, f"unexpected {excerpt(str(error.token))!r}", _hint(text, column, error.token)) from None
 
 
@@ -260,15 +258,15 @@ def _hint(text: str, column: int, token: str) -> str:
     return LANGUAGE
 
 
-def _ending(text: str, error: lark.exceptions.UnexpectedToken) -> str:
+def _ending(text: str, error: Unexpected) -> str:
     opened = text.count("(") - text.count(")")
-    if "RPAR" in error.expected and opened > 0:
+    if error.closes and opened > 0:
         return f"{opened} parenthes{'is is' if opened == 1 else 'es are'} not closed"
     return "something is missing after it"
 
 
-def _check_result(expression: sympy.Expr) -> None:
-    """The limits on the finished expression. They hold again for every text that `format_expression` makes of it."""
+def _check_result(expression: sympy.Expr) -> str:
+    """The text of the finished expression, which is within the limits, and so is every text that `format_expression` makes of it."""
     found = survey(expression)
     if found.problem:
         remedy = "write it in smaller terms" if found.problem.startswith("contains") else "every part must be a finite real number"
@@ -279,8 +277,10 @@ def _check_result(expression: sympy.Expr) -> None:
             f"has {found.nodes} nodes on {found.depth} levels",
             f"the limits are {MAX_NODES} nodes and {MAX_DEPTH} levels: split it into simpler parts",
         )
-    if len(format_expression(expression)) > MAX_LENGTH:
+    text = format_expression(expression)
+    if len(text) > MAX_LENGTH:
         raise Refused(1, f"is longer than {MAX_LENGTH} characters when written out", "split it into simpler parts")
+    return text
 
 
 def _finding(where: str, text: str, refused: Refused) -> Finding:

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import lark
-
 from .builder import Refused
 from .grammar import MAX_NODES
+from .parsed import Token, Tree
 
 NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 """A word of a text that may be a name."""
@@ -34,7 +33,7 @@ class Given:
     """The value as it was written."""
     text: str
     """The constant, as a text of the grammar."""
-    parsed: lark.Tree
+    parsed: Tree
     kind: str
     """What messages call it: "parameter" or "loop value"."""
     used: set[str]
@@ -82,7 +81,7 @@ def filled(text: str) -> str:
     return NAME.sub(write, str(text))
 
 
-def with_constants(parsed: lark.Tree, scope: Scope, declared: Mapping[str, Any]) -> lark.Tree:
+def with_constants(parsed: Tree, scope: Scope, declared: Mapping[str, Any]) -> Tree:
     """What the parser saw, with constants in the place of their names; each takes the columns of its name.
 
     Raises `Refused` if a name is a coordinate and a constant at once, or if the whole becomes longer than an expression may be.
@@ -91,11 +90,11 @@ def with_constants(parsed: lark.Tree, scope: Scope, declared: Mapping[str, Any])
         return parsed
     grown = 0
 
-    def copy(tree: lark.Tree) -> lark.Tree:
+    def copy(tree: Tree) -> Tree:
         nonlocal grown
-        token = tree.children[0] if tree.data == "name" else None
-        if isinstance(token, lark.Token) and (given := scope.get(str(token))) is not None:
-            column = (token.start_pos or 0) + 1
+        token = tree.children[0] if tree.rule == "name" else None
+        if isinstance(token, Token) and (given := scope.get(str(token))) is not None:
+            column = token.start + 1
             if given.name in declared:
                 raise Refused(column, f"the name {given.name!r} is a {given.kind} and a coordinate here", f"rename the {given.kind}")
             given.used.add(given.name)
@@ -103,23 +102,23 @@ def with_constants(parsed: lark.Tree, scope: Scope, declared: Mapping[str, Any])
             if grown > MAX_NODES:
                 raise Refused(column, "is too long once the parameters are put in", "split it into simpler parts")
             return _placed(given.parsed, token)
-        return lark.Tree(tree.data, [copy(part) if isinstance(part, lark.Tree) else part for part in tree.children])
+        return Tree(tree.rule, [copy(part) if isinstance(part, Tree) else part for part in tree.children])
 
     return copy(parsed)
 
 
-def _size(tree: lark.Tree) -> int:
-    return sum(1 + len(part.children) for part in tree.iter_subtrees())
+def _size(tree: Tree) -> int:
+    return sum(1 + len(part.children) for part in tree.trees())
 
 
-def _placed(tree: lark.Tree, at: lark.Token) -> lark.Tree:
+def _placed(tree: Tree, at: Token) -> Tree:
     """A constant in parentheses, all of it where the token `at` is."""
 
     def move(part: Any) -> Any:
-        if isinstance(part, lark.Tree):
-            return lark.Tree(part.data, [move(child) for child in part.children])
-        return lark.Token.new_borrow_pos(part.type, str(part), at)
+        if isinstance(part, Tree):
+            return Tree(part.rule, [move(child) for child in part.children])
+        return Token(part.kind, str(part), at.start, at.end)
 
-    inner = tree.children[0] if tree.data == "start" else tree
-    opened, closed = (lark.Token.new_borrow_pos(kind, sign, at) for kind, sign in (("LPAR", "("), ("RPAR", ")")))
-    return lark.Tree("group", [opened, move(inner), closed])
+    inner = tree.children[0] if tree.rule == "start" else tree
+    opened, closed = (Token(kind, sign, at.start, at.end) for kind, sign in (("LPAR", "("), ("RPAR", ")")))
+    return Tree("group", [opened, move(inner), closed])

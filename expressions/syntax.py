@@ -6,32 +6,29 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-import lark
-from lark.visitors import Transformer_NonRecursive
-
 from .fields import Component
 from .grammar import CONSTANTS
+from .parsed import Fold, Token
 from .tree import And, Call, Comparison, Constant, Name, Negative, Node, Number, Or, Piecewise, Power, Product, Reciprocal, Sum, Truth
 
 FIRST_NAMES = {"abs": "Abs", "max": "Max", "min": "Min"}
 """Functions of two names, by the other one."""
 
 
-class Syntax(Transformer_NonRecursive):
+class Syntax(Fold):
     """Builds the tree of a text that `Builder` has accepted. Declared names go before the constants."""
 
     def __init__(self, names: Mapping[str, Any]) -> None:
-        super().__init__(visit_tokens=False)
         self.names = names
 
     def start(self, children: list[Node]) -> Node:
         return children[0]
 
-    def number(self, children: list[lark.Token]) -> Node:
+    def number(self, children: list[Token]) -> Node:
         token = str(children[0])
         return Number(Fraction(int(token)) if token.isdigit() else float(token))
 
-    def name(self, children: list[lark.Token]) -> Node:
+    def name(self, children: list[Token]) -> Node:
         token = str(children[0])
         return Constant(token) if token in CONSTANTS and token not in self.names else Name(token)
 
@@ -71,7 +68,7 @@ class Syntax(Transformer_NonRecursive):
         left, sign, right = children
         return Comparison(str(sign), left, right)
 
-    def true(self, children: list[lark.Token]) -> Node:
+    def true(self, children: list[Token]) -> Node:
         return Truth(True)
 
     def conjunction(self, children: list[Node]) -> Node:

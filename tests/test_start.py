@@ -9,18 +9,19 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import pytest
+from atlasmoe.atlas import distinct
 from atlasmoe.atlas.neighbours import by_leaves
 from atlasmoe.expressions.sobol import AXES, sobol
 from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
 SPEC = '[task]\nname = "circle"\nkind = "manifold"\n[manifold]\nbuiltin = "circle"\n[target]\nexpression = "x1*x2"\n'
-NEVER = ("torch", "scipy.stats", "networkx", "matplotlib", "transformers", "onnx", "pandas")
+NEVER = ("torch", "scipy.stats", "networkx", "matplotlib", "transformers", "onnx", "pandas", "lark")
 """What no command needs that looks at a model or compiles a manifold of the library."""
 FEW = {
-    "show": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove"),
-    "explain": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove"),
-    "lint": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify"),
+    "show": ("scipy", "joblib", "numpy.ma", "numpy.random", "atlasmoe.constructions", "atlasmoe.verify.prove"),
+    "explain": ("scipy", "joblib", "numpy.ma", "numpy.random", "atlasmoe.constructions", "atlasmoe.verify.prove"),
+    "lint": ("scipy", "joblib", "numpy.ma", "atlasmoe.constructions", "atlasmoe.verify"),
     "certify": ("scipy", "dask", "atlasmoe.constructions"),
     "check": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove", "atlasmoe.export.formats"),
     "compile": ("dask", "numba"),
@@ -77,3 +78,10 @@ def test_neighbours_are_those_of_scipy(count: int, dimension: int) -> None:
 
 def test_more_axes_than_we_know_of() -> None:
     assert np.array_equal(sobol(len(AXES) + 2, 4, 1), qmc.Sobol(len(AXES) + 2, seed=1).random_base2(4))
+
+
+def test_what_differs() -> None:
+    rng = np.random.default_rng(3)
+    for whole in (rng.integers(-4, 9, (300, 3)), rng.integers(0, 2, (1, 3)), np.zeros((0, 3), np.intp)):
+        assert np.array_equal(distinct.numbers(whole), np.unique(whole))
+        assert np.array_equal(distinct.rows(whole.astype(float)), np.unique(whole.astype(float), axis=0))

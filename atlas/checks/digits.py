@@ -13,6 +13,7 @@ from ...expressions.evaluate import evaluate
 from ...expressions.maps import ExpressionMap
 from ...expressions.precise import Enclosed, enclose_at
 from ...expressions.tree import Node
+from .. import distinct
 from .domains import Use
 from .probe import Probe, number, warning
 
@@ -38,7 +39,7 @@ def check_digits(probe: Probe, where: str, function: ExpressionMap, *, through: 
             size = float(np.ptp(np.nan_to_num(known.value)))
             if not doubt.max() > LOST * size:
                 continue
-            rows = np.unique([doubt.argmax(), *np.linspace(0, len(doubt) - 1, EXACTLY).astype(int)])
+            rows = distinct.numbers(np.array([doubt.argmax(), *np.linspace(0, len(doubt) - 1, EXACTLY).astype(int)]))
             true = np.array([_exactly(use, tree, use.points[row]) for row in rows])
         except InvalidArgument:
             continue  # a function that no text can say

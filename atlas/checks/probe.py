@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import Finding, Severity
 from ...expressions.box import Array, Box
+from .. import distinct
 from ..chart import Chart
 from ..extents import meeting
 from ..partition import PartitionOfUnity
@@ -83,7 +84,7 @@ class Probe:
         faces = {}
         for k, side in itertools.product(range(d), (0, 1)):
             points = self.box.low_discrepancy(count, self.seed + 1 + 2 * k + side)
-            faces[k, side] = np.unique(self.box.on_face(k, side, np.concatenate([self._lattice, points])), axis=0)
+            faces[k, side] = distinct.rows(self.box.on_face(k, side, np.concatenate([self._lattice, points])))
         return faces
 
     @cached_property

@@ -20,6 +20,7 @@ from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import read_expression, real_symbols
+from .. import distinct
 from ..atlas import Atlas
 from ..chart import Chart
 from ..domain import first_valid
@@ -252,7 +253,7 @@ class Block:
         if self.uniform:
             which = np.minimum(which, 0)
         result = np.full((len(read), len(self.outputs)), np.nan)
-        for i in np.unique(which[which >= 0]):
+        for i in distinct.numbers(which[which >= 0]):
             rows = which == i
             result[rows] = self.subtask(int(i), read[rows])
         return result

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
+from .. import distinct
 from .nodes import Block, Input
 
 ATTEMPTS = 64
@@ -144,7 +145,7 @@ class RouteSampler:
                 lower[:, columns], upper[:, columns] = np.maximum(lower[:, columns], low), np.minimum(upper[:, columns], high)
                 constrained += columns
             elif how == "draw":
-                for i in np.unique(routes[:, l]):
+                for i in distinct.numbers(routes[:, l]):
                     rows = np.flatnonzero(routes[:, l] == i)
                     _, points = block.domain.sample_chart(int(i), len(rows), int(rng.integers(2**31)))
                     base[np.ix_(rows, np.array(columns))] = points.base[rng.permutation(len(rows))]

@@ -64,7 +64,9 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
             atlas = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
         except AtlasMoEError as error:
             name = table["builtin"]
-            fields.failure(f'manifold "{name}"' if isinstance(name, str) else "manifold", error, "correct the [manifold] table")
+            fields.failure(
+                f'manifold "{name}"' if isinstance(name, str) and name.isprintable() else "manifold", error, "correct the [manifold] table"
+            )
             return Written(None, None)
         atlas = _named(fields, table, atlas)
         written = Written(atlas, atlas.coordinates)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array, Input, Points, TaskGraph
+from ...atlas import Array, Input, Points, TaskGraph, distinct
 from ...atlas import Trace as Truth
 from ...atlas.wanted import columns
 from ...moe.design import Design
@@ -146,7 +146,7 @@ class Gauge:
         if block in self._made_on:
             node = self._made_on[block]
             points = located[node.name]
-            for i in np.unique(points.chart):
+            for i in distinct.numbers(points.chart):
                 rows = np.flatnonzero(points.chart == i)
                 valid[rows, i] |= node.domain.parametrising[i].inside(points.intrinsic[rows])
         return valid

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array, Atlas
+from ...atlas import Array, Atlas, distinct
 from ...moe.channels import Value
 from ...moe.nets import Affine, Net
 from ...moe.network import Trace
@@ -52,7 +52,7 @@ class Replay:
         block = layout.blocks[component]
         chosen, read = self.taken[block.name], self.values(block.reads, layer)
         found = np.full(len(read), np.nan)
-        for i in np.unique(chosen[chosen >= 0]):
+        for i in distinct.numbers(chosen[chosen >= 0]):
             rows = chosen == i
             found[rows] = block.subtask(int(i), read[rows])[:, block.components.index(component)]
         return found
