@@ -377,10 +377,10 @@ Proof.
   destruct (settle_from fuel d _ s' a) eqn:E1; try discriminate. destruct K; eauto.
 Qed.
 (** Whether the tree with which a list begins has at most so many entries. *)
-Fixpoint few (most : nat) (trees : nat) (cuts : list nat) : bool :=
+Fixpoint at_most_entries (most : nat) (trees : nat) (cuts : list nat) : bool :=
   match most, cuts with
-  | S most, O :: cuts => match trees with S (S trees) => few most (S trees) cuts | _ => true end
-  | S most, S _ :: cuts => few most (S trees) cuts
+  | S most, O :: cuts => match trees with S (S trees) => at_most_entries most (S trees) cuts | _ => true end
+  | S most, S _ :: cuts => at_most_entries most (S trees) cuts
   | _, _ => false
   end.
 (** What is left of a list behind so many trees. *)
@@ -398,7 +398,7 @@ Fixpoint walk_from (depth fuel d : nat) (cuts : list nat) (s : state) (box : lis
     match depth with
     | O => None
     | S depth =>
-      let (sure, s) := if few worth 2 cuts then leaf s box else (false, s) in
+      let (sure, s) := if at_most_entries worth 2 cuts then leaf s box else (false, s) in
       if sure then behind 2 cuts else
       let (a, b) := halve k box in match walk_from depth fuel d cuts s a with None => None | Some cuts => walk_from depth fuel d cuts s b end
     end
@@ -408,9 +408,9 @@ Proof.
   induction depth as [|depth IH]; intros [|[|k] cuts] s box u rest Hu Hs H; simpl in H; try discriminate.
   - destruct (settle_from fuel d 0 s box) eqn:E; try discriminate. eapply settle_from_correct; eauto.
   - destruct (settle_from fuel d 0 s box) eqn:E; try discriminate. eapply settle_from_correct; eauto.
-  - destruct (if few worth 2 cuts then leaf s box else (false, s)) as [sure s'] eqn:E.
+  - destruct (if at_most_entries worth 2 cuts then leaf s box else (false, s)) as [sure s'] eqn:E.
     assert (L : (sure = true -> good u) /\ true_at s' u).
-    { destruct (few worth 2 cuts). pose proof (leaf_correct s box u Hu Hs) as L. rewrite E in L. exact L. injection E as <- <-. split; auto. discriminate. }
+    { destruct (at_most_entries worth 2 cuts). pose proof (leaf_correct s box u Hu Hs) as L. rewrite E in L. exact L. injection E as <- <-. split; auto. discriminate. }
     destruct L as [L1 L2]. destruct sure; auto. pose proof (halve_correct box u Hu k) as K. destruct (halve k box) as [a b]. simpl in K.
     destruct (walk_from depth fuel d cuts s' a) as [more|] eqn:W; try discriminate. destruct K; eauto.
 Qed.
@@ -432,7 +432,7 @@ Fixpoint progress (depth fuel d : nat) (cuts : list nat) (s : state) (box : list
     match depth with
     | O => (n, inl [])
     | S depth =>
-      let (sure, s) := if few worth 2 cuts then leaf s box else (false, s) in
+      let (sure, s) := if at_most_entries worth 2 cuts then leaf s box else (false, s) in
       if sure then ((n + 1)%N, inl (match behind 2 cuts with Some cuts => cuts | None => [] end)) else
       let (a, b) := halve k box in match progress depth fuel d cuts s a n with (n, inl cuts) => progress depth fuel d cuts s b n | r => r end
     end
