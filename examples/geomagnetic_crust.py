@@ -6,8 +6,8 @@ radius add up. The coefficients come with pygeomag (pip install pygeomag), or fr
 
 Every stage leaves its result in the folder of the output; a run that was stopped goes on from the last one.
 
-    python examples/geomagnetic_crust.py                        # compile, measure, prove the main field and some of the rest, write C
-    python examples/geomagnetic_crust.py --patches 20           # prove 20 patches of the rest
+    python examples/geomagnetic_crust.py                        # compile, measure, prove all of it, write C: half an hour of one core
+    python examples/geomagnetic_crust.py --patches 20           # prove 20 patches of the rest in the place of 864
     python examples/geomagnetic_crust.py --balls 1002 --width 192 --figure
 """
 
@@ -32,7 +32,7 @@ import crust  # noqa: E402
 from atlasmoe.intervals.harmonics import Coefficients, Harmonics, read_coefficients  # noqa: E402
 from geodesy import coordinates, north_east_down  # noqa: E402
 from geomagnetic_field import TESTED, UNCERTAINTY, places  # noqa: E402
-from patches import PATCHES, prove  # noqa: E402
+from patches import PATCHES, number_of, prove  # noqa: E402
 from reference import WMMHR2025  # noqa: E402
 from task import field, graph_of, remainder, series_of  # noqa: E402
 
@@ -96,8 +96,9 @@ def measured(main: atlasmoe.Model, rocks: atlasmoe.Model, series: Harmonics, pat
     return turned
 
 
-def proved(main: atlasmoe.Model, rocks: atlasmoe.Model, options: argparse.Namespace, left: tuple[float, float]) -> None:
-    """Bounds of what both are off by: of the main field everywhere, of the rocks on as many patches of the sphere as were asked for."""
+def proved(main: atlasmoe.Model, rocks: atlasmoe.Model, options: argparse.Namespace, left: tuple[float, float]) -> list[dict]:
+    """Bounds of what both are off by: of the main field everywhere, of the rocks on as many patches of the sphere as were asked for, and
+    what came of these."""
     known = options.output / "main" / "certificate.json"
     if not known.exists():
         certificate = atlasmoe.certify(main, tightness=None, seconds=60 * options.minutes)
@@ -110,14 +111,15 @@ def proved(main: atlasmoe.Model, rocks: atlasmoe.Model, options: argparse.Namesp
     found = prove(rocks, options.output / "patches.jsonl", options.patches, options.epsilon, 60 * options.minutes, folder)
     bounds, seconds = [one["bound"] for one in found if one["status"] == "proved"], sum(one["seconds"] for one in found)
     if not found:
-        return
+        return found
     print(f"rocks: proved on {len(bounds)} of {len(found)} patches, of {PATCHES} that are the sphere; {seconds:.0f} CPU seconds")
     if bounds:
         high = crust.gain() * max(bounds)
         where = "everywhere" if len(bounds) == PATCHES else "there"
         print(f"  {where} every component is within {high:.2f} + {left[1]:.2f} nT of their series")
     if len(found) < PATCHES:
-        print(f"  all patches would take about {seconds / len(found) * PATCHES / 3600:.1f} CPU hours")
+        print(f"  all patches would take about {seconds / len(found) * PATCHES / 60:.0f} CPU minutes")
+    return found
 
 
 def written(main: atlasmoe.Model, rocks: atlasmoe.Model, folder: Path, allowed: float) -> list[str]:
@@ -151,8 +153,8 @@ def written(main: atlasmoe.Model, rocks: atlasmoe.Model, folder: Path, allowed: 
     ]
 
 
-def figure(folder: Path, rocks: atlasmoe.Model) -> None:
-    """What rocks do to the field at the ground, as the network says it, and where both networks err."""
+def figure(folder: Path, rocks: atlasmoe.Model, found: list[dict]) -> None:
+    """What rocks do to the field at the ground, as the network says it, where both networks err, and what is proved of the patches."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -164,18 +166,25 @@ def figure(folder: Path, rocks: atlasmoe.Model) -> None:
     at = coordinates(latitude.ravel(), longitude.ravel(), 0.0, 2027.5)
     parts = rocks(at[:, :3]).reshape(-1, crust.KEPT, 3)
     down = north_east_down(np.einsum("kn,nkc->nc", crust.weights(at[:, 3]), parts), latitude.ravel(), longitude.ravel())[:, 2]
-    canvas, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+    canvas, (left, middle, right) = plt.subplots(1, 3, figsize=(17, 4), layout="constrained")
+    extent = (-180, 180, -90, 90)
     limit = float(np.quantile(np.abs(down), 0.995))
-    shown = left.imshow(
-        down.reshape(latitude.shape), origin="lower", extent=(-180, 180, -90, 90), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto"
-    )
+    shown = left.imshow(down.reshape(latitude.shape), origin="lower", extent=extent, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     left.set_title("degrees 13 to 133 at the ground, downwards, by the network", fontsize="medium")
     canvas.colorbar(shown, ax=left, label="nT", extend="both")
     order = np.argsort(worst)
-    dots = right.scatter(known["longitude"][order], known["latitude"][order], c=worst[order], s=1.5, cmap="magma_r", rasterized=True)
-    right.set_title("largest error of north, east, down (all heights and dates)", fontsize="medium")
-    canvas.colorbar(dots, ax=right, label="nT")
-    for axes in (left, right):
+    dots = middle.scatter(known["longitude"][order], known["latitude"][order], c=worst[order], s=1.5, cmap="magma_r", rasterized=True)
+    middle.set_title("largest error of north, east, down (all heights and dates)", fontsize="medium")
+    canvas.colorbar(dots, ax=middle, label="nT")
+    bounds = np.full(PATCHES, np.nan)
+    for one in found:
+        if one["status"] == "proved":
+            bounds[one["patch"]] = one["bound"]
+    there = bounds[number_of(at[:, :3])].reshape(latitude.shape)
+    squares = right.imshow(there, origin="lower", extent=extent, cmap="viridis_r", vmin=0, aspect="auto")
+    right.set_title(f"proved of the fifteen functions, on {np.isfinite(bounds).sum()} of {PATCHES} patches", fontsize="medium")
+    canvas.colorbar(squares, ax=right, label="nT")
+    for axes in (left, middle, right):
         axes.set(xlim=(-180, 180), ylim=(-90, 90), xlabel="longitude, degrees", ylabel="latitude, degrees")
     canvas.savefig(folder / "geomagnetic_crust.png", dpi=110)
     print(f"figure: {folder / 'geomagnetic_crust.png'}")
@@ -189,7 +198,7 @@ def main() -> None:
     parser.add_argument(
         "--epsilon", type=float, default=0.75, help="what is to be proved of each of the fifteen functions, nT (default 0.75)"
     )
-    parser.add_argument("--patches", type=int, default=1, help=f"how many of {PATCHES} patches of the sphere to prove (default 1)")
+    parser.add_argument("--patches", type=int, default=PATCHES, help=f"how many of {PATCHES} patches of the sphere to prove (default all)")
     parser.add_argument("--keep", action="store_true", help="keep the certificates of patches, as folders that atlasmoe check reads")
     parser.add_argument("--minutes", type=float, default=10.0, help="give a proof up after so many (default 10); 0: no proof")
     parser.add_argument("--output", type=Path, default=Path("out/geomagnetic_crust"), help="folder of models, proofs, C and figure")
@@ -212,12 +221,11 @@ def run(options: argparse.Namespace) -> None:
         lambda: atlasmoe.compile(crust.task_of(high, options.balls), width=options.width, activation="silu", routing="affine"),
     )
     measured(main, rocks, series_of(given), options.output / "errors.npz")
-    if options.minutes:
-        proved(main, rocks, options, left)
+    found = proved(main, rocks, options, left) if options.minutes else []
     for line in written(main, rocks, options.output / "c", 5.0):
         print(line)
     if options.figure:
-        figure(options.output, rocks)
+        figure(options.output, rocks, found)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,24 @@ Bounds = tuple[Array, Array]
 _KNOWN: dict[int, Field] = {}
 
 
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """All components of a field about points c, one for every box: to a degree n,
+
+        |f(c + δ) − Σ_{|α| ≤ n} a_α·δ^α| ≤ Σ_{k > n} sizes_k·|δ|^k      wherever c + δ is in the box,
+
+    the a_α known up to `off`, and |δ| the Euclidean length. It is `sizes_k`·|δ|^k at most what f consists of in degree k ≥ 1, and
+    `sizes_0` what |f| is on the box.
+    """
+
+    numbers: Array
+    """a, (monomials, outputs, N): of 1, δ_1, δ_2, …, δ_1², δ_1·δ_2, …, by degree, the first variables first; finite."""
+    off: Array
+    """The same shape."""
+    sizes: Array
+    """(degrees, outputs, N), ∞ where nothing is known."""
+
+
 class Field(ABC):
     """A function R^inputs → R^outputs on a box. Fields with one `key` are one function."""
 
@@ -51,6 +69,8 @@ class Field(ABC):
     lower: Array
     """(inputs,): its domain; −∞ where there is no end."""
     upper: Array
+    expanded = False
+    """Whether `about` says something."""
 
     @abstractmethod
     def evaluate(self, component: int, orders: Orders, points: Array) -> Array:
@@ -70,6 +90,11 @@ class Field(ABC):
     @abstractmethod
     def exactly(self, component: int, orders: Orders, at: Sequence[tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction] | None:
         """What a component lies in for variables in these intervals, which lie in the domain; None where that is not known exactly."""
+
+    def about(self, center: Array, lower: Array, upper: Array, degree: int) -> Expansion | None:
+        """What all components are on boxes (N, inputs) of the domain about a point of each, to a degree; None: that is no more than
+        `enclose` says of one component after the other."""
+        return None
 
     def kinks(self, variable: int) -> Field | None:
         """A field of this variable alone that changes its sign where first derivatives jump along it; None where none does."""

@@ -40,8 +40,12 @@ def derivative(node: Lookup, sides: Sequence[Interval], more: Sequence[int] = ()
 
 def range_of(node: Lookup, sides: Sequence[Interval], *, again: bool = False) -> Interval:
     """What a part lies in that is a field; decorated by what the field says, and no better than what its variables are."""
+    return decorated(node, sides, derivative(node, sides, again=again))
+
+
+def decorated(node: Lookup, sides: Sequence[Interval], found: Interval) -> Interval:
+    """What a part is found to lie in, with that decoration."""
     shape, lower, upper = corners(sides)
-    found = derivative(node, sides, again=again)
     inside = covered(node, lower, upper)
     level = np.zeros(len(lower), np.uint8)
     if inside.any():

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import sympy
 from atlasmoe import CallableTarget, ExpressionMap, ExpressionTarget, ManifoldTask, Network, builtin
+from atlasmoe.expressions.fields import callables
+from atlasmoe.expressions.parse import read_expression, real_symbols
+from atlasmoe.intervals.harmonics import Harmonics
 from atlasmoe.moe import Affine, MoELayer, Net, NeuronGroup
 from atlasmoe.moe.activations import GELU, RELU, SILU, Activation
 from atlasmoe.moe.layer import Weighting
@@ -44,7 +47,8 @@ def network(d: int, activation: Activation = SILU) -> Network:
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_the_degree_that_is_taken(d: int) -> None:
-    """Higher for smooth experts in two dimensions and more; 2 with kinks, with moves, for Python functions, and where experts are mixed."""
+    """Higher for smooth experts in two dimensions and more, and for fields that are expanded; 2 with kinks, with moves, for Python
+    functions, and where experts are mixed."""
     smooth, given, higher = network(d), task(d), {1: 2, 2: 4, 3: 5}[d]
     assert degree_of(smooth, given, None) == higher
     assert degree_of(network(d, GELU), given, None) == higher
@@ -53,6 +57,10 @@ def test_the_degree_that_is_taken(d: int) -> None:
     assert degree_of(smooth, replace(given, target=CallableTarget(lambda x: x[:, :1], 1)), None) == 2
     to_third = CallableTarget(lambda x: x[:, :1], 1, degree=3)
     assert degree_of(smooth, replace(given, target=to_third), None) == min(higher, 3)
+    x = real_symbols([f"x{k + 1}" for k in range(d)])
+    names = {**x, **callables(Harmonics("B", np.ones((1, 2, 3)), False))}
+    expanded = ExpressionTarget(ExpressionMap.of(x.values(), [read_expression("B(x1, 1, 0) + x1", names)]))
+    assert degree_of(smooth, replace(given, target=expanded), None) == (2 if d == 1 else 5)
     (layer,) = smooth.layers
     gate = Affine(np.ones((2, d)), np.zeros(2))
     two = replace(layer, gate=gate, serves=(0, 0), names=("a", "b"))

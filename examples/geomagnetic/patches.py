@@ -49,6 +49,15 @@ def chart(number: int, coordinates: tuple[str, ...]) -> Chart:
     return Chart(f"patch{number}", Box(tuple(low), tuple(low + 2 / SIDE)), inverse, forward, ((True, True), (True, True)))
 
 
+def number_of(points: np.ndarray) -> np.ndarray:
+    """Which patch directions (N, 3) lie in; on an edge, one of them."""
+    axis = np.abs(points).argmax(1)
+    along = points[np.arange(len(points)), axis]
+    across = np.stack([np.delete(point, k) for point, k in zip(points, axis, strict=True)]) / np.abs(along)[:, None]
+    first, second = np.clip(np.floor((across + 1) / 2 * SIDE), 0, SIDE - 1).astype(int).T
+    return np.asarray((2 * axis + (along < 0)) * SIDE**2 + first * SIDE + second)
+
+
 def on_patch(model: atlasmoe.Model, number: int) -> tuple[Network, ManifoldTask]:
     """What the layer is on a patch, and what it should be."""
     atlas, (layer,) = model.task.atlas, model.network.layers

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ...errors import InvalidArgument
 from ...expressions import Array
-from ...expressions.fields import SMOOTH, Bounds, Field, Orders, key_of
+from ...expressions.fields import SMOOTH, Bounds, Expansion, Field, Orders, key_of
+from .about import Stacked, about
 from .euler import by_euler, compared, powers
 from .ladder import derivative
 from .memory import Memory
@@ -43,11 +44,13 @@ class Harmonics(Field):
     coefficients: Array
     """(outputs, 2, places): g and h, of (l, m) at the place l(l+1)/2 + m."""
     decaying: bool
+    expanded = True
     _sums: dict[Orders, Sum] = field(default_factory=dict, repr=False)
     _seen: dict[int, tuple[Array, dict[str, Array]]] = field(default_factory=dict, repr=False)
     _many: dict[Orders, tuple[Array, Array]] = field(default_factory=dict, repr=False)
     _memories: dict[bool, Memory] = field(default_factory=dict, repr=False)
     _reached: dict[int, tuple[Array, dict[Orders, Array]]] = field(default_factory=dict, repr=False)
+    _stacked: dict[int, Stacked] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Raises `InvalidArgument` for coefficients that are not finite, of another shape, or of too high a degree."""
@@ -184,6 +187,20 @@ class Harmonics(Field):
             low, high = np.maximum(value - slack, -total), np.minimum(value + slack, total)
             known &= np.isfinite(low) & np.isfinite(high)
         return np.where(known, low, -np.inf), np.where(known, high, np.inf)
+
+    def about(self, center: Array, lower: Array, upper: Array, degree: int) -> Expansion:
+        """By derivatives of one order more than the degree, and a bound of the next (`about`)."""
+        if degree not in self._stacked:
+            self._stacked[degree] = Stacked(self.sum((0, 0, 0)), self.decaying, degree + 1)
+        with np.errstate(all="ignore"):
+            reach, around = self.reach(lower, upper), self.reach(center, center)
+            known = (np.maximum(np.abs(lower), np.abs(upper)) < LARGEST).all(1) & (reach < LARGEST)
+            safe = np.where(known[:, None], center, (0.0, 0.0, 1.0))
+            around, reach = np.where(known, around, 1.0), np.where(known, reach, 1.0)
+            found = about(self._stacked[degree], safe, around, reach, degree)
+            known &= np.isfinite(found.numbers).all((0, 1)) & np.isfinite(found.off).all((0, 1)) & ~np.isnan(found.sizes).any((0, 1))
+        numbers, off = (np.where(known, part, 0.0) for part in (found.numbers, found.off))
+        return Expansion(numbers, off, np.where(known, found.sizes, np.inf))
 
     def _summed(self, component: int, orders: Orders, at: Array, again: bool, alone: bool) -> tuple[Array, Array]:
         """A value at points, and what it may be off by."""

@@ -22,9 +22,10 @@ from ...intervals.algebra import Solver
 from ...intervals.arithmetic import HALF_PI
 from ...intervals.decoration import SURE, least
 from ...intervals.derivatives import SMOOTH, Exponent, Rule, powers, square_root
-from ...intervals.lookups import range_of
+from ...intervals.lookups import decorated, range_of
 from ...intervals.natural import IntervalAlgebra, known
 from . import smooth
+from .abouts import about
 from .lookups import looked_up
 from .roots import rooted
 from .taylor import TaylorForms
@@ -190,10 +191,13 @@ class _FormAlgebra:
         if all(isinstance(part, Interval) for part in parts):
             return range_of(node, cast(Sequence[Interval], parts))
         lifted = [self.lifted(part) for part in parts]
-        sides = [part.bounds for part in lifted]
-        found = range_of(node, sides)
+        sides, forms = [part.bounds for part in lifted], [part.forms for part in lifted]
+        if (together := about(node, forms, sides)) is not None:
+            c = node.component
+            form, found = together[0][:, [c]], decorated(node, sides, together[1][:, [c]])
+        else:
+            form, found = looked_up(node, forms, sides), range_of(node, sides)
         bare = TaylorForms.constants(found, self._dimension, self._degree)
-        form = looked_up(node, [part.forms for part in lifted], sides)
         return Enclosed.of(form.where(form.radius < bare.radius, bare), found)
 
     def roots(self, solver: Solver, u: Sequence[Value]) -> list[Enclosed]:

@@ -12,16 +12,8 @@ from ...atlas import Array
 from ...expressions.tree import Lookup
 from ...intervals import Interval
 from ...intervals.lookups import derivative, smoothest
-from ...intervals.moved import LastPowers
+from .abouts import MOVED
 from .taylor import TaylorForms, settled
-
-
-def _same(one: TaylorForms, other: TaylorForms) -> bool:
-    same = one.degree == other.degree and np.array_equal(one.coefficients, other.coefficients) and np.array_equal(one.radius, other.radius)
-    return same and one.bounds is other.bounds
-
-
-_LAST: LastPowers[TaylorForms] = LastPowers(_same, lambda form, by: form.plus(Interval.of(by[:, None])))
 
 
 def looked_up(node: Lookup, forms: Sequence[TaylorForms], within: Sequence[Interval]) -> TaylorForms:
@@ -48,7 +40,7 @@ def looked_up(node: Lookup, forms: Sequence[TaylorForms], within: Sequence[Inter
 def _expanded(node: Lookup, forms: Sequence[TaylorForms], center: Array, around: Sequence[Interval], t: int) -> TaylorForms:
     """The formula to order t."""
     at = [Interval.of(center[:, [k]]) for k in range(len(forms))]
-    powers = _LAST.of(forms, center)
+    powers = MOVED.of(forms, center)
     total = TaylorForms.constants(derivative(node, at), forms[0].dimension, forms[0].degree)
     for size in range(1, t + 1):
         for which in combinations_with_replacement(range(len(forms)), size):

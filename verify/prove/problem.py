@@ -45,6 +45,8 @@ SEEDS, CLIMBS = {1: 1 << 12, 2: 1 << 14}, 32
 """Points at which an error is looked for before anything is proved, by dimension, and of how many the worst are climbed from."""
 MOST_SEEDS = 1 << 15
 """In three dimensions and more."""
+TO_REFUTE = 1 << 10
+"""At most so many where bounds need not come near the largest error, as it is then looked for only to miss ε."""
 SUSPECT = 0.5
 """Part of ε from which on a sampled error may become one above ε by climbing."""
 NEGLIGIBLE = 2.0**-10
@@ -272,7 +274,9 @@ def look_for_errors(goal: Goal, problem: Problem, seed: int) -> None:
                 found[rows] = np.max([np.abs(network(z[rows]) - truth[rows]).max(1) for z in read], axis=0)
         return np.where(np.isnan(found), np.inf, found)
 
-    points = spread_points(task.atlas, max(SEEDS.get(task.atlas.dimension, MOST_SEEDS), 16 * len(task.atlas)))
+    seeds = SEEDS.get(task.atlas.dimension, MOST_SEEDS)
+    seeds = seeds if goal.tightness is not None else min(seeds, TO_REFUTE)
+    points = spread_points(task.atlas, max(seeds, 16 * len(task.atlas)))
     if problem.places is not None:
         points = _at(problem.places, task, points)
     errors = error(points)
