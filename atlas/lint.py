@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from ..errors import Finding, InvalidArgument
 from . import arguments
-from .checks.graph import check_graph
-from .checks.manifold import check_manifold
 from .graph import TaskGraph
 from .named import with_origin
 from .task import ManifoldTask
@@ -22,6 +20,9 @@ def lint(task: ManifoldTask | TaskGraph, *, samples: int = 4096, seed: int = 0) 
     graph with many pieces fewer in each. Deterministic for a seed. Raises `InvalidArgument` if `samples` < 64. What keeps
     nodes from being a graph at all is found when the graph is made.
     """
+    from .checks.graph import check_graph  # which whoever only loads a task does not need
+    from .checks.manifold import check_manifold
+
     if not isinstance(task, ManifoldTask | TaskGraph):
         raise InvalidArgument(f"lint takes a ManifoldTask or a TaskGraph, got {type(task).__name__}; load_task(path) reads one from a spec")
     samples, seed = arguments.integer("samples", samples, 64), arguments.seed(seed)

@@ -37,12 +37,13 @@ def show(source: Path, figure: Path | None, trust_code: bool, as_json: bool) -> 
 def _spec(spec: Path, figure: Path | None, trust_code: bool, as_json: bool) -> None:
     """The tree and the picture of a task graph; of a task on one manifold one line."""
     from ..atlas.spec import load_task
-    from ..report.graph_figure import graph_figure
     from ..report.graph_tree import task_facts, task_tree
 
     task = load_task(spec, trust_code=trust_code)
     facts = task_facts(task)
     if figure is not None:
+        from ..report.graph_figure import graph_figure
+
         check_figure_path(figure)
         graph_figure(task, figure)
         facts["figure"] = str(figure)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import networkx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +51,8 @@ def told_apart(count: int, pairs: Iterable[tuple[int, int]]) -> Array:
     """Colours (count, 3), different for the two of every pair: as few as a greedy colouring finds, in the plane mostly four or five."""
     if count <= len(FEW):
         return expert_colors(count)
+    import networkx
+
     graph = networkx.Graph()
     graph.add_nodes_from(range(count))
     graph.add_edges_from(pairs)
