@@ -144,6 +144,10 @@ class Chart:
 
         Where M ends at the edge of the region, points that rounding has carried past it still count.
         """
+        return self.located(points)[0]
+
+    def located(self, points: ArrayLike) -> tuple[NDArray[np.bool_], Array]:
+        """What `contains` and `coordinates` say of the same points."""
         if self.forward is None:
             raise InvalidArgument(f'chart "{self.name}" has no forward map, so membership of a point cannot be decided')
         points = np.asarray(points, float)
@@ -152,8 +156,8 @@ class Chart:
         near = largest_coordinate(back - points) <= INVERSE_TOLERANCE * (1 + largest_coordinate(points))
         if self.edge and self.region is not None:
             height = self.region(intrinsic)[..., 0]
-            return self.domain.contains(intrinsic) & (height >= -INVERSE_TOLERANCE * (1 + np.abs(height))) & near
-        return self.inside(intrinsic) & near
+            return self.domain.contains(intrinsic) & (height >= -INVERSE_TOLERANCE * (1 + np.abs(height))) & near, intrinsic
+        return self.inside(intrinsic) & near, intrinsic
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,10 @@ T = TypeVar("T", bound=np.generic)
 
 
 def numbers(whole: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Each integer of an array once, in order."""
+    """Each integer of an array once, in order: counted, which takes no sorting, where they are small, as the indices of charts are."""
+    flat = whole.reshape(-1)
+    if len(flat) and flat.min() >= 0 and flat.max() <= len(flat):
+        return np.flatnonzero(np.bincount(flat))
     return rows(whole.reshape(-1, 1))[:, 0]
 
 

@@ -69,7 +69,7 @@ class PartitionOfUnity:
             return np.nan_to_num(given(points)[..., 0], nan=0.0)
         if chart.forward is None:
             raise InvalidArgument(f'chart "{chart.name}" has no forward map: give its bump in ambient coordinates')
-        inside = chart.contains(points)
-        intrinsic = np.where(inside[..., None], chart.coordinates(points), chart.domain.center)
+        inside, intrinsic = chart.located(points)
+        intrinsic = np.where(inside[..., None], intrinsic, chart.domain.center)
         bump = self.intrinsic_bump(chart, intrinsic) if given is None else given(intrinsic)[..., 0]
         return np.where(inside, bump, 0.0)

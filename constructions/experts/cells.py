@@ -68,7 +68,8 @@ class Cell:
                     intrinsic = piece.box.low_discrepancy(int(n), int(rng.integers(2**31)))
                     drawn.append((piece.chart, onto_faces(piece.box, atlas.parametrising[piece.chart].domain, intrinsic)))
             for points in _joined(atlas, drawn) if atlas.together is not None else _one_by_one(atlas, drawn):
-                points = points[np.isfinite(points.base).all(1)]
+                if not np.isfinite(points.base).all():
+                    points = points[np.isfinite(points.base).all(1)]
                 parts.append(points[routing.lead(points.base, self.chart) >= threshold])
                 found += len(parts[-1])
             tried += batch

@@ -44,6 +44,8 @@ class Expert:
     target_fit: Fit
     chart_fit: Fit | None
     """ψ; None where φ is affine and used exactly."""
+    fixed: bool = False
+    """Whether a formula gave it, which no budget changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +144,7 @@ class Workshop:
             lambda made: self.seen(made) * allowed / made.claim.budget,
             lambda made: made.net.parameters,
             allowed,
+            lambda made: made.fixed,
         )
 
     def first(self, cell: Cell) -> Expert:
@@ -171,7 +174,8 @@ class Workshop:
         if self.affine:
             g, proofs, proved = self._target_fit(cell, pilot, ready, budget)
             net = self.folded(cell, g.net)
-            return Expert(net, self._measured(cell, net, (_target_claim(name, g, proved or budget), *proofs), proved or allowed), g, None)
+            claim = self._measured(cell, net, (_target_claim(name, g, proved or budget), *proofs), proved or allowed)
+            return Expert(net, claim, g, None, fixed=proved is not None and self.way.plain)
         # |f − g∘ψ| ≤ |F − g| + Lip(g)·|φ − ψ| (B15): half of the budget each.
         half = None if budget is None else budget / 2
         g, proofs, proved = self._target_fit(cell, pilot, ready, half)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Array, Box, ManifoldTask, Points, concatenate
+from ...atlas import Array, Box, ManifoldTask, Points, concatenate, distinct
 from ...atlas.ascent import Charts, Ground, Space, ascend
 from ...moe.network import ReLUNet
 from ..relu.directions import directions
@@ -96,7 +96,7 @@ def worst_on_cells(
 
     def error(points: Points, which: NDArray[np.intp]) -> Array:
         truth, found = task.evaluate(points), np.full(len(points), -np.inf)
-        for k in np.unique(which):
+        for k in distinct.numbers(which):
             rows = np.flatnonzero(which == k)
             rows = rows[routing.lead(points.base[rows], cells[k].chart) >= cells[k].threshold]
             found[rows] = missed(nets[k](points.ambient[rows]), truth[rows])

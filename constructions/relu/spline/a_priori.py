@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import sympy
@@ -34,6 +35,8 @@ SPLIT = 16
 ROUNDS, MOST_ROUNDS, FEW_PIECES = 6, 16, 256
 """Of de Boor's iteration, which cost more here than with samples."""
 MOST_WIDTH = 1 << 14
+REMEMBERED = 64
+"""Splines of functions and what they begin with: the same functions come again, to other budgets and in other attempts."""
 JUMP = 1e-6
 """F varies by its slope times 10^-15 over a kink's bracket; by this part of its size, it jumps."""
 
@@ -60,8 +63,12 @@ def a_priori_spline(
     """
     if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper) or (width is None) == (epsilon is None):
         raise InvalidArgument(f"a spline needs finite lower < upper, got [{lower}, {upper}], and either a width or an epsilon")
-    local = Local(tuple(expressions), variable, float(lower), float(upper), along)
-    builder = _Builder(local)
+    return _spline(Local(tuple(expressions), variable, float(lower), float(upper), along), width, epsilon, limit)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _spline(local: Local, width: int | None, epsilon: float | None, limit: int) -> Spline:
+    builder = _builder(local)
     if width is not None:
         return builder.spline(width)
     assert epsilon is not None
@@ -76,6 +83,11 @@ def a_priori_spline(
             remedy = "refine the atlas or allow a larger epsilon"
             raise EpsilonNotReached("a-priori spline", budget=epsilon, reached=spline.bound, width=spline.pieces, remedy=remedy)
         pieces = max(pieces + 1, int(np.ceil(pieces * min(2.0, np.sqrt(spline.bound / epsilon)))))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _builder(local: Local) -> _Builder:
+    return _Builder(local)
 
 
 class _Builder:
