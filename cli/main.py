@@ -7,6 +7,7 @@ included. Commands are imported when they are asked for, and import what they ne
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import io
@@ -99,6 +100,10 @@ def _fail(ctx: click.Context, error: Exception, code: int) -> NoReturn:
     ctx.exit(code)
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Of errors of the system: no place is left to write to."""
+
+
 def _message(error: Exception) -> str:
     """What is said of an error."""
     if isinstance(error, click.ClickException):
@@ -108,6 +113,8 @@ def _message(error: Exception) -> str:
         if place.name.startswith(".") and place.suffix == PART:  # what gets its name when all of it is written
             return f"{place.with_name(place.name[1:].removesuffix(PART))}: cannot be written ({error.strerror}); choose another place"
         return f"{place}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in FULL:  # the system does not say which file
+        return f"what was to be written does not fit ({error.strerror}); free some space or choose another place"
     if isinstance(error, MemoryError):
         return "the task needs more memory than there is; take fewer charts, fewer neurons, or a larger machine"
     if isinstance(error, AtlasMoEError):

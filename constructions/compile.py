@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -112,7 +113,10 @@ def _refuse_missed(root: Claim, dtype: str, width: int) -> None:
     # The cause, not its consequences: a claim that fails although everything it follows from holds.
     missed = next(claim for claim in misses if all(child.holds for child in claim.children))
     remedy = "allow wider experts, {max_width=4096} or more, or use a finer atlas"
-    if missed.name == "rounding":
+    if not math.isfinite(missed.bound):
+        other = "" if dtype == "float64" else ", or keep {dtype=float64}"
+        remedy = f"numbers overflow there: measure coordinates and values in other units{other}"
+    elif missed.name == "rounding":
         remedy = (
             f"keep more digits, {{dtype=float64}}, or allow a larger error: {{epsilon={ledger.round_up(missed.bound / ROUNDING_SHARE):g}}}"
         )

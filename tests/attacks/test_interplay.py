@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
 from pathlib import Path
 
 import atlasmoe
@@ -9,14 +11,16 @@ import numpy as np
 import pytest
 from atlasmoe.atlas import Block, Box, Combine, Input, TaskGraph, Tiling
 from atlasmoe.atlas.spec import task_from_spec
+from atlasmoe.cli.main import main
 from atlasmoe.cli.options import WIDTHS
 from atlasmoe.constructions.advice import WIDEST
 from atlasmoe.constructions.relu import NARROWEST
-from atlasmoe.errors import InvalidArgument, LintError
+from atlasmoe.errors import EpsilonNotReached, InvalidArgument, LintError
 from atlasmoe.moe import Known, Model
 from atlasmoe.verify.check import CheckReport, check
 from atlasmoe.verify.prove import Certificate, certify
 from atlasmoe.verify.prove.interfaces import neighbours
+from click.testing import CliRunner
 
 
 def steps(*, at: float, dtype: str) -> Model:
@@ -98,3 +102,36 @@ def test_pieces_and_images_beyond_floats_are_named() -> None:
 
 def test_widths_on_the_command_line_are_those_of_compile() -> None:
     assert (WIDTHS.min, WIDTHS.max) == (NARROWEST, WIDEST)
+
+
+def test_numbers_beyond_float32_are_named(tmp_path: Path) -> None:
+    """Of logits that may overflow no η is known: the certificate could not be written. Of experts nothing is said in float32."""
+    far = atlasmoe.compile(interval("x1/1e40", 0.0, 1e40), epsilon=0.1)
+    with pytest.raises(InvalidArgument, match="its logits may overflow in float32: measure what it reads in other units"):
+        certify(replace(far, network=far.network.astype(np.float32)), epsilon=0.1)
+    with pytest.raises(EpsilonNotReached, match="numbers overflow there: measure"):
+        atlasmoe.compile(interval("x1/1e40", 0.0, 1e40), epsilon=0.1, dtype="float32")
+    near = atlasmoe.compile(interval("sin(x1/1e38)", 0.0, 3e38), epsilon=0.1)
+    near = replace(near, network=near.network.astype(np.float32))
+    certificate = certify(near, epsilon=0.1, tightness=None)
+    assert (certificate["total"].known, certificate["total.float32"].known) == (Known.PROVED, Known.UNKNOWN)
+    assert checked(near, certificate, tmp_path / "m").verdict == "undecided"
+
+
+def test_a_full_disk_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's error names no file: it was "[Errno 28] No space left on device"."""
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = atlasmoe.save(steps(at=0.25, dtype="float64"), tmp_path / "m")
+    monkeypatch.setattr(Path, "write_text", full)
+    done = CliRunner().invoke(main, ["report", str(folder), "-o", str(tmp_path / "page.html")])
+    assert (done.exit_code, "free some space or choose another place" in done.output) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_an_infinite_tightness_is_no_number() -> None:
+    """No certificate could be written that asked for it."""
+    with pytest.raises(InvalidArgument, match="got inf: None asks for ε alone"):
+        certify(steps(at=0.25, dtype="float64"), tightness=float("inf"))

@@ -69,6 +69,12 @@ class Expected(NamedTuple):
     sense: str = "<="
 
 
+def states(found: Documents, dtype: str) -> bool:
+    """Whether something is said to be proved of evaluation in a dtype, of one target or of all; in float64 what `total` says is."""
+    said = [claim.text("name") for claim in found.certificate.children("claims") if claim.get("known") == "proved"]
+    return dtype == "float64" or any(f"total.{dtype}" in name for name in said)
+
+
 def expected(found: Documents) -> dict[str, Expected]:
     """The claims of a certificate, all of them; of several targets those of each, and what they amount to in units of their ε."""
     wanted = found.graph.wanted

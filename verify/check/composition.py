@@ -25,6 +25,7 @@ from ...intervals.patch import GROW
 from .amiss import may_be_amiss
 from .beyond import reaching
 from .charts import Boxes, Charts, Truth
+from .claims import states
 from .direct import behind, what_is_left, without_inputs
 from .documents import Documents, Site, Value
 from .extent import extent
@@ -84,7 +85,7 @@ class Composition:
         `inverted` and `followed` sites something is claimed about edges, forward maps, scores.
         """
         if overflow := self._overflow():
-            return (yield Failure(True, f"a number of the network may overflow in {overflow}"))
+            return (yield Failure(states(self.found, overflow), f"a number of the network may overflow in {overflow}"))
         for site in self.found.sites:
             try:
                 failures = list(self._site(site, site.name in covered, site.name in inverted, site.name in followed))

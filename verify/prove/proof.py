@@ -25,6 +25,7 @@ from ...expressions.parse import real_symbols
 from ...expressions.tree import free_names
 from ...moe.channels import Value as ValueChannel
 from ...moe.design import Design
+from ...moe.layout import tensors
 from ...moe.network import Network
 from .beyond import over, reaching
 from .checkpoint import Checkpoint
@@ -288,6 +289,10 @@ class Proof:
         if site.kind == "combine" and (found := self._parts(site, task, matrix)) is not None:
             return site, SplitAttempt(problem, *found, site.moves, goal=self._goal(), seed=self.asked.seed, saved=self.saved)
         attempt = Attempt(problem, self._goal(), self.asked.seed, self.saved)
+        if not np.isfinite(attempt.eta) and all(np.isfinite(array).all() for array in tensors(self.network).values()):
+            raise NotProvableError(
+                f"its logits may overflow in {self.dtype}: measure what it reads in other units, or store float64 weights"
+            )
         if self.close and not attempt.eta < CLOSE:
             raise NotProvableError(f"its logits are known to {attempt.eta:.3g} only, and rectified ones have to be to less than {CLOSE}")
         return site, attempt

@@ -172,6 +172,8 @@ def _proved(part: Part, asked: Asked, saved: Checkpoint) -> Outcome:
             proof.follow_scores()  # which are the same for all targets
     sites = {} if proof is None else proof.sites
     if alone:
+        if proof is not None and proof.missing:
+            raise InvalidArgument(f"nothing can be proved of {graph.name!r}: {'; '.join(proof.missing.values())}")
         (site,) = sites.values()
         found, refutation = site.solution.goal.found, _seen(network, graph, site.solution.goal)
         claims = manifold_claims(site, epsilon)
@@ -283,8 +285,9 @@ def _arguments(
         given, epsilon = with_numbers(given), 1.0
     if epsilon is None and tightness is None:
         raise InvalidArgument("give epsilon (what to prove) or tightness (how close to the largest error found), or both")
-    if tightness is not None and not (isinstance(tightness, int | float) and tightness > 1):
-        raise InvalidArgument(f"tightness must be above 1, or None, got {tightness!r}: no bound is below the error itself")
+    if tightness is not None and not (isinstance(tightness, int | float) and 1 < tightness < np.inf):
+        why = "None asks for ε alone" if tightness == np.inf else "no bound is below the error itself"
+        raise InvalidArgument(f"tightness must be above 1, or None, got {tightness!r}: {why}")
     graph = as_graph(given)
     reads, writes = len(network.inputs), len(network.outputs)
     if (reads, writes) != (graph.ambient_dimension, graph.outputs):
