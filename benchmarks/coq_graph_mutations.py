@@ -23,7 +23,6 @@ from atlasmoe.moe.layout import describe, read_network, tensors
 from atlasmoe.moe.typed_json import Fields
 from atlasmoe.verify.coq.graph_project import graph_files
 from atlasmoe.verify.coq.graph_statement import GraphStatement, graph_statement_of
-from atlasmoe.verify.coq.group_hints import grouped
 from atlasmoe.verify.coq.project import write
 from atlasmoe.verify.coq.run import OPTIONS
 from atlasmoe.verify.coq.theory import compiled_theory
@@ -53,7 +52,7 @@ def changed_weights(statement: GraphStatement, rng: np.random.Generator, points:
                 yield (
                     f"{name}{list(place)} {before:.6g} → {arrays[name][place]:.6g}: error {found:.4g}",
                     "Weights.v",
-                    weights(network, "t", grouped(statement)),
+                    weights(network, "t", graph=True),
                 )
                 break
 
@@ -73,7 +72,7 @@ def rewired(statement: GraphStatement, points: np.ndarray) -> Iterator[tuple[str
             layers = (*model.network.layers[:n], replace(layer, carries=swapped), *model.network.layers[n + 1 :])
             network = Network(layers, model.network.inputs)
             if (found := error(model, network, points)) > statement.epsilon:
-                yield f"layer {n} carries {other} to {c}: error {found:.4g}", "Weights.v", weights(network, "t", grouped(statement))
+                yield f"layer {n} carries {other} to {c}: error {found:.4g}", "Weights.v", weights(network, "t", graph=True)
 
 
 def moved_ends(contents: dict[str, str], rng: np.random.Generator) -> Iterator[tuple[str, str, str]]:

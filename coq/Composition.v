@@ -177,6 +177,9 @@ Definition spoken (ps : list piece) (rs : list (dyadic * dyadic)) := filter (fun
 Lemma spoken_correct ps rs v : in_box rs v -> satisfies (spoken ps rs) v.
 Proof. intros H. apply closed_sides_correct in H. unfold satisfies, owns in *. simpl in *. rewrite Forall_forall in *. intros s I. apply filter_In in I. destruct I. auto. Qed.
 
+Definition carried (L : layer (block dyadic)) (facts : list finding) : list finding :=
+  map (fun p => match p with (Some c, None) => nth c facts Unknown | _ => Unknown end) (leaves L).
+
 Module Composition (A : Arithmetic).
 Module Export K := Checker A.
 Import A.
@@ -583,7 +586,7 @@ Definition news_leaf (F : list ready) (s : step) (E : I.type) (n : news) (pc : p
       | Fixed e, _ => expert_ok T s E n V X e
       | Open_, Some gt =>
         let logits := run_net T gt (picks (s_sees s) X) in let m := length logits in
-        all_of (fun e => all_of (never T 1 logits) (outputs_of (s_serves s) m e) orelse expert_ok T s E n V X e) (nodup Nat.eq_dec (map (fun j => nth j (s_serves s) 0%nat) (seq 0 m)))
+        all_of (fun e => all_of (never T (s_top s) logits) (outputs_of (s_serves s) m e) orelse expert_ok T s E n V X e) (nodup Nat.eq_dec (map (fun j => nth j (s_serves s) 0%nat) (seq 0 m)))
       | Open_, None => false
       end
     end
@@ -640,9 +643,17 @@ Proof.
     + destruct (node_at o) as [|q' [|]] eqn:N; try discriminate. injection E as <-. constructor; auto. apply single_is_value; auto.
   - destruct (node_at o) as [|q' [|]] eqn:N; try discriminate. injection E as <-. constructor; auto. apply single_is_value; auto.
 Qed.
+Lemma leaving_written k i m : nth_error (leaves L) k = Some (None, Some i) -> shared L = None -> nth k (leaving M x m) 0 = m i.
+Proof.
+  intros E S. unfold leaving. change (leaves M) with (leaves L). change (shared M) with (option_map (map_net real) (shared L)). rewrite S. apply nth_error_nth. erewrite map_nth_error by exact E. simpl. f_equal. ring.
+Qed.
+Lemma carried_correct m : Forall2 (holds_for w) (carried L facts) (leaving M x m).
+Proof.
+  unfold carried, leaving. change (leaves M) with (leaves L). induction (leaves L) as [|[[c|] [i|]] ps IH]; simpl; constructor; auto; try exact Logic.I. rewrite Rplus_0_r. apply nth_holds; auto.
+Qed.
 Definition logits_of (gt : net (block dyadic)) : list R := eval_net (map_net real gt) (pick (sees L) x).
 Definition allowed (c : choice) (j : nat) : Prop :=
-  match c with Fixed e => nth j (serves L) 0%nat = e | Open_ => exists gt, gate L = Some gt /\ In j (chosen 1 (logits_of gt)) end.
+  match c with Fixed e => nth j (serves L) 0%nat = e | Open_ => exists gt, gate L = Some gt /\ In j (chosen (top L) (logits_of gt)) end.
 Definition settled_by (n : news) (j : nat) : Prop := Rabs (nth (number_ n) w 0 - nth (channel n) (leaving M x (output M x j)) 0) <= D2R (within_ n).
 Lemma news_leaf_correct n pc c ss chain b u j : owns pc w -> tidy_layer L = true -> allowed c j -> all_mean w ss u -> Forall is_value chain -> mems b u ->
   news_leaf (map ready_of facts) (step_of L) (D2I (within_ n)) n pc c ss chain b = true -> settled_by n j.
@@ -666,7 +677,7 @@ Proof.
     assert (Ie : In (nth j (serves L) 0%nat) (nodup Nat.eq_dec (map (fun j => nth j (serves L) 0%nat) (seq 0 (length logits))))).
     { apply nodup_In. apply in_map_iff. exists j. split; auto. apply in_seq. lia. }
     specialize (H Ie). cbv beta in H. destruct (all_of _ (outputs_of _ _ _)) eqn:NV; auto. exfalso.
-    assert (false = true); [|discriminate]. rewrite <- (never_correct (shifts b) t HT 1 logits (logits_of gt) j HL J). apply (all_of_true _ _ _ NV). unfold outputs_of. apply filter_In. split. apply in_seq. lia. apply Nat.eqb_refl.
+    assert (false = true); [|discriminate]. rewrite <- (never_correct (shifts b) t HT (top L) logits (logits_of gt) j HL J). apply (all_of_true _ _ _ NV). unfold outputs_of. apply filter_In. split. apply in_seq. lia. apply Nat.eqb_refl.
 Qed.
 Lemma news_ok_correct p c n j : tidy_layer L = true -> allowed c j -> match p with Some (o, q) => is_value (o, q) /\ owns q w | None => True end ->
   news_ok (few_values g) (map ready_of facts) (step_of L) p c n = true -> settled_by n j.
@@ -710,7 +721,7 @@ Proof.
   { intros j p c E Al HP K. exists j. split. { assert (J : In j (chosen 1 l)) by (rewrite E; left; auto). destruct (in_chosen _ _ _ J). lia. }
     split. rewrite HT, E. apply leaving_one; auto. apply all_news with p c; auto. }
   destruct (chosen_one l NL) as (j0 & E0 & _).
-  assert (A0 : allowed Open_ j0). { exists gt. split; auto. fold l. rewrite E0. left; auto. }
+  assert (A0 : allowed Open_ j0). { exists gt. split; auto. fold l. rewrite HT, E0. left; auto. }
   destruct (routed h) as [o|].
   2:{ destruct (winners h); try discriminate. apply (Fin j0 None Open_); auto. }
   assert (Own : node_at o <> [] -> exists p, In p (node_at o) /\ is_value (o, p) /\ owns p w).

@@ -1,4 +1,5 @@
 (* Task graphs in hardware floats. *)
-From AtlasMoE Require Import Fast Composition Groups.
+From AtlasMoE Require Import Fast Composition Mixtures Groups.
 Module H := Groups Fast.Arithmetic.
-Module G := H.G.
+Module M := H.G.
+Module G := M.C.

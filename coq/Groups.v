@@ -2,7 +2,7 @@
    their sum is, block by block. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia Permutation.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
-From AtlasMoE Require Import Semantics Tasks Gaps Readings Forms Expressions Nets Layers Routes Scores Checker Composition.
+From AtlasMoE Require Import Semantics Tasks Gaps Readings Forms Expressions Nets Layers Routes Scores Checker Composition Mixtures.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -106,12 +106,6 @@ Definition turned (f : face) : face := let '(a, k, b) := f in (opp a, k, opp b).
 Lemma turned_height w f : height w (turned f) = - height w f.
 Proof. destruct f as [[a k] b]. unfold height, turned. simpl. rewrite !D2R_opp. ring. Qed.
 (** Softmax needs logits that are 0, of a block in one piece the number 0; uniform weights only some that are not negative. *)
-Definition is_zero (f : face) : bool := let '(a, _, b) := f in (sign a =? 0)%Z && (sign b =? 0)%Z.
-Lemma is_zero_correct w f : is_zero f = true -> height w f = 0.
-Proof.
-  destruct f as [[a k] b]. unfold is_zero, height. simpl. intros H. apply andb_prop in H. destruct H as [A B]. apply Z.eqb_eq in A. apply Z.eqb_eq in B.
-  rewrite (sign_zero a A), (sign_zero b B). ring.
-Qed.
 Definition zero_on (w : weighting) (p : piece) (s : known) : bool :=
   match s with Score fs => forallb (below_on p) fs | Line f => is_zero f || match w with Uniform => below_on p (turned f) | _ => false end | _ => false end.
 Definition negative_on (p : piece) (s : known) : bool :=
@@ -166,8 +160,6 @@ Record total_ := Total_ { t_channel : nat; t_number : nat; t_within : dyadic; t_
   (* the channel is this value to within so much: the sum of shares, which is this value to within [t_rest], by these nodes *)
 Record group_hint := GroupHint { members : list (nat * list nat); totals : list total_ }.
   (* the blocks, each with the gate outputs of its pieces *)
-Definition carried (L : layer (block dyadic)) (facts : list finding) : list finding :=
-  map (fun p => match p with (Some c, None) => nth c facts Unknown | _ => Unknown end) (leaves L).
 Definition after_groups (facts : list finding) (L : layer (block dyadic)) (h : group_hint) : list finding :=
   fold_left (fun fs t => put (t_channel t) (Around (t_number t) (t_within t)) fs) (totals h) (carried L facts).
 Definition share_of (w : list R) (s : share) : R := fold_right (fun q a => D2R (fst q) * nth (snd q) w 0 + a) (D2R (constant s)) (factors s).
@@ -180,7 +172,7 @@ Proof.
 Qed.
 
 Module Groups (A : Arithmetic).
-Module Export G := Composition A.
+Module Export G := Mixtures A.
 Import A.
 
 Section Box.
@@ -345,14 +337,6 @@ Proof.
     refine (within_correct (shifts b) _ HT (D2I (t_rest t)) _ _ _ _ _ (mem_D2I _) _ _ Hb). apply nth_has; auto. apply (sum_form_correct (shifts b) _ HT); auto.
   - apply box_of_correct with w; auto. constructor.
 Qed.
-Lemma leaving_written k i m : nth_error (leaves L) k = Some (None, Some i) -> shared L = None -> nth k (leaving M x m) 0 = m i.
-Proof.
-  intros E S. unfold leaving. change (leaves M) with (leaves L). change (shared M) with (option_map (map_net real) (shared L)). rewrite S. apply nth_error_nth. erewrite map_nth_error by exact E. simpl. f_equal. ring.
-Qed.
-Lemma carried_correct m : Forall2 (holds_for w) (carried L facts) (leaving M x m).
-Proof.
-  unfold carried, leaving. change (leaves M) with (leaves L). induction (leaves L) as [|[[c|] [i|]] ps IH]; simpl; constructor; auto; try exact Logic.I. rewrite Rplus_0_r. apply nth_holds; auto.
-Qed.
 (** Errors of shares add up. *)
 Lemma shares_add_up K n k t : 0 < n -> forall ms ts shs, Forall2 taken ms ts -> length shs = length ms ->
   (forall m j sh, In (m, sh) (combine ms shs) -> taken m j -> Rabs (n * share_of w sh - K j) <= n * D2R (off_by sh)) ->
@@ -388,11 +372,11 @@ Proof.
   { rewrite HK, <- LT. apply chosen_top; auto. intros j J. split. rewrite LL. rewrite forallb_forall in HB. apply Nat.ltb_lt, HB, Inc, J. apply Z; auto. intros i Li. apply Ng, Cov. apply in_seq. lia. }
   assert (Ev : eval_layer M x = leaving M x (fun i => sum (map (fun j => weight (weighs L) l (chosen (top L) l) j * output M x j i) (chosen (top L) l)))).
   { unfold eval_layer. change (gate M) with (option_map (map_net real) (gate L)). rewrite G. reflexivity. }
-  rewrite Ev. set (mix := fun i => _). unfold after_groups. pose proof (carried_correct mix) as Cc. rewrite forallb_forall in HT. revert Cc HT. generalize (carried L facts). generalize (totals h).
+  rewrite Ev. set (mix := fun i => _). unfold after_groups. pose proof (carried_correct facts L w x X mix) as Cc. rewrite forallb_forall in HT. revert Cc HT. generalize (carried L facts). generalize (totals h).
   induction l0 as [|t tot IH]; intros fs Cc HT; simpl; auto. apply IH; [|intros; apply HT; right; auto]. apply put_correct; auto. simpl.
   specialize (HT t ltac:(left; auto)). unfold total_ok in HT. destruct (nth_error (leaves L) (t_channel t)) as [[[c|] [i|]]|] eqn:EL; try discriminate.
   apply andb_prop in HT. destruct HT as [HT HS]. apply andb_prop in HT. destruct HT as [HT HR]. apply andb_prop in HT. destruct HT as [HA HW]. apply Nat.eqb_eq in HA. apply at_most_d_correct in HW. apply rest_ok_correct in HR.
-  rewrite (leaving_written _ i mix EL Sh). eapply Rle_trans; [|exact HW].
+  rewrite (leaving_written L x _ i mix EL Sh). eapply Rle_trans; [|exact HW].
   destruct ts as [|t0 ts'] eqn:ET.
   { destruct (members h) eqn:EM; try discriminate. destruct (shares t) eqn:EH; try discriminate. simpl in *. assert (mix i = 0). { unfold mix. apply Permutation_sym, Permutation_nil in Pm. rewrite Pm. reflexivity. } rewrite H. exact HR. }
   rewrite <- ET in *. assert (NP : 0 < INR (length (members h))). { rewrite <- LT, ET. apply lt_0_INR. simpl. lia. }
@@ -402,7 +386,7 @@ Proof.
     intros Us j' J'. apply Z; auto. apply (Permutation_in _ Pm); auto. auto. }
   rewrite Em. apply shares_add_up with (ms := members h); auto. intros m j sh I (p & Ip & V & Ow).
   rewrite forallb_forall in HS. specialize (HS _ I). simpl in HS. rewrite forallb_forall in HS. specialize (HS _ Ip). simpl in HS.
-  rewrite <- (leaving_written _ i (output M x j) EL Sh). apply share_ok_correct with (fst m) p; auto.
+  rewrite <- (leaving_written L x _ i (output M x j) EL Sh). apply share_ok_correct with (fst m) p; auto.
 Qed.
 End Layer.
 

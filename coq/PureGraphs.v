@@ -1,4 +1,5 @@
 (* Task graphs in Coq's own integers. *)
-From AtlasMoE Require Import Pure Composition Groups.
+From AtlasMoE Require Import Pure Composition Mixtures Groups.
 Module H := Groups Pure.Arithmetic.
-Module G := H.G.
+Module M := H.G.
+Module G := M.C.

@@ -293,21 +293,14 @@ Proof.
 Qed.
 Definition refined (facts : list finding) (n : net (block dyadic)) (i : nat) (s : known) : finding :=
   match fact_of facts s with Unknown => Computed (map reading facts) (only n i) | f => f end.
-Definition of_expert (L : layer (block dyadic)) (facts : list finding) (e : nat) : list finding :=
-  let n := nth e (experts L) ([], ([], [], [])) in
-  match latent L, no_lanes n with
-  | None, true => let fs := picked (reads L) facts in map (fun p => refined fs n (fst p) (snd p)) (let s := of_net n (lines (length (reads L))) in combine (seq 0 (length s)) s)
-  | _, _ => []
-  end.
-Lemma of_expert_correct w L facts x j i : Forall2 (holds_for w) facts x ->
-  holds_for w (nth i (of_expert L facts (nth j (serves L) 0%nat)) Unknown) (output (map_layer real L) x j i).
+(** All that a net says of what is known so. *)
+Definition said_by (n : net (block dyadic)) (fs : list finding) : list finding :=
+  if no_lanes n then map (fun p => refined fs n (fst p) (snd p)) (let s := of_net n (lines (length fs)) in combine (seq 0 (length s)) s) else [].
+Lemma said_by_correct w n fs y i : Forall2 (holds_for w) fs y -> holds_for w (nth i (said_by n fs) Unknown) (nth i (eval_net (map_net real n) y) 0).
 Proof.
-  intros H. unfold of_expert, output, inner. simpl. set (e := nth j (serves L) 0%nat). set (n := nth e (experts L) ([], ([], [], []))).
-  change ([], ([], [])) with (map_net real ([], ([], [], []))). rewrite map_nth. fold n.
-  destruct (latent L); simpl; [destruct i; exact Logic.I|]. destruct (no_lanes n) eqn:N; [|destruct i; exact Logic.I].
-  pose proof (picked_correct w (reads L) facts x H) as P. set (y := pick (reads L) x) in *.
-  assert (len : length (reads L) = length y) by (unfold y, pick; rewrite map_length; auto). rewrite len.
-  pose proof (of_net_correct y n _ _ N (lines_correct y)) as K. set (s := of_net n (lines (length y))) in *. set (fs := picked (reads L) facts) in *.
+  intros P. unfold said_by. destruct (no_lanes n) eqn:N; [|destruct i; exact Logic.I].
+  assert (len : length fs = length y) by (clear -P; induction P; simpl; auto). rewrite len.
+  pose proof (of_net_correct y n _ _ N (lines_correct y)) as K. set (s := of_net n (lines (length y))) in *.
   destruct (Nat.lt_ge_cases i (length s)) as [Li|Li].
   2:{ rewrite nth_overflow. exact Logic.I. rewrite map_length, combine_length, seq_length. lia. }
   assert (LK : length s = length (eval_net (map_net real n) y)) by (clear -K; induction K; simpl; auto).
@@ -317,6 +310,39 @@ Proof.
   { clear - K. revert i. induction K; intros [|i]; simpl; auto; exact Logic.I. }
   pose proof (fact_of_correct w fs y _ _ P HK) as Q. unfold refined. destruct (fact_of fs (nth i s Anything)) eqn:E; auto.
   exists y. split. clear - P. induction P; simpl; constructor; auto. apply reading_correct; auto. symmetry. apply only_correct. lia.
+Qed.
+Definition of_expert (L : layer (block dyadic)) (facts : list finding) (e : nat) : list finding :=
+  match latent L with None => said_by (nth e (experts L) ([], ([], [], []))) (picked (reads L) facts) | _ => [] end.
+Lemma of_expert_correct w L facts x j i : Forall2 (holds_for w) facts x ->
+  holds_for w (nth i (of_expert L facts (nth j (serves L) 0%nat)) Unknown) (output (map_layer real L) x j i).
+Proof.
+  intros H. unfold of_expert, output, inner. simpl. set (e := nth j (serves L) 0%nat). set (n := nth e (experts L) ([], ([], [], []))).
+  change ([], ([], [])) with (map_net real ([], ([], [], []))). rewrite map_nth. fold n.
+  destruct (latent L); simpl; [destruct i; exact Logic.I|]. apply said_by_correct. apply picked_correct; auto.
+Qed.
+Definition is_zero (f : face) : bool := let '(a, _, b) := f in (sign a =? 0)%Z && (sign b =? 0)%Z.
+Lemma is_zero_correct w f : is_zero f = true -> height w f = 0.
+Proof.
+  destruct f as [[a k] b]. unfold is_zero, height. simpl. intros H. apply andb_prop in H. destruct H as [A B]. apply Z.eqb_eq in A. apply Z.eqb_eq in B.
+  rewrite (sign_zero a A), (sign_zero b B). ring.
+Qed.
+(** Output i of a net is 0 whatever it reads. *)
+Definition mute (n : net (block dyadic)) (k i : nat) : bool :=
+  match nth_error (of_net n (lines k)) i with Some (Line f) => no_lanes n && is_zero f | _ => false end.
+Lemma mute_correct n y i : mute n (length y) i = true -> nth i (eval_net (map_net real n) y) 0 = 0.
+Proof.
+  unfold mute. destruct (nth_error _ i) as [[f|f|fs|]|] eqn:E; try discriminate. intros H. apply andb_prop in H. destruct H as [N Z].
+  pose proof (of_net_correct y n _ _ N (lines_correct y)) as K. revert E. generalize i. induction K as [|s v ss vs Hs K IH]; intros [|k] E; simpl in E; try discriminate.
+  - injection E as ->. simpl in Hs. simpl. rewrite Hs. apply is_zero_correct; auto.
+  - apply (IH _ E).
+Qed.
+Definition silent (L : layer (block dyadic)) (i e : nat) : bool :=
+  match latent L with None => mute (nth e (experts L) ([], ([], [], []))) (length (reads L)) i | _ => false end.
+Lemma silent_correct L x j i : silent L i (nth j (serves L) 0%nat) = true -> output (map_layer real L) x j i = 0.
+Proof.
+  unfold silent, output, inner. simpl. set (e := nth j (serves L) 0%nat). set (n := nth e (experts L) ([], ([], [], []))).
+  change ([], ([], [])) with (map_net real ([], ([], [], []))). rewrite map_nth. fold n. destruct (latent L); simpl; try discriminate.
+  replace (length (reads L)) with (length (pick (reads L) x)) by (unfold pick; rewrite map_length; auto). apply mute_correct.
 Qed.
 Definition common (fs : list finding) : finding := match fs with [] => Unknown | f :: fs => if forallb (fun g => fact_eqb f g) fs then f else Unknown end.
 Lemma common_correct w fs f y : In f fs -> holds_for w f y -> holds_for w (common fs) y.
@@ -330,17 +356,24 @@ Definition outgoing (L : layer (block dyadic)) (facts : list finding) : list fin
   let said := map (of_expert L facts) (nodup Nat.eq_dec (match gate L with None => [nth 0 (serves L) 0%nat] | Some _ => serves L end)) in
   map (fun p => match p with
     | (Some c, None) => nth c facts Unknown
-    | (None, Some i) => match shared L with None => common (map (fun out => nth i out Unknown) said) | Some _ => Unknown end
+    | (None, Some i) => match shared L with None => common (map (fun out => nth i out Unknown) said)
+      | Some n => if mute n (length (reads L)) i then common (map (fun out => nth i out Unknown) said) else if forallb (silent L i) (nodup Nat.eq_dec (match gate L with None => [nth 0 (serves L) 0%nat] | Some _ => serves L end)) then nth i (said_by n (picked (reads L) facts)) Unknown else Unknown end
     | _ => Unknown end) (leaves L).
 Lemma outgoing_correct w L facts x j : (match gate L with None => j = 0%nat | Some _ => (j < length (serves L))%nat end) -> Forall2 (holds_for w) facts x ->
   Forall2 (holds_for w) (outgoing L facts) (leaving (map_layer real L) x (output (map_layer real L) x j)).
 Proof.
   intros Hj H. unfold outgoing, leaving. simpl. induction (leaves L) as [|[[c|] [i|]] ps IH]; simpl; constructor; auto; try exact Logic.I; clear IH.
   - simpl. rewrite Rplus_0_r. apply nth_holds; auto.
-  - simpl. destruct (shared L); simpl; auto. rewrite Rplus_0_l, Rplus_0_r. set (e := nth j (serves L) 0%nat).
-    apply common_correct with (f := nth i (of_expert L facts e) Unknown). 2: apply of_expert_correct; auto.
-    apply in_map_iff. exists (of_expert L facts e). split; auto. apply in_map. apply nodup_In. unfold e.
-    destruct (gate L). apply nth_In; auto. subst. left; auto.
+  - simpl. set (e := nth j (serves L) 0%nat). set (every := nodup Nat.eq_dec (match gate L with None => [nth 0 (serves L) 0%nat] | Some _ => serves L end)).
+    assert (Ie : In e every) by (apply nodup_In; unfold e; destruct (gate L); [apply nth_In; auto | subst; left; auto]).
+    assert (Said : holds_for w (common (map (fun out => nth i out Unknown) (map (of_expert L facts) every))) (output (map_layer real L) x j i)).
+    { apply common_correct with (f := nth i (of_expert L facts e) Unknown). 2: apply of_expert_correct; auto.
+      apply in_map_iff. exists (of_expert L facts e). split; auto. apply in_map; auto. }
+    destruct (shared L) as [sn|]; simpl. 2: rewrite Rplus_0_l, Rplus_0_r; auto.
+    destruct (mute sn (length (reads L)) i) eqn:Mu.
+    { rewrite mute_correct. rewrite Rplus_0_l, Rplus_0_r; auto. unfold pick. rewrite map_length. auto. }
+    destruct (forallb (silent L i) every) eqn:S; simpl; auto. rewrite forallb_forall in S. rewrite (silent_correct L x j i) by (apply S; auto).
+    rewrite !Rplus_0_l. apply said_by_correct. apply picked_correct; auto.
 Qed.
 
 (** * Which logit is the largest *)

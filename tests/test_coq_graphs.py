@@ -19,8 +19,9 @@ from atlasmoe.verify.coq.graph_hints import Hints
 from atlasmoe.verify.coq.graph_project import graph_files, graph_parts, parts_of
 from atlasmoe.verify.coq.graph_statement import GraphStatement, graph_statement_of, graph_task_file
 from atlasmoe.verify.coq.group_hints import gaps_of
-from atlasmoe.verify.coq.hint_records import GroupHint
+from atlasmoe.verify.coq.hint_records import Effort, GroupHint, Hint, News
 from atlasmoe.verify.coq.points import about, at_numbers, not_shown, point_file
+from atlasmoe.verify.coq.project import write
 from atlasmoe.verify.coq.read_back import differences
 from atlasmoe.verify.coq.run import OPTIONS
 from atlasmoe.verify.coq.theory import compiled_theory
@@ -86,6 +87,12 @@ def test_a_sum_that_alone_matters_is_what_boxes_are_about() -> None:
     effort = hints.layers[-1].computed[0].effort
     assert effort.total == ((3, 1.0), (4, 1.0), (5, 1.0))
     assert effort.cutting == 1
+
+
+def test_of_many_blocks_several_are_in_a_file() -> None:
+    layers = [Hint(), Hint(None, (), (News(0, 0, 0.1, (), Effort()),))] * 9
+    assert [list(part) for part in parts_of(layers)] == [[*range(8)], [*range(8, 16)], [16, 17]]
+    assert len(parts_of(layers[:16])) == 8
 
 
 @pytest.mark.parametrize(("floats", "routes"), [(True, False), (False, True)])
@@ -286,3 +293,31 @@ Example other : carried [(1,0); (1,0)]%Z = Anything. Proof. reflexivity. Qed.
     (tmp_path / "Carried.v").write_text(text)
     done = subprocess.run(["coqc", *OPTIONS, "Carried.v"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def copies() -> dict[str, str]:
+    """Two copies of every expert are chosen in every layer that routes."""
+    return graph_files(graph_statement_of(compile(load_task(GOLDEN / "jumps.toml"), epsilon=0.2, form="residual", top_k=2)), "fast")
+
+
+def test_layers_that_take_several_experts_of_a_block_are_mixtures(copies: dict[str, str]) -> None:
+    assert copies["Hints.v"].count("in after_mixture known_") == 2
+    assert "M.accepted_mixture graph ranges known_3 layer_3 hint_3 = true" in copies["Block1.v"]
+    assert "[0;0;1;1]%nat" in copies["Weights.v"]
+
+
+@needs_coq
+def test_copies_are_a_theorem_and_other_experts_among_them_are_none(copies: dict[str, str], tmp_path: Path) -> None:
+    proof = tmp_path / "p"
+    write(proof, copies)
+    compiled_theory(proof, "fast")
+    assert refused(proof, copies) is None
+    wrong = {
+        "three of two copies": ("2%nat Softmax.\n\nDefinition network", "3%nat Softmax.\n\nDefinition network", "Block1"),
+        "weights that do not add up to 1": ("2%nat Softmax.\n\nDefinition network", "2%nat Rectified.\n\nDefinition network", "Block1"),
+        "a copy of another expert": ("[0;0;1;1]%nat [0;1]", "[0;1;0;1]%nat [0;1]", "Block1"),
+    }
+    for what, (before, after, expected) in wrong.items():
+        assert copies["Weights.v"].count(before) == 1, what
+        assert refused(proof, {**copies, "Weights.v": copies["Weights.v"].replace(before, after)}) == expected, what

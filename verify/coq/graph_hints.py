@@ -6,7 +6,7 @@ None of it is trusted: where a hint is wrong, coqc does not accept the file that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -175,7 +175,7 @@ class Hints:
                 continue
             computed = tuple(self._news(k, name, known, site, last, room) for k, name in new)
             self.errors |= {name: news.within for (_, name), news in zip(new, computed, strict=True)}
-            found.append(self._hint(site, computed))
+            found.append(replace(self._hint(site, computed), mixed=layer.top_k > 1))
         return tuple(found)
 
     def _hint(self, site: Site | None, computed: tuple[News, ...]) -> Hint:

@@ -14,6 +14,8 @@ from .project import AXIOMS, MARK, makefile, theory_of, theory_text
 from .statement import ARITHMETICS
 from .weights import weights
 
+ALONE, TOGETHER = 8, 4
+"""So many blocks have a file each; of more, so many are in one."""
 BEFORE = ("Weights", "Task", "Hints")
 """What all blocks need."""
 
@@ -32,7 +34,7 @@ def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
     hints, gaps = Hints(statement), gaps_of(statement)
     found = {f"theory/{name}.v": theory_text(name) for name in theory_of(arithmetic, graphs=True)}
     found |= {
-        "Weights.v": weights(statement.model.network, statement.task.name, grouped(statement)),
+        "Weights.v": weights(statement.model.network, statement.task.name, graph=True),
         "Task.v": graph_task_file(statement, gaps),
         "Hints.v": hints_file(hints),
         "Values.v": values_file(arithmetic),
@@ -51,23 +53,29 @@ def graph_files(statement: GraphStatement, arithmetic: str) -> dict[str, str]:
 
 
 def parts_of(layers: Sequence[Hint | GroupHint]) -> list[range]:
-    """Layers by the files that they are in: those that only pass on or write scores stand before the one that computes."""
+    """Layers by the files that they are in: those that only pass on or write scores stand before the one that computes.
+
+    coqc reads the theory for half a second before it looks at a block for some hundredths: of many blocks several are in a file.
+    """
     found, first = [], 0
     for n, hint in enumerate(layers):
         if hint.computed or n + 1 == len(layers):
             found.append(range(first, n + 1))
             first = n + 1
-    return found
+    if len(found) <= ALONE:
+        return found
+    return [range(some[0].start, some[-1].stop) for some in (found[k : k + TOGETHER] for k in range(0, len(found), TOGETHER))]
 
 
 def hints_file(hints: Hints) -> str:
     """`Hints.v`. Nothing rests on it: where it is wrong, a computation says false."""
+    more = (" Mixtures" if any(map(_mixed, hints.layers)) else "") + (" Groups" if any(map(_several, hints.layers)) else "")
     known = "arriving graph" if hints.statement.reads is None else "map Exactly network_reads"
     pairs = ";\n  ".join(f"({number(dyadic(low))},{number(dyadic(high))})" for low, high in hints.ranges)
     lines = [
         "(* Hints, of which nothing has to be believed: ranges of all values, what is known between layers, what boxes are about. *)",
         "From Coq Require Import ZArith List.",
-        f"From AtlasMoE Require Import Semantics Tasks Scores Composition{' Groups' if any(map(_several, hints.layers)) else ''}.",
+        f"From AtlasMoE Require Import Semantics Tasks Scores Composition{more}.",
         "From Proof Require Import Weights Task.",
         "Import ListNotations.",
         "Open Scope Z_scope.",
@@ -90,7 +98,7 @@ def hints_file(hints: Hints) -> str:
         computed = ";\n  ".join(map(_news, hint.computed))
         lines += [
             f"Definition hint_{n} : hint := Hint {routed} {naturals(hint.winners)} [{computed}].",
-            f"Definition known_{n + 1} : list finding := Eval vm_compute in after known_{n} layer_{n} hint_{n}.",
+            f"Definition known_{n + 1} : list finding := Eval vm_compute in {_after(hint)} known_{n} layer_{n} hint_{n}.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -114,6 +122,15 @@ def _several(hint: Hint | GroupHint) -> bool:
     return isinstance(hint, GroupHint)
 
 
+def _mixed(hint: Hint | GroupHint) -> bool:
+    """Whether the layer takes several experts of its block."""
+    return isinstance(hint, Hint) and hint.mixed
+
+
+def _after(hint: Hint | GroupHint) -> str:
+    return "after_groups" if _several(hint) else "after_mixture" if _mixed(hint) else "after"
+
+
 def _total(total: Total) -> str:
     shares = ";\n    ".join(map(_share, total.shares))
     rest = f"{naturals(total.through)} {number(dyadic(total.rest))} ({_effort(total.effort)})"
@@ -126,9 +143,17 @@ def _share(share: Share) -> str:
     return f"Share [{factors}] {numbers} {naturals(share.through)} ({_effort(share.effort)})"
 
 
-def _head(said: str, arithmetic: str, coq: str = "ZArith List", more: str = "", gaps: bool = False, reading: bool = False) -> str:
+def _head(
+    said: str,
+    arithmetic: str,
+    coq: str = "ZArith List",
+    more: str = "",
+    gaps: bool = False,
+    reading: bool = False,
+    mixed: bool = False,
+) -> str:
     meaning = f"Semantics Tasks {'Gaps ' if gaps else ''}{'Readings ' if reading else ''}"
-    theory = f"{meaning}Scores Composition {'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
+    theory = f"{meaning}Scores Composition {'Mixtures ' if mixed else ''}{'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
     return f"""{said}
 From Coq Require Import {coq}.
 From AtlasMoE Require Import {theory}.
@@ -150,20 +175,24 @@ def block_file(statement: GraphStatement, hints: Sequence[Hint | GroupHint], lay
     """The layers of one block: what is known behind them follows from what is known before them, for all inputs."""
     design = statement.model.design
     names = [site.block for site in design.sites if site.layer in layers] + [join.node for join in design.joins if join.layer in layers]
-    more = any(_several(hints[n]) for n in layers)
-    text = _head(comment(f"Layers {layers[0]} to {layers[-1]}: {', '.join(names) or 'what is passed on'}"), arithmetic, gaps=more)
+    more, mixed = any(_several(hints[n]) for n in layers), any(_mixed(hints[n]) for n in layers)
+    said = comment(f"Layers {layers[0]} to {layers[-1]}: {', '.join(names) or 'what is passed on'}")
+    text = _head(said, arithmetic, gaps=more, mixed=mixed)
     for n in layers:
         if _several(hints[n]):
             text += _groups_text(n)
             continue
+        after, accepted, holds = _after(hints[n]), "G.accepted_layer", "G.layer_holds"
+        if _mixed(hints[n]):
+            accepted, holds = "M.accepted_mixture", "M.mixture_holds"
         text += f"""
-Lemma computed_{n} : G.accepted_layer graph ranges known_{n} layer_{n} hint_{n} = true.
+Lemma computed_{n} : {accepted} graph ranges known_{n} layer_{n} hint_{n} = true.
 Proof. vm_cast_no_check (eq_refl true). Qed.
-Lemma known_{n} : after known_{n} layer_{n} hint_{n} = known_{n + 1}.
+Lemma known_{n}_ : {after} known_{n} layer_{n} hint_{n} = known_{n + 1}.
 Proof. vm_cast_no_check (eq_refl known_{n + 1}). Qed.
 Theorem holds_{n} : G.step_holds graph ranges known_{n} layer_{n} known_{n + 1}.
-Proof. exact (G.layer_holds graph ranges known_{n} layer_{n} hint_{n} known_{n + 1} computed_{n} known_{n}_). Qed.
-""".replace(f"Lemma known_{n} :", f"Lemma known_{n}_ :")
+Proof. exact ({holds} graph ranges known_{n} layer_{n} hint_{n} known_{n + 1} computed_{n} known_{n}_). Qed.
+"""
     return text
 
 

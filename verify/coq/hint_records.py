@@ -38,6 +38,8 @@ class Hint:
     routed: int | None = None
     winners: tuple[int, ...] = ()
     computed: tuple[News, ...] = ()
+    mixed: bool = False
+    """Whether the layer takes several experts of its block."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ FLOATS = ("Floats", "Orders", "Rounding", "Ieee", "FloatBounds", "FloatChecker")
 """What is needed for evaluation in binary64, before the arithmetic's own file."""
 ROUTES = ("Routing", "RouteChecker")
 """The same for routes."""
-GRAPHS = ("Tasks", "Gaps", "Readings", "Scores", "Few", "Composition", "Groups")
+GRAPHS = ("Tasks", "Gaps", "Readings", "Scores", "Few", "Composition", "Mixtures", "Groups")
 """What is needed for task graphs, likewise."""
 PARTS = ("Tasks", "Scores", "Parts")
 """What is needed for charts in several files."""

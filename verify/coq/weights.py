@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ...errors import InvalidArgument
 from ...moe.layer import MoELayer, Weighting
@@ -21,15 +21,15 @@ Open Scope Z_scope.
 """
 
 
-def weights(network: Network, task: str, grouped: Container[int] = ()) -> str:
-    """The file; of layers in `grouped` several experts are followed anywhere.
+def weights(network: Network, task: str, graph: bool = False) -> str:
+    """The file; of a graph several experts are followed in any layer.
 
     Raises `InvalidArgument` for parts of a network that `Semantics.v` has no word for or the checker no rule, by name.
     """
     lines = [comment(task), HEAD]
     arriving = len(network.inputs)
     for number, layer in enumerate(network.layers):
-        _followed(number, layer, number + 1 == len(network.layers) or number in grouped)
+        _followed(number, layer, number + 1 == len(network.layers) or graph)
         lines += _layer(number, layer, arriving)
         arriving = len(layer.channels)
     lines.append(f"Definition network : list (layer (block dyadic)) := [{'; '.join(f'layer_{n}' for n in range(len(network.layers)))}].")
