@@ -7,6 +7,7 @@ included. Commands are imported when they are asked for, and import what they ne
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import importlib
@@ -59,6 +60,8 @@ class FrontDoor(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         gc.set_threshold(GARBAGE)
+        atexit.unregister(gc.freeze)  # whoever calls several commands leaves once
+        atexit.register(gc.freeze)  # on the way out nothing is looked through any more: all of it goes
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal without ≤ or τ is no reason to fail
