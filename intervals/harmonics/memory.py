@@ -7,7 +7,7 @@ that was asked of the last batch whose questions began alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,8 @@ from .sums import Sum
 
 AT_ONCE = 1 << 21
 """Harmonics that are held at a time."""
+KEPT = 1 << 23
+"""Harmonics of a batch that are kept for whatever is asked of it next, at most."""
 BATCHES = 2
 """Batches of points that are remembered: points of the boxes that forms are about, and middles of boxes around them, take turns."""
 
@@ -31,6 +33,8 @@ class Batch:
     points: Array
     found: dict[Orders, tuple[Array, Array]] = field(default_factory=dict)
     asked: set[Orders] = field(default_factory=set)
+    harmonics: dict[tuple[int, int], tuple[Array, Array]] = field(default_factory=dict)
+    """By degree and where a part of the points begins: as computed, and what they may be off by."""
 
 
 class Memory:
@@ -40,6 +44,7 @@ class Memory:
         self.sums, self.decaying, self.harmonic = sums, decaying, harmonic
         self.batches: tuple[Batch, ...] = ()  # never changed, only replaced: threads share a field
         self.habits: dict[tuple[Orders, bool], set[Orders]] = {}
+        self.last: tuple[tuple[int, tuple[Orders, ...]], Array] | None = None
 
     def at(self, points: Array, reach: Array, orders: Orders, alone: bool) -> tuple[Array, Array]:
         """A derivative of all components at points whose lengths, or one over them of what decays, are at most `reach`; `alone`, or as the
@@ -57,19 +62,40 @@ class Memory:
         return batch.found[orders]
 
     def _fill(self, batch: Batch, reach: Array, wanted: set[Orders]) -> None:
-        sums = {orders: self.sums(orders) for orders in wanted}
-        degree, N = max(int(some.degrees[-1]) for some in sums.values()), len(batch.points)
+        """All that is wanted, by one product of matrices for so many points at a time."""
+        orders = sorted(wanted)
+        sums, N = [self.sums(one) for one in orders], len(batch.points)
+        outputs, degree = len(sums[0].coefficients), max(int(some.degrees[-1]) for some in (self.sums((0, 0, 0)), *sums))
+        rows = self._stacked(orders, sums, degree)
         step = max(1, AT_ONCE // (2 * count(degree)))
-        shape = len(next(iter(sums.values())).coefficients), N
-        values = {orders: (np.zeros(shape), np.zeros(shape)) for orders in sums}
+        values, slack = (np.zeros((len(orders), outputs, N)) for _ in range(2))
         for start in range(0, N, step):
             part = slice(start, start + step)
             at, scale = inverted(batch.points[part]) if self.decaying else (batch.points[part], np.ones(1))
-            found, off = self.harmonic(degree, at, reach[part])
-            found, R = found.reshape(2, count(degree), -1), powers(degree, reach[part])
-            for orders, some in sums.items():
-                needed, l = found[:, : len(some.degrees)].reshape(some.rows.shape[1], -1), int(some.degrees[-1]) + 1
-                value, slack = values[orders]
-                value[:, part], slack[:, part] = (some.rows @ needed) * scale, some.slack(off[:l], R[:l])
+            found, off = self._harmonics(batch, start, degree, at, reach[part])
+            R = powers(degree, reach[part])
+            values[:, :, part] = (rows @ found).reshape(len(orders), outputs, -1) * scale
+            for n, some in enumerate(sums):
+                l = int(some.degrees[-1]) + 1
+                slack[n, :, part] = some.slack(off[:l], R[:l], count(degree))
         # Whoever finds a value finds all of it, whatever other threads do.
-        batch.found.update(values)
+        batch.found.update({one: (values[n], slack[n]) for n, one in enumerate(orders)})
+
+    def _harmonics(self, batch: Batch, start: int, degree: int, points: Array, reach: Array) -> tuple[Array, Array]:
+        """Of a part of the points; as they are kept, of few."""
+        if (degree, start) in batch.harmonics:
+            return batch.harmonics[degree, start]
+        found = self.harmonic(degree, points, reach)
+        if 2 * count(degree) * len(batch.points) <= KEPT:
+            batch.harmonics[degree, start] = found
+        return found
+
+    def _stacked(self, orders: Sequence[Orders], sums: Sequence[Sum], degree: int) -> Array:
+        """The coefficients of all sums, (orders·outputs, 2·places of a degree), those that were asked for last as they are."""
+        key, last = (degree, tuple(orders)), self.last
+        if last is None or last[0] != key:
+            rows = np.zeros((len(sums), *sums[0].coefficients.shape[:2], count(degree)))
+            for row, some in zip(rows, sums, strict=True):
+                row[..., : some.coefficients.shape[-1]] = some.coefficients
+            self.last = last = key, rows.reshape(-1, 2 * count(degree))
+        return last[1]

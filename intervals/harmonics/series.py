@@ -49,7 +49,7 @@ class Harmonics(Field):
     _seen: dict[int, tuple[Array, dict[str, Array]]] = field(default_factory=dict, repr=False)
     _many: dict[Orders, tuple[Array, Array]] = field(default_factory=dict, repr=False)
     _memories: dict[bool, Memory] = field(default_factory=dict, repr=False)
-    _reached: dict[int, tuple[Array, dict[Orders, Array]]] = field(default_factory=dict, repr=False)
+    _reached: dict[int, tuple[Array, dict[Orders, Array], dict[int, Array]]] = field(default_factory=dict, repr=False)
     _stacked: dict[int, Stacked] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -161,10 +161,13 @@ class Harmonics(Field):
         """What |∂^orders| of a component is at most, (N,), where |p| ≤ R, or 1/|p| of what decays; computed for all of them at once."""
         last = self._reached.get(0)
         if last is None or not np.array_equal(last[0], reach):
-            last = self._reached[0] = reach.copy(), {}
+            last = self._reached[0] = reach.copy(), {}, {}
         if orders not in last[1]:
             some = self.sum(orders)
-            found = some.bound(powers(degree_of(some.coefficients.shape[-1]), reach))
+            degree = degree_of(some.coefficients.shape[-1])
+            if degree not in last[2]:
+                last[2][degree] = powers(degree, reach)
+            found = some.bound(last[2][degree])
             last[1][orders] = (found * reach if self.decaying else found) * GENEROUS + TINY
         return last[1][orders][component]
 

@@ -49,9 +49,9 @@ class Sum:
         """(outputs, l): the same of what the coefficients are off by."""
         return lengths(self.errors, self.degrees)
 
-    def slack(self, off: Array, powers: Array) -> Array:
-        """What sums of harmonics that are off by `off` (l, N) are off by, (outputs, N), R^l at most `powers`."""
-        summed = 2 * (self.coefficients.shape[-1] + 8) * EPS
+    def slack(self, off: Array, powers: Array, places: int) -> Array:
+        """What sums over so many places of harmonics that are off by `off` (l, N) are off by, (outputs, N), R^l at most `powers`."""
+        summed = 2 * (places + 8) * EPS
         whole = powers + off
         found = self.sizes @ (off + summed * whole) + self.doubts @ whole
         return np.asarray(found * GENEROUS + UNDERFLOW * np.abs(self.coefficients).sum((1, 2))[:, None])
