@@ -119,15 +119,22 @@ class Candidates:
             rows, frames = rows[left], wide[np.flatnonzero(left)]
 
 
-def candidates(equations: ExpressionMap, centers: Array, largest: float, least: float) -> Candidates:
-    """Charts around zeros (n, k), with sides between these."""
+def candidates(equations: ExpressionMap, centers: Array, largest: float, least: float, beside: Array | None = None) -> Candidates:
+    """Charts around zeros (n, k), with sides between these; `beside`: T of a chart near each (n, k, d), along which M may be cut as well.
+
+    Boxes along the same axes overlap least; where curvatures differ, they say which axes are good.
+    """
     (n, k), m = centers.shape, equations.outputs
     d = k - m
     vectors = [reflections(jacobian) for jacobian in equations.jacobian_at(centers)]
-    axes, bent = bending(equations, centers, np.array([_frame(v) for v in vectors]))
+    frame = np.array([_frame(v) for v in vectors])
+    axes, bent = bending(equations, centers, frame)
     for i in range(n):
         if d > 1 and bent[i].max() > ROUND * bent[i].min():
             vectors[i] = turned(vectors[i], axes[i])
+        elif d > 1 and beside is not None:
+            left, _, right = np.linalg.svd(frame[i, :, m:].T @ beside[i])
+            vectors[i] = turned(vectors[i], left @ right)
     halves = np.minimum(FIRST / np.maximum(bent, FIRST / largest), largest)
     halves = np.minimum(halves, LONGEST * halves.min(1, keepdims=True))
     made = Candidates(equations, centers, vectors, halves, np.ones((n, m)))

@@ -65,6 +65,28 @@ class _Cells:
         return _Cells(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("owner", "lower", "upper")))
 
 
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Points of faces that no chart holds, and where M goes on."""
+
+    points: Array
+    """(n, k)."""
+    outward: Array
+    """Along the axis of the chart that ends there, as long as its half-width, (n, k)."""
+    axes: Array
+    """T of that chart, (n, k, d)."""
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @staticmethod
+    def of(frames: Frames, cells: _Cells, points: Array) -> Edges:
+        """Of cells of faces with these middles."""
+        tangent, n = frames.tangent[cells.owner], np.arange(len(cells))
+        axis = (cells.upper - cells.lower).argmin(1)
+        return Edges(points, tangent[n, :, axis] * cells.lower[n, axis][:, None], tangent)
+
+
 class Continuation:
     """Faces of charts, cut until each cell is held by another; it can go on with more charts where some are missing."""
 
@@ -75,8 +97,8 @@ class Continuation:
         self._cells: _Cells | None = None
         self._known = self._looked = 0
 
-    def goes_on(self, tubes: Sequence[Tube], part: float = 1.0, well: float = 1.0) -> tuple[Continued, Array]:
-        """What became of all cells; or zeros (n, k) on faces that no tube holds. The tubes are those of before, and more.
+    def goes_on(self, tubes: Sequence[Tube], part: float = 1.0, well: float = 1.0) -> tuple[Continued, Edges]:
+        """What became of all cells; or zeros on faces that no tube holds. The tubes are those of before, and more.
 
         `part`: of the half-widths of u, in which cells count as held. `well`: less than that; of cells that are not held, those with a
         middle in that part are cut, and for the others another chart is asked for.
@@ -93,16 +115,16 @@ class Continuation:
             rows = np.flatnonzero(~done)
             bare = ~frames.holds(x[rows], well).any(0) & self._zeros.holds(x[rows]) if len(rows) else np.zeros(0, bool)
             if len(rows) and not bare.all() and (self._looked > self._most or self._small(frames, some[rows[~bare]])):
-                return Continued(self._looked, x[rows[~bare][0]]), np.zeros((0, x.shape[1]))
+                return Continued(self._looked, x[rows[~bare][0]]), Edges.of(frames, some[rows[:0]], x[rows[:0]])
             missing.append(x[rows[bare]])
             aside.append(some[rows[bare]])
             again = some[rows[~bare]]
             side = ((again.upper - again.lower) / frames.halves[again.owner]).argmax(1)
             low, high = halved(again.lower, again.upper, side, beside=True)
             left = _Cells.joined([left, _Cells(np.repeat(again.owner, 2), low, high)])
-        self._cells = _Cells.joined(aside)
+        self._cells = _Cells.joined(aside) if aside else self._cells[:0]
         points = np.concatenate(missing)
-        return Continued(self._looked, points[0] if len(points) else None), points
+        return Continued(self._looked, points[0] if len(points) else None), Edges.of(frames, self._cells, points)
 
     def _grow(self, tubes: Sequence[Tube]) -> None:
         new = tubes[self._known :]

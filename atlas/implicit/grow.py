@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...expressions.box import Array
+from ...expressions.frames import Frames
 from ...expressions.implicit import Tube
 from ...intervals.implicit import prove_all
 from ...intervals.program import equations_of
 from ...progress import gauge
 from .charts import FEW, Candidates, candidates
 from .choose import TRIED, WORTH, NoChart
-from .continuation import Continuation, Continued
+from .continuation import Continuation, Continued, Edges
 from .zeros import ZeroSet
 
+AHEAD = 0.7
+"""How far beyond an edge the next chart stands, in half-widths of the one that ends: it holds the edge, and little of what is held."""
 LARGER = 1.1
 """Charts are tried that are so much larger than those that were proved last."""
 WELL = 0.95
@@ -30,47 +33,77 @@ def grown(zeros: ZeroSet, points: Array, core: float, part: float, sizes: tuple[
 
     Raises `NoChart`.
     """
-    tubes: list[Tube] = []
-    edges, missing, scale = Continuation(zeros), points, 1.0
+    edges, growth = Continuation(zeros), _Growth(zeros, core, sizes)
+    growth.hold(points)
     with gauge("charts that hold each other's edges", 1) as progress:
         while True:
-            new, scale = _holding(zeros, missing, core, sizes, scale)
-            tubes += new
-            if len(tubes) > most:
-                raise NoChart(missing[0], many=True)
-            done, missing = edges.goes_on(tubes, part, WELL * part)
-            progress(0, f"{len(tubes)} charts, {len(missing)} points on edges")
+            if len(growth.tubes) > most:
+                raise NoChart(points[0], many=True)
+            done, missing = edges.goes_on(growth.tubes, part, WELL * part)
+            progress(0, f"{len(growth.tubes)} charts, {len(missing)} points on edges")
             if not len(missing):
-                return tubes, done
+                return growth.tubes, done
+            points = missing.points
+            free = growth.ahead(missing)
+            growth.hold(points[free], missing.axes[free])
 
 
-def _holding(zeros: ZeroSet, points: Array, core: float, sizes: tuple[float, float], scale: float) -> tuple[list[Tube], float]:
-    """Charts whose parts `core` hold all points, and the part of their sizes in floats at which half of the last ones were proved."""
-    tubes: list[Tube] = []
-    free = np.ones(len(points), bool)
-    while free.any():
-        rows = np.flatnonzero(free)
-        centers = points[rows[np.linspace(0, len(rows) - 1, min(TRIED, len(rows))).astype(int)]]
-        pool = candidates(zeros.equations, centers, sizes[1], sizes[0])
-        first, scale = pool.halves.max(1), min(1.0, scale * LARGER)
+class _Growth:
+    """The charts so far."""
+
+    def __init__(self, zeros: ZeroSet, core: float, sizes: tuple[float, float]) -> None:
+        self.tubes: list[Tube] = []
+        self._zeros, self._core, self._sizes = zeros, core, sizes
+        self._scale = 1.0
+        """The part of their sizes in floats at which half of the last charts were proved."""
+
+    def ahead(self, missing: Edges) -> NDArray[np.bool_]:
+        """Charts beyond edges, as far as they hold their points and most of what else is missing; which points are still free."""
+        free = np.ones(len(missing), bool)
+        while free.any():
+            rows = np.flatnonzero(free)
+            some = rows[np.linspace(0, len(rows) - 1, min(TRIED, len(rows))).astype(int)]
+            centers = self._zeros.projected(missing.points[some] + AHEAD * missing.outward[some])
+            good = np.isfinite(centers).all(1)
+            if not good.any() or not self._batch(centers[good], missing.points[rows], missing.axes[some[good]], needed=False):
+                break
+            free[rows] = self._free(missing.points[rows])
+        return free
+
+    def hold(self, points: Array, axes: Array | None = None) -> None:
+        """Charts whose middle parts hold all points, each around one."""
+        free = np.ones(len(points), bool)
+        while free.any():
+            rows = np.flatnonzero(free)
+            some = rows[np.linspace(0, len(rows) - 1, min(TRIED, len(rows))).astype(int)]
+            self._batch(points[some], points[rows], None if axes is None else axes[some], needed=True)
+            free[rows] = self._free(points[rows])
+
+    def _free(self, points: Array) -> NDArray[np.bool_]:
+        """Which points no chart holds in its middle part."""
+        return np.asarray(~Frames.of(self.tubes).holds(points, self._core).any(0)) if self.tubes else np.ones(len(points), bool)
+
+    def _batch(self, centers: Array, points: Array, axes: Array | None, needed: bool) -> bool:
+        """Charts around some of these centres, and whether there are any; raises `NoChart` if one is `needed` and none is proved."""
+        pool = candidates(self._zeros.equations, centers, self._sizes[1], self._sizes[0], axes)
+        first, scale = pool.halves.max(1), min(1.0, self._scale * LARGER)
         if scale < 1:
-            pool.shrunk(np.flatnonzero(pool.found), sizes[0], scale)
-        left = _promising(pool, points[rows], core)
+            pool.shrunk(np.flatnonzero(pool.found), self._sizes[0], scale)
+        left, before = _promising(pool, points, self._core, needed), len(self.tubes)
         while len(left):
             good = prove_all([equations_of(pool.tube(int(i))) for i in left], FEW)
-            tubes += [pool.tube(int(i)) for i in left[good]]
+            self.tubes += [pool.tube(int(i)) for i in left[good]]
             if good.any():
-                scale = float(np.median((pool.halves.max(1) / first)[left[good]]))
+                self._scale = float(np.median((pool.halves.max(1) / first)[left[good]]))
             left = left[~good]
-            pool.shrunk(left, sizes[0])
-            if not pool.found[left].all():
+            pool.shrunk(left, self._sizes[0])
+            if needed and not pool.found[left].all():
                 raise NoChart(centers[left[~pool.found[left]][0]])
-        for tube in tubes:
-            free[rows] &= ~tube.frames.holds(points[rows], core)[0]
-    return tubes, scale
+            left = left[pool.found[left]]
+        return len(self.tubes) > before
 
 
-def _promising(pool: Candidates, points: Array, core: float) -> NDArray[np.intp]:
+def _promising(pool: Candidates, points: Array, core: float, needed: bool) -> NDArray[np.intp]:
     """Those that hold most of what the ones before them do not, in floats."""
     every = np.arange(len(pool))
     held = pool.frames(every).holds(points, core) & pool.found[:, None]
@@ -80,4 +113,4 @@ def _promising(pool: Candidates, points: Array, core: float) -> NDArray[np.intp]
         taken.append(int(gains.argmax()))
         worth = max(worth, WORTH * float(gains.max()))
         held &= ~held[taken[-1]].copy()
-    return np.array(taken or [int(pool.found.argmax())])
+    return np.array(taken or [int(pool.found.argmax())] * needed, int)
