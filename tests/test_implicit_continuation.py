@@ -7,7 +7,10 @@ import pytest
 from atlasmoe.atlas import Atlas
 from atlasmoe.atlas.implicit.build import implicit, of_tubes
 from atlasmoe.atlas.implicit.continuation import continued
-from atlasmoe.expressions import ExpressionMap
+from atlasmoe.atlas.implicit.grow import grown
+from atlasmoe.atlas.implicit.zeros import ZeroSet
+from atlasmoe.expressions import Box, ExpressionMap
+from atlasmoe.expressions.frames import Frames
 from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.verify.check.edges import whole_components
 
@@ -60,3 +63,17 @@ def test_a_component_ends_where_the_region_does() -> None:
     assert continued(half.implicit.zeros, tubes).open is None
     assert whole_components(half)
     assert min(tube.center[0] for tube in tubes) > -0.6
+
+
+def test_charts_of_a_surface_grow_from_one_until_they_hold_all_of_it() -> None:
+    """A sphere in six coordinates, from one point: every sampled zero is in a chart, and without the charts around one it is missed."""
+    x = real_symbols(NAMES)
+    texts = ["x**2 + y**2 + z**2 - 1", "t - x*y/2", "a - y*z/2", "b - x/2"]
+    zeros = ZeroSet(ExpressionMap.of(x.values(), [read_expression(text, x) for text in texts]), Box((-1.5,) * 6, (1.5,) * 6))
+    tubes, done = grown(zeros, np.array([[1.0, 0, 0, 0, 0, 0.5]]), 0.85, 0.97, (3e-3, 1.5), 100)
+    assert done.open is None
+    held = Frames.of(tubes).holds(zeros.sample(2000, 0))
+    assert held.any(0).all()
+    assert held.sum(0).mean() < 5
+    lone = int((held & (held.sum(0) == 1)).sum(1).argmax())
+    assert continued(zeros, tubes[:lone] + tubes[lone + 1 :]).open is not None
