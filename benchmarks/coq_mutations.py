@@ -62,7 +62,7 @@ def mutations(model: Model, statement: Statement, cuts: list[list[int]], count: 
             if error.max() > statement.epsilon:
                 chart = int(points.chart[int(error.argmax())])
                 what = f"{name}{list(place)} {before:.6g} → {arrays[name][place]:.6g}: error {error.max():.4g}"
-                found.append(Wrong(what, weights(network, "t"), task, chart, chart_file(statement, chart, cuts[chart], "fast")))
+                found.append(Wrong(what, weights(network, "t"), task, chart, chart_file(statement, chart, [cuts[chart]], "fast")))
                 break
             arrays[name][place] = before
     error = largest(model, model.network, points)
@@ -72,17 +72,17 @@ def mutations(model: Model, statement: Statement, cuts: list[list[int]], count: 
         lower = statement_of(model, epsilon, floats=statement.floats is not None)
         text = files(lower, cuts, "fast")["Task.v"]
         found.append(
-            Wrong(f"ε = {epsilon:.6g}, below an error that was found", right, text, worst, chart_file(lower, worst, cuts[worst], "fast"))
+            Wrong(f"ε = {epsilon:.6g}, below an error that was found", right, text, worst, chart_file(lower, worst, [cuts[worst]], "fast"))
         )
     for k in range(max(1, count // 10) if statement.floats is not None else 0):
         assert statement.floats is not None
         wide = statement.epsilon + statement.floats.adds * (1 - 2.0 ** -(k + 1))
         less = replace(statement, floats=replace(statement.floats, epsilon=wide))
         what = f"rounding adds {wide - statement.epsilon:.3g} at most, which is less than its bound"
-        found.append(Wrong(what, right, files(less, cuts, "fast")["Task.v"], worst, chart_file(less, worst, cuts[worst], "fast")))
+        found.append(Wrong(what, right, files(less, cuts, "fast")["Task.v"], worst, chart_file(less, worst, [cuts[worst]], "fast")))
     for _ in range(max(1, count // 10)):
         chart = int(rng.integers(len(cuts)))
-        whole = chart_file(statement, chart, cuts[chart] if len(cuts[chart]) > 1 else [1, 0, 0], "fast")
+        whole = chart_file(statement, chart, [cuts[chart] if len(cuts[chart]) > 1 else [1, 0, 0]], "fast")
         tree = re.findall(r"list nat := \[(.*?)\]%nat", whole, re.DOTALL)[0].split(";")
         leaves = [i for i, cut in enumerate(tree) if cut == "0"]
         del tree[int(rng.choice(leaves))]
