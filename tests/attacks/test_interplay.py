@@ -15,6 +15,7 @@ from atlasmoe.cli.main import main
 from atlasmoe.cli.options import WIDTHS
 from atlasmoe.constructions.advice import WIDEST
 from atlasmoe.constructions.relu import NARROWEST
+from atlasmoe.constructions.relu.spline.knots import place
 from atlasmoe.errors import EpsilonNotReached, InvalidArgument, LintError
 from atlasmoe.moe import Known, Model
 from atlasmoe.verify.check import CheckReport, check
@@ -135,3 +136,12 @@ def test_an_infinite_tightness_is_no_number() -> None:
     """No certificate could be written that asked for it."""
     with pytest.raises(InvalidArgument, match="got inf: None asks for ε alone"):
         certify(steps(at=0.25, dtype="float64"), tightness=float("inf"))
+
+
+def test_pieces_are_placed_by_densities_that_floats_can_add_up() -> None:
+    """Tables of values of 1e-310 kept compile busy for ever: counts of pieces were whole numbers made of NaN."""
+    edges, breaks = np.linspace(0.0, 1.0, 9), np.array([0.0, 1.0])
+    for density in (np.nan, np.inf, 1e308):
+        assert place(edges, np.full(8, density), breaks, 4) == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0])
+    with pytest.raises(InvalidArgument, match="too small or too large for floats"):
+        place(np.array([0.0, np.nan]), np.ones(1), breaks, 4)

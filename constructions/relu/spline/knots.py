@@ -45,8 +45,14 @@ def allocate(masses: Array, pieces: int) -> NDArray[np.intp]:
 def place(edges: Array, density: Array, breaks: Array, pieces: int) -> Array:
     """At most max(`pieces`, number of parts) + 1 knots, all `breaks` among them, sharing ∫ density evenly within each part.
 
-    density (P,) is constant between the P + 1 ascending `edges`; `breaks` ascend from edges[0] to edges[−1].
+    density (P,) is constant between the P + 1 ascending `edges`; `breaks` ascend from edges[0] to edges[−1]. A density that floats
+    cannot add up, of values of 1e-310 or 1e300, says nothing: pieces are then of one length. Raises `InvalidArgument` for edges that are
+    no numbers.
     """
+    if not np.isfinite(edges).all():
+        raise InvalidArgument("values of the target are too small or too large for floats to be told apart; measure it in other units")
+    if not np.isfinite(density.sum() * (1 + edges[-1] - edges[0])):
+        density = np.ones(len(density))
     density = np.maximum(density, FLOOR * density.mean() + np.finfo(float).tiny)
     mass = np.concatenate([[0.0], np.cumsum(density * np.diff(edges))])
     at = np.interp(breaks, edges, mass)
@@ -100,8 +106,8 @@ def equalise(
         shifts = half_shifts(gaps, (len(knots) - 1, outputs))
         high, low = gaps(shifts[:-1], shifts[1:])
         errors = np.maximum(high, -low).max(1)
-        if not np.isfinite(errors).all():  # enclosures over long pieces may know nothing: shorter ones there
-            errors = np.minimum(errors, UNKNOWN * errors[np.isfinite(errors)].max(initial=1.0))
+        if not (known := np.isfinite(errors)).all():  # enclosures over long pieces may know nothing: shorter ones there
+            errors = np.where(known, errors, UNKNOWN * errors[known].max(initial=1.0))
         elif errors.max() < best:
             best, found = float(errors.max()), (knots, shifts)
         if errors.max() <= EQUAL * errors.mean():
