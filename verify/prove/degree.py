@@ -25,7 +25,7 @@ def degree_of(network: Network, task: ManifoldTask, moves: Array | None) -> int:
     alone = last.top_k == 1 and last.weighting is not Weighting.RECTIFIED
     if moves is not None or not alone or task.atlas.dimension == 1 or not _smooth(last):
         return 2
-    wanted = FINE if task.atlas.dimension == 2 and not _expanded(task) else FINEST
+    wanted = FINE if task.atlas.dimension == 2 and not expanded(task) else FINEST
     return min(wanted, task.target.degree) if isinstance(task.target, CallableTarget) else wanted
 
 
@@ -35,7 +35,7 @@ def _smooth(layer: MoELayer) -> bool:
     return all(group.activation.smooth for net in nets for hidden in net.groups for group in hidden)
 
 
-def _expanded(task: ManifoldTask) -> bool:
+def expanded(task: ManifoldTask) -> bool:
     """Whether f has a field that is expanded about points."""
     target = task.target
     functions = (target.function,) if isinstance(target, ExpressionTarget) else target.functions if isinstance(target, ChartTarget) else ()

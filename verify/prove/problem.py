@@ -24,7 +24,7 @@ from . import rounds
 from .amiss import asked, seen
 from .cells import Cells, Rounding
 from .checkpoint import Checkpoint
-from .degree import degree_of
+from .degree import degree_of, expanded
 from .error import EnclosedTarget, ErrorJudge
 from .evaluation import Evaluation, evaluations
 from .forward import EnclosedNetwork
@@ -46,7 +46,8 @@ SEEDS, CLIMBS = {1: 1 << 12, 2: 1 << 14}, 32
 MOST_SEEDS = 1 << 15
 """In three dimensions and more."""
 TO_REFUTE = 1 << 10
-"""At most so many where bounds need not come near the largest error, as it is then looked for only to miss ε."""
+"""At most so many of a dear f, a series of hundreds of terms, where bounds need not come near the largest error: it is then looked for only
+to miss ε."""
 SUSPECT = 0.5
 """Part of ε from which on a sampled error may become one above ε by climbing."""
 NEGLIGIBLE = 2.0**-10
@@ -275,7 +276,8 @@ def look_for_errors(goal: Goal, problem: Problem, seed: int) -> None:
         return np.where(np.isnan(found), np.inf, found)
 
     seeds = SEEDS.get(task.atlas.dimension, MOST_SEEDS)
-    seeds = seeds if goal.tightness is not None else min(seeds, TO_REFUTE)
+    if goal.tightness is None and expanded(task):
+        seeds = min(seeds, TO_REFUTE)
     points = spread_points(task.atlas, max(seeds, 16 * len(task.atlas)))
     if problem.places is not None:
         points = _at(problem.places, task, points)
