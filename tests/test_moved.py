@@ -7,7 +7,7 @@ from atlasmoe.intervals import Interval
 from atlasmoe.verify.check import lookups
 from atlasmoe.verify.check.jets import Jets
 from atlasmoe.verify.check.polynomials import Space
-from atlasmoe.verify.enclosure import lookups as enclosures
+from atlasmoe.verify.enclosure.abouts import MOVED
 from atlasmoe.verify.enclosure.taylor import TaylorForms
 
 LOWER, UPPER = np.zeros((3, 2)), np.ones((3, 2))
@@ -44,9 +44,9 @@ def test_forms_of_other_degrees_or_bounds_are_told_apart() -> None:
         whole = TaylorForms.variables(LOWER, UPPER, degree)
         return [TaylorForms(whole.coefficients[:, :, [k]], whole.radius[:, [k]], degree=degree) for k in range(2)]
 
-    powers = enclosures._LAST.of(forms(2), CENTER)
-    assert enclosures._LAST.of(forms(2), CENTER) is powers
-    assert enclosures._LAST.of(forms(3), CENTER) is not powers
+    powers = MOVED.of(forms(2), CENTER)
+    assert MOVED.of(forms(2), CENTER) is powers
+    assert MOVED.of(forms(3), CENTER) is not powers
     bounded = [TaylorForms(one.coefficients, one.radius, Interval(np.zeros((3, 1)), np.ones((3, 1))), 3) for one in forms(3)]
-    assert enclosures._LAST.of(bounded, CENTER).power((0,)).degree == 3
-    assert enclosures._LAST.of(forms(3), CENTER) is not enclosures._LAST.of(bounded, CENTER)
+    assert MOVED.of(bounded, CENTER).power((0,)).degree == 3
+    assert MOVED.of(forms(3), CENTER) is not MOVED.of(bounded, CENTER)
