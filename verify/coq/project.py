@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from itertools import pairwise
@@ -37,6 +38,8 @@ PARTS = ("Tasks", "Scores", "Parts")
 """What is needed for charts in several files."""
 MANIFOLDS = ("Sphere", "Circle", "Rotations")
 """Lemmas of cover, in a folder of their own; they need no other file."""
+REQUIRED = re.compile(r"^From AtlasMoE Require (?:Import |Export )?([\w ]+)\.$", re.MULTILINE)
+"""How a file of the theory names those that it needs."""
 MARK = "_CoqProject"
 """A folder that holds it is one of ours."""
 AXIOMS = {
@@ -54,6 +57,11 @@ def theory_text(name: str) -> str:
     package = __name__.split(".")[0]
     folder = resources.files(package) / "coq"
     return (folder / "manifolds" / f"{name}.v" if name in MANIFOLDS else folder / f"{name}.v").read_text(encoding="utf-8")
+
+
+def required(name: str) -> list[str]:
+    """The files of the theory that this one names."""
+    return [other for found in REQUIRED.findall(theory_text(name)) for other in found.split()]
 
 
 def theory_of(
@@ -326,8 +334,10 @@ def makefile(
         "",
     ]
     lines += ["%.vo: %.v", "\t$(COQC) $<", ""]
-    lines += [f"theory/{name}.vo: theory/{needed}.vo" for needed, name in pairwise(theory)]
-    lines += [f"{name}.vo: {needed}.vo" for needed, name in zip((f"theory/{theory[-1]}", *before), before, strict=False)]
+    # What the files themselves name: they come from a cache, where each is as old as its first proof.
+    lines += [f"theory/{name}.vo: " + " ".join(f"theory/{other}.vo" for other in some) for name in theory if (some := required(name))]
+    lines += [f"{before[0]}.vo: " + " ".join(f"theory/{name}.vo" for name in theory)]
+    lines += [f"{name}.vo: {earlier}.vo" for earlier, name in pairwise(before)]
     lines += [f"{part}.vo: {before[-1]}.vo" for part in parts]
     lines += [f"{name}.vo: " + " ".join(f"{part}.vo" for part in some) for name, some in joined.items()]
     routes = [part for part in parts if part.startswith("Route")]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -17,12 +16,9 @@ from pathlib import Path
 
 from ...errors import FolderError
 from ...progress import track
-from .project import all_theory, theory_text
+from .project import all_theory, required, theory_text
 from .several import THEORY as SEVERAL
 from .statement import ARITHMETICS
-
-REQUIRED = re.compile(r"^From AtlasMoE Require (?:Import |Export )?([\w ]+)\.$", re.MULTILINE)
-"""How a file of the theory names those that it needs."""
 
 
 def cache_folder(arithmetic: str, version: str) -> Path:
@@ -44,7 +40,7 @@ def needed(roots: Collection[str], arithmetic: str) -> tuple[str, ...]:
     found = set(roots)
     for name in reversed(all_theory(arithmetic)):
         if name in found:
-            found.update(_required(name))
+            found.update(required(name))
     return tuple(name for name in all_theory(arithmetic) if name in found)
 
 
@@ -74,13 +70,9 @@ def not_whole(cached: Path, names: Sequence[str]) -> tuple[str, ...]:
             same = (cached / f"{name}.v").read_text(encoding="utf-8") == theory_text(name) and (cached / f"{name}.vo").stat().st_size > 0
         except (OSError, UnicodeDecodeError):
             same = False
-        if not same or found & set(_required(name)):
+        if not same or found & set(required(name)):
             found.add(name)
     return tuple(name for name in names if name in found)
-
-
-def _required(name: str) -> list[str]:
-    return [other for found in REQUIRED.findall(theory_text(name)) for other in found.split()]
 
 
 @contextlib.contextmanager
