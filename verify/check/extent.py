@@ -19,23 +19,36 @@ REFINED = 1 << 16
 
 
 def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Array:
-    """max |y_k| over boxes of every piece, bounded, (k,): those that may hold the largest are cut until that is nearly attained."""
+    """max |y_k| over boxes of every piece, bounded, (k,): those that may hold the largest are cut until that is nearly attained.
+
+    All pieces are looked at before one is cut: where M does not reach as far as it does elsewhere, nothing has to be known closely.
+    """
     attained = size = np.zeros(domain.base_dimension)
     cells = [
-        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE]) for p, (lower, upper) in enumerate(boxes) for n in range(0, len(lower), AT_ONCE)
+        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE], REFINED)
+        for p, (lower, upper) in enumerate(boxes)
+        for n in range(0, len(lower), AT_ONCE)
     ]
-    for p, lower, upper in cells:
-        left = REFINED
-        while len(lower):
-            u, y = domain.points(p, lower, upper)
-            off = domain.outside(p, u, y)[0][:, None]
-            reach, at = np.where(off, 0.0, y.value.magnitude), np.maximum(y.at.lower, -y.at.upper).max(1)
-            attained = np.maximum(attained, np.where(off, 0.0, at).max(0))
+    while cells:
+        seen = [_reach(domain, p, lower, upper) for p, lower, upper, _ in cells]
+        attained = np.max([attained, *(at for _, at, _ in seen)], axis=0)
+        rest = []
+        for (p, lower, upper, left), (reach, _, side) in zip(cells, seen, strict=True):
             again = (reach > attained * (1 + REACHED)).any(1) & (left > 0)
             size = np.maximum(size, np.where(again[:, None], 0.0, reach).max(0))
-            left -= len(lower)
-            lower, upper, _ = halves(lower[again], upper[again], longest(y.subset(np.flatnonzero(again))))
+            if again.any():
+                low, high, _ = halves(lower[again], upper[again], side[again])
+                rest.append((p, low, high, left - len(lower)))
+        cells = rest
     return np.maximum(size, attained)
+
+
+def _reach(domain: Charts | Boxes, p: int, lower: Array, upper: Array) -> tuple[Array, Array, Indices]:
+    """Of boxes of a piece at most |y_k|, (n, k), what is attained, (k,), and the sides along which to cut."""
+    u, y = domain.points(p, lower, upper)
+    off = domain.outside(p, u, y)[0][:, None]
+    at = np.maximum(y.at.lower, -y.at.upper).max(1)
+    return np.where(off, 0.0, y.value.magnitude), np.where(off, 0.0, at).max(0), longest(y)
 
 
 def longest(y: Patch) -> Indices:
