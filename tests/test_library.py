@@ -94,3 +94,13 @@ def test_every_atlas_of_the_library_is_among_the_cases() -> None:
     every = {f"{name}, {kind}" for name, entry in LIBRARY.items() for kind in entry.atlases if name not in ELSEWHERE | ONE_OF}
     assert {case for case in CASES if case.split(", ")[0] not in ONE_OF} == every
     assert {case.split(", ")[0] for case in CASES} == set(LIBRARY) - ELSEWHERE
+
+
+def test_what_is_written_into_the_recipe_of_an_atlas_is_in_no_other() -> None:
+    for part, value in (("domain", [0, 3]), ("charts", 5)):
+        given: Any = builtin("interval", domain=[0, 1]).recipe
+        given[part] = value
+        assert builtin("interval", domain=[0, 1]).recipe == {"builtin": "interval", "domain": [0, 1]}
+    given = builtin("interval", domain=[0, 1]).recipe
+    given["domain"][1] = 3
+    assert builtin("interval", domain=[0, 1]).recipe == {"builtin": "interval", "domain": [0, 1]}

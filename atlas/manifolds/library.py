@@ -200,7 +200,9 @@ def builtin(name: str, **given: Any) -> Atlas:
         key = json.dumps([name, given])
     except (TypeError, ValueError):  # not from a table: there is nothing to know it by
         return _made(name, given)
-    atlas = _KEPT.pop(key, None) or _made(name, given)
+    atlas = _KEPT.pop(key, None)
+    if atlas is None or atlas.recipe != _recipe(name, given):  # a recipe is a table that whoever has the atlas can write into
+        atlas = _made(name, given)
     _KEPT[key] = atlas
     if len(_KEPT) > KEPT:
         del _KEPT[next(iter(_KEPT))]
@@ -212,7 +214,12 @@ def _made(name: str, given: Mapping[str, Any]) -> Atlas:
         atlas = _build(LIBRARY[name], given)
     except InvalidArgument as error:
         raise InvalidArgument(f'manifold "{name}": {error}') from None
-    return dataclasses.replace(atlas, recipe=_plain({"builtin": name, **given}))
+    return dataclasses.replace(atlas, recipe=_recipe(name, given))
+
+
+def _recipe(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = _plain({"builtin": name, **given})
+    return found
 
 
 def _plain(value: Any) -> Any:
