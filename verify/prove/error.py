@@ -301,8 +301,9 @@ def longest_side(place: Place) -> NDArray[np.intp]:
 
 
 def side_lengths(place: Place) -> Array:
-    """How far φ⁻¹ moves along each side of a box, (N, d); where that is unknown, the sides themselves. It is unknown too where φ⁻¹ is
-    enclosed as a whole only, without slopes: all sides would seem to be 0 there, and the first would be cut again and again."""
-    lengths = np.linalg.norm(place.y.linear[:, : place.dimension], axis=2)
-    known = (place.y.radius < np.inf).all(1, keepdims=True) & lengths.any(1, keepdims=True)
-    return np.where(known, lengths, place.upper - place.lower)
+    """How far φ⁻¹ moves along each side of a box, (N, d); where that is unknown, the sides themselves. It is unknown too where a coordinate
+    of φ⁻¹ is enclosed as a whole only, without slopes: along a side that it alone moves on it would seem to be constant, and other sides
+    would be cut again and again."""
+    lengths, widths = np.linalg.norm(place.y.linear[:, : place.dimension], axis=2), place.upper - place.lower
+    moves = ((lengths > 0) | (widths == 0)).all(1, keepdims=True)
+    return np.where((place.y.radius < np.inf).all(1, keepdims=True) & moves, lengths, widths)
