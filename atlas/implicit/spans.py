@@ -4,6 +4,8 @@ Of several equations a ball holds w around an affine function of u, by monotone 
 and |w − w̃| ≤ ρ, x lies in x(u₀, w₀) + (T + N·K)·(u − u₀) and a ball of radius ρ, [N T] being orthogonal. What that says nothing of, and
 one equation alone, Krawczyk's operator does (`intervals.krawczyk`): with w′ ∈ K ± E over the box and |w(u₀) − w₀| ≤ ρ₀ the ball is of
 radius ρ₀ + Σ_j |E_j|·|u − u₀|_j (mean value theorem). That tubes have one zero over each u is proved before (`prove_all`).
+
+m is computed in floats, and off by some 1e-15·(1 + |x|): whoever compares with it leaves room for that.
 """
 
 from __future__ import annotations
