@@ -42,8 +42,15 @@ def number(name: str, value: Any, above: float, below: float = np.inf) -> float:
     """`value` as a finite number in the open interval (above, below)."""
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating)
     if not numeric or not above < value < below:
-        raise InvalidArgument(f"{name} must be a number between {above:g} and {below:g}, both excluded, got {value!r}")
+        raise InvalidArgument(f"{name} must be {_range(above, below)}, got {value!r}")
     return float(value)
+
+
+def _range(above: float, below: float) -> str:
+    """An open interval in words."""
+    if np.isinf(below):
+        return "a finite number" if np.isinf(above) else f"a finite number above {above:g}"
+    return f"a number between {above:g} and {below:g}, both excluded"
 
 
 def dtype_name(value: Any) -> Any:

@@ -41,7 +41,10 @@ def cut(atlas: Atlas, region: ExpressionMap, *, drop: bool = False) -> Atlas:
     for chart in atlas.parametrising:
         if chart.region is not None:
             problem = f'chart "{chart.name}" has a region of its own, towards which its bump falls off'
-            raise InvalidArgument(f"{problem}; a manifold that ends at a region needs charts that are boxes")
+            remedy = (
+                'take an atlas of boxes (of a sphere, atlas = "stereographic"), or write M as a box with region = "Min(g, h)" of its edges'
+            )
+            raise InvalidArgument(f"{problem}, so no other region can cut it; {remedy}")
         changed = dataclasses.replace(chart, region=region.after(chart.inverse), edge=True)
         if not (drop and misses(changed)):
             charts.append(changed)

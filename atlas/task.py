@@ -19,6 +19,7 @@ from .atlas import Atlas
 from .chart import Chart
 from .declared import Declared
 from .fields import field_map
+from .foreign import numbers_of
 from .options import OptionValue, findings
 from .points import Points
 from .wanted import Wanted
@@ -148,11 +149,12 @@ class CallableTarget:
         if not self.declares:
             raise InvalidArgument(f"nothing is declared of the Python function {self.name!r}; give CallableTarget lipschitz=…")
         if self.function is None:
-            raise self._absent()
+            raise self.absent()
         field = Declared(self.name, self.values, len(coordinates), self.outputs, self.lipschitz, self.second_derivative, id(self.function))
         return field_map(field, tuple(real_symbols(coordinates).values()))
 
-    def _absent(self) -> InvalidArgument:
+    def absent(self) -> InvalidArgument:
+        """What is said where f is asked for and is not there."""
         problem = f"the target is the Python function {self.name!r}, which no file can hold"
         trusted = ", or add --trust-code on the command line, which runs its code" if ":" in self.name else ""
         return InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function)){trusted}")
@@ -160,8 +162,11 @@ class CallableTarget:
     def values(self, base: Array) -> Array:
         """f at points (N, k), (N, outputs). Raises `InvalidArgument` where the function returns another shape."""
         if self.function is None:
-            raise self._absent()
-        found = np.asarray(self.function(base), float)
+            raise self.absent()
+        try:
+            found = numbers_of(self.function, base)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"target {self.name!r}: {error}") from None
         if found.shape[:1] != (len(base),) or found.size != len(base) * self.outputs:
             problem = f"returns shape {found.shape} for {len(base)} points, not ({len(base)}, {self.outputs})"
             raise InvalidArgument(f"target {self.name!r}: {problem}; evaluate row by row, and declare the number of outputs")

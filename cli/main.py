@@ -8,6 +8,7 @@ included. Commands are imported when they are asked for, and import what they ne
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import gc
 import importlib
@@ -22,7 +23,7 @@ import click
 
 from .. import __version__
 from ..errors import AtlasMoEError, LintError, SpecError, did_you_mean
-from .output import PART, finding_fields, print_json
+from .output import DOCUMENT, PART, finding_fields, print_json
 
 COMMANDS = (
     *("baseline", "certify", "check", "compile", "demo", "doctor", "explain", "export", "fixtures"),
@@ -66,7 +67,11 @@ class FrontDoor(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal without ≤ or τ is no reason to fail
         try:
-            return super().invoke(ctx)
+            if not ctx.meta["atlasmoe.json"]:
+                return super().invoke(ctx)
+            ctx.meta[DOCUMENT] = sys.stdout
+            with contextlib.redirect_stdout(sys.stderr):  # what code of the user's prints is no part of the document
+                return super().invoke(ctx)
         except AtlasMoEError as error:
             _fail(ctx, error, error.exit_code)
         except click.ClickException as error:

@@ -30,6 +30,8 @@ FIGURES = (".png", ".pdf", ".svg")
 """Suffixes of figures."""
 PART = ".part"
 """Suffix of a file, hidden by a dot, until all of it is written."""
+DOCUMENT = "atlasmoe.stdout"
+"""Under this name a command with --json keeps the stream of its one document; anything else that is printed goes to stderr."""
 MOST_TRIED = 8
 """Routers that were tried and left, of which a terminal hears."""
 
@@ -180,7 +182,9 @@ def finding_fields(finding: Finding) -> dict[str, Any]:
 
 def print_json(document: Any) -> None:
     """One JSON document; NaN and ±∞ are strings."""
-    click.echo(json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False))
+    context = click.get_current_context(silent=True)
+    stdout = None if context is None else context.meta.get(DOCUMENT)
+    click.echo(json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False), stdout)
 
 
 def _finite(document: Any) -> Any:

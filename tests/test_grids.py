@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import json
+import re
 import shutil
 import struct
 import zipfile
@@ -20,6 +21,7 @@ from atlasmoe.atlas.spec import npz
 from atlasmoe.atlas.spec.npz import beside, read_npz
 from atlasmoe.errors import FolderError, InvalidArgument, Severity, SpecError
 from atlasmoe.front.compile import compile
+from atlasmoe.intervals.splines import interpolant
 from atlasmoe.moe.ledger import Known
 from atlasmoe.moe.typed_json import canonical
 from atlasmoe.verify.prove import certify
@@ -247,7 +249,7 @@ def as_bytes(array: NDArray) -> bytes:
         (header("(2, -1)") + b"\0" * 8, "is said to have|is no array"),
         (header("(1,)", "'|O'") + b"\0" * 8, "not numbers"),
         (header("(1,)", "__import__('os')") + b"\0" * 8, "is no array"),
-        (header("(1,)", "'<c16'") + b"\0" * 16, "not numbers"),
+        (header("(1,)", "'<c16'") + b"\0" * 16, "complex numbers"),
         (header("(1,)", "[('a', '<f8')]") + b"\0" * 8, "not numbers"),
         (header("(3,)")[:30], "is no array"),
         (b"", "is no array"),
@@ -276,6 +278,27 @@ def test_files_that_unpack_to_too_much_are_not_unpacked(tmp_path: Path, monkeypa
     (tmp_path / "liar.npz").write_bytes(bytes(data))
     with pytest.raises(InvalidArgument):
         read_npz(tmp_path / "liar.npz", ("x",))
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "words"),
+    [
+        ([(4,), (6,)], (6, 4), r"lengths 4 × 6 \(a, b\); turn them with transpose\(1, 0\), or list the axes"),
+        ([(4,), (6,)], (6, 4, 2), r"transpose\(1, 0, 2\)"),
+        ([(4,), (6,), (5,)], (6, 5, 4), r"transpose\(2, 0, 1\)"),
+        ([(4,), (6,)], (4, 5), "give them that shape"),
+        ([(4, 1), (6,)], (4, 6), r"axis 'a' has the shape \(4, 1\).*ravel"),
+        ([(1,), (6,)], (1, 6), "axis 'a' has 1 point, .*more points"),
+    ],
+)
+def test_what_does_not_fit_says_what_would(axes: list[tuple[int, ...]], shape: tuple[int, ...], words: str) -> None:
+    grids = [np.linspace(0, 1, int(np.prod(one))).reshape(one) for one in axes]
+    values = np.random.default_rng(0).normal(size=shape)
+    with pytest.raises(InvalidArgument, match=words):
+        interpolant("T", grids, values, 1, called=("a", "b", "c")[: len(axes)])
+    if found := re.search(r"transpose(\(.*?\))", words.replace("\\", "")):
+        order = [int(k) for k in found[1].strip("()").split(", ")]
+        interpolant("T", grids, values.transpose(order), 1)
 
 
 def test_numbers_of_any_kind_are_read(tmp_path: Path) -> None:

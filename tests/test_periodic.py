@@ -84,6 +84,23 @@ def test_a_year_is_proved_and_confirmed(tmp_path):
     assert np.abs(np.diff(seam[:, 0])) <= 2 * certificate.bound
 
 
+def test_a_box_takes_a_table_and_a_python_function(tmp_path):
+    day = np.linspace(1, 366, 25)
+    values = np.sin(2 * np.pi * (day - 1) / 365)
+    values[-1] = values[0]
+    np.savez(tmp_path / "year.npz", day=day, values=values)
+    table = {"table": "year.npz", "coordinates": "chart", "interpolation": "cubic", "periodic": ["day"]}
+    one = task_from_spec({**YEAR, "target": table}, folder=tmp_path)
+    assert not errors(one)
+    points = one.atlas.sample(200, seed=0)
+    assert np.abs(one.target.evaluate(points)[:, 0] - points.base[:, 1]).max() < 1e-3
+    assert errors(task_from_spec({**YEAR, "target": {**table, "periodic": []}}, folder=tmp_path)), "the seam is beyond the table"
+    two = [{"name": "a", "epsilon": 0.1, **table}, {"name": "b", "epsilon": 0.1, "expression": "cos(2*pi*day/year)"}]
+    assert task_from_spec({**YEAR, "target": two}, folder=tmp_path).target.outputs == 2
+    assert not errors(task_from_spec({**YEAR, "target": {"callable": "f"}}, target=lambda y: y[:, 1]))
+    assert not errors(task_from_spec({key: YEAR[key] for key in YEAR if key != "target"}, target=lambda y: y[:, 1]))
+
+
 @pytest.mark.parametrize(
     ("edit", "said"),
     [

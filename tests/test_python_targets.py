@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +47,63 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "wave.toml").write_text(SPEC.format(f"{name}:wave", "second_derivative = 4.1\n"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda y: y[:, 0] + 0j, "returns complex numbers for points of shape"),
+        (lambda y: None, "returns None for points of shape"),
+        (lambda y: sys.exit(3), "ends the program (SystemExit: 3)"),
+        (lambda y: ["a"] * len(y), "returns what is no array of numbers"),
+    ],
+)
+def test_what_is_no_array_of_real_numbers_is_refused(function: object, words: str) -> None:
+    (found,) = lint(task(function))
+    assert words in found.problem
+    assert found.remedy
+    with pytest.raises(InvalidArgument, match=re.escape(f"target 'callable': {words}")):
+        task(function).target.evaluate(builtin("circle").sample(4, seed=0))
+
+
+def test_a_function_may_write_into_its_points_and_moves_none() -> None:
+    def normalised(y: np.ndarray) -> np.ndarray:
+        y *= 0.5
+        return np.asarray(y[:, 0])
+
+    points = builtin("circle").sample(50, seed=0)
+    before = points.base.copy()
+    assert np.array_equal(task(normalised).target.evaluate(points)[:, 0], before[:, 0] / 2)
+    assert np.array_equal(points.base, before)
+
+
+def test_a_named_target_brings_its_enclosure_and_printing_spoils_no_document(folder: Path) -> None:
+    (folder / "fenced.py").write_text(
+        "print('by the way')\nimport sys\nfrom atlasmoe import CallableTarget\n"
+        "f = CallableTarget(lambda y: y[:, 0]*y[:, 1], name='other', enclosure=lambda y: y[:, [0]]*y[:, [1]])\n"
+    )
+    (folder / "fenced.toml").write_text(SPEC.format("fenced:f", ""))
+    found = CliRunner().invoke(main, ["lint", "fenced.toml", "--trust-code", "--json"])
+    assert json.loads(found.stdout)["findings"] == []
+    assert "by the way" in found.stderr
+    target = load_task(folder / "fenced.toml", trust_code=True).target  # type: ignore[union-attr]
+    assert isinstance(target, CallableTarget)
+    assert (target.name, target.enclosure is None) == ("fenced:f", False)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import no_such_package_here", "install no_such_package_here, which the module imports"),
+        ("def f(:", "correct the module"),
+        ("raise SystemExit(0)", "correct the module"),
+    ],
+)
+def test_modules_that_cannot_be_imported_say_what_helps(folder: Path, code: str, words: str) -> None:
+    name = f"broken_{abs(hash(code))}"
+    (folder / f"{name}.py").write_text(code)
+    with pytest.raises(InvalidArgument, match=re.escape(words)):
+        imported(f"{name}:f", folder)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +228,7 @@ def test_a_constant_edited_after_the_proof_is_no_proof(folder: Path) -> None:
         ("../fun:wave", "", "does not name a function of a module"),
         ("fun:__import__('os')", "", "does not name a function of a module"),
         ("no_such_module_here:wave", "", "cannot be imported (ModuleNotFoundError"),
-        ("math:nothing", "", "cannot be imported (AttributeError"),
+        ("math:nothing", "", "the module has no 'nothing'; name a function of it"),
         ("math:pi", "", "is a float, no function"),
         ("math:sin", "lipschitz = -1\n", "is negative"),
         ("math:sin", 'lipschitz = "a lot"\n', "lipschitz"),

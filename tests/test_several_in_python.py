@@ -182,7 +182,7 @@ def test_a_wrong_target_is_refuted_by_name(model: atlasmoe.Model) -> None:
         ('outputs = ["c", "p"]', "", ('target "pair"', "returns shape (1025, 2)")),
         ('outputs = ["c", "p"]', "outputs = 2", ('target "pair": outputs', "expected a list of names")),
         ('outputs = ["c", "p"]', 'outputs = ["c"]', ('target "pair"', "returns shape (1025, 2)")),
-        (":wave", ":none", ('target "wave": callable', "cannot be imported")),
+        (":wave", ":none", ('target "wave": callable', "the module has no 'none'")),
         ("lipschitz = 2.0", "lipschitz = -1", ('target "pair": lipschitz', "negative")),
     ],
 )

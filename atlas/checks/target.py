@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...errors import Finding
+from ...errors import Finding, InvalidArgument
 from ...expressions.box import Array
 from ...expressions.tree import Node
 from ...progress import track
+from ..foreign import numbers_of
 from ..points import Points
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from .digits import check_digits
@@ -74,16 +75,11 @@ def _callable(target: CallableTarget, points: Points) -> list[Finding]:
     if target.function is None:
         return [error(where, "is known by name only", "pass the function: load(folder, target=CallableTarget(function))")]
     try:
-        values = np.asarray(target.function(points.base), float)
-        again = np.asarray(target.function(points.base[::-1]), float)[::-1]
-    except Exception as failure:  # the user's code: whatever it raises is the finding
-        return [
-            error(
-                where,
-                f"raises {type(failure).__name__} for points of shape ({N}, {points.base.shape[1]}): {failure}",
-                "correct the function",
-            )
-        ]
+        values = numbers_of(target.function, points.base)
+        again = numbers_of(target.function, points.base[::-1])[::-1]
+    except InvalidArgument as failure:
+        problem, _, remedy = str(failure).rpartition("; ")
+        return [error(where, problem, remedy)]
     shapes = [(N, target.outputs)] if target.outputs > 1 else [(N,), (N, 1)]
     if values.shape not in shapes:
         problem = f"returns shape {values.shape} for {N} points, not {' or '.join(map(str, shapes))}"

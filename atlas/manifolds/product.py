@@ -29,9 +29,11 @@ def product(a: Atlas, b: Atlas) -> Atlas:
     """
     charts_a, charts_b = a.charts, b.charts
     if a.cover or b.cover:
-        raise InvalidArgument("the product of ball atlases is not a ball atlas: take product(…) first, then ball_atlas(…)")
+        raise InvalidArgument(
+            'the product of ball atlases is none; take product(…) first, then ball_atlas(…), in a spec atlas = "ball" beside factors'
+        )
     if a.region is not None or b.region is not None:
-        raise InvalidArgument("a factor is cut off by a region: take product(…) first, then cut(…)")
+        raise InvalidArgument("a factor is cut off by a region; take product(…) first, then cut(…), in a spec region beside factors")
     if a.partition != b.partition:
         raise InvalidArgument(f"the factors have different partitions of unity, {a.partition} and {b.partition}; give both the same")
     if len(a) * len(b) > MAX_CHARTS:

@@ -49,11 +49,12 @@ class Fields:
         self.findings.append(Finding(Severity.ERROR, where, problem, remedy))
 
     def failure(self, where: str, error: AtlasMoEError, remedy: str) -> None:
-        """The error that a constructor raised, as a finding; the findings it carries, if it carries any."""
+        """The error that a constructor raised, as a finding; the findings it carries, if it carries any. `remedy` is for one without."""
         if isinstance(error, SpecError):
             self.findings.extend(error.findings)
-        else:
-            self.error(where, " ".join(str(error).removeprefix(f"{where}: ").split()), remedy)
+            return
+        problem, _, own = " ".join(str(error).removeprefix(f"{where}: ").split()).rpartition("; ")
+        self.error(where, problem or own, own if problem else remedy)
 
     def adopt(self, inner: Fields, label: str) -> None:
         """The findings of a part that was read by itself; each says of which part it is."""

@@ -51,7 +51,8 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[np.float64
             for name in names:
                 if (member := there.get(name)) is None:
                     listed = ", ".join(repr(one)[:40] for one in sorted(there)[:8])
-                    raise InvalidArgument(f"{path.name} holds no array {name!r}; name one of those that it holds: {listed}")
+                    remedy = f"name one of those that it holds: {listed}" if there else f"write it with numpy.savez, {name}=…"
+                    raise InvalidArgument(f"{path.name} holds no array {name!r}; {remedy}")
                 with archive.open(member) as file:  # reads no more than the size that the directory states, and checks its sum
                     found[name] = _array(path, name, file.read(member.file_size + 1))
             return found
@@ -73,6 +74,8 @@ def _array(path: Path, member: str, data: bytes) -> NDArray[np.float64]:
         shape, fortran, dtype = read(file, max_header_size=HEADER)
     except Exception as error:  # a header is a literal of Python's, which numpy reads: whatever it stumbles over is the finding
         raise InvalidArgument(f"{where} is no array ({str(error)[:100]}); write it with numpy.savez") from None
+    if dtype.kind == "c":
+        raise InvalidArgument(f"{where} holds complex numbers; write their .real and .imag as two components")
     if dtype.kind not in KINDS or dtype.itemsize > 8:
         raise InvalidArgument(f"{where} holds {dtype}, not numbers of at most 64 bits; write it with astype(float)")
     count = 1

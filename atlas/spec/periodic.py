@@ -35,19 +35,27 @@ def with_periods(fields: Fields, tables: Mapping[str, Any]) -> Mapping[str, Any]
     target = tables.get("target")
     if "chart" in tables:
         fields.error("chart", "a box brings its own charts", "remove [[chart]], or box")
-    several = isinstance(target, list)
-    for one in target if isinstance(target, list) else (target,):
-        if not isinstance(one, Mapping) or set(one) - ({"name", "epsilon", "outputs"} if several else set()) != {"expression"}:
-            fields.error("target", "of a box is one expression in its coordinates, or a list", 'write expression = "..." and nothing else')
+    targets = target if isinstance(target, list) else [target]
+    if any(isinstance(one, Mapping) and "charts" in one for one in targets):
+        problem = "of a box is one expression in its coordinates, or a list, a table or a callable"
+        fields.error("target", problem, 'write expression = "..." in the place of charts')
     found = _wrapped(fields, table, "manifold")
-    if found is None or fields.findings or target is None:
+    if found is None or fields.findings:
         return tables
     ambient, made, charts = found
-    made = {"ambient": ambient, **made}
-    left = {**{key: value for key, value in tables.items() if key != "target"}, "manifold": made, "chart": charts}
-    if several:
-        return {**left, "target": [{**_without(one), "charts": [one["expression"]] * len(charts)} for one in target]}
-    return {**left, "chart": [{**chart, "target": target["expression"]} for chart in charts]}
+    left = {**tables, "manifold": {"ambient": ambient, **made}, "chart": charts}
+    if isinstance(target, list):
+        return {**left, "target": [_chart_by_chart(one, len(charts)) for one in target]}
+    if not isinstance(target, Mapping) or set(target) != {"expression"}:
+        return left  # a table says itself in which coordinates it is, and a callable is of what is read
+    return {key: left[key] for key in left if key != "target"} | {"chart": [{**chart, "target": target["expression"]} for chart in charts]}
+
+
+def _chart_by_chart(target: Any, count: int) -> Any:
+    """One of several targets: an expression in the coordinates of the box is that of every chart."""
+    if not isinstance(target, Mapping) or "expression" not in target:
+        return target
+    return {**{key: value for key, value in target.items() if key != "expression"}, "charts": [target["expression"]] * count}
 
 
 def periodic_input(fields: Fields, table: Mapping[str, Any], label: str) -> Mapping[str, Any] | None:
@@ -81,10 +89,6 @@ def _wrapped(fields: Fields, table: Mapping[str, Any], label: str) -> Wrapped | 
     ambient = [name for axis in axes for name in _reads(axis)]
     places = itertools.product(*(range(count) if around else (0,) for *_, around in axes))
     return ambient, {"intrinsic": [axis[0] for axis in axes], **rest}, [_chart(axes, place, count) for place in places]
-
-
-def _without(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in table.items() if key != "expression"}
 
 
 def _axes(fields: Fields, table: Mapping[str, Any], label: str) -> list[Axis] | None:

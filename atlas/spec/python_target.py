@@ -12,8 +12,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ...errors import InvalidArgument
+from ...errors import InvalidArgument, did_you_mean
 from ...expressions.box import Array
+from ..foreign import said
 from ..targets import parts
 from ..task import CallableTarget, ManifoldTask
 from .fields import Fields, shown
@@ -109,9 +110,10 @@ def _bound(fields: Fields, value: Any, where: str) -> float | None:
     return number
 
 
-def imported(name: str, folder: Path | None) -> Callable[[Array], ArrayLike]:
+def imported(name: str, folder: Path | None) -> PythonTarget:
     """The function `module:function`, of a module that lies beside the spec, in the working folder, or is installed. Runs its code.
 
+    A `CallableTarget` of that name brings its enclosure and constants along; in certificates it goes by the name that finds it again.
     Raises `InvalidArgument` for a name that is none, and for code that cannot be imported.
     """
     if not NAME.fullmatch(name):
@@ -122,18 +124,34 @@ def imported(name: str, folder: Path | None) -> Callable[[Array], ArrayLike]:
     found: Any
     try:
         found = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # the user's code: whatever it raises is the finding
-        problem = f"{name!r} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        raise InvalidArgument(f"{problem}; put the module beside the spec, or into the folder where the command runs") from None
+    except (Exception, SystemExit) as error:  # the user's code: whatever it raises is the finding
+        what = f"{name!r} cannot be imported ({type(error).__name__}: {said(error)})"
+        raise InvalidArgument(f"{what}; {_remedy(module, error)}") from None
     finally:
         for place in places:
             sys.path.remove(place)
+    try:
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        there = [one for one in vars(sys.modules[module]) if callable(getattr(sys.modules[module], one)) and not one.startswith("_")]
+        problem = f"{name!r} is not there: the module has no {attribute!r}{did_you_mean(attribute, there)}"
+        raise InvalidArgument(f"{problem}; name a function of it, module:function") from None
+    if isinstance(found, CallableTarget):
+        return dataclasses.replace(found, name=name)
     if not callable(found):
         raise InvalidArgument(f"{name!r} is a {type(found).__name__}, no function; name a function of points (N, k)")
     function: Callable[[Array], ArrayLike] = found
     return function
+
+
+def _remedy(module: str, error: BaseException) -> str:
+    """What helps against an error in importing a module."""
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        if module == error.name or module.startswith(f"{error.name}."):
+            return "put the module beside the spec, or into the folder where the command runs"
+        return f"install {error.name}, which the module imports, or put it beside the spec"
+    return "correct the module, so that Python can import it"
 
 
 def known_by_name(tables: Any) -> PythonTargets | None:

@@ -100,7 +100,7 @@ def read_file(
         arrays = read_npz(beside(folder, path), (*axes, *values))
         grid = [arrays[axis] for axis in axes]
         given = arrays[values[0]] if len(values) == 1 else _stacked(arrays, values, path)
-        return interpolant(name, grid, given, degree, periodic)
+        return interpolant(name, grid, given, degree, periodic, axes)
     except AtlasMoEError as error:
         problem, _, remedy = str(error).removeprefix(f"table {name!r}: ").rpartition("; ")
         fields.error(label, problem, remedy)

@@ -25,6 +25,9 @@ MAX_PARAMETERS = 256
 """Parameters of a spec."""
 MAX_WRITTEN_OUT = 4_000_000
 """Characters of a spec whose loops are written out."""
+WORDS = ("builtin", "atlas", "partition", "coordinates", "intrinsic", "arrays")
+EXPRESSIONS = ("expression", "region")
+"""Texts of a library manifold that stay texts; of other keys they are numbers."""
 EACH = 64
 """What a table and a loop value count for, whatever stands in them."""
 
@@ -208,12 +211,18 @@ def without_names(value: Any, key: str = "") -> Any:
         return {name: without_names(part, str(name)) for name, part in value.items()}
     if isinstance(value, list):
         return [without_names(part, key) for part in value]
-    if not isinstance(value, Scoped):
-        return value
-    if key in ("builtin", "atlas", "partition") or not set(NAME.findall(value)) & set(scope_of(value)):
+    if not isinstance(value, str) or key in WORDS:
+        return str(value) if isinstance(value, Scoped) else value
+    used = set(NAME.findall(value)) & set(scope_of(value))
+    if key in EXPRESSIONS:
+        return filled(value) if used else str(value)
+    if not used and key == "domain":
         return str(value)
-    if key in ("expression", "region"):
-        return filled(value)
-    number = read_constant("", value, f"manifold: {key}", "number", set()).text
+    try:
+        number = read_constant("", value, f"manifold: {key}", "number", set()).text
+    except SpecError:
+        if used:
+            raise
+        return str(value)  # no constant: the option says what it takes
     exact = Fraction(number) if number.lstrip("-").replace("/", "", 1).isdigit() else None
     return int(exact) if exact is not None and exact.denominator == 1 else parse_number(number)

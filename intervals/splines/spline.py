@@ -34,6 +34,8 @@ ROUNDING = 2.0**-46
 GROW, TINY = 1 + 2.0**-40, 2.0**-1000
 LEAST, MOST = 1e-20, 1e20
 """Of the widths of cells."""
+LARGEST = MOST**5
+"""Of values."""
 MAX_CELLS = 4096
 """Along one axis."""
 
@@ -55,8 +57,8 @@ class Spline(Field):
         shape = tuple(axis.splines for axis in self.axes)
         if self.coefficients.shape[1:] != shape:
             raise InvalidArgument(f"table {self.name!r}: coefficients of shape {self.coefficients.shape[1:]} for axes with {shape} splines")
-        if not np.isfinite(self.coefficients).all() or not np.abs(self.coefficients).max(initial=0.0) < MOST**5:
-            raise InvalidArgument(f"table {self.name!r}: has values that are not finite, or beyond {MOST**5:g}; correct them")
+        if not np.isfinite(self.coefficients).all() or not np.abs(self.coefficients).max(initial=0.0) < LARGEST:
+            raise InvalidArgument(f"table {self.name!r}: has values that are not finite, or beyond {LARGEST:g}; correct them")
         for k, axis in enumerate(self.axes):
             widths = np.diff(axis.breaks)
             if len(widths) < 1 or not np.isfinite(axis.breaks).all() or not (widths >= LEAST).all() or not (widths <= MOST).all():

@@ -51,6 +51,8 @@ class EnclosedTarget:
             self.local = tuple(ExpressionEnclosure(function) for function in target.functions)
         elif isinstance(target, StackedTarget):
             raise AssertionError("several targets are proved one by one")
+        elif target.function is None:
+            raise target.absent()
         elif target.enclosure is None and target.declares:
             self.whole = ExpressionEnclosure(target.declared(task.atlas.coordinates))
         else:
