@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sympy
 from atlasmoe import compile, load, load_task, save, to_torch, verify
-from atlasmoe.atlas import Atlas, BallChart, Box, CallableTarget, Chart, ExpressionMap, ManifoldTask, ball_atlas, builtin, embed
+from atlasmoe.atlas import Atlas, BallChart, Box, CallableTarget, Chart, ExpressionMap, ManifoldTask, Points, ball_atlas, builtin, embed
 from atlasmoe.atlas.covering import covering_radius, nearest_ball
+from atlasmoe.constructions.experts.cells import Cell, Scores
 from atlasmoe.constructions.routers import affine as affine_router
 from atlasmoe.constructions.routers.affine_claims import deviation
 from atlasmoe.constructions.routers.proved_cover import prove_cover
@@ -268,3 +270,32 @@ def test_embedding_changes_no_route() -> None:
     first, second = (affine_router.route(a, "float64") for a in (plain, wide))
     routes = first.stored(points.base).argmax(1)
     np.testing.assert_array_equal(routes, second.stored(wide.embed(points.base)).argmax(1))
+
+
+def test_a_cell_that_is_a_speck_of_its_ball_is_looked_for_in_it() -> None:
+    """Points of all of M show too few of it, and of those drawn from all of the ball's boxes one in a thousand is in the cell."""
+    atlas = balls("sphere")
+    routing = affine_router.route(atlas, "float64", prove=False)
+    points, radii = atlas.sample_chart(0, 50_000, 5)[1], routing.radii.copy()
+    others = nearest_ball(points.base, routing.centers[1:], radii[1:])[0]
+    ahead = radii[0] ** 2 + others - ((points.base - routing.centers[0]) ** 2).sum(1)
+    radii[1:] = np.sqrt(radii[1:] ** 2 + np.quantile(ahead, 0.998))
+    small = dataclasses.replace(routing, radii=radii)
+    cell = affine_router.cells(small, 0)[0]
+    (piece,), (ball,) = cell.pieces, atlas.charts[0].pieces
+    own = points[small.lead(points.base, 0) >= cell.threshold]
+    assert 50 < len(own) < 150
+    assert piece.box.contains(atlas.parametrising[piece.chart].coordinates(own.base)).all()
+    assert np.prod(piece.box.widths) < np.prod(ball.box.widths) / 20
+
+
+def test_attempts_at_an_expert_share_their_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, draw = [], Cell.draw
+
+    def counted(cell: Cell, atlas: Atlas, routing: Scores, count: int, seed: int, **options: Any) -> tuple[np.ndarray, Points]:
+        asked.append((cell.chart, count, seed, options.get("collar", False)))
+        return draw(cell, atlas, routing, count, seed, **options)
+
+    monkeypatch.setattr(Cell, "draw", counted)
+    compile(task_on(balls("circle")), epsilon=0.02)
+    assert len(asked) == len(set(asked)) == 3 * 8

@@ -71,6 +71,8 @@ class Workshop:
     """By chart, what former experts missed: lower budgets, and points that are fitted and measured too."""
     drawn: dict[int, Points] = field(default_factory=dict, repr=False)
     """By chart, the points of its cell that experts are measured on."""
+    fitted: dict[int, dict[tuple[int, int, bool], tuple[Array, Points]]] = field(default_factory=dict, repr=False)
+    """By chart, then number, seed and whether they are held out, the points that an expert in the making is fitted to, in all attempts."""
 
     @classmethod
     def of(cls, task: ManifoldTask, routing: Scores, asked: Asked, *, affine: bool) -> Self:
@@ -136,16 +138,19 @@ class Workshop:
         is near it (`tighten`). Raises `EpsilonNotReached`.
         """
         allowed = self.allowed_at(cell)
-        if allowed is None:
-            return self._attempt(cell, pilot, ready, None)
-        return tightened(
-            lambda budget: self._attempt(cell, pilot, ready, budget),
-            # What a formula bounds may come nearer to ε.
-            lambda made: self.seen(made) * allowed / made.claim.budget,
-            lambda made: made.net.parameters,
-            allowed,
-            lambda made: made.fixed,
-        )
+        try:
+            if allowed is None:
+                return self._attempt(cell, pilot, ready, None)
+            return tightened(
+                lambda budget: self._attempt(cell, pilot, ready, budget),
+                # What a formula bounds may come nearer to ε.
+                lambda made: self.seen(made) * allowed / made.claim.budget,
+                lambda made: made.net.parameters,
+                allowed,
+                lambda made: made.fixed,
+            )
+        finally:
+            self.fitted.pop(cell.chart, None)
 
     def first(self, cell: Cell) -> Expert:
         """A first attempt at the expert of one cell, near its budget."""
@@ -255,23 +260,28 @@ class Workshop:
 
     def local_target(self, cell: Cell) -> Target:
         """F = f∘φ⁻¹ on φ(cell)."""
-        misses = self.misses(cell)
 
         def draw(count: int, seed: int, held_out: bool) -> tuple[Array, Array]:
-            u, points = cell.draw(self.task.atlas, self.routing, count, seed, collar=not held_out, misses=misses)
+            u, points = self._to_fit(cell, count, seed, held_out)
             return u, self.task.evaluate(points)
 
         return Target(draw, f"expert[{self.name(cell)}].g", "local target F = f∘φ⁻¹, Theorem 4.8 step 4 by Lemma 3.1")
 
     def _chart_target(self, cell: Cell) -> Target:
         """φ on the cell, from ambient coordinates."""
-        misses = self.misses(cell)
 
         def draw(count: int, seed: int, held_out: bool) -> tuple[Array, Array]:
-            u, points = cell.draw(self.task.atlas, self.routing, count, seed, collar=not held_out, misses=misses)
+            u, points = self._to_fit(cell, count, seed, held_out)
             return points.ambient, u
 
         return Target(draw, f"expert[{self.name(cell)}].psi", "chart map φ, Theorem 4.8 step 4 by Lemma 3.1")
+
+    def _to_fit(self, cell: Cell, count: int, seed: int, held_out: bool) -> tuple[Array, Points]:
+        """Points of the cell, which are held out, or of it with its collar, and their local coordinates."""
+        known, key = self.fitted.setdefault(cell.chart, {}), (count, seed, held_out)
+        if key not in known:
+            known[key] = cell.draw(self.task.atlas, self.routing, count, seed, collar=not held_out, misses=self.misses(cell))
+        return known[key]
 
     def _reach(self, target: Target, budget: float | None, previous: Fit | None) -> Fit:
         """A fit of the given width, or to the budget, starting from what a previous fit took."""

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ...atlas import Array, Atlas, BallChart, Box, ManifoldTask, Piece, Points, ball_atlas
+from ...atlas import Array, Atlas, BallChart, Box, ManifoldTask, Piece, Points, ball_atlas, concatenate
 from ...atlas.arguments import MAX_CHARTS
 from ...atlas.covering import covering_margin, nearest_ball
 from ...atlas.distances import tree_of
@@ -42,7 +42,10 @@ from .centres import CLAIMED, Centres, exact_gate, score_error
 from .proved_cover import CoverProof, prove_cover
 from .scored import COVER_SAMPLES
 
-PROBED = 1024
+PROBED, MOST_PROBED = 1 << 10, 1 << 17
+"""Points of one ball among which its cell is looked for, at first and at most, where those of all of M show too few of it."""
+PROBED_MORE = 8
+"""How many times as many are looked at next."""
 SEARCHED_PER_BALL = 128
 
 
@@ -128,16 +131,21 @@ def cells(routing: AffineRouting, seed: int) -> list[Cell]:
     searched = atlas.sample(int(np.clip(SEARCHED_PER_BALL * E, *SEARCHED)), seed + 2, low_discrepancy=True)
     owner, leads = _leading(routing, searched.base)
     chosen = np.bincount(owner[:, :K].ravel(), minlength=E)
+    thresholds = [-2 * routing.eta if chosen[i] else min(-2 * routing.eta, _closest(routing, i, seed)) for i in range(E)]
+    collars = np.minimum(collars, thresholds)
     point, rank = np.nonzero(leads >= collars[owner])
-    order = np.argsort(owner[point, rank], kind="stable")
-    boxes = _boxes(atlas, searched[point[order]], owner[point, rank][order])
+    cell, points = owner[point, rank], searched[point]
+    few_found = np.flatnonzero(np.bincount(cell, minlength=E) < FEWEST)
+    more = [_probed(routing, int(i), float(collars[i]), seed) for i in few_found]
+    cell = np.concatenate([cell, np.repeat(few_found, [len(some) for some in more])])
+    order = np.argsort(cell, kind="stable")
+    boxes = _boxes(atlas, concatenate([points, *more])[order], cell[order])
     result = []
     for i, ball in enumerate(atlas.charts):
         assert isinstance(ball, BallChart)
-        threshold = -2 * routing.eta if chosen[i] else min(-2 * routing.eta, _closest(routing, i, seed))
         pieces = boxes.get(i, ball.pieces)
         volumes = np.array([np.prod(piece.box.widths) for piece in pieces])
-        result.append(Cell(i, pieces, volumes / volumes.sum(), threshold, min(threshold, collars[i])))
+        result.append(Cell(i, pieces, volumes / volumes.sum(), thresholds[i], float(collars[i])))
     return result
 
 
@@ -180,6 +188,19 @@ def _boxes(atlas: Atlas, points: Points, cell: NDArray[np.intp]) -> dict[int, tu
                 taken = few(holds[:, start : start + count])
                 several[i] = [piece for piece in several[i] if piece.chart in taken]
     return {i: (single[i],) if i in single else tuple(pieces) for i, pieces in several.items()}
+
+
+def _probed(routing: AffineRouting, chart: int, least: float, seed: int) -> Points:
+    """Points of a ball with s_i − max s ≥ `least`, FEWEST where so many are found: its cell may be a few slivers, and of what is drawn from
+    all of the ball's boxes one point in 400 be in it.
+    """
+    count = PROBED
+    while True:
+        points = routing.atlas.sample_chart(chart, count, seed)[1]
+        points = points[routing.lead(points.base, chart) >= least]
+        if len(points) >= FEWEST or count >= MOST_PROBED:
+            return points
+        count *= PROBED_MORE
 
 
 def _leading(routing: AffineRouting, base: Array) -> tuple[NDArray[np.intp], Array]:
