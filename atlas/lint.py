@@ -20,11 +20,15 @@ def lint(task: ManifoldTask | TaskGraph, *, samples: int = 4096, seed: int = 0) 
     graph with many pieces fewer in each. Deterministic for a seed. Raises `InvalidArgument` if `samples` < 64. What keeps
     nodes from being a graph at all is found when the graph is made.
     """
-    from .checks.graph import check_graph  # which whoever only loads a task does not need
-    from .checks.manifold import check_manifold
+    from .checks.manifold import check_manifold  # which whoever only loads a task does not need
 
     if not isinstance(task, ManifoldTask | TaskGraph):
         raise InvalidArgument(f"lint takes a ManifoldTask or a TaskGraph, got {type(task).__name__}; load_task(path) reads one from a spec")
     samples, seed = arguments.integer("samples", samples, 64), arguments.seed(seed)
-    found = check_graph(task, samples, seed) if isinstance(task, TaskGraph) else check_manifold(task, samples, seed)
+    if isinstance(task, TaskGraph):
+        from .checks.graph import check_graph
+
+        found = check_graph(task, samples, seed)
+    else:
+        found = check_manifold(task, samples, seed)
     return [with_origin(finding, task.origins) for finding in found] if task.origins else found

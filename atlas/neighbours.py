@@ -1,8 +1,9 @@
 """The nearest others of every point, by boxes of neighbouring points.
 
-Statement. Let the points be parted into leaves, and r be at least the distance from each point of a leaf to the k-th nearest of some
-others. Whoever is among the k nearest of a point of that leaf is within r of it, so the bounding boxes of the two leaves are within r.
-Distances to the points of all such leaves are therefore enough. A tree of compiled code does the same, but takes longer to be loaded than
+Statement. Let the points be parted into leaves, and let each point of a leaf have a bound: the distance to the k-th nearest of some others.
+Its k nearest are within its bound, so all of those of a leaf's points are within the largest of their bounds from the leaf's bounding box.
+Distances to the points that are so near to the box are therefore enough, and of these only those within the bounds are put in order.
+A tree of compiled code does the same, but takes longer to be loaded than
 this takes for a few thousand points in three dimensions; beyond that it is used, and wherever it is loaded already, as it is many times
 faster. The distances are the same bits.
 """
@@ -21,6 +22,8 @@ LEAF = 64
 """Points of a leaf, at most."""
 MOST, DIMENSIONS = 1 << 13, 3
 """Points, and their coordinates, up to which nothing is loaded."""
+ROUNDED = 1e-9
+"""Part of itself by which a square of a distance may be off, and far more."""
 TREES = "scipy.spatial"
 """What has to be loaded for a tree."""
 
@@ -36,19 +39,32 @@ def neighbours(points: Array, count: int) -> tuple[Array, NDArray[np.intp]]:
 def by_leaves(points: Array, count: int) -> tuple[Array, NDArray[np.intp]]:
     """The same without anything that has to be loaded."""
     leaves = _leaves(points)
-    lower, upper = (np.array([bound(points[leaf], axis=0) for leaf in leaves]) for bound in (np.min, np.max))
+    order = np.concatenate(leaves)
+    columns = points[order].T.copy()
+    ends = np.cumsum([len(leaf) for leaf in leaves])
+    starts = ends - [len(leaf) for leaf in leaves]
+    lower, upper = (bound.reduceat(columns, starts, axis=1) for bound in (np.minimum, np.maximum))
+    members = [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
     distance, near = np.empty((len(points), count)), np.empty((len(points), count), np.intp)
-    for n, leaf in enumerate(leaves):
-        gap = (np.maximum(np.maximum(lower - upper[n], lower[n] - upper), 0.0) ** 2).sum(1)
-        order = np.argsort(gap, kind="stable")
-        sizes = np.cumsum([len(leaves[k]) for k in order])
-        first = int(np.searchsorted(sizes, count + 1)) + 1
-        some = _squares(points, leaf, np.concatenate([leaves[k] for k in order[:first]]))
-        reach = np.partition(some, count - 1, axis=1)[:, count - 1].max()
+    for n, (leaf, start, end) in enumerate(zip(leaves, starts, ends, strict=True)):
+        box = lower[:, n], upper[:, n]
+        some = np.arange(max(0, start - count), min(len(points), end + count))
+        bound = np.partition(_squares(columns, start, end, some), count - 1)[:, count - 1]
         # The gap between boxes is rounded, and so are distances.
-        within = gap <= reach * (1 + 1e-9)
-        distance[leaf], near[leaf] = _nearest(points, leaf, np.concatenate([leaves[k] for k in np.flatnonzero(within)]), count)
+        reach = bound.max() * (1 + ROUNDED)
+        others = np.concatenate([members[k] for k in np.flatnonzero(_gaps(lower, upper, *box) <= reach)])
+        others = others[_gaps(columns[:, others], columns[:, others], *box) <= reach]
+        distance[leaf], chosen = _nearest(columns, start, end, others, bound, count)
+        near[leaf] = order[chosen]
     return distance, near
+
+
+def _gaps(lower: Array, upper: Array, low: Array, high: Array) -> Array:
+    """Squares of the distances from one box to others, which are columns, or from it to points."""
+    gap = np.zeros(lower.shape[1])
+    for axis in range(len(lower)):
+        gap += np.maximum(np.maximum(lower[axis] - high[axis], low[axis] - upper[axis]), 0.0) ** 2
+    return gap
 
 
 def _leaves(points: Array) -> list[NDArray[np.intp]]:
@@ -66,19 +82,23 @@ def _leaves(points: Array) -> list[NDArray[np.intp]]:
     return done
 
 
-def _nearest(points: Array, leaf: NDArray[np.intp], others: NDArray[np.intp], count: int) -> tuple[Array, NDArray[np.intp]]:
-    """Of the points of a leaf, among `others`, which it is part of."""
-    squares = _squares(points, leaf, others)
-    chosen = np.argpartition(squares, count - 1, axis=1)[:, :count]
-    found = np.take_along_axis(squares, chosen, 1)
-    order = np.argsort(found, axis=1, kind="stable")
-    return np.sqrt(np.take_along_axis(found, order, 1)), others[np.take_along_axis(chosen, order, 1)]
+def _nearest(columns: Array, start: int, end: int, others: NDArray[np.intp], bound: Array, count: int) -> tuple[Array, NDArray[np.intp]]:
+    """Of the points of a leaf, among `others`, within the square roots of `bound`: a few more than are wanted of each."""
+    squares = _squares(columns, start, end, others)
+    row, column = np.nonzero(squares <= bound[:, None])
+    each = np.bincount(row)
+    place = np.arange(len(row)) - (np.cumsum(each) - each)[row]
+    found, which = np.full((len(each), each.max()), np.inf), np.zeros((len(each), each.max()), np.intp)
+    found[row, place], which[row, place] = squares[row, column], others[column]
+    order = np.argsort(found, axis=1, kind="stable")[:, :count]
+    return np.sqrt(np.take_along_axis(found, order, 1)), np.take_along_axis(which, order, 1)
 
 
-def _squares(points: Array, leaf: NDArray[np.intp], others: NDArray[np.intp]) -> Array:
+def _squares(columns: Array, start: int, end: int, others: NDArray[np.intp]) -> Array:
     """Of the distances, with ∞ from a point to itself. Column by column: sums over a last axis of three are five times slower."""
-    squares = np.zeros((len(leaf), len(others)))
-    for column in points.T:
-        squares += (column[leaf][:, None] - column[others]) ** 2
-    squares[leaf[:, None] == others] = np.inf
+    squares = np.zeros((end - start, len(others)))
+    for column in columns:
+        apart = column[start:end, None] - column[others]
+        squares += apart * apart
+    squares[np.arange(start, end)[:, None] == others] = np.inf
     return squares

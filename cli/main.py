@@ -34,7 +34,7 @@ INTERRUPTION = "atlasmoe.interrupted"
 """Key in a context's meta under which a command leaves a function: what is said where that is not that nothing was written."""
 TRACEBACK = "ATLASMOE_TRACEBACK"
 """Environment variable: if it is set, defects come with their traceback."""
-GARBAGE = 10_000
+GARBAGE = 100_000
 """New objects after which Python looks for garbage. Its own 700 would be looked through again and again while modules are loaded."""
 
 

@@ -75,10 +75,11 @@ class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
 def _function(variables: tuple[sympy.Symbol, ...], expressions: tuple[sympy.Expr, ...]) -> Any:
     """The expressions as one function of numpy, of the coordinates one by one: the same whoever reads, saves or checks them again."""
     printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
+    # Its docstring, the expressions printed once more, would take as long as the code.
     # Given by its name, numpy would be imported with all of its parts, which takes longer than everything else here.
     roots = set().union(*(e.atoms(RootBase) for e in expressions))
     known = [{"look_up": look_up, **{type(root).__name__: type(root).evaluate for root in roots}}, vars(np)]
-    function = sympy.lambdify(variables, list(expressions), modules=known, printer=printer, cse=True)
+    function = sympy.lambdify(variables, list(expressions), modules=known, printer=printer, cse=True, docstring_limit=0)
     # On its way to another process it is asked for its module; without an answer, every module there is would be searched.
     function.__module__ = __name__
     return function
