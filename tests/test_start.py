@@ -35,6 +35,7 @@ FEW = {
     "certify": ("scipy", "dask", "atlasmoe.constructions"),
     "check": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove", "atlasmoe.export.formats"),
     "compile": ("dask", "numba"),
+    "export": ("dask", "numba", "atlasmoe.export.formats.huggingface"),
 }
 """And what this command does not need either, if no other one ran before it."""
 
@@ -58,6 +59,7 @@ def test_a_command_loads_only_what_it_needs(folder: Path, command: str) -> None:
         "certify": ["model", "--tightness", "none"],
         "check": ["model"],
         "compile": ["circle.toml", "-o", "again", "--epsilon", "0.1"],
+        "export": ["model", "--to", "numpy", "-o", "written"],
     }[command]
     code = (
         "import sys; from atlasmoe.cli.main import main\n"
