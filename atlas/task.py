@@ -255,7 +255,7 @@ class ManifoldTask:
         if self.names and (
             len(self.names) != self.outputs or len({*self.names, *self.atlas.coordinates}) < self.outputs + len(self.atlas.coordinates)
         ):
-            problem = f"the outputs {', '.join(self.names)} are not {self.outputs} names, each its own and none of a coordinate"
+            problem = _misnamed(self.names, self.outputs, self.atlas.coordinates)
             raise InvalidArgument(f"task {self.name!r}: {problem}")
         if isinstance(self.target, StackedTarget) and not self.wanted:
             problem = "f is stacked of functions, which are several targets; give wanted=(Wanted(name, epsilon, outputs), …), one for each"
@@ -310,3 +310,14 @@ class ManifoldTask:
         base = np.atleast_2d(np.asarray(base, float))
         nowhere = np.full((len(base), self.atlas.dimension), np.nan)
         return Points(np.zeros(len(base), np.intp), nowhere, base, self.atlas.embed(base))
+
+
+def _misnamed(names: Sequence[str], count: int, coordinates: Sequence[str]) -> str:
+    """What is wrong with names of components, and what to do."""
+    listed = f"the outputs {', '.join(names)}"
+    if len(names) != count:
+        return f"{listed} are {len(names)} names for {count} components; name every one of them"
+    if taken := sorted({*names} & {*coordinates}):
+        return f"the output {taken[0]!r} has the name of a coordinate; give it another name"
+    twice = next(name for name in names if names.count(name) > 1)
+    return f"{listed} have the name {twice!r} twice; give each its own"

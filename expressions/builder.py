@@ -17,6 +17,14 @@ from .looked import Looked, looked
 from .parsed import Fold, Token
 from .survey import STRUCTURE, bits
 
+ELSEWHERE = {
+    **{"ln": "log", "arctan": "atan", "arcsin": "asin", "arccos": "acos", "arctan2": "atan2", "arsinh": "asinh", "fabs": "abs"},
+    **{"e": "E", "Pi": "pi", "PI": "pi", "sgn": "sign", "maximum": "max", "minimum": "min"},
+}
+"""What functions and constants are called in other languages."""
+JUMPS = ("floor", "ceil", "ceiling", "round", "trunc", "mod", "fmod", "heaviside", "step")
+JUMPING = "it jumps, and f is continuous but where pieces of a block meet; write those, or Piecewise; "
+
 CANCELLATION = 1e-13
 """A sum of irrational constants smaller than this, relative to its largest term, may be 0 in disguise."""
 
@@ -91,9 +99,7 @@ class Builder(Fold):
             raise Refused(start + 1, f"the function {token!r} has no arguments", f"write {token}(...)")
         declared = [*self.symbols, *self.constants]
         remedy = (
-            f"{did_you_mean(token, [*declared, *CONSTANTS], '', ' ')}the names here are {_listed(declared)}"
-            if declared
-            else "no names are allowed here"
+            f"{_meant(token, [*declared, *CONSTANTS])}the names here are {_listed(declared)}" if declared else "no names are allowed here"
         )
         self.refused.append(Refused(start + 1, f"unknown name {excerpt(token)!r}", remedy))
         return Node(sympy.Dummy(real=True), start, end)
@@ -190,7 +196,7 @@ class Builder(Fold):
             return self._field(self.fields[token], arguments, start, end)
         if token not in FUNCTIONS:
             every = [*self.fields, *FUNCTIONS]
-            remedy = f"{did_you_mean(token, every, '', ' ')}the functions are {', '.join(every)}"
+            remedy = f"{JUMPING if token.lower() in JUMPS else _meant(token, every)}the functions are {', '.join(every)}"
             self.refused.append(Refused(start + 1, f"unknown function {excerpt(token)!r}", remedy))
             return Node(sympy.Dummy(real=True), start, end)
         function = FUNCTIONS[token]
@@ -329,6 +335,13 @@ def _known(values: Sequence[Constant | None]) -> bool:
 def _span(token: Token) -> tuple[int, int]:
     """Where a token stands in the text."""
     return token.start, token.end
+
+
+def _meant(token: str, known: Collection[str]) -> str:
+    """A question, if a name that is known goes by another one elsewhere, or is written nearly so."""
+    if (name := ELSEWHERE.get(token)) in known:
+        return f"did you mean {name!r}? "
+    return did_you_mean(token, known, "", " ")
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

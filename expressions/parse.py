@@ -245,7 +245,7 @@ def _hint(text: str, column: int, token: str) -> str:
     if token in (".", "_"):
         return LANGUAGE
     if token in ("=", "!", "~"):
-        return "the comparisons are < <= > >="
+        return "the comparisons are < <= > >=" + ("; of an equation a = b write a - (b)" if token == "=" else "")
     if token in ("Piecewise", "if", "else") or (token == "," and "Piecewise" in before):
         return "write Piecewise((value, condition), ..., (value, True))"
     if token == ")" and before.count("(") <= before.count(")"):

@@ -32,6 +32,8 @@ VERDICTS = {
     Known.REFUTED: "REFUTED",
     Known.UNKNOWN: "not proved: some boxes are open",
 }
+MOST_TIMES = 1000
+"""A bound that is more than this times the largest error found is not compared with it: what was found is rounding, or next to nothing."""
 MOST_SIBLINGS = 6
 """Of more claims `name[…]` of one name under one parent, only those with the least relative slack are shown."""
 UNBOUNDED = 1e300
@@ -97,7 +99,7 @@ def certificate_table(certificate: Certificate, *, statements: bool = True) -> G
     """A certificate: what is proved for every point, and what is not, with where that was seen."""
     assuming = certificate.verdict.partition(", ")[1:]
     verdict = Text(VERDICTS[certificate.status] + "".join(assuming), STYLES[certificate.status])
-    beyond = 0 < certificate.found < certificate.bound < float("inf")
+    beyond = 0 < certificate.found < certificate.bound < MOST_TIMES * certificate.found
     ratio = f", {certificate.bound / certificate.found:.3f} times the largest error found" if beyond else ""
     head = Text.assemble(
         (certificate.task, "bold"),

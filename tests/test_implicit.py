@@ -171,7 +171,10 @@ def test_nothing_is_known_outside_of_a_tube() -> None:
         (("(x - 1)**2 + y**2 + z**2 - 1)*((x + 1)**2 + y**2 + z**2 - 1",), {}, ""),
         (("x**2",), {"boundary": True}, "not independent at the zero"),
         ((SPHERE,), {"box": 0.9}, "write boundary = true"),
-        ((SPHERE,), {"region": "-1 - x**2"}, "no zero of the equations"),
+        ((SPHERE,), {"region": "-1 - x**2"}, "the region is negative, or nearly so, at all zeros"),
+        (("0*x",), {}, "the equation 0.* is 0 everywhere"),
+        (("x**2 + y**2 - 1",), {"names": "xy", "box": 1e9}, "no zero, and none was found near it|no chart"),  # 0 is no zero of it
+        (("(x**2 + y**2 - 1)*((x - 0.51)**2 + (y - 0.02)**2 - 1e-14)",), {"names": "xy"}, "no chart of half-width"),  # nor its centre
         ((SPHERE.replace("z", "q"),), {}, "'q'"),
         (("log(x) - y",), {"boundary": True}, "no finite value at"),
         (("x", "y", "z"), {}, "leave no manifold"),

@@ -85,6 +85,46 @@ def test_witnesses_are_in_these_names():
 
 
 @pytest.mark.parametrize(
+    ("given", "text", "said"),
+    [
+        ({"coordinates": ["a", "b", "h"]}, "a + b**2/10", ""),
+        ({"intrinsic": ["s", "t"]}, "s + t**2/10", ""),
+        ({"intrinsic": ["s", "t"]}, "u1 + u2**2/10", ""),
+        ({"intrinsic": ["u2", "u1"]}, "u2 + u1**2/10", ""),
+        ({"coordinates": ["a", "b", "h"], "intrinsic": ["s", "t"]}, "s + b**2/10", ""),
+        ({"coordinates": ["a", "b", "h"]}, "a + h", "manifold: expression[0]: column 5: unknown name 'h'; the names here are a, b, u1, u2"),
+        ({}, "u1 + q", "manifold \"graph\": expression: column 6: unknown name 'q'"),
+    ],
+)
+def test_the_graph_of_a_function_of_named_coordinates(given, text, said):
+    spec = {"task": {"name": "t"}, "manifold": {"builtin": "graph", "expression": text, **given}, "target": {"expression": "1/2"}}
+    if said:
+        with pytest.raises(SpecError) as caught:
+            task_from_spec(spec)
+        assert len(caught.value.findings) == 1
+        assert said in str(caught.value)
+        return
+    task = task_from_spec(spec)
+    again = task_from_spec(task_to_spec(task)[0], arrays=task_to_spec(task)[1])
+    for y in (task.atlas.sample(50, seed=0).base, again.atlas.sample(50, seed=0).base):
+        np.testing.assert_allclose(y[:, 2], y[:, 0] + y[:, 1] ** 2 / 10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ((("x1", ["1/2"]),), "the output 'x1' has the name of a coordinate"),
+        ((("a", ["1/2", "1/3"]), ("a_1", ["1/2"])), "have the name 'a_1' twice"),
+    ],
+)
+def test_targets_with_names_that_are_taken_are_named(targets, said):
+    tables = [{"name": name, "epsilon": 1, "expression": texts} for name, texts in targets]
+    with pytest.raises(SpecError) as caught:
+        task_from_spec({"task": {"name": "t"}, "manifold": {"builtin": "sphere"}, "target": tables})
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("edit", "said"),
     [
         ({"manifold": {"builtin": "sphere", "coordinates": ["x", "y"]}}, "manifold: coordinates: there are 2 names for 3 coordinates"),

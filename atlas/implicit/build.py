@@ -150,7 +150,11 @@ def _sampled(zeros: ZeroSet, seed: int) -> Array:
     if not len(points):
         none = zeros.box.dimension <= PROVED_UP_TO and cover(zeros, (), most=FEW_CELLS).open is None
         where = "there is no zero of the equations in the box" if none else "no zero of the equations was found in the box"
-        raise InvalidArgument(f"{where}; enlarge the box, or correct the equations")
+        remedy = "enlarge the box, or correct the equations"
+        if zeros.within is not None and len(ZeroSet(zeros.equations, zeros.box).sample(1, seed)):
+            where = "the region is negative, or nearly so, at all zeros of the equations in the box that were found"
+            remedy = "turn its sign round, or move it: it has to be positive on an open part of M"
+        raise InvalidArgument(f"{where}; {remedy}")
     if (witness := singular_point(zeros, points, around)) is not None:
         problem = f"the gradients of the equations are not independent at the zero {_at(zeros, witness)}, where M need be no manifold"
         raise InvalidArgument(f"{problem}; change the equations (x**2 = 0 is x = 0), or the box so that it stays away")

@@ -62,7 +62,7 @@ def _batch(
     some = [tube for tube in pool.prove(least, scale) if tube is not None]
     if not some:
         raise NoChart(centers[0])
-    scale = float(np.median((pool.halves.max(1) / before)[pool.found]))
+    scale = float(np.median(pool.halves.max(1)[pool.found] / before[pool.found]))
     held = np.stack([tube.frames.holds(points, core)[0] for tube in some])
     taken: list[Tube] = []
     worth = 1.0

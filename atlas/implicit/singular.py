@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from ...expressions.box import Array
+from .cover import Zeros
 from .zeros import ZeroSet
 
 STARTS, STEPS = 48, 60
 RANK = 1e-7
 """|λᵀDg| below this, and |g|, for a unit vector λ, both scaled by the size of Dg in the box, count as 0."""
+NEAR = (1e-9, 1e-12)
+"""In parts of the coordinates of a point, and of the least side of the box: how far from a point that is called a zero one has to be
+possible, by intervals."""
 
 
 def singular_point(zeros: ZeroSet, points: Array, around: Array) -> Array | None:
     """A point x with g(x) = 0 and λᵀDg(x) = 0 for some |λ| = 1, in the box, found by Gauss and Newton from the flattest of zeros (n, k).
 
-    `around`: points of the box by which sizes are measured. None: none was found, which proves nothing.
+    `around`: points of the box by which sizes are measured. None: none was found, which proves nothing. Sizes say little where the box is
+    far larger than M, so a point is none if intervals prove that no zero is near it.
     """
     scale = zeros.scales(around)
     with np.errstate(all="ignore"):
@@ -40,7 +45,12 @@ def singular_point(zeros: ZeroSet, points: Array, around: Array) -> Array | None
             weight /= np.maximum(np.linalg.norm(weight, axis=1, keepdims=True), 1e-300)
         value, _ = _system(zeros, x, weight, scale)
         size = np.nan_to_num(np.abs(value).max(1), nan=np.inf)
-    size = np.where(zeros.holds(x), size, np.inf)
+    moved = np.where(np.isfinite(step), np.abs(step), 0.0)[:, : x.shape[1]]
+    near = NEAR[0] * np.abs(x) + NEAR[1] * zeros.box.widths.min() + 8 * moved
+    finite = np.isfinite(x).all(1)
+    possible = np.zeros(len(x), bool)
+    possible[finite] = ~Zeros(zeros).excluded((x - near)[finite], (x + near)[finite])
+    size = np.where(zeros.holds(x) & possible, size, np.inf)
     best = int(size.argmin())
     return x[best] if size[best] <= RANK else None
 

@@ -112,13 +112,16 @@ class Implicit:
 
 
 def checked(equations: ExpressionMap, box: Box) -> None:
-    """Raises `InvalidArgument` for more equations than a manifold of positive dimension can have, a box of another dimension, or a kink."""
+    """Raises `InvalidArgument` for more equations than a manifold of positive dimension can have, a box of another dimension, a constant
+    or a kink."""
     k, m = equations.inputs, equations.outputs
     if not 1 <= m < k:
         raise InvalidArgument(f"{m} equations in {k} coordinates leave no manifold of positive dimension; give from 1 to {k - 1}")
     if box.dimension != k:
         raise InvalidArgument(f"the box has {box.dimension} sides for {k} coordinates; give [lower, upper] for each")
     for text, function in zip(equations.texts, equations.expressions, strict=True):
+        if not function.free_symbols:
+            raise InvalidArgument(f"the equation {text} is {function} everywhere; give one in the coordinates that is 0 on M alone")
         if any(sympy.diff(function, a, b).has(sympy.DiracDelta) for a in equations.variables for b in equations.variables):
             problem = f"the equation {text} has a kink, where Abs or sign changes, and zeros of smooth functions are asked for"
             raise InvalidArgument(f"{problem}; write it without, as sqrt(a**2 + 1e-6) in the place of Abs(a)")

@@ -51,7 +51,8 @@ class Fields:
     def failure(self, where: str, error: AtlasMoEError, remedy: str) -> None:
         """The error that a constructor raised, as a finding; the findings it carries, if it carries any. `remedy` is for one without."""
         if isinstance(error, SpecError):
-            self.findings.extend(error.findings)
+            found = [(one.where if one.where.startswith("manifold") else f"{where}: {one.where}", one) for one in error.findings]
+            self.findings.extend(dataclasses.replace(one, where=at) for at, one in found)
             return
         problem, _, own = " ".join(str(error).removeprefix(f"{where}: ").split()).rpartition("; ")
         self.error(where, problem or own, own if problem else remedy)

@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import AtlasMoEError, SpecError
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
+from ...expressions.scope import NAME
 from ..atlas import Atlas
 from ..ball import ball_atlas
 from ..cut import cut
@@ -60,8 +61,12 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
         later = balls or table.get("atlas") == "power" or ("region" in table and table.get("atlas") == "ball")
         left_out = {"builtin", "arrays", "region", "coordinates", "intrinsic", *(("atlas", *BALL_KEYS) if later else ())}
         left_out |= {"embed"} if EMBEDDING in arrays or "region" in table else set()
+        renamed_options = in_library_names(fields, table)
+        if renamed_options is None:
+            return Written(None, None)
         try:
-            atlas = builtin(table["builtin"], **{key: value for key, value in table.items() if key not in left_out})
+            options = {key: value for key, value in table.items() if key not in left_out}
+            atlas = builtin(table["builtin"], **options | renamed_options)
         except AtlasMoEError as error:
             name = table["builtin"]
             fields.failure(
@@ -86,6 +91,30 @@ def plain_of(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]:
     except SpecError as error:
         fields.findings.extend(error.findings)
         return {key: value for key, value in table.items() if key == "builtin"}
+
+
+def in_library_names(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The `expression` of a `graph` whose coordinates have names of the user's, in u1, u2, …; None with findings, {} where nothing changes.
+
+    Its variables are the intrinsic coordinates, and the first of the ambient ones, which are the same numbers. u1, u2, … go on to mean
+    themselves, unless they are names of the user's for something else.
+    """
+    given, listed = table.get("expression"), [table.get(key) for key in ("coordinates", "intrinsic")]
+    named = [names for names in listed if isinstance(names, list) and all(isinstance(name, str) for name in names)]
+    if table.get("builtin") != "graph" or given is None or not named:
+        return {}
+    texts = given if isinstance(given, list) else [given]
+    d = table.get("dimension", 2)
+    if not isinstance(d, int) or not all(isinstance(text, str) for text in texts):
+        return {}
+    meant = {f"u{k + 1}": f"u{k + 1}" for k in range(d)}
+    for names in named:
+        meant |= {name: f"u{k + 1}" for k, name in enumerate(names[:d])}
+    own = [name for names in named for name in names[:d]]
+    if fields.expressions(texts, "manifold: expression", real_symbols([*own, *(u for u in meant if u not in own)]), None) is None:
+        return None
+    done = [NAME.sub(lambda found: meant.get(found[0], found[0]), text) for text in texts]
+    return {"expression": done if isinstance(given, list) else done[0]}
 
 
 def _named(fields: Fields, table: Mapping[str, Any], atlas: Atlas) -> Atlas:
