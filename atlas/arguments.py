@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,7 @@ def seed(value: Any) -> int:
 
 def number(name: str, value: Any, above: float, below: float = np.inf) -> float:
     """`value` as a finite number in the open interval (above, below)."""
-    numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating)
+    numeric = isinstance(value, Real | Decimal | np.number) and not isinstance(value, bool | np.complexfloating)
     if not numeric or not above < value < below:
         raise InvalidArgument(f"{name} must be {_range(above, below)}, got {value!r}")
     return float(value)
@@ -55,6 +57,8 @@ def _range(above: float, below: float) -> str:
 
 def dtype_name(value: Any) -> Any:
     """What a dtype is called that is given by numpy, torch or its name: np.float32 is "float32". Anything else as it is."""
+    if value is float:
+        return "float64"
     if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         return np.dtype(value).name
     text = str(value)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
+from ..expressions.given import lists_of, parts_of
 from ..expressions.maps import ExpressionMap
 from . import distinct
 from .chart import BallChart, Chart
@@ -58,6 +59,8 @@ class Atlas:
     box: ClassVar[Box | None] = None
 
     def __post_init__(self) -> None:
+        lists_of(self, coordinates=str, charts=(Chart, BallChart), cover=Chart)
+        parts_of(self, partition=PartitionOfUnity, region=(ExpressionMap, type(None)))
         if not self.charts:
             raise InvalidArgument("an atlas needs at least one chart")
         if isinstance(self.charts[0], BallChart) and not self.cover:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box
+from ..expressions.given import of_kind
 from . import arguments, distinct
 from .atlas import Atlas
 from .chart import BallChart, Piece
@@ -56,6 +57,7 @@ def ball_atlas(atlas: Atlas, radius: Any = None, charts: Any = None, seed: Any =
     Raises `InvalidArgument` if a tangent chart degenerates in its ball (B18: r must stay below the reach), or
     if the radius asks for more than 4096 balls.
     """
+    of_kind("ball_atlas: atlas", atlas, Atlas, 'give an Atlas, like builtin("sphere")')
     if radius is not None and charts is not None:
         raise InvalidArgument("give the ball atlas a radius or a number of charts, not both")
     seed, fold = arguments.integer("seed", seed, 0, 2**63 - 1), arguments.integer("fold", fold, 1, arguments.MAX_CHARTS)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array, Box, largest_coordinate
+from ..expressions.given import parts_of
 from ..expressions.implicit import Tube
 from ..expressions.maps import ExpressionMap
 
@@ -50,6 +51,8 @@ class Chart:
     """The equations that `inverse` solves, of a tangent chart of an implicit manifold."""
 
     def __post_init__(self) -> None:
+        formula = (ExpressionMap, type(None))
+        parts_of(self, name=str, domain=Box, inverse=ExpressionMap, forward=formula, region=formula, bump=formula, partition=formula)
         d = self.domain.dimension
         if not self.boundary:
             object.__setattr__(self, "boundary", ((False, False),) * d)

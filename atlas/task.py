@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike
 
 from ..errors import InvalidArgument
 from ..expressions.box import Array
+from ..expressions.given import lists_of, parts_of, shown
 from ..expressions.maps import ExpressionMap
 from ..expressions.parse import real_symbols
 from . import distinct
+from .arguments import integer
 from .atlas import Atlas
 from .chart import Chart
 from .declared import Declared
@@ -32,6 +34,9 @@ class ExpressionTarget:
     function: ExpressionMap
     by_chart: ClassVar = False
     """Whether it has to be known on which chart a point lies."""
+
+    def __post_init__(self) -> None:
+        parts_of(self, function=ExpressionMap)
 
     @property
     def outputs(self) -> int:
@@ -71,6 +76,9 @@ class ChartTarget:
 
     functions: tuple[ExpressionMap, ...]
     by_chart: ClassVar = True
+
+    def __post_init__(self) -> None:
+        lists_of(self, functions=ExpressionMap)
 
     @property
     def outputs(self) -> int:
@@ -127,6 +135,9 @@ class CallableTarget:
     by_chart: ClassVar = False
 
     def __post_init__(self) -> None:
+        if self.function is not None and not callable(self.function):
+            raise InvalidArgument(f"target {self.name!r}: {shown(self.function)} cannot be called; give a function of rows (N, k)")
+        object.__setattr__(self, "outputs", integer(f"target {self.name!r}: outputs", self.outputs, 1))
         for what, value in (("lipschitz", self.lipschitz), ("second_derivative", self.second_derivative)):
             if value is not None and not (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf):
                 raise InvalidArgument(f"target {self.name!r}: {what}={value!r} is no number from 0 on; give the bound, or None")
@@ -197,6 +208,9 @@ class StackedTarget:
     parts: tuple[ExpressionTarget | CallableTarget, ...]
     by_chart: ClassVar = False
 
+    def __post_init__(self) -> None:
+        lists_of(self, parts=(ExpressionTarget, CallableTarget))
+
     @property
     def outputs(self) -> int:
         return sum(part.outputs for part in self.parts)
@@ -250,6 +264,7 @@ class ManifoldTask:
     """The targets that f is made of, each with an ε of its own; () for one whose ε is said when something is built for it."""
 
     def __post_init__(self) -> None:
+        parts_of(self, name=str, atlas=Atlas, target=(ExpressionTarget, ChartTarget, CallableTarget, StackedTarget))
         if problem := self.target.misfit(self.atlas):
             raise InvalidArgument(f"task {self.name!r}: {problem}")
         if self.names and (

@@ -7,20 +7,24 @@ from typing import Any
 
 import click
 
-from .options import activation_option, force_option, json_option, max_width_option, seed_option
+from .options import force_option, json_option, max_width_option, seed_option
 from .output import print_json, print_model
 
 
 @click.command(short_help="Fit a dense network with as many active or stored numbers as the model in FOLDER.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--equal", metavar="NUMBERS", default="active", show_default=True, help="active: those that an input meets; total: all.")
-@activation_option
+@click.option(
+    "--activation",
+    metavar="NAME",
+    help="Of the neurons: relu, relu2, gelu, gelu_tanh, silu, identity; auto: the fewest numbers. Default: those of the model's experts.",
+)
 @max_width_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the result.")
 @seed_option
 @force_option
 @json_option
-def baseline(folder: Path, equal: str, activation: tuple[str, ...], output: Path, force: bool, as_json: bool, **choices: Any) -> None:
+def baseline(folder: Path, equal: str, output: Path, force: bool, as_json: bool, **choices: Any) -> None:
     """Fit one two-layer network without a gate for the task of the model in FOLDER, as wide as its numbers allow.
 
     What a mixture of experts has to be compared with, like with like: by the same linear algebra, on samples of the same M. Its neurons are
@@ -31,8 +35,6 @@ def baseline(folder: Path, equal: str, activation: tuple[str, ...], output: Path
 
     check_output(output, force)
     given = {name: value for name, value in choices.items() if value is not None}
-    if activation:
-        given["activation"] = ",".join(activation)
     made = dense_baseline(load(folder), equal, **given)
     path = save(made, output, overwrite=force)
     if as_json:

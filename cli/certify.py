@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import InvalidArgument
-from .options import figure_option, jobs_option, json_option, trust_option
+from .options import Real, Whole, figure_option, jobs_option, json_option, trust_option
 from .output import check_figure_path, print_json, print_rich
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ def _write(model: Model, certificate: Certificate, folder: Path, force: bool) ->
     show_default=True,
     help="Go on until the bound is within T > 1 times the largest error found; `none` stops as soon as ε is proved.",
 )
-@click.option("--boxes", type=click.IntRange(1), metavar="N", default=4_000_000, show_default=True, help="Boxes to look at, at most.")
+@click.option("--boxes", type=Whole(1), metavar="N", default=4_000_000, show_default=True, help="Boxes to look at, at most.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Real(0, min_open=True),
     metavar="S",
     default=600.0,
     show_default=True,

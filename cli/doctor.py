@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import InvalidArgument
-from .options import json_option, seed_option
+from .options import Real, Whole, json_option, seed_option
 from .output import print_json, print_rich
 
 
@@ -23,11 +23,9 @@ from .output import print_json, print_rich
     help="An .npy file: points (N, D); for checkpoints the rows (N, hidden) that reach the layer, token ids (whole numbers) or embeddings "
     "(batch, length, hidden) to run the model on. Default: points are drawn where a task says from what.",
 )
-@click.option("--epsilon", type=click.FloatRange(0, min_open=True), help="Error that it should stay below. Default: of a folder its own.")
+@click.option("--epsilon", type=Real(0, min_open=True), metavar="E", help="Error that it should stay below. Default: of a folder its own.")
 @click.option("--blocks", metavar="GROUPS", help='Coordinates that it is a sum of functions of, like "x,y|z". Default: none.')
-@click.option(
-    "--capacity", type=click.FloatRange(0, min_open=True), metavar="C", help="Experts drop what is beyond C·N·K/E of N rows. Default: none."
-)
+@click.option("--capacity", type=Real(0, min_open=True), metavar="C", help="Experts drop what is beyond C·N·K/E of N rows. Default: none.")
 @click.option(
     "--precision", metavar="DTYPE", help="A dtype that it is going to run in: bfloat16, float16, float32, float64. Default: none."
 )
@@ -37,7 +35,7 @@ from .output import print_json, print_rich
 @click.option("--experts", metavar="PATTERN", help="The same for the weights of experts. Default: none.")
 @click.option(
     "--top-k",
-    type=click.IntRange(1),
+    type=Whole(1),
     metavar="K",
     help="Experts that are chosen, where neither configuration nor module says it. Default: none.",
 )
@@ -49,7 +47,7 @@ from .output import print_json, print_rich
 @click.option(
     "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="A figure for every finding. Default: none."
 )
-@click.option("--samples", type=click.IntRange(1, 10**7), metavar="N", default=4096, show_default=True, help="Points that are drawn.")
+@click.option("--samples", type=Whole(1, 10**7), metavar="N", default=4096, show_default=True, help="Points that are drawn.")
 @seed_option
 @json_option
 def doctor(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InvalidArgument
-from .options import json_option, trust_option
+from .options import Whole, json_option, trust_option
 from .output import print_json, print_rich, whole_file
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ MOST_NAMES = 8
 @click.option(
     "--circuit", "whole", is_flag=True, help="The network as a graph, JSON: every neuron with its claim and its piece. Goes to --output."
 )
-@click.option("--layer", type=click.IntRange(1), help="Where does a neuron come from? The layer. Default: none, a point is asked for.")
-@click.option("--expert", help="Name or number of the expert it belongs to, gate or shared. Default: none.")
-@click.option("--neuron", type=click.IntRange(0), help="Its number in its hidden layer. Default: none.")
-@click.option("--hidden", type=click.IntRange(1), default=1, show_default=True, help="The hidden layer of the expert.")
+@click.option("--layer", type=Whole(1), metavar="L", help="Where does a neuron come from? The layer. Default: none, a point is asked for.")
+@click.option("--expert", metavar="NAME", help="Name or number of the expert it belongs to, gate or shared. Default: none.")
+@click.option("--neuron", type=Whole(0), metavar="N", help="Its number in its hidden layer. Default: none.")
+@click.option("--hidden", type=Whole(1), metavar="H", default=1, show_default=True, help="The hidden layer of the expert.")
 @click.option(
     "--output",
     "-o",
@@ -93,7 +93,7 @@ def _one(model: Model, at: str, as_json: bool) -> None:
         print_json(found.to_dict())
     else:
         print_rich(explanation.point(found))
-    if found.error is not None and not found.error <= model.ledger.root.budget:
+    if found.error is not None and (found.known == "refuted" or not found.error <= model.ledger.root.budget):
         click.get_current_context().exit(1)
 
 

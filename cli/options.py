@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,13 +28,42 @@ VARIANTS = {
 """Option of blocks ↦ its help."""
 SWITCHES = {"true": True, "false": False}
 
-WIDTHS = click.IntRange(8, 16_384)
+
+class Whole(click.IntRange):
+    """A whole number in a range, which may be written 1e6 too."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            meant = float(value)
+        except ValueError:
+            meant = math.nan
+        if not meant.is_integer():
+            self.fail(f"{value!r} is no whole number; give one in the range {self._describe_range()}", param, ctx)
+        return super().convert(value if isinstance(value, int) or value.lstrip("+-").isdecimal() else int(meant), param, ctx)
+
+
+class Real(click.FloatRange):
+    """A number in a range."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number; give one in the range {self._describe_range()}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+WIDTHS = Whole(8, 16_384)
 """Of hidden layers, as `compile` and `plan` take them."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, errors included.")
 force_option = click.option("--force", is_flag=True, help="Replace the folder if such a command wrote it.")
 seed_option = click.option(
-    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
+    "--seed", type=Whole(0), metavar="N", default=0, show_default=True, help="Results are the same for the same seed."
 )
 max_width_option = click.option("--max-width", type=WIDTHS, metavar="M", help="No hidden layer gets wider than this. Default: 2048.")
 activation_option = click.option(
@@ -64,7 +94,7 @@ def variant_options(command: Callable[..., None]) -> Callable[..., None]:
 
 jobs_option = click.option(
     "--jobs",
-    type=click.IntRange(-1),
+    type=Whole(-1),
     metavar="J",
     default=1,
     show_default=True,
@@ -77,7 +107,7 @@ trust_option = click.option(
     help="Import and run the Python function that the target names (module:function). Default: no code of a spec or a folder is run.",
 )
 samples_option = click.option(
-    "--samples", type=click.IntRange(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
+    "--samples", type=Whole(1, 10**9), metavar="N", default=200_000, show_default=True, help="Random points to check."
 )
 
 

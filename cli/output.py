@@ -81,7 +81,10 @@ def print_model(model: Model, path: Path) -> None:
     if "proof" in model.facts:
         _print_proof(model.facts["proof"], measure(model.task.wanted))
     elif model.beside is not None:
-        print_wrapped(beside_said(model.beside, model.stated), "green" if model.beside.proved else "yellow")
+        if model.contradicted:
+            print_wrapped(f"{model.contradicted}: it is not believed; `atlasmoe check` says what is wrong with it", "red")
+        else:
+            print_wrapped(beside_said(model.beside, model.stated), "green" if model.beside.proved else "yellow")
     if "plan" in model.facts:
         click.echo(model.ledger.root.note)
     if "why" in model.facts:
@@ -100,7 +103,7 @@ def stated_ledger(model: Model) -> Ledger:
     from dataclasses import replace
 
     stated = model.stated
-    return replace(model.ledger, root=stated) if stated.holds else model.ledger
+    return replace(model.ledger, root=stated if stated.holds else model.claimed)
 
 
 def beside_said(beside: Earlier, stated: Claim) -> str:

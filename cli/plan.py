@@ -10,6 +10,7 @@ import click
 from ..errors import InvalidArgument
 from .options import (
     DEFAULT_EPSILON,
+    Whole,
     activation_option,
     by_block,
     figure_option,
@@ -34,7 +35,7 @@ from .output import check_figure_path, print_json, print_rich
 )
 @click.option("--experts", metavar="E,E,…", help="Numbers of experts to try. Default: doublings from the least that will do.")
 @max_width_option
-@click.option("--batch", type=click.IntRange(1), metavar="N", help="Inputs per call, for the latency. Default: 1024.")
+@click.option("--batch", type=Whole(1), metavar="N", help="Inputs per call, for the latency. Default: 1024.")
 @activation_option
 @gated_option
 @seed_option

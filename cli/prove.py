@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..errors import FolderError, InvalidArgument
-from .options import json_option
+from .options import Whole, json_option
 from .output import print_json, print_wrapped
 
 
@@ -27,7 +27,7 @@ from .output import print_json, print_wrapped
 @click.option("--routes", is_flag=True, help="Also prove that points get experts whose charts or balls hold them.")
 @click.option(
     "--jobs",
-    type=click.IntRange(1),
+    type=Whole(1),
     metavar="N",
     default=1,
     show_default=True,

@@ -29,6 +29,8 @@ def show(source: Path, figure: Path | None, trust_code: bool, as_json: bool) -> 
     if as_json:
         stated = {key: value for key, value in model.stated.to_dict().items() if key != "children"}
         document = {"folder": str(source.absolute()), "facts": model.facts, "ledger": model.ledger.root.to_dict(), "stated": stated}
+        if model.contradicted:
+            document["contradicted"] = model.contradicted
         print_json(document)
     else:
         print_model(model, source.absolute())

@@ -28,12 +28,12 @@ def verify(folder: Path, samples: int, seed: int, figure: Path | None, propertie
     from ..export.folder import load
     from ..verify.sample import verify as sample
 
+    check_figure_path(figure)
     model = load(folder, trust_code=trust_code)
     if properties is not None:
         from ..export.properties import write_properties
 
         listing = write_properties(model, folder, properties)
-    check_figure_path(figure)
     report = sample(model, samples=samples, seed=seed)
     if figure is not None:
         from ..report.figures import figure as draw

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from ..atlas import ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
 from ..errors import InvalidArgument
+from ..expressions.given import of_kind
 from ..moe.model import Model
 from ..progress import track
 from .diagnosis import Diagnosis, Health, Unanswered
@@ -58,6 +59,8 @@ def doctor(
             raise InvalidArgument(f"{name} = {value} is not a positive number; give {{{name}=1.25}}")
     if samples < 1:
         raise InvalidArgument(f"samples = {samples}: at least one point is needed; give {{samples={SAMPLES}}}")
+    if task is not None:
+        of_kind("doctor: task", task, (ManifoldTask, TaskGraph), "give a task; load_task(path) reads one from a spec")
     graph = None if task is None else as_graph(task)
     patient = _patient(target, graph, None if data is None else np.asarray(data), samples, seed, epsilon, reading)
     patient = replace(

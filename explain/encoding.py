@@ -20,6 +20,7 @@ from ..moe.activations import IDENTITY
 from ..moe.channels import Input
 from ..moe.model import Model
 from ..moe.network import MoELayer, Net
+from ..moe.opened import opened
 
 PROVED = "reconstruction.proved"
 """The ledger's claim on |x − Dec Enc x| in all balls."""
@@ -81,6 +82,7 @@ def encodings(model: Model, block: str | None = None, *, reach: float | None = N
 
     `reach`: a promise of τ_M; that of the library's manifolds is known. Raises `InvalidArgument` for blocks on pieces, or none.
     """
+    model = opened(model, "encodings")
     graph = as_graph(model.task) if isinstance(model.task, ManifoldTask) else model.task
     names = [one.name for one in graph.blocks]
     name = names[0] if block is None and len(names) == 1 else block

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..atlas.arguments import integer
 from ..errors import InvalidArgument
 from ..moe.called import called
 from ..moe.model import Model
 from ..moe.network import MoELayer, Net
+from ..moe.opened import opened
 from .explanation import NeuronOrigin
 
 MOST = 16
@@ -21,7 +23,8 @@ def explain_neuron(model: Model, layer: int, expert: str | int, neuron: int, hid
     `expert` is a name or a gate output, or "gate" or "shared" for those nets of the layer. Raises `InvalidArgument` for what does
     not exist, saying what does.
     """
-    network = model.network
+    model = opened(model, "explain_neuron")
+    network, layer, neuron, hidden = model.network, integer("layer", layer, 0), integer("neuron", neuron, 0), integer("hidden", hidden, 0)
     if not 1 <= layer <= len(network.layers):
         raise InvalidArgument(f"the network has layers 1 to {len(network.layers)}, there is no layer {layer}")
     moe = network.layers[layer - 1]

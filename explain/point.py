@@ -11,10 +11,13 @@ from ..atlas import Array, Atlas, Block, Chart, Input, TaskGraph, Tiling
 from ..atlas.graph import as_graph
 from ..atlas.wanted import columns
 from ..errors import InvalidArgument
+from ..expressions.given import floats
 from ..moe.channels import Value
 from ..moe.design import Site
+from ..moe.ledger import EVERYWHERE, Known
 from ..moe.model import Model
 from ..moe.network import Indices, MoELayer
+from ..moe.opened import opened
 from .explanation import BlockChoice, Chosen, Explanation, LayerStep, LookedUp, Partial, Score, TargetError
 
 ON_MANIFOLD = 1e-6
@@ -23,8 +26,10 @@ ON_MANIFOLD = 1e-6
 
 def explain_point(model: Model, x: ArrayLike) -> Explanation:
     """Explain Ψ(x) at one ambient point [D]. Raises `InvalidArgument` unless x is D finite numbers."""
-    point, graph, network = np.asarray(x, float).reshape(-1), as_graph(model.task), model.network
+    model = opened(model, "explain_point")
+    graph, network = as_graph(model.task), model.network
     D = graph.ambient_dimension
+    point = floats("x", x, f"explain takes one point of R^{D}, like {[0.0] * min(D, 3)}").reshape(-1)
     if len(point) != D or not np.isfinite(point).all():
         raise InvalidArgument(f"explain takes one point of R^{D}, {D} finite numbers; got {point.tolist()[:8]}")
     distances = [_distance(node, part) for node, part in _parts(graph, point)]
@@ -34,6 +39,8 @@ def explain_point(model: Model, x: ArrayLike) -> Explanation:
     known = bool(np.isfinite(truth).all())
     witness = _Witness(model, graph, point, values, not outside)
     output, stated = witness.trace.output[0].astype(float), model.stated
+    error = float(graph.largest(np.array(truth) - output)) if known else None
+    amiss = error is not None and stated.known in EVERYWHERE and error > stated.bound and error > stated.bound + model.room([point])
     return Explanation(
         point=tuple(point.tolist()),
         coordinates=witness.base,
@@ -44,11 +51,11 @@ def explain_point(model: Model, x: ArrayLike) -> Explanation:
         combines=tuple(witness.partial(name) for node in graph.combines for name in node.components),
         output=dict(zip(network.outputs, output.tolist(), strict=True)),
         truth=truth if known else None,
-        error=float(graph.largest(np.array(truth) - output)) if known else None,
+        error=error,
         bound=stated.bound,
-        known=str(stated.known),
+        known=str(Known.REFUTED if amiss else stated.known),
         alone=model.design.alone,
-        source=stated.note if stated is not model.ledger.root else "ledger.json",
+        source=stated.note if stated is not model.claimed else "ledger.json",
         found=None if model.beside is None else model.beside.found,
         targets=tuple(
             TargetError(one.name, float(np.abs(np.array(truth[place]) - output[place]).max()) if known else None, float(one.epsilon))

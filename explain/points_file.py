@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..atlas import Array, TaskGraph
 from ..errors import InvalidArgument
+from ..expressions.given import floats
 
 SUFFIXES = (".npy", ".csv")
 
@@ -36,7 +37,7 @@ def rows_of(points: ArrayLike | str | Path, graph: TaskGraph) -> Iterator[Given]
     with their problem. Raises `InvalidArgument` for files and arrays that hold no rows at all.
     """
     if not isinstance(points, str | Path):
-        return _of_array(np.asarray(points, float), graph)
+        return _of_array(floats("points", points, f"give rows of {_expected(graph)}"), graph)
     path = Path(points)
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidArgument(f"{path}: points are read from files ending in {' or '.join(SUFFIXES)}; write one with numpy.save")

@@ -20,7 +20,7 @@ MOST_DIGITS = 10**24
 def model_card(model: Model) -> str:
     """Markdown with YAML front matter: what is approximated, by which theorem, how large, how well, and how to load it."""
     network, facts, graph = model.network, model.facts, as_graph(model.task)
-    root, sampled = model.ledger.root, graph.sample(1, seed=0)[0]
+    root, sampled = model.claimed, graph.sample(1, seed=0)[0]
     point = ", ".join(f"{v:.6g}" for v in sampled[:4]) + (", …" if len(sampled) > 4 else "")
     widths = " / ".join("×".join(map(str, _widest(layer.experts))) for layer in network.layers)
     sizes = {
@@ -92,7 +92,7 @@ def _made(model: Model) -> str:
 def _proved(model: Model) -> str:
     """What a certificate proves that the ledger does not say."""
     beside = model.beside
-    if beside is None or not beside.proved:
+    if beside is None or not beside.proved or model.contradicted:
         return ""
     assuming = f", assuming {_inline(', '.join(beside.assumptions))}" if beside.assumptions else ""
     seen = "" if beside.found is None else f"; the largest error found is {beside.found:.4g}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FolderError, InvalidArgument, did_you_mean
+from ..expressions.given import place
 from ..moe import Model
 from ..moe.beside import CERTIFICATE
 from ..moe.engines import ENGINES
@@ -76,14 +77,14 @@ def export_to(
         raise InvalidArgument(f"format {to!r} has no option {wrong[0]!r}; {known}")
     if problem := form.unfit(model.network):
         raise InvalidArgument(f"format {to!r} cannot hold this model: {problem}")
-    folder = Path(path)
+    folder = place("export_to", path)
     with staged(folder, lambda: admit(folder, overwrite, (LISTING,), "nothing that was exported")) as stage:
         written = form.write(model, stage, **{name: value for name, value in options.items() if value is not None})
         subject = model if written.model is None else written.model
         found = None if written.run is None else compared(subject, written.run, written.network)
         if found is not None and not found.holds:
             raise InvalidArgument(_refusal(to, found, written.advice))
-        done = _done(model, form, written, found, folder, None if certificate is None else Path(certificate))
+        done = _done(model, form, written, found, folder, None if certificate is None else place("export_to: certificate", certificate))
         if written.model is not None:
             save(written.model, stage / INSIDE)
         if isinstance(done.proof, Carried):

@@ -28,6 +28,7 @@ from ..atlas.graph import as_graph
 from ..atlas.spec import task_from_spec, task_to_spec
 from ..atlas.spec.python_target import PythonTargets, known_by_name
 from ..errors import AtlasMoEError, FolderError, InvalidArgument, SpecError
+from ..expressions.given import of_kind, place
 from ..moe import Claim, Ledger, Model
 from ..moe.beside import earlier
 from ..moe.design_file import describe_design, read_design, require_design
@@ -68,6 +69,8 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
     nothing but a model. A model that was proved when it was compiled brings its certificate. Raises `FolderError`, or `InvalidArgument`
     if the model has weights that are not finite.
     """
+    of_kind("save: model", model, Model, "give the Model that compile or load returned, and then the folder")
+    folder = place("save", folder)
     weights = tensors(model.network)
     broken = [name for name, array in weights.items() if not np.isfinite(array).all()]
     if broken:
@@ -96,15 +99,15 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
         "design": describe_design(model.design),
         "files": {name: {"bytes": len(data), "sha256": _sha256(data), "schema": SCHEMA} for name, data in contents.items()},
     }
-    require_design(Fields(config, Path(folder) / CONFIG), as_graph(model.task), model.network, model.design)
+    require_design(Fields(config, folder / CONFIG), as_graph(model.task), model.network, model.design)
     config["digest"] = _digest(config)
     contents[CONFIG] = _readable(config)
-    with staged(Path(folder), lambda: check_output(folder, overwrite)) as stage:
+    with staged(folder, lambda: check_output(folder, overwrite)) as stage:
         for name, data in contents.items():
             (stage / name).write_bytes(data)
         if model.certificate is not None:
             model.certificate.write(stage)
-    return Path(folder).absolute()
+    return folder.absolute()
 
 
 def save_proof(model: Model, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -130,7 +133,7 @@ def load(folder: str | os.PathLike[str], target: PythonTargets | None = None, *,
     like module:function is imported, which runs its code. Raises `FolderError`, naming the file and what to do,
     unless every size, hash, schema version, shape and dtype is right and every weight is finite.
     """
-    folder = Path(folder)
+    folder = place("load", folder)
     config = _read_config(folder)
     contents = _read_files(folder, config)
     network = read_network(config.child("network"), _read_tensors(folder, WEIGHTS, contents[WEIGHTS]))

@@ -51,6 +51,7 @@ from ..verify.prove.problem import base_size
 from ..verify.prove.rounding import GENEROUS
 from ..verify.prove.tree import PROVED, Tree
 from .onnx_graph import onnx_model, onnx_package
+from .staging import admit, staged
 
 TRIED = 32
 """Leaves of a gate output that are looked at until one has a gate property too."""
@@ -103,19 +104,18 @@ def write_properties(model: Model, folder: str | os.PathLike[str], out: str | os
     found = list(properties(model, certified_trees(folder, model)))
     if not found:
         raise InvalidArgument("the certificate has no leaf on which a single expert may win, so there is no property to export")
-    out.mkdir(parents=True, exist_ok=True)
-    for item in found:
-        (out / f"{item.name}.onnx").write_bytes(onnx_model(onnx, item.name, item.nets).SerializeToString())
-        (out / f"{item.name}.vnnlib").write_text(item.text())
-    (out / "instances.csv").write_text("".join(f"{item.name}.onnx,{item.name}.vnnlib,{seconds}\n" for item in found))
     listing = {
         "schema": 1,
         "sha256": {name: sha256(folder / name) for name in (*BOUND, CERTIFICATE) if (folder / name).is_file()},
         "properties": [{"name": item.name, "kind": item.kind, **item.facts} for item in found],
     }
-    path = out / LISTING
-    path.write_text(json.dumps(listing, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    return path
+    with staged(out, lambda: admit(out, True, (LISTING,), "no folder of properties")) as stage:
+        for item in found:
+            (stage / f"{item.name}.onnx").write_bytes(onnx_model(onnx, item.name, item.nets).SerializeToString())
+            (stage / f"{item.name}.vnnlib").write_text(item.text())
+        (stage / "instances.csv").write_text("".join(f"{item.name}.onnx,{item.name}.vnnlib,{seconds}\n" for item in found))
+        (stage / LISTING).write_text(json.dumps(listing, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return out / LISTING
 
 
 def certified_trees(folder: Path, model: Model) -> list[Tree]:

@@ -20,7 +20,7 @@ from typing import cast
 
 import numpy as np
 
-from ..atlas import Array, Atlas
+from ..atlas import Array, Atlas, arguments
 from ..atlas.graph import as_graph
 from ..atlas.wanted import IN_UNITS, columns, largest
 from ..constructions.built import prefixed
@@ -80,9 +80,7 @@ def quantise(model: Model, to: str, *, epsilon: float | None = None) -> Model:
         raise InvalidArgument(f"quantise {to!r} is not one of {', '.join(BITS)}")
     if epsilon is not None and (names := ", ".join(one.name for one in model.task.wanted)):
         raise InvalidArgument(f"the targets {names} have an ε each, which is kept; leave epsilon={epsilon!r} out, or compile to others")
-    epsilon = model.ledger.root.budget if epsilon is None else epsilon
-    if not (np.isfinite(epsilon) and epsilon > 0):
-        raise InvalidArgument(f"epsilon must be a positive number, got {epsilon}")
+    epsilon = model.ledger.root.budget if epsilon is None else arguments.number("epsilon", epsilon, 0)
     made, _ = quantised(model.network, BITS[to])
     claim = _claim(model, made, to)
     total = _total(model, made, claim, to, epsilon)

@@ -102,6 +102,8 @@ class AtlasMoE(nn.Module):
         """[..., D] to [..., out], in the dtype of the weights; or `Routed` with every layer's routes and logits."""
         if isinstance(x, (np.ndarray, list, tuple)):
             x = _as_tensor(x)
+        if not isinstance(x, Tensor):
+            raise InvalidArgument(f"the module reads a tensor of numbers, [..., {len(self.inputs)}], got {type(x).__name__}")
         traced = not torch.compiler.is_compiling() and torch._C._is_tracing()  # which would warn of the comparison
         if not traced and x.shape[-1:] != (len(self.inputs),):
             raise InvalidArgument(f"the network reads [..., {len(self.inputs)}], got {tuple(x.shape)}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
+from .given import floats
 from .sobol import sobol
 
 Array = NDArray[np.float64]
@@ -36,8 +37,9 @@ class Box:
     upper: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lower", tuple(float(v) for v in self.lower))
-        object.__setattr__(self, "upper", tuple(float(v) for v in self.upper))
+        for name in ("lower", "upper"):
+            given = floats(f"box: {name}", getattr(self, name), f"{name} is one number for each coordinate, like (0, 0)")
+            object.__setattr__(self, name, tuple(np.atleast_1d(given).ravel().tolist()))
         if not self.lower or len(self.lower) != len(self.upper):
             raise InvalidArgument(f"a box needs as many lower as upper bounds, at least one; got {self.lower} and {self.upper}")
         for k, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):

@@ -22,6 +22,7 @@ from .conditions import Condition
 from .defined import anywhere
 from .fields import Field
 from .from_sympy import tree_of
+from .given import all_of_kind
 from .looked import Looked, look_up
 from .lost import unseen
 from .root import RootBase
@@ -109,8 +110,9 @@ class ExpressionMap:
 
     def __init__(self, variables: Sequence[sympy.Symbol], expressions: Sequence[sympy.Expr], trees: Sequence[Node] | None = None) -> None:
         """`trees` are the components as they were written, if they were. Raises `InvalidArgument` for names that are no variables."""
-        object.__setattr__(self, "variables", tuple(variables))
-        object.__setattr__(self, "expressions", tuple(expressions))
+        how = 'give sympy symbols and expressions, or read texts: atlasmoe.atlas.graph.expression_map(("x", "y"), "x*y")'
+        object.__setattr__(self, "variables", all_of_kind("ExpressionMap: variables", variables, sympy.Symbol, how))
+        object.__setattr__(self, "expressions", all_of_kind("ExpressionMap: expressions", expressions, sympy.Basic, how))
         object.__setattr__(self, "written", None if trees is None else tuple(trees))
         used = {str(symbol) for symbol in set().union(*(e.free_symbols for e in self.expressions)) - set(self.variables)}
         if self.written is not None:

@@ -83,7 +83,7 @@ def earlier(folder: Path) -> Earlier | None:
     if any(listed.get(name) != digest for name, digest in now.items() if name in listed) or BOXES not in now or WEIGHTS not in listed:
         return None
     bound, search, taken = _number(document, "bound"), document.get("search"), document.get("assumptions")
-    if document["status"] == "proved" and bound is None:
+    if document["status"] == "proved" and (bound is None or bound != _number(_total(document), "bound")):
         return None
     names = [one.get("name") for one in taken if isinstance(one, dict)] if isinstance(taken, list) else []
     return Earlier(
@@ -94,6 +94,13 @@ def earlier(folder: Path) -> Earlier | None:
         assumptions=tuple(name for name in names if isinstance(name, str)),
         targets=tuple(_targets(document.get("targets"))),
     )
+
+
+def _total(document: Mapping[str, object]) -> Mapping[str, object]:
+    """The claim about the whole, which says the bound a second time."""
+    claims = document.get("claims")
+    listed = [one for one in claims if isinstance(one, dict)] if isinstance(claims, list) else []
+    return next((one for one in listed if one.get("name") == "total" and one.get("known") == "proved"), {})
 
 
 def _targets(listed: object) -> Iterator[tuple[str, float, float]]:

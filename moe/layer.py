@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InvalidArgument
+from ..expressions.given import lists_of, parts_of
 from .gate_tree import GateTree
 from .nets import Affine, Floats, Net
 from .sums import Sums
@@ -85,6 +86,9 @@ class MoELayer:
     def __post_init__(self) -> None:
         if isinstance(self.gate, Affine):
             object.__setattr__(self, "gate", self.gate.net)
+        optional = (Net, type(None))
+        parts_of(self, gate=optional, shared=optional, latent=(Affine, type(None)))
+        lists_of(self, experts=Net, serves=(int, np.integer), names=str, channels=str)
         if self.weighting not in set(Weighting):
             raise InvalidArgument(f"weighting {self.weighting!r} is not one of {', '.join(Weighting)}")
         object.__setattr__(self, "weighting", Weighting(self.weighting))

@@ -7,8 +7,14 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Literal
 
+import numpy as np
+
 from ..errors import InvalidArgument
+from ..expressions.given import lists_of, parts_of
 from .typed_json import Fields
+
+SENSES = ("<=", ">=", ">")
+"""How a bound stands to its budget."""
 
 
 class Known(StrEnum):
@@ -25,6 +31,10 @@ class Known(StrEnum):
     REFUTED = "refuted"
     """A witness violates it."""
     UNKNOWN = "unknown"
+
+
+EVERYWHERE = (Known.EXACT, Known.FORMULA, Known.PROVED)
+"""How a bound is known that holds at every point."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,15 @@ class Claim:
     children: tuple[Claim, ...] = ()
     """The claims that this one follows from."""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        number = (int, float, np.number)
+        parts_of(self, name=str, statement=str, source=str, budget=number, bound=number)
+        lists_of(self, children=Claim)
+        for field, words in (("known", tuple(Known)), ("sense", SENSES)):
+            if getattr(self, field) not in words:
+                raise InvalidArgument(f"claim {self.name!r}: {field} {getattr(self, field)!r} is not one of {', '.join(words)}")
+        object.__setattr__(self, "known", Known(self.known))
 
     @property
     def holds(self) -> bool:
@@ -77,7 +96,7 @@ class Claim:
         known, sense = data.text("known"), data.text("sense")
         if known not in set(Known):
             raise data.error(f'"known" is {known!r}, not one of {", ".join(Known)}')
-        if sense not in ("<=", ">=", ">"):
+        if sense not in SENSES:
             raise data.error(f'"sense" is {sense!r}, not one of <=, >=, >')
         return Claim(
             name=data.text("name"),
@@ -107,6 +126,9 @@ class Ledger:
     """A tree of claims; `root` is the theorem's conclusion |f − Ψ| ≤ ε."""
 
     root: Claim
+
+    def __post_init__(self) -> None:
+        parts_of(self, root=Claim)
 
     def __str__(self) -> str:
         """One line a claim, indented by what it follows from."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ..atlas import ManifoldTask, TaskGraph
 from ..atlas.graph import as_graph
-from ..atlas.wanted import epsilons, measure
+from ..atlas.wanted import epsilons, measure, units
 from ..errors import InvalidArgument
+from ..expressions.given import parts_of
 from .beside import Earlier
 from .design import Design, design_of
 from .grammar import check_network
-from .ledger import Claim, Known, Ledger
+from .ledger import EVERYWHERE, Claim, Known, Ledger
 from .network import Floats, Network
 from .promise import ScorePromise
 from .sums import Sums
@@ -44,6 +48,7 @@ class Model:
     """What the certificate says that lay beside a model that was loaded, if its hashes fit: believed so far, and not checked."""
 
     def __post_init__(self) -> None:
+        parts_of(self, network=Network, ledger=Ledger, task=(ManifoldTask, TaskGraph), facts=Mapping)
         if self.design is None:
             (block,) = as_graph(self.manifold_task).blocks
             promise = ScorePromise.from_facts(self.facts, len(block.names))
@@ -57,20 +62,52 @@ class Model:
             object.__setattr__(self, "beside", Earlier(str(sure.status), sure.epsilon, sure.bound, sure.found, names, sure.targets))
 
     def __repr__(self) -> str:
-        network, total = self.network, self.ledger.root
+        network, total = self.network, self.claimed
         experts = len(network.layers[-1]) if self.design.alone else self.facts["experts"]
         shape = f"R^{len(network.inputs)} → R^{len(network.outputs)}, {len(network.layers)} layers, {experts} experts"
         wanted = self.task.wanted
         known = f"{measure(wanted)} ≤ {total.bound:.3g} ({total.known}), {epsilons(wanted) or f'ε = {total.budget:.3g}'}"
         return f"Model({self.task.name!r}: {shape}, {network.parameters:,} parameters in {network.dtype}; {known})"
 
-    @property
-    def stated(self) -> Claim:
-        """The strongest statement about |f − Ψ|: the ledger's, or where a certificate proves one that is not known otherwise, that."""
+    @cached_property
+    def claimed(self) -> Claim:
+        """What the ledger says of |f − Ψ|, no more than it can: of the whole a certificate alone proves something, which is bound to the
+        files by their hashes. A ledger that says "proved" for itself is not believed.
+        """
+        root, beside = self.ledger.root, self.beside
+        if root.known is not Known.PROVED or (beside is not None and beside.proved and beside.bound <= root.bound):
+            return root
+        note = f"the ledger says that {root.bound:.6g} is proved, and no certificate beside it does: certify the model"
+        return replace(root, bound=math.inf, known=Known.UNKNOWN, samples=None, witness=None, note=note)
+
+    @cached_property
+    def contradicted(self) -> str:
+        """What is known that a certificate beside the model cannot be right with; "" if nothing is. `check` is who confirms one."""
         root, beside = self.ledger.root, self.beside
         if beside is None or not beside.proved:
+            return ""
+        at = [root.witness or (0.0,) * len(self.network.inputs)]
+        seen = [("its own search found", beside.found), ("the ledger has", root.bound if root.known is Known.SAMPLED else None)]
+        for who, error in seen:
+            if error is not None and error > beside.bound and error > beside.bound + self.room(at):
+                return f"certificate.json says that |f − Ψ| ≤ {beside.bound:.6g} is proved, but {who} an error of {error:.6g}"
+        return ""
+
+    def room(self, points: ArrayLike) -> float:
+        """By how much an error that is computed at these points may pass a bound in real arithmetic and say nothing against it: √u of what
+        the network computes, u the unit roundoff of its weights; of several targets in units of the smallest ε, as errors are.
+        """
+        unit = float(units(self.task.wanted).min()) if self.task.wanted else 1.0
+        size = float(np.abs(self.network(points)).max(initial=0.0)) / unit
+        return float(np.sqrt(np.finfo(self.network.dtype).eps)) * (1 + size)
+
+    @cached_property
+    def stated(self) -> Claim:
+        """The strongest statement about |f − Ψ|: the ledger's, or where a certificate proves one that is not known otherwise, that."""
+        root, beside = self.claimed, self.beside
+        if beside is None or not beside.proved or self.contradicted:
             return root
-        if root.known in (Known.EXACT, Known.FORMULA, Known.PROVED) and root.bound <= beside.bound:
+        if root.known in EVERYWHERE and root.bound <= beside.bound:
             return root
         assuming = f", assuming {', '.join(beside.assumptions)}" if beside.assumptions else ""
         note = f"certificate.json{assuming}"

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InvalidArgument
+from ..expressions.given import lists_of, parts_of, shown
 from . import sums as order
 from .activations import IDENTITY, RELU, Activation
 from .sums import Sums
@@ -31,6 +32,10 @@ class Affine:
     """Whether it has no bias: `bias` is then 0, and neither stored nor counted."""
 
     def __post_init__(self) -> None:
+        for name in ("weight", "bias"):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+                raise InvalidArgument(f"Affine: {name} is {shown(array)}; give an array of float64 or float32, like numpy.zeros((2, 3))")
         if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1] or self.weight.dtype != self.bias.dtype:
             raise InvalidArgument(
                 f"affine map with weight {self.weight.shape} {self.weight.dtype} and bias {self.bias.shape} {self.bias.dtype}"
@@ -80,6 +85,11 @@ class NeuronGroup:
     """Which step of which theorem put them there, in words."""
     activation: Activation = RELU
 
+    def __post_init__(self) -> None:
+        parts_of(self, name=str, count=(int, np.integer))
+        if self.count < 0:
+            raise InvalidArgument(f"neuron group {self.name!r}: count is {self.count}; give how many neurons it has")
+
 
 @dataclass(frozen=True, eq=False)
 class Net:
@@ -91,6 +101,7 @@ class Net:
     """For every hidden layer U·x + c, shaped like its affine map, or None where it is not gated; () for none at all."""
 
     def __post_init__(self) -> None:
+        lists_of(self, affines=Affine, groups=(tuple, list))
         if not self.affines:
             raise InvalidArgument("a net needs at least one affine map")
         for inner, outer in zip(self.affines, self.affines[1:], strict=False):

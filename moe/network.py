@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..errors import InvalidArgument
+from ..expressions.given import floats, lists_of
 from .gate_tree import by_tree
 from .halves import rounded
 from .layer import CHUNK, Indices, MoELayer, Weighting
@@ -55,6 +56,7 @@ class Network:
     inputs: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        lists_of(self, layers=MoELayer, inputs=str)
         if not self.layers:
             raise InvalidArgument("a network needs at least one layer")
         width = len(self.inputs)
@@ -111,6 +113,8 @@ class Network:
 
         `gates`: "flat", or "tree", affine gates in two levels (`gate_tree`): the same routes, sooner where there are many experts.
         """
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+            x = floats("x", x, f"the network reads rows of {len(self.inputs)} numbers")
         x = np.atleast_2d(np.asarray(x, self.dtype))
         step = max(1, CHUNK // max(max(len(layer), len(layer.channels)) for layer in self.layers))
         carrying = any(layer.carries is not None for layer in self.layers)

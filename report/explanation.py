@@ -43,10 +43,15 @@ def point(found: Explanation) -> RenderableType:
 
 def _everywhere(found: Explanation) -> str:
     """What is known of the error at all points: what sampling saw is no bound."""
-    if found.known in ("sampled", "unknown", "refuted"):
-        return f"on samples of {'M' if found.alone else 'the domain'} up to {found.bound:.3g} ({found.known}, not proved)"
+    if found.known == "refuted":
+        mend = "`atlasmoe check`" if found.source.startswith("certificate.json") else "`atlasmoe verify`"
+        return f"{found.source} says at most {found.bound:.3g} everywhere, which this point refutes: {mend} looks at all that it says"
+    if found.known == "unknown":
+        return f"of {'all of M' if found.alone else 'the whole domain'} nothing is known (ledger.json)"
+    if found.known == "sampled":
+        return f"on samples of {'M' if found.alone else 'the domain'} up to {found.bound:.3g} (sampled, not proved)"
     seen = "" if found.found is None else f", {found.found:.3g} the largest found"
-    how = f"{found.known}: {found.source}" if found.known == "proved" else found.known
+    how = f"{found.known}: {found.source}"
     whole = "all of M" if found.alone else "the whole domain"
     return f"over {whole} at most {found.bound:.3g} ({how}){seen}"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..atlas.graph import as_graph
 from ..atlas.wanted import epsilons
 from ..errors import AtlasMoEError
+from ..expressions.given import of_kind
 from ..moe.model import Model
 from ..moe.opened import opened
 from ..verify.sample.report import Report, counted
@@ -34,6 +35,7 @@ def figure(model: Model, report: Report | None = None, path: str | Path | None =
     Raises `AtlasMoEError` if matplotlib is not installed.
     """
     model = opened(model, "figure")
+    of_kind("figure: report", report, (Report, type(None)), "give the Report of verify(model), or path=… for a file")
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 from atlasmoe.cli.main import main
 from atlasmoe.moe import Model, Network
+from atlasmoe.moe.beside import sha256
 from atlasmoe.moe.network import MoELayer
 from click.testing import CliRunner, Result
+from folders import resign
 from test_bad_specs import expected
 
 ROOT = Path(__file__).parent.parent
@@ -272,6 +275,8 @@ def test_ctrl_c(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (["certify", "FOLDER", "--jobs", "0"], "0 jobs do nothing; give 1 or more, or -1 for all cores"),
         (["verify", "FOLDER", "--figure", "x.gif"], "figures are written as .png, .pdf, .svg, not as '.gif'"),
         (["certify", "FOLDER", "--figure", "x"], "not as a file without a suffix"),
+        (["certify", "FOLDER", "--boxes", "many"], "'many' is no whole number; give one in the range x>=1"),
+        (["certify", "FOLDER", "--seconds", "soon"], "'soon' is no number; give one in the range x>0"),
         (["certify", "FOLDER", "--epsilon", "much"], "neither a number nor a percentage"),
         (["compile", "FOLDER", "-o", "x"], "it holds a compiled model, which `atlasmoe show"),
         (["compile", ".", "-o", "x"], ".: file: is a folder; give the path of a spec file"),
@@ -314,6 +319,44 @@ def test_what_is_proved_is_said_by_all(folder: Path, tmp_path: Path) -> None:
     text = (place / "certificate.json").read_text()
     (place / "certificate.json").write_text(text.replace('"model.safetensors":"', '"model.safetensors":"0'))
     assert "(sampled, not proved)" in run(*at).stdout
+
+
+def test_what_cannot_be_so_is_not_said(folder: Path, tmp_path: Path) -> None:
+    """A ledger that calls itself proved, a certificate with another bound: all hashes right, as whoever writes files has them."""
+    place = atlasmoe.save(atlasmoe.load(folder), tmp_path / "m")
+
+    def says(name: str, change: Callable[[dict[str, Any]], object]) -> str:
+        document = json.loads((place / name).read_text())
+        change(document)
+        (place / name).write_text(json.dumps(document))
+        resign(place)
+        if (path := place / "certificate.json").is_file():
+            proof = json.loads(path.read_text())
+            proof["files"] |= {each: sha256(place / each) for each in ("config.json", "ledger.json")}
+            path.write_text(json.dumps(proof))
+        shown, explained = run("show", place), run("explain", place, "--at", "0.6,0.8")
+        return " ".join(f"{shown.stdout} {explained.stdout} exit {explained.exit_code}".split())
+
+    formula = says("ledger.json", lambda d: d["root"].update(known="formula", bound=1e-12))
+    assert "ledger.json says at most 1e-12 everywhere, which this point refutes: `atlasmoe verify`" in formula
+    assert "exit 1" in formula
+    proved = says("ledger.json", lambda d: d["root"].update(known="proved"))
+    assert "of all of M nothing is known (ledger.json)" in proved
+    assert "NOT every claim holds" in proved
+    assert "1e-12 is proved, and no certificate beside it does" in proved
+    says("ledger.json", lambda d: d["root"].update(known="sampled", bound=0.01))
+    assert run("certify", place, "--tightness", "none").exit_code == 0
+    assert "over all of M at most" in says("certificate.json", lambda d: None)
+
+    def smaller(document: dict[str, Any]) -> None:
+        document["bound"] = 1e-9
+        next(one for one in document["claims"] if one["name"] == "total")["bound"] = 1e-9
+
+    one = says("certificate.json", lambda d: d.update(bound=1e-9))  # the claim has another
+    assert "certificate.json" not in one
+    both = says("certificate.json", smaller)
+    assert "certificate.json says that |f − Ψ| ≤ 1e-09 is proved, but its own search found an error" in both
+    assert "over all of M" not in both
 
 
 def test_an_interrupted_proof_says_where_it_stopped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,8 @@ def test_behind_an_embedding_and_an_affine_router(tmp_path: Path) -> None:
 
 def test_command_line(exported: tuple[Path, Path], tmp_path: Path) -> None:
     folder, _ = exported
+    into = CliRunner().invoke(main, ["verify", str(folder), "--samples", "500", "--properties", str(folder)])
+    assert "is not empty and holds no properties.json" in into.stderr  # a model folder with strangers could not be replaced any more
     result = CliRunner().invoke(main, ["verify", str(folder), "--samples", "500", "--properties", str(tmp_path / "out")])
     assert "properties: " in result.stdout
     assert result.exit_code == 1, "the scores of this model follow no partition of unity, and verify says so"

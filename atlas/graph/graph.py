@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InvalidArgument, LintError
 from ...expressions.box import Array
+from ...expressions.given import lists_of, parts_of
 from ..blocks import block_diagonal
 from ..domain import first_valid
 from ..points import Points
@@ -91,7 +92,8 @@ class TaskGraph:
     """The targets that the output is made of, each with an ε of its own; () for one whose ε is said when something is built for it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "nodes", tuple(self.nodes))
+        parts_of(self, name=str, output=str)
+        lists_of(self, nodes=(Input, Block, Combine))
         if findings := structure(self.nodes, self.output):
             raise LintError(findings)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
+from ...expressions.given import lists_of, parts_of
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import read_expression, real_symbols
 from .. import distinct
@@ -65,6 +66,7 @@ class Input:
     kind: ClassVar[Literal["input"]] = "input"
 
     def __post_init__(self) -> None:
+        parts_of(self, name=str, manifold=(Box, Atlas))
         if not self.coordinates:
             k = self.manifold.dimension if isinstance(self.manifold, Box) else self.manifold.base_dimension
             object.__setattr__(self, "coordinates", component_names(self.name, k))
@@ -165,6 +167,8 @@ class Block:
     kind: ClassVar[Literal["block"]] = "block"
 
     def __post_init__(self) -> None:
+        parts_of(self, name=str, domain=(Atlas, Tiling))
+        lists_of(self, reads=str, subtasks=ExpressionMap)
         if not self.outputs and self.subtasks:
             object.__setattr__(self, "outputs", component_names(self.name, self.subtasks[0].outputs))
 
@@ -306,6 +310,8 @@ class Combine:
     """It takes one map everywhere: there is nothing to route."""
 
     def __post_init__(self) -> None:
+        parts_of(self, name=str, function=ExpressionMap)
+        lists_of(self, reads=str)
         if not self.outputs:
             object.__setattr__(self, "outputs", component_names(self.name, self.function.outputs))
 

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
+from ...expressions.given import lists_of, parts_of
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..chart import Chart
@@ -52,6 +53,7 @@ class BoxPiece:
     closed: Faces = ()
 
     def __post_init__(self) -> None:
+        parts_of(self, name=str, box=Box)
         if not self.closed:
             object.__setattr__(self, "closed", (CLOSED["lower"],) * self.box.dimension)
         if len(self.closed) != self.box.dimension or not all(pair in CLOSED.values() for pair in self.closed):
@@ -73,6 +75,7 @@ class Tiling:
     embedding: ClassVar[Array | None] = None
 
     def __post_init__(self) -> None:
+        lists_of(self, pieces=BoxPiece)
         if not self.pieces or len({piece.box.dimension for piece in self.pieces}) != 1:
             raise InvalidArgument("a tiling needs at least one piece, and all of one dimension")
         if not self.coordinates:

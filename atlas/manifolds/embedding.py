@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...expressions.box import Array
+from ...expressions.given import of_kind
 from .. import arguments
 from ..atlas import Atlas
 
@@ -21,6 +22,7 @@ def embed(atlas: Atlas, dimension: Any, seed: Any = 0) -> Atlas:
     Q depends on k, D and `seed` only. Embedding an embedded atlas composes the two isometries.
     Raises `InvalidArgument` if D is smaller than the dimension the manifold already lives in.
     """
+    of_kind("embed: atlas", atlas, Atlas, 'give an Atlas, like builtin("circle")')
     D = arguments.integer("embed dimension", dimension, atlas.ambient_dimension, MAX_AMBIENT)
     seed = arguments.integer("embed seed", seed, 0, 2**63 - 1)
     Q = random_isometry(atlas.ambient_dimension, D, seed)

@@ -9,6 +9,7 @@ import sympy
 
 from ...errors import InvalidArgument
 from ...expressions.box import Box
+from ...expressions.given import of_kind
 from ...expressions.maps import ExpressionMap
 from ...expressions.parts import cut_off, joined, multiplied
 from ..arguments import MAX_CHARTS
@@ -27,6 +28,8 @@ def product(a: Atlas, b: Atlas) -> Atlas:
     Raises `InvalidArgument` for ball atlases (take the product first, `ball_atlas` of it then), for different
     partitions, and where only some charts bring a bump or partition of their own.
     """
+    for name, factor in (("a", a), ("b", b)):
+        of_kind(f"product: {name}", factor, Atlas, 'give two Atlases, like product(builtin("circle"), builtin("interval"))')
     charts_a, charts_b = a.charts, b.charts
     if a.cover or b.cover:
         raise InvalidArgument(

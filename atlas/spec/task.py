@@ -17,8 +17,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...errors import AtlasMoEError, Finding, Severity, SpecError
+from ...errors import AtlasMoEError, Finding, InvalidArgument, Severity, SpecError
 from ...expressions.fields import callables
+from ...expressions.given import place
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas
@@ -60,7 +61,9 @@ def load_task(path: str | os.PathLike[str], *, target: PythonTargets | None = No
     targets a mapping from their names. One that is only named is imported, which runs its code, if `trust_code`.
     Raises `SpecError` with all findings; its `source` is the name of the file.
     """
-    path = Path(path)
+    if isinstance(path, str) and "\n" in path.strip():
+        raise InvalidArgument("load_task takes the path of a spec file, got a text of several lines; write the text to a file first")
+    path = place("load_task", path, "spec file")
     return task_from_spec(_read_toml(path), path.name or str(path), target=target, folder=path.parent, trust_code=trust_code)
 
 

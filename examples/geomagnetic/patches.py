@@ -88,7 +88,7 @@ def kept(network: Network, task: ManifoldTask, certificate: atlasmoe.Certificate
     total = Claim("total", statement, "certify", certificate.epsilon, certificate.bound, Known.PROVED)
     facts = {"theorem": "affine", "routing": "affine", "epsilon": certificate.epsilon, "parameters": network.parameters}
     design = design_of(network, block.name, block.names, block.components)
-    certificate.write(atlasmoe.save(atlasmoe.Model(network, Ledger(total), task, facts, design), folder, overwrite=True))
+    atlasmoe.save(atlasmoe.Model(network, Ledger(total), task, facts, design, certificate), folder, overwrite=True)
 
 
 def prove(model: atlasmoe.Model, log: Path, count: int, epsilon: float, seconds: float, folder: Path | None = None) -> list[dict]:

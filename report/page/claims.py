@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...moe.ledger import Claim, Known
+from ...moe.ledger import EVERYWHERE, Claim
 from ..tables import tightest
 
-SURE = (Known.EXACT, Known.FORMULA, Known.PROVED)
-"""How a bound is known that holds for every point."""
 MOST_CLAIMS = 400
 """Nodes of one blueprint; what is left out of a family is counted in the place of its members."""
 
@@ -46,6 +44,6 @@ def _node(claim: Claim, parent: int | None) -> dict[str, Any]:
         **said,
         "parent": parent,
         "holds": claim.holds,
-        "sure": claim.known in SURE and claim.holds,
-        "dark": all(one.known in SURE and one.holds for _, one in claim.walk()),
+        "sure": claim.known in EVERYWHERE and claim.holds,
+        "dark": all(one.known in EVERYWHERE and one.holds for _, one in claim.walk()),
     }

@@ -27,6 +27,9 @@ from .places import SHARE_POINTS, loads, places
 from .store import Store
 from .target import target
 
+ROOM_POINTS = 256
+"""Points at which the size of what the network computes is looked at."""
+
 
 def document(folder: Path, model: Model, seed: int) -> dict[str, Any]:
     """What a page about the model in `folder` shows."""
@@ -35,7 +38,7 @@ def document(folder: Path, model: Model, seed: int) -> dict[str, Any]:
     steps: dict[str, Any] = {
         "about": lambda: _about(folder, model, graph),
         "target": lambda: target(model.task, graph),
-        "blueprints": lambda: [blueprint("ledger.json", model.ledger.root)],
+        "blueprints": lambda: [blueprint("ledger.json", model.claimed)],
         "network": lambda: network_of(model, graph, store, said),
         "places": lambda: places(model, graph, store, seed),
         "loads": lambda: {"points": SHARE_POINTS, "blocks": loads(model, graph, seed)},
@@ -45,6 +48,7 @@ def document(folder: Path, model: Model, seed: int) -> dict[str, Any]:
     }
     found = {name: steps[name]() for name in track(list(steps), "writing the page")}
     found["stated"] = {"bound": said.bound, "known": said.known, "source": said.source, "found": said.found}
+    found["stated"]["room"] = model.room(graph.sample(ROOM_POINTS, seed))
     found["limits"] = {"numbers": MOST_NUMBERS}
     found["store"] = store.text()
     return found

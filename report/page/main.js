@@ -4,8 +4,11 @@ function showHead() {
   byId("name").textContent = about.name;
   const where = ["exact", "formula", "proved"].includes(known) ? "at every point" : known === "sampled" ? "on all samples, those of this page too" : "";
   const verdict = byId("verdict");
-  verdict.textContent = `${about.measure} ≤ ${shown(size, 4)} ${where}: ${known}${known === "proved" ? ` (${source})` : ""}; ε = ${shown(number(about.epsilon), 4)}`;
-  verdict.classList.add(met && known !== "refuted" ? "good" : "bad");
+  verdict.textContent = refuted()
+    ? `${about.measure} reaches ${shown(size, 4)} at a point of this page; ${source} says at most ${shown(number(DATA.stated.bound), 4)}, which is refuted`
+    : known === "unknown" ? `${about.measure}: nothing is known of all points; ε = ${shown(number(about.epsilon), 4)}`
+      : `${about.measure} ≤ ${shown(size, 4)} ${where}: ${known}${known === "sampled" ? "" : ` (${source})`}; ε = ${shown(number(about.epsilon), 4)}`;
+  verdict.classList.add(met && !refuted() && known !== "unknown" ? "good" : "bad");
   byId("headline").textContent = about.summary || about.headline;
   const facts = [
     ["model", about.folder], ["construction", about.theorem], ["layers", about.layers], ["numbers", thousands(about.parameters)],

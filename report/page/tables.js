@@ -55,18 +55,30 @@ function computedPoint(found, n) {
   return parts;
 }
 
-// The bound that is stated; where it was only sampled, the largest error of all samples, the points of this page among them.
+// The largest error of the points of this page; −∞ where f is not at hand.
+function largestHere() {
+  return PLACES.error === null ? -Infinity : array(PLACES.error).reduce((most, error) => (error > most ? error : most), -Infinity);
+}
+
+// Whether a point of this page exceeds what is stated of all, by more than rounding.
+function refuted() {
+  return DATA.stated.known === "refuted" || (!["sampled", "unknown"].includes(DATA.stated.known) && largestHere() > number(DATA.stated.bound) + DATA.stated.room);
+}
+
+// The bound that is stated; where points of this page say more, the largest error of all samples, these among them.
 function largestKnown() {
   const stated = number(DATA.stated.bound);
-  if (DATA.stated.known !== "sampled" || PLACES.error === null) return stated;
-  return array(PLACES.error).reduce((most, error) => (error > most ? error : most), stated);
+  if (DATA.stated.known === "refuted" || refuted()) return largestHere();
+  return DATA.stated.known === "sampled" ? Math.max(stated, largestHere()) : stated;
 }
 
 function bound() {
   const { known, source, found } = DATA.stated, size = shown(largestKnown(), 4);
-  const everywhere = ["sampled", "unknown", "refuted"].includes(known)
-    ? `On samples of the domain the error was up to ${size}${DATA.about.unit}: ${known}, not proved.`
-    : `Over the whole domain the error is at most ${size}${DATA.about.unit} (${known}${known === "proved" ? `: ${source}` : ""})${found === null ? "" : `; ${shown(number(found), 4)} is the largest found`}.`;
+  const said = shown(number(DATA.stated.bound), 4);
+  const everywhere = refuted() ? `${source} says that the error is at most ${said} everywhere; a point of this page has ${size}${DATA.about.unit}, which refutes it.`
+    : known === "unknown" ? "Of the error over the whole domain nothing is known."
+      : known === "sampled" ? `On samples of the domain the error was up to ${size}${DATA.about.unit}: sampled, not proved.`
+        : `Over the whole domain the error is at most ${said}${DATA.about.unit} (${known}: ${source})${found === null ? "" : `; ${shown(number(found), 4)} is the largest found`}.`;
   return element("p", { text: everywhere });
 }
 

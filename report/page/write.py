@@ -12,8 +12,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from ...atlas import arguments
 from ...errors import InvalidArgument
 from ...export.folder import load
+from ...expressions.given import place
 from ...moe.typed_json import finite_json
 from .document import document
 
@@ -43,17 +45,18 @@ def write_report(folder: str | os.PathLike[str], path: str | os.PathLike[str], *
     for a seed. `trust_code`: as for `load`. Raises `InvalidArgument` for a suffix other than .html or a folder that is not there,
     `FolderError` for what is no model.
     """
-    place, source = Path(path), Path(folder)
-    check_report_path(place)
+    target, source = place("write_report", path, "file"), place("write_report", folder)
+    check_report_path(target)
+    seed = arguments.seed(seed)
     data = finite_json(document(source, load(source, trust_code=trust_code), seed))
     text = page(str(data["about"]["name"]), data)
-    temporary = place.with_name(f".{place.name}.part")
+    temporary = target.with_name(f".{target.name}.part")
     try:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(place)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    return place.absolute()
+    return target.absolute()
 
 
 def check_report_path(path: Path) -> None:

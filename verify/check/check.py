@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...atlas.checks.continuity import counterexamples
+from ...expressions.given import place
 from ...moe.premises import standing
 from .claims import inconsistent
 from .composition import Composition
@@ -121,14 +122,15 @@ def check(folder: str | os.PathLike[str], *, trust_code: bool = False) -> CheckR
     Raises `FolderError` if files are missing or cannot be read for what they are.
     """
     started = time.monotonic()
-    found = read(Path(folder), trust_code)
+    folder = place("check", folder)
+    found = read(folder, trust_code)
     failures = [Failure(True, problem) for problem in found.problems or inconsistent(found)]
     given = found.graph.blocks[0].given if found.manifold else None
     failures += [Failure(True, str(finding)) for finding in counterexamples(given)] if given is not None else []
     proved = {claim.text("name") for claim in found.certificate.children("claims") if claim.get("known") == "proved"}
     status, looked, fates, boxes = found.certificate.text("status"), None, list[Failure | None](), 0
     if status == "refuted" and not failures:
-        looked = _refuted(found, Path(folder))
+        looked = _refuted(found, folder)
         failures = [] if looked.shown else [Failure(looked.rejected, looked.words)]
     elif not failures:
         for part in each(found):

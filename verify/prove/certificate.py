@@ -20,6 +20,7 @@ from safetensors import numpy as safetensors
 from ...atlas import ManifoldTask, TaskGraph
 from ...atlas.graph import as_graph
 from ...errors import ProofKept
+from ...expressions.given import place
 from ...moe.beside import BOXES, CERTIFICATE, Earlier, earlier, hashes_of
 from ...moe.design import Design
 from ...moe.ledger import Assumption, Claim, Known
@@ -189,7 +190,7 @@ class Certificate:
         proved where this one is not, or refuted where this one is unknown; of two that are proved, or unknown, the one of the smaller
         bound; of two that are refuted, the one of the larger error. One that refutes the bound of the other is better than that.
         """
-        folder = Path(folder)
+        folder = place("Certificate.write", folder)
         require_same(folder, self.network, self.problem, self.design)
         if not overwrite:
             self.require_better(folder)

@@ -249,13 +249,13 @@ def _seen(network: Network, graph: TaskGraph, goal: Goal) -> Refutation | None:
 
 def _halves(network: Network, graph: TaskGraph, dtypes: Sequence[str]) -> tuple[str, ...]:
     """Half precisions that the network can be evaluated in as it is."""
-    for dtype in dtypes:
+    for dtype in (dtypes,) if isinstance(dtypes, str) else dtypes or ():
         if network.dtype != np.float32 or graph.blocks[0].given is None:
             raise InvalidArgument(f"claims about {dtype} are proved of float32 networks on one manifold; leave dtypes out")
         before, after = tensors(network), tensors(network.rounded(dtype))
         if changed := [name for name, array in before.items() if not np.array_equal(array, after[name])]:
             raise InvalidArgument(f"{changed[0]} has weights that {dtype} cannot hold; certify network.rounded({dtype!r}) with its task")
-    return tuple(dict.fromkeys(dtypes))
+    return tuple(dict.fromkeys((dtypes,) if isinstance(dtypes, str) else dtypes or ()))
 
 
 def _arguments(
