@@ -12,7 +12,7 @@ import sympy
 
 from ..errors import did_you_mean
 from .fields import Component
-from .grammar import COMPARISONS, CONNECTIVES, CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT
+from .grammar import COMPARISONS, CONNECTIVES, CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_TOWER
 from .looked import Looked, looked
 from .parsed import Fold, Token
 from .survey import STRUCTURE, bits
@@ -165,6 +165,7 @@ class Builder(Fold):
                 raise Refused(start + 1, problem, f"the limit is {MAX_DEGREE}")
             if base.value is not None:
                 value = self._power(base.value, exponent.value, start, end)
+                self._towering(exponent, value, start)
         expression = sympy.Pow(base.expression, exponent.expression)
         return self._settled(expression, start, end, value, degree, 1 + max(base.depth, exponent.depth))
 
@@ -222,6 +223,7 @@ class Builder(Fold):
             case "sign":
                 expression = sympy.Integer(int(value))
             case _:
+                self._towering(arguments[0], value, start)
                 expression = function.build(*(argument.expression for argument in arguments))
         return self._settled(expression, start, end, value, 1, depth)
 
@@ -279,6 +281,11 @@ class Builder(Fold):
         expression = CONNECTIVES[connective](*(child.expression for child in children), evaluate=False)
         return Node(expression, children[0].start, children[-1].end, depth=1 + max(child.depth for child in children))
 
+    def _towering(self, exponent: Node, value: Constant, start: int) -> None:
+        """Refuse a constant that is a power to a power to a power …"""
+        if not isinstance(exponent.value, Fraction) and _tower(exponent.expression) >= MAX_TOWER:
+            raise Refused(start + 1, f"constant powers are nested more than {MAX_TOWER} levels deep", f"write the value, {float(value)!r}")
+
     def _computed(self, function: Callable[..., Any], arguments: Sequence[Any], start: int, end: int) -> Any:
         """The function's value at constants, which must be real and finite."""
         try:
@@ -326,6 +333,12 @@ class Builder(Fold):
 
     def _quoted(self, start: int, end: int) -> str:
         return repr(excerpt(self.text[start:end]))
+
+
+def _tower(expression: sympy.Basic) -> int:
+    """How many powers stand in exponents of one another."""
+    above = max((_tower(part) for part in expression.args), default=0)
+    return above + (isinstance(expression, sympy.Pow | sympy.exp) and not expression.exp.is_Rational)
 
 
 def _known(values: Sequence[Constant | None]) -> bool:

@@ -58,6 +58,8 @@ MAX_LENGTH = 10_000
 """Characters of one expression."""
 MAX_DEPTH = 100
 """Levels of nesting, of parentheses and of the sympy tree."""
+MAX_TOWER = 6
+"""Levels of 2**-2**-2**… of constants, where exponents are no fractions: sympy takes twice as long with every one."""
 MAX_NODES = 5_000
 """Nodes of the sympy tree."""
 MAX_BITS = 512

@@ -6,6 +6,7 @@ The arbiter is Python: `eval` of the test's own text over mpmath numbers of 60 d
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ from atlasmoe.expressions.parse import read_expression, real_symbols
 from atlasmoe.expressions.precise import Enclosed, Undecided, Undefined, enclose_at
 from atlasmoe.expressions.text import text_of
 
+TOWERS = ["2" + "**-2" * 2_000, "exp(-" * 40 + "1" + ")" * 40, "x + 2" + "**-2" * 20]
+"""Constants on which sympy spent twice as long with every level."""
 POINTS = [-3.0, -1.0, -0.75, -1e-9, 0.0, 1e-9, 0.3, 1.0, 1.5, 2.0, 7.0]
 
 TEXTS = [
@@ -348,3 +351,11 @@ def test_names_that_shadow_functions_are_refused():
 
     for name in ("sin", "log", "E", "pi", "Max", "Piecewise", "True", "arctan2", "select", "lambda"):
         assert wrong_name(name)
+
+
+@pytest.mark.parametrize("text", TOWERS, ids=lambda text: text[:8])
+def test_towers_of_constants_are_refused_at_once(text: str) -> None:
+    begun = time.process_time()
+    with pytest.raises(SpecError, match="constant powers are nested more than 6 levels deep; write the value, 0"):
+        read_expression(text, real_symbols(["x"]))
+    assert time.process_time() - begun < 2
