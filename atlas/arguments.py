@@ -43,9 +43,13 @@ def seed(value: Any) -> int:
 def number(name: str, value: Any, above: float, below: float = np.inf) -> float:
     """`value` as a finite number in the open interval (above, below)."""
     numeric = isinstance(value, Real | Decimal | np.number) and not isinstance(value, bool | np.complexfloating)
-    if not numeric or not above < value < below:
-        raise InvalidArgument(f"{name} must be {_range(above, below)}, got {value!r}")
-    return float(value)
+    try:
+        found = float(value) if numeric else np.nan
+    except OverflowError:  # 10**400
+        found = np.inf
+    if not above < found < below:
+        raise InvalidArgument(f"{name} must be {_range(above, below)}, got {value!r:.60}")
+    return found
 
 
 def _range(above: float, below: float) -> str:

@@ -35,7 +35,7 @@ def absolute_epsilon(epsilon: Any, task: ManifoldTask | TaskGraph) -> float:
         try:
             return arguments.number("epsilon", epsilon, 0)
         except InvalidArgument:
-            raise InvalidArgument(f'epsilon must be a positive number, or a percentage like "1%", got {epsilon!r}') from None
+            raise InvalidArgument(f'epsilon must be a positive number, or a percentage like "1%", got {epsilon!r:.60}') from None
     text = epsilon.strip()
     try:
         value = float(text.removesuffix("%"))
