@@ -127,20 +127,27 @@ def figure(turned: np.ndarray, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     latitude, longitude, *_ = places(POINTS)
-    worst = np.abs(turned).max(1)
     canvas, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), width_ratios=(3, 2), layout="constrained")
+    # By the sine of the latitude: equal areas of the map are equal areas of the sphere, and places lie evenly on both.
+    worst = np.abs(turned).max(1)
     order = np.argsort(worst)
-    shown = left.scatter(longitude[order], latitude[order], c=worst[order], s=1, cmap="magma_r", rasterized=True)
-    left.set(xlim=(-180, 180), ylim=(-90, 90), xlabel="longitude, degrees", ylabel="latitude, degrees")
+    up = np.sin(np.radians(latitude[order]))
+    shown = left.scatter(longitude[order], up, c=worst[order], s=5, linewidths=0, cmap="magma_r", vmin=0, rasterized=True)
+    parallels = (-90, -60, -30, 0, 30, 60, 90)
+    left.set_yticks(np.sin(np.radians(parallels)), [f"{angle}".replace("-", "−") for angle in parallels])
+    left.set(xlim=(-180, 180), ylim=(-1, 1), xticks=range(-180, 181, 60), xlabel="longitude, degrees", ylabel="latitude, degrees")
     left.set_title("largest error of north, east, down (all heights and dates)", fontsize="medium")
     canvas.colorbar(shown, ax=left, label="nT")
     for k, name in enumerate(("north", "east", "down")):
         sizes = np.sort(np.abs(turned[:, k]))
         right.semilogx(sizes[::50], 100 * np.arange(len(sizes))[::50] / len(sizes), label=f"{name}: network beside the series")
-        said = "the model itself, of the three" if k == 0 else None
-        right.axvline(UNCERTAINTY[k], color=f"C{k}", linestyle="--", linewidth=1, label=said)
+        right.axvline(UNCERTAINTY[k], color=f"C{k}", linestyle="--", linewidth=1)
+    north, east, down = UNCERTAINTY
+    right.text(0.9 * east, 50, f"east {east}", rotation=90, ha="right", va="center", fontsize="small")
+    right.text(1.1 * max(north, down), 50, f"north {north}, down {down}", rotation=90, ha="left", va="center", fontsize="small")
+    right.plot([], [], color="#555555", linestyle="--", linewidth=1, label="the World Magnetic Model beside the Earth")
     right.set(xlim=(1e-3, 1e3), xlabel="error, nT", ylabel="part of all places with a smaller one, %")
-    right.legend(fontsize="small", loc="center", bbox_to_anchor=(0.62, 0.35))
+    canvas.legend(fontsize="small", loc="outside lower center", ncols=4, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.savefig(path, dpi=110)
     print(f"figure: {path}")

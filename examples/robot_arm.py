@@ -161,7 +161,7 @@ def draw(planar: atlasmoe.Model, spatial: atlasmoe.Model, path: Path) -> None:
         space.plot(*tip[:, None], "o", markersize=11, markerfacecolor="none", markeredgecolor=color, markeredgewidth=1.4)
     ticks = [-1, -0.5, 0, 0.5, 1]
     space.set(xlabel="x [m]", ylabel="y [m]", zlabel="z [m]", xticks=ticks, yticks=ticks, zticks=ticks, box_aspect=(1, 1, 1))
-    space.set_title("spatial arm: tips of 4000 random poses, and five of the arms")
+    space.set_title("spatial arm: tips of 4000 random poses, and five arms with circles as above")
 
     bars = figure.add_subplot(grid[1, 1])
     for model, color in ((planar, "#0072B2"), (spatial, "#D55E00")):
