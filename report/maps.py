@@ -24,6 +24,8 @@ MOST_CHARTS = 6
 MOST_LABELS = 36
 LEAST = 0.004
 """Share of the map that a part of a cell takes at least to be labelled."""
+LETTER = 0.033
+"""Share of a map's width that a letter of a label takes."""
 
 
 def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
@@ -160,6 +162,8 @@ def _label(axes: Any, seen: Evaluation, chart: Chart, side: int, model: Model) -
             near = int((np.abs(rows - rows.mean()) + np.abs(columns - columns.mean())).argmin())
             at = lower + widths * np.array([columns[near], rows[near]]) / side
             text = names[one[0]] if model.design.alone else ",".join(str(i + 1) for i in one)
+            if LETTER * len(text) * side > np.ptp(columns):
+                text = text.replace("*", "*\n")  # a product's name, one factor a line
             box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
             axes.text(*at, text, ha="center", va="center", fontsize=7, color=INK, bbox=box, clip_on=True)
     return True
