@@ -33,6 +33,11 @@ class PartitionOfUnity:
         if not 1 <= self.power <= 64:
             raise InvalidArgument(f"partition power must be between 1 and 64, got {self.power}")
 
+    @property
+    def said(self) -> str:
+        """In the words of specs."""
+        return f"{self.profile!r} of power {self.power}" if self.profile == "polynomial" else repr(self.profile)
+
     def profile_of(self, depth: Array) -> Array:
         """The bump at a depth: 0 where the depth is not positive, 1 at depth 1; any shape."""
         depth = np.fmax(depth, 0)  # NaN counts as outside

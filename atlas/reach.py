@@ -79,8 +79,9 @@ class Measured:
     points: int
 
     def __str__(self) -> str:
+        curvature = f"at least {_said(self.curvature)}, proved on each chart" if self.curvature else "not bounded: enclosures are too wide"
         return (
-            f"curvature radius at least {_said(self.curvature)}, proved on each chart; "
+            f"curvature radius {curvature}; "
             f"reach about {_said(self.estimated)}, estimated from pairs of {self.points:,} points, and no larger"
         )
 

@@ -132,6 +132,8 @@ def test_targets_with_names_that_are_taken_are_named(targets, said):
         ({"manifold": {"builtin": "sphere", "intrinsic": ["x1", "v"]}}, "the name 'x1' is both ambient and intrinsic"),
         ({"manifold": {"builtin": "sphere", "coordinates": ["x", "x", "z"]}}, "'x' is there 2 times"),
         ({"manifold": {"builtin": "sphere", "coordinates": "x"}}, "expected a list of names"),
+        ({"manifold": {"builtin": "sphere", "ambient": ["x", "y", "z"]}}, "manifold: unknown key 'ambient'; write coordinates"),
+        ({"manifold": {"builtin": "product", "factors": [{"builtin": "circle", "region": "x1"}] * 2}}, "write it beside factors"),
         ({"task": {"name": "t", "outputs": ["a", "b"]}}, "task: outputs: there are 2 names for 1 components"),
         ({"task": {"name": "t", "outputs": ["x1"]}}, "task: outputs: the name 'x1' is that of a coordinate"),
         ({"task": {"name": "t", "outputs": ["a b"]}}, "task: outputs: 'a b' is not a name"),

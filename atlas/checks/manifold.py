@@ -59,7 +59,8 @@ def _check_atlas(atlas: Atlas, probes: list[Probe], share: int, seed: int) -> tu
     proved = proved_charts([chart.tube for chart in atlas.parametrising])
     for probe in track(probes, "looking at charts"):
         # A tangent chart that is proved is an immersion, finite, smooth and inverted by its forward map: nothing of it is left to look at.
-        broken = maps.check_region(probe) if proved[probe.index] else _chart_maps(probe)
+        region = maps.check_region(probe, atlas.region)
+        broken = region if proved[probe.index] else _chart_maps(probe, region)
         found += broken
         if not broken:
             sound.append(probe)
@@ -89,11 +90,11 @@ def _check_atlas(atlas: Atlas, probes: list[Probe], share: int, seed: int) -> tu
     return tuple(found), tuple(probe.index for probe in sound)
 
 
-def _chart_maps(probe: Probe) -> list[Finding]:
-    """What makes a chart's maps unusable; the next question is asked only if the last found nothing."""
+def _chart_maps(probe: Probe, region: list[Finding]) -> list[Finding]:
+    """What makes a chart's maps unusable, or its region. The next question is asked only if the last found nothing."""
     chart = probe.chart
     where = f'chart "{chart.name}"'
-    found = sizes.check_box(f"{where}: domain", chart.domain) or maps.check_region(probe)
+    found = sizes.check_box(f"{where}: domain", chart.domain) or region
     found = found or maps.check_evaluates(f"{where}: inverse", chart.inverse, chart.domain.center)
     found = found or maps.check_finite(probe, f"{where}: inverse", chart.inverse) or sizes.check_image(probe, f"{where}: inverse")
     if not found and chart.forward is not None:

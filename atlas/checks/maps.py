@@ -46,11 +46,12 @@ def check_evaluates(where: str, function: ExpressionMap, points: Array) -> list[
     return []
 
 
-def check_region(probe: Probe) -> list[Finding]:
+def check_region(probe: Probe, of_manifold: ExpressionMap | None) -> list[Finding]:
     """The region is a number everywhere, positive at the box's centre, and ends before the box does.
 
     The default bump is the region divided by its value at the centre, so it vanishes on the edge of U only if the
-    region does; a chart with a bump of its own may end at the box.
+    region does; a chart with a bump of its own may end at the box. Where M itself ends at a region, that of the chart is
+    `of_manifold` through φ⁻¹, and it is the latter, in the words of the user, that is told to be undefined.
     """
     chart = probe.chart
     if chart.region is None:
@@ -60,7 +61,12 @@ def check_region(probe: Probe) -> list[Finding]:
     if found:
         return found
     whole = Probe(probe.index, dataclasses.replace(chart, region=None), probe.samples, probe.seed)
-    if found := check_defined(whole, where, chart.region, whole.everywhere, remedy="make it a number on the whole box"):
+    if chart.edge and of_manifold is not None:
+        every, of = "make it a number on all that the charts cover", f' on chart "{chart.name}"'
+        found = check_defined(whole, "manifold: region", of_manifold, whole.everywhere, through=chart.inverse, of=of, remedy=every)
+    else:
+        found = check_defined(whole, where, chart.region, whole.everywhere, remedy="make it a number on the whole box")
+    if found:
         return found
     values = chart.region(probe.everywhere)[:, 0]
     if np.isnan(values).any():

@@ -126,7 +126,7 @@ def _overlaps(target: ChartTarget, probes: Sequence[Probe], share: int) -> list[
             error(
                 f'target on charts "{a}" and "{b}"',
                 f"differs by {number(top)} at a point of both charts (wrong at {share_wrong} common to both)",
-                "write both in terms of the same function on M",
+                "write both in terms of the same functions on M, such as its ambient coordinates",
                 y,
             )
         )

@@ -86,6 +86,9 @@ def _product(factors: Any = None) -> Atlas:
     for i, table in enumerate(factors):
         if not isinstance(table, Mapping) or not isinstance(table.get("builtin"), str) or not all(isinstance(k, str) for k in table):
             raise InvalidArgument(f"factors[{i}] must be a table {{ builtin = …, … }}, got {table!r}")
+        if whole := [key for key in ("region", "coordinates", "intrinsic") if key in table]:
+            problem = f"factors[{i}]: {whole[0]!r} is said of the whole product"
+            raise InvalidArgument(f"{problem}; write it beside factors, in the coordinates of all of them")
         atlases.append(builtin(table["builtin"], **{k: v for k, v in table.items() if k != "builtin"}))
     return functools.reduce(product, atlases)
 

@@ -38,7 +38,9 @@ def product(a: Atlas, b: Atlas) -> Atlas:
     if a.region is not None or b.region is not None:
         raise InvalidArgument("a factor is cut off by a region; take product(…) first, then cut(…), in a spec region beside factors")
     if a.partition != b.partition:
-        raise InvalidArgument(f"the factors have different partitions of unity, {a.partition} and {b.partition}; give both the same")
+        raise InvalidArgument(
+            f"the factors have different partitions of unity, {a.partition.said} and {b.partition.said}; give both the same"
+        )
     if len(a) * len(b) > MAX_CHARTS:
         raise InvalidArgument(f"the product has {len(a)}·{len(b)} charts, more than {MAX_CHARTS}; use fewer charts per factor")
     embedding = None

@@ -53,9 +53,13 @@ def read_manifold(fields: Fields, table: Any, charts: Any, arrays: Arrays) -> Wr
     else:
         if charts is not None:
             fields.error("chart", f"the builtin manifold {shown(table['builtin'])} brings its own charts", "remove [[chart]], or builtin")
-        if "name" in table:
-            fields.error("manifold", "unknown key 'name'", "the name of the task stands in [task]")
-            return Written(None, None)
+        for key, remedy in (
+            ("name", "the name of the task stands in [task]"),
+            ("ambient", "write coordinates = [...], the names that you give"),
+        ):
+            if key in table:
+                fields.error("manifold", f"unknown key {key!r}", remedy)
+                return Written(None, None)
         table = plain_of(fields, table)
         balls = table.get("atlas") == "ball" and "centers" in arrays
         later = balls or table.get("atlas") == "power" or ("region" in table and table.get("atlas") == "ball")
