@@ -33,6 +33,7 @@ from ..moe import Claim, Ledger, Model
 from ..moe.beside import earlier
 from ..moe.design_file import describe_design, read_design, require_design
 from ..moe.layout import describe, read_network, tensors
+from ..moe.ledger import require_same
 from ..moe.strict import parse_toml, tensors_of_schema
 from ..moe.typed_json import MEND, Fields, canonical, finite_json, parse_json
 from .card import model_card
@@ -99,6 +100,7 @@ def save(model: Model, folder: str | os.PathLike[str], overwrite: bool = False) 
         "design": describe_design(model.design),
         "files": {name: {"bytes": len(data), "sha256": _sha256(data), "schema": SCHEMA} for name, data in contents.items()},
     }
+    require_same(Fields(config, folder / CONFIG), model.ledger.root)
     require_design(Fields(config, folder / CONFIG), as_graph(model.task), model.network, model.design)
     config["digest"] = _digest(config)
     contents[CONFIG] = _readable(config)
@@ -146,6 +148,7 @@ def load(folder: str | os.PathLike[str], target: PythonTargets | None = None, *,
     _check_schema(document)
     document.only("schema", "root")
     ledger = Ledger(Claim.read(document.child("root")))
+    require_same(config, ledger.root)
     if "design" in config or config["schema"] != OLD:
         design = read_design(config.child("design"))
     else:

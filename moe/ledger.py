@@ -113,6 +113,15 @@ class Claim:
         )
 
 
+def require_same(config: Fields, root: Claim) -> None:
+    """Raises `FolderError` where the facts of a config.json say another ε than the ledger, or integers of which no claim knows."""
+    facts = config.child("facts")
+    if (epsilon := facts.number("epsilon")) != root.budget:
+        raise config.error(f"facts: epsilon is {epsilon!r}, but the budget of the ledger's {root.name!r} is {root.budget!r}")
+    if facts.get("quantised") is not None and not any(claim.name == "quantised" for _, claim in root.walk()):
+        raise config.error(f"facts: quantised is {facts.get('quantised')!r}, but the ledger has no such claim")
+
+
 @dataclass(frozen=True)
 class Assumption:
     """What a proof takes from a task and cannot prove of it: a name, short and unique, and the statement."""

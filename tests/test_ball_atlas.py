@@ -155,7 +155,7 @@ def test_degenerate_coordinates_are_named() -> None:
     [
         ({"charts": 3}, "not injective on its ball"),
         ({"charts": 0}, "charts must be an integer from 1 to 4096"),
-        ({"radius": -1.0}, "radius must be a number between 0 and inf"),
+        ({"radius": -1.0}, "radius must be a finite number above 0"),
         ({"radius": 0.01}, "needs more than 4096 balls"),
         ({"radius": 1.0, "charts": 5}, "not both"),
         ({"charts": 8, "seed": -1}, "seed must be an integer"),

@@ -11,7 +11,10 @@ from typing import Any
 import atlasmoe
 import numpy as np
 import pytest
-from atlasmoe.errors import FolderError, InvalidArgument
+from atlasmoe.atlas import ExpressionTarget, ManifoldTask, builtin, embed, task_to_spec
+from atlasmoe.atlas.graph import expression_map
+from atlasmoe.atlas.spec import task_from_spec
+from atlasmoe.errors import FolderError, InvalidArgument, SpecError
 from atlasmoe.export import folder as folder_module
 from atlasmoe.moe import Affine, Claim, Known, Ledger, Model, MoELayer, Network
 from folders import arrays, assert_same_places, resign
@@ -51,6 +54,38 @@ def test_a_design_of_other_blocks_is_refused(saved: Path) -> None:
     resign(saved, lambda config: config.pop("design"))
     with pytest.raises(FolderError, match='"design" is missing'):
         atlasmoe.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"epsilon": 1e-6}, "epsilon is 1e-06, but the budget of the ledger's 'total' is 0.02"),
+        ({"quantised": "int8"}, "quantised is 'int8', but the ledger has no such claim"),
+    ],
+)
+def test_facts_that_the_ledger_does_not_say_are_refused(facts: dict[str, Any], message: str, saved: Path) -> None:
+    resign(saved, lambda config: config["facts"].update(facts))
+    with pytest.raises(FolderError, match=message):
+        atlasmoe.load(saved)
+
+
+def test_what_the_spec_says_of_its_arrays_has_to_be_so() -> None:
+    def read(**said: object) -> object:
+        made = embed(builtin("circle", atlas="ball", charts=12), 3, seed=1)
+        spec, arrays = task_to_spec(ManifoldTask("t", made, ExpressionTarget(expression_map(made.coordinates, "x1"))))
+        spec["manifold"] |= {key: value for key, value in said.items() if key != "embed"}
+        spec["manifold"]["embed"] |= said.get("embed", {})  # type: ignore[operator]
+        return task_from_spec(spec, arrays=arrays)
+
+    assert read()
+    for said, message in (
+        ({"embed": {"dimension": 5}}, "the dimension is 5, but the arrays embed in R.3"),
+        ({"embed": {"seed": 2}}, "seed 2 does not make the embedding of the arrays"),
+        ({"charts": 13}, "there are to be 13 balls, but the arrays have 12"),
+        ({"radius": 7.0}, "the radius is 7.0, but the arrays have"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            read(**said)
 
 
 def test_saving_again_gives_the_same_files(saved: Path, tmp_path: Path) -> None:

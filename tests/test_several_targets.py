@@ -260,7 +260,7 @@ def edits(number, **changes):
         (edits(1, epsilon=[1]), "not positive"),
         (edits(1, colour="red"), "unknown key 'colour'"),
         (edits(1, name="x1"), "called like a coordinate"),
-        (edits(1, outputs=["x1", "q"]), "none of a coordinate"),
+        (edits(1, outputs=["x1", "q"]), "has the name of a coordinate"),
         (edits(1, outputs=["q"]), "there are 1 names for 2 components"),
         (edits(1, outputs=["heat", "q"]), "each its own"),
         (edits(1, expression="x9"), "target \"wind\": expression: column 1: unknown name 'x9'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ...expressions.box import Array, Box
 from ..atlas import Atlas
 from ..chart import BallChart, Chart, Piece
+from ..manifolds.embedding import random_isometry
 from .fields import Fields
 
 Arrays = Mapping[str, NDArray]
@@ -18,6 +20,8 @@ Arrays = Mapping[str, NDArray]
 BALL_ARRAYS = ("centers", "frames", "radii", "piece_ball", "piece_chart", "piece_lower", "piece_upper")
 """(E, k), (E, k, d), (E,); and for P boxes: the ball and the chart they belong to, (P,), and their corners, (P, d)."""
 EMBEDDING = "embedding"
+ROUNDED = 1e-9
+"""By how much what is computed again may differ from arrays: no more than linear algebra elsewhere rounds otherwise."""
 """(D, k)."""
 
 
@@ -38,8 +42,9 @@ def ball_arrays(atlas: Atlas) -> dict[str, NDArray]:
     }
 
 
-def with_balls(fields: Fields, atlas: Atlas, arrays: Arrays) -> Atlas | None:
-    """The ball atlas over the charts of `atlas` that the arrays describe; None, with findings, if they do not fit it."""
+def with_balls(fields: Fields, atlas: Atlas, arrays: Arrays, said: Mapping[str, Any]) -> Atlas | None:
+    """The ball atlas over the charts of `atlas` that the arrays describe; None, with findings, if they do not fit it, or what the spec
+    says of balls."""
     E, k, d, P = len(arrays["radii"]), atlas.base_dimension, atlas.dimension, len(arrays["piece_ball"])
     shapes = {"centers": (E, k), "frames": (E, k, d), "radii": (E,), "piece_ball": (P,), "piece_chart": (P,)}
     shapes |= {"piece_lower": (P, d), "piece_upper": (P, d)}
@@ -64,17 +69,31 @@ def with_balls(fields: Fields, atlas: Atlas, arrays: Arrays) -> Atlas | None:
     balls = tuple(
         BallChart(f"ball{i}", arrays["centers"][i], arrays["frames"][i], float(arrays["radii"][i]), tuple(pieces[i])) for i in range(E)
     )
+    radii, charts_said, radius = arrays["radii"], said.get("charts", E), said.get("radius")
+    if charts_said != E:
+        fields.error("manifold: charts", f"there are to be {charts_said!r} balls, but the arrays have {E}", "save the task again")
+        return None
+    if said.get("atlas") == "ball" and isinstance(radius, int | float) and np.abs(radii - radius).max() > ROUNDED * abs(radius):
+        fields.error("manifold: radius", f"the radius is {radius!r}, but the arrays have {float(radii.max())!r}", "save the task again")
+        return None
     cover: tuple[Chart, ...] = atlas.parametrising
     return dataclasses.replace(atlas, charts=balls, cover=cover)
 
 
-def embedding_matrix(fields: Fields, atlas: Atlas, arrays: Arrays) -> Array | None:
-    """The (D, k) matrix of the arrays; None, with findings, if its columns are not orthonormal."""
+def embedding_matrix(fields: Fields, atlas: Atlas, arrays: Arrays, said: Mapping[str, Any]) -> Array | None:
+    """The (D, k) matrix of the arrays; None, with findings, if its columns are not orthonormal, or the spec says another one."""
     Q = np.asarray(arrays[EMBEDDING])
     if not fits(fields, EMBEDDING, Q, (len(Q) if Q.ndim else 0, atlas.base_dimension)):
         return None
     if len(Q) < Q.shape[1] or np.abs(Q.T @ Q - np.eye(Q.shape[1])).max() > 1e-9:
         fields.error("arrays: embedding", "its columns are not orthonormal", "save the task again")
+        return None
+    if (D := said.get("dimension", len(Q))) != len(Q):
+        fields.error("manifold: embed", f"the dimension is {D!r}, but the arrays embed in R^{len(Q)}", "save the task again")
+        return None
+    seed = said.get("seed")
+    if isinstance(seed, int) and seed >= 0 and np.abs(random_isometry(Q.shape[1], len(Q), seed) - Q).max() > ROUNDED:
+        fields.error("manifold: embed", f"seed {seed} does not make the embedding of the arrays", "save the task again")
         return None
     return Q
 

@@ -160,7 +160,7 @@ def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Ma
     try:
         if kind in BALLS and not atlas.cover:
             if "centers" in arrays:
-                done = with_balls(fields, atlas, arrays)
+                done = with_balls(fields, atlas, arrays, table)
             elif kind == "ball":
                 done = ball_atlas(atlas, **{key: table[key] for key in BALL_KEYS if key in table})
             else:
@@ -168,7 +168,8 @@ def _finished(fields: Fields, atlas: Atlas, table: Mapping[str, Any], recipe: Ma
         if done is None:
             return None
         if EMBEDDING in arrays:
-            Q = embedding_matrix(fields, done, arrays)
+            said = table.get("embed")
+            Q = embedding_matrix(fields, done, arrays, said if isinstance(said, Mapping) else {})
             done = None if Q is None else dataclasses.replace(done, embedding=Q)
         elif "embed" in table and done.embedding is None:
             options = fields.table(table["embed"], "manifold: embed", ("dimension", "seed"))

@@ -14,7 +14,7 @@ from ...atlas.spec import task_from_spec
 from ...errors import AtlasMoEError, FolderError, InvalidArgument
 from ...moe.design_file import read_design, require_design
 from ...moe.layout import read_network
-from ...moe.ledger import Claim
+from ...moe.ledger import Claim, require_same
 from ...moe.promise import ScorePromise
 from ...moe.strict import parse_toml, tensors_of_schema
 from ...moe.typed_json import Fields, canonical, parse_json
@@ -58,7 +58,7 @@ def read(folder: Path, trust_code: bool = False) -> Documents:
         ledger.only("schema", "root")
         if ledger.integer("schema") not in FOLDERS:
             raise ledger.error(f"has schema version {ledger.integer('schema')}, this version of atlasmoe reads {FOLDERS}")
-        Claim.read(ledger.child("root"))
+        require_same(config, Claim.read(ledger.child("root")))
     task = _task(folder, data, trust_code)
     graph, manifold = as_graph(task), isinstance(task, ManifoldTask)
     weights = tensors_of_schema(data[WEIGHTS], folder / WEIGHTS, FOLDERS)
