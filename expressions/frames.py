@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .box import Array
+from .box import Array, largest_coordinate
 from .maps import ExpressionMap
 
 STEPS = 60
@@ -69,29 +69,43 @@ class Frames:
 
     def point(self, u: Array, w: Array) -> Array:
         """x(u, w), (n, d) and (n, m) to (n, k)."""
+        return self._above(self._foot(u), w)
+
+    def _foot(self, u: Array) -> Array:
+        """x(u, 0), (n, d) to (n, k)."""
         if len(self) == 1:
-            return np.asarray(self.center[0] + u @ self.tangent[0].T + w @ self.normal[0].T)
-        return np.asarray(self.center + (self.tangent @ u[:, :, None])[:, :, 0] + (self.normal @ w[:, :, None])[:, :, 0])
+            return np.asarray(self.center[0] + u @ self.tangent[0].T)
+        return np.asarray(self.center + (self.tangent @ u[:, :, None])[:, :, 0])
+
+    def _above(self, foot: Array, w: Array) -> Array:
+        """x(u, 0) + N·w, (n, k) and (n, m) to (n, k)."""
+        if len(self) == 1:
+            return np.asarray(foot + w @ self.normal[0].T)
+        return np.asarray(foot + (self.normal @ w[:, :, None])[:, :, 0])
 
     def solve(self, u: Array, steps: int = STEPS) -> Array:
         """w(u) by Newton's method from w = 0, (n, d) to (n, m); NaN where it ends outside the box, or does not end."""
-        w, heights = np.zeros((len(u), self.heights.shape[1])), np.broadcast_to(self.heights, (len(u), self.heights.shape[1]))
-        left = np.flatnonzero(np.all(np.abs(u) <= self.halves * (1 + BEYOND), axis=1))
-        found = np.full_like(w, np.nan)
+        heights = np.broadcast_to(self.heights, (len(u), self.heights.shape[1]))
+        found = np.full(heights.shape, np.nan)
+        left = np.flatnonzero(every(np.abs(u) <= self.halves * (1 + BEYOND)))
+        here, top, w = self[left], heights[left], np.zeros((len(left), heights.shape[1]))
+        foot = here._foot(u[left])
         with np.errstate(all="ignore"):
             for _ in range(steps):
                 if not len(left):
                     break
-                here = self[left]
-                x = here.point(u[left], w[left])
+                x = here._above(foot, w)
                 step = linear(self.equations.jacobian_at(x) @ here.normal, self.equations(x)[..., None])[..., 0]
-                step = np.clip(step, -heights[left], heights[left])
-                w[left] -= step
-                good = np.isfinite(step).all(1)
-                over = good & (np.abs(step).max(1) <= CONVERGED * (1 + np.abs(x).max(1)))
-                found[left[over]] = w[left[over]]
-                left = left[good & ~over & np.all(np.abs(w[left]) <= 4 * heights[left], axis=1)]
-        found[~np.all(np.abs(found) <= heights * (1 + BEYOND), axis=1)] = np.nan
+                step = np.clip(step, -top, top)
+                w = w - step
+                length = largest_coordinate(step)
+                over = np.isfinite(length) & (length <= CONVERGED * (1 + largest_coordinate(x)))
+                found[left[over]] = w[over]
+                goes_on = np.isfinite(length) & ~over & every(np.abs(w) <= 4 * top)
+                if not goes_on.all():
+                    rows = np.flatnonzero(goes_on)
+                    left, here, top, w, foot = left[rows], here[rows], top[rows], w[rows], foot[rows]
+        found[~every(np.abs(found) <= heights * (1 + BEYOND))] = np.nan
         return found
 
     def slopes(self, u: Array, w: Array) -> Array:
@@ -111,6 +125,14 @@ class Frames:
             found[i] = np.all(np.abs(offset @ self.tangent[i]) <= part * self.halves[i], axis=-1)
             found[i] &= np.all(np.abs(offset @ self.normal[i]) <= self.heights[i], axis=-1)
         return found
+
+
+def every(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether all of the last axis are true, [..., m] to [...]: a column at a time, as in `largest_coordinate`."""
+    held = flags[..., 0]
+    for k in range(1, flags.shape[-1]):
+        held = held & flags[..., k]
+    return held
 
 
 def linear(matrix: Array, right: Array) -> Array:

@@ -65,7 +65,8 @@ def _chart(atlas: Atlas, probes: Sequence[Probe], probe: Probe, share: int) -> l
     where = f'chart "{chart.name}"'
 
     def depth(points: Array) -> Array:
-        return depths(atlas, probes, chart.inverse(points))
+        # Charts of equations are evaluated without compiling each of them.
+        return depths(atlas, probes, atlas.parametrise(probe.index, points).base)
 
     balls = isinstance(atlas.charts[0], BallChart)
     parts = {face: probe.thin(points, share) for face, points in probe.faces.items()} if not balls else {}

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...expressions.box import Array
-from ...expressions.frames import Frames
+from ...expressions.box import Array, largest_coordinate
+from ...expressions.frames import Frames, every
 from ...expressions.implicit import Tube
 from ...intervals.implicit import prove_all
 from ...intervals.program import equations_of
@@ -60,9 +60,8 @@ class Together:
         frames = self.frames
         offset = points - frames.center[charts, None]
         u = offset @ frames.tangent[charts]
-        held = (np.abs(u) < frames.halves[charts, None]).all(2)
-        held &= (np.abs(offset @ frames.normal[charts]) < frames.heights[charts, None]).all(2)
-        return u, np.asarray(held, bool)
+        held = every(np.abs(u) < frames.halves[charts, None])
+        return u, held & every(np.abs(offset @ frames.normal[charts]) < frames.heights[charts, None])
 
     def lifted(self, center: Array, frame: Array, radius: float, local: Array) -> tuple[NDArray[np.intp], Array]:
         """The zeros x in the ball of this centre (k,) and radius with Vᵀ(x − c) = local (n, d), V the frame (k, d): the chart each lies
@@ -78,7 +77,7 @@ class Together:
         with np.errstate(invalid="ignore"):
             found = np.flatnonzero(((x - center) ** 2).sum(1) < radius**2)
             u, held = self.coordinates(x[found])
-            out = np.where(held, (np.abs(u) / self.frames.halves[:, None]).max(2), np.inf)
+            out = np.where(held, largest_coordinate(u / self.frames.halves[:, None]), np.inf)
         which, intrinsic = np.zeros(len(local), np.intp), np.full(local.shape, np.nan)
         deepest = out.argmin(0)
         which[found] = deepest
