@@ -16,6 +16,7 @@ from atlasmoe.atlas.graph import as_graph
 from atlasmoe.atlas.graph.pointwise import NotPointwise, Pointwise, Spot
 from atlasmoe.atlas.implicit.build import implicit
 from atlasmoe.atlas.implicit.cover import cover, edge_cell
+from atlasmoe.atlas.implicit.singular import touches
 from atlasmoe.atlas.implicit.zeros import ZeroSet
 from atlasmoe.errors import AtlasMoEError
 from atlasmoe.expressions import Box
@@ -36,6 +37,7 @@ from certificates import retold
 
 U = sympy.symbols("u1 u2", real=True)
 SPHERE = "x**2 + y**2 + z**2 - 1"
+CIRCLE = "x**2 + y**2 - 1"
 
 
 def functions(*texts: str, names: str = "xyz") -> ExpressionMap:
@@ -194,6 +196,18 @@ def test_what_is_no_manifold_is_refused(texts: tuple[str, ...], options: dict[st
 def curve() -> Atlas:
     """The right one of two ovals."""
     return atlas_of("((x - 0.7)**2 + y**2 - 0.25)*((x + 0.7)**2 + 2*y**2 - 0.25)", names="xy", component=[1, 0])
+
+
+@pytest.mark.parametrize(
+    ("region", "at", "said"),
+    [("(x - 1)*(x - 0.2)", (1.0, 0.0), True), ("0.2 - x", (0.2, 0.98), False), ("3 - x", (1.0, 0.0), False), (None, (1.0, 0.0), False)],
+)
+def test_a_region_that_touches_m_is_told_from_one_that_crosses_it(region: str | None, at: tuple[float, float], said: bool) -> None:
+    x, y = symbols = real_symbols("xy").values()
+    g, h = (None if text is None else ExpressionMap.of(symbols, [read_expression(text, {"x": x, "y": y})]) for text in (CIRCLE, region))
+    assert g is not None
+    cell = np.array(at) - 1e-4, np.array(at) + 2e-4
+    assert touches(ZeroSet(g, Box((-1.5, -1.5), (1.5, 1.5)), h), cell) is said
 
 
 def test_a_component_is_chosen_and_covered(curve: Atlas) -> None:

@@ -14,6 +14,8 @@ RANK = 1e-7
 NEAR = (1e-9, 1e-12)
 """In parts of the coordinates of a point, and of the least side of the box: how far from a point that is called a zero one has to be
 possible, by intervals."""
+TOUCHED = 1e-2
+"""A region whose gradient is so small along M, in parts of all of it, touches M where it is 0 to such a part of the box."""
 
 
 def singular_point(zeros: ZeroSet, points: Array, around: Array) -> Array | None:
@@ -66,3 +68,19 @@ def _system(zeros: ZeroSet, x: Array, weight: Array, scale: Array) -> tuple[Arra
     middle = np.concatenate([np.einsum("nmij,nm->nij", hessian, weight), np.swapaxes(jacobian, 1, 2)], axis=2)
     last = np.concatenate([np.zeros((n, 1, k)), weight[:, None]], axis=2)
     return value, np.concatenate([top, middle, last], axis=1)
+
+
+def touches(zeros: ZeroSet, cell: tuple[Array, Array]) -> bool:
+    """Whether the region seems to end at M without crossing it, near the middle of a cell.
+
+    A zero at which h = 0 is the largest value nearby is a point of M by itself, which no chart can hold and be proved to.
+    """
+    if zeros.within is None:
+        return False
+    near = zeros.projected((cell[0] + cell[1])[None] / 2)
+    if not np.isfinite(near).all():
+        return False
+    normals, gradient = zeros.equations.jacobian_at(near)[0].T, zeros.within.jacobian_at(near)[0, 0]
+    along = gradient - normals @ np.linalg.lstsq(normals, gradient, rcond=None)[0]
+    steepest = TOUCHED * float(np.linalg.norm(gradient))
+    return bool(np.linalg.norm(along) <= steepest and abs(zeros.within(near)[0, 0]) <= steepest * zeros.box.widths.min())

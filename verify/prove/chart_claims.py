@@ -11,6 +11,7 @@ from ...atlas.chart import INVERSE_TOLERANCE
 from ...atlas.implicit.build import PROVED_UP_TO
 from ...atlas.implicit.continuation import continued
 from ...atlas.implicit.cover import cover, edge_cell
+from ...atlas.implicit.singular import touches
 from ...atlas.implicit.together import proved_charts
 from ...moe.ledger import Claim, Known
 from .definedness import undefined
@@ -109,7 +110,10 @@ def _zeros(name: str, atlas: Atlas) -> Claim:
     if done.open is None:
         return Claim(name, ZEROS, LEMMA, 0.0, 0.0, Known.PROVED, note=f"{done.cells:,} cells")
     sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(*done.open, strict=True))
-    return Claim(name, ZEROS, LEMMA, 0.0, 1.0, Known.UNKNOWN, note=f"the cell {sides} may hold one")
+    touched = (
+        "; the region seems to touch M there: let it cross M, or stay away from it" if touches(atlas.implicit.zeros, done.open) else ""
+    )
+    return Claim(name, ZEROS, LEMMA, 0.0, 1.0, Known.UNKNOWN, note=f"the cell {sides} may hold one{touched}")
 
 
 def _components(name: str, atlas: Atlas) -> Claim:
