@@ -181,7 +181,12 @@ class CallableTarget:
         if found.shape[:1] != (len(base),) or found.size != len(base) * self.outputs:
             problem = f"returns shape {found.shape} for {len(base)} points, not ({len(base)}, {self.outputs})"
             raise InvalidArgument(f"target {self.name!r}: {problem}; evaluate row by row, and declare the number of outputs")
-        return found.reshape(len(base), self.outputs)
+        values = found.reshape(len(base), self.outputs)
+        if (wrong := ~np.isfinite(values).all(1)).any():
+            at = ", ".join(f"{number:.6g}" for number in base[int(wrong.argmax())])
+            problem = f"is not finite at ({at})"
+            raise InvalidArgument(f"target {self.name!r}: {problem}; define it on all of M, and near M too if constants are declared")
+        return values
 
     def misfit(self, atlas: Atlas) -> str | None:
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import InvalidArgument
-from .options import force_option, json_option
+from .options import force_option, json_option, trust_option
 from .output import print_json, print_wrapped
 
 
@@ -28,8 +28,9 @@ from .output import print_json, print_wrapped
     help="Of the format; may be given several times. Default: the format's own.",
 )
 @force_option
+@trust_option
 @json_option
-def export(folder: Path, to: str, output: Path, options: tuple[str, ...], force: bool, as_json: bool) -> None:
+def export(folder: Path, to: str, output: Path, options: tuple[str, ...], force: bool, trust_code: bool, as_json: bool) -> None:
     """Write the model in FOLDER as FORMAT.
 
     What was written is run on fresh points and on the model's hardest ones, and refused if an input takes another way than in the network.
@@ -63,7 +64,9 @@ def export(folder: Path, to: str, output: Path, options: tuple[str, ...], force:
     wrong = [name for name, equals, value in pairs if not (name and equals and value)]
     if wrong:
         raise InvalidArgument(f"--option {wrong[0]!r}: give NAME=VALUE, like quantise=int8 or what=block")
-    done = export_to(load(folder), to, output, overwrite=force, certificate=folder, **{name: value for name, _, value in pairs})
+    done = export_to(
+        load(folder, trust_code=trust_code), to, output, overwrite=force, certificate=folder, **{name: value for name, _, value in pairs}
+    )
     if as_json:
         print_json(done.to_dict())
         return

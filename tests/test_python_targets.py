@@ -66,6 +66,11 @@ def test_what_is_no_array_of_real_numbers_is_refused(function: object, words: st
         task(function).target.evaluate(builtin("circle").sample(4, seed=0))
 
 
+def test_a_function_that_ends_beside_m_is_told_where() -> None:
+    with pytest.raises(InvalidArgument, match=r"is not finite at \(.*near M too"):
+        lint(task(lambda y: np.where((y**2).sum(1) > 1 + 1e-9, np.nan, y[:, 0]), second_derivative=1.0))
+
+
 def test_a_function_may_write_into_its_points_and_moves_none() -> None:
     def normalised(y: np.ndarray) -> np.ndarray:
         y *= 0.5
