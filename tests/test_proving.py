@@ -9,7 +9,7 @@ from pathlib import Path
 import atlasmoe
 import numpy as np
 import pytest
-from atlasmoe import CallableTarget, InvalidArgument, Known, ManifoldTask, Model, NotProved, TaskGraph
+from atlasmoe import CallableTarget, InvalidArgument, Known, Ledger, ManifoldTask, Model, NotProved, TaskGraph
 from atlasmoe.atlas.spec import task_from_spec
 from atlasmoe.constructions.asked import Missed
 from atlasmoe.constructions.compile import construct
@@ -62,7 +62,8 @@ def coarse_first(seen: list[Mapping[str, Mapping[str, Missed]]], task: ManifoldT
 
 
 def replace_epsilon(model: Model) -> Model:
-    return replace(model, facts={**model.facts, "epsilon": EPSILON})
+    ledger = Ledger(replace(model.ledger.root, budget=EPSILON))
+    return replace(model, ledger=ledger, facts={**model.facts, "epsilon": EPSILON})
 
 
 def test_what_missed_is_built_again_from_where_it_missed() -> None:

@@ -216,4 +216,5 @@ def subject(name: str) -> Subject:
     epsilon = max(ROOM * loose.bound, LEAST)
     certificate = certify(model, epsilon=epsilon, tightness=None, boxes=40_000)
     assert certificate.status is Known.PROVED, f"{name}: {[str(claim) for claim in certificate.claims]}"
-    return Subject(name, replace(model, facts={**model.facts, "epsilon": epsilon}), certificate, epsilon)
+    ledger = Ledger(replace(model.ledger.root, budget=epsilon))
+    return Subject(name, replace(model, ledger=ledger, facts={**model.facts, "epsilon": epsilon}), certificate, epsilon)
