@@ -131,19 +131,51 @@ class Equations:
         inverse = step.inverse.reshape(*shape, *step.inverse.shape[1:])
         return Solution(values, _shaped(step.along, shape), _shaped(step.across, shape), inverse)
 
+    @cached_property
+    def steep(self) -> Monotone | None:
+        """In norms; None in one normal direction, where they are sizes."""
+        return Monotone(self.boxes) if self.tube.codimension > 1 else None
+
     def _near(self, u: list[Interval]) -> Step:
-        """K of boxes that hold all w in the tube over u: small ones where they are shown to, and all of its box elsewhere, some times."""
+        """K of boxes that hold all w in the tube over u: small ones where intervals or norms show that they do, and all of its box
+        elsewhere, some times."""
         good, step = self.boxes.found(u)
         rows = np.flatnonzero(~good)
-        if len(rows):
-            part = [side[rows] for side in u]
-            low, high = (np.stack([getattr(side, end) for side in self.boxes.heights(len(rows))], axis=1) for end in ("lower", "upper"))
-            for _ in range(REFINED):
-                again = self.boxes.step(part, low / 2 + high / 2, low, high)
-                low, high = np.fmax(again.lower, low), np.fmin(again.upper, high)
-                low, high = np.minimum(low, high), np.maximum(low, high)
-            step.put(rows, replace(again, lower=low, upper=high))
+        low, high, small = self._by_norms([side[rows] for side in u])
+        for some, steps in ((small, 1), (~small, REFINED)):
+            if some.any():
+                part = [side[rows[some]] for side in u]
+                step.put(rows[some], self._refined(part, low[some], high[some], steps))
         return step
+
+    def _by_norms(self, u: list[Interval]) -> tuple[Array, Array, Flags]:
+        """Boxes that hold w over boxes of u, as corners (n, m); and which of them are smaller than all of the tube's."""
+        low, high = _corners(self.boxes.heights(len(u[0].lower)))
+        if self.steep is None:
+            return low, high, np.zeros(len(low), bool)
+        lower, upper = _corners(u)
+        small = np.zeros(len(low), bool)
+        for start in range(0, len(low), IN_NORMS):
+            part = slice(start, start + IN_NORMS)
+            near = self.steep.near(np.zeros(len(lower[part]), np.intp), lower[part], upper[part])
+            left, right = near.box
+            small[part] = near.there
+            low[part] = np.where(near.there[:, None], np.maximum(left, low[part]), low[part])
+            high[part] = np.where(near.there[:, None], np.minimum(right, high[part]), high[part])
+        return low, high, small
+
+    def _refined(self, u: list[Interval], low: Array, high: Array, steps: int) -> Step:
+        """K of boxes from `low` to `high` that hold w, met with them, so many times."""
+        for _ in range(steps):
+            again = self.boxes.step(u, low / 2 + high / 2, low, high)
+            low, high = np.fmax(again.lower, low), np.fmin(again.upper, high)
+            low, high = np.minimum(low, high), np.maximum(low, high)
+        return replace(again, lower=low, upper=high)
+
+
+def _corners(sides: Sequence[Interval]) -> tuple[Array, Array]:
+    """Of boxes with these sides, (n, number of sides) each."""
+    return np.stack([side.lower for side in sides], axis=1), np.stack([side.upper for side in sides], axis=1)
 
 
 def _flat(sides: Sequence[Interval], shape: tuple[int, ...]) -> list[Interval]:

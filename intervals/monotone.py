@@ -73,14 +73,24 @@ class Boxed(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """Where w is over boxes of u: within `radius` of `at` + `slopes`·(u − `middle`), in the box of w, and nowhere else in that."""
+    """Where w is over boxes of u: within `radius` of `at` + `slopes`·(u − `middle`)."""
 
+    there: NDArray[np.bool_]
+    """Where for each u there is such a w, in the box of w."""
     shown: NDArray[np.bool_]
+    """Where besides there is no other one in that box."""
     middle: Array
     at: Array
     slopes: Array
     radius: Array
     """(n,): Euclidean."""
+    reach: Array
+    """(n, m): how far w may be from `at`."""
+
+    @property
+    def box(self) -> tuple[Array, Array]:
+        """What w lies in, corners (n, m)."""
+        return np.nextafter(self.at - self.reach, -np.inf), np.nextafter(self.at + self.reach, np.inf)
 
 
 class Monotone:
@@ -140,9 +150,10 @@ class Monotone:
         tall = np.broadcast_to(heights, at.shape)
         least = (spectrum(across)[0] - _taken(bent[:, m:], radius) - _taken(bent[:, :m], tall)) / GROW
         off = self._off(here, first, second, middle, at, slopes, radius)
-        end = (np.abs(at) + np.einsum("nld,nd->nl", np.abs(slopes), radius) + off[:, None]) * GROW
-        inside = np.asarray((lower >= -halves).all(1) & (upper <= halves).all(1) & (end < heights).all(1))
-        return Near(found & inside & (least >= ROOM), middle, at, slopes, off)
+        reach = (np.einsum("nld,nd->nl", np.abs(slopes), radius) + off[:, None]) * GROW
+        inside = np.asarray((lower >= -halves).all(1) & (upper <= halves).all(1) & ((np.abs(at) + reach) * GROW < heights).all(1))
+        there = found & inside
+        return Near(there, there & (least >= ROOM), middle, at, slopes, off, reach)
 
     def _off(self, here: Boxed, first: Spread, second: Spread, middle: Array, at: Array, slopes: Array, radius: Array) -> Array:
         """How far w may be from w̃ at most; ∞ where none is shown to be there. By a matrix Y of its own, the inverse at w₀."""

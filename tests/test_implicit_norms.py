@@ -142,3 +142,25 @@ def test_equations_that_say_the_same_prove_nothing() -> None:
     one = Tube(g, tuple(x), reflections(np.eye(4)[:2]), (0.01, 0.01), (0.01, 0.01))
     assert not equations_of(one).prove(1 << 8)
     assert not np.isfinite(Spans([one], Program(g))(np.zeros(2, int), np.zeros((2, 2)), np.full((2, 2), 1e-6))[2]).any()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_large_boxes_of_large_charts_are_enclosed_in_norms(seed: int) -> None:
+    """Eighths along each side of charts of V₂(R³): of a third of them and more intervals alone say nothing but that w is in the tube."""
+    rng = np.random.default_rng(seed)
+    half = 0.4
+    one = tube(frames(3, 2), np.linalg.qr(rng.normal(size=(3, 3)))[0][:, :2].T.ravel(), half, 0.3)
+    solver = equations_of(one)
+    assert solver.proved
+    lower = half / 4 * (np.stack(np.meshgrid(*[np.arange(8)] * 3, indexing="ij"), -1).reshape(-1, 3) - 4)
+    sides = [Interval(low, low + half / 4) for low in lower.T]
+    assert solver.boxes.found(sides)[0].mean() < 0.7
+    found = solver.solve(sides)
+    assert all((value.upper - value.lower < 0.2).all() for value in found.values)
+    for _ in range(20):
+        u = rng.uniform(lower, lower + half / 4)
+        w, slopes = one.solve(u), one.slopes(u)
+        for l, value in enumerate(found.values):
+            assert ((value.lower <= w[:, l] + 1e-14) & (w[:, l] <= value.upper + 1e-14)).all()
+            for j, slope in enumerate(found.slopes[l]):
+                assert ((slope.lower <= slopes[:, l, j] + 1e-13) & (slopes[:, l, j] <= slope.upper + 1e-13)).all()
