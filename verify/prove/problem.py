@@ -66,7 +66,10 @@ many times the largest error found."""
 MOST_CORNERS = 32
 """Of the box around a point in which what is read may lie, to look at when sampling."""
 SIZING = 1 << 12
-"""Boxes, in all of a chart, from which the size of its points is bounded."""
+"""Boxes, in all of a chart, from which the size of its points is bounded; of tangent charts of equations, which are many and little bent, in
+all of M."""
+LEAST = 1 << 6
+"""And in each of these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,9 +245,10 @@ def _by_name(manifold: EnclosedManifold, searches: Sequence[Search]) -> dict[str
 def base_size(manifold: EnclosedManifold) -> Array:
     """max |y_k| over M, bounded, (k,). Raises `InvalidArgument` for a chart whose image cannot be bounded."""
     sizes = []
+    cells = SIZING if manifold.tubes is None else max(SIZING // len(manifold.charts), LEAST)
     for p, enclosed in enumerate(manifold.charts):
         domain = enclosed.chart.domain
-        place = manifold.place(p, *domain.cells(SIZING))
+        place = manifold.place(p, *domain.cells(cells))
         where = place.y.range() if place.y.bounds is None else place.y.range().meet(place.y.bounds)
         reach = where.magnitude[~manifold.outside(place)]
         if not np.isfinite(reach).all():
