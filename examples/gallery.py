@@ -16,7 +16,8 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / "docs" / "images" / "gallery"
 TENTH = {"epsilon": "10%", "activation": "relu"}
-COARSER = {"klein_bottle": {"epsilon": 0.5}, "implicit_genus_two": TENTH, "implicit_clebsch": TENTH}
+COARSE = {"epsilon": "40%", "activation": "relu"}
+COARSER = {"klein_bottle": {"epsilon": 0.5}, "implicit_genus_two": TENTH, "implicit_clebsch": TENTH, "implicit_rotations": COARSE}
 """Nine curved charts of a surface in R^4, and many balls on surfaces from equations, take minutes at 1 %."""
 
 

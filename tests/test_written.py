@@ -26,7 +26,7 @@ from atlasmoe.atlas import (
 from atlasmoe.errors import LintError
 
 ROOT = Path(__file__).parent.parent
-COSTLY = {"implicit_clebsch", "implicit_genus_two"}
+COSTLY = {"implicit_clebsch", "implicit_genus_two", "implicit_rotations"}
 """Written like implicit_ovals; to find and prove their charts takes half a minute."""
 SPECS = [path for path in sorted((ROOT / "examples").glob("*.toml")) if path.stem not in COSTLY]
 BLOCKS = re.findall(r'```toml title="complete"\n(.*?)```', (ROOT / "docs/spec.md").read_text(encoding="utf-8"), re.S)

@@ -32,8 +32,8 @@ FINEST_EDGE = 2.0**-12
 """Boxes on an edge of a chart with a side below this part of the whole are cut no more: another chart had its chance to cover the edge."""
 MOST_CUTS = 6
 """How often a box is cut between two judgements at most."""
-SEEN = 1 << 12
-"""Parts of the boxes of one round, in all, from which it is known what f lies in."""
+SEEN, SEEN_OF_EQUATIONS = 1 << 12, 1 << 8
+"""Parts of the boxes of one round, in all, from which it is known what f lies in; fewer where w has to be found over each."""
 TAGS = {OUTSIDE: "outside", ELSEWHERE: "elsewhere", PROVED: "proved", UNSETTLED: "unknown"}
 
 
@@ -173,7 +173,8 @@ class ErrorJudge:
 
     def _values(self, place: Place, truth: TaylorForms) -> Interval:
         """What f lies in on boxes: of few, which may be large, on parts of them."""
-        count = int((SEEN / max(1, len(place))) ** (1 / place.dimension))
+        seen = SEEN if self.manifold.tubes is None else SEEN_OF_EQUATIONS
+        count = int((seen / max(1, len(place))) ** (1 / place.dimension))
         if self.sums is None or count < 2 or not len(place):
             return truth.range()
         lower, upper = _cut(place, count)
