@@ -66,8 +66,8 @@ many times the largest error found."""
 MOST_CORNERS = 32
 """Of the box around a point in which what is read may lie, to look at when sampling."""
 SIZING = 1 << 12
-"""Boxes, in all of a chart, from which the size of its points is bounded; of tangent charts of equations, which are many and little bent, in
-all of M."""
+"""Boxes, in all of a chart, from which the size of its points is bounded; of tangent charts of equations, which are many and little bent,
+in all of M."""
 LEAST = 1 << 6
 """And in each of these."""
 
