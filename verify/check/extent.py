@@ -14,8 +14,9 @@ from .nets import Indices
 
 REACHED = 2.0**-21
 """Relative precision of the size of M: half of what `certify` adds to its bounds for their own rounding."""
-REFINED = 1 << 16
-"""Boxes that may be looked at for it."""
+REFINED, PIECES = 1 << 16, 4
+"""Boxes that may be looked at for it, of each of so many pieces; of more pieces no more in all. Where M reaches as far all along a curve,
+as rotations do in each of their entries, boxes along all of it are cut."""
 
 
 def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Array:
@@ -24,21 +25,23 @@ def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Arra
     All pieces are looked at before one is cut: where M does not reach as far as it does elsewhere, nothing has to be known closely.
     """
     attained = size = np.zeros(domain.base_dimension)
+    left = REFINED * min(len(boxes), PIECES)
     cells = [
-        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE], REFINED)
+        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE])
         for p, (lower, upper) in enumerate(boxes)
         for n in range(0, len(lower), AT_ONCE)
     ]
     while cells:
-        seen = [_reach(domain, p, lower, upper) for p, lower, upper, _ in cells]
+        seen = [_reach(domain, p, lower, upper) for p, lower, upper in cells]
+        left -= sum(len(lower) for _, lower, _ in cells)
         attained = np.max([attained, *(at for _, at, _ in seen)], axis=0)
         rest = []
-        for (p, lower, upper, left), (reach, _, side) in zip(cells, seen, strict=True):
+        for (p, lower, upper), (reach, _, side) in zip(cells, seen, strict=True):
             again = (reach > attained * (1 + REACHED)).any(1) & (left > 0)
             size = np.maximum(size, np.where(again[:, None], 0.0, reach).max(0))
             if again.any():
                 low, high, _ = halves(lower[again], upper[again], side[again])
-                rest.append((p, low, high, left - len(lower)))
+                rest.append((p, low, high))
         cells = rest
     return np.maximum(size, attained)
 
