@@ -27,9 +27,7 @@ def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Arra
     attained = size = np.zeros(domain.base_dimension)
     left = REFINED * min(len(boxes), PIECES)
     cells = [
-        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE])
-        for p, (lower, upper) in enumerate(boxes)
-        for n in range(0, len(lower), AT_ONCE)
+        (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE]) for p, (lower, upper) in enumerate(boxes) for n in range(0, len(lower), AT_ONCE)
     ]
     while cells:
         seen = [_reach(domain, p, lower, upper) for p, lower, upper in cells]
