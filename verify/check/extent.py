@@ -12,8 +12,9 @@ from .charts import Boxes, Charts
 from .functions import AT_ONCE, halves
 from .nets import Indices
 
-REACHED = 2.0**-21
-"""Relative precision of the size of M: half of what `certify` adds to its bounds for their own rounding."""
+REACHED, REACHED_OF_EQUATIONS = 2.0**-21, 2.0**-10
+"""Relative precision of the size of M: half of what `certify` adds to its bounds for their own rounding; and of charts of equations half of
+what it adds to the size itself."""
 REFINED, PIECES = 1 << 16, 4
 """Boxes that may be looked at for it, of each of so many pieces; of more pieces no more in all. Where M reaches as far all along a curve,
 as rotations do in each of their entries, boxes along all of it are cut."""
@@ -25,6 +26,8 @@ def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Arra
     All pieces are looked at before one is cut: where M does not reach as far as it does elsewhere, nothing has to be known closely.
     """
     attained = size = np.zeros(domain.base_dimension)
+    solved = isinstance(domain, Charts) and domain.atlas.parametrising[0].tube is not None
+    reached = REACHED_OF_EQUATIONS if solved else REACHED
     left = REFINED * min(len(boxes), PIECES)
     cells = [
         (p, lower[n : n + AT_ONCE], upper[n : n + AT_ONCE]) for p, (lower, upper) in enumerate(boxes) for n in range(0, len(lower), AT_ONCE)
@@ -35,7 +38,7 @@ def extent(domain: Charts | Boxes, boxes: Sequence[tuple[Array, Array]]) -> Arra
         attained = np.max([attained, *(at for _, at, _ in seen)], axis=0)
         rest = []
         for (p, lower, upper), (reach, _, side) in zip(cells, seen, strict=True):
-            again = (reach > attained * (1 + REACHED)).any(1) & (left > 0)
+            again = (reach > attained * (1 + reached)).any(1) & (left > 0)
             size = np.maximum(size, np.where(again[:, None], 0.0, reach).max(0))
             if again.any():
                 low, high, _ = halves(lower[again], upper[again], side[again])

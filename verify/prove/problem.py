@@ -68,8 +68,8 @@ MOST_CORNERS = 32
 SIZING = 1 << 12
 """Boxes, in all of a chart, from which the size of its points is bounded; of tangent charts of equations, which are many and little bent,
 in all of M."""
-LEAST = 1 << 6
-"""And in each of these."""
+LEAST, ROOMY = 1 << 6, 1 + 2.0**-9
+"""And in each of these, of which the size is said to be so much larger: `check` then need not know it nearer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,8 +244,8 @@ def _by_name(manifold: EnclosedManifold, searches: Sequence[Search]) -> dict[str
 
 def base_size(manifold: EnclosedManifold) -> Array:
     """max |y_k| over M, bounded, (k,). Raises `InvalidArgument` for a chart whose image cannot be bounded."""
-    sizes = []
-    cells = SIZING if manifold.tubes is None else max(SIZING // len(manifold.charts), LEAST)
+    sizes, solved = [], manifold.tubes is not None
+    cells = max(SIZING // len(manifold.charts), LEAST) if solved else SIZING
     for p, enclosed in enumerate(manifold.charts):
         domain = enclosed.chart.domain
         place = manifold.place(p, *domain.cells(cells))
@@ -254,7 +254,7 @@ def base_size(manifold: EnclosedManifold) -> Array:
         if not np.isfinite(reach).all():
             raise InvalidArgument(f'chart "{enclosed.chart.name}": its inverse is not bounded over its box, so nothing can be proved on it')
         sizes.append(reach.max(0))
-    return np.max(sizes, axis=0)
+    return np.max(sizes, axis=0) * (ROOMY if solved else 1.0)
 
 
 def look_for_errors(goal: Goal, problem: Problem, seed: int) -> None:
