@@ -335,7 +335,7 @@ def test_what_cannot_be_so_is_not_said(folder: Path, tmp_path: Path) -> None:
             proof["files"] |= {each: sha256(place / each) for each in ("config.json", "ledger.json")}
             path.write_text(json.dumps(proof))
         shown, explained = run("show", place), run("explain", place, "--at", "0.6,0.8")
-        return " ".join(f"{shown.stdout} {explained.stdout} exit {explained.exit_code}".split())
+        return " ".join(f"{shown.stdout} {explained.stdout} exit {explained.exit_code}".replace("│", " ").split())
 
     formula = says("ledger.json", lambda d: d["root"].update(known="formula", bound=1e-12))
     assert "ledger.json says at most 1e-12 everywhere, which this point refutes: `atlasmoe verify`" in formula

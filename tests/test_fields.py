@@ -217,7 +217,7 @@ def test_texts_call_tables_and_say_so_again(spline: Spline) -> None:
         ([[0, 1, np.nan]], [1, 2, 3], 1, (), "not finite"),
         ([[0, 1, 2]], [1, np.nan, 3], 1, (), "is nan"),
         ([[0, 1, 2]], [1, 2], 1, (), "do not fit"),
-        ([[[0, 1, 2]]], [[1, 2, 3]], 1, (), "do not fit"),
+        ([[[0, 1, 2]]], [[1, 2, 3]], 1, (), "but is a list of numbers"),
         ([[0, 1, 2]], [1, 2, 3], 3, (), "takes 4"),
         ([[0]], [1], 1, (), "takes 2"),
         ([[0, 1, 2]], [1, 2, 3], 1, (True,), "differ by up to 2"),
