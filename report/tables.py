@@ -121,7 +121,7 @@ def certificate_table(certificate: Certificate, *, statements: bool = True) -> G
             where = "" if claim.witness is None else f" at ({', '.join(f'{v:.10g}' for v in claim.witness[:9])})"
             parts.append(Text(f"{claim.name} is {claim.known}{where}: {claim.note or claim.statement}", STYLES[claim.known]))
     if certificate.diagnosis:
-        parts += [Text(line) for line in certificate.explain().splitlines()]
+        parts += [Text(line) for line in ([certificate.explain()] if certificate.refutation else certificate.causes)]
     return Group(*parts)
 
 

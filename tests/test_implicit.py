@@ -28,11 +28,13 @@ from atlasmoe.intervals.gradients import GradientEnclosure
 from atlasmoe.intervals.implicit import Equations, prove_all
 from atlasmoe.intervals.patch import Patch, PatchMap
 from atlasmoe.intervals.program import Program, equations_of
+from atlasmoe.report.tables import certificate_table, render
 from atlasmoe.verify.check.expressions import Functions, JetMap
 from atlasmoe.verify.check.faces import off_faces
 from atlasmoe.verify.check.implicit import single
 from atlasmoe.verify.check.polynomials import space
 from atlasmoe.verify.enclosure import ExpressionEnclosure
+from atlasmoe.verify.prove.certificate import principal
 from certificates import retold
 
 U = sympy.symbols("u1 u2", real=True)
@@ -173,6 +175,8 @@ def test_nothing_is_known_outside_of_a_tube() -> None:
         (("(x - 1)**2 + y**2 + z**2 - 1)*((x + 1)**2 + y**2 + z**2 - 1",), {}, ""),
         (("x**2",), {"boundary": True}, "not independent at the zero"),
         ((SPHERE,), {"box": 0.9}, "write boundary = true"),
+        ((CIRCLE,), {"names": "xy", "region": "(x - 1)*(x - 0.2)"}, r"touch M near .x = 1, y = .*let the region cross M, or stay away"),
+        ((CIRCLE,), {"names": "xy", "region": "(x - 0.99999999)*(x - 0.2)"}, "next to nothing of M is left there"),
         ((SPHERE,), {"region": "-1 - x**2"}, "the region is negative, or nearly so, at all zeros"),
         (("0*x",), {}, "the equation 0.* is 0 everywhere"),
         (("x**2 + y**2 - 1",), {"names": "xy", "box": 1e9}, "no zero, and none was found near it|no chart"),  # 0 is no zero of it
@@ -250,7 +254,14 @@ def test_from_an_equation_to_a_checked_certificate(tmp_path: Path) -> None:
     report = atlasmoe.check(retold(tmp_path / "model", tmp_path / "smaller", "1.5", "0.9"))  # charts as they are, M through faces
     assert report.verdict == "undecided"
     assert any("M stays off the faces of its box" in str(failure) for failure in report.failures)
-    assert atlasmoe.certify(tmp_path / "smaller", tightness=None)["zeros"].known == "unknown"
+    beyond = atlasmoe.certify(tmp_path / "smaller", tightness=None)  # the charts, and the error on them, are as they were
+    assert (beyond["total"].known, beyond["zeros"].known, beyond.status) == ("proved", "unknown", "unknown")
+    assert beyond.explain().startswith("zeros is not proved: M meets the edge of the box, or may, near (")
+    assert "not proved" in render(certificate_table(beyond))
+    beyond.write(tmp_path / "smaller", overwrite=True)
+    stored = tmp_path / "smaller" / "certificate.json"
+    stored.write_bytes(stored.read_bytes().replace(b'"status":"unknown"', b'"status":"proved"'))
+    assert any('amount to "unknown"' in str(failure) for failure in atlasmoe.check(tmp_path / "smaller").failures)
     two = retold(tmp_path / "model", tmp_path / "two", "x**2 + 2*y**2 - 1", "(x**2 + 2*y**2 - 1)*(x**2 + 2*y**2 - 1.1)")
     report = atlasmoe.check(two)  # a tube with two zeros is no chart, which is said before any box of it is cut
     assert report.verdict == "undecided"
@@ -319,3 +330,8 @@ def test_points_of_charts_are_enclosed_to_any_precision() -> None:
             assert abs(a * b - c * d * mpmath.exp(a)) < mpmath.mpf(10) ** -48
     outside = enclose_at(one.inverse(U).trees[0], {"u1": 0.1 + 2**-50, "u2": 0.0}, 60)
     assert isinstance(outside, Undecided)
+
+
+@pytest.mark.parametrize("name", ["zeros", "components", "block[X].zeros", "target[T].components", "target[a.b].zeros", "total.float64"])
+def test_what_m_is_counts_towards_the_status(name: str) -> None:
+    assert principal(name) is (name != "total.float64")

@@ -22,6 +22,7 @@ from ..manifolds.overlap import intrinsic_symbols
 from .charts import chart_of, in_tube
 from .choose import NoChart, chosen
 from .components import Component, components, meant
+from .continuation import continued
 from .cover import Search, cover, edge_cell
 from .grow import grown
 from .singular import singular_point
@@ -118,7 +119,28 @@ def of_tubes(zeros: ZeroSet, tubes: Sequence[Tube], aside: Sequence[Tube], *, bo
     charts = tuple(chart_of(f"chart{n}", tube, variables) for n, tube in enumerate(tubes, 1))
     atlas = Atlas(tuple(map(str, zeros.equations.variables)), charts, implicit=Implicit(zeros, boundary, tuple(aside)))
     ends = _ends(zeros, boundary)
-    return atlas if ends is None else cut(atlas, ends, drop=drop)
+    if ends is None:
+        return atlas
+    left = cut(atlas, ends, drop=drop)
+    if len(left.parametrising) < len(tubes):
+        _require_all(zeros, [chart.tube for chart in left.parametrising if chart.tube is not None], aside)
+    return left
+
+
+def _require_all(zeros: ZeroSet, tubes: Sequence[Tube], aside: Sequence[Tube]) -> None:
+    """The charts that are left hold all that is left of M: that the others have next to nothing is sampled. Raises `InvalidArgument`."""
+    if zeros.box.dimension > PROVED_UP_TO:
+        at = continued(zeros, tubes).open
+        cell = None if at is None else (at, at)
+    else:
+        cell = cover(zeros, [*tubes, *aside]).open
+    if cell is None:
+        return
+    middle = _at(zeros, (cell[0] + cell[1]) / 2)
+    raise InvalidArgument(
+        f"the region seems to touch M near {middle}: next to nothing of M is left there, one point perhaps, which no chart can hold; "
+        "let the region cross M, or stay away from it"
+    )
 
 
 def _ends(zeros: ZeroSet, boundary: bool) -> ExpressionMap | None:

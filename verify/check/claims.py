@@ -44,7 +44,7 @@ COMPONENTS = (
 )
 IN_CELLS = 5
 """Coordinates of a space whose cells are looked at for zeros; of more, edges of charts are."""
-ABOUT_CHARTS = ("cover", "defined", "inverse")
+ABOUT_CHARTS = ("cover", "defined", "inverse", "zeros", "components")
 ENDINGS = tuple(f"].{name}" for name in ABOUT_CHARTS)
 WHERE = {"block": "everywhere that it may be read", "combine": "on all values that it may read"}
 

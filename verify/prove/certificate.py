@@ -36,10 +36,12 @@ from .sites import ReadOut, SiteProof
 from .tree import Tree
 
 SCHEMA = 3
-PRINCIPAL = ("total", "routing.valid", "routing.weight", "cover", "defined", "inverse")
-"""The error and the routing of every point of M, and that charts are charts. Claims about evaluation in floats and about τ stand alone."""
+ABOUT_CHARTS = ("cover", "defined", "inverse", "zeros", "components")
+"""That charts are charts, and all of M: where M is zeros of equations, that is `zeros`, or `components` of it."""
+PRINCIPAL = ("total", "routing.valid", "routing.weight", *ABOUT_CHARTS)
+"""Of every point of M the error and the routing, and what M is. Claims about evaluation in floats and about τ stand alone."""
 
-ENDINGS = ("].cover", "].defined", "].inverse")
+ENDINGS = tuple(f"].{name}" for name in ABOUT_CHARTS)
 """Those of a block on charts, in a task graph."""
 
 
@@ -104,7 +106,14 @@ class Certificate:
         if self.refutation is not None:
             of = f" of {self.refutation.target}" if self.refutation.target else ""
             return f"{self.refutation.refutes}{of} is refuted: {self.refutation.why}"
-        return "\n".join(in_words(self.diagnosis)) or self.verdict
+        unknown = [claim for claim in self.claims if principal(claim.name) and claim.known is Known.UNKNOWN]
+        noted = [f"{claim.name} is not proved: {claim.note or claim.statement}" for claim in unknown if claim.name not in self.diagnosis]
+        return "\n".join([*self.causes, *noted]) or self.verdict
+
+    @property
+    def causes(self) -> list[str]:
+        """Sentences, of claims that are unknown for want of boxes, or as errors add up to too much."""
+        return in_words(self.diagnosis)
 
     def __getitem__(self, name: str) -> Claim:
         """The claim of that name."""
