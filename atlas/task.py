@@ -167,8 +167,13 @@ class CallableTarget:
     def absent(self) -> InvalidArgument:
         """What is said where f is asked for and is not there."""
         problem = f"the target is the Python function {self.name!r}, which no file can hold"
+        return InvalidArgument(f"{problem}; {self.to_be_given}")
+
+    @property
+    def to_be_given(self) -> str:
+        """How a function is given that is known by name only."""
         trusted = ", or add --trust-code on the command line, which runs its code" if ":" in self.name else ""
-        return InvalidArgument(f"{problem}; pass it when loading: load(folder, target=CallableTarget(function)){trusted}")
+        return f"pass it when loading: load(folder, target=CallableTarget(function)){trusted}"
 
     def values(self, base: Array) -> Array:
         """f at points (N, k), (N, outputs). Raises `InvalidArgument` where the function returns another shape."""

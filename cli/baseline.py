@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import force_option, json_option, max_width_option, seed_option
+from .options import force_option, json_option, max_width_option, seed_option, trust_option
 from .output import print_json, print_model
 
 
@@ -23,8 +23,9 @@ from .output import print_json, print_model
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the result.")
 @seed_option
 @force_option
+@trust_option
 @json_option
-def baseline(folder: Path, equal: str, output: Path, force: bool, as_json: bool, **choices: Any) -> None:
+def baseline(folder: Path, equal: str, output: Path, force: bool, trust_code: bool, as_json: bool, **choices: Any) -> None:
     """Fit one two-layer network without a gate for the task of the model in FOLDER, as wide as its numbers allow.
 
     What a mixture of experts has to be compared with, like with like: by the same linear algebra, on samples of the same M. Its neurons are
@@ -35,7 +36,7 @@ def baseline(folder: Path, equal: str, output: Path, force: bool, as_json: bool,
 
     check_output(output, force)
     given = {name: value for name, value in choices.items() if value is not None}
-    made = dense_baseline(load(folder), equal, **given)
+    made = dense_baseline(load(folder, trust_code=trust_code), equal, **given)
     path = save(made, output, overwrite=force)
     if as_json:
         print_json({"folder": str(path), "holds": made.ledger.holds, "facts": made.facts, "ledger": made.ledger.root.to_dict()})

@@ -95,6 +95,7 @@ def certify(
     from ..export.export_listing import is_export, model_inside, read_listing
     from ..export.folder import load
     from ..verify.prove import certify as prove
+    from ..verify.prove.ledger import with_proofs
 
     try:
         ratio = None if tightness == "none" else float(tightness)
@@ -127,10 +128,10 @@ def certify(
         certificate_figure(certificate, figure)
     if as_json:
         document = {"folder": str(place), "written": written.startswith("certificate:"), "certificate": certificate.to_dict()}
+        document |= {"ledger": with_proofs(model.ledger, certificate).root.to_dict()} if ledger else {}
         print_json({**document, "checkpoint": str(checkpoint) if checkpoint.exists() else None})
     else:
         from ..report.tables import certificate_table, ledger_table
-        from ..verify.prove.ledger import with_proofs
 
         if ledger:
             print_rich(ledger_table(with_proofs(model.ledger, certificate)))
@@ -138,8 +139,8 @@ def certify(
         click.echo(written)
         if checkpoint.exists():
             click.echo(f"checkpoint: {checkpoint}; the same command with more --boxes or --seconds goes on from there")
-        if figure is not None and certificate.trees:
-            click.echo(f"figure: {figure}")
+        if figure is not None:
+            click.echo(f"figure: {figure}" if certificate.trees else "figure: none, as no box was looked at")
     if certificate.status != "proved" or any(engine.known != "proved" for engine in certificate.engines):
         click.get_current_context().exit(1)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import InvalidArgument
 from .options import (
     DEFAULT_EPSILON,
     VARIANTS,
@@ -103,6 +104,9 @@ def compile(
     """Compile SPEC into a model folder: weights, ledger, model card; with --prove its certificate too, or no folder and exit code 1."""
     from ..atlas.spec import load_task
 
+    width, most = choices["width"], choices["max_width"]
+    if width is not None and most is not None and width > most:
+        raise InvalidArgument(f"--width {width} is above --max-width {most}; leave one of them out")
     choices |= {"theorem": by_block("--theorem", theorem), "routing": by_block("--routing", routing)}
     choices |= {name: by_block(f"--{name}", said) for name, said in {"activation": activation, "minimise": minimise}.items() if said}
     said = {name: choices.pop(name) for name in VARIANTS}

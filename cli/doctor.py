@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import InvalidArgument
-from .options import Real, Whole, json_option, seed_option
+from .options import Real, Whole, json_option, seed_option, takes_no
 from .output import print_json, print_rich
 
 
@@ -23,7 +23,11 @@ from .output import print_json, print_rich
     help="An .npy file: points (N, D); for checkpoints the rows (N, hidden) that reach the layer, token ids (whole numbers) or embeddings "
     "(batch, length, hidden) to run the model on. Default: points are drawn where a task says from what.",
 )
-@click.option("--epsilon", type=Real(0, min_open=True), metavar="E", help="Error that it should stay below. Default: of a folder its own.")
+@click.option(
+    "--epsilon",
+    metavar="E",
+    help="Error that it should stay below: above 0, or like `1%` of the range of what it should compute. Default: of a folder its own.",
+)
 @click.option("--blocks", metavar="GROUPS", help='Coordinates that it is a sum of functions of, like "x,y|z". Default: none.')
 @click.option("--capacity", type=Real(0, min_open=True), metavar="C", help="Experts drop what is beyond C·N·K/E of N rows. Default: none.")
 @click.option(
@@ -43,7 +47,11 @@ from .output import print_json, print_rich
 @click.option(
     "--activation", metavar="NAME", help="Of the experts' neurons, where nothing says it; relu makes bounds on their errors. Default: none."
 )
-@click.option("--trust-code", is_flag=True, help="Import the module of TARGET, which runs its code.")
+@click.option(
+    "--trust-code",
+    is_flag=True,
+    help="Import the module of TARGET, or the Python function that its target or that of --task names, which runs their code.",
+)
 @click.option(
     "--figures", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="A figure for every finding. Default: none."
 )
@@ -63,10 +71,11 @@ def doctor(
     if spec is not None:
         from ..atlas.spec import load_task
 
-        given["task"] = load_task(spec)
+        given["task"] = load_task(spec, trust_code=trust_code)
     if data is not None:
+        takes_no("--data", "samples", "seed")
         given["data"] = _loaded(data)
-    found = examine(_target(target, trust_code), **given)
+    found = examine(_target(target, trust_code), trust_code=trust_code, **given)
     paths: tuple[Path, ...] = ()
     if figures is not None:
         from ..report.health_figures import health_figures

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InvalidArgument
-from .options import Whole, json_option, trust_option
+from .options import Whole, json_option, takes_only, trust_option
 from .output import print_json, print_rich, whole_file
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ def explain(
         raise click.UsageError('give one of --at "x,y,z", --points FILE, --circuit, or all of --layer, --expert and --neuron')
     if (output is not None) != (points is not None or whole):
         raise click.UsageError("--points FILE and --circuit are written to --output FILE, and nothing else is")
+    if not any(neuron_given):
+        chosen = "--at" if at is not None else "--circuit" if whole else "--points"
+        takes_only(chosen, "output", "trust_code", "as_json")
     model = load(folder, trust_code=trust_code)
     if points is not None and output is not None:
         _many(model, points, output, as_json)

@@ -64,9 +64,10 @@ def export(folder: Path, to: str, output: Path, options: tuple[str, ...], force:
     wrong = [name for name, equals, value in pairs if not (name and equals and value)]
     if wrong:
         raise InvalidArgument(f"--option {wrong[0]!r}: give NAME=VALUE, like quantise=int8 or what=block")
-    done = export_to(
-        load(folder, trust_code=trust_code), to, output, overwrite=force, certificate=folder, **{name: value for name, _, value in pairs}
-    )
+    said = {name: value for name, _, value in pairs}
+    if len(said) < len(pairs):
+        raise InvalidArgument(f"--option {', '.join(options)}: an option is given twice; leave one of them out")
+    done = export_to(load(folder, trust_code=trust_code), to, output, overwrite=force, certificate=folder, **said)
     if as_json:
         print_json(done.to_dict())
         return

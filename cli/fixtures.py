@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import InvalidArgument
-from .options import force_option, json_option, seed_option
+from .options import force_option, json_option, seed_option, takes_only
 from .output import print_json, print_wrapped
 
 
@@ -41,7 +41,7 @@ from .output import print_json, print_wrapped
 )
 @click.option("--shared", type=int, metavar="N", default=0, show_default=True, help="Shared experts, in all cases, 0 at least.")
 @click.option("--case", "cases", metavar="NAME", multiple=True, help="This case alone; may be given more than once. Default: all.")
-@click.option("--list", "listing", is_flag=True, help="Say what cases there are, and write nothing.")
+@click.option("--list", "listing", is_flag=True, help="Say what cases there are, or what those of --case are, and write nothing.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the result. Default: none, as with --list.")
 @seed_option
 @force_option
@@ -54,10 +54,12 @@ def fixtures(cases: tuple[str, ...], listing: bool, output: Path | None, force: 
     from ..export.fixtures.written import listed, write_fixtures
 
     if listing:
+        takes_only("--list", "cases", "as_json")
+        found = listed(cases or None)
         if as_json:
-            print_json({"cases": [{"name": name, "sentence": sentence} for name, sentence in listed()]})
+            print_json({"cases": [{"name": name, "sentence": sentence} for name, sentence in found]})
             return
-        for name, sentence in listed():
+        for name, sentence in found:
             print_wrapped(f"{name}: {sentence}", "reset")
         return
     if output is None:

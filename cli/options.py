@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import InvalidArgument
 
@@ -115,6 +116,24 @@ def _jobs(value: int) -> int:
     if value == 0:
         raise click.BadParameter("0 jobs do nothing; give 1 or more, or -1 for all cores")
     return value
+
+
+def takes_only(chosen: str, *taken: str) -> None:
+    """Refuse what was given beside the option `chosen` and would not be looked at: all but it and the parameters named `taken`."""
+    options = [one for one in click.get_current_context().command.params if isinstance(one, click.Option) and chosen not in one.opts]
+    takes_no(chosen, *(str(one.name) for one in options if one.name not in taken))
+
+
+def takes_no(chosen: str, *ignored: str) -> None:
+    """Refuse those of the parameters `ignored` that were given beside the option `chosen`, which makes them mean nothing.
+
+    Raises `click.UsageError` with these options, before anything is done.
+    """
+    context = click.get_current_context()
+    said = [one for one in context.command.params if one.name in ignored]
+    given = [max(one.opts, key=len) for one in said if context.get_parameter_source(str(one.name)) is ParameterSource.COMMANDLINE]
+    if given:
+        raise click.UsageError(f"{chosen} does not look at {', '.join(given)}; leave {'it' if len(given) == 1 else 'them'} out")
 
 
 def figure_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..errors import FolderError, InvalidArgument
-from .options import Whole, json_option
+from .options import Whole, json_option, takes_only
 from .output import print_json, print_wrapped
 
 
 @click.command(short_help="Write the error bound as a theorem of Coq, and have coqc check it.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the proof.")
-@click.option("--epsilon", metavar="E", help="The error to be proved. Default: the model's own ε.")
+@click.option("--epsilon", metavar="E", help="Error to prove: above 0, or like `1%` of the target's range. Default: the model's own ε.")
 @click.option(
     "--arithmetic",
     type=click.Choice(["fast", "big", "pure"]),
@@ -55,6 +55,7 @@ def prove(
     the proof does not follow.
     """
     from ..atlas import TaskGraph
+    from ..atlas.relative import absolute_epsilon
     from ..export.folder import load
     from ..verify.coq.graph_project import BEFORE, graph_files, graph_parts
     from ..verify.coq.graph_statement import GraphStatement, graph_statement_of
@@ -64,10 +65,11 @@ def prove(
     from ..verify.coq.statement import Statement, statement_of, suggested_cuts
 
     if read_back:
+        takes_only("--read-back", "output", "as_json")
         _read_back(folder, output, differences(folder, output), as_json)
         return
     model = load(folder)
-    asked = None if epsilon is None else _number(epsilon)
+    asked: Any = epsilon if epsilon is None or model.task.wanted else absolute_epsilon(epsilon, model.task)
     statement: Statement | GraphStatement
     cuts: list[list[int]] = []
     others: list[list[list[int]]] = []
@@ -137,16 +139,6 @@ def prove(
         click.secho("not proved", fg="red", bold=True)
     if not outcome.accepted:
         click.get_current_context().exit(1)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise InvalidArgument(f"--epsilon {text!r} is no number") from None
-    if not 0 < value < math.inf:
-        raise InvalidArgument(f"--epsilon {text} is no error that could be proved; give a positive number")
-    return value
 
 
 def _written(output: Path, as_json: bool) -> None:

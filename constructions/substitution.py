@@ -42,13 +42,13 @@ SCORES_SHARE = 0.5
 CHUNK = 1 << 12
 
 
-def substitute(model: Model, activation: str, *, epsilon: float | None = None) -> Model:
+def substitute(model: Model, activation: str, *, epsilon: float | str | None = None) -> Model:
     """The model with `activation` ("gelu", "gelu_tanh" or "silu") in the place of every σ; |Ψ̃ − Ψ| ≤ `epsilon` along the same routes.
 
-    Without `epsilon` a sixteenth of the model's own. The result's ε is the sum of both, its ledger has the claim `substitution`, and all
-    claims of the ReLU model below it. Nothing that was proved of the model is proved of the result: certify it.
-    Raises `InvalidArgument` for networks with nothing to substitute, or whose gates, lanes or weights no formula here bounds;
-    `EpsilonNotReached` where the dtype has not the digits.
+    `epsilon` may be a part of what the target ranges over, "1%"; without it, it is a sixteenth of the model's own. The result's ε is the
+    sum of both, its ledger has the claim `substitution`, and all claims of the ReLU model below it. Nothing that was proved of the model
+    is proved of the result: certify it. Raises `InvalidArgument` for networks with nothing to substitute, or whose gates, lanes or weights
+    no formula here bounds; `EpsilonNotReached` where the dtype has not the digits.
     """
     model = one_target(opened(model, "substitute"), "substitute")
     if activation not in TAKES:

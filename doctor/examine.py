@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..atlas import ManifoldTask, TaskGraph
+from ..atlas import ManifoldTask, TaskGraph, arguments
 from ..atlas.graph import as_graph
+from ..atlas.relative import absolute_epsilon
 from ..errors import InvalidArgument
 from ..expressions.given import of_kind
 from ..moe.model import Model
@@ -32,19 +33,21 @@ def doctor(
     *,
     task: ManifoldTask | TaskGraph | None = None,
     data: ArrayLike | None = None,
-    epsilon: float | None = None,
+    epsilon: float | str | None = None,
     blocks: str | None = None,
     capacity: float | None = None,
     precision: str | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
+    trust_code: bool = False,
     **reading: Any,
 ) -> Health:
     """Examine a mixture: a `Model` or its folder, a torch module, a Hugging Face checkpoint folder with MoE layers.
 
     * `task`: what it should compute; of a model its own, if nothing is said.
     * `data`: inputs (N, D), or for checkpoints the rows (N, hidden) that reach the layer.
-    * `epsilon`: the error it should stay below; of a model its own. `blocks`: groups of coordinates that it is a sum over, "x,y|z".
+    * `epsilon`: the error it should stay below, a number or like "1%" of what the task ranges over; of a model its own.
+    * `blocks`: groups of coordinates that it is a sum over, "x,y|z".
     * `capacity`: C, if an expert drops what is beyond C·N·K/E. `precision`: a dtype in which it is going to run.
     * `reading`: of modules and checkpoints: `router`, `experts` (patterns of names), `top_k`, `on`, `inputs` (`reading.module`,
       `reading.checkpoint`).
@@ -54,18 +57,21 @@ def doctor(
     """
     if precision is not None and precision not in DTYPES:
         raise InvalidArgument(f"precision {precision!r} is not one of {', '.join(DTYPES)}; give {{precision=bfloat16}}")
-    for name, value in (("epsilon", epsilon), ("capacity", capacity)):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise InvalidArgument(f"{name} = {value} is not a positive number; give {{{name}=1.25}}")
+    if capacity is not None and not (np.isfinite(capacity) and capacity > 0):
+        raise InvalidArgument(f"capacity = {capacity} is not a positive number; give {{capacity=1.25}}")
     if samples < 1:
         raise InvalidArgument(f"samples = {samples}: at least one point is needed; give {{samples={SAMPLES}}}")
     if task is not None:
         of_kind("doctor: task", task, (ManifoldTask, TaskGraph), "give a task; load_task(path) reads one from a spec")
+    if isinstance(target, str | Path):
+        target = _opened(Path(target), trust_code)
+    if epsilon is not None:
+        epsilon = _epsilon(epsilon, target, task)
     graph = None if task is None else as_graph(task)
     patient = _patient(target, graph, None if data is None else np.asarray(data), samples, seed, epsilon, reading)
     patient = replace(
         patient,
-        epsilon=patient.epsilon if epsilon is None else float(epsilon),
+        epsilon=patient.epsilon if epsilon is None else epsilon,
         capacity=patient.capacity if capacity is None else float(capacity),
         precision=precision,
     )
@@ -104,8 +110,6 @@ def _patient(
     """What is examined, read by whoever knows its kind."""
     if isinstance(target, Patient):
         return target
-    if isinstance(target, str | Path):
-        target = _opened(Path(target))
     if isinstance(target, Model):
         from .reading.model import patient_of_model
 
@@ -125,7 +129,19 @@ def _patient(
     )
 
 
-def _opened(path: Path) -> Model | Path:
+def _epsilon(epsilon: Any, target: object, task: ManifoldTask | TaskGraph | None) -> float:
+    """ε as a number. Raises `InvalidArgument` for what is none, and where nothing is held against a function."""
+    if isinstance(target, Path):
+        raise InvalidArgument(f"epsilon is how far from a function it may be, and the checkpoint {target} is held to none; leave it out")
+    if isinstance(target, Patient):
+        return arguments.number("epsilon", epsilon, 0)
+    function = target.task if task is None and isinstance(target, Model) else task
+    if function is None:
+        raise InvalidArgument("epsilon is how far from a function it may be; give that as well, {task=SPEC}, or leave epsilon out")
+    return absolute_epsilon(epsilon, function)
+
+
+def _opened(path: Path, trust_code: bool) -> Model | Path:
     """A model folder as a model; a checkpoint folder as it is. Raises `InvalidArgument` for anything else."""
     from .. import load  # loading is a room above this one; the map of the package knows where it is
 
@@ -138,7 +154,7 @@ def _opened(path: Path) -> Model | Path:
         raise InvalidArgument(f"{path} is a file; give the folder that it is in")
     tensors = any(path.glob("*.safetensors"))
     if (path / "ledger.json").exists():
-        return load(path)
+        return load(path, trust_code=trust_code)
     if tensors:
         return path
     raise InvalidArgument(

@@ -20,8 +20,9 @@ from typing import cast
 
 import numpy as np
 
-from ..atlas import Array, Atlas, arguments
+from ..atlas import Array, Atlas
 from ..atlas.graph import as_graph
+from ..atlas.relative import absolute_epsilon
 from ..atlas.wanted import IN_UNITS, columns, largest
 from ..constructions.built import prefixed
 from ..constructions.fresh import fresh_errors
@@ -68,19 +69,17 @@ class Elsewhere(Evaluation):
         return self.others.get(id(map_))
 
 
-def quantise(model: Model, to: str, *, epsilon: float | None = None) -> Model:
+def quantise(model: Model, to: str, *, epsilon: float | str | None = None) -> Model:
     """The model with the weights of its experts behind the last gate as integers of `to`, "int8" or "int16", times powers of two.
 
-    `epsilon`: what it is to keep, the model's own if nothing is said; of several targets each keeps its own. Its ledger has the claim
-    `quantised`, what that moves the output by at most, and all claims of the model below it; nothing that was proved of the model is
-    proved of the result: certify it. Raises `InvalidArgument` for other integers and an ε that is no positive number,
-    `EpsilonNotReached` where it is missed.
+    `epsilon`: what it is to keep, a number or like "1%" of the target's range, the model's own if nothing is said; of several targets each
+    keeps its own. Its ledger has the claim `quantised`, what that moves the output by at most, and all claims of the model below it;
+    nothing that was proved of the model is proved of the result: certify it. Raises `InvalidArgument` for other integers and an ε that is
+    none, `EpsilonNotReached` where it is missed.
     """
     if to not in BITS:
         raise InvalidArgument(f"quantise {to!r} is not one of {', '.join(BITS)}")
-    if epsilon is not None and (names := ", ".join(one.name for one in model.task.wanted)):
-        raise InvalidArgument(f"the targets {names} have an ε each, which is kept; leave epsilon={epsilon!r} out, or compile to others")
-    epsilon = model.ledger.root.budget if epsilon is None else arguments.number("epsilon", epsilon, 0)
+    epsilon = model.ledger.root.budget if epsilon is None else absolute_epsilon(epsilon, model.task)
     made, _ = quantised(model.network, BITS[to])
     claim = _claim(model, made, to)
     total = _total(model, made, claim, to, epsilon)

@@ -27,6 +27,7 @@ from .maps import Formula
 from .parsed import Tree
 from .reader import END, Unexpected, Unknown, parse
 from .scope import MAX_CONSTANT, Given, Scope, scope_of, with_constants
+from .spelling import SIGNS, name_like
 from .survey import survey
 from .syntax import Syntax
 from .text import format_expression, text_of
@@ -47,6 +48,9 @@ __all__ = [
 Names = Mapping[str, sympy.Symbol | Component]
 """What a text may use: coordinates, and components of fields."""
 
+MAX_NAME = 40
+NAME = re.compile(rf"[A-Za-z_][A-Za-z_0-9]{{0,{MAX_NAME - 1}}}")
+
 MAX_REWRITES = 4
 """sympy's automatic simplification may need more than one pass until text and expression agree."""
 
@@ -62,9 +66,11 @@ def real_symbols(names: Iterable[str]) -> dict[str, sympy.Symbol]:
 
 
 def wrong_name(name: object) -> str | None:
-    """Why `name` cannot name a coordinate, or None if it can."""
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z_0-9]{0,39}", name):
-        return "is not a name (a letter, then letters, digits or _, at most 40 in all)"
+    """Why `name` cannot name a coordinate, or None if it can; with a name like it that can."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        near = name_like(name) if isinstance(name, str) and len(name) <= MAX_NAME else ""
+        like = f", as {near!r} is" if NAME.fullmatch(near) and near not in RESERVED else ""
+        return f"is not a name (letters a to z and A to Z, digits and _, no digit first, at most {MAX_NAME} in all){like}"
     return "is reserved by the expression language" if name in RESERVED else None
 
 
@@ -238,6 +244,10 @@ def _hint(text: str, column: int, token: str) -> str:
     before = text[: column - 1].rstrip()
     if token == "^":
         return "write ** for powers"
+    if token in SIGNS:
+        return f"write {SIGNS[token]}"
+    if not token.isascii() and (near := name_like(token)):
+        return f"names are of the letters a to z and A to Z, digits and _: write {near}"
     if token in ("<", ">", "<=", ">=") and re.search(r"Piecewise.*,[^,]*[<>][^,]*$", before):
         return "comparisons are not chained: write 0 < x and x < 1"
     if token in ("<", ">", "<=", ">=", "&", "|", "and", "or", "True"):

@@ -70,7 +70,9 @@ WRONG: list[tuple[str, Callable[[Model, Any], object], str]] = [
     ("fixtures to a number", lambda m, t: atlasmoe.write_fixtures(3), "write_fixtures takes the path"),
     ("fixtures of a text", lambda m, t: atlasmoe.fixtures(experts="8"), "is no whole number; give one, like experts=128"),
     ("doctor with a path", lambda m, t: atlasmoe.doctor(m, task="x.toml"), r"doctor: task .*load_task\(path\) reads one"),
-    ("quantise to a text", lambda m, t: atlasmoe.quantise(m, "int8", epsilon="x"), "epsilon must be a finite number"),
+    ("doctor holds to a word", lambda m, t: atlasmoe.doctor(m, epsilon="x"), "neither a number nor a percentage"),
+    ("substitute for nothing", lambda m, t: atlasmoe.substitute(m, "gelu", epsilon=0), "epsilon must be a positive number"),
+    ("quantise to a text", lambda m, t: atlasmoe.quantise(m, "int8", epsilon="x"), "neither a number nor a percentage"),
     ("a box of letters", lambda m, t: atlasmoe.Box("a", "b"), "one number for each coordinate"),
     ("a map of texts", lambda m, t: atlasmoe.ExpressionMap(["u"], ["u**2"]), "or read texts: .*expression_map"),
     ("a target of a text", lambda m, t: atlasmoe.ExpressionTarget("x1"), "give an ExpressionMap"),
@@ -116,6 +118,9 @@ def test_what_is_meant_is_taken(circle: Model, tmp_path: Path) -> None:
     assert [dtype_name(x) for x in (np.float32, np.dtype("float64"), "float32")] == ["float32", "float64", "float32"]
     torch = pytest.importorskip("torch")
     assert dtype_name(torch.float32) == "float32"
+    spread = 100 * absolute_epsilon("1%", task)
+    assert atlasmoe.substitute(circle, "gelu", epsilon="1%").facts["substituted"]["epsilon"] == pytest.approx(spread / 100)
+    assert atlasmoe.quantise(circle, "int16", epsilon="50%").ledger.root.budget == pytest.approx(spread / 2)
     said = atlasmoe.compile(task, width=16.0, seed=np.int64(3), dtype=np.float32)
     assert said.network.dtype == np.float32
     assert said.facts["seed"] == 3

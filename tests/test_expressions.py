@@ -276,3 +276,21 @@ def test_conditions_of_constants_stand_beside_those_of_points():
         assert never in condition.args
         expression = sympy.Piecewise((y, condition), (x, True))
         np.testing.assert_array_equal(ExpressionMap((x, y, z), (expression,))(points)[:, 0], expected)
+
+
+@pytest.mark.parametrize("name", ["θ", "2y", "the angle", "x₁", "Ω", "ψ dot", "_é", "λ"])
+def test_the_name_that_is_proposed_is_one(name):
+    said = wrong_name(name)
+    assert said is not None
+    assert wrong_name(said.split("'")[1]) is None
+
+
+@pytest.mark.parametrize("text", ["2·x", "x²", "θ", "π*x", "x − 1", "x÷2", "½*x"])
+def test_what_is_proposed_for_a_sign_is_read(text):
+    for _ in range(3):
+        try:
+            parse_expression(text, ["x", "theta"])
+        except SpecError as error:
+            (finding,) = error.findings
+            text = text.replace(text[finding.column - 1], finding.remedy.rpartition("write ")[2])
+    assert text.isascii()

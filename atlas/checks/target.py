@@ -73,7 +73,7 @@ def _callable(target: CallableTarget, points: Points) -> list[Finding]:
     where = f"target {target.name!r}"
     N = len(points)
     if target.function is None:
-        return [error(where, "is known by name only", "pass the function: load(folder, target=CallableTarget(function))")]
+        return [error(where, "is known by name only", target.to_be_given)]
     try:
         values = numbers_of(target.function, points.base)
         again = numbers_of(target.function, points.base[::-1])[::-1]

@@ -51,6 +51,21 @@ def _loops(table: Any) -> bool:
     return isinstance(table, Mapping) and ("for" in table or _has_loop(table))
 
 
+def _words(value: Any) -> list[str]:
+    """The words of a constant that may be names, each once."""
+    return list(dict.fromkeys(NAME.findall(value))) if isinstance(value, str) else []
+
+
+def _made_of(name: str, table: Mapping[str, Any]) -> set[str]:
+    """The parameters that one is made of, itself among them, directly or by others."""
+    found, ahead = set[str](), [name]
+    while ahead:
+        if (word := ahead.pop()) in table and word not in found:
+            found.add(word)
+            ahead += _words(table[word])
+    return found
+
+
 class _Unrolling:
     """One pass over a spec; counts what it writes."""
 
@@ -70,11 +85,22 @@ class _Unrolling:
             where = f"parameters: {shown(name)[1:-1]}"
             if not self._named_well(name, scope, where, "parameter"):
                 continue
-            given = self._given(name, value, scope, where, "parameter", used)
+            given = None if self._too_early(name, table, where) else self._given(name, value, scope, where, "parameter", used)
             # What is wrong with a value is not held against those that name it.
             scope[name] = given or read_constant(name, "1", where, "parameter", used)
         self.fields.declare("parameters", list(scope), used)
         return scope
+
+    def _too_early(self, name: str, table: Mapping[str, Any], where: str) -> bool:
+        """Whether a parameter names one that stands no higher than itself, so that the order of lines says no value; there are findings."""
+        names = list(table)
+        below = [word for word in _words(table[name]) if word in names[names.index(name) :] and not wrong_name(word)]
+        for word in below:
+            if name in _made_of(word, table):
+                self.fields.error(where, f"is made of itself{'' if word == name else f', by {word}'}", "give it a value without itself")
+            else:
+                self.fields.error(where, f"uses {word!r}, which stands below it", f"write {word} = … above {name} = …")
+        return bool(below)
 
     def table(self, table: Mapping[str, Any], scope: Scope, label: str) -> dict[str, Any]:
         """A table with the lists of tables below it written out."""

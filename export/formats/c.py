@@ -102,7 +102,7 @@ class C(Format):
             raise InvalidArgument(
                 f"prefix {name!r} is no name for functions; take lower case letters, digits and _, like {identifier(name)!r}"
             )
-        made = model if quantise is None else quantised_model(model, quantise, epsilon=None if epsilon is None else _number(epsilon))
+        made = model if quantise is None else quantised_model(model, quantise, epsilon=epsilon)
         network = made.network
         for file, text in {**self.evaluating(made, name), f"test_{name}.c": _test(name, made, network)}.items():
             (folder / file).write_text(text, encoding="utf-8", newline="\n")
@@ -118,13 +118,6 @@ class C(Format):
         network = model.network
         top = header(name, network, _about(model, network), called(model)(network.inputs))
         return {f"{name}.h": top, f"{name}.c": source(name, network, codes_of(model))}
-
-
-def _number(epsilon: float | str) -> float:
-    try:
-        return float(epsilon)
-    except ValueError:
-        raise InvalidArgument(f"epsilon {epsilon!r} is no number") from None
 
 
 def _about(model: Model, network: Network) -> list[str]:
