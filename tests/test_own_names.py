@@ -173,3 +173,25 @@ def test_torch_and_exports_say_the_names_of_coordinates(folder, tmp_path):
     assert "x[1] = y\n" in next((tmp_path / "c").rglob("*.h")).read_text()
     atlasmoe.export_to(model, "numpy", tmp_path / "numpy")
     assert "x, y, z" in next((tmp_path / "numpy").rglob("northern_cap.py")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("manifold", "same"),
+    [
+        ({"expression": "x*y**2/4"}, {"expression": "u1*u2**2/4"}),
+        ({"expression": "x*y**2/4", "region": "x + h + 1"}, {"expression": "u1*u2**2/4", "region": "x1 + x3 + 1"}),
+    ],
+)
+def test_a_library_manifold_of_a_graph_may_be_written_in_the_coordinates_of_its_node(manifold, same):
+    def task(table):
+        surface = {"name": "s", "coordinates": ["x", "y", "h"], "manifold": {"builtin": "graph", **table}}
+        block = {"name": "f", "reads": ["s"], "expression": "x*h"}
+        return task_from_spec({"task": {"name": "t", "kind": "graph", "output": "f"}, "input": [surface], "block": [block]})
+
+    own, library = task(manifold), task(same)
+    points = library.sample(100, 0)
+    np.testing.assert_array_equal(own.sample(100, 0), points)
+    again = task_from_spec(*task_to_spec(own)[:1])
+    for other in (own, again):
+        np.testing.assert_array_equal(other(points), library(points))
+        np.testing.assert_array_equal(other["s"].atlas.membership(points * 1.5), library["s"].atlas.membership(points * 1.5))

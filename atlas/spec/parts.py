@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...expressions.box import Box
+from ...expressions.scope import NAME
 from ..arguments import MAX_DIMENSION
 from ..atlas import Atlas
 from ..graph.nodes import Input
@@ -15,6 +16,7 @@ from .arrays import Arrays
 from .charts import read_domain
 from .fields import Fields, Instance, label_of
 from .manifold import plain_of, read_manifold
+from .unroll import EXPRESSIONS
 
 Table = Mapping[str, Any]
 
@@ -82,7 +84,7 @@ def read_atlas(reader: Reader, label: str, name: str | None, table: Table, names
     """The atlas of an input or block: of the library, or with charts of its own in the coordinates `names`."""
     inner, given = Fields(), table["manifold"]
     if isinstance(given, Mapping) and "builtin" in given:
-        given = plain_of(inner, given)
+        given = _in_names_of_node(plain_of(inner, given), names or ())
     own = {key.removeprefix(f"{name}/"): array for key, array in reader.arrays.items() if key.startswith(f"{name}/")}
     charts = None
     if isinstance(given, Mapping) and "builtin" not in given:
@@ -105,6 +107,13 @@ def read_atlas(reader: Reader, label: str, name: str | None, table: Table, names
             reader.built[key] = atlas
     reader.fields.adopt(inner, label)
     return None if inner.findings else atlas
+
+
+def _in_names_of_node(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """A library manifold whose texts are in the coordinates of its node, as a table that calls its coordinates so."""
+    texts = [given.get(key) for key in EXPRESSIONS]
+    words = NAME.findall(" ".join(str(part) for text in texts for part in (text if isinstance(text, list) else [text])))
+    return given if "coordinates" in given or not {*words} & {*names} else {**given, "coordinates": list(names)}
 
 
 def _charts_alone(fields: Fields, tables: Any) -> Any:
