@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo test check docs bench experiments redteam clean
 
 demo: .venv/installed
-	$(BIN)/atlasmoe demo --output out/sphere
+	$(BIN)/atlasmoe demo --output out/demo
 
 # Each of two workers takes one half, so that a file's models are built once, and the one that is done first takes over some of the rest.
 # Processes that tests start find compiled modules, whatever the shell says.

@@ -15,7 +15,7 @@ DEMO = "examples/sphere.toml"
 
 @click.command(short_help="Compile, prove and verify the sphere example.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=Path("out/sphere"), show_default=True, help="Folder for the model."
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True, help="Folder for the model."
 )
 @samples_option
 @json_option

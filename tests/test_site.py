@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import atlasmoe
+import click
 import pytest
+from atlasmoe.cli import main
 from conftest import circle_model
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +45,31 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), f"{link}: there is no such file"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), f"{link}: there is no such heading"
+
+
+def commands(text: str) -> list[str]:
+    """The commands of its shell blocks, line by line, and those that stand in a sentence with something to read."""
+    blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    sentences = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    written = re.findall(r"^atlasmoe (.*)$", blocks, re.MULTILINE)
+    return written + [one for one in re.findall(r"`atlasmoe ([^`]+)`", sentences) if re.match(r"\w+ (out/|\w+\.toml)", one)]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_are_whole(page: Path) -> None:
+    """Whoever types a page's commands in their order lacks no option and no argument, and writes to no folder that is there."""
+    text = page.read_text(encoding="utf-8")
+    folders = re.findall(r'atlasmoe\.save\(\w+, "([^"]+)"', text)
+    for line in commands(text):
+        name, *words = shlex.split(line.split("  #")[0])
+        command = main.get_command(click.Context(main), name)
+        assert command is not None, line
+        given, _, _ = command.make_parser(click.Context(command)).parse_args(words)
+        asked = [part.name for part in command.params if part.required]
+        assert [part for part in asked if not given.get(part)] == [], line
+        if name in {"compile", "export"}:
+            folders.append(str(given["output"]))
+    assert len(set(folders)) == len(folders), f"{folders}: one is written twice, which is refused"
 
 
 def listed(nav: list) -> list[str]:
