@@ -14,9 +14,7 @@ DEMO = "examples/sphere.toml"
 
 
 @click.command(short_help="Compile, prove and verify the sphere example.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True, help="Folder for the model."
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True, help="Folder for the model.")
 @samples_option
 @json_option
 def demo(output: Path, samples: int, as_json: bool) -> None:
