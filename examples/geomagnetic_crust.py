@@ -31,7 +31,7 @@ sys.path.insert(0, str(HERE))
 import crust  # noqa: E402
 from atlasmoe.intervals.harmonics import Coefficients, Harmonics, read_coefficients  # noqa: E402
 from geodesy import coordinates, north_east_down  # noqa: E402
-from geomagnetic_field import TESTED, UNCERTAINTY, places  # noqa: E402
+from geomagnetic_field import TESTED, UNCERTAINTY, distribution, errors_on_map, globe, places  # noqa: E402
 from patches import PATCHES, number_of, prove  # noqa: E402
 from reference import WMMHR2025  # noqa: E402
 from task import field, graph_of, remainder, series_of  # noqa: E402
@@ -154,38 +154,37 @@ def written(main: atlasmoe.Model, rocks: atlasmoe.Model, folder: Path, allowed: 
 
 
 def figure(folder: Path, rocks: atlasmoe.Model, found: list[dict]) -> None:
-    """What rocks do to the field at the ground, as the network says it, where both networks err, and what is proved of the patches."""
+    """What rocks do to the field at the ground, as the network says it, where and how often both networks err, and what is proved."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
     known = np.load(folder / "errors.npz")
-    worst = np.abs(known["turned"]).max(1)
-    longitude, latitude = np.meshgrid(np.linspace(-179.75, 179.75, 720), np.linspace(-89.75, 89.75, 360))
+    # The middles of pixels that are evenly spaced in the sine of the latitude, like the map.
+    longitude, up = np.meshgrid((np.arange(720) - 359.5) / 2, (np.arange(720) - 359.5) / 360)
+    latitude = np.degrees(np.arcsin(up))
     at = coordinates(latitude.ravel(), longitude.ravel(), 0.0, 2027.5)
     parts = rocks(at[:, :3]).reshape(-1, crust.KEPT, 3)
     down = north_east_down(np.einsum("kn,nkc->nc", crust.weights(at[:, 3]), parts), latitude.ravel(), longitude.ravel())[:, 2]
-    canvas, (left, middle, right) = plt.subplots(1, 3, figsize=(17, 4), layout="constrained")
-    extent = (-180, 180, -90, 90)
+    canvas, ((field_, errors), (bounds_, shares)) = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
+    extent = (-180, 180, -1, 1)
     limit = float(np.quantile(np.abs(down), 0.995))
-    shown = left.imshow(down.reshape(latitude.shape), origin="lower", extent=extent, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
-    left.set_title("degrees 13 to 133 at the ground, downwards, by the network", fontsize="medium")
-    canvas.colorbar(shown, ax=left, label="nT", extend="both")
-    order = np.argsort(worst)
-    dots = middle.scatter(known["longitude"][order], known["latitude"][order], c=worst[order], s=1.5, cmap="magma_r", rasterized=True)
-    middle.set_title("largest error of north, east, down (all heights and dates)", fontsize="medium")
-    canvas.colorbar(dots, ax=middle, label="nT")
+    shown = field_.imshow(down.reshape(up.shape), origin="lower", extent=extent, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    globe(field_, "degrees 13 to 133 at the ground, downwards, by the network")
+    canvas.colorbar(shown, ax=field_, label="nT", extend="both")
+    canvas.colorbar(errors_on_map(errors, known["turned"], known["latitude"], known["longitude"], 4), ax=errors, label="nT")
     bounds = np.full(PATCHES, np.nan)
     for one in found:
         if one["status"] == "proved":
             bounds[one["patch"]] = one["bound"]
-    there = bounds[number_of(at[:, :3])].reshape(latitude.shape)
-    squares = right.imshow(there, origin="lower", extent=extent, cmap="viridis_r", vmin=0, aspect="auto")
-    right.set_title(f"proved of the fifteen functions, on {np.isfinite(bounds).sum()} of {PATCHES} patches", fontsize="medium")
-    canvas.colorbar(squares, ax=right, label="nT")
-    for axes in (left, middle, right):
-        axes.set(xlim=(-180, 180), ylim=(-90, 90), xlabel="longitude, degrees", ylabel="latitude, degrees")
+    there = bounds[number_of(at[:, :3])].reshape(up.shape)
+    squares = bounds_.imshow(there, origin="lower", extent=extent, cmap="viridis_r", vmin=0, aspect="auto")
+    here = np.isfinite(bounds).sum()
+    globe(bounds_, f"proved of the fifteen functions, on {here} of {PATCHES} patches" + ("" if here == PATCHES else " (white: not proved)"))
+    canvas.colorbar(squares, ax=bounds_, label="bound of the largest error, nT")
+    distribution(shares, known["turned"])
+    canvas.legend(*shares.get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=4, frameon=False)
     canvas.savefig(folder / "geomagnetic_crust.png", dpi=110)
     print(f"figure: {folder / 'geomagnetic_crust.png'}")
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import atlasmoe
 import numpy as np
@@ -27,10 +28,13 @@ sys.path.insert(0, str(HERE))
 
 from atlasmoe.intervals.harmonics import Harmonics, read_coefficients  # noqa: E402
 from atlasmoe.intervals.harmonics.solid import degree_of  # noqa: E402
+from atlasmoe.report.palette import FEW  # noqa: E402
 from geodesy import DATES, HEIGHTS, coordinates, north_east_down  # noqa: E402
 from reference import WMM2025  # noqa: E402
 from task import field, graph_of, remainder, series_of  # noqa: E402
 
+COLORS, STYLES = FEW[:3], ("-", "--", "-.")
+"""Of north, east and down."""
 UNCERTAINTY = (137, 89, 141)
 """Of the World Magnetic Model itself, north, east and down, in nT: its own error model."""
 POINTS = 200_000
@@ -119,6 +123,39 @@ def _object_size(compiler: str, flags: list[str], folder: Path) -> int:
     return (folder / "wmm.o").stat().st_size
 
 
+def globe(axes: Any, title: str) -> None:
+    """A map by the sine of the latitude: equal areas of it are equal areas of the sphere, and places lie evenly on both."""
+    parallels = (-90, -60, -30, 0, 30, 60, 90)
+    axes.set_yticks(np.sin(np.radians(parallels)), [f"{angle}".replace("-", "−") for angle in parallels])
+    axes.set(xlim=(-180, 180), ylim=(-1, 1), xticks=range(-180, 181, 60), xlabel="longitude, degrees", ylabel="latitude, degrees")
+    axes.set_title(title, fontsize="medium")
+
+
+def errors_on_map(axes: Any, turned: np.ndarray, latitude: np.ndarray, longitude: np.ndarray, size: float) -> Any:
+    """A dot at every place with the largest error of its components, large ones above small ones; what a scale of colours is made of."""
+    worst = np.abs(turned).max(1)
+    order = np.argsort(worst)
+    up = np.sin(np.radians(latitude[order]))
+    shown = axes.scatter(longitude[order], up, c=worst[order], s=size, linewidths=0, cmap="magma_r", vmin=0, rasterized=True)
+    globe(axes, "largest error of north, east, down (all heights and dates)")
+    return shown
+
+
+def distribution(axes: Any, turned: np.ndarray) -> None:
+    """How many places err by less, component by component, beside what the World Magnetic Model itself errs by."""
+    for name, component, error, color, style in zip(("north", "east", "down"), turned.T, UNCERTAINTY, COLORS, STYLES, strict=True):
+        sizes = np.sort(np.abs(component))
+        share = 100 * np.arange(len(sizes))[::50] / len(sizes)
+        axes.semilogx(sizes[::50], share, color=color, linestyle=style, label=f"{name}: network beside the series")
+        axes.axvline(error, color=color, linestyle=style, linewidth=1)
+    north, east, down = UNCERTAINTY
+    axes.text(0.9 * east, 50, f"east {east}", rotation=90, ha="right", va="center", fontsize="small")
+    axes.text(1.1 * max(north, down), 50, f"north {north}, down {down}", rotation=90, ha="left", va="center", fontsize="small")
+    axes.plot([], [], color="#555555", linewidth=1, label="upright: the World Magnetic Model beside the Earth")
+    axes.set(xlim=(1e-3, 1e3), xlabel="error, nT", ylabel="part of all places with a smaller one, %")
+    axes.set_title("how errors are distributed", fontsize="medium")
+
+
 def figure(turned: np.ndarray, path: Path) -> None:
     """Where the network errs, as a map, and how its errors are distributed beside the model's own uncertainty."""
     import matplotlib
@@ -128,25 +165,8 @@ def figure(turned: np.ndarray, path: Path) -> None:
 
     latitude, longitude, *_ = places(POINTS)
     canvas, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), width_ratios=(3, 2), layout="constrained")
-    # By the sine of the latitude: equal areas of the map are equal areas of the sphere, and places lie evenly on both.
-    worst = np.abs(turned).max(1)
-    order = np.argsort(worst)
-    up = np.sin(np.radians(latitude[order]))
-    shown = left.scatter(longitude[order], up, c=worst[order], s=5, linewidths=0, cmap="magma_r", vmin=0, rasterized=True)
-    parallels = (-90, -60, -30, 0, 30, 60, 90)
-    left.set_yticks(np.sin(np.radians(parallels)), [f"{angle}".replace("-", "−") for angle in parallels])
-    left.set(xlim=(-180, 180), ylim=(-1, 1), xticks=range(-180, 181, 60), xlabel="longitude, degrees", ylabel="latitude, degrees")
-    left.set_title("largest error of north, east, down (all heights and dates)", fontsize="medium")
-    canvas.colorbar(shown, ax=left, label="nT")
-    for k, name in enumerate(("north", "east", "down")):
-        sizes = np.sort(np.abs(turned[:, k]))
-        right.semilogx(sizes[::50], 100 * np.arange(len(sizes))[::50] / len(sizes), label=f"{name}: network beside the series")
-        right.axvline(UNCERTAINTY[k], color=f"C{k}", linestyle="--", linewidth=1)
-    north, east, down = UNCERTAINTY
-    right.text(0.9 * east, 50, f"east {east}", rotation=90, ha="right", va="center", fontsize="small")
-    right.text(1.1 * max(north, down), 50, f"north {north}, down {down}", rotation=90, ha="left", va="center", fontsize="small")
-    right.plot([], [], color="#555555", linestyle="--", linewidth=1, label="the World Magnetic Model beside the Earth")
-    right.set(xlim=(1e-3, 1e3), xlabel="error, nT", ylabel="part of all places with a smaller one, %")
+    canvas.colorbar(errors_on_map(left, turned, latitude, longitude, 5), ax=left, label="nT")
+    distribution(right, turned)
     canvas.legend(fontsize="small", loc="outside lower center", ncols=4, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.savefig(path, dpi=110)

@@ -16,7 +16,7 @@ from ..moe.ledger import Known
 from ..verify.prove import Certificate
 from ..verify.prove.tree import PROVED, UNSETTLED, Tree
 from .evaluation import names_of_panels
-from .palette import ERROR_MAP, FAINT, INK, LIMIT, tidy, write
+from .palette import ERROR_MAP, FAINT, INK, LIMIT, cut_short, legend_below, tidy, write
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_PANELS = 12
-ELSEWHERE_COLOR = "#eeeeee"
+COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 9: 3}
+"""Of so many panels; of other numbers four."""
+ALIKE = 2.0
+"""The sides of a chart are drawn to one scale where the longer is less than so many times the shorter."""
+TICKS = 5
+COLOR, ELSEWHERE_COLOR = "#4c78a8", "#eeeeee"
 
 
 def certificate_figure(certificate: Certificate, path: str | Path | None = None) -> Figure:
     """One panel for each chart (the first twelve): d = 1, the proved bound along it; d = 2, its boxes; d ≥ 3, how bounds are distributed.
 
-    Grey boxes are left to other charts or lie off their own; boxes about which nothing is known are red. Written to `path` if given.
+    What is bounded is |f − Ψ|, or in a graph the error of the panel's node on what it reads. Grey boxes are left to other charts or lie
+    off their own; boxes about which nothing is known are red, from d = 3 on they are counted. Written to `path` if given.
     Raises `AtlasMoEError` if matplotlib is not installed.
     """
     try:
@@ -39,13 +45,15 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
         raise AtlasMoEError("figures need matplotlib: pip install 'atlasmoe[figures]'") from error
     each = {one.name: float(one.epsilon) for one in certificate.problem.wanted}
     trees = [(name, _in_units(tree, each.get(name.split("/")[0]))) for name, tree in certificate.trees.items()][:MOST_PANELS]
-    label = "proved bound of |f − Ψ|" + ("/ε" if each else "")
+    whole = certificate.kind == "manifold"
+    label = f"proved bound of {'|f − Ψ|' if whole else 'the own error'}" + ("/ε" if each else "")
     if not trees:
         raise AtlasMoEError("the certificate has no boxes to draw: it was refuted before any was looked at")
-    columns = 4 if len(trees) > 6 else 2 if len(trees) in (2, 4) else min(len(trees), 3)
+    columns = COLUMNS.get(len(trees), 4)
     rows = -(-len(trees) // columns)
     drawn = NewFigure(figsize=(1.2 + 3.1 * columns, 0.9 + 2.7 * rows), layout="constrained")
-    bounds = np.concatenate([tree.bounds[tree.tags == PROVED] for _, tree in trees])
+    # Only boxes in the plane have colours, and these a scale.
+    bounds = np.concatenate([np.zeros(0), *(tree.bounds[tree.tags == PROVED] for _, tree in trees if len(tree.lower) == 2)])
     low, high = (float(bounds.min()), float(bounds.max())) if len(bounds) else (0.0, 1.0)
     last: Any = None
     panels = [drawn.add_subplot(rows, columns, n + 1) for n in range(len(trees))]
@@ -53,21 +61,25 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
     for axes, (name, tree) in zip(panels, trees, strict=True):
         d = len(tree.lower)
         if d == 1:
-            _steps(axes, tree, certificate)
+            _steps(axes, tree, (1.0 if each else float(certificate.epsilon)) if whole else np.inf)
         elif d == 2:
             last = _boxes(axes, tree, low, high)
         else:
-            _distribution(axes, tree)
-        tidy(axes, f"{name}: {len(tree):,} boxes")
+            _distribution(axes, tree, label)
+        open_ = int((tree.tags == UNSETTLED).sum()) if d > 2 else 0
+        tidy(axes, f"{cut_short(name)}: {len(tree):,} boxes" + (f", {open_:,} unsettled" if open_ else ""))
         called = names(name, d)
         if d <= 2:
             axes.set_xlabel(called[0], fontsize=8)
             axes.set_ylabel(called[1] if d == 2 else label, fontsize=8)
     if last is not None:
-        drawn.colorbar(last, ax=panels, shrink=0.8, label=label)
+        bar = drawn.colorbar(last, ax=panels, shrink=0.8, aspect=30)
+        bar.set_label(label, fontsize=8)
+        bar.ax.tick_params(labelsize=8)
+        bar.ax.yaxis.get_offset_text().set_fontsize(8)
     handles = _legend(panels, [tree for _, tree in trees])
     if handles:
-        drawn.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False, handlelength=1.4)
+        legend_below(drawn, handles)
     head = _headline(certificate, len(trees))
     drawn.suptitle("\n".join(textwrap.wrap(head, int(13 * drawn.get_figwidth()))), x=0.01, ha="left", fontsize=10)
     if path is not None:
@@ -101,7 +113,7 @@ def _headline(certificate: Certificate, shown: int) -> str:
     return f"{certificate.task}: {measure(certificate.problem.wanted)} ≤ {certificate.bound:.4g}, {verdict} ({found})"
 
 
-def _steps(axes: Axes, tree: Tree, certificate: Certificate) -> None:
+def _steps(axes: Axes, tree: Tree, epsilon: float) -> None:
     lower, upper = tree.leaves()
     order = np.argsort(lower[:, 0])
     proved = tree.tags[order] == PROVED
@@ -109,10 +121,11 @@ def _steps(axes: Axes, tree: Tree, certificate: Certificate) -> None:
     axes.stairs(values, np.append(lower[order, 0], upper[order[-1], 0]), color=INK, linewidth=0.9, label="proved on each box")
     for n in order[~proved]:
         axes.axvspan(lower[n, 0], upper[n, 0], color=LIMIT if tree.tags[n] == UNSETTLED else ELSEWHERE_COLOR, linewidth=0)
-    if np.isfinite(certificate.epsilon) and (certificate.kind == "manifold" or "/" not in "".join(certificate.trees)):
-        axes.axhline(certificate.epsilon, color=LIMIT, linewidth=0.9, linestyle="--", label="ε")
+    if np.isfinite(epsilon):
+        axes.axhline(epsilon, color=LIMIT, linewidth=0.9, linestyle="--", label="ε")
     axes.set_xlim(float(tree.lower[0]), float(tree.upper[0]))
     axes.set_ylim(bottom=0)
+    axes.yaxis.get_offset_text().set_fontsize(8)
 
 
 def _boxes(axes: Axes, tree: Tree, low: float, high: float) -> Any:
@@ -130,13 +143,16 @@ def _boxes(axes: Axes, tree: Tree, low: float, high: float) -> Any:
     axes.add_collection(shown)
     axes.set_xlim(float(tree.lower[0]), float(tree.upper[0]))
     axes.set_ylim(float(tree.lower[1]), float(tree.upper[1]))
-    axes.set_aspect("equal" if 0.2 < np.ptp([tree.lower[0], tree.upper[0]]) / np.ptp([tree.lower[1], tree.upper[1]]) < 5 else "auto")
+    widths = np.asarray(tree.upper, float) - tree.lower
+    axes.set_aspect("equal" if widths.max() < ALIKE * widths.min() else "auto")
     return shown
 
 
-def _distribution(axes: Axes, tree: Tree) -> None:
+def _distribution(axes: Axes, tree: Tree, label: str) -> None:
     proved = tree.tags == PROVED
     lower, upper = tree.leaves()
-    axes.hist(tree.bounds[proved], bins=40, weights=(upper - lower).prod(1)[proved], color=INK)
-    axes.set_xlabel("proved bound", fontsize=8)
+    axes.hist(tree.bounds[proved], bins=40, weights=(upper - lower).prod(1)[proved], color=COLOR)
+    axes.locator_params(axis="x", nbins=TICKS)
+    axes.xaxis.get_offset_text().set_fontsize(8)
+    axes.set_xlabel(label, fontsize=8)
     axes.set_ylabel("volume of boxes", fontsize=8)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..atlas import Atlas, Tiling
+from ..atlas.graph import as_graph
 from ..moe.model import Model
 from ..verify.sample.report import Report
-from .evaluation import Evaluation, evaluate, on_chart, shown_charts
-from .palette import FAINT, FEW, FLOOR, INK, LIMIT, MOST_ROWS, called, expert_colors, expert_handles, tidy
+from .evaluation import Evaluation, evaluate, on_chart, outputs_of, pieces_of, shown_charts
+from .palette import FAINT, FEW, FLOOR, INK, LIMIT, MOST_ROWS, called, cut_short, expert_colors, expert_handles, legend_below, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MOST_CHARTS = 6
 POINTS = 2400
 """Of all charts together, but at least half as many on each."""
-MOST_COMPONENTS = 3
+MOST_COMPONENTS, STYLES = 3, ("-", "--", ":")
 ROOM = 0.2
 """Below the curves, and above them, for names, in their height."""
 NAMED = 0.06
@@ -42,7 +43,7 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
         u = u[chart.inside(u[:, None])]
         seen = evaluate(model, number, u[:, None])
         top, middle, bottom = grid[:, column]
-        _target(top, u, seen)
+        _target(top, u, seen, outputs_of(model))
         _error(middle, u, seen, model.ledger.root.budget)
         (_strips if strips else _scores)(bottom, u, seen)
         tidy(top, "" if domain.box is not None else called(chart.name))
@@ -56,25 +57,29 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
     for row, label in enumerate(("f and Ψ", error, "routes" if strips else "scores τ")):
         grid[row, 0].set_ylabel(label, fontsize=9)
     handles = {h.get_label(): h for axes in grid[:2].flat for h in axes.get_legend_handles_labels()[0]}
-    shown = [handles[name] for name in ("f", "Ψ", "ε", "worst found") if name in handles]
+    shown = list(handles.values())
     if not strips:
-        names = sites[0].pieces
+        names = pieces_of(model)[0]
         shown += expert_handles(names) if len(names) <= len(FEW) else [expert_handles(names)[0]]
-        shown.append(
-            Patch(facecolor="#cccccc", alpha=0.5, label="background: the expert chosen" + (", by name" if len(names) > len(FEW) else ""))
-        )
+        many = ", by name; its score is thick" if len(names) > len(FEW) else ""
+        shown.append(Patch(facecolor="#cccccc", alpha=0.5, label="background: the expert chosen" + many))
     else:
         shown.append(Patch(facecolor="#cccccc", label="strips: a colour for every piece of the block"))
-    drawn.legend(handles=shown, loc="outside lower center", ncols=min(len(shown), 13), fontsize=8, frameon=False, handlelength=1.4)
+    legend_below(drawn, shown)
     if len(domain.parametrising) > len(charts):
         drawn.text(0.99, 0.99, f"{len(charts)} of {len(domain.parametrising)} charts", ha="right", va="top", fontsize=8, color=INK)
     return drawn
 
 
-def _target(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:
-    for k in range(min(seen.target.shape[1], MOST_COMPONENTS)):
-        axes.plot(u, seen.target[:, k], color=FAINT, linewidth=4, label="f" if k == 0 else None, solid_capstyle="butt")
-        axes.plot(u, seen.output[:, k], color=INK, linewidth=1, label="Ψ" if k == 0 else None)
+def _target(axes: Axes, u: np.ndarray, seen: Evaluation, names: tuple[str, ...]) -> None:
+    """The components of f, broad, and of Ψ, of the first few each in its own way."""
+    shown, count = names[:MOST_COMPONENTS], len(names)
+    said = f"f: {cut_short(names[0])}" if count == 1 and names != ("f",) else "f"
+    for k, (name, style) in enumerate(zip(shown, STYLES, strict=False)):
+        axes.plot(u, seen.target[:, k], color=FAINT, linewidth=4, solid_capstyle="butt", label=None if k else said)
+        axes.plot(u, seen.output[:, k], color=INK, linewidth=1, linestyle=style, label="Ψ" if count == 1 else f"Ψ: {cut_short(name)}")
+    if count > len(shown):
+        axes.plot([], [], color="none", label=f"({count - len(shown)} more not shown)")
 
 
 def _error(axes: Axes, u: np.ndarray, seen: Evaluation, epsilon: float) -> None:
@@ -85,7 +90,7 @@ def _error(axes: Axes, u: np.ndarray, seen: Evaluation, epsilon: float) -> None:
 def _scores(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:
     """One curve per expert, thick where it is chosen; behind them the route, with names where experts are too many for the legend."""
     E, routes = seen.scores.shape[1], seen.routes[:, 0]
-    colors, names = expert_colors(E), seen.model.design.sites[0].pieces
+    colors, names = expert_colors(E), pieces_of(seen.model)[0]
     many = len(names) > len(FEW)
     for i in np.unique(np.concatenate([routes, np.flatnonzero(seen.scores.max(0) > 0.02 * seen.scores.max())])):
         axes.plot(u, seen.scores[:, i], color=colors[i], linewidth=0.7 if many else 1.2)
@@ -104,8 +109,8 @@ def _scores(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:
 
 def _strips(axes: Axes, u: np.ndarray, seen: Evaluation) -> None:
     """A strip for every block, coloured by the piece that it takes."""
-    sites = seen.model.design.sites[:MOST_ROWS]
+    blocks = as_graph(seen.model.task).blocks[:MOST_ROWS]
     edges = np.concatenate([[u[0]], (u[1:] + u[:-1]) / 2, [u[-1]]])
-    colors = np.stack([expert_colors(len(site.pieces))[seen.routes[:, k]] for k, site in enumerate(sites)])
+    colors = np.stack([expert_colors(len(block))[seen.routes[:, k]] for k, block in enumerate(blocks)])
     axes.pcolormesh(edges, np.arange(len(colors) + 1), colors)
-    axes.set_yticks(np.arange(len(colors)) + 0.5, [site.block for site in sites])
+    axes.set_yticks(np.arange(len(colors)) + 0.5, [cut_short(block.name) for block in blocks])

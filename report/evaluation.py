@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Array, Atlas, Block, Box, Chart, Input, TaskGraph, Tiling
-from ..atlas.graph import as_graph
+from ..atlas.graph import as_graph, component_names
 from ..moe.model import Model
+from ..moe.network import Trace
 from ..verify.sample.measure import Gauge
 from ..verify.sample.report import Report, WorstPoint
 
@@ -26,7 +27,7 @@ class Evaluation:
     output: Array
     """Ψ, (N, outputs)."""
     scores: Array
-    """The logits that the last block is routed by, (N, E)."""
+    """The logits that the last block is routed by, one for each of its charts or pieces in their order, (N, E)."""
     routes: NDArray[np.intp]
     """The chart or piece that every block takes, of several the first, (N, L)."""
 
@@ -61,8 +62,32 @@ def evaluate(model: Model, chart: int, intrinsic: Array) -> Evaluation:
     with np.errstate(all="ignore"):
         trace = gauge.run(points)
         routes = np.stack([taken[:, 0] for taken in gauge.taken(trace)], axis=-1)
-        scores = trace.logits[model.design.sites[-1].layer].astype(float)
+        scores = _by_piece(gauge, trace)
         return Evaluation(model, gauge.truth(points).output, trace.output.astype(float), scores, routes)
+
+
+def _by_piece(gauge: Gauge, trace: Trace) -> Array:
+    """The logits of the last block in the order of its charts or pieces, which need not be that of the gate; −∞ for those without one."""
+    station = gauge.layout.stations[-1]
+    found = np.full((len(trace.output), len(station.block.names)), -np.inf)
+    if station.site is not None:
+        logits = trace.logits[station.site.layer][:, station.site.outputs].astype(float)
+        found[:, station.pieces[station.pieces >= 0]] = logits[:, station.pieces >= 0]
+    return found
+
+
+def pieces_of(model: Model) -> tuple[tuple[str, ...], ...]:
+    """The names of the charts or pieces of every block in the order in which routes number them, which need not be that of the gate."""
+    return tuple(block.names for block in as_graph(model.task).blocks)
+
+
+def outputs_of(model: Model) -> tuple[str, ...]:
+    """What the components of f are called: as the task says; where it says nothing f, or f_1, f_2, …"""
+    graph = as_graph(model.task)
+    output = graph[graph.output]
+    if graph.wanted or output.components != component_names(output.name, graph.outputs):
+        return output.components
+    return component_names("f", graph.outputs)
 
 
 def routes_at(model: Model, chart: int, intrinsic: Array) -> NDArray[np.intp]:

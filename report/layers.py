@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Array, Chart
-from ..atlas.graph import as_graph, component_names
+from ..atlas.graph import as_graph
 from ..moe.model import Model
 from ..verify.sample.report import counted
 from .cells import Cells, cut
-from .evaluation import routes_at
-from .palette import ERROR_MAP, LIMIT, TARGET_MAP, expert_handles, log_error
+from .evaluation import outputs_of, pieces_of, routes_at
+from .palette import ERROR_MAP, LIMIT, TARGET_MAP, cut_short, expert_handles, log_error
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -54,13 +54,11 @@ def layers(model: Model, target: Array, error: Array) -> tuple[Layer, str, Layer
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    graph, outputs = as_graph(model.task), target.shape[1]
+    graph, names = as_graph(model.task), outputs_of(model)
     f = target[:, 0]
     level = log_error(error)
     top = float(np.nanmax(level))
-    output = graph[graph.output]
-    named = graph.wanted or output.components != component_names(output.name, outputs)
-    title = f"target {output.components[0] if named else 'f'}" + (f", the first of {outputs}" if outputs > 1 else "")
+    title = f"target {cut_short(names[0])}" + (f", the first of {len(names)}" if len(names) > 1 else "")
     routes = "routes" if model.design.alone else f"routes: {{}} of {counted(graph.pieces)} pieces"
     shown = ScalarMappable(Normalize(float(np.nanmin(f)), float(np.nanmax(f))), TARGET_MAP)
     wrong = ScalarMappable(Normalize(top - DECADES, max(top, float(np.log10(model.ledger.root.budget))) + HEADROOM), ERROR_MAP)
@@ -90,7 +88,7 @@ def cells_of(model: Model, points: Array, triangles: NDArray[np.intp], grids: Se
     chart = np.repeat([number for number, _ in grids], [len(grid) for _, grid in grids])
 
     def routes(which: NDArray[np.intp], at: Array) -> NDArray[np.intp]:
-        found = np.empty((len(at), len(model.design.sites)), np.intp)
+        found = np.empty((len(at), len(pieces_of(model))), np.intp)
         for number, _ in grids:
             rows = which == number
             if rows.any():
@@ -107,11 +105,11 @@ def legend_of_routes(model: Model, cells: Cells) -> list[Artist]:
     """What the colours of cells mean: the experts of one block by name, or that neighbours differ."""
     from matplotlib.patches import Patch
 
-    sites = model.design.sites
-    if len(sites) == 1:
-        return expert_handles(sites[0].pieces)
-    blocks = ", ".join(site.block for site in sites[:3]) + (", …" if len(sites) > 3 else "")
-    return [Patch(color="none", label=f"a cell for every route through {blocks}; neighbours have different colours")]
+    blocks = as_graph(model.task).blocks
+    if len(blocks) == 1:
+        return expert_handles(blocks[0].names)
+    named = ", ".join(block.name for block in blocks[:3]) + (", …" if len(blocks) > 3 else "")
+    return [Patch(color="none", label=f"a cell for every route through {named}; neighbours have different colours")]
 
 
 def finish_bar(bar: Any, model: Model, error: bool, upright: bool = False) -> None:

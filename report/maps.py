@@ -11,9 +11,9 @@ from ..atlas import Array, Atlas, Chart, Tiling
 from ..moe.model import Model
 from ..verify.sample.report import Report
 from .cells import Cells, grid_triangles
-from .evaluation import Evaluation, evaluate, on_chart, shown_charts, together
+from .evaluation import Evaluation, evaluate, on_chart, pieces_of, shown_charts, together
 from .layers import CROSS, cells_of, continued, finish_bar, layers, legend_of_routes
-from .palette import FEW, INK, called, log_error, tidy
+from .palette import FEW, INK, called, legend_below, log_error, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) 
         for row, picture in enumerate(pictures):
             axes = grid[row, column]
             if picture is None:
-                _cells(axes, cells, column, len(model.design.sites[0].pieces))
+                _cells(axes, cells, column, len(pieces_of(model)[0]))
             else:
                 _image(axes, picture[column * n : (column + 1) * n], chart, side)
             _outside(axes, chart, inside)
@@ -74,7 +74,7 @@ def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) 
             axes.set_ylabel(names[1], fontsize=8)
     _finish(drawn, grid, model, titles, (first, last), lone)
     said = "" if not lone or model.design.alone else "numbers: the piece of every block"
-    if model.design.alone and len(model.design.sites[0].pieces) > len(FEW):
+    if model.design.alone and len(pieces_of(model)[0]) > len(FEW):
         said = "names: the expert"
     if said:
         places = [_label(axes, one, chart, side, model) for axes, one, chart in zip(grid[1], seen, charts, strict=True)]
@@ -85,7 +85,7 @@ def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) 
         from matplotlib.lines import Line2D
 
         handles.append(Line2D([], [], **CROSS))
-    drawn.legend(handles=handles, loc="outside lower center", ncols=9, fontsize=8, frameon=False, handlelength=1, handleheight=1)
+    legend_below(drawn, handles, handleheight=1)
     if len(domain.parametrising) > len(charts):
         drawn.text(0.99, 0.99, f"{len(charts)} of {len(domain.parametrising)} charts", ha="right", va="top", fontsize=8, color=INK)
     return drawn
@@ -155,7 +155,7 @@ def _label(axes: Any, seen: Evaluation, chart: Chart, side: int, model: Model) -
     tuples, which = np.unique(seen.routes, axis=0, return_inverse=True)
     if len(tuples) > MOST_LABELS or grid.shape[2] > 3:
         return False
-    names = model.design.sites[0].pieces
+    names = pieces_of(model)[0]
     lower, widths = np.array(chart.domain.lower), chart.domain.widths
     for k, one in enumerate(tuples):
         for rows, columns in _parts(which.reshape(grid.shape[:2]) == k):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ FORMATS = (".svg", ".png", ".pdf")
 """What figures are written as."""
 FLOOR = 1e-17
 """Errors below this are drawn as this on logarithmic scales."""
+MARK, LETTER = 0.45, 0.068
+"""Inches of a legend that a mark with what is about it takes, and a letter."""
 MOST_ROWS = 24
 """Blocks, or nodes, that get a row in a picture."""
 
@@ -58,6 +61,22 @@ def tidy(axes: Axes, title: str = "", **labels: str) -> None:
     axes.set(**labels)
     axes.xaxis.label.set_fontsize(8)
     axes.yaxis.label.set_fontsize(8)
+
+
+def cut_short(name: str, most: int = 28) -> str:
+    """A name that leaves room for what it names."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def legend_below(drawn: Figure, handles: Sequence[Any], **style: Any) -> None:
+    """The legend of a whole figure, below it, in as many columns as there is room for."""
+    lengths = [len(str(handle.get_label())) for handle in handles]
+
+    def width(columns: int) -> float:
+        return sum(MARK + LETTER * float(part.max()) for part in np.array_split(lengths, columns))
+
+    columns = next((n for n in range(len(lengths), 1, -1) if width(n) <= drawn.get_figwidth()), 1)
+    drawn.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False, handlelength=1.4, **style)
 
 
 def called(chart: str) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..atlas import Array
+from ..atlas import Array, Block
+from ..atlas.graph import as_graph
 from ..moe.model import Model
 from ..verify.sample.measure import ERROR, Observation, Quantity
 from ..verify.sample.report import Report
 from .evaluation import gauge_of
-from .palette import FLOOR, INK, LIMIT, MOST_ROWS, expert_colors, tidy
+from .palette import FLOOR, INK, LIMIT, MOST_ROWS, cut_short, expert_colors, legend_below, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,35 +24,39 @@ MOST_BARS = 40
 SPREAD = (0.5, 0.9, 1.0)
 """Quantiles of the error of each node that are shown."""
 COLOR = "#4c78a8"
+LINE = 36
+"""Letters of names that stand side by side below one panel."""
 
 
 def draw(model: Model, report: Report | None) -> Figure:
-    """Panels: the error with ε; of one block the lead of the chosen expert and how often each is chosen, of several the errors of all
-    nodes beside what the ledger allows and the share of every piece."""
+    """Panels: the error with ε; of one block the lead of the chosen expert, where scores choose, and how often each is chosen, of several
+    the errors of all nodes beside what the ledger allows and the share of every piece."""
     from matplotlib.figure import Figure
 
-    gauge, sites = gauge_of(model), model.design.sites
+    gauge, blocks = gauge_of(model), as_graph(model.task).blocks
     seen = gauge.observe(gauge.product.sample(POINTS, 0))
     written = {gauge.called(quantity): values for quantity, values in seen.values.items() if quantity.kind == "written"}
-    rows = min(MOST_ROWS, len(sites) + len(model.design.joins)) if len(sites) > 1 else 0
-    drawn = Figure(figsize=(13.0 if rows else 10.5, max(3.6, 1.4 + 0.24 * rows)), layout="constrained")
-    left, middle, right = drawn.subplots(1, 3)
+    rows = min(MOST_ROWS, len(blocks) + len(model.design.joins)) if len(blocks) > 1 else 0
+    gap = seen.values.get(Quantity("gap", blocks[0].name))
+    led = len(blocks) == 1 and gap is not None and bool(np.isfinite(gap).all())
+    panels = 3 if rows or led else 2
+    drawn = Figure(figsize=(13.0 if rows else 3.5 * panels, max(3.6, 1.4 + 0.24 * rows)), layout="constrained")
+    left, *others, right = drawn.subplots(1, panels)
     _logarithmic(left, seen.values[ERROR])
     left.axvline(model.ledger.root.budget, color=LIMIT, linestyle="--", linewidth=1, label="ε")
     if report is not None and report["total"].bound > 0:
         left.axvline(report["total"].bound, color=INK, linestyle=":", linewidth=1, label="worst found")
     tidy(left, f"error at {POINTS:,} random points", xlabel="|f − Ψ|/ε" if model.task.wanted else "|f − Ψ|", ylabel="points")
-    if len(sites) > 1:
-        _nodes(middle, model, written)
-        _shares(right, model, seen)
-    else:
-        gap = seen.values.get(Quantity("gap", sites[0].block))
-        if gap is not None and np.isfinite(gap).all():
-            _logarithmic(middle, gap)
-        tidy(middle, "lead of the chosen expert", xlabel="largest − second largest τ", ylabel="points")
-        _routes(right, seen.routes[:, 0], sites[0].pieces)
-    handles = [handle for axes in (left, middle) for handle in axes.get_legend_handles_labels()[0]]
-    drawn.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False, handlelength=1.4)
+    if rows:
+        _nodes(others[0], model, written)
+        _shares(right, blocks, seen)
+    elif led and gap is not None:
+        _logarithmic(others[0], gap)
+        tidy(others[0], "lead of the chosen expert", xlabel="largest − second largest τ", ylabel="points")
+    if not rows:
+        _routes(right, seen.routes[:, 0], blocks[0].names)
+    handles = [handle for axes in (left, *others) for handle in axes.get_legend_handles_labels()[0]]
+    legend_below(drawn, handles)
     return drawn
 
 
@@ -64,16 +70,18 @@ def _logarithmic(axes: Axes, values: np.ndarray) -> None:
 
 
 def _routes(axes: Axes, routes: np.ndarray, names: tuple[str, ...]) -> None:
-    counts = np.bincount(routes, minlength=len(names)) / len(routes)
+    counts = np.bincount(routes[routes >= 0], minlength=len(names)) / len(routes)
     order = np.argsort(-counts)[:MOST_BARS]
     many = len(order) > 12
     # Colours that nothing else in the picture has would say nothing.
     axes.bar(np.arange(len(order)), counts[order], color=COLOR, width=0.8)
-    axes.set_xticks(np.arange(len(order)) if not many else [], [names[i] for i in order] if not many else [], rotation=60, ha="right")
+    said = [] if many else [cut_short(names[i]) for i in order]
+    turned: dict[str, Any] = {"rotation": 60, "ha": "right"} if sum(map(len, said)) > LINE else {}
+    axes.set_xticks(np.arange(len(said)), said, **turned)
     title = "share of each expert"
     if len(names) > len(order):
         title += f" ({len(order)} of {len(names)})"
-    tidy(axes, title, ylabel="share of points", xlabel="expert, by frequency" if many else "")
+    tidy(axes, title, ylabel="share of points", xlabel="experts, by frequency" if many else "expert")
 
 
 def _nodes(axes: Axes, model: Model, written: dict[str, Array]) -> None:
@@ -92,18 +100,17 @@ def _nodes(axes: Axes, model: Model, written: dict[str, Array]) -> None:
     # Whole decades: between them labels would overlap.
     low, high = axes.get_xlim()
     axes.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
-    axes.set_yticks(range(shown), [name for name, _ in errors[:MOST_ROWS]])
+    axes.set_yticks(range(shown), [cut_short(name) for name, _ in errors[:MOST_ROWS]])
     axes.set_ylim(shown - 0.5, -0.5)
     more = len(errors) - shown
-    tidy(axes, "own error of every node" + (f" ({more} more)" if more else ""), xlabel="|as computed − of what it reads|")
+    tidy(axes, "own error of every node" + (f" ({more} more)" if more else ""), xlabel="|as computed − exactly, of what it reads|")
 
 
-def _shares(axes: Axes, model: Model, seen: Observation) -> None:
+def _shares(axes: Axes, every: Sequence[Block], seen: Observation) -> None:
     """One bar for every block, cut into the shares of its pieces."""
-    every = model.design.sites
-    sites = every[:MOST_ROWS]
-    for row, site in enumerate(sites):
-        E = len(site.pieces)
+    blocks = every[:MOST_ROWS]
+    for row, block in enumerate(blocks):
+        E = len(block)
         shares = np.bincount(seen.routes[:, row][seen.routes[:, row] >= 0], minlength=E) / len(seen.routes)
         axes.barh(
             np.full(E, row),
@@ -114,8 +121,8 @@ def _shares(axes: Axes, model: Model, seen: Observation) -> None:
             edgecolor="white",
             linewidth=0.5 if E <= 64 else 0,
         )
-    axes.set_yticks(range(len(sites)), [f"{site.block} ({len(site.pieces)})" for site in sites])
-    axes.set_ylim(len(sites) - 0.5, -0.5)
+    axes.set_yticks(range(len(blocks)), [f"{cut_short(block.name)} ({len(block)})" for block in blocks])
+    axes.set_ylim(len(blocks) - 0.5, -0.5)
     axes.set_xlim(0, 1)
-    more = len(every) - len(sites)
-    tidy(axes, "share of every piece, block by block, first piece left" + (f" ({more} more)" if more else ""), xlabel="share of points")
+    more = len(every) - len(blocks)
+    tidy(axes, "share of every piece" + (f" ({more} more blocks)" if more else ""), xlabel="share of points, the first piece left")

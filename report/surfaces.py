@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..atlas import Array, Atlas
 from ..moe.model import Model
 from ..verify.sample.report import Report
 from .cells import Cells, grid_triangles
-from .evaluation import evaluate, together
+from .evaluation import evaluate, pieces_of, together
 from .layers import CROSS, cells_of, continued, finish_bar, layers, legend_of_routes
 from .palette import INK, log_error
 
@@ -65,7 +65,7 @@ def draw_in_space(model: Model, atlas: Atlas, report: Report | None) -> Figure:
     grids = [(patch.chart, patch.grid.reshape(-1, 2)) for patch in patches]
     # With intrinsic coordinates beside the three in space, so that what is cut can be evaluated.
     cells = cells_of(model, np.column_stack([points, np.concatenate([u for _, u in grids])]), triangles, grids)
-    colors = cells.colors(len(model.design.sites[0].pieces))[cells.owners]
+    colors = cells.colors(len(pieces_of(model)[0]))[cells.owners]
     drawn = Figure(figsize=(10.5, 7.4), layout="constrained")
     grid: Any = drawn.subplots(2, 3, subplot_kw={"projection": "3d"})
     worst = None if report is None else report.worst.get("total")
@@ -95,23 +95,56 @@ def draw_in_space(model: Model, atlas: Atlas, report: Report | None) -> Figure:
 
 
 def surface_patches(atlas: Atlas, faces: int) -> list[_Patch]:
-    """Small quadrilaterals that cover M, each drawn in the chart, or the few charts, in which it lies deepest."""
+    """Small quadrilaterals that cover M, each drawn in the chart, or the few charts, in which it lies deepest of those that can draw it."""
     side = int(np.clip(np.sqrt(faces / len(atlas.parametrising)), 12, 120))
-    found = []
-    for i, chart in enumerate(atlas.parametrising):
-        lines = [np.linspace(low, high, side + 1) for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
-        inside, u = continued(chart, np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1))
-        middle = (u[:-1, :-1] + u[1:, 1:]) / 2
-        with np.errstate(all="ignore"):
-            base = chart.inverse(u)
-            bumps = np.stack([atlas.partition.bump(other, chart.inverse(middle)) for other in atlas.parametrising], axis=-1)
-        finite = np.isfinite(base).all(-1)
-        # Neighbouring charts overlap a little, which hides the seam.
-        kept = (bumps[..., i] >= 0.6 * bumps.max(-1)) & chart.inside(middle)
-        kept &= _corners(np.asarray(finite)).all(0)
-        # Where M ends, quadrilaterals reach just to its edge; elsewhere another chart goes on.
-        kept &= _corners(inside).any(0) if chart.edge else _corners(inside).all(0)
-        found.append(_Patch(i, u, base, kept))
+    every = [_whole(atlas, i, side) for i in range(len(atlas.parametrising))]
+    return [replace(patch, kept=patch.kept & _corners(_is_deepest(atlas, every, patch)).any(0)) for patch in every]
+
+
+def _whole(atlas: Atlas, number: int, side: int) -> _Patch:
+    """All quadrilaterals that a chart can draw."""
+    chart = atlas.parametrising[number]
+    lines = [np.linspace(low, high, side + 1) for low, high in zip(chart.domain.lower, chart.domain.upper, strict=True)]
+    inside, u = continued(chart, np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1))
+    with np.errstate(all="ignore"):
+        base = chart.inverse(u)
+    kept = chart.inside((u[:-1, :-1] + u[1:, 1:]) / 2) & _corners(np.isfinite(base).all(-1)).all(0)
+    # Where M ends, quadrilaterals reach just to its edge; elsewhere another chart goes on.
+    kept &= _corners(inside).any(0) if chart.edge else _corners(inside).all(0)
+    return _Patch(number, u, base, kept)
+
+
+def _is_deepest(atlas: Atlas, every: list[_Patch], patch: _Patch) -> NDArray[np.bool_]:
+    """At which points (n, n) of its grid no chart that draws the point has a larger bump.
+
+    A chart draws a point if its quadrilateral about it is one: what a deeper chart does not draw would be a hole.
+    """
+    rows = np.flatnonzero(_touched(patch.kept))
+    base = patch.base.reshape(-1, patch.base.shape[-1])[rows]
+    with np.errstate(all="ignore"):
+        bumps = np.stack([atlas.partition.bump(chart, base) for chart in atlas.parametrising], axis=-1)
+    own = bumps[:, patch.chart]
+    lost = np.zeros(len(base), bool)
+    for other in every:
+        chart, n = atlas.parametrising[other.chart], len(other.kept)
+        deeper = np.flatnonzero((bumps[:, other.chart] > own) & ~lost)
+        if chart.forward is None:
+            lost[deeper] = True
+        elif len(deeper):
+            with np.errstate(all="ignore"):
+                place = (chart.forward(base[deeper]) - chart.domain.lower) / chart.domain.widths * n
+            i, j = np.clip(np.nan_to_num(place), 0, n - 1).astype(int).T
+            lost[deeper] = other.kept[i, j]
+    found = np.zeros(patch.base.shape[:2], bool)
+    found.ravel()[rows] = ~lost
+    return found
+
+
+def _touched(kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The points of a grid that are corners of some quadrilaterals, (n − 1, m − 1) to (n, m)."""
+    found = np.zeros((kept.shape[0] + 1, kept.shape[1] + 1), bool)
+    for part in (found[:-1, :-1], found[1:, :-1], found[1:, 1:], found[:-1, 1:]):
+        part |= kept
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import atlasmoe
 import numpy as np
@@ -198,3 +199,63 @@ def test_a_plan_of_one_row_says_its_numbers(tmp_path: Path) -> None:
     for axes in (width, costs, error):
         low, high = axes.get_ylim()
         assert 3 < high / low < 1000
+
+
+def test_names_and_colours_follow_the_pieces_not_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate has the pieces of intervals from the last to the first, routes number them from the first to the last."""
+    from atlasmoe.report import maps
+
+    monkeypatch.setattr(maps, "PIXELS", 16)
+    block = Block.parse("price", ("hour",), Tiling.intervals((0, 3, 24)), ["hour", "3"])
+    graph = TaskGraph("day", (Input("hour", Box((0,), (24,))), Input("load", Box((0,), (1,))), block), "price")
+    drawn = figure(model := atlasmoe.compile(graph, epsilon=0.1))
+    assert model.design.sites[0].pieces != block.names
+    middles = [(float(path.vertices[:-1, 0].mean()), tuple(color[:3])) for path, color in _filled(drawn.axes[1])]
+    cells = {(hour < 3, color) for hour, color in middles if abs(hour - 3) > 0.1}
+    legend = {text.get_text(): handle.get_facecolor()[:3] for text, handle in _explained(drawn)}
+    assert cells == {(True, legend["piece1"]), (False, legend["piece2"])}
+    labels = {text.get_text(): text.get_position()[0] < 3 for text in drawn.axes[1].texts}
+    assert labels == {"1": True, "2": False}
+
+
+def _filled(axes: Any) -> list[tuple[Any, np.ndarray]]:
+    from matplotlib.collections import PolyCollection
+
+    (cells,) = [one for one in axes.collections if isinstance(one, PolyCollection)]
+    return list(zip(cells.get_paths(), cells.get_facecolors(), strict=True))
+
+
+def _explained(drawn: Any) -> list[tuple[Any, Any]]:
+    (legend,) = drawn.legends
+    pairs = zip(legend.get_texts(), legend.legend_handles, strict=True)
+    return [(text, handle) for text, handle in pairs if text.get_text().startswith("piece")]
+
+
+def test_surfaces_have_no_holes() -> None:
+    """Every point lies in a quadrilateral of some chart, however few these have."""
+    from atlasmoe.report.surfaces import surface_patches
+
+    atlas = builtin("sphere", atlas="ball", charts=40)
+    points = atlas.sample(2000, 3).base
+    drawn = np.zeros(len(points), bool)
+    for patch in surface_patches(atlas, 1500):
+        chart, n = atlas.parametrising[patch.chart], len(patch.kept)
+        u = chart.forward(points)
+        rows = np.flatnonzero(chart.inside(u) & (np.linalg.norm(chart.inverse(u) - points, axis=-1) < 1e-9))
+        i, j = ((u[rows] - chart.domain.lower) / chart.domain.widths * n).astype(int).clip(0, n - 1).T
+        drawn[rows] |= patch.kept[i, j]
+    assert drawn.all()
+
+
+def test_legends_stay_within_their_figures() -> None:
+    from atlasmoe.report.palette import legend_below
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    for names in ([f"piece{k}" for k in range(9)], ["a name that somebody thought about for long"] * 4, ["f"]):
+        drawn = Figure(figsize=(7, 3), layout="constrained")
+        drawn.subplots()
+        legend_below(drawn, [Patch(label=name) for name in names])
+        drawn.draw_without_rendering()
+        box = drawn.legends[0].get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= drawn.bbox.width

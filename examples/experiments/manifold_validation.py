@@ -305,17 +305,17 @@ def draw(rows: Rows, plan: Plan, path: Path) -> None:
     for how in ("trained", "trained, balanced"):
         some = curve(rows, how, "E", at(plan.first, plan.m), plan.recipe)
         last.plot([r["E"] for r in some], [r["effective"] for r in some], STYLES[how][1], color=FEW[STYLES[how][0]], markersize=4.5)
-    last.plot(plan.trained_experts, plan.trained_experts, color=INK, linewidth=0.8, linestyle=":", label="all, evenly")
+    last.plot(plan.trained_experts, plan.trained_experts, color=INK, linewidth=0.8, label="last panel: all, evenly")
     _logarithmic(last, plan.trained_experts)
-    tidy(last, f"Experts that training uses, {TITLES[plan.first]}", xlabel="number of experts E", ylabel="effective, 1/Σp²")
+    tidy(last, f"Experts that training uses, {TITLES[plan.first]}", xlabel="number of experts E", ylabel="effective number, 1/Σp²")
     for place in places[0, len(panels) :]:
         place.axis("off")
     known: dict[str, Any] = {}
     for place in places.flat:
         for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
             known.setdefault(label, handle)
-    known["slopes of the theory"] = Line2D([], [], color=INK, linewidth=0.9, linestyle="-.")
-    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=len(known), fontsize=7.5, frameon=False)
+    known["powers that theorems allow"] = Line2D([], [], color=INK, linewidth=0.9, linestyle="-.")
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=-(-len(known) // 2), fontsize=8, frameon=False)
     figure.savefig(path, dpi=150)
 
 

@@ -116,49 +116,90 @@ def beyond(rows: Sequence[Row]) -> str:
     return markdown(("network, trained for the 8-norm", "sup before", "sup after", "rms before", "rms after", "proved after"), lines)
 
 
+MARKS = "osd^vP"
+"""Of networks above, and of methods below, so that colour alone tells nothing apart."""
+DIVERGED: dict[str, Any] = {"marker": "x", "markersize": 6, "linestyle": "none", "clip_on": False}
+"""How what has no finite error is drawn, on the upper edge."""
+
+
 def draw(sweeps: Sequence[Row], rows: Sequence[Row], known: dict[str, float], path: Path) -> None:
     """Above: around the predicted rates. Below: errors after training from every start."""
-    from atlasmoe.report.palette import FEW, INK, tidy
     from matplotlib.figure import Figure
 
-    cases = list(dict.fromkeys(row["case"] for row in rows))
     drawn = Figure(figsize=(12, 8), layout="constrained")
     above, below = drawn.subfigures(2, 1, height_ratios=(1, 1))
-    left, right = above.subplots(1, 2)
+    _around(above, sweeps, known)
+    _after(below, rows)
+    drawn.savefig(path, dpi=130)
+
+
+def _around(figure: Any, sweeps: Sequence[Row], known: dict[str, float]) -> None:
+    """The largest error against the rate in parts of its threshold, as it is: no value is cut off."""
+    from atlasmoe.report.palette import FEW, INK, tidy
+
+    left, right = figure.subplots(1, 2)
     for k, name in enumerate(known):
+        style: dict[str, Any] = {"marker": MARKS[k], "markersize": 4, "color": FEW[k]}
         for at, optimiser, first in ((left, "sgd", "most"), (right, "adam", "first")):
             mine = sorted((r for r in sweeps if r["sweep"] == name and r["optimiser"] == optimiser), key=lambda r: r["factor"])
-            if not mine:
-                continue
             x = [r["factor"] for r in mine]
-            at.loglog(x, [min(r[first], 1e3) / known[name] for r in mine], "osd^vP"[k] + "-", ms=4, color=FEW[k], label=name)
+            at.loglog(x, [r[first] / known[name] for r in mine], **style, label=name)
             if optimiser == "adam":
-                at.loglog(
-                    x, [r["last"] / known[name] for r in mine], "osd^vP"[k] + ":", ms=4, color=FEW[k], fillstyle="none", linewidth=0.8
-                )
+                at.loglog(x, [r["last"] / known[name] for r in mine], **style, linestyle=":", fillstyle="none", linewidth=0.8)
+            _diverged(at, [r["factor"] for r in mine if r["diverged"]], FEW[k])
     left.axvline(2, color=INK, linewidth=0.8, linestyle="--")
     left.text(1.97, 0.9, "lr·$\\lambda_{max}$ = 2", fontsize=8, color=INK, ha="right", transform=left.get_xaxis_transform())
     grid = [0.1 * 1.1**n for n in range(50)]
-    right.loglog(grid, [1 + g for g in grid], color=INK, linewidth=0.8, linestyle="--", label="1 + lr·S/ε, predicted")
-    above.legend(*right.get_legend_handles_labels(), fontsize=7, frameon=False, loc="outside lower center", ncols=7)
-    tidy(left, "SGD, full batches: the largest error on the way, in parts of ε", xlabel="lr·$\\lambda_{max}$", ylabel="|f − Ψ|/ε")
-    tidy(right, "Adam: after the first step (full), after all (open)", xlabel="lr·S/ε,  S = max Σ|∂Ψ|", ylabel="|f − Ψ|/ε")
-    left.set_xticks(ticks := sorted({r["factor"] for r in sweeps if r["optimiser"] == "sgd"}), [f"{t:g}" for t in ticks])
-    left.minorticks_off()
-    axes = below.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    right.loglog(grid, [1 + g for g in grid], color=INK, linewidth=0.8, linestyle="--", label="right: 1 + lr·S/ε, predicted")
+    tidy(left, "SGD, full batches: the largest error on the way", xlabel="rate lr·$\\lambda_{max}$", ylabel="sup |f − Ψ| in parts of ε")
+    title = "Adam, full batches: the largest error after the first step (full) and at the end (open)"
+    tidy(right, title, xlabel="rate lr·S/ε,  S = max Σ|∂Ψ|", ylabel="sup |f − Ψ| in parts of ε")
+    for at, optimiser in ((left, "sgd"), (right, "adam")):
+        at.set_xticks(ticks := sorted({r["factor"] for r in sweeps if r["optimiser"] == optimiser}), [f"{t:g}" for t in ticks])
+        at.minorticks_off()
+    _legend(figure, (right, left))
+
+
+def _after(figure: Any, rows: Sequence[Row]) -> None:
+    """The largest error and the root mean square after training, a panel for every network, a column for every start."""
+    from atlasmoe.report.palette import FEW, INK, tidy
+
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    axes = figure.subplots(1, len(cases), sharey=True, squeeze=False)[0]
     for at, case in zip(axes, cases, strict=True):
         names = list(dict.fromkeys(r["start"] for r in rows if r["case"] == case))
         for k, (method, label) in enumerate(METHODS.items()):
             mine = [r for r in rows if r["case"] == case and (r["optimiser"], r["balance"]) == method and r.get("power") is None]
+            places = {r["start"]: names.index(r["start"]) + (k - 1.5) * 0.17 for r in mine}
             ok = [r for r in mine if not r["diverged"] and math.isfinite(r["sup"])]
-            x = [names.index(r["start"]) + (k - 1.5) * 0.17 for r in ok]
-            at.semilogy(x, [r["sup"] for r in ok], "o", ms=5, color=FEW[k], label=label)
-            at.semilogy(x, [r["rms"] for r in ok], "o", ms=5, color=FEW[k], fillstyle="none")
+            style: dict[str, Any] = {"marker": MARKS[k], "linestyle": "none", "markersize": 5, "color": FEW[k]}
+            at.semilogy([places[r["start"]] for r in ok], [r["sup"] for r in ok], **style, label=label)
+            at.semilogy([places[r["start"]] for r in ok], [r["rms"] for r in ok], **style, fillstyle="none")
+            _diverged(at, [places[r["start"]] for r in mine if r not in ok], FEW[k])
         first = next(r for r in rows if r["case"] == case and r["start"] == "constructed")
         at.axhline(first["sup before"], color=INK, linewidth=0.8, linestyle="--", label="constructed, sup before training")
         at.axhline(first["rms before"], color=INK, linewidth=0.8, linestyle=":", label="its rms")
         at.set_xlim(-0.6, max(len(names), 2) - 0.4)
         at.set_xticks(range(len(names)), [name.replace(", ", ",\n").replace(" ", "\n", 1) for name in names])
-        tidy(at, case, ylabel="after training: sup (full), rms (open)" if at is axes[0] else "")
-    below.legend(*axes[0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=len(METHODS) + 2)
-    drawn.savefig(path, dpi=130)
+        tidy(at, case, xlabel="start of training", ylabel="error after training" if at is axes[0] else "")
+    _legend(figure, axes, full="sup |f − Ψ|", open="rms")
+
+
+def _diverged(at: Any, x: list[float], color: str) -> None:
+    if x:
+        at.plot(x, [1.0] * len(x), color=color, **DIVERGED, transform=at.get_xaxis_transform())
+
+
+def _legend(figure: Any, axes: Sequence[Any], **filled: str) -> None:
+    """Every label once, what `full` and `open` marks are, and crosses where there are any."""
+    from atlasmoe.report.palette import INK
+    from matplotlib.lines import Line2D
+
+    known = {label: handle for at in axes for handle, label in zip(*at.get_legend_handles_labels(), strict=True)}
+    for which, label in filled.items():
+        known[f"{which}: {label}"] = Line2D(
+            [], [], marker="o", linestyle="none", markersize=5, color=INK, fillstyle={"open": "none"}.get(which, which)
+        )
+    if any(line.get_marker() == DIVERGED["marker"] for at in axes for line in at.get_lines()):
+        known["diverged"] = Line2D([], [], color=INK, **DIVERGED)
+    figure.legend(known.values(), known.keys(), fontsize=8, frameon=False, loc="outside lower center", ncols=min(len(known), 9))
