@@ -108,7 +108,7 @@ def _whole(atlas: Atlas, number: int, side: int) -> _Patch:
     inside, u = continued(chart, np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1))
     with np.errstate(all="ignore"):
         base = chart.inverse(u)
-    kept = chart.inside((u[:-1, :-1] + u[1:, 1:]) / 2) & _corners(np.isfinite(base).all(-1)).all(0)
+    kept = chart.inside((u[:-1, :-1] + u[1:, 1:]) / 2) & _corners(np.asarray(np.isfinite(base).all(-1))).all(0)
     # Where M ends, quadrilaterals reach just to its edge; elsewhere another chart goes on.
     kept &= _corners(inside).any(0) if chart.edge else _corners(inside).all(0)
     return _Patch(number, u, base, kept)
