@@ -35,7 +35,7 @@ def cut(atlas: Atlas, region: ExpressionMap, *, drop: bool = False) -> Atlas:
         raise InvalidArgument("a ball atlas cannot be cut off by a region: cut the manifold first, then cover it by balls")
     if atlas.region is not None:
         raise InvalidArgument("the manifold is cut off by a region already; give one region, such as Min(g, h)")
-    if tuple(map(str, region.variables)) != atlas.coordinates or region.outputs != 1:
+    if region.names != atlas.coordinates or region.outputs != 1:
         raise InvalidArgument(f"the region must be one function of {atlas.coordinates}")
     charts: list[Chart] = []
     for chart in atlas.parametrising:

@@ -28,7 +28,7 @@ def _extent(chart: Chart | BallChart) -> tuple[Array, Array]:
         return chart.center - chart.radius, chart.center + chart.radius
     everywhere = np.full(chart.inverse.outputs, np.inf)
     given = chart.partition or chart.bump
-    if given is not None and given.variables != chart.inverse.variables:
+    if given is not None and given.names != chart.inverse.names:
         return -everywhere, everywhere
     slack = INVERSE_TOLERANCE * chart.domain.widths
     lower, upper = np.asarray(chart.domain.lower) - slack, np.asarray(chart.domain.upper) + slack

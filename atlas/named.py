@@ -27,12 +27,12 @@ def _names(finding: Finding, charts: dict[str, Chart], atlas: Atlas) -> tuple[st
         return finding.coordinates
     said = CHART.search(finding.where) or CHART.search(finding.problem)
     if said and not finding.where.startswith("target on charts") and said[1] in charts:
-        intrinsic = tuple(map(str, charts[said[1]].inverse.variables))
+        intrinsic = charts[said[1]].inverse.names
         if len(intrinsic) == len(finding.witness):
             return intrinsic
     if len(finding.witness) == atlas.base_dimension:
         return atlas.coordinates
-    first = tuple(map(str, atlas.parametrising[0].inverse.variables))
+    first = atlas.parametrising[0].inverse.names
     return first if len(first) == len(finding.witness) else ()
 
 

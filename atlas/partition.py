@@ -70,7 +70,7 @@ class PartitionOfUnity:
         if isinstance(chart, BallChart):
             return self.profile_of(chart.depth(points))
         given = chart.partition or chart.bump
-        if given is not None and given.variables != chart.inverse.variables:
+        if given is not None and given.names != chart.inverse.names:
             return np.nan_to_num(given(points)[..., 0], nan=0.0)
         if chart.forward is None:
             raise InvalidArgument(f'chart "{chart.name}" has no forward map: give its bump in ambient coordinates')

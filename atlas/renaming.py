@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 from ..expressions.maps import ExpressionMap
-from ..expressions.parse import real_symbols
 from .atlas import Atlas
 from .chart import Chart
 
@@ -17,14 +16,14 @@ def renamed(atlas: Atlas, coordinates: Sequence[str] = (), intrinsic: Sequence[s
     Boxes, floats and the order of coordinates stay; of a ball atlas the charts that parametrise it are renamed. The recipe is left as it
     is: it belongs to whoever knows whether it still says this.
     """
-    y = tuple(real_symbols(coordinates or atlas.coordinates).values())
+    y = tuple(coordinates or atlas.coordinates)
 
     def chart_of(chart: Chart) -> Chart:
-        before = chart.inverse.variables
-        u = tuple(real_symbols(intrinsic).values()) if intrinsic else before
+        before = chart.inverse.names
+        u = tuple(intrinsic) or chart.inverse.coordinates
 
         def rename(function: ExpressionMap | None) -> ExpressionMap | None:
-            return None if function is None else function.renamed(u if function.variables == before else y)
+            return None if function is None else function.renamed(u if function.names == before else y)
 
         return dataclasses.replace(
             chart,
@@ -37,7 +36,6 @@ def renamed(atlas: Atlas, coordinates: Sequence[str] = (), intrinsic: Sequence[s
 
     charts = tuple(map(chart_of, atlas.parametrising))
     region = None if atlas.region is None else atlas.region.renamed(y)
-    names = tuple(map(str, y))
     if atlas.cover:
-        return dataclasses.replace(atlas, coordinates=names, cover=charts, region=region)
-    return dataclasses.replace(atlas, coordinates=names, charts=charts, region=region)
+        return dataclasses.replace(atlas, coordinates=y, cover=charts, region=region)
+    return dataclasses.replace(atlas, coordinates=y, charts=charts, region=region)

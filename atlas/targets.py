@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import sympy
-
 from ..errors import Finding, InvalidArgument
 from ..expressions.box import Array
+from ..expressions.later import sympy
 from ..expressions.maps import ExpressionMap
-from ..expressions.parse import read_expression, real_symbols
+from ..expressions.parse import read_expression
 from .graph import Block, Combine, TaskGraph, as_graph
 from .task import APART, CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask, StackedTarget, Target
 from .wanted import columns, units
@@ -126,23 +125,25 @@ def _scaled(target: Target, each: Array) -> Target:
 def _beside(maps: Sequence[ExpressionMap]) -> ExpressionMap:
     """The map with the components of all of these, which are of the same variables."""
     first = maps[0]
-    named = [one.renamed(first.variables) for one in maps]
+    named = [one.renamed(first.coordinates) for one in maps]
     written = [one.written for one in named]
     trees = None if None in written else [tree for one in written for tree in one or ()]
-    return ExpressionMap(first.variables, [e for one in named for e in one.expressions], trees)
+    return ExpressionMap.later(
+        first.coordinates, sum(one.outputs for one in named), lambda *_: [e for one in named for e in one.expressions], trees
+    )
 
 
 def _some(function: ExpressionMap, components: slice) -> ExpressionMap:
     trees = None if function.written is None else function.written[components]
-    return ExpressionMap(function.variables, function.expressions[components], trees)
+    outputs = len(range(function.outputs)[components])
+    return ExpressionMap.later(function.coordinates, outputs, lambda *_: function.expressions[components], trees)
 
 
 def _over(function: ExpressionMap, each: Array) -> ExpressionMap:
     """f_j/ε_j."""
     names = [f"f{j}" for j in range(function.outputs)]
-    symbols = real_symbols(names)
-    quotients = [read_expression(f"{name}*{1 / unit!r}", symbols, "units") for name, unit in zip(names, each.tolist(), strict=True)]
-    found = ExpressionMap.of(symbols.values(), quotients).after(function)
+    quotients = [read_expression(f"{name}*{1 / unit!r}", names, "units") for name, unit in zip(names, each.tolist(), strict=True)]
+    found = ExpressionMap.of(names, quotients).after(function)
     return ExpressionMap(found.variables, tuple(map(_spread, found.expressions)), found.trees)
 
 

@@ -14,7 +14,6 @@ from ..errors import InvalidArgument
 from ..expressions.box import Array
 from ..expressions.given import lists_of, parts_of, shown
 from ..expressions.maps import ExpressionMap
-from ..expressions.parse import real_symbols
 from . import distinct
 from .arguments import integer
 from .atlas import Atlas
@@ -54,7 +53,7 @@ class ExpressionTarget:
 
     def misfit(self, atlas: Atlas) -> str | None:
         """Why it is no target on this atlas."""
-        fits = tuple(map(str, self.function.variables)) == atlas.coordinates
+        fits = self.function.names == atlas.coordinates
         return None if fits else f"the target must be a function of {atlas.coordinates}"
 
     def subtasks(self, atlas: Atlas) -> tuple[ExpressionMap, ...]:
@@ -162,7 +161,7 @@ class CallableTarget:
         if self.function is None:
             raise self.absent()
         field = Declared(self.name, self.values, len(coordinates), self.outputs, self.lipschitz, self.second_derivative, id(self.function))
-        return field_map(field, tuple(real_symbols(coordinates).values()))
+        return field_map(field, coordinates)
 
     def absent(self) -> InvalidArgument:
         """What is said where f is asked for and is not there."""

@@ -18,10 +18,10 @@ from typing import cast
 
 import mpmath
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 
 from ..expressions.box import Array, Box
+from ..expressions.later import sympy
 from ..expressions.maps import ExpressionMap
 from .chart import INVERSE_TOLERANCE, Chart
 from .exact import Functions, Quotient, Unsettled, substituted, with_finer_angles

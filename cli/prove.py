@@ -178,7 +178,7 @@ def _where(output: Path, statement: object, cuts: list[list[int]], others: list[
         if (found := trouble(output, text)) is None or not found[1]:
             continue
         settled, box = found
-        sides = ", ".join(f"{v} in [{low:.6g}, {high:.6g}]" for v, (low, high) in zip(chart.inverse.variables, box, strict=False))
+        sides = ", ".join(f"{v} in [{low:.6g}, {high:.6g}]" for v, (low, high) in zip(chart.inverse.names, box, strict=False))
         of = f"target {wanted[j].name}: " if wanted else ""
         bound = f"|f − Ψ| ≤ {wanted[j].epsilon if wanted else statement.epsilon!r}"
         return f": {of}on chart {chart.name} it settled {settled} boxes, and stopped at {sides}, where {bound} does not follow"

@@ -69,7 +69,7 @@ def intrinsic_names(domain: Atlas | Tiling, place: int) -> tuple[str, ...]:
     if isinstance(domain, Tiling):
         return domain.coordinates
     chart = domain.charts[place]
-    return tuple(map(str, chart.inverse.variables)) if isinstance(chart, Chart) else ()
+    return chart.inverse.names if isinstance(chart, Chart) else ()
 
 
 class _Witness:

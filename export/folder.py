@@ -256,7 +256,7 @@ def _read_task(folder: Path, contents: Mapping[str, bytes], target: PythonTarget
     absent = None if trusted else known_by_name(spec.get("target"))
     try:
         given = {**absent, **target} if isinstance(absent, dict) and isinstance(target, Mapping) else target or absent
-        return task_from_spec(spec, source=str(path), arrays=arrays, target=given, trust_code=trusted)
+        return task_from_spec(spec, source=str(path), arrays=arrays, target=given, trust_code=trusted, kept=True)
     except SpecError as error:
         raise FolderError(f"{path}: {'; '.join(map(str, error.findings))}") from error
     except (AtlasMoEError, RecursionError) as error:

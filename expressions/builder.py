@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-import sympy
-
 from ..errors import did_you_mean
 from .fields import Component
 from .grammar import COMPARISONS, CONNECTIVES, CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_TOWER
-from .looked import Looked, looked
+from .later import sympy
 from .parsed import Fold, Token
-from .survey import STRUCTURE, bits
+from .survey import bits, structure
 
 ELSEWHERE = {
     **{"ln": "log", "arctan": "atan", "arcsin": "asin", "arccos": "acos", "arctan2": "atan2", "arsinh": "asinh", "fabs": "abs"},
@@ -67,7 +65,7 @@ class Builder(Fold):
     `constants` are the names of constants that stand in the tree already; messages name them beside the coordinates.
     """
 
-    def __init__(self, text: str, names: Mapping[str, sympy.Symbol | Component], constants: Collection[str] = ()) -> None:
+    def __init__(self, text: str, names: Mapping[str, Any], constants: Collection[str] = ()) -> None:
         self.text, self.constants = text, constants
         self.symbols = {name: symbol for name, symbol in names.items() if not isinstance(symbol, Component)}
         self.fields = {name: field for name, field in names.items() if isinstance(field, Component)}
@@ -92,9 +90,10 @@ class Builder(Fold):
     def name(self, children: list[Token]) -> Node:
         (start, end), token = _span(children[0]), str(children[0])
         if token in self.symbols:
-            return Node(self.symbols[token], start, end)
+            symbol = self.symbols[token]
+            return Node(sympy.Symbol(symbol, real=True) if isinstance(symbol, str) else symbol, start, end)
         if token in CONSTANTS:
-            return Node(*CONSTANTS[token][:1], start, end, CONSTANTS[token][1])
+            return Node(getattr(sympy, token), start, end, CONSTANTS[token])
         if token in FUNCTIONS or token in self.fields:
             raise Refused(start + 1, f"the function {token!r} has no arguments", f"write {token}(...)")
         declared = [*self.symbols, *self.constants]
@@ -201,13 +200,15 @@ class Builder(Fold):
             self.refused.append(Refused(start + 1, f"unknown function {excerpt(token)!r}", remedy))
             return Node(sympy.Dummy(real=True), start, end)
         function = FUNCTIONS[token]
-        if len(arguments) < function.least or (function.most is not None and len(arguments) > function.most):
+        if not function.takes(len(arguments)):
             raise Refused(start + 1, f"{token!r} takes {function.arity}, got {len(arguments)}", "give it those")
         depth = 1 + max(argument.depth for argument in arguments)
         values = [argument.value for argument in arguments]
         if not _known(values):
+            from .looked import Looked
+
             expression = function.build(*(argument.expression for argument in arguments))
-            if any(type(atom) not in STRUCTURE and not isinstance(atom, Looked) for atom in expression.atoms(sympy.Function)):
+            if any(type(atom) not in structure() and not isinstance(atom, Looked) for atom in expression.atoms(sympy.Function)):
                 # sympy's rewriting left the grammar, as atan2(0, x) would with a Heaviside function.
                 expression = function.build(*(argument.expression for argument in arguments), evaluate=False)
             return self._settled(expression, start, end, None, 1, depth)
@@ -234,6 +235,8 @@ class Builder(Fold):
             raise Refused(start + 1, f"{name!r} takes {takes}, got {len(arguments)}", "give it those")
         if _known([argument.value for argument in arguments]):
             raise Refused(start + 1, f"{self._quoted(start, end)} is a constant", "write its value")
+        from .looked import looked
+
         expression = looked(field, component.index, (0,) * field.inputs, tuple(a.expression for a in arguments))
         return self._settled(expression, start, end, None, 1, 1 + max(argument.depth for argument in arguments))
 
@@ -256,8 +259,7 @@ class Builder(Fold):
 
     def comparison(self, children: list[Any]) -> Node:
         left, sign, right = children
-        relation, _ = COMPARISONS[sign]
-        expression = relation(left.expression, right.expression, evaluate=False)
+        expression = getattr(sympy, COMPARISONS[sign])(left.expression, right.expression, evaluate=False)
         if not expression.free_symbols:
             problem = f"the condition {self._quoted(left.start, right.end)} depends on no coordinate"
             raise Refused(left.start + 1, problem, "leave out the cases that never apply")
@@ -278,7 +280,7 @@ class Builder(Fold):
         for child in children:
             if child.expression == sympy.true:
                 raise Refused(child.start + 1, "True is joined to another condition", "leave it out")
-        expression = CONNECTIVES[connective](*(child.expression for child in children), evaluate=False)
+        expression = getattr(sympy, CONNECTIVES[connective])(*(child.expression for child in children), evaluate=False)
         return Node(expression, children[0].start, children[-1].end, depth=1 + max(child.depth for child in children))
 
     def _towering(self, exponent: Node, value: Constant, start: int) -> None:

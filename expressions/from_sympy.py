@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
-import sympy
-
-from .grammar import HEADS
-from .looked import Looked
-from .root import RootBase
+from .grammar import heads
+from .later import sympy
 from .tree import (
     And,
     Call,
@@ -36,9 +34,9 @@ from .tree import (
 
 ONE = Number(Fraction(1))
 OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
-HALF = sympy.Rational(1, 2)
 
-Known = Callable[[sympy.Basic], Node]
+Known = Callable[[Any], Node]
+"""Of parts of sympy."""
 
 
 def tree_of(expression: sympy.Basic) -> Node:
@@ -79,17 +77,31 @@ def _node(part: sympy.Basic, tree: Known) -> Node:
             return Comparison(part.rel_op, tree(part.lhs), tree(part.rhs))
         case sympy.And() | sympy.Or():
             return (And if isinstance(part, sympy.And) else Or)(tuple(map(tree, part.args)))
-        case RootBase():
-            return Root(Roots(part.tube, tuple(map(tree, part.args))), part.component, part.along)
         case sympy.Not():
             return _negated(tree(part.args[0]))
-        case Looked():
-            return Lookup(part.field, part.component, part.orders, tuple(map(tree, part.arguments)))
+        case sympy.Function():
+            return _function(part, tree)
     if part in (sympy.true, sympy.false):
         return Truth(bool(part))
     if not part.args:
         return Constant(str(part))
-    return Call(HEADS.get(type(part), type(part).__name__), tuple(map(tree, part.args)))
+    return _call(part, tree)
+
+
+def _function(part: sympy.Function, tree: Known) -> Node:
+    from .looked import Looked
+    from .root import RootBase
+
+    match part:
+        case RootBase():
+            return Root(Roots(part.tube, tuple(map(tree, part.args))), part.component, part.along)
+        case Looked():
+            return Lookup(part.field, part.component, part.orders, tuple(map(tree, part.arguments)))
+    return _call(part, tree)
+
+
+def _call(part: sympy.Basic, tree: Known) -> Node:
+    return Call(heads().get(type(part), type(part).__name__), tuple(map(tree, part.args)))
 
 
 def _number(part: sympy.Number) -> Node:
@@ -108,7 +120,7 @@ def _number(part: sympy.Number) -> Node:
 
 def _power(part: sympy.Pow, tree: Known) -> Node:
     base, exponent = part.args
-    if exponent == HALF:
+    if exponent == sympy.S.Half:
         return Call("sqrt", (tree(base),))
     if exponent is sympy.S.NegativeOne:
         return Product((ONE, Reciprocal(tree(base))))
@@ -130,7 +142,9 @@ def _product(part: sympy.Mul, tree: Known) -> Node:
                 below.append(Number(Fraction(int(factor.q))))
         elif exponent.is_Rational and exponent < 0 and not factor.args[0].is_Number:
             base = tree(factor.args[0])
-            below.append(base if exponent == -1 else Call("sqrt", (base,)) if exponent == -HALF else Power(base, _number(-exponent)))
+            below.append(
+                base if exponent == -1 else Call("sqrt", (base,)) if exponent == -sympy.S.Half else Power(base, _number(-exponent))
+            )
         else:
             node = tree(factor)
             if factor.is_Number and isinstance(node, Negative) and not above:

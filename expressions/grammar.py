@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import keyword
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-import sympy
+from .later import sympy
 
 GRAMMAR = r"""
     start: sum
@@ -72,12 +72,21 @@ MAX_DEGREE = 4_096
 
 @dataclass(frozen=True)
 class Function:
-    """A function that expressions may call: its sympy class, its value in floats, and how many arguments it takes."""
+    """A function that expressions may call: what sympy calls it, its value in floats, and how many arguments it takes."""
 
-    build: Callable[..., sympy.Expr]
+    head: str
     value: Callable[..., float]
     least: int = 1
     most: int | None = 1
+    rewritten: bool = True
+    """Whether sympy may rewrite it as it is built: of some it may try for ever to decide the sign of a constant."""
+
+    def build(self, *arguments: Any, **said: bool) -> Any:
+        """The sympy expression; `evaluate=False` leaves it as it is said."""
+        return getattr(sympy, self.head)(*arguments, **(said if self.rewritten else {"evaluate": False}))
+
+    def takes(self, count: int) -> bool:
+        return self.least <= count and (self.most is None or count <= self.most)
 
     @property
     def arity(self) -> str:
@@ -86,34 +95,29 @@ class Function:
         return "1 argument" if self.most == 1 else f"{self.most} arguments"
 
 
-def _unevaluated(head: Any) -> Callable[..., sympy.Expr]:
-    """`head` without sympy's rewriting, which may try for ever to decide the sign of a constant."""
-    return lambda *arguments: head(*arguments, evaluate=False)
-
-
-_ABSOLUTE = Function(_unevaluated(sympy.Abs), abs)
-_MAXIMUM = Function(_unevaluated(sympy.Max), max, 2, None)
-_MINIMUM = Function(_unevaluated(sympy.Min), min, 2, None)
+_ABSOLUTE = Function("Abs", abs, rewritten=False)
+_MAXIMUM = Function("Max", max, 2, None, rewritten=False)
+_MINIMUM = Function("Min", min, 2, None, rewritten=False)
 
 FUNCTIONS: dict[str, Function] = {
-    "sin": Function(sympy.sin, math.sin),
-    "cos": Function(sympy.cos, math.cos),
-    "tan": Function(sympy.tan, math.tan),
-    "cot": Function(sympy.cot, lambda v: 1 / math.tan(v)),
-    "asin": Function(sympy.asin, math.asin),
-    "acos": Function(sympy.acos, math.acos),
-    "atan": Function(sympy.atan, math.atan),
-    "atan2": Function(sympy.atan2, math.atan2, 2, 2),
-    "sinh": Function(sympy.sinh, math.sinh),
-    "cosh": Function(sympy.cosh, math.cosh),
-    "tanh": Function(sympy.tanh, math.tanh),
-    "asinh": Function(sympy.asinh, math.asinh),
-    "acosh": Function(sympy.acosh, math.acosh),
-    "atanh": Function(sympy.atanh, math.atanh),
-    "exp": Function(sympy.exp, math.exp),
-    "log": Function(sympy.log, math.log),
-    "sqrt": Function(sympy.sqrt, math.sqrt),
-    "sign": Function(_unevaluated(sympy.sign), lambda v: math.copysign(1, v) if v else 0.0),
+    "sin": Function("sin", math.sin),
+    "cos": Function("cos", math.cos),
+    "tan": Function("tan", math.tan),
+    "cot": Function("cot", lambda v: 1 / math.tan(v)),
+    "asin": Function("asin", math.asin),
+    "acos": Function("acos", math.acos),
+    "atan": Function("atan", math.atan),
+    "atan2": Function("atan2", math.atan2, 2, 2),
+    "sinh": Function("sinh", math.sinh),
+    "cosh": Function("cosh", math.cosh),
+    "tanh": Function("tanh", math.tanh),
+    "asinh": Function("asinh", math.asinh),
+    "acosh": Function("acosh", math.acosh),
+    "atanh": Function("atanh", math.atanh),
+    "exp": Function("exp", math.exp),
+    "log": Function("log", math.log),
+    "sqrt": Function("sqrt", math.sqrt),
+    "sign": Function("sign", lambda v: math.copysign(1, v) if v else 0.0, rewritten=False),
     "Abs": _ABSOLUTE,
     "abs": _ABSOLUTE,
     "Max": _MAXIMUM,
@@ -122,25 +126,19 @@ FUNCTIONS: dict[str, Function] = {
     "min": _MINIMUM,
 }
 
-CONSTANTS: dict[str, tuple[sympy.Expr, float]] = {"pi": (sympy.pi, math.pi), "E": (sympy.E, math.e)}
+CONSTANTS = {"pi": math.pi, "E": math.e}
+"""By the names that sympy has for them too, and their values in floats."""
 
-CONNECTIVES = {"conjunction": sympy.And, "disjunction": sympy.Or}
-COMPARISONS: dict[str, tuple[Any, Callable[[float, float], bool]]] = {
-    "<": (sympy.StrictLessThan, operator.lt),
-    "<=": (sympy.LessThan, operator.le),
-    ">": (sympy.StrictGreaterThan, operator.gt),
-    ">=": (sympy.GreaterThan, operator.ge),
-}
+CONNECTIVES = {"conjunction": "And", "disjunction": "Or"}
+COMPARISONS = {"<": "StrictLessThan", "<=": "LessThan", ">": "StrictGreaterThan", ">=": "GreaterThan"}
+"""What sympy calls them."""
 
-HEADS: dict[type, str] = {
-    head: head.__name__
-    for head in (
-        *(sympy.sin, sympy.cos, sympy.tan, sympy.cot, sympy.asin, sympy.acos, sympy.atan, sympy.atan2),
-        *(sympy.sinh, sympy.cosh, sympy.tanh, sympy.asinh, sympy.acosh, sympy.atanh),
-        *(sympy.exp, sympy.log, sympy.sign, sympy.Abs, sympy.Max, sympy.Min),
-    )
-}
-"""The sympy functions of the grammar, and how they are written."""
+
+@lru_cache(maxsize=1)
+def heads() -> dict[type, str]:
+    """The sympy functions of the grammar, and how they are written; a root is a power there."""
+    return {getattr(sympy, function.head): function.head for function in FUNCTIONS.values() if function.head != "sqrt"}
+
 
 _EVALUATED_BY = (
     "abs absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh array cbrt equal greater greater_equal heaviside less "

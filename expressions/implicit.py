@@ -17,13 +17,12 @@ from functools import cached_property, lru_cache
 from operator import mul
 
 import numpy as np
-import sympy
 from numpy.typing import ArrayLike
 
 from .box import Array
 from .frames import Frames, linear
+from .later import sympy
 from .maps import ExpressionMap
-from .root import root_function
 from .tree import Name, Negative, Node, Number, Product, Root, Roots, Sum
 
 ROUNDINGS = 64
@@ -130,6 +129,8 @@ class Tube:
 
     def inverse(self, variables: tuple[sympy.Symbol, ...]) -> ExpressionMap:
         """u ↦ x(u, w(u))."""
+        from .root import root_function
+
         m, roots = self.codimension, Roots(self, tuple(Name(str(v)) for v in variables))
         parts: list[Node] = [*(Root(roots, l) for l in range(m)), *roots.arguments]
         expressions = [*(root_function(self, l)(*variables) for l in range(m)), *variables]

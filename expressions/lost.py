@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import sympy
-
 from .conditions import Condition, Demand, conditions
 from .from_sympy import tree_of
+from .later import sympy
 from .to_sympy import sympy_of
 from .tree import Call, Comparison, Node, Power, Reciprocal, free_names, postorder
 

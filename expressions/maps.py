@@ -2,99 +2,55 @@
 
 An expression is there twice: as the tree of what was written, which says what the function is and where it is defined, and as what
 sympy made of it, which is evaluated, differentiated and composed. Whoever makes a map of others keeps both: `renamed`, `after`.
+What sympy makes of it is made when it is first asked for, and sympy is loaded then: who only looks at a model never does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import sympy
 from numpy.typing import ArrayLike
-from sympy.printing.numpy import NumPyPrinter
 
 from ..errors import InvalidArgument
 from .box import Array
 from .conditions import Condition
 from .defined import anywhere
-from .fields import Field
+from .fields import Field, fields_in
 from .from_sympy import tree_of
 from .given import all_of_kind
-from .looked import Looked, look_up
+from .later import sympy
 from .lost import unseen
-from .root import RootBase
 from .text import text_of
 from .tree import Name, Node, free_names, substitute
 
-REMEMBERED = 1 << 12
-"""Functions made of expressions that are kept for whoever has the same expressions."""
+
+def real_symbols(names: Iterable[str]) -> dict[str, sympy.Symbol]:
+    """The real sympy symbols that stand for `names` in every expression of this package."""
+    return {name: sympy.Symbol(name, real=True) for name in names}
 
 
-class _BatchPrinter(NumPyPrinter):  # type: ignore[misc]
-    """sympy's NumPy printer, with Max, Min, And and Or that broadcast constants against arrays, and exact floats."""
-
-    def _fold(self, function: str, arguments: Sequence[sympy.Expr]) -> str:
-        printed = [self._print(argument) for argument in arguments]
-        name = self._module_format(f"numpy.{function}")
-        result = printed[0]
-        for argument in printed[1:]:
-            result = f"{name}({result}, {argument})"
-        return result
-
-    def _print_Float(self, expression: sympy.Float) -> str:
-        return repr(float(expression))  # all 17 digits, where sympy prints 15
-
-    def _print_atan2(self, expression: sympy.atan2) -> str:
-        """There is one real 0, and no −0, which would turn the angle of a negative number round."""
-        y, x = (self._print(argument) for argument in expression.args)
-        return f"{self._module_format('numpy.arctan2')}({y} + 0.0, {x} + 0.0)"
-
-    def _print_Looked(self, expression: Looked) -> str:
-        parts = ", ".join(self._print(argument) for argument in expression.arguments)
-        return f"look_up({int(expression.args[0])}, {expression.component}, {expression.orders}, {parts})"
-
-    def _print_RootBase(self, expression: RootBase) -> str:
-        return f"{type(expression).__name__}({', '.join(map(self._print, expression.args))})"
-
-    def _print_And(self, expression: sympy.And) -> str:
-        return self._fold("logical_and", expression.args)
-
-    def _print_Or(self, expression: sympy.Or) -> str:
-        return self._fold("logical_or", expression.args)
-
-    def _print_Max(self, expression: sympy.Max) -> str:
-        return self._fold("maximum", expression.args)
-
-    def _print_Min(self, expression: sympy.Min) -> str:
-        return self._fold("minimum", expression.args)
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _function(variables: tuple[sympy.Symbol, ...], expressions: tuple[sympy.Expr, ...]) -> Any:
-    """The expressions as one function of numpy, of the coordinates one by one: the same whoever reads, saves or checks them again."""
-    printer = _BatchPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False})
-    # Its docstring, the expressions printed once more, would take as long as the code.
-    # Given by its name, numpy would be imported with all of its parts, which takes longer than everything else here.
-    roots = set().union(*(e.atoms(RootBase) for e in expressions))
-    known = [{"look_up": look_up, **{type(root).__name__: type(root).evaluate for root in roots}}, vars(np)]
-    function = sympy.lambdify(variables, list(expressions), modules=known, printer=printer, cse=True, docstring_limit=0)
-    # On its way to another process it is asked for its module; without an answer, every module there is would be searched.
-    function.__module__ = __name__
-    return function
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Formula:
-    """What a text says: its tree, and what sympy made of it."""
+    """What a text says: its tree, and what sympy makes of it."""
 
-    expression: sympy.Expr
     tree: Node
+    make: Callable[[], Any]
+
+    @cached_property
+    def expression(self) -> sympy.Expr:
+        """Made when it is first asked for. Raises what reading the text raises, where that was put off (`parse.Kept`)."""
+        return self.make()
 
 
-@dataclass(frozen=True, eq=False, init=False)
+Variables = Iterable[Any]
+"""sympy symbols, or names, which stand for real ones."""
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class ExpressionMap:
     """The map R^a → R^b, point ↦ (e_1(point), …, e_b(point)).
 
@@ -103,29 +59,72 @@ class ExpressionMap:
     only the tree is undefined, for sympy has cancelled the part, and where floats pass over it.
     """
 
-    variables: tuple[sympy.Symbol, ...]
-    expressions: tuple[sympy.Expr, ...]
+    names: tuple[str, ...]
+    """What the variables are called."""
+    outputs: int
     written: tuple[Node, ...] | None
     """The trees of the texts that the expressions were read from; None if they were never text."""
 
     def __init__(self, variables: Sequence[sympy.Symbol], expressions: Sequence[sympy.Expr], trees: Sequence[Node] | None = None) -> None:
         """`trees` are the components as they were written, if they were. Raises `InvalidArgument` for names that are no variables."""
         how = 'give sympy symbols and expressions, or read texts: atlasmoe.atlas.graph.expression_map(("x", "y"), "x*y")'
-        object.__setattr__(self, "variables", all_of_kind("ExpressionMap: variables", variables, sympy.Symbol, how))
-        object.__setattr__(self, "expressions", all_of_kind("ExpressionMap: expressions", expressions, sympy.Basic, how))
+        given = all_of_kind("ExpressionMap: variables", variables, sympy.Symbol, how)
+        found = all_of_kind("ExpressionMap: expressions", expressions, sympy.Basic, how)
+        if trees is not None and len(tuple(trees)) != len(found):
+            raise InvalidArgument(f"there are {len(tuple(trees))} trees for {len(found)} expressions; give one for each")
+        used = {str(symbol) for symbol in set().union(*(e.free_symbols for e in found)) - set(given)}
+        self._hold(given, len(found), trees, used)
+        object.__setattr__(self, "expressions", found)
+
+    def _hold(self, variables: Variables, outputs: int, trees: Sequence[Node] | None, used: Iterable[str] = ()) -> None:
+        given = tuple(variables)
+        object.__setattr__(self, "names", tuple(map(str, given)))
+        object.__setattr__(self, "outputs", outputs)
         object.__setattr__(self, "written", None if trees is None else tuple(trees))
-        used = {str(symbol) for symbol in set().union(*(e.free_symbols for e in self.expressions)) - set(self.variables)}
-        if self.written is not None:
-            if len(self.written) != len(self.expressions):
-                raise InvalidArgument(f"there are {len(self.written)} trees for {len(self.expressions)} expressions; give one for each")
-            used |= free_names(*self.written) - set(map(str, self.variables))
-        if used:
-            raise InvalidArgument(f"expressions use {sorted(used)}, but only {[str(v) for v in self.variables]} are declared")
+        if not all(isinstance(one, str) for one in given):
+            object.__setattr__(self, "variables", given)
+        strange = {*used, *(() if self.written is None else free_names(*self.written) - set(self.names))}
+        if strange:
+            raise InvalidArgument(f"expressions use {sorted(strange)}, but only {list(self.names)} are declared")
 
     @classmethod
-    def of(cls, variables: Iterable[sympy.Symbol], formulas: Sequence[Formula]) -> ExpressionMap:
+    def of(cls, variables: Variables, formulas: Sequence[Formula]) -> ExpressionMap:
         """The map whose components are these."""
-        return cls(tuple(variables), [f.expression for f in formulas], [f.tree for f in formulas])
+        given = tuple(formulas)
+        return cls.later(variables, len(given), lambda *_: [f.expression for f in given], [f.tree for f in given])
+
+    @classmethod
+    def later(
+        cls, variables: Variables, outputs: int, make: Callable[..., Iterable[Any]], trees: Sequence[Node] | None = None
+    ) -> ExpressionMap:
+        """The map whose expressions are made of its variables when they are first asked for, by a function that takes them one by one."""
+        made = cls.__new__(cls)
+        made._hold(variables, outputs, trees)
+        object.__setattr__(made, "_make", make)
+        return made
+
+    @cached_property
+    def variables(self) -> tuple[sympy.Symbol, ...]:
+        """The a input coordinates."""
+        return tuple(real_symbols(self.names).values())
+
+    @property
+    def coordinates(self) -> Variables:
+        """The variables for another map of the same: their names, as long as nobody has asked for symbols."""
+        return vars(self).get("variables", self.names)
+
+    @cached_property
+    def expressions(self) -> tuple[sympy.Expr, ...]:
+        """The b components, as sympy has them."""
+        made: Any = vars(self)["_make"]
+        return tuple(made(*self.variables))
+
+    def __repr__(self) -> str:
+        return f"ExpressionMap(variables={self.variables!r}, expressions={self.expressions!r}, written={self.written!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """On its way to another process it is made."""
+        return {"variables": self.variables, "expressions": self.expressions} | {k: v for k, v in vars(self).items() if k != "_make"}
 
     @cached_property
     def trees(self) -> tuple[Node, ...]:
@@ -135,7 +134,7 @@ class ExpressionMap:
     @property
     def fields(self) -> set[Field]:
         """What it calls that no formula says."""
-        return {atom.field for atom in set().union(*(e.atoms(Looked) for e in self.expressions))}
+        return set(fields_in(self.trees))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -144,41 +143,46 @@ class ExpressionMap:
 
     def same(self, other: ExpressionMap) -> bool:
         """Whether the other map is the same function, written in the same way in the same variables."""
-        return self is other or (self.variables, self.expressions, self.trees) == (other.variables, other.expressions, other.trees)
+        if self is other or self.names != other.names:
+            return self is other
+        return (self.variables, self.trees, self.expressions) == (other.variables, other.trees, other.expressions)
 
-    def renamed(self, variables: Sequence[sympy.Symbol]) -> ExpressionMap:
-        """The same function of other variables, as many as there are."""
-        into = dict(zip(self.variables, variables, strict=True))
-        trees = None
-        if self.written is not None:
-            trees = substitute(self.written, {str(old): Name(str(new)) for old, new in into.items()})
-        return ExpressionMap(variables, tuple(e.xreplace(into) for e in self.expressions), trees)
+    def renamed(self, variables: Variables) -> ExpressionMap:
+        """The same function of other variables, as many as there are: symbols, or names."""
+        given = tuple(variables)
+        into = {old: Name(str(new)) for old, new in zip(self.names, given, strict=True)}
+
+        def make(*symbols: sympy.Symbol) -> list[sympy.Expr]:
+            renamed = dict(zip(self.variables, symbols, strict=True))
+            return [e.xreplace(renamed) for e in self.expressions]
+
+        return ExpressionMap.later(given, self.outputs, make, None if self.written is None else substitute(self.written, into))
 
     def after(self, inner: ExpressionMap) -> ExpressionMap:
         """The composition point ↦ self(inner(point)), defined where `inner` is, and self at its values: sympy may cancel, trees do not."""
-        into = dict(zip(self.variables, inner.expressions, strict=True))
-        trees = substitute(self.trees, dict(zip(map(str, self.variables), inner.trees, strict=True)))
-        return ExpressionMap(inner.variables, tuple(e.xreplace(into) for e in self.expressions), trees)
+
+        def make(*_: sympy.Symbol) -> list[sympy.Expr]:
+            into = dict(zip(self.variables, inner.expressions, strict=True))
+            return [e.xreplace(into) for e in self.expressions]
+
+        trees = substitute(self.trees, dict(zip(self.names, inner.trees, strict=True)))
+        return ExpressionMap.later(inner.coordinates, self.outputs, make, trees)
 
     @property
     def inputs(self) -> int:
-        return len(self.variables)
-
-    @property
-    def outputs(self) -> int:
-        return len(self.expressions)
+        return len(self.names)
 
     @cached_property
     def _compiled(self) -> Any:
-        return _function(self.variables, self.expressions)
+        from .compiled import function_of
+
+        return function_of(self.variables, self.expressions)
 
     def __call__(self, points: ArrayLike) -> Array:
         """Evaluate at points [..., a]; returns [..., b] float64."""
         points = np.asarray(points, np.float64)
         if points.shape[-1:] != (self.inputs,):
-            raise InvalidArgument(
-                f"points of shape {points.shape} do not end in the {self.inputs} coordinates {[str(v) for v in self.variables]}"
-            )
+            raise InvalidArgument(f"points of shape {points.shape} do not end in the {self.inputs} coordinates {list(self.names)}")
         result = np.empty((*points.shape[:-1], self.outputs))
         with np.errstate(all="ignore"):
             for k, component in enumerate(self._compiled(*np.moveaxis(points, -1, 0))):
@@ -198,7 +202,7 @@ class ExpressionMap:
         if not self._unseen:
             return
         rows = points.reshape(-1, self.inputs)
-        columns = {str(v): rows[:, k] for k, v in enumerate(self.variables)}
+        columns = {name: rows[:, k] for k, name in enumerate(self.names)}
         for k, asked in self._unseen:
             bad = anywhere(self.trees[k], asked, columns).reshape(points.shape[:-1])
             result[bad, k] = np.nan
@@ -224,3 +228,9 @@ class ExpressionMap:
             rows.append([float(g) for g in gradient])
             offsets.append(float(expression.subs(dict.fromkeys(self.variables, 0))))
         return np.array(rows), np.array(offsets)
+
+
+def identity(variables: Variables) -> ExpressionMap:
+    """The map R^a → R^a whose components are its variables."""
+    given = tuple(variables)
+    return ExpressionMap.later(given, len(given), lambda *symbols: symbols)

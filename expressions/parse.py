@@ -14,16 +14,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
-from typing import NoReturn
-
-import sympy
+from typing import Any, NoReturn
 
 from ..errors import Finding, Severity, SpecError
 from .builder import Builder, Refused, excerpt
 from .builder import Node as Part
 from .fields import Component
-from .grammar import FUNCTIONS, MAX_DEPTH, MAX_LENGTH, MAX_NODES, RESERVED
-from .maps import Formula
+from .grammar import FUNCTIONS, MAX_DEPTH, MAX_EXPONENT, MAX_LENGTH, MAX_NODES, RESERVED
+from .later import sympy
+from .maps import Formula, real_symbols
 from .parsed import Tree
 from .reader import END, Unexpected, Unknown, parse
 from .scope import MAX_CONSTANT, Given, Scope, scope_of, with_constants
@@ -31,11 +30,12 @@ from .spelling import SIGNS, name_like
 from .survey import survey
 from .syntax import Syntax
 from .text import format_expression, text_of
-from .tree import Node, depth
+from .tree import And, Call, Comparison, Lookup, Node, Or, Piecewise, Power, Reciprocal, Truth, depth, free_names, postorder
 
 __all__ = [
     "Formula",
     "caret",
+    "coordinates",
     "format_expression",
     "parse_expression",
     "parse_number",
@@ -45,8 +45,8 @@ __all__ = [
     "wrong_name",
 ]
 
-Names = Mapping[str, sympy.Symbol | Component]
-"""What a text may use: coordinates, and components of fields."""
+Names = Mapping[str, Any]
+"""What a text may use: coordinates, as sympy symbols or as their names, which stand for real symbols, and components of fields."""
 
 MAX_NAME = 40
 NAME = re.compile(rf"[A-Za-z_][A-Za-z_0-9]{{0,{MAX_NAME - 1}}}")
@@ -60,9 +60,9 @@ MAX_LEVELS = 4 * MAX_DEPTH
 LANGUAGE = "an expression is made of numbers, declared names, + - * / **, parentheses and functions such as sin(x)"
 
 
-def real_symbols(names: Iterable[str]) -> dict[str, sympy.Symbol]:
-    """The real sympy symbols that stand for `names` in every expression of this package."""
-    return {name: sympy.Symbol(name, real=True) for name in names}
+def coordinates(names: Iterable[str]) -> dict[str, str]:
+    """What `read_expression` and `ExpressionMap.of` know coordinates by of which only the names are known: sympy may not be loaded yet."""
+    return {name: name for name in names}
 
 
 def wrong_name(name: object) -> str | None:
@@ -79,22 +79,57 @@ def parse_expression(text: str, names: Sequence[str] | Names, where: str = "expr
     return read_expression(text, names, where).expression
 
 
-def read_expression(text: str, names: Sequence[str] | Names, where: str = "expression") -> Formula:
+def read_expression(text: str, names: Sequence[str] | Names, where: str = "expression", *, kept: bool = False) -> Formula:
     """What `text` says, over the declared names only; all symbols are real. A name may be that of a field, which the text then calls.
 
     `where` names the field in messages. Decimal numbers are float64; integers and fractions of integers are exact.
     Raises `SpecError` with a finding for the first syntax error, or for every name that is not declared; each finding
     carries the text and the column (from 1). A `Scoped` text may also name its constants.
+
+    A text that was `kept` in a file of ours was read before it was written. What sympy makes of it is made when it is asked for, and
+    what sympy would refuse is refused then; what is wrong with it otherwise is found here as ever.
     """
-    symbols = dict(names) if isinstance(names, Mapping) else real_symbols(names)
+    symbols = dict(names) if isinstance(names, Mapping) else coordinates(names)
     scope, text = scope_of(text), _one_line(text, where)
+    if kept and not scope and (tree := _in_grammar(text, symbols)) is not None:
+        return Formula(tree, lambda: read_expression(text, symbols, where).expression)
     try:
         expression = _stable(*_read(text, symbols, where, scope), symbols, where)
-        return Formula(expression, _tree(text, symbols, scope))
+        return Formula(_tree(text, symbols, scope), lambda: expression)
     except Refused as refused:
         _fail(where, text, refused)
     except RecursionError:
         _fail(where, text, Refused(1, "is nested too deeply", "split it into simpler parts"))
+
+
+def _in_grammar(text: str, symbols: Names) -> Node | None:
+    """The tree of a text of the grammar, in these names; None if it is none, and `Builder` knows why."""
+    try:
+        tree = _tree(text, symbols, {})
+    except (Refused, RecursionError, ArithmeticError, ValueError):
+        return None
+    named = free_names(tree) <= {name for name, what in symbols.items() if not isinstance(what, Component)}
+    return tree if named and all(map(_good, postorder(tree))) else None
+
+
+def _good(node: Node) -> bool:
+    """Whether a text may say this node, whose parts it may say."""
+    match node:
+        case Call(function, arguments):
+            return function in FUNCTIONS and FUNCTIONS[function].takes(len(arguments))
+        case Lookup(field, _, _, arguments):
+            return len(arguments) == field.inputs
+        case Reciprocal(part):
+            return part.exact != 0
+        case Power(_, exponent) if exponent.exact is not None:
+            return abs(exponent.exact) <= MAX_EXPONENT
+        case Comparison(_, left, right):
+            return bool(free_names(left, right))
+        case And(conditions) | Or(conditions):
+            return not any(isinstance(condition, Truth) for condition in conditions)
+        case Piecewise(cases):
+            return [isinstance(condition, Truth) for _, condition in cases] == [False] * (len(cases) - 1) + [True]
+    return True
 
 
 def _tree(text: str, symbols: Names, scope: Scope) -> Node:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
-import sympy
-from sympy.functions.elementary.piecewise import ExprCondPair
-from sympy.logic.boolalg import BooleanTrue
-
-from .grammar import COMPARISONS, HEADS, MAX_BITS, MAX_EXPONENT
-from .looked import Looked
+from .grammar import COMPARISONS, MAX_BITS, MAX_EXPONENT, heads
+from .later import sympy
 
 
 def bits(number: Fraction) -> int:
@@ -28,12 +25,14 @@ class Survey:
     problem: str
 
 
-STRUCTURE = (
-    *(sympy.Add, sympy.Mul, sympy.Pow, sympy.Symbol, type(sympy.pi), type(sympy.E)),
-    *(sympy.Piecewise, ExprCondPair, sympy.And, sympy.Or, BooleanTrue),
-    *(relation for relation, _ in COMPARISONS.values()),
-    *HEADS,
-)
+@lru_cache(maxsize=1)
+def structure() -> frozenset[type]:
+    """The classes of sympy that the grammar has something for, beside numbers and fields."""
+    from sympy.functions.elementary.piecewise import ExprCondPair
+
+    plain = (sympy.Add, sympy.Mul, sympy.Pow, sympy.Symbol, type(sympy.pi), type(sympy.E))
+    conditions = (sympy.Piecewise, ExprCondPair, sympy.And, sympy.Or, type(sympy.true))
+    return frozenset((*plain, *conditions, *(getattr(sympy, name) for name in COMPARISONS.values()), *heads()))
 
 
 def survey(expression: sympy.Basic) -> Survey:
@@ -62,6 +61,13 @@ def _outside(part: sympy.Basic) -> str:
         return "is not real"
     if part in (sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
         return "is not finite"
+    return "" if type(part) in structure() else _foreign(part)
+
+
+def _foreign(part: sympy.Basic) -> str:
+    """The same of a node that is not of the grammar, unless it is a field."""
+    from .looked import Looked
+
     if isinstance(part, Looked):
         return f"contains a derivative of {part}, for which there is no text" if any(part.orders) else ""
-    return "" if type(part) in STRUCTURE else f"contains {type(part).__name__}, which the expression language has not"
+    return f"contains {type(part).__name__}, which the expression language has not"

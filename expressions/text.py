@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-import sympy
-
 from ..errors import InvalidArgument
 from .from_sympy import tree_of
 from .grammar import MAX_LENGTH
+from .later import sympy
 from .survey import survey
 from .tree import (
     And,

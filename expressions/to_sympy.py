@@ -9,12 +9,9 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-import sympy
-
 from ..errors import InvalidArgument
 from .grammar import COMPARISONS, CONSTANTS, FUNCTIONS
-from .looked import looked
-from .root import root_function
+from .later import sympy
 from .tree import (
     And,
     Call,
@@ -47,9 +44,9 @@ def sympy_of(tree: Node) -> Any:
 
 
 HEADS: Mapping[type[Node], Callable[..., Any]] = {
-    Sum: sympy.Add,
-    Product: sympy.Mul,
-    Power: sympy.Pow,
+    Sum: lambda *parts: sympy.Add(*parts),
+    Product: lambda *parts: sympy.Mul(*parts),
+    Power: lambda base, exponent: sympy.Pow(base, exponent),
     Negative: lambda a: -a,
     Reciprocal: lambda a: 1 / a,
     And: lambda *parts: sympy.And(*parts, evaluate=False),
@@ -64,20 +61,24 @@ def _made(node: Node, parts: list[Any]) -> Any:
         case Name(name):
             return sympy.Symbol(name, real=True)
         case Constant(name) if name in CONSTANTS:
-            return CONSTANTS[name][0]
+            return getattr(sympy, name)
         case Truth(holds):
             return sympy.true if holds else sympy.false
         case Call(function, _) if function in FUNCTIONS:
             return FUNCTIONS[function].build(*parts)
         case Lookup(field, component, orders, _):
+            from .looked import looked
+
             return looked(field, component, orders, tuple(parts))
         case Comparison(relation, _, _) if relation in COMPARISONS:
-            return COMPARISONS[relation][0](*parts, evaluate=False)
+            return getattr(sympy, COMPARISONS[relation])(*parts, evaluate=False)
         case Piecewise():
             return sympy.Piecewise(*zip(parts[::2], parts[1::2], strict=True), evaluate=False)
         case Roots():
             return tuple(parts)
         case Root(Roots(tube, _), component, along):
+            from .root import root_function
+
             return root_function(tube, component, along)(*parts[0])
     if type(node) in HEADS:
         return HEADS[type(node)](*parts)

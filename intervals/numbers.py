@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import sympy
 
+from ..expressions.later import sympy
 from .arithmetic import Interval, outward
 from .derivatives import HIGHEST, Exponent
 

@@ -48,7 +48,7 @@ def draw(model: Model, domain: Atlas | Tiling, report: Report | None) -> Figure:
         (_strips if strips else _scores)(bottom, u, seen)
         tidy(top, "" if domain.box is not None else called(chart.name))
         tidy(middle)
-        tidy(bottom, xlabel=domain.coordinates[0] if domain.box is not None else str(chart.inverse.variables[0]))
+        tidy(bottom, xlabel=domain.coordinates[0] if domain.box is not None else chart.inverse.names[0])
         worst = None if report is None else report.worst.get("total")
         place = on_chart(worst, domain, chart)
         if worst is not None and place is not None:

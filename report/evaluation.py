@@ -132,7 +132,7 @@ def names_of_panels(graph: TaskGraph) -> Callable[[str, int], tuple[str, ...]]:
     for node in nodes:
         read = node.reads if isinstance(node, Block) else node.coordinates
         for chart in node.domain.parametrising:
-            own = tuple(map(str, chart.inverse.variables)) if node.domain.box is None else read
+            own = chart.inverse.names if node.domain.box is None else read
             for called in (chart.name, f"{node.name}/{chart.name}", node.name):
                 named.setdefault(called, own)
 

@@ -55,7 +55,7 @@ def draw_in_charts(model: Model, domain: Atlas | Tiling, report: Report | None) 
     worst = None if report is None else report.worst.get("total")
     crossed = False
     for column, (chart, (inside, _)) in enumerate(zip(charts, grids, strict=True)):
-        names = domain.coordinates if domain.box is not None else tuple(map(str, chart.inverse.variables))
+        names = domain.coordinates if domain.box is not None else chart.inverse.names
         (left, bottom), (right, top) = chart.domain.lower, chart.domain.upper
         for row, picture in enumerate(pictures):
             axes = grid[row, column]

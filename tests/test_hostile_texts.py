@@ -359,3 +359,22 @@ def test_towers_of_constants_are_refused_at_once(text: str) -> None:
     with pytest.raises(SpecError, match="constant powers are nested more than 6 levels deep; write the value, 0"):
         read_expression(text, real_symbols(["x"]))
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "text", ["q*x", "sin(x, x)", "1/0 + x", "x**1000", "1e999*x", "Piecewise((x, x < 0))", "x +", "-" * 3000 + "x", "9**9**9**9*x"]
+)
+def test_a_kept_text_that_was_never_accepted_is_refused_as_ever(text: str) -> None:
+    refusals = []
+    for kept in (True, False):
+        with pytest.raises(SpecError) as refused:
+            read_expression(text, ["x"], kept=kept)
+        refusals.append(str(refused.value))
+    assert refusals[0] == refusals[1]
+
+
+def test_what_only_sympy_refuses_of_a_kept_text_is_refused_when_it_is_asked() -> None:
+    kept = read_expression("x/(x - x)", ["x"], "target", kept=True)
+    assert text_of(kept.tree) == "x/(x - x)"
+    with pytest.raises(SpecError, match="division by"):
+        ExpressionMap.of(["x"], [kept])([[1.0]])

@@ -20,6 +20,7 @@ NEVER = ("torch", "scipy.stats", "networkx", "matplotlib", "transformers", "onnx
 """What no command needs that looks at a model or compiles a manifold of the library."""
 FEW = {
     "show": (
+        "sympy",
         "scipy",
         "joblib",
         "numpy.ma",
@@ -30,7 +31,8 @@ FEW = {
         "atlasmoe.verify.prove",
     ),
     "show circle.toml": ("scipy", "joblib", "numpy.ma", "numpy.random", "atlasmoe.atlas.checks", "atlasmoe.report.graph_figure"),
-    "explain": ("scipy", "joblib", "numpy.ma", "numpy.random", "atlasmoe.constructions", "atlasmoe.verify.prove"),
+    "explain": ("sympy", "scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove"),
+    "explain --at 0.6,0.8": ("scipy", "joblib", "numpy.ma", "numpy.random", "atlasmoe.constructions", "atlasmoe.verify.prove"),
     "lint": ("scipy", "joblib", "rich", "numpy.ma", "atlasmoe.constructions", "atlasmoe.verify"),
     "certify": ("scipy", "dask", "atlasmoe.constructions"),
     "check": ("scipy", "joblib", "atlasmoe.constructions", "atlasmoe.verify.prove", "atlasmoe.export.formats"),
@@ -54,7 +56,8 @@ def test_a_command_loads_only_what_it_needs(folder: Path, command: str) -> None:
     arguments = {
         "show": ["model"],
         "show circle.toml": [],
-        "explain": ["model", "--at", "0.6,0.8"],
+        "explain": ["model", "--layer", "2", "--expert", "arc0", "--neuron", "0"],
+        "explain --at 0.6,0.8": ["model"],
         "lint": ["circle.toml"],
         "certify": ["model", "--tightness", "none"],
         "check": ["model"],

@@ -33,7 +33,7 @@ def given(chart: Chart) -> tuple[str, ExpressionMap] | None:
 
 
 def is_ambient(chart: Chart, function: ExpressionMap) -> bool:
-    return function.variables != chart.inverse.variables
+    return function.names != chart.inverse.names
 
 
 def check_forward_known(charts: Sequence[Chart]) -> list[Finding]:

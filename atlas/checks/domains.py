@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 
 from ...errors import AtlasMoEError, Finding, InvalidArgument, Severity
@@ -21,6 +20,7 @@ from ...expressions.conditions import Condition, Demand, conditions
 from ...expressions.defined import margins
 from ...expressions.evaluate import evaluate
 from ...expressions.from_sympy import tree_of
+from ...expressions.later import sympy
 from ...expressions.lost import lost
 from ...expressions.maps import ExpressionMap
 from ...expressions.precise import Enclosed, Undefined, enclose_at
@@ -80,15 +80,13 @@ class Use:
 
     def columns(self, u: Array) -> Columns:
         values = u if self.through is None else self.through(u)
-        return {str(v): values[..., k] for k, v in enumerate(self.function.variables)}
+        return {name: values[..., k] for k, name in enumerate(self.function.names)}
 
     def exactly(self, part: Node, u: Array) -> tuple[Node, dict[str, float]]:
         """A part of the map as a tree over intrinsic coordinates, and a point of them."""
         if self.through is not None:
-            names = map(str, self.function.variables)
-            (part,) = substitute([part], dict(zip(names, self.through.trees, strict=True)))
-        variables = self.probe.chart.inverse.variables if self.through is None else self.through.variables
-        names = map(str, self.function.variables if self.through is None else variables)
+            (part,) = substitute([part], dict(zip(self.function.names, self.through.trees, strict=True)))
+        names = self.function.names if self.through is None else self.through.names
         return part, dict(zip(names, map(float, u), strict=True))
 
 

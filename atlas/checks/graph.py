@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 
 from ...errors import Finding, Severity
 from ...expressions.box import Array, Box
 from ...expressions.fields import fields_in
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from ...expressions.parse import real_symbols
 from ..atlas import Atlas

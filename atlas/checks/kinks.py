@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-import sympy
 
 from ...errors import Finding
 from ...expressions.box import Array
+from ...expressions.later import sympy
 from ...expressions.looked import Looked, looked
 from ...expressions.maps import ExpressionMap
 from .maps import check_evaluates

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 
 from ...errors import Finding
 from ...expressions.box import Array
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from ..atlas import Atlas
 from ..chart import INVERSE_TOLERANCE, Chart

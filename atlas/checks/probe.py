@@ -202,14 +202,14 @@ def number(value: float) -> str:
 
 def names(chart: Chart) -> str:
     """The intrinsic coordinates of a chart as a tuple, for messages: `(u, v)`, or `u` in one dimension."""
-    variables = ", ".join(map(str, chart.inverse.variables))
+    variables = ", ".join(chart.inverse.names)
     return f"({variables})" if chart.dimension > 1 else variables
 
 
 def face_name(chart: Chart, face: Face) -> str:
     """`u = 1.5`."""
     bound = (chart.domain.lower, chart.domain.upper)[face[1]][face[0]]
-    return f"{chart.inverse.variables[face[0]]} = {bound:.6g}"
+    return f"{chart.inverse.names[face[0]]} = {bound:.6g}"
 
 
 def error(where: str, problem: str, remedy: str, witness: Iterable[float] | None = None) -> Finding:

@@ -78,7 +78,7 @@ def _failure(graph: TaskGraph, node: Combine, k: int, condition: Condition, base
 
 
 def _columns(node: Combine, read: Array) -> Columns:
-    return {str(v): read[:, i] for i, v in enumerate(node.function.variables)}
+    return {name: read[:, i] for i, name in enumerate(node.function.names)}
 
 
 def _depth(condition: Condition, node: Combine, read: Array) -> Array:

@@ -20,7 +20,7 @@ from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
 from ...expressions.given import lists_of, parts_of
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import read_expression, real_symbols
+from ...expressions.parse import read_expression
 from .. import distinct
 from ..atlas import Atlas
 from ..chart import Chart
@@ -40,9 +40,8 @@ def component_names(name: str, count: int) -> tuple[str, ...]:
 
 def expression_map(reads: Sequence[str], texts: Texts, where: str = "expression") -> ExpressionMap:
     """The map that one or several expressions in the names `reads` describe. Raises `SpecError` like `parse_expression`."""
-    symbols = real_symbols(reads)
     listed = [texts] if isinstance(texts, str) else texts
-    return ExpressionMap.of(symbols.values(), [read_expression(text, symbols, where) for text in listed])
+    return ExpressionMap.of(reads, [read_expression(text, reads, where) for text in listed])
 
 
 def before_embedding(atlas: Atlas) -> Atlas:
@@ -229,7 +228,7 @@ class Block:
 
     def is_intrinsic(self, piece: int) -> bool:
         """Whether that subtask is written in the intrinsic coordinates of its chart."""
-        return tuple(map(str, self.subtasks[piece].variables)) != self.reads
+        return self.subtasks[piece].names != self.reads
 
     def contains(self, values: Array) -> NDArray[np.bool_]:
         """In which charts or pieces the values read lie: (N, k) to (N, E). At least one column is True in the domain."""
@@ -288,8 +287,7 @@ class Block:
         if self.atlas is None:
             raise InvalidArgument(f'block "{self.name}" is cut into pieces: it is no task on an atlas')
         if self.uniform:
-            variables = real_symbols(self.atlas.coordinates)
-            return ManifoldTask(self.name, self.atlas, ExpressionTarget(self.subtasks[0].renamed(tuple(variables.values()))))
+            return ManifoldTask(self.name, self.atlas, ExpressionTarget(self.subtasks[0].renamed(self.atlas.coordinates)))
         return ManifoldTask(self.name, self.atlas, ChartTarget(tuple(self.local(i) for i in range(len(self)))))
 
 

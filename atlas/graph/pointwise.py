@@ -90,7 +90,7 @@ class Pointwise:
 
     def written(self, function: ExpressionMap, parts: Sequence[Node]) -> tuple[Node, ...]:
         """A map of these parts."""
-        return substitute(function.trees, dict(zip(map(str, function.variables), parts, strict=True)))
+        return substitute(function.trees, dict(zip(function.names, parts, strict=True)))
 
     def at(self, tree: Node) -> Found:
         return enclose_at(tree, self.exact, self.digits)

@@ -110,7 +110,7 @@ def _function(
 ) -> list[Finding]:
     """Its variables are those read (or the intrinsic ones), its components as many as the outputs."""
     found = []
-    variables = tuple(map(str, function.variables))
+    variables = function.names
     if variables != reads and (not intrinsic or variables != intrinsic):
         accepted = f"of what is read, ({', '.join(reads)})" + (f", or of the chart's ({', '.join(intrinsic)})" if intrinsic else "")
         found.append(error(where, f"is a function of ({', '.join(variables)})", f"make it one {accepted}"))
@@ -142,7 +142,7 @@ def _block(where: str, block: Block) -> list[Finding]:
     broken = []
     for i, (name, function) in enumerate(zip(domain.names, block.subtasks, strict=True)):
         chart = None if block.atlas is None else block.atlas.charts[i]
-        intrinsic = tuple(map(str, chart.inverse.variables)) if isinstance(chart, Chart) else ()
+        intrinsic = chart.inverse.names if isinstance(chart, Chart) else ()
         here = f'{where}: {noun} "{name}"'
         broken += _function(here, function, block.reads, block.outputs, intrinsic)
         if not broken and block.is_intrinsic(i) and isinstance(chart, Chart) and chart.forward is None:

@@ -20,8 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
 from ...expressions.given import lists_of, parts_of
-from ...expressions.maps import ExpressionMap
-from ...expressions.parse import real_symbols
+from ...expressions.maps import identity
 from ..chart import Chart
 from ..domain import first_valid
 from ..points import Points
@@ -134,10 +133,9 @@ class Tiling:
     @cached_property
     def parametrising(self) -> tuple[Chart, ...]:
         """The pieces as charts: φ = id in symbols of `coordinates`, and every face a boundary."""
-        symbols = tuple(real_symbols(self.coordinates).values())
-        identity = ExpressionMap(symbols, symbols)
+        same = identity(self.coordinates)
         faces = ((True, True),) * self.dimension
-        return tuple(Chart(piece.name, piece.box, identity, identity, faces) for piece in self.pieces)
+        return tuple(Chart(piece.name, piece.box, same, same, faces) for piece in self.pieces)
 
     @cached_property
     def lower(self) -> Array:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import sympy
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
 from ...expressions.from_sympy import tree_of
 from ...expressions.implicit import Tube
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from ...expressions.tree import Call, Node
 from ...progress import gauge, remark
@@ -73,7 +73,7 @@ def implicit(
     the box unannounced, or for a cell of the box that may hold a zero outside of all charts.
     """
     equations = _read(equations, coordinates, "equations")
-    region = None if region is None else _read(region, tuple(map(str, equations.variables)), "region")
+    region = None if region is None else _read(region, equations.names, "region")
     if not isinstance(box, Box):
         pairs = arguments.intervals("box", box, equations.inputs)
         box = Box(tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
@@ -117,7 +117,7 @@ def of_tubes(zeros: ZeroSet, tubes: Sequence[Tube], aside: Sequence[Tube], *, bo
     """The atlas of these tangent charts, cut off where h < 0, and where the box ends if M may end there."""
     variables = intrinsic_symbols(zeros.dimension)
     charts = tuple(chart_of(f"chart{n}", tube, variables) for n, tube in enumerate(tubes, 1))
-    atlas = Atlas(tuple(map(str, zeros.equations.variables)), charts, implicit=Implicit(zeros, boundary, tuple(aside)))
+    atlas = Atlas(zeros.equations.names, charts, implicit=Implicit(zeros, boundary, tuple(aside)))
     ends = _ends(zeros, boundary)
     if ends is None:
         return atlas

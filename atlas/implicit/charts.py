@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 
 from ...expressions.box import Array, Box
 from ...expressions.frames import Frames, linear
 from ...expressions.implicit import Tube, reflections, turned
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from ...intervals.implicit import prove_all
 from ...intervals.program import equations_of

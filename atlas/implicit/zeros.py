@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import sympy
 from numpy.typing import NDArray
 
 from ...errors import InvalidArgument
 from ...expressions.box import Array, Box
 from ...expressions.implicit import Tube
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 
 STEPS = 60

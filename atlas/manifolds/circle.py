@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import sympy
-
 from ...expressions.box import Box
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from .. import arguments
 from ..atlas import Atlas
 from ..chart import Chart
-from .overlap import Arc, ambient_symbols, arcs, intrinsic_symbols
+from .overlap import Arc, ambient_names, arcs, intrinsic_names
 from .sphere import sphere
 
 
@@ -21,20 +20,14 @@ def circle(atlas: str = "arcs", charts: Any = None) -> Atlas:
         if charts is not None:
             raise arguments.unknown(f'option for atlas = "{atlas}":', "charts", [])
         return sphere(1, atlas)
-    (u,), x = intrinsic_symbols(1), ambient_symbols(2)
     count = arguments.integer("charts", 4 if charts is None else charts, 2, arguments.MAX_CHARTS)
-    return Atlas(
-        tuple(map(str, x)),
-        tuple(
-            Chart(
-                f"arc{i}",
-                Box((-float(arc.half_width),), (float(arc.half_width),)),
-                ExpressionMap((u,), point(arc, u)),
-                ExpressionMap(x, (angle(arc, *x),)),
-            )
-            for i, arc in enumerate(arcs(count))
-        ),
-    )
+    return Atlas(ambient_names(2), tuple(_chart(f"arc{i}", arc) for i, arc in enumerate(arcs(count))))
+
+
+def _chart(name: str, arc: Arc) -> Chart:
+    inverse = ExpressionMap.later(intrinsic_names(1), 2, lambda u: point(arc, u))
+    forward = ExpressionMap.later(ambient_names(2), 1, lambda *x: (angle(arc, *x),))
+    return Chart(name, Box((-arc.half_width,), (arc.half_width,)), inverse, forward)
 
 
 def point(arc: Arc, u: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import sympy
-
 from ...expressions.box import Box
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from .. import arguments
 from ..atlas import Atlas

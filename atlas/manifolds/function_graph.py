@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import sympy
 
 from ...errors import InvalidArgument
 from ...expressions.box import Box
+from ...expressions.formulas import named
 from ...expressions.from_sympy import tree_of
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap, Formula
-from ...expressions.tree import Name
 from .. import arguments
 from ..atlas import Atlas
 from ..chart import Chart
@@ -36,7 +36,7 @@ def graph(expression: Any = None, dimension: Any = 2, domain: Any = None, charts
     listed = list(expression) if isinstance(expression, Sequence) and not isinstance(expression, str) else [expression]
     g = [_formula(e, u) for e in listed]
     x = ambient_symbols(d + len(g))
-    inverse, forward = ExpressionMap.of(u, [*(Formula(v, Name(str(v))) for v in u), *g]), ExpressionMap(x, x[:d])
+    inverse, forward = ExpressionMap.of(u, [*named(map(str, u)).values(), *g]), ExpressionMap(x, x[:d])
     found = []
     for name, bounds, boundary in sub_boxes(sides, charts):
         box = Box(*bounds)
@@ -64,4 +64,4 @@ def _formula(given: Any, u: tuple[sympy.Symbol, ...]) -> Formula:
     if unknown:
         raise arguments.unknown("name in the expression:", str(unknown[0]), by_name)
     expression = given.xreplace({s: by_name[str(s)] for s in given.free_symbols})
-    return Formula(expression, tree_of(expression))
+    return Formula(tree_of(expression), lambda: expression)

@@ -17,10 +17,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import sympy
-
 from ...errors import InvalidArgument
 from ...expressions.box import Box
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from .. import arguments
 from ..atlas import Atlas

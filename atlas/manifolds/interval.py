@@ -8,24 +8,21 @@ from typing import Any
 
 from ...errors import InvalidArgument
 from ...expressions.box import Box
-from ...expressions.maps import ExpressionMap
+from ...expressions.maps import identity
 from .. import arguments
 from ..atlas import Atlas
 from ..chart import Chart
-from .overlap import Stretch, ambient_symbols, intrinsic_symbols, stretches
+from .overlap import Stretch, ambient_names, intrinsic_names, stretches
 
 
 def box(dimension: int = 2, domain: Any = None, charts: int = 1) -> Atlas:
     """The box `domain` (default [0, 1]^dimension), cut into `charts` overlapping sub-boxes per axis."""
     d = arguments.integer("dimension", dimension, 1, arguments.MAX_DIMENSION)
     sides = arguments.intervals("domain", [[0, 1]] * d if domain is None else domain, d)
-    u, x = intrinsic_symbols(d), ambient_symbols(d)
+    inverse, forward = identity(intrinsic_names(d)), identity(ambient_names(d))
     return Atlas(
-        tuple(map(str, x)),
-        tuple(
-            Chart(name, Box(*bounds), ExpressionMap(u, u), ExpressionMap(x, x), boundary)
-            for name, bounds, boundary in sub_boxes(sides, charts)
-        ),
+        ambient_names(d),
+        tuple(Chart(name, Box(*bounds), inverse, forward, boundary) for name, bounds, boundary in sub_boxes(sides, charts)),
     )
 
 

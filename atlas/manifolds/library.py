@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import sympy
 
 from ...errors import InvalidArgument
+from ...expressions.later import sympy
 from ...expressions.parse import format_expression
 from .. import arguments
 from ..atlas import Atlas
@@ -234,6 +234,8 @@ def _plain(value: Any) -> Any:
             return _plain(value.tolist())
         case list() | tuple():
             return [_plain(v) for v in value]
+        case None | str() | int() | float():
+            return value
         case sympy.Basic():
             return format_expression(value)
         case _:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
-import sympy
+from ...expressions.later import sympy
 
-Matrix = tuple[tuple[sympy.Expr, ...], ...]
-"""Rows of expressions. Nothing is expanded: what an entry is written as is what it is evaluated as."""
+Matrix = tuple[tuple[Any, ...], ...]
+"""Rows of sympy expressions. Nothing is expanded: what an entry is written as is what it is evaluated as."""
 
 MOST_ROWS = 8
 """The largest n of the matrix manifolds."""

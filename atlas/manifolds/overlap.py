@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
-import sympy
+from ...expressions.later import sympy
+from ...expressions.maps import real_symbols
 
-OVERLAP = sympy.Rational(1, 3)
+PI = Fraction("3.14159265358979323846264338327950288419716939937510")
+"""π to 50 digits, which say which float is the nearest."""
+OVERLAP = Fraction(1, 3)
 """Each piece reaches this share of a cell into its neighbours. Where two pieces meet, both are then 0.6 of their
 half-width from their centres (an end piece: 3/4 of its width from the boundary), and no point lies in three pieces."""
 
 
-def intrinsic_symbols(dimension: int) -> tuple[sympy.Symbol, ...]:
+def intrinsic_names(dimension: int) -> tuple[str, ...]:
     """u1, …, ud."""
-    return tuple(sympy.Symbol(f"u{i + 1}", real=True) for i in range(dimension))
+    return tuple(f"u{i + 1}" for i in range(dimension))
+
+
+def ambient_names(dimension: int) -> tuple[str, ...]:
+    """x1, …, xk."""
+    return tuple(f"x{i + 1}" for i in range(dimension))
+
+
+def intrinsic_symbols(dimension: int) -> tuple[sympy.Symbol, ...]:
+    """The symbols of these names."""
+    return tuple(real_symbols(intrinsic_names(dimension)).values())
 
 
 def ambient_symbols(dimension: int) -> tuple[sympy.Symbol, ...]:
-    """x1, …, xk."""
-    return tuple(sympy.Symbol(f"x{i + 1}", real=True) for i in range(dimension))
+    """The symbols of these names."""
+    return tuple(real_symbols(ambient_names(dimension)).values())
+
+
+def rational(value: Fraction) -> sympy.Rational:
+    """The fraction as sympy has it."""
+    return sympy.Rational(value.numerator, value.denominator)
 
 
 @dataclass(frozen=True)
@@ -46,13 +65,22 @@ def stretches(lower: float, upper: float, count: int) -> tuple[Stretch, ...]:
 
 @dataclass(frozen=True)
 class Arc:
-    """The arc of angles center ± half_width; both exact multiples of π."""
+    """An arc of angles, by its centre and by how far it reaches to either side; both exactly, in units of π."""
 
-    center: sympy.Expr
-    half_width: sympy.Expr
+    middle: Fraction
+    reach: Fraction
+
+    @property
+    def center(self) -> sympy.Expr:
+        """The angle of its centre."""
+        return rational(self.middle) * sympy.pi
+
+    @property
+    def half_width(self) -> float:
+        """The float nearest to the angle from its centre to its ends."""
+        return float(self.reach * PI)
 
 
 def arcs(count: int) -> tuple[Arc, ...]:
     """`count` ≥ 2 arcs, evenly spaced, that cover the circle. Each is shorter than a full turn (5π/6 at most to each side)."""
-    half_width = sympy.pi / count * (1 + 2 * OVERLAP)
-    return tuple(Arc(2 * sympy.pi * sympy.Rational(i, count), half_width) for i in range(count))
+    return tuple(Arc(Fraction(2 * i, count), (1 + 2 * OVERLAP) / count) for i in range(count))

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import sympy
 
 from ...errors import InvalidArgument
 from ...expressions.box import Box
 from ...expressions.given import of_kind
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from ...expressions.parts import cut_off, joined, multiplied
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
 from ..blocks import block_diagonal
 from ..chart import Chart
-from .overlap import ambient_symbols, intrinsic_symbols
+from .overlap import ambient_names, intrinsic_names
 
-Symbols = tuple[sympy.Symbol, ...]
+Names = tuple[str, ...]
 
 
 def product(a: Atlas, b: Atlas) -> Atlas:
@@ -47,15 +47,15 @@ def product(a: Atlas, b: Atlas) -> Atlas:
     if a.embedding is not None or b.embedding is not None:
         embedding = block_diagonal([np.eye(f.base_dimension) if f.embedding is None else f.embedding for f in (a, b)])
     pairs = tuple(_pair(p, q) for p in charts_a for q in charts_b if isinstance(p, Chart) and isinstance(q, Chart))
-    x = ambient_symbols(a.base_dimension + b.base_dimension)
-    return Atlas(tuple(map(str, x)), pairs, a.partition, embedding=embedding)
+    x = ambient_names(a.base_dimension + b.base_dimension)
+    return Atlas(x, pairs, a.partition, embedding=embedding)
 
 
 def _pair(p: Chart, q: Chart) -> Chart:
     """The chart (U × V, (φ, ψ))."""
     name = f"{p.name}*{q.name}"
-    u = intrinsic_symbols(p.dimension + q.dimension)
-    x = ambient_symbols(p.inverse.outputs + q.inverse.outputs)
+    u = intrinsic_names(p.dimension + q.dimension)
+    x = ambient_names(p.inverse.outputs + q.inverse.outputs)
     u_p, u_q, x_p, x_q = u[: p.dimension], u[p.dimension :], x[: p.inverse.outputs], x[p.inverse.outputs :]
     forward = None
     if p.forward is not None and q.forward is not None:
@@ -75,7 +75,7 @@ def _pair(p: Chart, q: Chart) -> Chart:
     )
 
 
-def _depth(chart: Chart, u: Symbols) -> ExpressionMap:
+def _depth(chart: Chart, u: Names) -> ExpressionMap:
     """The depth of u in the chart as `PartitionOfUnity` defines it, cut off at 0: positive exactly inside.
 
     Cutting off matters in a product: two negative factors must not make a positive one.
@@ -83,25 +83,30 @@ def _depth(chart: Chart, u: Symbols) -> ExpressionMap:
     if chart.region is not None:
         middle = float(chart.region(chart.domain.center)[0])
         return cut_off(chart.region.renamed(u), middle)
-    depth = sympy.Integer(1)
-    for v, low, high, (lower, upper) in zip(u, chart.domain.lower, chart.domain.upper, chart.boundary, strict=True):
-        if lower and upper:
-            continue
-        t = (2 * v - (low + high)) / (high - low)
-        if lower or upper:
-            t = (t + 1) / 2 if lower else (t - 1) / 2
-        depth *= sympy.Max(1 - t**2, 0)
-    return ExpressionMap(u, (depth,))
+    sides = list(zip(chart.domain.lower, chart.domain.upper, chart.boundary, strict=True))
+
+    def depth(*symbols: sympy.Symbol) -> tuple[sympy.Expr]:
+        found = sympy.Integer(1)
+        for v, (low, high, (lower, upper)) in zip(symbols, sides, strict=True):
+            if lower and upper:
+                continue
+            t = (2 * v - (low + high)) / (high - low)
+            if lower or upper:
+                t = (t + 1) / 2 if lower else (t - 1) / 2
+            found *= sympy.Max(1 - t**2, 0)
+        return (found,)
+
+    return ExpressionMap.later(u, 1, depth)
 
 
-def _given(name: str, which: str, p: Chart, q: Chart, u: Sequence[Symbols], x: Sequence[Symbols]) -> ExpressionMap | None:
+def _given(name: str, which: str, p: Chart, q: Chart, u: Sequence[Names], x: Sequence[Names]) -> ExpressionMap | None:
     """The product of the bumps (or partitions) that the charts bring themselves; None if neither does."""
     one, other = getattr(p, which), getattr(q, which)
     if one is None and other is None:
         return None
     if one is None or other is None:
         raise InvalidArgument(f'chart "{name}": only one factor brings its own {which}; give both factors one, or neither')
-    intrinsic = [given.variables == chart.inverse.variables for given, chart in ((one, p), (other, q))]
+    intrinsic = [given.names == chart.inverse.names for given, chart in ((one, p), (other, q))]
     if intrinsic[0] != intrinsic[1]:
         raise InvalidArgument(f"chart \"{name}\": one factor's {which} is in intrinsic, the other's in ambient coordinates; use one kind")
     everything, first, second = u if intrinsic[0] else x

@@ -8,29 +8,33 @@ are quotients of affine functions of R.
 
 from __future__ import annotations
 
-import sympy
-
 from ...expressions.box import Box
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from ..atlas import Atlas
 from ..chart import Chart
-from .overlap import ambient_symbols, intrinsic_symbols
+from .overlap import ambient_names, intrinsic_names
 
 HALF_WIDTH = 1.5
 
 
 def rotations() -> Atlas:
     """SO(3), RᵀR = 1 and det R = 1, with its four quaternion charts."""
-    u, x = intrinsic_symbols(3), ambient_symbols(9)
-    products = quaternion_products(sympy.Matrix(3, 3, x))
-    charts = []
-    for i, name in enumerate(("w", "x", "y", "z")):
-        others = [j for j in range(4) if j != i]
-        q = [*u[:i], sympy.Integer(1), *u[i:]]
-        inverse = ExpressionMap(u, tuple(rotation_of(q)))
-        forward = ExpressionMap(x, tuple(products[i, j] / products[i, i] for j in others))
-        charts.append(Chart(name, Box((-HALF_WIDTH,) * 3, (HALF_WIDTH,) * 3), inverse, forward))
-    return Atlas(tuple(map(str, x)), tuple(charts))
+    return Atlas(ambient_names(9), tuple(_chart(i, name) for i, name in enumerate(("w", "x", "y", "z"))))
+
+
+def _chart(i: int, name: str) -> Chart:
+    """Where q_i ≠ 0."""
+
+    def inverse(*u: sympy.Symbol) -> tuple[sympy.Expr, ...]:
+        return tuple(rotation_of([*u[:i], sympy.Integer(1), *u[i:]]))
+
+    def forward(*x: sympy.Symbol) -> tuple[sympy.Expr, ...]:
+        products = quaternion_products(sympy.Matrix(3, 3, x))
+        return tuple(products[i, j] / products[i, i] for j in range(4) if j != i)
+
+    maps = ExpressionMap.later(intrinsic_names(3), 9, inverse), ExpressionMap.later(ambient_names(9), 3, forward)
+    return Chart(name, Box((-HALF_WIDTH,) * 3, (HALF_WIDTH,) * 3), *maps)
 
 
 def rotation_of(q: list[sympy.Expr]) -> sympy.Matrix:

@@ -6,18 +6,19 @@ t = √(x1² + x3²)·T on the roll, where T is the largest angle and the outerm
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
-import sympy
-
 from ...expressions.box import Box
+from ...expressions.later import sympy
 from ...expressions.maps import ExpressionMap
 from .. import arguments
 from ..atlas import Atlas
 from ..chart import Chart
-from .overlap import ambient_symbols, intrinsic_symbols, stretches
+from .overlap import PI, ambient_symbols, intrinsic_symbols, rational, stretches
 
-FIRST_ANGLE = sympy.pi * sympy.Rational(3, 2)
+FIRST_ANGLE = Fraction(3, 2)
+"""Where the spiral begins, in units of π."""
 
 
 def swiss_roll(turns: Any = 1.5, height: Any = 1.0, charts: Any = 6) -> Atlas:
@@ -25,7 +26,7 @@ def swiss_roll(turns: Any = 1.5, height: Any = 1.0, charts: Any = 6) -> Atlas:
     turns = arguments.number("turns", turns, 0, 100)
     half = arguments.number("height", height, 0) / 2
     count = arguments.integer("charts", charts, 1, arguments.MAX_CHARTS)
-    T = FIRST_ANGLE + 2 * sympy.pi * sympy.nsimplify(turns, rational=True)
+    T = (rational(FIRST_ANGLE) + 2 * sympy.nsimplify(turns, rational=True)) * sympy.pi
     u, x = intrinsic_symbols(2), ambient_symbols(3)
     t, h = u
     inverse = ExpressionMap(u, (t / T * sympy.cos(t), h, t / T * sympy.sin(t)))
@@ -34,6 +35,6 @@ def swiss_roll(turns: Any = 1.5, height: Any = 1.0, charts: Any = 6) -> Atlas:
         tuple(map(str, x)),
         tuple(
             Chart(f"turn{i}", Box((s.lower, -half), (s.upper, half)), inverse, forward, (s.boundary, (True, True)))
-            for i, s in enumerate(stretches(float(FIRST_ANGLE), float(T), count))
+            for i, s in enumerate(stretches(float(FIRST_ANGLE * PI), float(T), count))
         ),
     )

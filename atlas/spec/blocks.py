@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...expressions.box import Box
-from ...expressions.fields import Component
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import real_symbols
+from ...expressions.parse import coordinates
 from ...expressions.tree import free_names
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
@@ -33,7 +32,7 @@ def read_block(reader: Reader, draft: Draft) -> Block | None:
     if not draft.reads or draft.name is None:
         return None
     options = fields.options(table, label)
-    symbols = real_symbols(draft.reads)
+    symbols = coordinates(draft.reads)
     if "piece" in table:
         for key in ("manifold", "chart", "expression"):
             if key in table:
@@ -111,13 +110,13 @@ def _subtasks(fields: Fields, draft: Draft, domain: Atlas | Tiling, symbols: Sym
     return None if None in read_all else tuple(f for f in read_all if f is not None)
 
 
-def _of_charts(domain: Atlas | Tiling, symbols: Symbols) -> dict[str, Component]:
+def _of_charts(domain: Atlas | Tiling, symbols: Symbols) -> dict[str, str]:
     """The intrinsic names that all charts of one's own share: a function of them is one on each chart, and lint asks that charts agree."""
     if not isinstance(domain, Atlas) or domain.cover or domain.recipe is not None:
         return {}
-    names = {tuple(map(str, chart.inverse.variables)) for chart in domain.parametrising}
-    first = domain.parametrising[0].inverse.variables
-    return {} if len(names) > 1 or set(map(str, first)) & set(symbols) else {str(v): v for v in first}
+    names = {chart.inverse.names for chart in domain.parametrising}
+    first = domain.parametrising[0].inverse.names
+    return {} if len(names) > 1 or set(first) & set(symbols) else coordinates(first)
 
 
 def _placed(fields: Fields, label: str, tables: Any, atlas: Atlas) -> dict[str, Table] | None:
@@ -148,7 +147,7 @@ def _chart_subtask(fields: Fields, label: str, table: Table, atlas: Atlas, i: in
         fields.error(here, "the key 'expression' is missing", "every chart has a subtask")
         return None
     chart = atlas.charts[i]
-    intrinsic = {str(u): u for u in chart.inverse.variables if str(u) not in symbols} if isinstance(chart, Chart) else {}
+    intrinsic = {u: u for u in chart.inverse.names if u not in symbols} if isinstance(chart, Chart) else {}
     if isinstance(chart, Chart) and len(intrinsic) < chart.dimension:
         intrinsic = {}
     read = fields.components(table["expression"], f"{here}: expression", {**symbols, **intrinsic})

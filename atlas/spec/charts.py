@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import AtlasMoEError
 from ...expressions.box import Box
 from ...expressions.maps import ExpressionMap, Formula
-from ...expressions.parse import real_symbols, wrong_name
+from ...expressions.parse import coordinates, wrong_name
 from ...expressions.tree import free_names
 from ..arguments import MAX_CHARTS, MAX_DIMENSION
 from ..atlas import Atlas
@@ -133,7 +133,7 @@ def _chart(
     boundary = _boundary(fields, table["boundary"], f"{label}: boundary", d) if "boundary" in table else ()
     if ambient is None or intrinsic is None:
         return None, None
-    u, y = real_symbols(intrinsic), real_symbols(ambient)
+    u, y = coordinates(intrinsic), coordinates(ambient)
     inverse = _map(fields, table, label, "inverse", u, len(y))
     forward = _map(fields, table, label, "forward", y, len(u))
     region = _scalar(fields, table, label, "region", u, {})

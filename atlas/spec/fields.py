@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import sympy
-
 from ...errors import AtlasMoEError, Finding, Severity, SpecError, did_you_mean
 from ...expressions.builder import excerpt
 from ...expressions.fields import Component
@@ -17,7 +15,8 @@ from ...expressions.parse import parse_number, read_expression
 from ...expressions.scope import scope_of
 from ..options import OPTIONS, Option, OptionValue
 
-Symbols = Mapping[str, sympy.Symbol]
+Symbols = Mapping[str, str]
+"""Coordinates by their names, as `parse.coordinates` has them."""
 
 IN_LOOP = re.compile(r'("[^"]*"|\d+) \([A-Za-z_]\w* = .*?\)(?=: |$)')
 """The name, or the number, and the loop values of a table in a label."""
@@ -26,7 +25,9 @@ IN_LOOP = re.compile(r'("[^"]*"|\d+) \([A-Za-z_]\w* = .*?\)(?=: |$)')
 class Fields:
     """Collects the findings of one spec; its methods return None where the field is wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: bool = False) -> None:
+        """`kept`: of a file of ours, whose expressions were read before they were written."""
+        self.kept = kept
         self.findings: list[Finding] = []
         self.declared: list[tuple[str, list[str], set[str]]] = []
         self.origins: dict[str, str] = {}
@@ -135,7 +136,7 @@ class Fields:
         if isinstance(value, int | float) and not isinstance(value, bool):
             value = repr(value)
         try:
-            return read_expression(value, {**symbols, **self._callable(symbols, where)}, where)
+            return read_expression(value, {**symbols, **self._callable(symbols, where)}, where, kept=self.kept)
         except SpecError as error:
             self.findings.extend(error.findings)
             return None

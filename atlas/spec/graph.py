@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import LintError
 from ...expressions.box import Box
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import real_symbols
+from ...expressions.parse import coordinates
 from ...expressions.tree import free_names
 from ..atlas import Atlas
 from ..graph.graph import TaskGraph
@@ -159,7 +159,7 @@ def _combine(reader: Reader, draft: Draft, known: Sequence[str]) -> tuple[Draft,
         fields.error(label, "the key 'expression' is missing", "write f_out in the names it reads")
         return draft, None
     lost = [name for name in re.findall(r"[A-Za-z_]\w*", str(table["expression"])) if reader.is_lost(name)]
-    symbols = real_symbols(draft.reads if "reads" in table else [*known, *lost])
+    symbols = coordinates(draft.reads if "reads" in table else [*known, *lost])
     read = fields.components(table["expression"], f"{label}: expression", symbols)
     if read is None:
         return draft, None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...errors import AtlasMoEError, InvalidArgument
 from ...expressions.fields import callables
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import read_expression, real_symbols
+from ...expressions.parse import coordinates, read_expression
 from ...intervals.harmonics import Harmonics, potential, read_coefficients, vector_field
 from ..task import ExpressionTarget
 from .charts import Written
@@ -118,7 +118,7 @@ def series_target(fields: Fields, file: Any, written: Written, folder: Path | No
 
 def series_map(series: Harmonics, names: tuple[str, ...], epoch: float | None) -> ExpressionMap:
     """The field of `vector_field` at a position (x, y, z), or (x, y, z, t) with t the date in years."""
-    symbols, place = real_symbols(names), ", ".join(names[:3])
+    symbols, place = coordinates(names), ", ".join(names[:3])
     calls = [f"{call}({place})" for call in callables(series)]
     texts = (
         calls[:3]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import AtlasMoEError
 from ...expressions.implicit import Tube
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import real_symbols
+from ...expressions.parse import coordinates
 from ..arguments import MAX_CHARTS
 from ..atlas import Atlas
 from ..implicit.build import implicit, of_tubes
@@ -45,7 +45,7 @@ def read_implicit(fields: Fields, table: Any, arrays: Arrays) -> Written:
     if names is None or "box" not in table:
         return Written(None, names)
     box = read_domain(fields, table["box"], "manifold: box", len(names))
-    x = real_symbols(names)
+    x = coordinates(names)
     equations = _map(fields, table, "implicit", x)
     region = fields.expression(table["region"], "manifold: region", dict(x)) if "region" in table else None
     within = None if region is None else ExpressionMap.of(x.values(), (region,))

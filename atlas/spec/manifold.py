@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import AtlasMoEError, SpecError
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import real_symbols
+from ...expressions.parse import coordinates
 from ...expressions.scope import NAME
 from ..atlas import Atlas
 from ..ball import ball_atlas
@@ -115,7 +115,7 @@ def in_library_names(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]
     for names in named:
         meant |= {name: f"u{k + 1}" for k, name in enumerate(names[:d])}
     own = [name for names in named for name in names[:d]]
-    if fields.expressions(texts, "manifold: expression", real_symbols([*own, *(u for u in meant if u not in own)]), None) is None:
+    if fields.expressions(texts, "manifold: expression", coordinates([*own, *(u for u in meant if u not in own)]), None) is None:
         return None
     done = [NAME.sub(lambda found: meant.get(found[0], found[0]), text) for text in texts]
     return {"expression": done if isinstance(given, list) else done[0]}
@@ -130,7 +130,7 @@ def _named(fields: Fields, table: Mapping[str, Any], atlas: Atlas) -> Atlas:
             fields.error(f"manifold: {key}", f"there are {len(names)} names for {count} coordinates", "name every one of them")
             return atlas
     ambient = given.get("coordinates") or atlas.coordinates
-    intrinsic = given.get("intrinsic") or tuple(map(str, atlas.parametrising[0].inverse.variables))
+    intrinsic = given.get("intrinsic") or atlas.parametrising[0].inverse.names
     for name in sorted(set(ambient) & set(intrinsic)):
         fields.error("manifold", f"the name {name!r} is both ambient and intrinsic", "rename one of the two")
     return renamed(atlas, ambient, intrinsic) if given and not fields.findings else atlas
@@ -138,7 +138,7 @@ def _named(fields: Fields, table: Mapping[str, Any], atlas: Atlas) -> Atlas:
 
 def _cut(fields: Fields, atlas: Atlas, value: Any, *, drop: bool) -> Atlas | None:
     """The part of the manifold where the region is not negative."""
-    symbols = real_symbols(atlas.coordinates)
+    symbols = coordinates(atlas.coordinates)
     read = fields.expression(value, "manifold: region", symbols)
     if read is None:
         return None

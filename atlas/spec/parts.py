@@ -82,7 +82,7 @@ def read_box(fields: Fields, value: Any, where: str, dimension: int | None = Non
 
 def read_atlas(reader: Reader, label: str, name: str | None, table: Table, names: tuple[str, ...] | None) -> Atlas | None:
     """The atlas of an input or block: of the library, or with charts of its own in the coordinates `names`."""
-    inner, given = Fields(), table["manifold"]
+    inner, given = Fields(reader.fields.kept), table["manifold"]
     if isinstance(given, Mapping) and "builtin" in given:
         given = _in_names_of_node(plain_of(inner, given), names or ())
     own = {key.removeprefix(f"{name}/"): array for key, array in reader.arrays.items() if key.startswith(f"{name}/")}

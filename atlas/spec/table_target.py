@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ...expressions.fields import Field
-from ...expressions.parse import real_symbols
 from ..atlas import Atlas
 from ..fields import field_map
 from ..task import ChartTarget, ExpressionTarget
@@ -23,8 +22,8 @@ NAME = "table"
 def field_target(field: Field, atlas: Atlas, coordinates: str) -> ExpressionTarget | ChartTarget:
     """f of the ambient coordinates of an atlas, or on every chart of its own."""
     if coordinates == "ambient":
-        return ExpressionTarget(field_map(field, tuple(real_symbols(atlas.coordinates).values())))
-    return ChartTarget(tuple(field_map(field, chart.inverse.variables) for chart in atlas.parametrising))
+        return ExpressionTarget(field_map(field, atlas.coordinates))
+    return ChartTarget(tuple(field_map(field, chart.inverse.names) for chart in atlas.parametrising))
 
 
 def table_target(fields: Fields, table: Mapping[str, Any], written: Written, folder: Path | None) -> ExpressionTarget | ChartTarget | None:
@@ -38,13 +37,13 @@ def table_target(fields: Fields, table: Mapping[str, Any], written: Written, fol
     atlas = written.atlas
     if atlas is None:
         return None
-    names = atlas.coordinates if which == "ambient" else tuple(map(str, atlas.parametrising[0].inverse.variables))
+    names = atlas.coordinates if which == "ambient" else atlas.parametrising[0].inverse.names
     axes = table.get("axes", list(names))
     entries = fields.sequence(axes, "target: axes", len(names), "names of arrays")
     if entries is None:
         return None
     name = NAME
-    taken = {*atlas.coordinates, *(str(v) for chart in atlas.parametrising for v in chart.inverse.variables), *fields.functions}
+    taken = {*atlas.coordinates, *(name for chart in atlas.parametrising for name in chart.inverse.names), *fields.functions}
     while any(one == name or one.startswith(f"{name}_") for one in taken):
         name = f"{name}0"
     read = [fields.text(entry, f"target: axes[{k}]") for k, entry in enumerate(entries)]

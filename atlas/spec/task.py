@@ -21,7 +21,7 @@ from ...errors import AtlasMoEError, Finding, InvalidArgument, Severity, SpecErr
 from ...expressions.fields import callables
 from ...expressions.given import place
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import real_symbols
+from ...expressions.parse import coordinates
 from ..atlas import Atlas
 from ..graph import Combine, TaskGraph
 from ..options import OPTIONS, OptionValue
@@ -74,13 +74,15 @@ def task_from_spec(
     target: PythonTargets | None = None,
     folder: Path | None = None,
     trust_code: bool = False,
+    kept: bool = False,
 ) -> ManifoldTask | TaskGraph:
     """The task that the tables of a spec, and the arrays written with them, describe.
 
-    `source` is what messages call the spec, `folder` where the files that it names are; without it none is read. Raises
+    `source` is what messages call the spec, `folder` where the files that it names are; without it none is read. `kept`: it lies beside
+    a model, so that its expressions were read before, and need not go through sympy until somebody asks what it makes of them. Raises
     `SpecError` with all findings.
     """
-    fields = Fields()
+    fields = Fields(kept)
     spec = unrolled(fields, spec)
     if fields.findings:
         raise SpecError(once(fields.findings), source)
@@ -302,7 +304,7 @@ def _told(fields: Fields, table: Mapping[str, Any], written: Written, folder: Pa
         return _listed_targets(fields, table["charts"], written.atlas)
     if written.coordinates is None:
         return None
-    symbols = real_symbols(written.coordinates)
+    symbols = coordinates(written.coordinates)
     read = fields.components(table["expression"], "target: expression", symbols)
     return None if read is None else ExpressionTarget(ExpressionMap.of(symbols.values(), read))
 
@@ -324,7 +326,7 @@ def _chart_targets(fields: Fields, tables: Mapping[str, Any], written: Written) 
     if fields.findings or written.atlas is None:
         return None
     parametrising = written.atlas.parametrising
-    return ChartTarget(tuple(ExpressionMap.of(c.inverse.variables, f) for c, f in zip(parametrising, read, strict=True)))
+    return ChartTarget(tuple(ExpressionMap.of(c.inverse.names, f) for c, f in zip(parametrising, read, strict=True)))
 
 
 def _listed_targets(fields: Fields, value: Any, atlas: Atlas | None) -> Target | None:
@@ -336,10 +338,10 @@ def _listed_targets(fields: Fields, value: Any, atlas: Atlas | None) -> Target |
         return None
     functions = []
     for k, (entry, chart) in enumerate(zip(entries, atlas.parametrising, strict=True)):
-        u = {str(symbol): symbol for symbol in chart.inverse.variables}
+        u = coordinates(chart.inverse.names)
         read = fields.components(entry, f"target: charts[{k}]", u)
         if read is not None:
-            functions.append(ExpressionMap.of(chart.inverse.variables, read))
+            functions.append(ExpressionMap.of(chart.inverse.names, read))
     if len(functions) < len(entries):
         return None
     if len({f.outputs for f in functions}) > 1:

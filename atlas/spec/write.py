@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...errors import AtlasMoEError, InvalidArgument, SpecError
 from ...expressions.fields import callables
 from ...expressions.maps import ExpressionMap
-from ...expressions.parse import format_expression, read_expression, real_symbols, wrong_name
+from ...expressions.parse import coordinates, format_expression, read_expression, wrong_name
 from ...expressions.text import text_of
 from ..atlas import Atlas
 from ..chart import Chart
@@ -126,7 +126,7 @@ def _chart_table(chart: Chart, u: tuple[str, ...], y: tuple[str, ...]) -> dict[s
         table["boundary"] = [list(faces) for faces in chart.boundary]
     for key, function in (("region", chart.fading), ("bump", chart.bump), ("partition", chart.partition)):
         if function is not None:
-            names = u if function.variables == chart.inverse.variables else y
+            names = u if function.names == chart.inverse.names else y
             table[key] = texts_of(function, names, f"{label}: {key}")[0]
     return table
 
@@ -138,13 +138,12 @@ def texts_of(function: ExpressionMap, names: tuple[str, ...], where: str) -> lis
     """
     if len(names) != function.inputs:
         raise InvalidArgument(f"{where}: is a function of {function.inputs} coordinates, not of {names}")
-    symbols = real_symbols(names)
-    known = {**symbols, **callables(*function.fields)}
-    renamed = function.renamed(tuple(symbols.values()))
+    known = {**coordinates(names), **callables(*function.fields)}
+    renamed = function.renamed(names)
     texts = []
-    for expression, tree in zip(renamed.expressions, renamed.written or (None,) * function.outputs, strict=True):
+    for k, tree in enumerate(renamed.written or (None,) * function.outputs):
         try:
-            text = format_expression(expression) if tree is None else text_of(tree)
+            text = format_expression(renamed.expressions[k]) if tree is None else text_of(tree)
             again = read_expression(text, known, where)
             texts.append(format_expression(again.expression) if tree is None else text)
         except SpecError as error:
@@ -155,7 +154,7 @@ def texts_of(function: ExpressionMap, names: tuple[str, ...], where: str) -> lis
 
 
 def _names(function: ExpressionMap) -> tuple[str, ...]:
-    return tuple(str(symbol) for symbol in function.variables)
+    return function.names
 
 
 def library_table(atlas: Atlas) -> dict[str, Any] | None:

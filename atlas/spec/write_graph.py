@@ -74,11 +74,11 @@ def _block(block: Block, arrays: Arrays) -> Tables:
     if "chart" not in table:
         table["chart"] = [{"name": name} for name in block.names]
     # Charts that are written out all get the intrinsic names of the first.
-    first = block.domain.parametrising[0].inverse.variables
+    first = block.domain.parametrising[0].inverse.names
     for i, chart_table in enumerate(table["chart"]):
         chart = atlas.charts[i]
-        intrinsic = chart.inverse.variables if isinstance(chart, Chart) and "domain" not in chart_table else first
-        names = tuple(map(str, intrinsic)) if block.is_intrinsic(i) else block.reads
+        intrinsic = chart.inverse.names if isinstance(chart, Chart) and "domain" not in chart_table else first
+        names = intrinsic if block.is_intrinsic(i) else block.reads
         if block.is_intrinsic(i) and set(names) & set(block.reads):
             raise InvalidArgument(f"{label}: the names {names} are both intrinsic and read, so a spec cannot tell them apart; rename them")
         chart_table["expression"] = texts_of(block.subtasks[i], names, f'{label}: chart "{block.names[i]}"')

@@ -139,7 +139,7 @@ def _intrinsic_names(graph: TaskGraph) -> list[str]:
     """The names of the chart coordinates of a manifold; of boxes they are the coordinates themselves, and have no names of their own."""
     if len(graph.inputs) != 1 or graph.inputs[0].box is not None:
         return []
-    return list(map(str, graph.inputs[0].domain.parametrising[0].inverse.variables))
+    return list(graph.inputs[0].domain.parametrising[0].inverse.names)
 
 
 def _shape(model: Model, gauge: Gauge, graph: TaskGraph, seed: int, count: int) -> Shape:
