@@ -180,10 +180,10 @@ def _some(texts: Iterator[str]) -> str:
 
 
 def _called(values: tuple[float, ...], names: Sequence[str], digits: int = 6) -> str:
-    """The numbers, each with the name that the user gave it; in parentheses where nobody named them."""
+    """The numbers, each with the name that the user gave it; in parentheses where there are several that nobody named."""
     plain = [[f"{letter}{k + 1}" for k in range(len(values))] for letter in "xu"] + [[str(k) for k in range(len(values))], ["x"]]
     if len(names) != len(values) or list(names) in plain:
-        return _vector(values, digits)
+        return _vector(values, digits) if len(values) > 1 else f"{values[0]:.{digits}g}"
     return _some(f"{name} = {value:.{digits}g}" for name, value in zip(names, values, strict=True))
 
 

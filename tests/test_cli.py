@@ -172,6 +172,7 @@ def test_explain_a_point(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     for word in ("won by", "τ", "ρ", "0.48", "error"):
         assert word in result.stdout
+    assert "truth    0.48\n" in result.stdout
     document = json.loads(run("explain", folder, "--at", "0.6 0.8", "--json").stdout)
     assert document["on_manifold"] is True
     assert document["truth"] == [pytest.approx(0.48)]

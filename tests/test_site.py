@@ -47,6 +47,17 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{link}: there is no such heading"
 
 
+EATEN = re.compile(r"(?<![\w\\_])_(?![_\s])[^_]?.*?(?<![\s_\\])_(?!\w)", re.DOTALL)
+"""Two underscores that Markdown takes for emphasis: the first behind no letter, the second before none."""
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_index_is_taken_for_emphasis(page: Path) -> None:
+    """‖a‖_∞ ≤ ‖b‖_∞ would lose both of its underscores; behind a backslash they stay. Emphasis is written with stars."""
+    text = re.sub(r"^    .*$", "", re.sub(r"\]\([^)\s]+\)", "]", plain(page)), flags=re.MULTILINE)
+    assert [found for part in re.split(r"\n\s*\n|\n(?=\s*[*|])", text) for found in EATEN.findall(part)] == []
+
+
 def commands(text: str) -> list[str]:
     """The commands of its shell blocks, line by line, and those that stand in a sentence with something to read."""
     blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
