@@ -24,6 +24,14 @@ def said(error: BaseException) -> str:
     return " ".join(str(error).split())[:LONGEST]
 
 
+def shape_remedy(shape: tuple[int, ...], points: int, outputs: int) -> str:
+    """What to do about a function that returns an array of this shape for so many points, and should return so many outputs."""
+    if len(shape) == 2 and shape[0] == points and shape[1] > 0:
+        told = f"say that it has {shape[1]} components, outputs = {shape[1]} in [target] and as many names in [[target]]"
+        return f"{told}, or name a function that returns {outputs} of them"
+    return "points are rows: take coordinates as y[:, 0], y[:, 1], … and return a value for every row"
+
+
 def numbers_of(function: Callable[[Array], ArrayLike], base: Array) -> Array:
     """f at a copy of the points (N, k), of whatever shape. Raises `InvalidArgument` with what it does instead, and what to do."""
     at = f"for points of shape {base.shape}"

@@ -20,7 +20,7 @@ from .atlas import Atlas
 from .chart import Chart
 from .declared import Declared
 from .fields import field_map
-from .foreign import numbers_of
+from .foreign import numbers_of, shape_remedy
 from .options import OptionValue, findings
 from .points import Points
 from .wanted import Wanted
@@ -184,7 +184,7 @@ class CallableTarget:
             raise InvalidArgument(f"target {self.name!r}: {error}") from None
         if found.shape[:1] != (len(base),) or found.size != len(base) * self.outputs:
             problem = f"returns shape {found.shape} for {len(base)} points, not ({len(base)}, {self.outputs})"
-            raise InvalidArgument(f"target {self.name!r}: {problem}; evaluate row by row, and declare the number of outputs")
+            raise InvalidArgument(f"target {self.name!r}: {problem}; {shape_remedy(found.shape, len(base), self.outputs)}")
         values = found.reshape(len(base), self.outputs)
         if (wrong := ~np.isfinite(values).all(1)).any():
             at = ", ".join(f"{number:.6g}" for number in base[int(wrong.argmax())])

@@ -203,3 +203,12 @@ def test_lost_digits_are_a_warning(expression, value):
     found = [finding for finding in lint(task_from_spec(interval(expression))) if "loses its digits" in finding.problem]
     assert [(f.where, f.severity) for f in found] == [("target", Severity.WARNING)]
     assert value in found[0].problem
+
+
+def test_the_region_that_is_proposed_where_a_direction_is_none_leaves_that_out() -> None:
+    manifold = {"builtin": "sphere", "coordinates": ["x", "y", "z"]}
+    spec = {"task": {"name": "t"}, "manifold": manifold, "target": {"expression": "x*cos(atan2(y, x))"}}
+    (finding,) = [found for found in lint(task_from_spec(spec), samples=256) if found.severity is Severity.ERROR]
+    region = finding.remedy.split('region = "')[1].split('"')[0]
+    left = task_from_spec({**spec, "manifold": {**manifold, "region": region}})
+    assert not [found for found in lint(left, samples=256) if found.severity is Severity.ERROR]

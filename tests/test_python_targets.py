@@ -56,6 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (lambda y: None, "returns None for points of shape"),
         (lambda y: sys.exit(3), "ends the program (SystemExit: 3)"),
         (lambda y: ["a"] * len(y), "returns what is no array of numbers"),
+        (lambda y: 1.5, "returns shape () for"),
     ],
 )
 def test_what_is_no_array_of_real_numbers_is_refused(function: object, words: str) -> None:
@@ -233,8 +234,8 @@ def test_a_constant_edited_after_the_proof_is_no_proof(folder: Path) -> None:
         ("../fun:wave", "", "does not name a function of a module"),
         ("fun:__import__('os')", "", "does not name a function of a module"),
         ("no_such_module_here:wave", "", "cannot be imported (ModuleNotFoundError"),
-        ("math:nothing", "", "the module has no 'nothing'; name a function of it"),
-        ("math:pi", "", "is a float, no function"),
+        ("math:nothing", "", "the module has no 'nothing'; its functions are acos, acosh"),
+        ("math:pi", "", "is 3.14159"),
         ("math:sin", "lipschitz = -1\n", "is negative"),
         ("math:sin", 'lipschitz = "a lot"\n', "lipschitz"),
         ("math:sin", "outputs = 0\n", "expected an integer from 1"),

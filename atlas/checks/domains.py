@@ -101,10 +101,12 @@ def check_defined(
     of: str = "",
     closed: bool = True,
     reported: set[Node] | None = None,
+    cut: bool = False,
 ) -> list[Finding]:
     """A map of intrinsic coordinates, or of ambient ones `through` φ⁻¹, has a value at every point of the (closed) chart where it is used.
 
-    One finding for every part that has none somewhere, unless it was `reported` before, as on another chart.
+    One finding for every part that has none somewhere, unless it was `reported` before, as on another chart. `cut`: whether a region of
+    ambient coordinates may leave the place out of M.
     """
     found: list[Finding] = []
     reported = set() if reported is None else reported
@@ -112,7 +114,8 @@ def check_defined(
         if failure.condition.part not in reported:
             reported.add(failure.condition.part)
             name = f"{where}[{failure.component}]" if function.outputs > 1 else where
-            found.append(finding(name, failure, function, of, remedy))
+            left_out = _left_out(failure.condition) if cut else ""
+            found.append(finding(name, failure, function, of, f"{left_out}{remedy}"))
     return found
 
 
@@ -163,6 +166,8 @@ def _confirmed(use: Use, component: int, condition: Condition, point: Array) -> 
             continue
         try:
             alone, at = use.exactly(_guarded(condition), u)
+            if any(isinstance(enclose_at(use.exactly(part, u)[0], at, DIGITS), Undefined) for part in condition.arguments):
+                continue  # a part of it has no value, which is said of that part
             whole, _ = use.exactly(use.function.trees[component], u)
             if isinstance(enclose_at(alone, at, DIGITS), Undefined) and isinstance(enclose_at(whole, at, DIGITS), Undefined):
                 argument = (
@@ -285,6 +290,14 @@ def _shown(node: Node) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
+def _left_out(condition: Condition) -> str:
+    """How to leave a place out of M at which a direction is asked for that is none, as that of longitude at a pole."""
+    if condition.demand is not Demand.DIRECTION:
+        return ""
+    size = " + ".join(text_of(Power(argument, Number(Fraction(2)))) for argument in condition.arguments)
+    return f'leave what is near it out of M, with region = "{size} - 1/100" in the manifold, or ' if len(size) <= LONGEST else ""
+
+
 def _advice(condition: Condition, expression: sympy.Expr) -> str:
     """How to write it so that it has a value: as sympy simplifies it, if the part is gone then; or with the argument cut off, or asked."""
     if lost([condition], conditions([tree_of(expression)])):
@@ -295,6 +308,8 @@ def _advice(condition: Condition, expression: sympy.Expr) -> str:
         if 0 < len(text) <= LONGEST:
             return f"write {text} if that is meant, or "
     part, argument = condition.part, condition.arguments[0]
+    if condition.demand is Demand.COVERED:
+        return "give the table wider axes, or name those that are periodic, periodic = [...], or "
     if isinstance(part, Power) and part.exponent.exact is not None and part.exponent.exact.denominator % 2:
         root: Node = Power(Call("Abs", (argument,)), part.exponent)  # the root of a negative number that calculators mean
         text = text_of(Product((Call("sign", (argument,)), root)) if part.exponent.exact.numerator % 2 else root)

@@ -10,7 +10,7 @@ from ...errors import Finding, InvalidArgument
 from ...expressions.box import Array
 from ...expressions.tree import Node
 from ...progress import track
-from ..foreign import numbers_of
+from ..foreign import numbers_of, shape_remedy
 from ..points import Points
 from ..task import CallableTarget, ChartTarget, ExpressionTarget, ManifoldTask
 from .digits import check_digits
@@ -56,7 +56,9 @@ def _expression(target: ExpressionTarget, probes: Sequence[Probe], points: Point
     on = {probe.index: f' on chart "{probe.chart.name}"' for probe in probes}
     for probe in probes:
         through, of = probe.chart.inverse, on[probe.index]
-        found += check_defined(probe, "target", target.function, probe.closed, through=through, of=of, remedy=DEFINE, reported=reported)
+        found += check_defined(
+            probe, "target", target.function, probe.closed, through=through, of=of, remedy=DEFINE, reported=reported, cut=True
+        )
     if found:
         return found
     for probe in probes:
@@ -76,15 +78,18 @@ def _callable(target: CallableTarget, points: Points) -> list[Finding]:
         return [error(where, "is known by name only", target.to_be_given)]
     try:
         values = numbers_of(target.function, points.base)
-        again = numbers_of(target.function, points.base[::-1])[::-1]
+        again = numbers_of(target.function, points.base[::-1])
     except InvalidArgument as failure:
         problem, _, remedy = str(failure).rpartition("; ")
         return [error(where, problem, remedy)]
     shapes = [(N, target.outputs)] if target.outputs > 1 else [(N,), (N, 1)]
     if values.shape not in shapes:
         problem = f"returns shape {values.shape} for {N} points, not {' or '.join(map(str, shapes))}"
-        return [error(where, problem, "evaluate row by row, and declare the number of outputs")]
-    values, again = values.reshape(N, -1), again.reshape(N, -1)
+        return [error(where, problem, shape_remedy(values.shape, N, target.outputs))]
+    if again.shape != values.shape:
+        problem = f"returns shape {again.shape} for {N} points for which it returned {values.shape} in another order"
+        return [error(where, problem, "evaluate row by row")]
+    values, again = values.reshape(N, -1), again[::-1].reshape(N, -1)
     if (bad := ~np.isfinite(values).all(-1)).any():
         return [error(where, f"is not finite at {many(bad)} of M", DEFINE, points.base[worst(bad)])]
     tolerance = max(DISAGREE * float(np.ptp(values)), ROUNDING * float(np.abs(values).max()))

@@ -188,7 +188,7 @@ def _pieces(reader: Reader, draft: Draft, symbols: Symbols, options: Mapping[str
         if name is not None and box is not None and closed is not None and read is not None:
             pieces.append(BoxPiece(name, box, closed))
             subtasks.append(ExpressionMap.of(symbols.values(), read))
-    if len(fields.findings) > before or draft.name is None:
+    if len(fields.findings) > before or draft.name is None or len(subtasks) < len(tables):
         return None
     return Block(draft.name, draft.reads, Tiling(tuple(pieces)), tuple(subtasks), draft.components, options=options)
 

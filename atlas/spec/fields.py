@@ -22,6 +22,10 @@ IN_LOOP = re.compile(r'("[^"]*"|\d+) \([A-Za-z_]\w* = .*?\)(?=: |$)')
 """The name, or the number, and the loop values of a table in a label."""
 
 
+UNKNOWN = re.compile(r"unknown (?:function|name) '(\w+)'")
+"""What a finding says of a name that is called and that nobody declared."""
+
+
 class Fields:
     """Collects the findings of one spec; its methods return None where the field is wrong."""
 
@@ -34,6 +38,8 @@ class Fields:
         """The loop values of every table that a loop made, by its label."""
         self.functions: dict[str, Component] = {}
         """What expressions may call beside the functions of the grammar."""
+        self.lost: set[str] = set()
+        """Names of tables that could not be read, for reasons that are findings: expressions that call them are not to blame."""
 
     def declare(self, where: str, names: list[str], used: set[str]) -> None:
         """Names of constants, and the set in which those that are met are noted."""
@@ -138,8 +144,13 @@ class Fields:
         try:
             return read_expression(value, {**symbols, **self._callable(symbols, where)}, where, kept=self.kept)
         except SpecError as error:
-            self.findings.extend(error.findings)
+            self.findings.extend(finding for finding in error.findings if not self._calls_lost(finding))
             return None
+
+    def _calls_lost(self, finding: Finding) -> bool:
+        """Whether all that is wrong is that a table is not there, which could not be read."""
+        called = UNKNOWN.search(finding.problem)
+        return called is not None and any(re.fullmatch(rf"{name}(_[0-9]+)?", called[1]) for name in self.lost)
 
     def _callable(self, symbols: Symbols, where: str) -> dict[str, Component]:
         """The functions, none of which may be called like a coordinate."""

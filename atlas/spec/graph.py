@@ -22,7 +22,7 @@ from .arrays import Arrays
 from .blocks import BLOCK_KEYS, look_at_manifold, read_block
 from .fields import Fields, label_of, shown
 from .parts import Draft, Reader, Table, named, names_of, read_atlas, read_box
-from .periodic import periodic_input
+from .periodic import periodic_input, told_of_axes
 from .values import read_values
 
 GRAPH_TABLES = ("task", "input", "block", "combine")
@@ -68,6 +68,7 @@ def read_graph(fields: Fields, tables: Table, name: str | None, output: str | No
     fields.findings += check_wiring(wires, output, complete=complete)
     fields.findings += [finding for node in nodes if node is not None for finding in shapes(node)]
     if fields.findings or name is None or output is None:
+        fields.findings[:] = told_of_axes(fields.findings, listed["input"])
         return None
     try:
         return TaskGraph(name, tuple(node for node in nodes if node is not None), output)

@@ -123,6 +123,7 @@ def in_library_names(fields: Fields, table: Mapping[str, Any]) -> dict[str, Any]
 
 def _named(fields: Fields, table: Mapping[str, Any], atlas: Atlas) -> Atlas:
     """A library manifold under the names of the user."""
+    before = len(fields.findings)
     given = {key: read_names(fields, table, key, MAX_COORDINATES) for key in ("coordinates", "intrinsic") if key in table}
     for key, count in (("coordinates", atlas.base_dimension), ("intrinsic", atlas.dimension)):
         names = given.get(key)
@@ -133,7 +134,7 @@ def _named(fields: Fields, table: Mapping[str, Any], atlas: Atlas) -> Atlas:
     intrinsic = given.get("intrinsic") or atlas.parametrising[0].inverse.names
     for name in sorted(set(ambient) & set(intrinsic)):
         fields.error("manifold", f"the name {name!r} is both ambient and intrinsic", "rename one of the two")
-    return renamed(atlas, ambient, intrinsic) if given and not fields.findings else atlas
+    return renamed(atlas, ambient, intrinsic) if given and len(fields.findings) == before else atlas
 
 
 def _cut(fields: Fields, atlas: Atlas, value: Any, *, drop: bool) -> Atlas | None:

@@ -9,14 +9,16 @@ charts agree where they overlap is asked of every task; here it is that question
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+from ...errors import Finding
 from ...expressions.scope import filled
 from ..arguments import MAX_CHARTS, MAX_DIMENSION
-from .fields import Fields, shown
+from .fields import UNKNOWN, Fields, shown
 
 BOX_KEYS = ("box", "periodic", "charts", "partition", "partition_power", "region", "embed")
 LEAST = 3
@@ -112,6 +114,25 @@ def _axes(fields: Fields, table: Mapping[str, Any], label: str) -> list[Axis] | 
             fields.error(where, f"the lower end {lower:g} is not below the upper end {upper:g}", "give [lower, upper]")
         axes.append((str(name), *(filled(end) if isinstance(end, str) else repr(end) for end in ends), name in (around or ())))  # type: ignore[arg-type]
     return axes
+
+
+def told_of_axes(findings: list[Finding], inputs: Sequence[Any]) -> list[Finding]:
+    """Findings about unknown names that are axes of boxes: no network reads these, and each says what is read in their place."""
+    known = {}
+    for table in inputs:
+        box, around = (table.get(key) for key in ("box", "periodic")) if isinstance(table, Mapping) else (None, None)
+        for name in box if isinstance(box, Mapping) else ():
+            known[str(name)] = str(table.get("name")), _reads((str(name), "", "", isinstance(around, list) and name in around))
+
+    def told(finding: Finding) -> Finding:
+        found = UNKNOWN.search(finding.problem)
+        if found is None or found[1] not in known:
+            return finding
+        of, read = known[found[1]]
+        whole = f'or let a block read all of the box, reads = ["{of}"], and write its one expression in {found[1]}'
+        return dataclasses.replace(finding, remedy=f"it is an axis of the box {of!r}: read {', '.join(read)}, {whole}")
+
+    return [told(finding) for finding in findings]
 
 
 def _reads(axis: Axis) -> list[str]:

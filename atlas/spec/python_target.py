@@ -23,6 +23,8 @@ MAX_OUTPUTS = 4_096
 """Components of a target."""
 CALLABLE_KEYS = ("callable", "outputs", "lipschitz", "second_derivative")
 DECLARED = CALLABLE_KEYS[2:]
+MOST_NAMED = 8
+"""Functions of a module that a message names."""
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 """module:function."""
 
@@ -70,6 +72,13 @@ def python_target(
     """The function that was passed, or else imported if code is trusted, under the name and with the constants that the spec tells."""
     kept = len(fields.findings)
     name = None if "callable" not in table else fields.text(table["callable"], "target: callable")
+    if isinstance(table.get("outputs"), list):
+        fields.error(
+            "target: outputs",
+            f"expected how many components f has, got {shown(table['outputs'])}",
+            f"write outputs = {len(table['outputs'])}; names of components are outputs of [task]",
+        )
+        return None
     outputs = fields.integer(table["outputs"], "target: outputs", 1, MAX_OUTPUTS) if "outputs" in table else None
     constants = {key: _bound(fields, table[key], f"target: {key}") for key in DECLARED if key in table}
     if len(fields.findings) > kept:
@@ -116,8 +125,10 @@ def imported(name: str, folder: Path | None) -> PythonTarget:
     A `CallableTarget` of that name brings its enclosure and constants along; in certificates it goes by the name that finds it again.
     Raises `InvalidArgument` for a name that is none, and for code that cannot be imported.
     """
-    if not NAME.fullmatch(name):
-        raise InvalidArgument(f"{name[:100]!r} does not name a function of a module; write module:function")
+    if not NAME.fullmatch(name) or ".py:" in name:
+        like = re.fullmatch(r"([A-Za-z_][\w.]*?)(?:\.py)?[.:]([A-Za-z_]\w*)", name)
+        near = f", as {like[1]}:{like[2]}" if like else ""
+        raise InvalidArgument(f"{name[:100]!r} does not name a function of a module; write module:function{near}")
     module, _, attribute = name.partition(":")
     places = [str(place) for place in (folder, Path.cwd()) if place is not None]
     sys.path[:0] = places
@@ -135,12 +146,13 @@ def imported(name: str, folder: Path | None) -> PythonTarget:
             found = getattr(found, part)
     except AttributeError:
         there = [one for one in vars(sys.modules[module]) if callable(getattr(sys.modules[module], one)) and not one.startswith("_")]
-        problem = f"{name!r} is not there: the module has no {attribute!r}{did_you_mean(attribute, there)}"
-        raise InvalidArgument(f"{problem}; name a function of it, module:function") from None
+        near = did_you_mean(attribute, there, "", " ")
+        functions = f"its functions are {', '.join(there[:MOST_NAMED])}" if there else "it has none"
+        raise InvalidArgument(f"{name!r} is not there: the module has no {attribute!r}; {near}{functions}") from None
     if isinstance(found, CallableTarget):
         return dataclasses.replace(found, name=name)
     if not callable(found):
-        raise InvalidArgument(f"{name!r} is a {type(found).__name__}, no function; name a function of points (N, k)")
+        raise InvalidArgument(f"{name!r} is {shown(found)}, no function; name a function of points (N, k)")
     function: Callable[[Array], ArrayLike] = found
     return function
 

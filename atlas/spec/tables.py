@@ -57,23 +57,25 @@ def read_tables(fields: Fields, given: Any, arrays: Arrays, folder: Path | None)
         own = {key.removeprefix(f"{PREFIX}{name}/"): array for key, array in arrays.items() if key.startswith(f"{PREFIX}{name}/")}
         if "harmonics" in table:
             used |= set() if "file" in table else {f"{PREFIX}{name}/{key}" for key in own}
-            _known(fields, read_series(fields, table, label, name, own, folder), label)
+            _known(fields, read_series(fields, table, label, name, own, folder), label, name)
             continue
         if "file" in table:
-            if (axes := _names(fields, table.get("axes"), f"{label}: axes")) is not None:
-                _known(fields, read_file(fields, table, table["file"], label, name, axes, folder), label)
+            axes = _names(fields, table.get("axes"), f"{label}: axes")
+            found = None if axes is None else read_file(fields, table, table["file"], label, name, axes, folder)
+            _known(fields, found, label, name)
             continue
         used |= {f"{PREFIX}{name}/{key}" for key in own}
         if not own:
             fields.error(label, "the key 'file' is missing", 'name the .npz file beside the spec: file = "field.npz"')
-            continue
-        _known(fields, _stored(fields, table, label, name, own), label)
+        _known(fields, _stored(fields, table, label, name, own) if own else None, label, name)
     for name in sorted(arrays.keys() - used):
         fields.error("arrays", f"unknown array {shown(name)}", "save the task again")
 
 
-def _known(fields: Fields, field: Field | None, label: str) -> None:
+def _known(fields: Fields, field: Field | None, label: str, name: str) -> None:
+    """Makes a field known to expressions, or known to be missing."""
     if field is None:
+        fields.lost.add(name)
         return
     if twice := sorted(callables(field).keys() & fields.functions.keys()):
         fields.error(label, f"another table has the name {twice[0]!r}", "give every table its own name")

@@ -59,8 +59,8 @@ class EnclosedTarget:
             if target.enclosure is None:
                 raise InvalidArgument(
                     f"the target of task {task.name!r} is the Python function {target.name!r}, of which nothing can be proved; "
-                    "give an expression, CallableTarget(…, lipschitz=…) or (…, second_derivative=…), on which the proof then rests, or "
-                    "CallableTarget(…, enclosure=…), which maps Taylor forms of y to those of f(y)"
+                    "declare lipschitz or second_derivative of it, in the spec or of CallableTarget, on which the proof then rests, and "
+                    "compile again; or give CallableTarget(…, enclosure=…), which maps Taylor forms of y to those of f(y)"
                 )
             self.callable, self.highest = target.enclosure, target.degree
 
