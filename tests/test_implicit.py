@@ -14,7 +14,8 @@ import sympy
 from atlasmoe.atlas import Atlas, ExpressionMap, ExpressionTarget, ManifoldTask, task_from_spec, task_to_spec
 from atlasmoe.atlas.graph import as_graph
 from atlasmoe.atlas.graph.pointwise import NotPointwise, Pointwise, Spot
-from atlasmoe.atlas.implicit.build import implicit
+from atlasmoe.atlas.implicit.build import CORE, implicit
+from atlasmoe.atlas.implicit.components import components, meant
 from atlasmoe.atlas.implicit.cover import cover, edge_cell
 from atlasmoe.atlas.implicit.singular import touches
 from atlasmoe.atlas.implicit.zeros import ZeroSet
@@ -186,6 +187,7 @@ def test_nothing_is_known_outside_of_a_tube() -> None:
         (("x", "y", "z"), {}, "leave no manifold"),
         (("x**2 + y**2 - 1 - 0.1*abs(x)",), {"names": "xy"}, "has a kink"),
         (("y - x*sign(x)",), {"names": "xy"}, "has a kink"),
+        ((CIRCLE,), {"names": "xy", "region": "sqrt(y) - 0.1"}, r"the region has no finite value at the zero .*y = -0"),
         (("((x - 0.7)**2 + y**2 - 0.25)*((x + 0.7)**2 + y**2 - 0.25)",), {"names": "xy"}, "2 connected components: 1 near"),
     ],
 )
@@ -224,6 +226,20 @@ def test_a_component_is_chosen_and_covered(curve: Atlas) -> None:
     done = cover(curve.implicit.zeros, tubes, most=1 << 10)
     assert done.open is not None
     assert done.open[1][0] < 0  # on the other oval
+
+
+def test_components_next_to_each_other_are_told_apart_by_faces_and_points() -> None:
+    """Ends of charts alone say what hangs together, whatever rounding does; and a point means the component that it lies on."""
+    rings = atlas_of(f"({CIRCLE})*(x**2 + y**2 - 1.2)", names="xy", component="all")
+    assert rings.implicit is not None
+    tubes = [chart.tube for chart in rings.parametrising if chart.tube is not None]
+    found = components(tubes, np.zeros((0, 2)), CORE)
+    assert len(found) == 2
+    for radius in (1.0, np.sqrt(1.2)):
+        for angle in range(6):
+            kept = meant(found, [radius * np.cos(angle), radius * np.sin(angle)], tubes, rings.implicit.zeros)
+            assert kept is not None
+            assert np.abs([np.hypot(*tubes[i].center) - radius for i in kept]).max() < 1e-9
 
 
 def test_what_is_written_is_read_again(curve: Atlas) -> None:

@@ -91,7 +91,7 @@ def implicit(
     found = components(tubes, points, CORE)
     if len(found) > 1:
         remark(_listed(found))
-    keep = meant(found, component)
+    keep = meant(found, component, tubes, zeros)
     if keep is None:
         raise InvalidArgument(f'{_listed(found)}; say which one is meant, component = 1 to {len(found)} or a point near it, or "all"')
     kept = set(keep)
@@ -168,6 +168,7 @@ def _sampled(zeros: ZeroSet, seed: int) -> Array:
         raise InvalidArgument(
             f"an equation has no finite value at {_at(zeros, around[int(bad.argmax())])}; choose a box in which all are defined"
         )
+    _require_defined(zeros, around)
     points = zeros.sample(min(SAMPLES * 2 ** (zeros.dimension - 1), MOST_SAMPLES), seed)
     if not len(points):
         none = zeros.box.dimension <= PROVED_UP_TO and cover(zeros, (), most=FEW_CELLS).open is None
@@ -181,6 +182,21 @@ def _sampled(zeros: ZeroSet, seed: int) -> Array:
         problem = f"the gradients of the equations are not independent at the zero {_at(zeros, witness)}, where M need be no manifold"
         raise InvalidArgument(f"{problem}; change the equations (x**2 = 0 is x = 0), or the box so that it stays away")
     return points
+
+
+def _require_defined(zeros: ZeroSet, around: Array) -> None:
+    """The region has a value wherever the equations are 0, at points of the box taken to zeros. Raises `InvalidArgument`."""
+    if zeros.within is None:
+        return
+    x = zeros.projected(around)
+    x = x[zeros.box.contains(x)]
+    with np.errstate(all="ignore"):
+        bad = ~np.isfinite(zeros.within(x)).all(1)
+    if bad.any():
+        raise InvalidArgument(
+            f"the region has no finite value at the zero {_at(zeros, x[int(bad.argmax())])} of the equations; "
+            "give one that is defined at all zeros in the box, as y - 0.01 in the place of sqrt(y) - 0.1"
+        )
 
 
 def _require_inside(zeros: ZeroSet) -> None:

@@ -17,6 +17,7 @@ from ...expressions.box import Array
 from ...expressions.implicit import Tube
 from .. import arguments
 from .charts import in_tube
+from .zeros import ZeroSet
 
 ON_FACES = 5
 """Points along each side of a face."""
@@ -41,8 +42,13 @@ def components(tubes: Sequence[Tube], points: Array, core: float) -> list[Compon
             i = parent[i]
         return i
 
-    every = np.concatenate([points, *(_edges(tube) for tube in tubes)])
+    edges = [_edges(tube) for tube in tubes]
+    every = np.concatenate([points, *edges])
     held = np.stack([in_tube(tube, every) for tube in tubes])
+    start = len(points)
+    for i, own in enumerate(edges):  # Rounding may carry a point of a face out of the box that it is a face of.
+        held[i, start : start + len(own)] = True
+        start += len(own)
     for n in np.flatnonzero(held.sum(0) > 1):
         first, *others = np.flatnonzero(held[:, n]).tolist()
         for other in others:
@@ -68,8 +74,11 @@ def _edges(tube: Tube) -> Array:
     return x[np.isfinite(x).all(1)]
 
 
-def meant(found: Sequence[Component], asked: Any) -> tuple[int, ...] | None:
-    """The charts that are asked for, in order; None if that has to be said and was not."""
+def meant(found: Sequence[Component], asked: Any, tubes: Sequence[Tube], zeros: ZeroSet) -> tuple[int, ...] | None:
+    """The charts that are asked for, in order; None if that has to be said and was not.
+
+    Of a point those of the component that holds the zero next to it; where that is in none, of the nearest centre of a chart.
+    """
     if asked is None and len(found) > 1:
         return None
     if asked is None or asked == "all":
@@ -80,5 +89,7 @@ def meant(found: Sequence[Component], asked: Any) -> tuple[int, ...] | None:
         point = np.array([arguments.number(f"component[{i}]", v, -np.inf) for i, v in enumerate(asked)])
         if len(point) != len(found[0].point):
             raise InvalidArgument(f"component is a point of {len(point)} coordinates, where there are {len(found[0].point)}")
-        return min(found, key=lambda part: float(np.linalg.norm(part.point - point))).charts
+        near = zeros.projected(point[None])
+        away = np.array([0.0 if in_tube(tube, near)[0] else float(np.linalg.norm(tube.center - point)) for tube in tubes])
+        return min(found, key=lambda part: float(away[list(part.charts)].min())).charts
     return found[arguments.integer("component", asked, 1, len(found)) - 1].charts
