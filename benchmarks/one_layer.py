@@ -131,10 +131,10 @@ def draw(path: Path) -> None:
         tidy(place, f"{title}: logits that are 0", xlabel="x₁, steps of float32 from the interface t = 1", ylabel="x₂")
     for k, (kind, called) in enumerate(((softmax, "probabilities"), (sigmoid, "sigmoids"), (lambda z: z, "logits"))):
         axes[2].plot(POWERS, [astray(power, kind) for power in POWERS], "os^"[k] + "-", color=FEW[k], label=f"selects on {called}")
-    axes[2].axvline(8, color="0.6", linewidth=0.8, linestyle=":")
-    axes[2].legend(fontsize=8, frameon=False)
-    slopes = "p, slopes of faces are 2^p (dotted: as compiled)"
-    tidy(axes[2], "4^16, points on interfaces and next to them sent astray", xlabel=slopes, ylabel="part of 4,000")
+    axes[2].axvline(8, color="#222222", linewidth=0.8, linestyle=":", label="as compiled")
+    figure.legend(*axes[2].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower right", ncols=4)
+    title = "4^16: of 4,000 points on interfaces and next to them"
+    tidy(axes[2], title, xlabel="p, slopes of faces are $2^p$", ylabel="share sent astray")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
 

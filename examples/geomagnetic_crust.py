@@ -6,7 +6,7 @@ radius add up. The coefficients come with pygeomag (pip install pygeomag), or fr
 
 Every stage leaves its result in the folder of the output; a run that was stopped goes on from the last one.
 
-    python examples/geomagnetic_crust.py                        # compile, measure, prove all of it, write C: half an hour of one core
+    python examples/geomagnetic_crust.py                        # compile, measure, prove all of it, write C: a quarter of an hour
     python examples/geomagnetic_crust.py --patches 20           # prove 20 patches of the rest in the place of 864
     python examples/geomagnetic_crust.py --balls 1002 --width 192 --figure
 """

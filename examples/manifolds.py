@@ -38,6 +38,8 @@ Array = NDArray[np.float64]
 Map = Callable[[Array], Array]
 FOLDER = Path(__file__).parents[1] / "docs" / "images" / "manifolds"
 DPI, SIDE, POINTS, FACES = 120, 121, 6000, 12000
+SEAM = 0.4
+"""Angle at which the grid of a disc begins and ends: not where cells meet, for there their edge would be lost."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Picture:
     outer: float = 1.0
     """What is cut lies between circles of these radii."""
     cloud: bool = False
+    faces: int = FACES
+    """More where sheets run through each other, for the line in which they do is as fine as faces are."""
 
 
 def from_the_pole(y: Array) -> Array:
@@ -76,6 +80,7 @@ def disc_of(inner: float) -> Map:
     return points
 
 
+POLE = "stereographic projection from S³(√2) to (y1, y2, y3)"
 TURNS = "rotations about axes in a plane: the vector axis·angle, |·| ≤ π; opposite points of the edge are the same"
 PICTURES: dict[str, Picture] = {
     "interval": Picture({"charts": 3}, said="with the partition of unity above it"),
@@ -83,7 +88,7 @@ PICTURES: dict[str, Picture] = {
     "circle": Picture(),
     "sphere": Picture({"atlas": "graph"}),
     "ellipsoid": Picture(),
-    "torus": Picture(project=from_the_pole, said="stereographic projection from S³(√2)", names=()),
+    "torus": Picture(project=from_the_pole, said=POLE, names=("y1", "y2", "y3")),
     "cylinder": Picture(),
     "swiss_roll": Picture(),
     "moebius_band": Picture(),
@@ -93,9 +98,14 @@ PICTURES: dict[str, Picture] = {
     "annulus": Picture(),
     "ball": Picture(cut_at=disc_of(0), said="cut by the plane x2 = 0", names=("x1", "x3")),
     "shell": Picture(cut_at=disc_of(0.5), said="cut by the plane x2 = 0", names=("x1", "x3"), inner=0.5),
-    "spheres": Picture(project=from_the_pole, said="S¹ × S¹, stereographic projection from S³(√2)", names=()),
+    "spheres": Picture(
+        project=from_the_pole, said="S¹ × S¹, stereographic projection from S³(√2) to (y1, y2, y3)", names=("y1", "y2", "y3")
+    ),
     "real_projective": Picture(
-        project=lambda y: y[..., [1, 2, 4]], said="RP²: √2·(ab, ac, bc) of lines (a, b, c), Steiner's surface", names=("x2", "x3", "x5")
+        project=lambda y: y[..., [1, 2, 4]],
+        said="RP²: √2·(ab, ac, bc) of lines (a, b, c), Steiner's surface",
+        names=("x2", "x3", "x5"),
+        faces=80_000,
     ),
     "complex_projective": Picture(
         project=lambda y: np.stack([y[..., 1], y[..., 2], (y[..., 0] - y[..., 3]) / np.sqrt(2)], -1),
@@ -173,6 +183,8 @@ def _curve(drawn: Figure, atlas: Atlas, colors: Array) -> None:
             mine = deepest(atlas, base)[:, 0] == i
             axes.plot(*np.where(mine[:, None], base, np.nan).T, color=colors[i], linewidth=3)
             axes.set_aspect("equal")
+    if atlas.base_dimension == 1:
+        axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel("x1", fontsize=7)
     axes.set_ylabel("ρ; the charts below" if atlas.base_dimension == 1 else "x2", fontsize=7)
     axes.tick_params(labelsize=6)
@@ -201,7 +213,9 @@ def _cloud(drawn: Figure, atlas: Atlas, picture: Picture) -> Array:
 def _cells(drawn: Figure, atlas: Atlas, picture: Picture) -> Array:
     """Surfaces, and what a plane cuts out of a solid."""
     if picture.cut_at is not None:
-        r, angle = np.meshgrid(np.linspace(picture.inner, picture.outer, SIDE // 2) * (1 - 1e-12), np.linspace(0, 2 * np.pi, 2 * SIDE))
+        r, angle = np.meshgrid(
+            np.linspace(picture.inner, picture.outer, SIDE // 2) * (1 - 1e-12), SEAM + np.linspace(0, 2 * np.pi, 2 * SIDE)
+        )
         r[:, 0] *= 1 + 2e-12
         u = np.stack([r * np.cos(angle), r * np.sin(angle)], -1).reshape(-1, 2)
         at = picture.cut_at
@@ -209,7 +223,7 @@ def _cells(drawn: Figure, atlas: Atlas, picture: Picture) -> Array:
         cells = cut(u, triangles, deepest(atlas, at(u)), lambda a, b, t: deepest(atlas, at((1 - t)[:, None] * u[a] + t[:, None] * u[b])))
         _plane(drawn, cells, len(atlas), picture.names)
         return cells_colors(cells, len(atlas))
-    patches = surface_patches(atlas, FACES)
+    patches = surface_patches(atlas, picture.faces)
     base, triangles = triangles_of(patches)
     u = np.concatenate([patch.grid.reshape(-1, 2) for patch in patches])
     chart = np.repeat([patch.chart for patch in patches], [patch.grid.size // 2 for patch in patches])
@@ -264,7 +278,7 @@ def draw_genus_2() -> Figure:
     points = zeros.sample(4000, 0)
     tubes = chosen(zeros, points, 0.85, (1e-3, 0.5), 4096)
     middle = ZeroSet(zeros.equations, Box((0.5, -0.5, -0.2), (1.5, 0.5, 0.2)), None)
-    points = np.concatenate([zeros.sample(30_000, 1), middle.sample(30_000, 1)])
+    points = np.concatenate([zeros.sample(100_000, 1), middle.sample(30_000, 1)])
     depth = np.full((len(points), len(tubes)), -np.inf)
     for i, tube in enumerate(tubes):
         frames = tube.frames
@@ -276,7 +290,7 @@ def draw_genus_2() -> Figure:
     light = 0.62 + 0.38 * np.clip(normal @ (np.array([0.3, -0.5, 0.8]) / 0.99), 0, 1)
     drawn = Figure(figsize=(3.0, 3.0), layout="constrained")
     axes: Any = drawn.add_subplot(projection="3d", proj_type="ortho")
-    axes.scatter(*points.T, c=expert_colors(len(tubes))[depth.argmax(1)] * light[:, None], s=5, linewidths=0, depthshade=False)
+    axes.scatter(*points.T, c=expert_colors(len(tubes))[depth.argmax(1)] * light[:, None], s=4, linewidths=0, depthshade=False)
     axes.set_xlim(-0.05, 2.05)
     axes.set_ylim(-0.65, 0.65)
     axes.set_zlim(-0.11, 0.11)

@@ -41,7 +41,12 @@ LONGEST = 40
 """Characters of a line in a node."""
 MOST_FORMULAS = 4
 """Components of a combination that have a line each."""
-KEY = "rounded: inputs · white: blocks, with a cell for every piece or chart · tinted: combinations · thick frame: the output"
+KEY = {
+    "input": "rounded: inputs",
+    "block": "white: blocks, with a cell for every piece or chart",
+    "combine": "tinted: combinations",
+}
+"""What the frames of nodes mean."""
 MOST_TOUCHING = 20_000
 """Pairs of cells that are told apart by their colours."""
 FILL = {"input": "#eef4fa", "block": "#ffffff", "combine": "#f6f1fa", "more": "none"}
@@ -117,7 +122,9 @@ def graph_figure(task: ManifoldTask | TaskGraph, path: str | Path | None = None)
     axes.set(xlim=(0, width), ylim=(-height, 0.45))
     axes.set_axis_off()
     axes.text(0.2, 0.2, heading, fontsize=10, color=INK, va="center", weight="bold")
-    axes.text(0.2, -height + 0.08, KEY, fontsize=6.5, color="#777777", va="center")
+    found = {spot.kind for spot in drawing.spots.values()}
+    key = " · ".join([*(said for one, said in KEY.items() if one in found), "thick frame: the output"])
+    axes.text(0.2, -height + 0.08, key, fontsize=6.5, color="#777777", va="center")
     for way, names in drawing.edges.items():
         _edge(axes, [drawing.spots[name] for name in way], names)
     for name, spot in drawing.spots.items():

@@ -11,7 +11,7 @@ import numpy as np
 from ..doctor import Diagnosis, Health
 from ..doctor.diagnosis import Bars, Curve, Spread
 from ..errors import AtlasMoEError
-from .palette import FEW, INK, LIMIT, tidy
+from .palette import FEW, INK, LIMIT, legend_below, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def draw(one: Diagnosis) -> Figure:
         case Curve():
             _curve(axes, one.picture)
     if axes.get_legend_handles_labels()[0]:
-        drawn.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+        legend_below(drawn, axes.get_legend_handles_labels()[0])
     verdict = "ill" if one.ill else "healthy"
     sense = {"<=": "≤", ">=": "≥"}.get(one.sense, one.sense)
     head = f"{verdict}: {subscripts(one.quantity)} {one.value:.4g}, healthy if {sense} {one.threshold:.4g}"
@@ -92,13 +92,17 @@ def _bars(axes: Axes, picture: Bars) -> None:
 
 
 def _spread(axes: Axes, picture: Spread) -> None:
-    values = np.asarray(picture.values, float)
-    values = values[np.isfinite(values) & (values > 0)]
+    every = np.asarray(picture.values, float)
+    values = every[np.isfinite(every) & (every > 0)]
     ends = np.log10([*(values.min(initial=np.inf), values.max(initial=0)), picture.limit]) if len(values) else np.log10([picture.limit])
     low, high = float(np.floor(ends.min())) - 0.2, float(np.ceil(ends.max())) + 0.2
     axes.hist(values, bins=np.logspace(low, high, 60).tolist(), color=FEW[0])
     axes.axvline(picture.limit, color=LIMIT, linestyle="--", linewidth=1, label=picture.said)
     axes.set_xscale("log")
+    # A logarithmic scale has no place for these; they may be the ones that are ill.
+    for count, what in ((int((every <= 0).sum()), "0"), (int((~np.isfinite(every)).sum()), "no finite number")):
+        if count:
+            axes.plot([], [], " ", label=f"not shown: {count:,} of {len(every):,} rows, which have {what}")
     tidy(axes, picture.title, xlabel=subscripts(picture.label), ylabel="rows")
 
 

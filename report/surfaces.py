@@ -26,6 +26,8 @@ VIEWS = {"front": (24.0, -52.0), "back": (-24.0, 128.0)}
 LIGHT = np.array([0.35, -0.5, 0.79])
 FILLED = 0.78
 """Size of a surface as it is seen, in what fills its picture at a zoom of 1 beside the length of its diagonal."""
+DIGITS = 2
+"""Of the length of a side, beyond the first: how exactly its ends are told."""
 AXES, CORNER = 0.08, 0.06
 """Length of the drawn axes and where they start, in the size of the picture."""
 LEVEL = 0.15
@@ -69,17 +71,19 @@ def draw_in_space(model: Model, atlas: Atlas, report: Report | None) -> Figure:
     drawn = Figure(figsize=(10.5, 7.4), layout="constrained")
     grid: Any = drawn.subplots(2, 3, subplot_kw={"projection": "3d"})
     worst = None if report is None else report.worst.get("total")
+    names = shown_names(atlas)
     cut, error = _cut_errors(model, patches, cells, quads, error)
     light = shade(quads)[:, None]
     light_of_cells = shade(points[triangles])[cells.source][:, None]
     for row, view in enumerate(VIEWS.values()):
-        surface(grid[row, 0], quads, first.scale.to_rgba(target[:, 0])[:, :3] * light, view, atlas.coordinates)
-        surface(grid[row, 1], [polygon[:, :3] for polygon in cells.polygons], colors * light_of_cells, view, atlas.coordinates)
+        surface(grid[row, 0], quads, first.scale.to_rgba(target[:, 0])[:, :3] * light, view, names)
+        surface(grid[row, 1], [polygon[:, :3] for polygon in cells.polygons], colors * light_of_cells, view, names)
         # Errors are read off their colours, so they are not shaded.
-        surface(grid[row, 2], cut, last.scale.to_rgba(log_error(error)), view, atlas.coordinates)
+        surface(grid[row, 2], cut, last.scale.to_rgba(log_error(error)), view, names)
         if worst is not None:
             _mark(grid[row, 2], atlas.unembed(np.array(worst.ambient)), quads, view)
         grid[row, 0].text2D(0.0, 0.98, f"from the {list(VIEWS)[row]}", transform=grid[row, 0].transAxes, fontsize=8, color="#777777")
+    drawn.supxlabel(_ranges(quads, names), fontsize=8, color="#777777")
     for column, text in enumerate((first.title, title.format(f"{len(cells.routes):,}"), last.title)):
         grid[0, column].set_title(text, fontsize=10, color=INK)
     for column, layer in ((0, first), (2, last)):
@@ -92,6 +96,23 @@ def draw_in_space(model: Model, atlas: Atlas, report: Report | None) -> Figure:
 
         grid[0, 2].legend(handles=[Line2D([], [], **CROSS)], loc="upper right", fontsize=8, frameon=False)
     return drawn
+
+
+def shown_names(atlas: Atlas) -> tuple[str, ...]:
+    """What the coordinates of the points are called: of periodic boxes, where `read_h` is the coordinate h itself, h."""
+    own = set(map(str, atlas.parametrising[0].inverse.variables))
+    return tuple(bare if (bare := name.removeprefix("read_")) in own else name for name in atlas.coordinates)
+
+
+def _ranges(corners: Array, names: tuple[str, ...]) -> str:
+    """Between which numbers the surface lies, for it is drawn without scales."""
+    low, high = corners.min((0, 1)), corners.max((0, 1))
+    parts = []
+    for name, a, b in zip(names, low, high, strict=True):
+        digits = DIGITS - int(np.floor(np.log10(b - a))) if b > a else DIGITS
+        start, end = (f"{round(float(v), digits) + 0.0:.12g}".replace("-", "−") for v in (a, b))
+        parts.append(f"{name} from {start} to {end}")
+    return ", ".join(parts)
 
 
 def surface_patches(atlas: Atlas, faces: int) -> list[_Patch]:

@@ -259,3 +259,23 @@ def test_legends_stay_within_their_figures() -> None:
         drawn.draw_without_rendering()
         box = drawn.legends[0].get_window_extent()
         assert 0 <= box.x0 < box.x1 <= drawn.bbox.width
+
+
+def test_what_a_logarithmic_scale_cannot_show_is_counted() -> None:
+    from atlasmoe.doctor.diagnosis import Spread
+    from atlasmoe.report.health_figures import draw
+
+    spread = Spread("margins", np.array([0.0, 0.0, 2.0, 30.0, np.inf]), 1.0, "margin", "1: above it the route is stable")
+    drawn = draw(Diagnosis("margins", "gate", "", 0.0, ">", 1.0, "least margin", "", "", Known.SAMPLED, picture=spread))
+    said = {text.get_text() for text in drawn.legends[0].get_texts()}
+    assert {"not shown: 2 of 5 rows, which have 0", "not shown: 1 of 5 rows, which have no finite number"} < said
+
+
+def test_no_panel_is_empty() -> None:
+    """A block on pieces has no scores whose lead could be drawn."""
+    block = Block.parse("rate", ("a", "b", "c"), Tiling.grid([[0, 1, 2], [0, 1], [0, 1]]), ["a", "2 - b"])
+    inputs = [Input(name, Box((0,), (top,))) for name, top in (("a", 2), ("b", 1), ("c", 1))]
+    drawn = figure(atlasmoe.compile(TaskGraph("three", (*inputs, block), "rate"), epsilon=0.1))
+    assert len(drawn.axes) == 2
+    assert all(axes.patches for axes in drawn.axes)
+    assert [text.get_text() for text in drawn.axes[1].get_xticklabels()] in (["piece1", "piece2"], ["piece2", "piece1"])

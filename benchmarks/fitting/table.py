@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from atlasmoe.report.palette import FEW
 
 Row = dict[str, tuple[float, float]]
 """Error and CPU seconds by method."""
@@ -14,12 +15,14 @@ Rows = dict[tuple[str, int], Row]
 """By target and width."""
 
 STYLES = {
-    "relu": ("ReLU", "C7"),
-    "relu2": ("ReLU²", "C1"),
-    "gelu": ("GELU", "C2"),
-    "silu": ("SiLU", "C0"),
-    "silu lanes": ("SwiGLU lanes", "C3"),
+    "relu": ("ReLU", FEW[7]),
+    "relu2": ("ReLU²", FEW[1]),
+    "gelu": ("GELU", FEW[2]),
+    "silu": ("SiLU", FEW[0]),
+    "silu lanes": ("SwiGLU lanes", FEW[5]),
 }
+MARKS = "sDv^o"
+"""Of these, so that colour alone tells nothing apart."""
 ORDERS = {"relu": 1, "relu2": 2}
 """k of ReLU^k: its nets have m^{−(d + 2k + 1)/(2d)} on the functions that suit them best."""
 
@@ -58,6 +61,7 @@ def figure(rows: Rows, path: Path) -> None:
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     names = sorted({name for name, _ in rows})
     if not names:
@@ -70,7 +74,7 @@ def figure(rows: Rows, path: Path) -> None:
             if not points:
                 continue
             widths, errors = np.array(points).T
-            axis.loglog(widths, errors, marker="o", markersize=4, color=color, label=label)
+            axis.loglog(widths, errors, marker=MARKS[list(STYLES).index(method)], markersize=4, color=color, label=label)
             if method in ORDERS:
                 slope = (dimension + 2 * ORDERS[method] + 1) / (2 * dimension)
                 axis.loglog(widths, errors[-1] * (widths / widths[-1]) ** -slope, color=color, linestyle=":", linewidth=1)
@@ -78,12 +82,14 @@ def figure(rows: Rows, path: Path) -> None:
                 side, offset = ("bottom", 2) if ORDERS[method] == min(ORDERS.values()) else ("top", -2)
                 text, place = f"$m^{{-{slope:.3g}}}$", (widths[-1], errors[-1])
                 axis.annotate(text, place, (4, offset), textcoords="offset points", color=color, fontsize=9, va=side)
-        axis.set(title=name, xlabel="neurons or lanes m", ylabel="sup error")
+        axis.set(title=name.replace("d=", "d = "), xlabel="neurons or lanes m", ylabel="sup |f − Ψ|")
         ticks = sorted({w for other, w in rows if other == name})
         axis.set_xticks(ticks, [str(w) for w in ticks])
         axis.minorticks_off()
         axis.grid(alpha=0.3)
         axis.set_xlim(0.8 * ticks[0], 1.7 * ticks[-1])
-    axes.flat[-1].legend(fontsize="small", loc="lower left")
+    known = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    known["what theory says"] = Line2D([], [], color="#222222", linestyle=":", linewidth=1)
+    canvas.legend(known.values(), known.keys(), fontsize="small", loc="outside lower center", ncols=len(known), frameon=False)
     path.parent.mkdir(exist_ok=True)
     canvas.savefig(path, dpi=110)

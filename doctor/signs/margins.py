@@ -71,9 +71,7 @@ class Margins(GateSign):
             Known.SAMPLED,
             len(ratio),
             () if rows is None else tuple(as_witness(rows[k]) for k in order[:3] if thin[k]),
-            Spread(
-                f"{gate.name}: margins in {gate.dtype}", np.maximum(finite, 1e-6), 1.0, "margin / (η_i + η_j)", "1: the route is stable"
-            ),
+            Spread(f"{gate.name}: margins in {gate.dtype}", finite, 1.0, "margin / (η_i + η_j)", "1: above it the route is stable"),
         )
 
 
