@@ -72,7 +72,7 @@ def certificate_figure(certificate: Certificate, path: str | Path | None = None)
         if d <= 2:
             axes.set_xlabel(called[0], fontsize=8)
             axes.set_ylabel(called[1] if d == 2 else label, fontsize=8)
-    if last is not None:
+    if last is not None and len(bounds):
         bar = drawn.colorbar(last, ax=panels, shrink=0.8, aspect=30)
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=8)
@@ -108,9 +108,14 @@ def _legend(panels: list[Axes], trees: list[Tree]) -> list[Artist]:
 
 def _headline(certificate: Certificate, shown: int) -> str:
     more = f", {shown} of {len(certificate.trees)} charts shown" if shown < len(certificate.trees) else ""
-    verdict = {Known.PROVED: "proved for every point", Known.REFUTED: "refuted"}.get(certificate.status, "not proved")
     found = f"{certificate.boxes:,} boxes, largest error found {certificate.found:.4g}{more}"
-    return f"{certificate.task}: {measure(certificate.problem.wanted)} ≤ {certificate.bound:.4g}, {verdict} ({found})"
+    what = measure(certificate.problem.wanted)
+    if certificate.status is Known.REFUTED:
+        # What is refuted is ε, or a route, and not the bound of what is left.
+        names = ", ".join(claim.name for claim in certificate.claims if claim.known is Known.REFUTED)
+        return f"{certificate.task}: refuted, {names} ({what} ≤ {certificate.epsilon:.4g} was asked; {found})"
+    verdict = "proved for every point" if certificate.status is Known.PROVED else "not proved"
+    return f"{certificate.task}: {what} ≤ {certificate.bound:.4g}, {verdict} ({found})"
 
 
 def _steps(axes: Axes, tree: Tree, epsilon: float) -> None:
@@ -118,7 +123,8 @@ def _steps(axes: Axes, tree: Tree, epsilon: float) -> None:
     order = np.argsort(lower[:, 0])
     proved = tree.tags[order] == PROVED
     values = np.where(proved, tree.bounds[order], np.nan)
-    axes.stairs(values, np.append(lower[order, 0], upper[order[-1], 0]), color=INK, linewidth=0.9, label="proved on each box")
+    said = "proved on each box" if proved.any() else None
+    axes.stairs(values, np.append(lower[order, 0], upper[order[-1], 0]), color=INK, linewidth=0.9, label=said)
     for n in order[~proved]:
         axes.axvspan(lower[n, 0], upper[n, 0], color=LIMIT if tree.tags[n] == UNSETTLED else ELSEWHERE_COLOR, linewidth=0)
     if np.isfinite(epsilon):

@@ -55,6 +55,12 @@ def test_what_was_not_proved_changes_no_ledger(model):
     assert with_proofs(model.ledger, stopped).root == model.ledger.root
 
 
+def test_a_figure_of_a_refutation_does_not_say_what_is_false(model):
+    refuted = atlasmoe.certify(model, epsilon=1e-4, boxes=3000)
+    drawn = certificate_figure(refuted)
+    assert drawn.get_suptitle().replace("\n", " ").startswith("wave: refuted, total (|f − Ψ| ≤ 0.0001 was asked; ")
+
+
 def test_the_figure_has_a_panel_for_every_chart(certificate, tmp_path):
     drawn = certificate_figure(certificate, tmp_path / "proof.png")
     assert (tmp_path / "proof.png").stat().st_size > 10_000
