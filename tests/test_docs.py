@@ -26,7 +26,9 @@ from atlasmoe.atlas.spec.python_target import MAX_OUTPUTS
 from atlasmoe.atlas.spec.tables import TABLE_KEYS
 from atlasmoe.atlas.spec.unroll import MAX_PARAMETERS, MAX_WRITTEN_OUT
 from atlasmoe.cli.main import main
+from atlasmoe.constructions.routers.named import ROUTERS
 from atlasmoe.errors import Severity
+from atlasmoe.export.formats import FORMATS
 from atlasmoe.expressions.conditions import OF_FUNCTIONS, conditions
 from atlasmoe.expressions.grammar import CONSTANTS, FUNCTIONS, MAX_BITS, MAX_DEGREE, MAX_DEPTH, MAX_EXPONENT, MAX_LENGTH, MAX_NODES
 from atlasmoe.expressions.parse import parse_expression, read_expression
@@ -73,6 +75,13 @@ def test_complete_specs_have_no_findings_that_matter(text: str, tmp_path: Path) 
     path = tmp_path / "spec.toml"
     path.write_text(text, encoding="utf-8")
     assert [str(finding) for finding in lint(load_task(path)) if finding.severity is Severity.ERROR] == []
+
+
+def test_every_format_and_every_router_has_its_row() -> None:
+    formats = (DOCS / "exports.md").read_text(encoding="utf-8")
+    assert [name for name in FORMATS if f"\n| `{name}` |" not in formats] == []
+    routers = (DOCS / "howto" / "choose.md").read_text(encoding="utf-8")
+    assert [name for name in ROUTERS if f"\n| `{name}`" not in routers] == []
 
 
 def test_there_are_examples_and_every_block_is_toml() -> None:
