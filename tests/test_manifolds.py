@@ -9,6 +9,7 @@ import pytest
 import sympy
 from atlasmoe.atlas import Array, Box, Chart, ExpressionMap, PartitionOfUnity, ball_atlas, builtin, embed, product
 from atlasmoe.atlas.atlas import Atlas
+from atlasmoe.atlas.manifolds.overlap import arcs
 from atlasmoe.errors import InvalidArgument
 from manifold_contract import ManifoldContract
 from scipy.spatial.transform import Rotation
@@ -315,3 +316,9 @@ def test_products_that_make_no_sense_are_refused() -> None:
 def test_partition_options_reach_the_atlas() -> None:
     assert builtin("sphere", partition="smooth").partition == PartitionOfUnity("smooth")
     assert builtin("sphere", atlas="ball", charts=10, partition_power=2).partition == PartitionOfUnity(power=2)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 31, 997, 4096])
+def test_arcs_end_at_the_floats_nearest_to_their_angles(count: int) -> None:
+    exact = sympy.pi * sympy.Rational(5, 3 * count)
+    assert arcs(count)[0].half_width == float(exact)
