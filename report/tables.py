@@ -32,6 +32,8 @@ VERDICTS = {
     Known.REFUTED: "REFUTED",
     Known.UNKNOWN: "not proved: some boxes are open",
 }
+LEFT_OUT = "not proved: charts may leave out a part of M"
+"""Where nothing else is unknown."""
 MOST_TIMES = 1000
 """A bound that is more than this times the largest error found is not compared with it: what was found is rounding, or next to nothing."""
 MOST_SIBLINGS = 6
@@ -98,7 +100,9 @@ def report_table(report: Report, *, statements: bool = True) -> Group:
 def certificate_table(certificate: Certificate, *, statements: bool = True) -> Group:
     """A certificate: what is proved for every point, and what is not, with where that was seen."""
     assuming = certificate.verdict.partition(", ")[1:]
-    verdict = Text(VERDICTS[certificate.status] + "".join(assuming), STYLES[certificate.status])
+    unknown = {claim.name.rpartition(".")[2] for claim in certificate.claims if claim.known is Known.UNKNOWN}
+    words = LEFT_OUT if unknown and unknown <= {"zeros", "components"} else VERDICTS[certificate.status]
+    verdict = Text(words + "".join(assuming), STYLES[certificate.status])
     beyond = 0 < certificate.found < certificate.bound < MOST_TIMES * certificate.found
     ratio = f", {certificate.bound / certificate.found:.3f} times the largest error found" if beyond else ""
     head = Text.assemble(
