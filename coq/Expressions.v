@@ -2,44 +2,13 @@
 From Coq Require Import Reals List ZArith Bool Lra Lia.
 From Coquelicot Require Import Coquelicot.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
-From AtlasMoE Require Import Semantics Forms.
+From AtlasMoE Require Import Semantics Taylor Intervals Forms.
 Import ListNotations.
 Open Scope R_scope.
 
 Module Expressions (A : Arithmetic).
 Module Export F := Forms A.
 Import A.
-
-Lemma mem_ln X x : mem X x -> 0 < x -> mem (I.ln prec X) (ln x).
-Proof.
-  intros H P. pose proof (I.ln_correct prec X (Xreal x) H) as K. unfold Xbind, Xln' in K. unfold mem.
-  rewrite is_positive_true in K; auto.
-Qed.
-Lemma mem_tan X x : mem X x -> cos x <> 0 -> mem (I.tan prec X) (tan x).
-Proof.
-  intros H P. pose proof (I.tan_correct prec X (Xreal x) H) as K. unfold Xbind, Xtan' in K. unfold mem.
-  rewrite is_zero_false in K; auto.
-Qed.
-Lemma mem_atan X x : mem X x -> mem (I.atan prec X) (atan x).
-Proof. exact (I.atan_correct prec X (Xreal x)). Qed.
-Lemma mem_power X x n : mem X x -> mem (I.power_int prec X (Z.of_nat n)) (x ^ n).
-Proof.
-  intros H. pose proof (I.power_int_correct prec (Z.of_nat n) X (Xreal x) H) as K. unfold mem.
-  replace (Xreal (x ^ n)) with (Xpower_int (Xreal x) (Z.of_nat n)); auto.
-  unfold Xpower_int, Xbind, Xpower_int'. destruct n; simpl; auto. f_equal. rewrite SuccNat2Pos.id_succ. reflexivity.
-Qed.
-Definition nonnegative X := match I.sign_large X with Xgt | Xeq => true | _ => false end.
-Definition nonpositive X := match I.sign_large X with Xlt | Xeq => true | _ => false end.
-Lemma nonnegative_correct X x : nonnegative X = true -> mem X x -> 0 <= x.
-Proof.
-  unfold nonnegative. generalize (I.sign_large_correct X). destruct (I.sign_large X); try discriminate; intros H _ K; apply H in K; simpl in K.
-  inversion K. lra. tauto.
-Qed.
-Lemma nonpositive_correct X x : nonpositive X = true -> mem X x -> x <= 0.
-Proof.
-  unfold nonpositive. generalize (I.sign_large_correct X). destruct (I.sign_large X); try discriminate; intros H _ K; apply H in K; simpl in K.
-  inversion K. lra. tauto.
-Qed.
 
 Section Box.
 Variable TL : list I.type.
@@ -73,9 +42,6 @@ Proof.
 Qed.
 Definition ftan a := funary (I.tan prec) (fun X => iadd (I.fromZ prec 1) (I.sqr prec (I.tan prec X)))
   (fun X => imul (I.tan prec X) (iadd (I.fromZ prec 1) (I.sqr prec (I.tan prec X)))) a.
-Definition off_zero X := positive X || negative X.
-Lemma off_zero_correct X x : off_zero X = true -> mem X x -> x <> 0.
-Proof. intros H M. apply orb_prop in H. destruct H as [H|H]; [apply positive_correct with (x := x) in H | apply negative_correct with (x := x) in H]; auto; lra. Qed.
 Lemma is_derive_tan x : cos x <> 0 -> is_derive tan x (1 + tan x * tan x).
 Proof.
   intros H. apply is_derive_ext with (fun x => sin x * / cos x). intros; reflexivity.
@@ -148,7 +114,6 @@ Qed.
 Fixpoint joins (a b : list I.type) : list I.type :=
   match a, b with [], _ => map (I.join I.zero) b | _, [] => map (I.join I.zero) a | x :: a, y :: b => I.join x y :: joins a b end.
 Definition fjoin a b := Form (I.join (fc a) (fc b)) (joins (fs a) (fs b)) (I.join (fr a) (fr b)).
-Lemma joins_sym a : forall b, joins a b = joins a b. Proof. auto. Qed.
 Lemma padded_r S s : mems S s -> mems (map (I.join I.zero) S) s.
 Proof. intros H. induction H; constructor; auto. apply mem_join_r; auto. Qed.
 Lemma padded_l S : exists z, mems (map (I.join I.zero) S) z /\ forall t, dot z t = 0.

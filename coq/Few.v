@@ -1,6 +1,7 @@
-(* Values that are finitely many: of inputs, and of what is computed from them by + and *; and what ends of pieces become then. No intervals. *)
+(* Values that are finitely many: of inputs, of what is computed from them by + and *, of all values of a graph; and what ends of pieces become then.
+   No intervals. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
-From AtlasMoE Require Import Semantics Tasks Scores.
+From AtlasMoE Require Import Semantics Tasks Dyadics Truth.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -139,4 +140,45 @@ Proof.
   assert (k < length V)%nat. { destruct (Nat.lt_ge_cases k (length V)); auto. rewrite nth_overflow in E by auto. discriminate. }
   pose proof (firstn_length k V) as F. pose proof (skipn_length (S k) V) as G.
   rewrite app_length, F. cbn [length]. cbn [skipn] in G. rewrite G. lia.
+Qed.
+
+(** * All values of a graph, node after node *)
+Definition few_coordinate (M : list chart) (j : nat) : few :=
+  together (map (fun c => few_of (map (fun b => if same_value (fst b) (snd b) then Some [fst b] else None) (box c)) (nth j (inverse c) Undefined)) M).
+Definition few_inputs (Ms : list (list chart)) : list few := flat_map (fun M => map (few_coordinate M) (seq 0 (breadth M))) Ms.
+Definition few_of_node (V : list few) (n : node) : list few := map (fun j => together (map (fun p => few_of (kept V p) (nth j (functions p) Undefined)) n)) (seq 0 (arity n)).
+Fixpoint few_nodes (ns : list node) (V : list few) : list few := match ns with [] => V | n :: ns => few_nodes ns (V ++ few_of_node V n) end.
+Definition few_values (g : graph) : list few := few_nodes (nodes g) (few_inputs (inputs g)).
+Lemma few_more V Fs w es u o : all_few V w -> length V = o -> length Fs = length es -> values es u = slice o (length es) w ->
+  (forall j, (j < length es)%nat -> is_few (nth j Fs None) (denote (nth j es Undefined) u)) -> all_few (V ++ Fs) w.
+Proof.
+  intros H L E Va F k. destruct (Nat.lt_ge_cases k (length V)) as [K|K]. rewrite app_nth1 by auto. apply H.
+  rewrite app_nth2 by auto. destruct (Nat.lt_ge_cases (k - length V) (length es)) as [J|J]. 2: rewrite (nth_overflow Fs) by lia; exact Logic.I.
+  replace (nth k w 0) with (denote (nth (k - length V) es Undefined) u). apply F; auto.
+  rewrite <- (map_nth (fun e => denote e u) es Undefined). fold (values es u). rewrite Va. change (denote Undefined u) with 0. rewrite nth_slice by auto. f_equal. clear - K L. lia.
+Qed.
+Lemma few_inputs_correct w : forall Ms V, points (placed_inputs (length V) Ms) w -> all_few V w -> all_few (V ++ few_inputs Ms) w.
+Proof.
+  induction Ms as [|M Ms IH]; intros V P H; simpl. rewrite app_nil_r; auto. inversion P as [|? ? (c & u & Ic & B & Re & L & Va) P']; subst. simpl in L, Va, P'.
+  rewrite app_assoc. apply IH. { rewrite app_length, map_length, seq_length. exact P'. }
+  apply few_more with (es := inverse c) (u := u) (o := length V); auto. rewrite map_length, seq_length; auto. rewrite L. auto.
+  intros j J. rewrite L in J. rewrite nth_seq_map by auto. unfold few_coordinate. eapply together_correct. apply in_map_iff. exists c. split; [reflexivity|auto].
+  apply few_of_correct. clear -B. unfold in_box in B. induction B as [|b x bs u [B1 B2] B IH]; intros k; destruct k; simpl; try exact I; auto.
+  destruct (same_value (fst b) (snd b)) eqn:Q; simpl; auto. apply same_value_correct in Q. exists (fst b). split; auto. lra.
+Qed.
+Lemma few_nodes_correct w : forall ns V, Forall (fun n => value_at w (fst n) (snd n)) (placed (length V) ns) -> all_few V w -> all_few (few_nodes ns V) w.
+Proof.
+  induction ns as [|n ns IH]; intros V P H; simpl; auto. inversion P as [|? ? (p & Ip & O & L & Va) P']; subst. simpl in Ip, L, Va, P'.
+  apply IH. { rewrite app_length. unfold few_of_node. rewrite map_length, seq_length. exact P'. }
+  apply few_more with (es := functions p) (u := firstn (length V) w) (o := length V); auto. unfold few_of_node. rewrite map_length, seq_length; auto. rewrite L. auto.
+  intros j J. rewrite L in J. unfold few_of_node. rewrite nth_seq_map by auto. eapply together_correct. apply in_map_iff. exists p. split; [reflexivity|auto].
+  apply few_of_correct. pose proof (kept_correct V p w H O) as K. intros k. specialize (K k). destruct (Nat.lt_ge_cases k (length V)) as [Lk|Lk].
+  - replace (nth k (firstn (length V) w) 0) with (nth k w 0); auto. symmetry. exact (nth_slice w 0 (length V) k Lk).
+  - rewrite nth_overflow by (rewrite kept_length; auto). exact I.
+Qed.
+Lemma few_values_correct g rs w : truth g rs w -> all_few (few_values g) w.
+Proof.
+  intros (_ & P & V). assert (H : all_few (few_inputs (inputs g)) w). { apply (few_inputs_correct w (inputs g) []); auto. intros [|k]; exact I. }
+  apply few_nodes_correct; auto. replace (length (few_inputs (inputs g))) with (total_breadth (inputs g)); auto.
+  clear. unfold few_inputs. induction (inputs g) as [|M Ms IH]; simpl; auto. rewrite app_length, map_length, seq_length, IH. auto.
 Qed.

@@ -2,7 +2,7 @@
 From Coq Require Import Reals List ZArith Bool Lra Lia.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
 From Flocq Require Import Core.
-From AtlasMoE Require Import Semantics Forms Expressions Nets Layers Routes Checker Floats Orders Rounding.
+From AtlasMoE Require Import Semantics Taylor Intervals Forms Expressions Nets Layers Routes Conjunctions Trees Paths Checker Floats Orders Rounding.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -1,7 +1,7 @@
 (* The checker of one chart for both theorems: about real numbers, and about their evaluation in floats. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
-From AtlasMoE Require Import Semantics Forms Expressions Nets Layers Routes Checker Floats Orders Rounding FloatBounds.
+From AtlasMoE Require Import Semantics Taylor Intervals Forms Expressions Nets Layers Routes Conjunctions Trees Paths Checker Floats Orders Rounding FloatBounds.
 Import ListNotations.
 Open Scope R_scope.
 

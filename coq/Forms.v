@@ -1,97 +1,14 @@
-(* Taylor forms of second order over boxes, and the proof that they enclose; over any interval arithmetic of CoqInterval. *)
+(* Taylor forms of second order over boxes, and the proof that they enclose. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
 From Coquelicot Require Import Coquelicot.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
-From AtlasMoE Require Import Semantics.
+From AtlasMoE Require Import Semantics Taylor Intervals.
 Import ListNotations.
 Open Scope R_scope.
 
-(** An interval arithmetic, and the precision it is used with. *)
-Module Type Arithmetic.
-Declare Module I : IntervalOps.
-Parameter prec : I.precision.
-End Arithmetic.
-
 Module Forms (A : Arithmetic).
+Module Export J := Intervals A.
 Import A.
-Definition mem (X : I.type) (x : R) : Prop := contains (I.convert X) (Xreal x).
-
-Notation iadd := (I.add prec). Notation imul := (I.mul prec). Notation isub := (I.sub prec).
-
-Lemma mem_add X Y x y : mem X x -> mem Y y -> mem (iadd X Y) (x + y).
-Proof. exact (I.add_correct prec X Y (Xreal x) (Xreal y)). Qed.
-Lemma mem_sub X Y x y : mem X x -> mem Y y -> mem (isub X Y) (x - y).
-Proof. exact (I.sub_correct prec X Y (Xreal x) (Xreal y)). Qed.
-Lemma mem_mul X Y x y : mem X x -> mem Y y -> mem (imul X Y) (x * y).
-Proof. exact (I.mul_correct prec X Y (Xreal x) (Xreal y)). Qed.
-Lemma mem_neg X x : mem X x -> mem (I.neg X) (- x).
-Proof. exact (I.neg_correct X (Xreal x)). Qed.
-Lemma mem_sin X x : mem X x -> mem (I.sin prec X) (sin x).
-Proof. exact (I.sin_correct prec X (Xreal x)). Qed.
-Lemma mem_cos X x : mem X x -> mem (I.cos prec X) (cos x).
-Proof. exact (I.cos_correct prec X (Xreal x)). Qed.
-Lemma mem_exp X x : mem X x -> mem (I.exp prec X) (exp x).
-Proof. exact (I.exp_correct prec X (Xreal x)). Qed.
-Lemma mem_sqrt X x : mem X x -> mem (I.sqrt prec X) (sqrt x).
-Proof. exact (I.sqrt_correct prec X (Xreal x)). Qed.
-Lemma mem_nai x : mem I.nai x.
-Proof. unfold mem. rewrite I.nai_correct. exact Logic.I. Qed.
-Lemma mem_inv X x : mem X x -> mem (I.inv prec X) (/ x).
-Proof.
-  intros H. pose proof (I.inv_correct prec X (Xreal x) H) as K. unfold Xinv, Xinv', Xbind in K. unfold mem.
-  destruct (is_zero x); auto. destruct (I.convert (I.inv prec X)); simpl in *; tauto.
-Qed.
-Lemma mem_zero : mem I.zero 0.
-Proof. unfold mem. rewrite I.zero_correct. simpl. lra. Qed.
-Lemma mem_join_l X Y x : mem X x -> mem (I.join X Y) x.
-Proof. intros H. apply I.join_correct. now left. Qed.
-Lemma mem_join_r X Y x : mem Y x -> mem (I.join X Y) x.
-Proof. intros H. apply I.join_correct. now right. Qed.
-Lemma mem_meet X Y x : mem X x -> mem Y x -> mem (I.meet X Y) x.
-Proof. apply I.meet_correct. Qed.
-Lemma mem_between X a b x : mem X a -> mem X b -> Rmin a b <= x <= Rmax a b -> mem X x.
-Proof.
-  unfold mem, contains. destruct (I.convert X) as [|l u]; auto. intros [A1 A2] [B1 B2] [C1 C2].
-  split; [destruct l as [|l]; auto | destruct u as [|u]; auto].
-  - revert C1. unfold Rmin. destruct (Rle_dec a b); lra.
-  - revert C2. unfold Rmax. destruct (Rle_dec a b); lra.
-Qed.
-Lemma mem_point f : mem (I.singleton f) (proj_val (I.F.convert f)).
-Proof. apply I.singleton_correct. Qed.
-Lemma mem_Z n : mem (I.fromZ prec n) (IZR n).
-Proof. apply I.fromZ_correct. Qed.
-
-Notation two := (I.fromZ prec 2).
-Definition point X := I.singleton (I.midpoint X).
-Definition nonneg := I.upper_extent I.zero.
-Lemma mem_nonneg x : 0 <= x -> mem nonneg x.
-Proof. intros H. unfold nonneg. apply (I.upper_extent_correct I.zero x 0); auto. apply mem_zero. Qed.
-
-Definition positive X := match I.sign_strict X with Xgt => true | _ => false end.
-Definition negative X := match I.sign_strict X with Xlt => true | _ => false end.
-Lemma positive_correct X x : positive X = true -> mem X x -> 0 < x.
-Proof. unfold positive. generalize (I.sign_strict_correct X). destruct (I.sign_strict X); try discriminate.
-  intros H _ K. apply H in K. simpl in K. tauto. Qed.
-Lemma negative_correct X x : negative X = true -> mem X x -> x < 0.
-Proof. unfold negative. generalize (I.sign_strict_correct X). destruct (I.sign_strict X); try discriminate.
-  intros H _ K. apply H in K. simpl in K. tauto. Qed.
-
-Definition D2I (d : dyadic) : I.type :=
-  let (m, e) := d in
-  match e with
-  | Z0 => I.fromZ prec m
-  | Zpos p => imul (I.fromZ prec m) (I.fromZ prec (Zpower_pos 2 p))
-  | Zneg p => imul (I.fromZ prec m) (I.inv prec (I.fromZ prec (Zpower_pos 2 p)))
-  end.
-Lemma IZR_pow2 p : IZR (Zpower_pos 2 p) = 2 ^ Pos.to_nat p.
-Proof. rewrite Zpower_pos_nat, Zpower_nat_Z, <- pow_IZR. reflexivity. Qed.
-Lemma mem_D2I d : mem (D2I d) (D2R d).
-Proof.
-  destruct d as [m [|p|p]]; unfold D2I, D2R; cbn [fst snd powerRZ].
-  - rewrite Rmult_1_r. apply mem_Z.
-  - apply mem_mul. apply mem_Z. rewrite <- IZR_pow2. apply mem_Z.
-  - apply mem_mul. apply mem_Z. apply mem_inv. rewrite <- IZR_pow2. apply mem_Z.
-Qed.
 
 (** *** Linear parts: vectors of slopes, of any length, missing entries are 0. *)
 Fixpoint addv (a b : list I.type) : list I.type :=
@@ -108,9 +25,6 @@ Proof.
   intros H. revert t T. induction H as [|X x S s HX HS IH]; intros t T K; simpl. apply mem_zero.
   destruct K; simpl. apply mem_zero. apply mem_add; auto. apply mem_mul; auto.
 Qed.
-Lemma dot_nil_r s : dot s [] = 0. Proof. destruct s; reflexivity. Qed.
-Lemma dot_scale w s t : dot (map (Rmult w) s) t = w * dot s t.
-Proof. revert t. induction s as [|x s IH]; intros [|y t]; simpl; try ring. rewrite IH. ring. Qed.
 Lemma scale_correct W w S s : mem W w -> mems S s -> mems (map (imul W) S) (map (Rmult w) s).
 Proof. intros HW H. induction H; constructor; auto. apply mem_mul; auto. Qed.
 Lemma axpy_correct W w S s B b t : mem W w -> mems S s -> mems B b ->
@@ -141,86 +55,26 @@ Proof.
 Qed.
 
 (** *** Monomials: t_1 .. t_d, then t_1 t_1, t_1 t_2, .. *)
-Fixpoint pad {A} (z : A) n (l : list A) : list A :=
-  match n with O => [] | S n => match l with [] => z :: pad z n [] | x :: l => x :: pad z n l end end.
-Fixpoint monos2 (t : list R) : list R := match t with [] => [] | x :: t' => map (Rmult x) (x :: t') ++ monos2 t' end.
 Fixpoint monos2I (t : list I.type) : list I.type := match t with [] => [] | x :: t' => I.sqr prec x :: map (imul x) t' ++ monos2I t' end.
-Fixpoint cross (x y : R) (a b : list R) := match a, b with p :: a, q :: b => x * q + y * p :: cross x y a b | _, _ => [] end.
 Fixpoint crossI (x y : I.type) (a b : list I.type) := match a, b with p :: a, q :: b => iadd (imul x q) (imul y p) :: crossI x y a b | _, _ => [] end.
-Fixpoint qprod (a b : list R) := match a, b with x :: a, y :: b => x * y :: cross x y a b ++ qprod a b | _, _ => [] end.
 Fixpoint qprodI (a b : list I.type) := match a, b with x :: a, y :: b => imul x y :: crossI x y a b ++ qprodI a b | _, _ => [] end.
 
-Lemma dot_app a b c d : length a = length c -> dot (a ++ b) (c ++ d) = dot a c + dot b d.
-Proof. revert c. induction a as [|x a IH]; intros [|y c] H; simpl in *; try discriminate. ring. rewrite IH by lia. ring. Qed.
-Lemma dot_pad_nil n a : dot (pad 0 n []) a = 0.
-Proof. revert a. induction n as [|n IH]; intros [|y a]; simpl; try ring. rewrite IH. ring. Qed.
-Lemma dot_app_r s a b : dot s (a ++ b) = dot (pad 0 (length a) s) a + dot (skipn (length a) s) b.
-Proof.
-  revert s. induction a as [|y a IH]; intros [|x s]; simpl; try ring.
-  - rewrite dot_pad_nil. ring. - rewrite IH. ring.
-Qed.
-Lemma length_pad A (z : A) n l : length (pad z n l) = n.
-Proof. revert l. induction n; intros [|x l]; simpl; auto. Qed.
 Lemma pad_correct n : forall S s, mems S s -> mems (pad I.zero n S) (pad 0 n s).
 Proof. induction n; intros S s H; simpl. constructor. destruct H; constructor; auto using mem_zero. apply IHn. constructor. apply IHn; auto. Qed.
 Lemma skipn_correct n : forall S s, mems S s -> mems (skipn n S) (skipn n s).
 Proof. induction n; intros S s H; simpl; auto. destruct H. constructor. apply IHn; auto. Qed.
-Lemma length_cross x y a b : length a = length b -> length (cross x y a b) = length a.
-Proof. revert b. induction a; intros [|q b] H; simpl in *; auto; try discriminate. Qed.
-Lemma dot_map_r z : forall p t, dot p (map (Rmult z) t) = z * dot p t.
-Proof. induction p as [|x p IH]; intros [|y t]; simpl; try ring. rewrite IH. ring. Qed.
-Lemma dot_cross x y a b t : length a = length t -> length b = length t -> dot (cross x y a b) t = x * dot b t + y * dot a t.
-Proof. revert b t. induction a as [|p a IH]; intros [|q b] [|z t] H K; simpl in *; try discriminate; try ring. rewrite IH by lia. ring. Qed.
-Lemma qprod_correct a b t : length a = length t -> length b = length t -> dot (qprod a b) (monos2 t) = dot a t * dot b t.
-Proof.
-  revert b t. induction a as [|x a IH]; intros [|y b] [|z t] H K; simpl in *; try discriminate; try ring.
-  rewrite dot_app. 2: rewrite length_cross, map_length; lia.
-  rewrite dot_map_r, dot_cross, IH by lia. ring.
-Qed.
 Lemma mems_app A a B b : mems A a -> mems B b -> mems (A ++ B) (a ++ b).
 Proof. apply Forall2_app. Qed.
 Lemma crossI_correct X x Y y A a B b : mem X x -> mem Y y -> mems A a -> mems B b -> mems (crossI X Y A B) (cross x y a b).
 Proof. intros HX HY H. revert B b. induction H; intros B b K; destruct K; constructor; auto. apply mem_add; apply mem_mul; auto. apply IHForall2; auto. Qed.
 Lemma qprodI_correct A a B b : mems A a -> mems B b -> mems (qprodI A B) (qprod a b).
 Proof. intros H. revert B b. induction H; intros B b K; destruct K; simpl; constructor. apply mem_mul; auto. apply mems_app; auto. apply crossI_correct; auto. Qed.
-Lemma mem_sqr X x : mem X x -> mem (I.sqr prec X) (x * x).
-Proof. exact (I.sqr_correct prec X (Xreal x)). Qed.
 Lemma monos2I_correct T t : mems T t -> mems (monos2I T) (monos2 t).
 Proof.
   intros H. induction H; simpl; constructor. apply mem_sqr; auto. apply mems_app; auto. apply scale_correct; auto.
 Qed.
-Lemma dot_zeros n q a b : length a = n -> dot (repeat 0 n ++ q) (a ++ b) = dot q b.
-Proof. intros <-. rewrite dot_app by apply repeat_length. replace (dot (repeat 0 (length a)) a) with 0. ring. induction a; simpl; auto. rewrite <- IHa. ring. Qed.
 Lemma zeros_correct n Q q : mems Q q -> mems (repeat I.zero n ++ Q) (repeat 0 n ++ q).
 Proof. intros H. apply mems_app; auto. induction n; constructor; auto using mem_zero. Qed.
-
-(** Taylor's formula of second order. *)
-Lemma taylor2 (g g' g'' : R -> R) c v :
-  (forall x, Rmin c v <= x <= Rmax c v -> is_derive g x (g' x) /\ is_derive g' x (g'' x)) ->
-  exists x, Rmin c v <= x <= Rmax c v /\ g v = g c + g' c * (v - c) + / 2 * g'' x * ((v - c) * (v - c)).
-Proof.
-  intros HD. destruct (Req_dec v c) as [->|N].
-  { exists c. split. unfold Rmin, Rmax; destruct (Rle_dec c c); lra. ring. }
-  set (K := (g v - g c - g' c * (v - c)) / ((v - c) * (v - c))).
-  set (h := fun x => g v - g x - g' x * (v - x) - K * ((v - x) * (v - x))).
-  assert (Hh : forall x, Rmin c v <= x <= Rmax c v -> is_derive h x ((v - x) * (2 * K - g'' x))).
-  { intros x Hx. destruct (HD x Hx) as [D1 D2]. unfold h.
-    assert (E1 : ex_derive g x) by (eexists; eauto). assert (E2 : ex_derive g' x) by (eexists; eauto).
-    auto_derive; auto. replace (Derive (fun z : R => g z) x) with (g' x) by (symmetry; apply is_derive_unique; exact D1).
-    replace (Derive (fun z : R => g' z) x) with (g'' x) by (symmetry; apply is_derive_unique; exact D2). ring. }
-  assert (hv : h v = 0) by (unfold h; ring). assert (hc : h c = 0) by (unfold h, K; field; lra).
-  assert (M : Rmin c v < Rmax c v) by (unfold Rmin, Rmax; destruct (Rle_dec c v); lra).
-  assert (pr : forall x, Rmin c v < x < Rmax c v -> derivable_pt h x).
-  { intros x Hx. exists ((v - x) * (2 * K - g'' x)). apply is_derive_Reals. apply Hh. lra. }
-  destruct (Rolle h (Rmin c v) (Rmax c v) pr) as (x & P & Ex); auto.
-  { intros x Hx. apply derivable_continuous_pt. exists ((v - x) * (2 * K - g'' x)). apply is_derive_Reals. apply Hh. lra. }
-  { unfold Rmin, Rmax; destruct (Rle_dec c v); lra. }
-  exists x. split. lra.
-  assert (V : v - x <> 0). { pose proof P as P2. revert P2. clear -N. unfold Rmin, Rmax. destruct (Rle_dec c v); lra. }
-  assert (E0 : (v - x) * (2 * K - g'' x) = 0).
-  { rewrite <- Ex. symmetry. apply derive_pt_eq_0. apply is_derive_Reals. apply Hh. lra. }
-  apply Rmult_integral in E0. destruct E0 as [E0|E0]; [lra|]. replace (g'' x) with (2 * K) by lra. unfold K. field. lra.
-Qed.
 
 (** *** Taylor forms of second order: at every point t of the box the value is in the range, and equals c + s.t for some c, s in the intervals. *)
 Record form := Form { fc : I.type; fs : list I.type; fr : I.type }.
@@ -262,8 +116,6 @@ Qed.
 Definition fneg a := Form (I.neg (fc a)) (map I.neg (fs a)) (I.neg (fr a)).
 Lemma negs_correct S s : mems S s -> mems (map I.neg S) (map Ropp s).
 Proof. intros H. induction H; simpl; constructor; auto. apply mem_neg; auto. Qed.
-Lemma dot_opp s : forall t, dot (map Ropp s) t = - dot s t.
-Proof. induction s as [|x s IH]; intros [|y u]; simpl; try ring. rewrite IH. ring. Qed.
 Lemma fneg_correct a v : has a v -> has (fneg a) (- v).
 Proof.
   intros [Hv (c1 & s1 & C1 & S1 & E1)]. split. apply mem_neg; auto.
@@ -340,9 +192,6 @@ Proof. intros. eapply funary_correct_on; eauto. Qed.
 Definition funknown := fconst I.nai.
 Lemma funknown_correct v : has funknown v. Proof. apply fconst_correct, mem_nai. Qed.
 
-Definition half X := imul (I.inv prec two) X.
-Lemma mem_half X x : mem X x -> mem (half X) (/ 2 * x).
-Proof. intros H. apply mem_mul; auto. apply mem_inv, mem_Z. Qed.
 Definition fsin := funary (I.sin prec) (I.cos prec) (fun X => half (I.neg (I.sin prec X))).
 Definition fcos := funary (I.cos prec) (fun X => I.neg (I.sin prec X)) (fun X => half (I.neg (I.cos prec X))).
 Definition fexp := funary (I.exp prec) (I.exp prec) (fun X => half (I.exp prec X)).

@@ -3,7 +3,7 @@ From Coq Require Import Reals List ZArith Bool Lra Lia.
 From Coquelicot Require Import Coquelicot.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
 From Coq Require Import List.
-From AtlasMoE Require Import Semantics Forms Expressions Nets.
+From AtlasMoE Require Import Semantics Taylor Intervals Forms Expressions Nets Routes.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -244,8 +244,6 @@ Fixpoint select_on (asked : list bool) (ys : list value_of) (sel : list (nat * I
   | (k, c) :: sel, b0 :: b => (if hd true asked then scaled c (nth k ys (I.zero, [])) b0 else Form I.nai [] I.nai) :: select_on (List.tl asked) ys sel b
   | _, _ => []
   end.
-Fixpoint raise (k : nat) (flags : list bool) : list bool :=
-  match flags with [] => [] | f :: flags => match k with O => true :: flags | S k => f :: raise k flags end end.
 (** The rows of which outputs are made that are asked for. *)
 Fixpoint rows_asked (asked : list bool) (sel : list (nat * I.type)) (flags : list bool) : list bool :=
   match sel with [] => flags | (k, _) :: sel => rows_asked (List.tl asked) sel (if hd true asked then raise k flags else flags) end.

@@ -1,6 +1,6 @@
 (* Layers of a task graph that take several experts of one block, weighed: all that are chosen say the same to within so much, or are copies of one. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
-From AtlasMoE Require Import Semantics Tasks Forms Expressions Nets Layers Routes Scores Few Checker Composition.
+From AtlasMoE Require Import Semantics Tasks Intervals Forms Nets Layers Routes Scores Findings Winners Few Truth Asked Paths Checker ValueForms Nodes Composition.
 Import ListNotations.
 Open Scope R_scope.
 

@@ -2,7 +2,7 @@
    They lie in a tree by where they bend, so that those that bend outside of a box cost next to nothing there. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
 From Interval Require Import Float.Basic Interval.Interval Real.Xreal.
-From AtlasMoE Require Import Semantics Forms Expressions.
+From AtlasMoE Require Import Semantics Taylor Intervals Forms Expressions.
 Import ListNotations.
 Open Scope R_scope.
 

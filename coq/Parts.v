@@ -1,6 +1,6 @@
 (* Boxes of coordinates in parts, each of which is a file of its own: halves of dyadic boxes, exactly. *)
 From Coq Require Import Reals List ZArith Lra Lia.
-From AtlasMoE Require Import Semantics Scores.
+From AtlasMoE Require Import Semantics Dyadics.
 Import ListNotations.
 Open Scope R_scope.
 

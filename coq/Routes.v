@@ -1,4 +1,4 @@
-(* What the chosen experts are, and what follows for them all from what is known of each. *)
+(* What the chosen experts are, and what follows for them all from what is known of each; and flags that say which may be chosen. *)
 From Coq Require Import Reals List ZArith Bool Lra Lia.
 From AtlasMoE Require Import Semantics.
 Import ListNotations.
@@ -137,4 +137,41 @@ Fixpoint at_least {A} (k : nat) (f : A -> bool) (l : list A) : bool :=
 Lemma at_least_correct A (f : A -> bool) l : forall k, at_least k f l = true -> (k <= length (filter f l))%nat.
 Proof.
   induction l as [|a l IH]; intros [|k] H; simpl in *; try lia; try discriminate. destruct (f a); simpl. specialize (IH _ H). lia. apply (IH (S k)); auto.
+Qed.
+
+(** * Flags: what is chosen nowhere on a box is chosen nowhere in its parts *)
+Fixpoint raise (k : nat) (flags : list bool) : list bool :=
+  match flags with [] => [] | f :: flags => match k with O => true :: flags | S k => f :: raise k flags end end.
+Definition outputs_of (sv : list nat) (n e : nat) : list nat := filter (fun j => Nat.eqb (nth j sv 0%nat) e) (seq 0 n).
+(** Of the channels that leave a layer those that are asked for. *)
+Fixpoint outputs_asked (asked : list bool) (ps : list (option nat * option nat)) (flags : list bool) : list bool :=
+  match ps with [] => flags | p :: ps => outputs_asked (List.tl asked) ps (match snd p with Some i => if hd true asked then raise i flags else flags | None => flags end) end.
+(** Outputs of gates that may be chosen, by flags for each layer: what is chosen nowhere on a box is chosen nowhere in its parts. *)
+Fixpoint live (fl : list bool) (sv : list nat) (n : nat) : list nat :=
+  match n with O => [] | S n => let r := live (List.tl fl) (List.tl sv) n in if hd true fl then hd 0%nat sv :: r else r end.
+Fixpoint lower (k : nat) (flags : list bool) : list bool :=
+  match flags with [] => [] | f :: flags => match k with O => false :: flags | S k => f :: lower k flags end end.
+Fixpoint agreed (a b : list bool) : list bool := match a, b with x :: a, y :: b => (x && y) :: agreed a b | _, _ => [] end.
+Fixpoint raises (ks : list nat) (flags : list bool) : list bool := match ks with [] => flags | k :: ks => raises ks (raise k flags) end.
+Fixpoint carries (ps : list (option nat * option nat)) (flags : list bool) : list bool :=
+  match ps with [] => flags | (Some c, _) :: ps => carries ps (raise c flags) | _ :: ps => carries ps flags end.
+(** At x gates choose only what the flags say. *)
+Fixpoint goes_by (al : list (list bool)) (Ls : list (layer (block dyadic))) (x : list R) : Prop :=
+  match Ls with
+  | [] => True
+  | L :: Ls =>
+    let next := fun j => goes_by (List.tl al) Ls (leaving (map_layer real L) x (output (map_layer real L) x j)) in
+    match gate L with
+    | None => next 0%nat
+    | Some g => forall j, In j (chosen (top L) (eval_net (map_net real g) (pick (sees L) x))) -> nth j (hd [] al) true = true /\ next j
+    end
+  end.
+Lemma goes_by_nothing : forall Ls x, goes_by [] Ls x.
+Proof. induction Ls as [|L Ls IH]; intros x; simpl; auto. destruct (gate L); auto. intros j _. split; auto. destruct j; auto. Qed.
+Lemma live_correct n : forall fl sv j, (j < n)%nat -> nth j fl true = true -> In (nth j sv 0%nat) (live fl sv n).
+Proof.
+  induction n as [|n IH]; intros fl sv j Hj F. lia. simpl. destruct j as [|j].
+  - destruct fl as [|f fl]; simpl in *; subst; destruct sv; left; auto.
+  - assert (In (nth j (List.tl sv) 0%nat) (live (List.tl fl) (List.tl sv) n)). { apply IH. lia. destruct fl; simpl in *; auto. destruct j; auto. }
+    destruct sv; simpl in *; destruct (hd true fl); try (right; auto; fail); auto; destruct j; try (right; auto; fail); auto.
 Qed.

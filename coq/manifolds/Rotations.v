@@ -89,15 +89,19 @@ Proof.
   set (p := p01 f h) in *. set (q := p02 c g) in *. set (r := p03 b d) in *. set (s := p12 b d) in *. set (t := p13 c g) in *. set (u := p23 f h) in *.
   clearbody w x y z p q r s t u. clear O D.
   assert (M : (x <= w /\ y <= w /\ z <= w) \/ (w <= x /\ y <= x /\ z <= x) \/ (w <= y /\ x <= y /\ z <= y) \/ (w <= z /\ x <= z /\ y <= z)) by lra.
-  assert (L : forall m k o : R, 0 < m -> 0 <= k * k -> k * k = m * o -> o <= m -> k * k <= m * m) by (intros; nra).
+  assert (L : forall m k o : R, 0 < m -> k * k = m * o -> o <= m -> -1 <= k / m <= 1) by (intros m k o P E Q; apply small; auto; rewrite E; apply Rmult_le_compat_l; lra).
   destruct M as [(M1 & M2 & M3)|[(M1 & M2 & M3)|[(M1 & M2 & M3)|(M1 & M2 & M3)]]].
-  - assert (P : 0 < w) by lra. exists 1, (p / w), (q / w), (r / w). split; [lra|]. do 3 (split; [apply small; auto; nra|]). split; [auto|].
+  - assert (P : 0 < w) by lra. exists 1, (p / w), (q / w), (r / w). split; [lra|].
+    split; [apply (L w p x); lra|]. split; [apply (L w q y); lra|]. split; [apply (L w r z); lra|]. split; [auto|].
     apply (turned w w x y z 1 (p / w) (q / w) (r / w) p q r s t u); auto; field_simplify_eq; auto; lra.
-  - assert (P : 0 < x) by lra. exists (p / x), 1, (s / x), (t / x). split; [apply small; auto; nra|]. split; [lra|]. do 2 (split; [apply small; auto; nra|]). split; [auto|].
+  - assert (P : 0 < x) by lra. exists (p / x), 1, (s / x), (t / x). split; [apply (L x p w); lra|]. split; [lra|].
+    split; [apply (L x s y); lra|]. split; [apply (L x t z); lra|]. split; [auto|].
     apply (turned x w x y z (p / x) 1 (s / x) (t / x) p q r s t u); auto; field_simplify_eq; auto; lra.
-  - assert (P : 0 < y) by lra. exists (q / y), (s / y), 1, (u / y). do 2 (split; [apply small; auto; nra|]). split; [lra|]. split; [apply small; auto; nra|]. split; [auto|].
+  - assert (P : 0 < y) by lra. exists (q / y), (s / y), 1, (u / y). split; [apply (L y q w); lra|]. split; [apply (L y s x); lra|].
+    split; [lra|]. split; [apply (L y u z); lra|]. split; [auto|].
     apply (turned y w x y z (q / y) (s / y) 1 (u / y) p q r s t u); auto; field_simplify_eq; auto; lra.
-  - assert (P : 0 < z) by lra. exists (r / z), (t / z), (u / z), 1. do 3 (split; [apply small; auto; nra|]). split; [lra|]. split; [auto|].
+  - assert (P : 0 < z) by lra. exists (r / z), (t / z), (u / z), 1. split; [apply (L z r w); lra|]. split; [apply (L z t x); lra|].
+    split; [apply (L z u y); lra|]. split; [lra|]. split; [auto|].
     apply (turned z w x y z (r / z) (t / z) (u / z) 1 p q r s t u); auto; field_simplify_eq; auto; lra.
 Qed.
 Lemma entry n x k v : n * x = k -> n <> 0 -> v = k / n -> x = v.

@@ -75,7 +75,7 @@ def hints_file(hints: Hints) -> str:
     lines = [
         "(* Hints, of which nothing has to be believed: ranges of all values, what is known between layers, what boxes are about. *)",
         "From Coq Require Import ZArith List.",
-        f"From AtlasMoE Require Import Semantics Tasks Scores Composition{more}.",
+        f"From AtlasMoE Require Import Semantics Tasks Findings Truth Asked{more}.",
         "From Proof Require Import Weights Task.",
         "Import ListNotations.",
         "Open Scope Z_scope.",
@@ -153,7 +153,7 @@ def _head(
     mixed: bool = False,
 ) -> str:
     meaning = f"Semantics Tasks {'Gaps ' if gaps else ''}{'Readings ' if reading else ''}"
-    theory = f"{meaning}Scores Composition {'Mixtures ' if mixed else ''}{'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
+    theory = f"{meaning}Asked {'Mixtures ' if mixed else ''}{'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
     return f"""{said}
 From Coq Require Import {coq}.
 From AtlasMoE Require Import {theory}.

@@ -123,7 +123,7 @@ def at_numbers(statement: GraphStatement, arithmetic: str, gaps: Sequence[Gap]) 
     each = "".join(NUMBER.format(m=m, e=e) for _, (m, e) in sorted(known.items()))
     return f"""(* The graph has an input at which the coordinates that gates compare are {dtype} numbers. *)
 From Coq Require Import Reals ZArith List.
-From AtlasMoE Require Import Semantics Tasks Gaps Scores {ARITHMETICS[arithmetic]}Graphs.
+From AtlasMoE Require Import Semantics Tasks Gaps Dyadics {ARITHMETICS[arithmetic]}Graphs.
 From Proof Require Import Task.
 Import ListNotations.
 
@@ -148,7 +148,7 @@ STEP = """    exists {part}, ({rest}). split; [reflexivity | split; [exact I{n} 
 NUMBER = """    apply Forall_cons.
     {{ exists ({m})%Z, ({e})%Z. split; [vm_compute; reflexivity | split; [vm_compute; discriminate | reflexivity]]. }}
 """
-CHART = """  destruct (G.K.has_point_sound {chart} {u}%Z) as (v{n} & y{n} & B{n} & R{n} & E{n}). {{ vm_cast_no_check (eq_refl true). }}
+CHART = """  destruct (G.point_sound {chart} {u}%Z) as (v{n} & y{n} & B{n} & R{n} & E{n}). {{ vm_cast_no_check (eq_refl true). }}
   assert (I{n} : on_charts input_{n} (values (inverse {chart}) v{n})).
   {{ exists {chart}, v{n}. split; [apply (nth_error_In input_{n} {k}); reflexivity | repeat split; assumption]. }}
 """

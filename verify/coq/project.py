@@ -26,15 +26,19 @@ from .several import words as targets_in_words
 from .statement import ARITHMETICS, Statement, task_file
 from .weights import weights
 
-THEORY = ("Semantics", SEVERAL, "Forms", "Expressions", "Nets", "Layers", "Routes", "Checker", "Fast", "Big", "Pure")
+TAYLOR = ("Taylor", "Intervals", "Forms", "Expressions", "Nets", "Routes", "Layers", "Conjunctions", "Trees", "Paths")
+THEORY = ("Semantics", SEVERAL, *TAYLOR, "Checker", "Fast", "Big", "Pure")
 """The files of the theory, each after those that it needs."""
 FLOATS = ("Floats", "Orders", "Rounding", "Ieee", "FloatBounds", "FloatChecker")
 """What is needed for evaluation in binary64, before the arithmetic's own file."""
 ROUTES = ("Routing", "RouteChecker")
 """The same for routes."""
-GRAPHS = ("Tasks", "Gaps", "Readings", "Scores", "Few", "Composition", "Mixtures", "Groups")
+GRAPHS = (
+    *("Tasks", "Gaps", "Readings", "Dyadics", "Scores", "Findings", "Winners", "Truth", "Few", "Asked", "Pieces"),
+    *("ValueForms", "Nodes", "Composition", "Mixtures", "EmptyGaps", "Groups"),
+)
 """What is needed for task graphs, likewise."""
-PARTS = ("Tasks", "Scores", "Parts")
+PARTS = ("Dyadics", "Parts")
 """What is needed for charts in several files."""
 MANIFOLDS = ("Sphere", "Circle", "Rotations")
 """Lemmas of cover, in a folder of their own; they need no other file."""
