@@ -10,6 +10,10 @@ Module Composition (A : Arithmetic).
 Module Export U := Nodes A.
 Import A.
 
+(** What files of a proof ask for by this module's name. *)
+Definition values_accepted := values_accepted.
+Definition point_sound := has_point_sound.
+
 (** * A layer *)
 Section Layer.
 Variable g : graph.
@@ -198,7 +202,6 @@ Proof.
   intros HV C E x D. destruct (values_sound g es rs x HV D) as (L & Ex & F). split; auto. intros w We. destruct (F w We) as (W & t & Et).
   exact (ends_correct eps w _ _ _ E (chain_correct g rs w W _ _ _ C _ (reading_them w reads))).
 Qed.
-Definition point_sound := has_point_sound.
 (** There is an input: a point of a chart of each. *)
 Fixpoint in_box_d (bs : list (dyadic * dyadic)) (u : list dyadic) : bool :=
   match bs, u with [], [] => true | b :: bs, d :: u => at_most_d (fst b) d && at_most_d d (snd b) && in_box_d bs u | _, _ => false end.

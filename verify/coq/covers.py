@@ -14,8 +14,8 @@ from .expressions import names_of
 
 NEAR = 1e-9
 HEAD = """(* The points that satisfy the equation of M are on the charts, so the theorem is about all of them. *)
-From Coq Require Import Reals ZArith List Lra Lia.
-From AtlasMoE Require Import Semantics{lemmas}.
+{lemmas}From Coq Require Import Reals ZArith List Lra Lia.
+From AtlasMoE Require Import Semantics.
 From Proof Require Import Weights Task Main.
 Import ListNotations.
 Open Scope R_scope.
@@ -52,7 +52,8 @@ def theorems(
             *names_of([str(v) for v in chart.inverse.variables]).values(),
         )
     )
-    head = HEAD.format(lemmas="".join(f" {lemma}" for lemma in lemmas), charts=unfolded)
+    named = f"From AtlasMoE Require Import {' '.join(lemmas)}.\n" if lemmas else ""
+    head = HEAD.format(lemmas=named, charts=unfolded)
     given = "".join(f" {condition} ->" for condition in holds)
     called = "".join(f" H{k}" for k in range(len(holds)))
     body = f"""

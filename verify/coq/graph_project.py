@@ -143,21 +143,25 @@ def _share(share: Share) -> str:
     return f"Share [{factors}] {numbers} {naturals(share.through)} ({_effort(share.effort)})"
 
 
-def _head(
-    said: str,
-    arithmetic: str,
-    coq: str = "ZArith List",
-    more: str = "",
-    gaps: bool = False,
-    reading: bool = False,
-    mixed: bool = False,
-) -> str:
-    meaning = f"Semantics Tasks {'Gaps ' if gaps else ''}{'Readings ' if reading else ''}"
-    theory = f"{meaning}Asked {'Mixtures ' if mixed else ''}{'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
+def _head(said: str, arithmetic: str, gaps: bool = False, mixed: bool = False) -> str:
+    theory = f"Asked {'Mixtures ' if mixed else ''}{'Groups ' if gaps else ''}{ARITHMETICS[arithmetic]}Graphs"
     return f"""{said}
-From Coq Require Import {coq}.
-From AtlasMoE Require Import {theory}.
-From Proof Require Import Weights Task Hints{more}.
+From Coq Require Import ZArith List.
+From AtlasMoE Require Import Semantics Tasks {"Gaps " if gaps else ""}{theory}.
+From Proof Require Import Weights Task Hints.
+Import ListNotations.
+"""
+
+
+def _main_head(said: str, arithmetic: str, blocks: str, gaps: bool, reading: bool) -> str:
+    """What is to be read is imported last: no other file can give a word of the theorem another meaning."""
+    more = f"{' Gaps' if gaps else ''}{' Readings' if reading else ''}"
+    return f"""{said}
+From AtlasMoE Require Import {"Groups " if gaps else ""}{ARITHMETICS[arithmetic]}Graphs.
+From Proof Require Hints Values {blocks}.
+From Coq Require Import Reals ZArith List.
+From AtlasMoE Require Import Semantics Tasks{more}.
+From Proof Require Import Weights Task.
 Import ListNotations.
 """
 
@@ -231,19 +235,22 @@ def graph_main_file(statement: GraphStatement, parts: Sequence[range], arithmeti
     last = parts[-1][-1] + 1
     reading, of = statement.reads is not None, _of(statement)
     seen = ", of the values with the numbers [network_reads]" if reading else ""
-    head = f"""{_head(said, arithmetic, "Reals ZArith List", f" Values {blocks}", gaps, reading)}
+    head = f"""{_main_head(said, arithmetic, blocks, gaps, reading)}
 (** The function of real numbers that the stored weights define{seen}. *)
 Definition Psi : list R -> list R := network_of network.
 """
     if gaps:
         return head + _off_gaps(statement, parts, last)
-    steps = "\n".join(f"  apply G.Then with (gs := known_{n + 1}). exact Block{k}.holds_{n}." for k, part in enumerate(parts) for n in part)
+    steps = "\n".join(
+        f"  apply G.Then with (gs := Hints.known_{n + 1}). exact Block{k}.holds_{n}." for k, part in enumerate(parts) for n in part
+    )
     return f"""{head}
 (** At every input all values of the graph exist, and however they follow, those of the network are within eps of the output. *)
 Theorem error_bound : forall x, in_domain (inputs graph) x ->
   {_said(statement)}
 Proof.
-  change (computes{of} graph network eps). apply (G.composed{of} graph ranges efforts network known_{last} eps Values.computed).
+  change (computes{of} graph network eps).
+  apply (G.composed{of} graph Hints.ranges Hints.efforts network Hints.known_{last} eps Values.computed).
 {steps}
   apply G.Done. vm_cast_no_check (eq_refl true).
 Qed.
@@ -265,7 +272,7 @@ def _off_gaps(statement: GraphStatement, parts: Sequence[range], last: int) -> s
     """Likewise where layers tell pieces apart by numbers: of real inputs off the gaps, and of those that are numbers of the dtype."""
     several = grouped(statement)
     steps = "\n".join(
-        f"  apply H.Then_off with (gs := known_{n + 1}). {'' if n in several else 'apply H.step_anywhere. '}exact Block{k}.holds_{n}."
+        f"  apply H.Then_off with (gs := Hints.known_{n + 1}). {'' if n in several else 'apply H.step_anywhere. '}exact Block{k}.holds_{n}."
         for k, part in enumerate(parts)
         for n in part
     )
@@ -280,7 +287,7 @@ Theorem error_bound_off_gaps : forall x, in_domain (inputs graph) x -> off_gaps 
   {_said(statement)}
 Proof.
   change (computes_off{of} gaps graph network eps).
-  apply (H.composed_off{of} gaps graph ranges efforts network known_{last} eps);
+  apply (H.composed_off{of} gaps graph Hints.ranges Hints.efforts network Hints.known_{last} eps);
     [vm_cast_no_check (eq_refl true) | exact Values.computed | |].
 {steps}
   apply H.Done_off. vm_cast_no_check (eq_refl true).

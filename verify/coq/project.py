@@ -33,10 +33,8 @@ FLOATS = ("Floats", "Orders", "Rounding", "Ieee", "FloatBounds", "FloatChecker")
 """What is needed for evaluation in binary64, before the arithmetic's own file."""
 ROUTES = ("Routing", "RouteChecker")
 """The same for routes."""
-GRAPHS = (
-    *("Tasks", "Gaps", "Readings", "Dyadics", "Scores", "Findings", "Winners", "Truth", "Few", "Asked", "Pieces"),
-    *("ValueForms", "Nodes", "Composition", "Mixtures", "EmptyGaps", "Groups"),
-)
+LAYERS = ("ValueForms", "Nodes", "Composition", "Mixtures", "EmptyGaps", "Groups")
+GRAPHS = ("Tasks", "Gaps", "Readings", "Dyadics", "Scores", "Findings", "Winners", "Truth", "Few", "Asked", "Pieces", *LAYERS)
 """What is needed for task graphs, likewise."""
 PARTS = ("Dyadics", "Parts")
 """What is needed for charts in several files."""
@@ -254,11 +252,12 @@ Eval vm_compute in {command}.
 
 
 def main_file(statement: Statement) -> str:
-    """The theorem about M, and what it rests on."""
+    """The theorem about M, and what it rests on. What is to be read is imported last: no other file gives its words another meaning."""
     charts, floats, several = range(len(statement.charts)), statement.floats is not None, bool(statement.task.wanted)
+    unread = f"From AtlasMoE Require Import {'Orders Rounding ' if floats else ''}{SEVERAL}.\n" if floats or several else ""
     head = f"""(* The theorem: the network with the stored weights follows f to within eps at every point of M. *)
-From Coq Require Import Reals ZArith List{" Lia" if floats else ""}.
-From AtlasMoE Require Import Semantics{" Floats Orders Rounding" if floats else ""}{f" {SEVERAL}" if several else ""}.
+{unread}From Coq Require Import Reals ZArith List{" Lia" if floats else ""}.
+From AtlasMoE Require Import Semantics{" Floats" if floats else ""}.
 From Proof Require Import Weights Task.
 From Proof Require {" ".join(f"Chart{k}" for k in charts)}.
 Import ListNotations.

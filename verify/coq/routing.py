@@ -130,8 +130,9 @@ def _routed(statement: Statement, outputs: Sequence[str]) -> str:
         first = mine if _own(statement, k, outputs) != "None" else "discriminate E"
         cases.append(f"destruct (Route{k}.holds u B P j J) as [E|E]; [{first} | right; exact E]")
     return f"""(* Which experts points of M get. *)
+From AtlasMoE Require Import RouteChecker.
 From Coq Require Import Reals ZArith List.
-From AtlasMoE Require Import Semantics Routing RouteChecker.
+From AtlasMoE Require Import Semantics Routing.
 From Proof Require Import Weights Task Domains.
 From Proof Require {" ".join(f"Route{k}" for k in charts)}.
 Import ListNotations.
