@@ -26,7 +26,7 @@ def product(a: Atlas, b: Atlas) -> Atlas:
 
     The coordinates of M_a come first. An embedding of a factor stays an embedding of that factor.
     Raises `InvalidArgument` for ball atlases (take the product first, `ball_atlas` of it then), for different
-    partitions, and where only some charts bring a bump or partition of their own.
+    partitions, of manifolds of equations, and where only some charts bring a bump or partition of their own.
     """
     for name, factor in (("a", a), ("b", b)):
         of_kind(f"product: {name}", factor, Atlas, 'give two Atlases, like product(builtin("circle"), builtin("interval"))')
@@ -37,6 +37,11 @@ def product(a: Atlas, b: Atlas) -> Atlas:
         )
     if a.region is not None or b.region is not None:
         raise InvalidArgument("a factor is cut off by a region; take product(…) first, then cut(…), in a spec region beside factors")
+    if a.implicit is not None or b.implicit is not None:
+        raise InvalidArgument(
+            "a factor is given by equations, which say nothing of pairs of charts; write the product as equations in the coordinates of both, "
+            "with a box that has the range of each (circle × [0, 1]: implicit = [\"x**2 + y**2 - 1\"] in x, y, t, boundary = true)"
+        )
     if a.partition != b.partition:
         raise InvalidArgument(
             f"the factors have different partitions of unity, {a.partition.said} and {b.partition.said}; give both the same"
