@@ -39,8 +39,8 @@ def product(a: Atlas, b: Atlas) -> Atlas:
         raise InvalidArgument("a factor is cut off by a region; take product(…) first, then cut(…), in a spec region beside factors")
     if a.implicit is not None or b.implicit is not None:
         raise InvalidArgument(
-            "a factor is given by equations, which say nothing of pairs of charts; write the product as equations in the coordinates of both, "
-            "with a box that has the range of each (circle × [0, 1]: implicit = [\"x**2 + y**2 - 1\"] in x, y, t, boundary = true)"
+            "a factor is given by equations, which say nothing of pairs of charts; write the product as equations in the coordinates of "
+            'both, with a box that has the range of each (circle × [0, 1]: implicit = ["x**2 + y**2 - 1"] in x, y, t, boundary = true)'
         )
     if a.partition != b.partition:
         raise InvalidArgument(
