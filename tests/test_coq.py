@@ -151,6 +151,7 @@ def test_the_folder_says_what_is_proved_and_of_what(proof: Path, circle: Model) 
     assert f"ε = {circle.ledger.root.budget!r}" in readme
     assert "What has to be believed" in readme
     main_file = (proof / "Main.v").read_text()
+    assert main_file.index("Require Import Semantics") > main_file.rindex("From Coq Require Import")  # read last: it says what words mean
     assert main_file.endswith("Print Assumptions error_bound.\n")
     assert "Theorem error_bound : forall y, on_M y -> close eps Target.f y (Psi y)." in main_file
 

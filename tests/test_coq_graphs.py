@@ -55,6 +55,9 @@ def test_every_block_has_a_file_with_its_layers_and_main_says_the_theorem(jumps:
     assert [list(part) for part in parts_of(hints.layers)] == [[0, 1], [2, 3]]
     assert graph_parts(contents) == ["Values", "Point", "Block0", "Block1"]
     assert "forall w, evaluates (nodes graph) x w -> Forall2" in contents["Main.v"]
+    imports = re.findall(r"^From (?:Proof|AtlasMoE) Require Import (.*)\.$", contents["Main.v"], re.M)  # the last gives words their meaning
+    assert [line.split()[:2] for line in imports[1:]] == [["Semantics", "Tasks"], ["Weights", "Task"]]
+    assert all("Hints" not in line and "Values" not in line for line in imports)
     assert [hint.routed for hint in hints.layers] == [None, 2, None, 3]
     for name, text in contents.items():
         assert not re.search(r"\b(Admitted|Axiom|Parameter)\b", text) or name == "README.md" or name.startswith("theory/"), name
