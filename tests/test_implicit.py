@@ -245,9 +245,6 @@ def test_components_next_to_each_other_are_told_apart_by_faces_and_points() -> N
 def test_a_product_with_equations_is_written_as_equations(curve: Atlas) -> None:
     with pytest.raises(AtlasMoEError, match="write the product as equations in the coordinates of both"):
         atlasmoe.product(curve, atlasmoe.builtin("interval"))
-    tall = implicit([CIRCLE], [[-1.5, 1.5], [-1.5, 1.5], [0, 1]], coordinates=["x", "y", "t"], boundary=True)
-    assert tall.implicit is not None
-    assert cover(tall.implicit.zeros, [chart.tube for chart in tall.parametrising if chart.tube is not None]).open is None
 
 
 def test_what_is_written_is_read_again(curve: Atlas) -> None:
