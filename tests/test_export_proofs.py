@@ -243,7 +243,7 @@ def test_integers_that_miss_epsilon_are_refused(ring: Model) -> None:
         quantise(ring, "int8", epsilon=1e-6)
     with pytest.raises(InvalidArgument, match="quantise 'int4' is not one of int8, int16"):
         quantise(ring, "int4")
-    with pytest.raises(InvalidArgument, match="epsilon must be a positive number, or a percentage .*, got -1"):
+    with pytest.raises(InvalidArgument, match=r"epsilon must be a positive number, or a percentage .*, got -1"):
         quantise(ring, "int8", epsilon=-1)
 
 
